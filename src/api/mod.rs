@@ -17,6 +17,7 @@ pub mod names;
 mod orchestra;
 mod placement;
 mod pool;
+mod pool_predicates;
 mod power;
 mod predicates;
 mod rollout;

@@ -289,4 +289,6 @@ fn await_correction(seen: &Inside) -> Option<Step> {
 }
 
 #[cfg(test)]
+mod inside_tests;
+#[cfg(test)]
 mod tests;

@@ -156,7 +156,7 @@ async fn nothing_is_shown(world: &World, database: &str) {
         assert!(is_true(&object, "Ready"), "{object:#}");
         shown += &json!(object["status"]).to_string();
     }
-    shown += &format!("{:?}", events_with(world, "").await);
+    shown += &json!(events_with(world, "").await).to_string();
     let mut keys: Vec<_> = listed(world).await.iter().map(|key| key["api_key"].clone()).collect();
     keys.extend([json!(stored["anon-key"]), json!(stored["service-role-key"])]);
     for key in keys {

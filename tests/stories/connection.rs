@@ -126,6 +126,7 @@ async fn the_secret_is_as_the_spec_asks() {
     a_direct_host_is_said_to_have_ipv6_only(&world).await;
 }
 
+#[allow(clippy::too_many_lines, reason = "one table of what is wrong")]
 async fn what_is_wrong_is_told(world: &World) {
     let before = secret(world, TENANTS, "one-connection").await;
     for (connection, says) in [

@@ -96,7 +96,7 @@ async fn a_deadline_tells_what_is_waited_for_and_what_to_do() {
     assert_eq!(condition(&late, "Ready").1, "DeadlineExceeded");
     assert!(is_true(&late, "Stalled") && !is_true(&late, "Reconciling"), "{late}");
     let message = condition(&late, "Stalled").2;
-    for part in ["not usable 2s after", "support", "operator continues"] {
+    for part in ["not usable within 2s", "support", "operator continues"] {
         assert!(message.contains(part), "{part:?} is not in {message:?}");
     }
     // The pooler keeps it waiting next.

@@ -82,6 +82,7 @@ fn delete(world: &World, what: &str, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one pool's life, in its order")]
 async fn a_pool_makes_its_databases_on_a_server() {
     let world = world().await;
     let files = tempfile::tempdir().unwrap();

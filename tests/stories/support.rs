@@ -169,7 +169,14 @@ pub async fn gate(world: &World) -> Gate {
 pub fn kill(world: &World, operator: &mut Operator) {
     operator.kill().unwrap();
     world
-        .kubectl(["delete", "lease", "orchestra-operator", "-n", SYSTEM])
+        .kubectl([
+            "delete",
+            "lease",
+            "--ignore-not-found",
+            "orchestra-operator",
+            "-n",
+            SYSTEM,
+        ])
         .unwrap();
 }
 

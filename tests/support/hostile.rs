@@ -162,6 +162,7 @@ async fn serve(mut client: impl AsyncRead + AsyncWrite + Unpin, act: Act, heard:
                     ]
                     .concat(),
                     _ if text(&said).contains("original_name") => [odd_type(), ready.clone()].concat(),
+                    Some(b'Q') if text(&said).contains("SELECT") => unprepared(&prepared, &row),
                     _ => [message(b'C', b"SET\0"), ready.clone()].concat(),
                 };
                 client.write_all(&answer).await.ok()?;
@@ -216,6 +217,26 @@ pub fn odd_answers() -> Vec<[Vec<u8>; 2]> {
         then_nothing(vec![b'1', 0, 0, 0, 0]),
         then_nothing(ready.clone()),
     ]
+}
+
+/// The same as the answer to a transaction that is one message: nothing is prepared then.
+fn unprepared(prepared: &[u8], row: &[u8]) -> Vec<u8> {
+    let mut answer = message(b'C', b"SET\0").repeat(3);
+    for (mut rest, skipped) in [(prepared, &b"1tZ"[..]), (row, &b"2"[..])] {
+        while let [kind, a, b, c, d, ..] = *rest {
+            let length = 1 + usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap();
+            if length < 5 || length > rest.len() {
+                break;
+            }
+            let (one, others) = rest.split_at(length);
+            if !skipped.contains(&kind) || row.is_empty() && kind == b'Z' {
+                answer.extend_from_slice(one);
+            }
+            rest = others;
+        }
+        answer.extend_from_slice(rest);
+    }
+    answer
 }
 
 const BOOL: u32 = 16;

@@ -1,0 +1,44 @@
+//! What goes on inside of a usable database whatever else is to be done.
+
+use super::tests::{every_state, inside};
+use super::*;
+
+/// Whether the plan looks at what is inside: of an Orchestra that lives, while no script runs.
+fn is_looked_into(seen: &Seen) -> Option<Inside> {
+    let lives = seen.finalizer && !seen.deleting && seen.expiry == Expiry::Later;
+    let inside = inside(seen).filter(|_| lives)?;
+    let is_busy = inside.migrations == Work::Running || (inside.migrations, inside.seed) == (Work::Done, Work::Running);
+    (!is_busy).then_some(inside)
+}
+
+#[test]
+fn a_former_login_ends_whatever_else_is_to_be_done() {
+    for seen in every_state() {
+        let Some(inside) = is_looked_into(&seen) else { continue };
+        let ends = plan(&seen) == Step::RevokeFormer;
+        assert_eq!(ends, inside.serving && inside.overdue, "{seen:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_is_wrong_keeps_only_the_new_from_being_published() {
+    for seen in every_state() {
+        let Some(wrong) = is_looked_into(&seen).filter(|inside| inside.invalid) else {
+            continue;
+        };
+        let right = Seen {
+            database: Database::Usable(Inside {
+                invalid: false,
+                ..wrong
+            }),
+            ..seen
+        };
+        let told = Step::Stop(Stop::Connection);
+        let expected = match plan(&right) {
+            Step::Rest => told,
+            Step::Publish if !wrong.serving => told,
+            other => other,
+        };
+        assert_eq!(plan(&seen), expected, "{seen:?}");
+    }
+}
