@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 use crate::pool::{admin, house, inventory};
 use crate::support::{LONG, world};
 
-fn patch(world: &World, change: &Value) {
+/// Changes the Secret of the inventory.
+pub fn patch_inventory(world: &World, change: &Value) {
     let change = change.to_string();
     world
         .kubectl([
@@ -68,7 +69,7 @@ async fn every_entry_counts_and_is_told_what_is_wrong_with_it() {
     house(&world, &entries);
     // "postgres" in UTF-16, as Windows' echo writes it.
     let utf16 = "//5wAG8AcwB0AGcAcgBlAHMA";
-    patch(&world, &json!({"data": {"DATABASE_URL_POOL_12": utf16}}));
+    patch_inventory(&world, &json!({"data": {"DATABASE_URL_POOL_12": utf16}}));
     let told = |pool: &Value| {
         let message = condition(pool, "Stalled").2;
         pool["status"]["desired"] == 12
@@ -90,7 +91,7 @@ async fn every_entry_counts_and_is_told_what_is_wrong_with_it() {
         } else {
             change["data"]["DATABASE_URL_POOL_12"] = utf16.into();
         }
-        patch(&world, &change);
+        patch_inventory(&world, &change);
         let told = |pool: &Value| {
             let message = condition(pool, "Stalled").2;
             pool["status"]["desired"] == 3

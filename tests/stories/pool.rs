@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use orchestra_sandbox::gate::{Point, Release};
 use orchestra_sandbox::random;
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
+use serde_json::json;
 use sqlx::AssertSqlSafe;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::entries::patch_inventory;
 use crate::orphans::command;
 use crate::proof::soon;
 use crate::support::{
@@ -41,19 +43,7 @@ pub fn house(world: &World, entries: &[String]) {
 
 /// Takes an entry out of the inventory.
 fn remove_entry(world: &World, number: usize) {
-    let patch = format!(r#"{{"data":{{"DATABASE_URL_POOL_{number}":null}}}}"#);
-    world
-        .kubectl([
-            "patch",
-            "secret",
-            "database-pool",
-            "-n",
-            SYSTEM,
-            "--type=merge",
-            "-p",
-            &patch,
-        ])
-        .unwrap();
+    patch_inventory(world, &json!({"data": {format!("DATABASE_URL_POOL_{number}"): null}}));
 }
 
 /// The same as [`house`], with more in the pool's `static`.
