@@ -7,12 +7,12 @@ mod support;
 use std::time::Duration;
 
 use orchestra_operator::api::{MigrationFormat, SeedPolicy};
-use orchestra_operator::migrate::{SeedSource, Variables, fingerprint, missing_tables, seed, seeded};
+use orchestra_operator::migrate::{SeedSource, Variables, fingerprint, seed, seeded};
 use orchestra_operator::postgres::claim_record::{ClaimRecord, claim, holder};
 use orchestra_operator::postgres::{Error, Sharing, TenantRights, connect, ensure_tenant_role, identity, isolate};
 use support::postgres::server;
 use support::tenant::{database, prepare};
-use support::{ask, execute, migrate, pending, session, source, source_of};
+use support::{ask, execute, migrate, missing_tables, pending, session, source, source_of};
 
 #[tokio::test]
 async fn sessions_from_before_a_database_was_closed_are_ended() {
