@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
+use tracing::Instrument as _;
 
 use super::error::Error;
 
@@ -148,7 +149,7 @@ where
             return (entry.job.clone(), entry.last.clone());
         }
         let last = entries.get(key).and_then(Flight::made);
-        let (task, place) = (tokio::spawn(work()), place.to_owned());
+        let (task, place) = (tokio::spawn(work().in_current_span()), place.to_owned());
         let job = async move {
             // The task panicked, or the operator is shutting down.
             task.await
