@@ -5,3 +5,5 @@ pub mod bill;
 pub mod fleet;
 pub mod orphans;
 pub mod plans;
+pub mod rebuild;
+pub mod reference;
