@@ -107,6 +107,8 @@ impl AsRef<Core> for Context {
 /// is finished before the next is begun.
 pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, Error> {
     let Some(object) = current(&ctx.core, &*orchestra).await? else {
+        let uid = orchestra.metadata.uid.as_deref().unwrap_or_default();
+        ctx.core.metrics.provisioning().leave(uid);
         return Ok(Next::Gone);
     };
     let mut pass = Pass::new(object, ctx);
