@@ -14,6 +14,7 @@
 mod core;
 mod headers;
 mod queue;
+mod reports;
 mod window;
 
 use std::pin::pin;
