@@ -122,7 +122,7 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         tracing::debug!(?step, "next");
         let under_way = status::under_way(&pass, step);
         pass.ctx.core.metrics.provisioning().at(pass.uid(), under_way);
-        status::write(&mut pass, step, &observed).await?;
+        Box::pin(status::write(&mut pass, step, &observed)).await?;
         // A pass that waits for something else comes back in time for the end of a former login.
         let wait = observed
             .life
