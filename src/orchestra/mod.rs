@@ -6,6 +6,7 @@ mod adoption;
 mod approval;
 mod carried_out;
 mod claim;
+mod counted;
 mod describe;
 mod direct;
 mod drift;
@@ -117,6 +118,8 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         let observed = observed.inspect_err(|error| act::give_turn_back(&mut pass, error))?;
         let step = plan::plan(&observed.seen);
         tracing::debug!(?step, "next");
+        let under_way = status::under_way(&pass, step);
+        pass.ctx.core.metrics.provisioning().at(pass.uid(), under_way);
         status::write(&mut pass, step, &observed).await?;
         // A pass that waits for something else comes back in time for the end of a former login.
         let wait = observed

@@ -1,6 +1,6 @@
 //! The one writer of the Orchestra of a pass: what each write returns is what the pass goes on with.
 
-use super::Pass;
+use super::{Pass, counted};
 use crate::api::{ORCHESTRA_FINALIZER, OrchestraStatus};
 use crate::controller::error::Error;
 use crate::controller::status::{self, News};
@@ -9,7 +9,10 @@ use crate::controller::write;
 impl Pass {
     /// Writes the status when it has changed, with an event if there is news.
     pub(super) async fn write_status(&mut self, new: OrchestraStatus, news: Option<News>) -> Result<(), Error> {
-        self.object = status::write(&self.ctx.core, &self.object, new, news).await?;
+        let (core, told) = (&self.ctx.core, new.clone());
+        let written = status::write(core, &self.object, new, news).await?;
+        counted::count(core.metrics.provisioning(), &self.object, &told);
+        self.object = written;
         Ok(())
     }
 
