@@ -6,6 +6,7 @@
 
 mod commands;
 mod links;
+mod place;
 mod server;
 
 pub use server::the_api_server_takes_what_the_docs_say;
