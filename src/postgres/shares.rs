@@ -71,6 +71,7 @@ async fn end_surplus(conn: &mut PgConnection, roles: &[&str]) -> Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
