@@ -58,9 +58,22 @@ crds: ## Write crds/ anew from the Rust types
 	cargo run --quiet -- crd --output crds
 
 .PHONY: rbac
-rbac: ## Write the operator's rights anew: deploy/kustomize, and deploy/namespaced for the namespace tenants
+rbac: ## Write the operator's rights anew: deploy/kustomize, and deploy/namespaced for the namespace tenants; then make chart
 	cargo run --quiet -- rbac > deploy/kustomize/rbac.new && mv deploy/kustomize/rbac.new deploy/kustomize/rbac.yaml
 	cargo run --quiet -- rbac --watch-namespaces tenants > deploy/namespaced/rbac.new && mv deploy/namespaced/rbac.new deploy/namespaced/rbac.yaml
+
+.PHONY: chart
+chart: ## Write anew what is generated of deploy/chart, and with helm its renders
+	UPDATE_CHART=1 cargo test --quiet --package orchestra-sandbox --test chart -- --test-threads=1 generated checked_in
+
+.PHONY: release
+release: ## Build the program as the image has it (static, at most 25 MiB) into target/release-static
+	scripts/release
+
+.PHONY: image
+image: ## Build the image for this machine's architecture, with the times of the last commit; needs Docker
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) docker buildx bake --file deploy/docker-bake.hcl \
+	  --set '*.platform=' --set 'image.output=type=docker,rewrite-timestamp=true' --set 'image.attest=' image
 
 .PHONY: deploy-check
 deploy-check: setup ## Apply deploy/ to the sandbox's control plane and check the operator's rights

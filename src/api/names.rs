@@ -89,6 +89,9 @@ pub const ROTATE_ANNOTATION: &str = "stagesub.io/rotate-requested-at";
 /// `label_season`.
 pub const SEED_LABEL_PREFIX: &str = "seed.stagesub.io/";
 
+/// Annotation of a CustomResourceDefinition: the version of the operator that it was made for.
+pub const VERSION_ANNOTATION: &str = "stagesub.io/operator-version";
+
 /// Annotation that makes a class the default one (value `"true"`).
 pub const DEFAULT_CLASS_ANNOTATION: &str = "stagesub.io/is-default-class";
 

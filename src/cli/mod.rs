@@ -1,6 +1,7 @@
 //! The command line: its subcommands, and those that print what [`crate::views`] compute.
 
 mod bill;
+mod check;
 mod cluster;
 mod crd;
 mod orphans;
@@ -81,6 +82,12 @@ pub enum ClusterCommand {
     /// where unknown values are null. Exits with 1 when the projects of an organization could not be
     /// listed.
     Orphans(orphans::Arguments),
+    /// Check an installation: the `CustomResourceDefinitions`, the rights of the caller, and whether an operator
+    /// holds and renews the lease.
+    ///
+    /// Run it in the operator's pod, whose service account the rights are asked for. `helm test` does so. Exits
+    /// with 1 and the first thing that is wrong when the time is over. Changes nothing.
+    Check(check::Arguments),
     /// Print the plan of an Orchestra's pending migrations that wait for approval: what they destroy,
     /// break, expose or lock.
     ///
@@ -147,6 +154,7 @@ async fn ask(client: &Client, command: ClusterCommand) -> anyhow::Result<()> {
             }
             Ok(())
         }
+        ClusterCommand::Check(arguments) => say(&check::run(client, &arguments).await?),
         ClusterCommand::Plan(arguments) => say(&plan::run(client, &arguments).await?),
         ClusterCommand::Approve(arguments) => say(&plan::approve(client, &arguments).await?),
         ClusterCommand::Recycle(arguments) => say(&recycle::run(client, &arguments).await?),

@@ -37,6 +37,11 @@ pub trait Reported: Remembered + DeserializeOwned + Debug {
 
     /// The conditions of a status.
     fn conditions(status: &Self::Status) -> &[Condition];
+
+    /// Namespace and name of the Orchestra that it is for; none when it is for none, or is one itself.
+    fn tenant(&self) -> Option<(&str, &str)> {
+        None
+    }
 }
 
 /// The content of an event about an object.
@@ -223,7 +228,7 @@ pub fn has_come_to(old: &[Condition], new: &[Condition], type_: ConditionType, r
 }
 
 macro_rules! reported {
-    ($kind:ty, $status:ty) => {
+    ($kind:ty, $status:ty $(, $($more:tt)*)?) => {
         impl Reported for $kind {
             type Status = $status;
 
@@ -234,13 +239,22 @@ macro_rules! reported {
             fn conditions(status: &Self::Status) -> &[Condition] {
                 &status.conditions
             }
+
+            $($($more)*)?
         }
     };
 }
 
 reported!(Orchestra, OrchestraStatus);
 reported!(OrchestraClass, OrchestraClassStatus);
-reported!(OrchestraDatabase, OrchestraDatabaseStatus);
+reported!(
+    OrchestraDatabase,
+    OrchestraDatabaseStatus,
+    fn tenant(&self) -> Option<(&str, &str)> {
+        let claim = self.spec.claim_ref.as_ref()?;
+        Some((&claim.namespace, &claim.name))
+    }
+);
 reported!(OrchestraPool, OrchestraPoolStatus);
 
 #[cfg(test)]

@@ -55,6 +55,13 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     Ok(())
 }
 
+/// The step that an Orchestra is at, for the metrics of durations: the reason for which it waits or is worked on.
+pub fn under_way(pass: &Pass, step: Step) -> Option<Reason> {
+    let description = describe(step);
+    let counts = description.standing == Standing::Reconciling && !pass.is_deleting();
+    counts.then_some(description.reason)
+}
+
 /// Sets the conditions. Returns the warning of sources that cannot be read, when the condition of them is new.
 fn set_conditions(
     pass: &Pass,
@@ -301,6 +308,9 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     } else {
         Standing::Stalled
     };
+    if !passing {
+        pass.ctx.core.metrics.provisioning().leave(pass.uid());
+    }
     let conditions = conditions_of_error(&pass, &old, (standing, reason, &message));
     let before = old.phase.clone().unwrap_or_else(|| "Pending".into());
     let phase = match (pass.is_deleting(), passing) {

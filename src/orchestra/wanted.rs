@@ -90,7 +90,9 @@ async fn wanted_source(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error
         wanted.source = own_source(pass, tenant, found, wanted.unavailable.get_or_insert_default())?;
         let digest = wanted.source.as_ref().map(|source| source.digest());
         // A tenant that was never migrated asks for its turn first, and logs in once.
-        if let Some(digest) = digest.filter(|_| pass.turn.is_none() && pass.object.migrations().is_none()) {
+        if let Some(digest) = digest
+            .filter(|digest| pass.turn.is_none() && pass.object.migrations().is_none() && !is_applied(pass, digest))
+        {
             refused(pass, &digest)?;
             wanted.due = true;
         }
@@ -110,6 +112,7 @@ async fn wanted_source(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error
     refused(pass, &digest)?;
     let gate = match (&pass.turn, pass.denied) {
         (Some(_), _) => Gate::Open,
+        (None, _) if is_applied(pass, &digest) => Gate::Open,
         (None, denied) => match rollout::gate(&pass.ctx.rollout, &pass.object, &digest) {
             Gate::Closed => denied.map_or(Gate::Closed, Gate::Kept),
             gate => gate,
@@ -145,6 +148,13 @@ fn own_source(
     };
     unavailable.push(warning);
     Ok(None)
+}
+
+/// Whether this pass has seen in the database that the source of this digest is applied.
+fn is_applied(pass: &Pass, digest: &str) -> bool {
+    let found = pass.found.as_ref().filter(|found| found.migrated);
+    let migrations = found.and_then(|found| found.migrations.as_ref());
+    migrations.is_some_and(|migrations| migrations.source == digest)
 }
 
 /// A remembered refusal of these contents, until they are tried again.

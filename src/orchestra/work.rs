@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
+use tracing::Instrument as _;
 
 use super::migrating;
 use super::observe::Observed;
@@ -37,7 +38,7 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
     let options = migrating::options(pass, &observed.tenant(&pass.object));
     let (watch, notes) = Watch::with_notes();
     let subject = pass.object.object_ref(&());
-    tokio::spawn(migrating::publish_notes(pass.ctx.core.clone(), subject.clone(), notes));
+    tokio::spawn(migrating::publish_notes(pass.ctx.core.clone(), subject.clone(), notes).in_current_span());
     let run = watch.clone();
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let role = tenant::role_name(&uid);

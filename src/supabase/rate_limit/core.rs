@@ -44,6 +44,17 @@ struct EndpointLimit {
     length: Duration,
 }
 
+/// What is left of the limit of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// The operation.
+    pub operation: Operation,
+    /// Requests in a window, as the API has reported it.
+    pub limit: u32,
+    /// Requests that are left in the current window, of the scope that has the fewest.
+    pub left: u32,
+}
+
 #[derive(Debug)]
 pub(super) struct Core {
     /// Tokens of the bucket that serves endpoints whose limit is not known, as of `refilled`.
@@ -243,6 +254,31 @@ impl Core {
                 self.in_flight.remove(key);
             }
         }
+    }
+
+    /// How long an Orchestra has been in the queue.
+    pub(super) fn waited(&self, key: &Key, place: &QueuePlace, now: Instant) -> Duration {
+        let queue = self.queues.get(key);
+        queue.map_or(Duration::ZERO, |queue| queue.waited(place, now))
+    }
+
+    /// What is left of each limit that is known.
+    pub(super) fn budget(&self, now: Instant) -> Vec<Budget> {
+        let mut left: HashMap<Operation, u32> = HashMap::new();
+        for ((operation, _), window) in &self.windows {
+            let Some(limit) = self.limits.get(operation).filter(|_| window.resets > now) else {
+                continue;
+            };
+            let free = window.free(limit.count);
+            let least = left.entry(*operation).or_insert(free);
+            *least = (*least).min(free);
+        }
+        let of = |(operation, limit): (&Operation, &EndpointLimit)| Budget {
+            operation: *operation,
+            limit: limit.count,
+            left: left.get(operation).copied().unwrap_or(limit.count),
+        };
+        self.limits.iter().map(of).collect()
     }
 
     /// The Orchestras that wait, by operation, the first one first.
