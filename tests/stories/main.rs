@@ -32,6 +32,10 @@ mod isolation;
 mod limited;
 mod lost_response;
 mod memory;
+mod metrics;
+#[path = "../support/metrics_page.rs"]
+#[allow(dead_code, reason = "another test uses the rest of it")]
+mod metrics_page;
 mod migration_failure;
 mod odd_answers;
 mod odd_input;
