@@ -20,7 +20,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::Api;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use kube::runtime::wait::Condition;
 use kube::runtime::wait::conditions::is_crd_established;
 use kube::{Client, ResourceExt};
@@ -32,6 +32,7 @@ use crate::api::crds;
 use crate::class::environment;
 use crate::controller::backoff::Backoff;
 use crate::controller::clock::Clock;
+use crate::controller::events::Events;
 use crate::controller::lease::{Lease, LeaseHeld, Timing};
 use crate::controller::refusals::Refusals;
 use crate::controller::{Core, Settings};
@@ -135,7 +136,7 @@ fn core(client: Client, watched: &watches::Watched, metrics: Arc<Metrics>, setti
         instance: std::env::var("POD_NAME").ok(),
     };
     Arc::new(Core {
-        recorder: Recorder::new(client.clone(), reporter),
+        events: Events::new(client.clone(), reporter),
         client,
         stores: watched.stores.clone(),
         metrics,
