@@ -62,6 +62,13 @@ rbac: ## Write the operator's rights anew: deploy/kustomize, and deploy/namespac
 	cargo run --quiet -- rbac > deploy/kustomize/rbac.new && mv deploy/kustomize/rbac.new deploy/kustomize/rbac.yaml
 	cargo run --quiet -- rbac --watch-namespaces tenants > deploy/namespaced/rbac.new && mv deploy/namespaced/rbac.new deploy/namespaced/rbac.yaml
 
+.PHONY: install-plugin
+install-plugin: ## Install kubectl-orchestra, with its completion for kubectl, into PREFIX/bin (~/.local)
+	cargo build --locked --release --bin orchestra-operator
+	install -d $(or $(PREFIX),$(HOME)/.local)/bin
+	install target/release/orchestra-operator $(or $(PREFIX),$(HOME)/.local)/bin/kubectl-orchestra
+	ln -sf kubectl-orchestra $(or $(PREFIX),$(HOME)/.local)/bin/kubectl_complete-orchestra
+
 .PHONY: deploy-check
 deploy-check: setup ## Apply deploy/ to the sandbox's control plane and check the operator's rights
 	cargo test --package orchestra-sandbox --test deploy

@@ -38,6 +38,7 @@ mod odd_input;
 mod orphans;
 mod passwords;
 mod pause;
+mod plugin;
 mod pool;
 mod process;
 mod proof;
