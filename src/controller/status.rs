@@ -163,7 +163,8 @@ pub async fn tell_of(core: &Core, subject: &ObjectReference, news: &News) {
             ..ObjectReference::default()
         }),
     };
-    if let Err(error) = core.events.publish(event, subject).await {
+    // In memory of its own: every pass can tell something, and few do.
+    if let Err(error) = Box::pin(core.events.publish(event, subject)).await {
         tracing::warn!(%error, "an event could not be published");
     }
 }

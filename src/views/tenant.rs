@@ -169,7 +169,7 @@ fn waits(orchestra: &Orchestra) -> Option<Waits> {
         });
     }
     let stands = [Is::Stalled, Is::Reconciling];
-    let stands = stands.into_iter().filter_map(|type_| find(conditions, type_)).next();
+    let stands = stands.into_iter().find_map(|type_| find(conditions, type_));
     let unusable = || find(conditions, Is::Available).filter(|is| is.status == "False" && orchestra.is_published());
     let paused = orchestra.is_asleep();
     stands.or_else(|| unusable().filter(|_| !paused)).map(told)

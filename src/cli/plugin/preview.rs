@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::complete;
 use super::scope::Scope;
 use crate::api::names::COMMAND_MANAGER;
-use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase};
+use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, ScriptSource};
 use crate::cli::output::Output;
 use crate::cli::{plan, words};
 use crate::money;
@@ -172,7 +172,7 @@ async fn read_config_maps(client: &Client, cluster: &mut Cluster, wanted: &[Orch
                 .iter()
                 .chain(templates)
                 .filter_map(|all| all.source.as_ref());
-            let maps = sources.flat_map(|source| source.config_maps());
+            let maps = sources.flat_map(ScriptSource::config_maps);
             names.extend(maps.map(|map| (cluster.operator.clone(), map.to_owned())));
         }
     }

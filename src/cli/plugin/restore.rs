@@ -35,13 +35,12 @@ pub struct Arguments {
 /// When there is no such database, or several, or the Orchestra cannot be created.
 pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<String> {
     let databases: Api<OrchestraDatabase> = Api::all(scope.client.clone());
-    let database = match &arguments.database {
-        Some(name) => databases.get(name).await?,
-        None => {
-            let all = databases.list(&ListParams::default()).await;
-            let all = all.context("name the OrchestraDatabase with --database where you may not list them")?;
-            only(all.items, &scope.namespace, &arguments.name)?
-        }
+    let database = if let Some(name) = &arguments.database {
+        databases.get(name).await?
+    } else {
+        let all = databases.list(&ListParams::default()).await;
+        let all = all.context("name the OrchestraDatabase with --database where you may not list them")?;
+        only(all.items, &scope.namespace, &arguments.name)?
     };
     let spec = match &arguments.filename {
         Some(file) => spec_of(file, &arguments.name)?,
@@ -91,15 +90,13 @@ fn only(all: Vec<OrchestraDatabase>, namespace: &str, name: &str) -> anyhow::Res
 
 fn spec_of(file: &PathBuf, name: &str) -> anyhow::Result<OrchestraSpec> {
     let mut found = orchestras_in(std::slice::from_ref(file))?;
-    match found.len() {
-        1 => Ok(found.remove(0).spec),
-        _ => {
-            let named = found.into_iter().find(|orchestra| orchestra.name_any() == name);
-            Ok(named
-                .with_context(|| format!("{} has no Orchestra {name}", file.display()))?
-                .spec)
-        }
+    if found.len() == 1 {
+        return Ok(found.remove(0).spec);
     }
+    let named = found.into_iter().find(|orchestra| orchestra.name_any() == name);
+    Ok(named
+        .with_context(|| format!("{} has no Orchestra {name}", file.display()))?
+        .spec)
 }
 
 fn taking_back(scope: &Scope, name: &str, spec: OrchestraSpec, database: &OrchestraDatabase) -> Orchestra {
