@@ -54,8 +54,20 @@ pin-images: ## Pin the base images of deploy/Dockerfile to what their tags name 
 	scripts/images --update
 
 .PHONY: crds
-crds: ## Write crds/ anew from the Rust types
+crds: ## Write crds/ and docs/api.md anew from the Rust types
 	cargo run --quiet -- crd --output crds
+	@$(MAKE) --no-print-directory api-docs
+
+.PHONY: api-docs
+api-docs: ## Write docs/api.md anew from the Rust types
+	cargo run --quiet -- crd --docs > docs/api.new && mv docs/api.new docs/api.md
+
+.PHONY: docs
+docs: ## Build the book of docs/ into target/docs/book; needs mdBook
+	@mdbook --version >/dev/null 2>&1 || { echo "mdBook is not installed: cargo install --locked mdbook"; exit 1; }
+	mkdir -p target/docs
+	cp -r LICENSE NOTICE deploy target/docs/
+	mdbook build docs
 
 .PHONY: rbac
 rbac: ## Write the operator's rights anew: deploy/kustomize, and deploy/namespaced for the namespace tenants; then make chart

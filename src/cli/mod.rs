@@ -9,6 +9,7 @@ mod output;
 mod plan;
 pub mod plugin;
 mod rbac;
+mod rebuild;
 mod recycle;
 mod rollout;
 mod words;
@@ -46,7 +47,7 @@ pub enum Command {
     /// A command that reads the cluster, and prints or changes something.
     #[command(flatten)]
     Cluster(ClusterCommand),
-    /// Print the CustomResourceDefinitions, as crds/ holds them.
+    /// Print the CustomResourceDefinitions, as crds/ holds them, or the API reference, as docs/api.md does.
     Crd(crd::Arguments),
     /// Print the operator's service account and its rights, as deploy/kustomize/rbac.yaml holds them.
     ///
@@ -114,6 +115,15 @@ pub enum ClusterCommand {
     /// Reads only the cluster (KUBECONFIG): the pool, its Secret and the `OrchestraDatabases`. Connects to no
     /// database, and prints no password. Fails while an Orchestra uses the database.
     Recycle(recycle::Arguments),
+    /// Print the manifests of tenants whose objects were lost with their cluster, from the projects at the provider.
+    ///
+    /// Reads the cluster (KUBECONFIG) and the projects of the class's organization, with the token that the class names, and
+    /// changes nothing. For each project with the marker of the lost cluster, the claim record in its database names the
+    /// Orchestra that had it: two requests to the Management API a project. Use it only when the lost cluster and its operator are
+    /// gone for good: the operator of this cluster sets new passwords.
+    ///
+    /// Exits with 1 when a project has no manifest; a comment at the end says why.
+    Rebuild(rebuild::Arguments),
     /// Show, pause or resume the rollout of a class's migrations.
     ///
     /// Reads and changes only the `OrchestraClass` (KUBECONFIG). The operator does the rest.
@@ -185,6 +195,17 @@ async fn ask(client: &Client, command: ClusterCommand) -> anyhow::Result<()> {
         ClusterCommand::Plan(arguments) => say(&plan::run(client, &arguments).await?),
         ClusterCommand::Approve(arguments) => say(&plan::approve(client, &arguments).await?),
         ClusterCommand::Recycle(arguments) => say(&recycle::run(client, &arguments).await?),
+        ClusterCommand::Rebuild(arguments) => {
+            let report = rebuild::run(client, &arguments).await?;
+            say(&report.printed)?;
+            if report.left > 0 {
+                bail!(
+                    "projects without a manifest: {}; see the comments at the end",
+                    report.left
+                );
+            }
+            Ok(())
+        }
         ClusterCommand::Rollout { command } => rollout::run(client, &command).await,
     }
 }

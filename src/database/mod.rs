@@ -38,6 +38,7 @@ use crate::credentials;
 use crate::supabase::Permit;
 
 use crate::postgres::RefusedLogins;
+pub use adopted::{RecordedClaim, recorded_claims};
 pub use keys::KeyReads;
 pub use refused::{quota_freed, quota_freed_by_pause};
 pub use region::nearest;

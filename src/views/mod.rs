@@ -7,4 +7,6 @@ pub mod fleet;
 pub mod orphans;
 pub mod plans;
 pub mod preview;
+pub mod rebuild;
+pub mod reference;
 pub mod tenant;

@@ -48,6 +48,7 @@ mod process;
 mod proof;
 mod provider;
 mod queue;
+mod rebuild;
 mod regions;
 mod rollout;
 mod rotation;
