@@ -8,10 +8,10 @@ mod reading_of_scripts;
 mod support;
 
 use orchestra_operator::api::{Approval, Effect, ResolvedAs};
-use orchestra_operator::migrate::guard::{Clearance, Consent, FindingKind, Review, review};
+use orchestra_operator::migrate::guard::{Clearance, Consent, FindingKind, Review};
 use orchestra_operator::migrate::{Options, Source};
 use sqlx::PgConnection;
-use support::{INIT, ask, execute, migrate, migrate_with, postgres::server, resolve, session, source};
+use support::{INIT, ask, execute, migrate, migrate_with, postgres::server, resolve, review, session, source};
 
 /// Of a tenant in use.
 fn consent(approved: Option<&str>) -> Consent {

@@ -12,9 +12,11 @@ mod support;
 use orchestra_operator::api::MigrationFormat;
 use orchestra_operator::api::condition::Reason;
 use orchestra_operator::error::ErrorClass;
-use orchestra_operator::migrate::{Error, Options, missing_tables};
+use orchestra_operator::migrate::{Error, Options};
 use orchestra_operator::postgres::{self, Login};
-use support::{INIT, ask, execute, migrate, migrate_with, pending, postgres::server, session, source, source_of};
+use support::{
+    INIT, ask, execute, migrate, migrate_with, missing_tables, pending, postgres::server, session, source, source_of,
+};
 
 const FORMATS: [MigrationFormat; 3] = [
     MigrationFormat::Prisma,

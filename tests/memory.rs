@@ -5,10 +5,10 @@ mod support;
 
 use orchestra_operator::api::{Approval, Effect, MigrationFormat};
 use orchestra_operator::error::ErrorClass;
-use orchestra_operator::migrate::guard::{Consent, FindingKind, review};
-use orchestra_operator::migrate::{Error, Options, SeedSource, Source, fingerprint, pending};
+use orchestra_operator::migrate::guard::{Consent, FindingKind};
+use orchestra_operator::migrate::{Error, Options, SeedSource, Source, fingerprint};
 use orchestra_operator::postgres;
-use support::{INIT, execute, migrate, migrate_with, postgres::server, session, source, source_of};
+use support::{INIT, execute, migrate, migrate_with, pending, postgres::server, review, session, source, source_of};
 
 /// One test at a time: the peak is that of the process.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -85,9 +85,7 @@ async fn long_columns_of_a_history_are_cut_by_the_server() {
     )
     .await
     .unwrap();
-    let status = pending(&mut session(&login).await, &all, &Options::default())
-        .await
-        .unwrap();
+    let status = pending(&mut session(&login).await, &all).await.unwrap();
     assert_eq!((status.applied, status.pending), (1, 0));
     execute(
         conn,
@@ -96,9 +94,7 @@ async fn long_columns_of_a_history_are_cut_by_the_server() {
     )
     .await
     .unwrap();
-    let many = pending(&mut session(&login).await, &all, &Options::default())
-        .await
-        .unwrap_err();
+    let many = pending(&mut session(&login).await, &all).await.unwrap_err();
     assert!(matches!(&many, Error::OtherTool(_)), "{many}");
     assert!(many.to_string().contains("more than 100000 rows"), "{many}");
     peak.is_below(96);
@@ -131,14 +127,10 @@ async fn a_history_in_another_schema_stays_in_the_server() {
         ),
     ] {
         let all = source_of(format, &[("1_a", "CREATE TABLE a ();"), ("2_b", "CREATE TABLE b ();")]);
-        let status = pending(&mut session(&login).await, &all, &Options::default())
-            .await
-            .unwrap();
+        let status = pending(&mut session(&login).await, &all).await.unwrap();
         assert_eq!((status.applied, status.pending), (0, 2));
         execute(conn, add).await.unwrap();
-        let refused = pending(&mut session(&login).await, &all, &Options::default())
-            .await
-            .unwrap_err();
+        let refused = pending(&mut session(&login).await, &all).await.unwrap_err();
         assert!(refused.to_string().contains("records 1_a as applied"), "{refused}");
     }
     peak.is_below(64);
@@ -155,7 +147,7 @@ async fn recorded_statements_and_definitions_stay_in_the_server() {
     );
     migrate_with(&login, &all, &Options::default()).await.unwrap();
     let conn = &mut session(&login).await;
-    let status = pending(conn, &all, &Options::default()).await.unwrap();
+    let status = pending(conn, &all).await.unwrap();
     assert_eq!(status.divergence, "");
     let peak = Peak::reset();
     execute(
@@ -164,7 +156,7 @@ async fn recorded_statements_and_definitions_stay_in_the_server() {
     )
     .await
     .unwrap();
-    let status = pending(conn, &all, &Options::default()).await.unwrap();
+    let status = pending(conn, &all).await.unwrap();
     assert_eq!(status.divergence, "changed since they were applied: 1_a");
     let one = fingerprint(conn).await.unwrap();
     execute(
@@ -245,7 +237,7 @@ async fn rows_that_a_script_adds_to_the_history_are_counted_by_the_server() {
         )
         .await
         .unwrap();
-        let refused = pending(conn, &all, &Options::default()).await.unwrap_err();
+        let refused = pending(conn, &all).await.unwrap_err();
         assert!(matches!(&refused, Error::OtherTool(_)), "{refused}");
     }
     peak.is_below(64);

@@ -9,10 +9,11 @@ mod unfinished_migrations;
 
 use std::time::Duration;
 
+use orchestra_operator::api::MigrationFormat;
 use orchestra_operator::api::condition::Reason;
 use orchestra_operator::error::ErrorClass;
 use orchestra_operator::migrate::{Error, Options, TimeLimits, apply};
-use support::{ask, execute, migrate, pending, postgres::server, session, source, within};
+use support::{ask, execute, migrate, pending, postgres::server, session, source, source_of, within};
 
 const INIT: (&str, &str) = (
     "1_init",
@@ -79,6 +80,46 @@ async fn applies_in_order_and_once() {
         migrate(&login, &edited).await.unwrap().divergence,
         "changed since they were applied: 1_init; applied, but no longer in the source: 3_baseline, 4_index, 5_function and 2 more"
     );
+}
+
+/// As the tools do: `prisma migrate deploy` and `sqlx migrate run` apply it, `supabase db push` wants `--include-all`.
+#[tokio::test]
+async fn a_script_that_comes_late_is_applied_or_refused_as_its_tool_does_it() {
+    use MigrationFormat::{Prisma, Sqlx, Supabase};
+    const SET: [(&str, &str); 3] = [
+        ("20260101000000_first", "CREATE TABLE one ();"),
+        ("20260102000000_late", "CREATE TABLE two ();"),
+        ("20260103000000_last", "CREATE TABLE three ();"),
+    ];
+    let server = server().await;
+    let mut root = session(&server.login("postgres")).await;
+    for (format, name) in [(Prisma, "prisma"), (Supabase, "supabase"), (Sqlx, "sqlx")] {
+        execute(&mut root, &format!("CREATE DATABASE {name}")).await.unwrap();
+        let login = server.login(name);
+        migrate(&login, &source_of(format, &[SET[0], SET[2]])).await.unwrap();
+        let all = source_of(format, &SET);
+        let told = pending(&mut session(&login).await, &all).await;
+        let said = "20260102000000_late";
+        let applied = migrate(&login, &all).await;
+        let mut conn = session(&login).await;
+        let there = ask(&mut conn, "SELECT to_regclass('two') IS NOT NULL").await;
+        if format == Supabase {
+            let error = applied.unwrap_err().to_string();
+            assert!(error.contains(said) && error.contains("--include-all"), "{error}");
+            assert_eq!(there, "false");
+        } else {
+            assert_eq!(
+                told.unwrap().divergence,
+                format!("older than one that is applied: {said}")
+            );
+            let applied = applied.unwrap();
+            assert_eq!(
+                (applied.applied, applied.pending, applied.divergence.as_str()),
+                (3, 0, "")
+            );
+            assert_eq!(there, "true");
+        }
+    }
 }
 
 #[tokio::test]

@@ -7,12 +7,12 @@ mod support;
 use std::time::Duration;
 
 use orchestra_operator::api::{MigrationFormat, SeedPolicy};
-use orchestra_operator::migrate::{SeedSource, Variables, fingerprint, missing_tables, seed, seeded};
+use orchestra_operator::migrate::{SeedSource, Variables, fingerprint, seed, seeded};
 use orchestra_operator::postgres::claim_record::{ClaimRecord, claim, holder};
 use orchestra_operator::postgres::{Error, Sharing, TenantRights, connect, ensure_tenant_role, identity, isolate};
 use support::postgres::server;
 use support::tenant::{database, prepare};
-use support::{ask, execute, migrate, pending, session, source, source_of};
+use support::{ask, execute, migrate, missing_tables, pending, session, source, source_of};
 
 #[tokio::test]
 async fn sessions_from_before_a_database_was_closed_are_ended() {
@@ -277,12 +277,18 @@ async fn dates_are_read_by_the_databases_settings_unless_the_tool_sets_them() {
         let now = format!("pg_catalog.current_setting('{setting}')");
         assert_eq!(ask(&mut conn, &now).await, value);
     }
-    let plain = "CREATE TABLE concert (id bigint PRIMARY KEY, on_day date NOT NULL DEFAULT '03/04/2026', begins_at timestamptz NOT NULL, lasts text);\n\
+    let plain = "CREATE TABLE concert (id bigint PRIMARY KEY, on_day date NOT NULL DEFAULT '03/04/2026', begins_at timestamptz NOT NULL, lasts text, jit text DEFAULT current_setting('jit'));\n\
          INSERT INTO concert VALUES (1, '03/04/2026', '2026-01-10 19:30', interval '1 day 2 hours'::text);";
     let alone = "INSERT INTO concert VALUES (5, '03/04/2026', '2026-01-10 19:30', interval '1 day 2 hours'::text);\n\
          CREATE INDEX CONCURRENTLY concert_day ON concert (on_day);";
     let rows = "SELECT string_agg(concat_ws(' ', id, on_day::text, to_char(begins_at AT TIME ZONE 'UTC', 'MM-DD HH24:MI'), lasts), ', ' ORDER BY id) FROM concert";
     let tools = "1 2026-04-03 01-10 18:30 1 2:00:00, 5 2026-04-03 01-10 18:30 1 2:00:00";
+    // The operator's own statements are not compiled; scripts and seeds have the database's setting.
+    let jit = "SELECT string_agg(DISTINCT jit, ', ') FROM concert";
+    assert_eq!(
+        ask(&mut connect(&owner, "test").await.unwrap(), "current_setting('jit')").await,
+        "off"
+    );
     let sqlxs = "1 2026-03-04 01-10 19:30 1 2:00:00, 5 2026-03-04 01-10 19:30 1 2:00:00";
     for (format, names, found) in [
         (MigrationFormat::Sqlx, ["1_plain", "2_alone"], sqlxs),
@@ -304,6 +310,7 @@ async fn dates_are_read_by_the_databases_settings_unless_the_tool_sets_them() {
         let scripts = [(names[0], plain), (names[1], second)];
         migrate(&owner, &source_of(format, &scripts)).await.unwrap();
         assert_eq!(ask(&mut conn, rows).await, found, "{format:?}");
+        assert_eq!(ask(&mut conn, jit).await, "on", "{format:?}");
     }
 
     // Seeds are read as psql reads them.
@@ -332,6 +339,7 @@ async fn dates_are_read_by_the_databases_settings_unless_the_tool_sets_them() {
         .await,
         "2 2026-04-03 01-10 18:30, 3 2026-12-24 07-10 17:30, 4 2026-04-03 01-10 18:30"
     );
+    assert_eq!(ask(&mut conn, jit).await, "on");
 
     // A digest is the same whatever the settings are.
     let before = fingerprint(&mut connect(&owner, "test").await.unwrap()).await.unwrap();

@@ -6,16 +6,21 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use rust_decimal::Decimal;
 
-use super::budget;
-use crate::api::{Orchestra, OrchestraClass, RolloutStatus};
+use super::{Context, budget};
+use crate::api::{MigrationStatus, Orchestra, OrchestraClass, RolloutStatus};
 use crate::money;
-use crate::telemetry::classes::ClassFacts;
+use crate::supabase::Budget;
+use crate::telemetry::classes::{ClassFacts, RequestBudget};
 
 /// The metrics of a class; `orchestras` are those of all classes.
-pub fn facts(class: &OrchestraClass, orchestras: &[Arc<Orchestra>]) -> ClassFacts {
+pub fn facts(ctx: &Context, class: &OrchestraClass, orchestras: &[Arc<Orchestra>]) -> ClassFacts {
     let name = class.name_any();
     let tenants = orchestras.iter().filter(|it| it.decided_class() == Some(&name));
-    let pauses: Vec<_> = tenants.filter_map(|it| it.status.as_ref()?.power.as_ref()).collect();
+    let migrations: Vec<_> = tenants.clone().filter_map(|it| it.migrations()).collect();
+    let pauses: Vec<_> = tenants
+        .clone()
+        .filter_map(|it| it.status.as_ref()?.power.as_ref())
+        .collect();
     let now = Timestamp::now();
     let unused = pauses.iter().filter_map(|power| power.unused_since.as_ref());
     let saved = pauses.iter().filter_map(|power| money::parse(power.saved.as_deref()?));
@@ -33,13 +38,19 @@ pub fn facts(class: &OrchestraClass, orchestras: &[Arc<Orchestra>]) -> ClassFact
         used_percent: projected
             .zip(limit)
             .map(|(projected, limit)| money::percent(projected, limit)),
-        paused: i64::try_from(pauses.iter().filter(|power| power.paused_by.is_some()).count()).unwrap_or(i64::MAX),
+        tenants: number(tenants.count()),
+        paused: number(pauses.iter().filter(|power| power.paused_by.is_some()).count()),
         idle_seconds: unused.map(|since| now.duration_since(since.0).as_secs()).max(),
-        saved: saved.reduce(Decimal::saturating_add).and_then(float),
+        saved: float(saved.fold(Decimal::ZERO, Decimal::saturating_add)),
         schema_odd: status.and_then(|status| Some(status.schema.as_ref()?.odd.into())),
         token_expires: account
             .and_then(|account| account.token_expires_at.as_ref())
             .map(|at| at.0.as_second()),
+        token_since: ctx.tokens.changed_at(class).map(Timestamp::as_second),
+        requests: ctx.tokens.budget(class).into_iter().map(request_budget).collect(),
+        migrations: states_of_migrations(&migrations),
+        migrations_pending: migrations.iter().map(|of| i64::from(of.pending)).sum(),
+        skew: status.and_then(|status| status.rollout.as_ref()).map(skew),
         rollout: status
             .and_then(|status| status.rollout.as_ref())
             .map(states)
@@ -56,4 +67,87 @@ fn states(rollout: &RolloutStatus) -> Vec<(&'static str, i32)> {
         ("pinned", rollout.pinned),
         ("held", rollout.held),
     ]
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn request_budget(budget: Budget) -> RequestBudget {
+    RequestBudget {
+        operation: budget.operation.as_str(),
+        limit: budget.limit,
+        left: budget.left,
+    }
+}
+
+/// The tenants by the state of their migrations. Each counts once.
+fn states_of_migrations(all: &[&MigrationStatus]) -> Vec<(&'static str, i64)> {
+    let states = ["applied", "pending", "held", "failed"];
+    let count = |state| number(all.iter().filter(|of| state_of_migrations(of) == state).count());
+    states.map(|state| (state, count(state))).into()
+}
+
+fn state_of_migrations(of: &MigrationStatus) -> &'static str {
+    match of {
+        _ if of.failed || of.failure.is_some() => "failed",
+        _ if of.plan.is_some() || of.available.is_some() => "held",
+        _ if of.pending > 0 => "pending",
+        _ => "applied",
+    }
+}
+
+/// How many sources the tenants have, and how many tenants do not have a current one.
+fn skew(rollout: &RolloutStatus) -> (i64, i64) {
+    let outdated = rollout.skew.iter().filter(|of| !of.current);
+    (
+        number(rollout.skew.len()),
+        outdated.map(|of| i64::from(of.tenants)).sum(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{MigrationFailure, MigrationPlan, RevisionSkew};
+
+    #[test]
+    fn a_tenant_counts_in_the_state_that_matters_most() {
+        let of = MigrationStatus::default;
+        let states = [
+            of(),
+            MigrationStatus { pending: 2, ..of() },
+            MigrationStatus {
+                pending: 2,
+                plan: Some(MigrationPlan::default()),
+                ..of()
+            },
+            MigrationStatus {
+                available: Some("sha256:1".into()),
+                ..of()
+            },
+            MigrationStatus {
+                available: Some("sha256:1".into()),
+                failure: Some(MigrationFailure::default()),
+                ..of()
+            },
+            MigrationStatus { failed: true, ..of() },
+        ];
+        let counted = states_of_migrations(&states.each_ref());
+        assert_eq!(counted, [("applied", 1), ("pending", 1), ("held", 2), ("failed", 2)]);
+    }
+
+    #[test]
+    fn those_behind_the_current_source_are_counted() {
+        let of = |tenants, current| RevisionSkew {
+            tenants,
+            current,
+            ..RevisionSkew::default()
+        };
+        let rollout = RolloutStatus {
+            skew: vec![of(7, true), of(2, false), of(1, false)],
+            ..RolloutStatus::default()
+        };
+        assert_eq!(skew(&rollout), (3, 3));
+    }
 }

@@ -9,6 +9,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
@@ -19,7 +20,7 @@ use crate::api::condition::Reason;
 use crate::api::{OrchestraClass, ProviderAccount, SecretKeyReference, SupabaseProvider, TOKEN_EXPIRES_ANNOTATION};
 use crate::class::Context;
 use crate::controller::error::Error;
-use crate::supabase::Account;
+use crate::supabase::{Account, Budget};
 
 /// How long before a token's expiry the class warns of it: two weeks to create a new one.
 pub const WARNING: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -33,7 +34,15 @@ pub struct Tokens {
     accepted: Mutex<HashMap<String, Accepted>>,
 }
 
-type Read = (Option<String>, SecretString);
+/// A token as it was read.
+#[derive(Clone)]
+struct Read {
+    /// `resourceVersion` of the Secret.
+    version: Option<String>,
+    token: SecretString,
+    /// When the values of the Secret were last changed.
+    changed: Option<Timestamp>,
+}
 
 struct Accepted {
     generation: Option<i64>,
@@ -62,6 +71,22 @@ impl Tokens {
             facts,
         };
         self.accepted.lock().insert(class.name_any(), accepted);
+    }
+
+    /// When the Secret with the token of a class was last given other values; none when it was not read, or the token
+    /// is in no Secret.
+    pub(super) fn changed_at(&self, class: &OrchestraClass) -> Option<Timestamp> {
+        let provider = class.spec.provider.as_ref()?;
+        let reference = provider.supabase.token_secret_ref.as_ref()?;
+        self.read.lock().get(reference)?.changed
+    }
+
+    /// What is left of the request limits of the token of a class that the provider has accepted.
+    pub(super) fn budget(&self, class: &OrchestraClass) -> Vec<Budget> {
+        let accepted = self.accepted.lock();
+        let account = accepted.get(&class.name_any()).map(|accepted| accepted.account.clone());
+        drop(accepted);
+        account.map_or_else(Vec::new, |account| account.client().rate_limiter().budget())
     }
 
     /// Forgets a class, and its token, which is read again where another class has the same one.
@@ -116,9 +141,9 @@ async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<S
     };
     let version = seen.meta().resource_version.clone();
     let cached = ctx.tokens.read.lock().get(reference).cloned();
-    if let Some((known, token)) = cached.filter(|(known, _)| *known == version) {
-        tracing::trace!(version = ?known, "the token has been read already");
-        return Ok(token);
+    if let Some(known) = cached.filter(|known| known.version == version) {
+        tracing::trace!(version = ?known.version, "the token has been read already");
+        return Ok(known.token);
     }
     let api: Api<Secret> = Api::namespaced(ctx.core.client.clone(), namespace);
     let secret = api.get_opt(name).await?.ok_or_else(not_found)?;
@@ -133,12 +158,33 @@ async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<S
         ))
     };
     let token = SecretString::from(text.ok_or_else(empty)?);
-    let entry = (secret.metadata.resource_version, token.clone());
+    let entry = Read {
+        changed: changed(&secret.metadata),
+        version: secret.metadata.resource_version,
+        token: token.clone(),
+    };
     let mut read = ctx.tokens.read.lock();
     // Those of a class that names another Secret now are not kept.
     read.retain(|known, _| ctx.core.stores.classes.find(|class| names(class, known)).is_some());
     read.insert(reference.clone(), entry);
     Ok(token)
+}
+
+/// When the values of a Secret were last changed: the last time at which one of those who set them changed what it
+/// sets. Where the API server does not tell, when the Secret was created.
+fn changed(meta: &ObjectMeta) -> Option<Timestamp> {
+    let managed = meta.managed_fields.iter().flatten();
+    let set_values = managed.filter(|entry| {
+        entry
+            .fields_v1
+            .as_ref()
+            .is_some_and(|fields| fields.0.get("f:data").is_some())
+    });
+    let last = set_values
+        .filter_map(|entry| entry.time.as_ref())
+        .map(|time| time.0)
+        .max();
+    last.or_else(|| Some(meta.creation_timestamp.as_ref()?.0))
 }
 
 /// When a token expires, by the annotation of its Secret.
@@ -229,6 +275,27 @@ mod tests {
         ] {
             assert_eq!(read_expiry(text), read.map(at), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_token_is_as_old_as_the_values_of_its_secret() {
+        let meta = |managed| {
+            let value = serde_json::json!({"creationTimestamp": "2026-01-01T00:00:00Z", "managedFields": managed});
+            serde_json::from_value::<ObjectMeta>(value).unwrap()
+        };
+        let entry = |time: &str, fields: serde_json::Value| serde_json::json!({"manager": time, "time": time, "fieldsV1": fields, "fieldsType": "FieldsV1"});
+        let values = || serde_json::json!({"f:data": {"f:token": {}}});
+        let managed = serde_json::json!([
+            entry("2026-02-01T00:00:00Z", values()),
+            entry("2026-03-01T00:00:00Z", values()),
+            entry(
+                "2026-04-01T00:00:00Z",
+                serde_json::json!({"f:metadata": {"f:annotations": {}}})
+            ),
+        ]);
+        assert_eq!(changed(&meta(managed)), Some(at("2026-03-01T00:00:00Z")));
+        assert_eq!(changed(&meta(serde_json::json!([]))), Some(at("2026-01-01T00:00:00Z")));
+        assert_eq!(changed(&ObjectMeta::default()), None);
     }
 
     #[test]

@@ -28,7 +28,7 @@ const ROOM_KEPT: Duration = Duration::from_secs(30);
 
 /// The scripts that were read, by place and purpose. A new version replaces the old one.
 pub struct Scripts {
-    read: Mutex<HashMap<Key, Entry>>,
+    read: Mutex<HashMap<Key, Cached>>,
     /// Migrations by their digest, so that copies of one set are held once.
     same: Mutex<Same>,
     /// Scripts that were not used for this long are removed.
@@ -47,7 +47,7 @@ enum What {
     Seed,
 }
 
-struct Entry {
+struct Cached {
     version: Version,
     /// A refusal is remembered as well: the same files are not read again at every event.
     loaded: Result<Loaded, Refused>,
@@ -87,7 +87,7 @@ impl From<Refused> for Error {
     }
 }
 
-impl Entry {
+impl Cached {
     fn size(&self) -> Size {
         Size {
             used: self.used,
@@ -121,13 +121,13 @@ impl Scripts {
 
     /// Drops the large sources that are not used, or have been kept for long, so that another one can be read.
     fn make_room(&self) {
-        let is_due = |entry: &Entry| entry.used.elapsed() >= ROOM_UNUSED || entry.since.elapsed() >= ROOM_KEPT;
+        let is_due = |entry: &Cached| entry.used.elapsed() >= ROOM_UNUSED || entry.since.elapsed() >= ROOM_KEPT;
         let mut read = self.read.lock();
         read.retain(|_, entry| !(is_due(entry) && entry.loaded.as_ref().is_ok_and(Loaded::is_large)));
     }
 
     fn keep(&self, key: Key, version: Version, outcome: &Result<(Loaded, usize), Refused>) {
-        let entry = Entry {
+        let entry = Cached {
             version,
             bytes: outcome.as_ref().map_or(0, |(_, bytes)| *bytes) + weight_of(&key.0),
             loaded: outcome.as_ref().map(|(loaded, _)| loaded.clone()).map_err(Clone::clone),
@@ -136,7 +136,7 @@ impl Scripts {
         };
         let mut read = self.read.lock();
         read.insert(key, entry);
-        let sizes = read.values().map(Entry::size).collect();
+        let sizes = read.values().map(Cached::size).collect();
         if let Some(oldest) = oldest_that_fits(sizes, MAX_BYTES) {
             read.retain(|_, entry| entry.used >= oldest);
         }

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use super::error::{Error, caught};
 use crate::api::condition::Reason;
@@ -67,7 +68,7 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
         self.stopping.clone()
     }
 
-    /// Starts a piece of work.
+    /// Starts a piece of work. Its log lines are in the caller's span, which names its object.
     pub fn start(
         &self,
         (uid, object): (&str, ObjectRef<K>),
@@ -76,12 +77,13 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) {
         let ended = self.ended.clone();
-        let task = tokio::spawn(async move {
+        let work = async move {
             let outcome = caught(work).await;
             // The channel is closed only while the operator is shutting down.
             let _ = ended.send(object);
             outcome
-        });
+        };
+        let task = tokio::spawn(work.in_current_span());
         self.lock().insert(uid.into(), Work { kind, watch, task });
     }
 

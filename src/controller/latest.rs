@@ -94,15 +94,15 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Latest<K> {
 
     /// One object. The namespace of the key is ignored for cluster-scoped kinds.
     pub fn get(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
-        {
-            let mut written = self.written.lock();
-            if !written.is_empty() {
-                settle(&self.store, &mut written, Instant::now());
-                if let Some(write) = lookup(&written, key) {
-                    return write.object.clone();
-                }
+        let mut written = self.written.lock();
+        if let Some(write) = lookup(&mut written, key) {
+            let stored = self.store.get(key);
+            if write.is_settled(stored.as_deref(), Instant::now()) {
+                return stored;
             }
+            return write.object.clone();
         }
+        drop(written);
         self.store.get(key)
     }
 
@@ -181,7 +181,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Latest<K> {
     fn removed_at(&self, key: &ObjectRef<K>, now: Instant) {
         let mut written = self.written.lock();
         settle(&self.store, &mut written, now);
-        let own = lookup(&written, key).map(|write| write.object.clone());
+        let own = lookup(&mut written, key).map(|write| write.object.clone());
         let Some(object) = own.unwrap_or_else(|| self.store.get(key)) else {
             return;
         };
@@ -305,13 +305,19 @@ fn compare(one: &str, other: &str) -> Option<Ordering> {
 
 /// The last write of the object of this key, whose namespace counts for namespaced kinds only, as in a
 /// [`Store`].
-fn lookup<'a, K: Resource<DynamicType = ()>>(written: &'a Written<K>, key: &ObjectRef<K>) -> Option<&'a Write<K>> {
-    written.get(key).or_else(|| {
-        key.namespace.as_ref()?;
-        let mut key = key.clone();
-        key.namespace = None;
-        written.get(&key)
-    })
+fn lookup<'a, K>(written: &'a mut Written<K>, key: &ObjectRef<K>) -> Option<&'a mut Write<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    if written.is_empty() {
+        return None;
+    }
+    if key.namespace.is_none() || written.contains_key(key) {
+        return written.get_mut(key);
+    }
+    let mut key = key.clone();
+    key.namespace = None;
+    written.get_mut(&key)
 }
 
 fn name<K: Resource<DynamicType = ()>>(key: &ObjectRef<K>) -> (Option<&str>, &str) {

@@ -4,13 +4,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
-use kube::{Resource, ResourceExt};
-use tracing::Instrument;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::Core;
 use super::backoff::SLOWEST;
 use super::error::{Error, caught};
+use super::status::Reported;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 use crate::telemetry::metrics::{Metrics, Outcome};
@@ -42,7 +44,7 @@ pub async fn reconcile<K, C, P, R>(
     report: impl Fn(Arc<K>, Arc<C>, Arc<Error>) -> R,
 ) -> Result<Action, Infallible>
 where
-    K: Resource<DynamicType = ()>,
+    K: Reported,
     C: AsRef<Core>,
     P: Future<Output = Result<Next, Error>>,
     R: Future<Output = Result<(), Error>>,
@@ -52,12 +54,7 @@ where
         object.namespace().unwrap_or_default(),
         object.name_any()
     );
-    let span = tracing::info_span!(
-        "reconcile",
-        controller,
-        namespace = object.namespace(),
-        name = object.name_any()
-    );
+    let span = span(controller, &*object);
     async {
         let core = (*ctx).as_ref();
         let began = Instant::now();
@@ -82,16 +79,38 @@ where
             Err(error) => {
                 let error = Arc::new(error);
                 log(&core.metrics, controller, &error, began.elapsed());
-                if let Err(error) = tell(report, object, ctx.clone(), error.clone()).await {
+                if let Err(error) = tell(report, object.clone(), ctx.clone(), error.clone()).await {
                     tracing::debug!(%error, "the status could not be written");
                 }
-                after_error(&error, &key, core)
+                let asked = [object.uid().unwrap_or_default(), object.name_any()];
+                let asked = asked.iter().find_map(|key| core.refusals.asked(key));
+                after_error(&error, &key, asked, core)
             }
         };
         Ok(action)
     }
     .instrument(span)
     .await
+}
+
+/// The span of a pass: every line of it has the object's name as the field of its controller (`orchestra`, `database`,
+/// `class`, `pool`), and what is for a tenant has the Orchestra's namespace and name. A field `name` would be lost in the
+/// JSON format, where it is the span's own.
+fn span<K: Reported>(controller: &'static str, object: &K) -> tracing::Span {
+    let span = tracing::info_span!(
+        "reconcile",
+        controller,
+        class = Empty,
+        pool = Empty,
+        database = Empty,
+        namespace = object.namespace(),
+        orchestra = Empty
+    );
+    span.record(controller, object.name_any());
+    if let Some((namespace, name)) = object.tenant() {
+        span.record("namespace", namespace).record("orchestra", name);
+    }
+    span
 }
 
 /// Writes an error into the status, and tries once more when the object has changed meanwhile: a status alone
@@ -134,13 +153,15 @@ fn after_success(next: Next, core: &Core) -> Action {
     }
 }
 
-fn after_error(error: &Error, key: &str, core: &Core) -> Action {
-    match error.class() {
+/// `asked`: how long another attempt has to wait that a person has asked for.
+fn after_error(error: &Error, key: &str, asked: Option<Duration>, core: &Core) -> Action {
+    let wait = match error.class() {
         // The fix may be made outside Kubernetes, where nothing is watched.
-        ErrorClass::Transient | ErrorClass::Blocked => Action::requeue(core.backoff.next(key)),
-        ErrorClass::After(wait) => Action::requeue(wait),
-        ErrorClass::Invalid => Action::requeue(jittered(SLOWEST)),
-    }
+        ErrorClass::Transient | ErrorClass::Blocked => core.backoff.next(key),
+        ErrorClass::After(wait) => wait,
+        ErrorClass::Invalid => jittered(SLOWEST),
+    };
+    Action::requeue(asked.map_or(wait, |asked| wait.min(asked + CONFLICT)))
 }
 
 /// Up to a tenth more, so that after a restart the objects do not return all at the same moment.

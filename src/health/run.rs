@@ -199,6 +199,12 @@ fn measures(record: &Record, now: Instant) -> bool {
 
 fn start(ctx: &Arc<Context>, subject: Subject, measures: bool) {
     let (uid, object) = (subject.uid(), ObjectRef::from_obj(&*subject.object));
+    let span = tracing::info_span!(
+        "probe",
+        database = subject.database.name_any(),
+        namespace = subject.object.namespace(),
+        orchestra = subject.object.name_any()
+    );
     let work = {
         let ctx = ctx.clone();
         async move {
@@ -207,7 +213,7 @@ fn start(ctx: &Arc<Context>, subject: Subject, measures: bool) {
             Ok(())
         }
     };
-    ctx.works.start((&uid, object), WorkKind::Probe, Watch::default(), work);
+    span.in_scope(|| ctx.works.start((&uid, object), WorkKind::Probe, Watch::default(), work));
 }
 
 /// Probes a database, unless a refused login is too recent, or nobody reaches its server.
@@ -222,7 +228,7 @@ async fn look(ctx: &Context, subject: &Subject, measures: bool) -> Look {
     let (object, database) = (&subject.object, &subject.database);
     let published = published::login(&ctx.credentials, &ctx.provider, object, database, known).await;
     let published = published.unwrap_or_else(|error| {
-        tracing::debug!(%error, name, "the published login cannot be read");
+        tracing::debug!(%error, "the published login cannot be read");
         None
     });
     let login = published.as_ref().map(|published| published.login.clone());
@@ -303,7 +309,7 @@ fn note(ctx: &Context, subject: &Subject, look: Look) {
             if let Some(took) = took {
                 core.metrics.tenants().probed(reason.as_str(), took);
             }
-            tracing::debug!(name = subject.object.name_any(), %reason, "a probe failed");
+            tracing::debug!(%reason, "a probe failed");
             let changed = record.judge.note(Err(&fault));
             (schedule::next(failed(record, &fault), interval, spacing), changed)
         }

@@ -20,23 +20,6 @@ use super::{run, steps};
 use crate::api::MigrationFormat;
 use crate::postgres::protect_records;
 
-/// Reads which migrations are applied and which are pending. Writes nothing and takes no lock.
-///
-/// # Errors
-/// [`Error::Unfinished`], [`Error::NotEmpty`], [`Error::OtherTool`]: the errors that also stop [`apply`].
-pub async fn pending(conn: &mut PgConnection, source: &Source, options: &Options) -> Result<Status> {
-    if source.is_empty() {
-        return Ok(Status::default());
-    }
-    let mut history = History::read(conn, source).await?;
-    let unsettled = history.foresee(source, options)?;
-    history.check(source)?;
-    Ok(Status {
-        unsettled,
-        ..Status::of(&history, source)
-    })
-}
-
 /// Applies the pending migrations in order, and stops at the first failure. A migration in atomic mode
 /// that fails, or during which the operator is killed, leaves no trace. The function owns the connection,
 /// which holds the lock and the session state of a failed script, and returns it only after success.

@@ -11,4 +11,4 @@ mod supabase;
 mod tool_table;
 
 pub use record::Head;
-pub(super) use record::{Entry, History};
+pub(super) use record::{History, HistoryRow};

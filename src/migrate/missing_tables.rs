@@ -14,14 +14,8 @@ use super::session::default_path;
 use super::source::{MigrationId, Source};
 use crate::postgres::column;
 
-/// The tables that the scripts of a source create and the database lacks, as `schema.name` or `name`. What the scripts,
-/// their code or an earlier text of a changed script can have dropped, renamed or moved is left out. None are told when the
-/// history holds migrations that are not in the source: any of them can have taken any table away.
-///
-/// # Errors
-/// [`super::error::Error::Database`].
-pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<Vec<String>> {
-    let history = History::read(conn, source).await?;
+/// See [`super::Look::missing_tables`].
+pub(super) async fn missing(conn: &mut PgConnection, history: &History, source: &Source) -> Result<Vec<String>> {
     if history.holds_others(source) {
         return Ok(Vec::new());
     }

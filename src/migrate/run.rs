@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::error::{Error, Result};
 use super::failure::ScriptFailure;
-use super::history::{Entry, History};
+use super::history::{History, HistoryRow};
 use super::index::Leftovers;
 use super::lock::Lock;
 use super::mode::LastCommit;
@@ -135,12 +135,12 @@ pub(super) async fn whole(
     migration: &Migration,
     keeps_parts: bool,
 ) -> Result<()> {
-    let entry = history.begin(conn, migration, None).await?;
+    let begun = history.begin(conn, migration, None).await?;
     sqlx::raw_sql(to_theirs(history.format())).execute(&mut *conn).await?;
     let leftovers = Leftovers::before(conn, &migration.script).await?;
     let started = Instant::now();
     let ran = match last_commit(migration) {
-        Some(commit) => tied(conn, history, lock, (source, migration), entry.as_ref(), commit).await,
+        Some(commit) => tied(conn, history, lock, (source, migration), begun.as_ref(), commit).await,
         None => run(conn, &migration.name, &migration.script)
             .await
             .map(|()| false)
@@ -156,7 +156,7 @@ pub(super) async fn whole(
             }
             ours(conn, TimeLimits::default()).await?;
             if !is_recorded {
-                history.finish_alone(conn, entry.as_ref(), source, migration).await?;
+                history.finish_alone(conn, begun.as_ref(), source, migration).await?;
             }
             lock.keep(conn).await?;
             history.took(conn, migration, took).await
@@ -172,7 +172,7 @@ pub(super) async fn whole(
                 if let Some(leftovers) = leftovers {
                     leftovers.drop(conn).await?;
                 }
-                history.fail(conn, entry, migration, failure, keeps_parts).await?;
+                history.fail(conn, begun, migration, failure, keeps_parts).await?;
             }
             Err(error.into_migration())
         }
@@ -211,7 +211,7 @@ async fn tied(
     history: &History,
     lock: Lock,
     (source, migration): (&Source, &Migration),
-    entry: Option<&Entry>,
+    begun: Option<&HistoryRow>,
     LastCommit { at, of_all }: LastCommit,
 ) -> std::result::Result<bool, WholeError> {
     let Migration { name, script, .. } = migration;
@@ -222,7 +222,7 @@ async fn tied(
         let moment = sqlx::raw_sql(MOMENT).execute(&mut *conn).await;
         moment.map_err(|error| WholeError::Script(ScriptError::new(name, script, at, 0, error)))?;
         lock.keep(conn).await?;
-        let finished = history.finish(conn, entry, source, migration).await;
+        let finished = history.finish(conn, begun, source, migration).await;
         finished.map_err(|error| if of_all { error.with_nothing_kept() } else { error })?;
     }
     part(conn, name, script, at..script.len())

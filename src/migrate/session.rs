@@ -7,14 +7,20 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use super::error::Result;
 use super::options::TimeLimits;
 use crate::api::MigrationFormat;
-use crate::postgres::{OWN_PATH, column, watch_client};
+use crate::postgres::{NO_JIT, OWN_PATH, column, watch_client};
 
 /// Puts the session into the state of the operator's own statements, whatever a script has left in it: settings,
 /// roles, temporary tables and prepared statements. Outside of a failed transaction.
 pub(super) async fn ours(conn: &mut PgConnection, limits: TimeLimits) -> Result<()> {
     // sqlx would use a statement that the script has put in the place of one of its own.
     conn.clear_cached_statements().await?;
-    reset(conn, limits, "DEALLOCATE ALL; ", &format!("; SET {OWN_PATH}; {WRITES}")).await?;
+    reset(
+        conn,
+        limits,
+        "DEALLOCATE ALL; ",
+        &format!("; SET {OWN_PATH}; SET {NO_JIT}; {WRITES}"),
+    )
+    .await?;
     watch_client(conn).await?;
     Ok(())
 }
@@ -28,7 +34,7 @@ pub(super) async fn theirs(conn: &mut PgConnection, limits: TimeLimits) -> Resul
 /// As [`ours`], inside a transaction.
 pub(super) async fn ours_inside(conn: &mut PgConnection) -> Result<()> {
     conn.clear_cached_statements().await?;
-    let after = format!("; SET {OWN_PATH}");
+    let after = format!("; SET {OWN_PATH}; SET {NO_JIT}");
     reset(conn, TimeLimits::default(), "DEALLOCATE ALL; ", &after).await
 }
 
@@ -40,10 +46,10 @@ const WRITES: &str = "SET default_transaction_read_only = off";
 pub(super) fn to_theirs(format: MigrationFormat) -> &'static str {
     match format {
         MigrationFormat::Prisma | MigrationFormat::Supabase => {
-            "SET search_path TO DEFAULT; SET default_transaction_read_only TO DEFAULT"
+            "SET search_path TO DEFAULT; SET jit TO DEFAULT; SET default_transaction_read_only TO DEFAULT"
         }
         MigrationFormat::Sqlx => {
-            "SET search_path TO DEFAULT; SET default_transaction_read_only TO DEFAULT; SET datestyle = 'ISO, MDY'; SET timezone = 'UTC'; SET extra_float_digits = 2"
+            "SET search_path TO DEFAULT; SET jit TO DEFAULT; SET default_transaction_read_only TO DEFAULT; SET datestyle = 'ISO, MDY'; SET timezone = 'UTC'; SET extra_float_digits = 2"
         }
     }
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::aside::in_place;
 use super::error::{Error, Result};
 use super::failure::ScriptFailure;
-use super::history::{Entry, History};
+use super::history::{History, HistoryRow};
 use super::index::Leftovers;
 use super::kinds;
 use super::lexer::{Piece, StatementKind as Kind};
@@ -31,13 +31,13 @@ pub(super) async fn per_statement(
     migration: &Migration,
 ) -> Result<()> {
     let committed = history.statements_committed(migration);
-    let entry = history.begin(conn, migration, Some(committed)).await?;
+    let begun = history.begin(conn, migration, Some(committed)).await?;
     let pieces = pieces(&migration.script);
     sqlx::raw_sql(to_theirs(history.format())).execute(&mut *conn).await?;
     let mut steps = Steps {
         history,
         migration,
-        entry: entry.as_ref(),
+        begun: begun.as_ref(),
         progress: Progress::new(&migration.script, &pieces),
         committed,
         open: OpenTransaction::No,
@@ -63,7 +63,7 @@ pub(super) async fn per_statement(
         }
         let kept = unfinished::committed(&migration.script, steps.committed, steps.next);
         history
-            .fail_after(conn, entry.as_ref(), migration, &failure, &kept)
+            .fail_after(conn, begun.as_ref(), migration, &failure, &kept)
             .await?;
         return Err(Error::Failed(failure));
     }
@@ -76,11 +76,11 @@ pub(super) async fn per_statement(
 /// Ends the transaction of the last statements, with the history's row where it can hold it.
 async fn finish(conn: &mut PgConnection, steps: &mut Steps<'_>) -> Result<()> {
     let (history, migration, source) = (steps.history, steps.migration, steps.source);
-    let (entry, end) = (steps.entry, migration.script.len());
+    let (begun, end) = (steps.begun, migration.script.len());
     if steps.open == OpenTransaction::Ours && !steps.is_read_only(conn, end).await? {
         steps.end_of_transaction(conn, end).await.map_err(Error::from)?;
         let keeps_nothing = steps.committed == 0;
-        let finished = history.finish(conn, entry, source, migration).await;
+        let finished = history.finish(conn, begun, source, migration).await;
         finished.map_err(|error| {
             if keeps_nothing {
                 error.with_nothing_kept()
@@ -96,7 +96,7 @@ async fn finish(conn: &mut PgConnection, steps: &mut Steps<'_>) -> Result<()> {
     }
     ours(conn, TimeLimits::default()).await?;
     if !steps.is_recorded {
-        history.finish_alone(conn, entry, source, migration).await?;
+        history.finish_alone(conn, begun, source, migration).await?;
     }
     Ok(())
 }
@@ -112,7 +112,7 @@ enum OpenTransaction {
 struct Steps<'a> {
     history: &'a History,
     migration: &'a Migration,
-    entry: Option<&'a Entry>,
+    begun: Option<&'a HistoryRow>,
     progress: Progress<'a>,
     /// Number of statements that are certainly committed.
     committed: usize,
@@ -202,10 +202,10 @@ impl Steps<'_> {
     /// The end of a transaction that the script has begun. The record is committed together with it. A transaction that is
     /// rolled back does not meet its constraints, and its record would go with it.
     async fn end_of_theirs(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece, chains: bool) -> Step {
-        let holds = !rolls_back(&self.migration.script[piece.start..]) && (self.entry.is_some() || done == self.count);
+        let holds = !rolls_back(&self.migration.script[piece.start..]) && (self.begun.is_some() || done == self.count);
         if holds && !self.is_read_only(conn, piece.start).await? {
             self.end_of_transaction(conn, piece.start).await?;
-            if self.entry.is_some() {
+            if self.begun.is_some() {
                 self.record(conn, done).await?;
             } else {
                 self.finish(conn).await?;
@@ -260,7 +260,7 @@ impl Steps<'_> {
     /// Runs a statement outside of a transaction.
     async fn outside(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece, next: Next) -> Step {
         self.next = next;
-        if next == Next::CommitsItself && self.entry.is_some() {
+        if next == Next::CommitsItself && self.begun.is_some() {
             let record = self.progress.line(done - 1, next);
             self.write_alone(conn, &record).await?;
         }
@@ -310,16 +310,16 @@ impl Steps<'_> {
     }
 
     async fn record(&mut self, conn: &mut PgConnection, done: usize) -> Result<()> {
-        if self.entry.is_none() {
+        if self.begun.is_none() {
             return Ok(());
         }
         let record = self.progress.line(done, Next::Unknown);
-        self.history.committed(conn, self.entry, self.migration, &record).await
+        self.history.committed(conn, self.begun, self.migration, &record).await
     }
 
     /// Records in a transaction of its own.
     async fn record_alone(&mut self, conn: &mut PgConnection, done: usize) -> Result<()> {
-        if self.entry.is_none() {
+        if self.begun.is_none() {
             return Ok(());
         }
         let record = self.progress.line(done, Next::Unknown);
@@ -329,7 +329,7 @@ impl Steps<'_> {
     async fn write_alone(&self, conn: &mut PgConnection, record: &str) -> Result<()> {
         let begin = format!("BEGIN READ WRITE; {MOMENT}");
         sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *conn).await?;
-        self.history.committed(conn, self.entry, self.migration, record).await?;
+        self.history.committed(conn, self.begun, self.migration, record).await?;
         sqlx::raw_sql("COMMIT").execute(conn).await?;
         Ok(())
     }

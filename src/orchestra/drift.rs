@@ -15,7 +15,7 @@ use crate::api::{CHECK_ANNOTATION, GoDuration, MigrationStatus};
 use crate::content::MigrationSpec;
 use crate::content::Tenant;
 use crate::controller::error::Error;
-use crate::migrate::{self, Source, Status};
+use crate::migrate::{self, Source};
 use crate::text;
 
 /// How often, when the spec does not say.
@@ -85,12 +85,12 @@ pub async fn check(pass: &Pass, tenant: &Tenant<'_>, wanted: &Wanted, now: Times
     };
     let options = migrating::options(pass, tenant);
     let mut session = login::open(pass, database).await?;
-    let status = migrate::pending(&mut session, source, &options).await?;
+    let look = migrate::Look::take(&mut session, source, &options).await?;
     let ran = migrate::seeded(&mut session).await?.map(|seeded| seeded.digest);
     let seeded = wanted.rows.as_ref().is_none_or(|rows| rows.are_met_by(ran.as_deref()));
     let prepared = login::is_prepared(pass, database, tenant.class, &mut session).await?;
-    let whole = status.is_done() && seeded && prepared;
-    let found = migration_status(pass, tenant, (&mut session, now), source, status).await?;
+    let whole = look.status.is_done() && seeded && prepared;
+    let found = migration_status(pass, tenant, (&mut session, now), source, look).await?;
     let lost = lost(pass, Some(&found));
     let unreadable = login::unreadable(pass, tenant.class, &mut session).await?;
     Ok(Check {
@@ -117,15 +117,16 @@ pub async fn migration_status(
     tenant: &Tenant<'_>,
     (session, now): (&mut sqlx::PgConnection, Timestamp),
     source: &Source,
-    status: Status,
+    look: migrate::Look<'_>,
 ) -> Result<MigrationStatus, Error> {
-    let done = status.is_done();
-    let mut divergence = status.divergence;
+    let done = look.status.is_done();
     let missing = if done {
-        migrate::missing_tables(session, source).await?
+        look.missing_tables(session).await?
     } else {
         Vec::new()
     };
+    let status = look.status;
+    let mut divergence = status.divergence;
     if !missing.is_empty() {
         let told = format!("tables that the history claims are not there: {}", few(&missing));
         divergence = [divergence, told]

@@ -13,6 +13,7 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, Event, watcher};
 use parking_lot::Mutex;
+use tracing::Instrument as _;
 
 use super::Pass;
 use crate::api::condition::Reason;
@@ -70,13 +71,14 @@ fn begin(pass: &Pass, name: String, until: Until) {
     let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(pass.ctx.core.client.clone(), pass.namespace());
     let orchestra = ObjectRef::new(pass.name()).within(pass.namespace());
     let turns = pass.ctx.rollout.turns.clone();
-    tokio::spawn(async move {
+    let watch = async move {
         let changed = tokio::time::timeout(LONGEST, wait(api, &name, until)).await;
         awaited.lock().remove(&key);
         if changed.is_ok() {
             turns.wake([orchestra]);
         }
-    });
+    };
+    tokio::spawn(watch.in_current_span());
 }
 
 async fn wait(api: Api<PartialObjectMeta<Secret>>, name: &str, until: Until) {

@@ -22,7 +22,7 @@ use crate::controller::background::WorkKind;
 use crate::controller::error::Error;
 use crate::credentials::{Secrets, connection, inventory};
 use crate::migrate;
-use crate::migrate::guard::{self, Review};
+use crate::migrate::guard::Review;
 
 /// The facts about the inside of a usable database, for the plan, the status and the effects.
 pub struct Facts {
@@ -268,12 +268,12 @@ async fn ask(pass: &Pass, tenant: &Tenant<'_>, session: &mut PgConnection, facts
     };
     if let Some(source) = &wanted.source {
         let options = migrating::options(pass, tenant);
-        let status = migrate::pending(session, source, &options).await?;
-        found.review = guard::review(session, source, &options).await?;
-        found.migrated = status.is_done();
+        let look = migrate::Look::take(session, source, &options).await?;
+        found.review = look.review(session).await?;
+        found.migrated = look.status.is_done();
         let before = pass.object.migrations();
-        let failure = failure::left(before, &status.waiting).filter(|_| !found.migrated);
-        let mut now = drift::migration_status(pass, tenant, (session, facts.now), source, status).await?;
+        let failure = failure::left(before, &look.status.waiting).filter(|_| !found.migrated);
+        let mut now = drift::migration_status(pass, tenant, (session, facts.now), source, look).await?;
         let failed = before.filter(|before| !found.migrated && before.failed && before.source == now.source);
         now.failed = failed.is_some();
         now.failure = failure;

@@ -55,6 +55,13 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     Ok(())
 }
 
+/// The step that an Orchestra is at, for the metrics of durations: the reason for which it waits or is worked on.
+pub fn under_way(pass: &Pass, step: Step) -> Option<Reason> {
+    let description = describe(step);
+    let counts = description.standing == Standing::Reconciling && !pass.is_deleting();
+    counts.then_some(description.reason)
+}
+
 /// Sets the conditions. Returns the warning of sources that cannot be read, when the condition of them is new.
 fn set_conditions(
     pass: &Pass,
@@ -104,7 +111,9 @@ fn proven(pass: &Pass, observed: &Observed) -> String {
 /// The words for a step, and the message for people.
 fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, String) {
     let mut description = describe(step);
-    let mut message = if observed.message.is_empty() {
+    let mut message = if observed.message.is_empty() && rests(step) {
+        parts::handed_over(pass, observed, description.message).to_owned()
+    } else if observed.message.is_empty() {
         description.message.to_owned()
     } else {
         observed.message.clone()
@@ -301,6 +310,9 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     } else {
         Standing::Stalled
     };
+    if !passing {
+        pass.ctx.core.metrics.provisioning().leave(pass.uid());
+    }
     let conditions = conditions_of_error(&pass, &old, (standing, reason, &message));
     let before = old.phase.clone().unwrap_or_else(|| "Pending".into());
     let phase = match (pass.is_deleting(), passing) {
@@ -353,8 +365,11 @@ fn conditions_of_error(
     ] {
         if Some(part) == failed_part(reason) {
             conditions.set(part, false, reason, message);
-        } else {
+        } else if standing == Standing::Reconciling && same {
+            // A failure that passes by itself changes no message.
             conditions.keep(part, Reason::Pending);
+        } else {
+            conditions.keep_stale(part, reason);
         }
     }
     for warning in [Is::SourceAvailable, Is::TablesReadable, Is::KeysUsable] {

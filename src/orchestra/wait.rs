@@ -19,6 +19,21 @@ pub const SHORT_QUEUE: Duration = Duration::from_secs(5);
 /// The pace at which the status tells of the progress of work that takes long.
 const TELLING: Duration = Duration::from_secs(10);
 
+/// A row of the tables below: the pace at which a pass comes back that no watch wakes before, phase, reason and message.
+struct Row(Duration, &'static str, Reason, &'static str);
+
+impl Row {
+    const fn describe(self, standing: Standing) -> Description {
+        let Self(_, phase, reason, message) = self;
+        Description {
+            phase,
+            standing,
+            reason,
+            message,
+        }
+    }
+}
+
 /// The words for a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Description {
@@ -78,56 +93,55 @@ pub enum Stop {
 }
 
 impl Wait {
-    /// The pace at which a pass comes back that no watch wakes before, phase, reason and message.
-    const fn table(self) -> (Duration, &'static str, Reason, &'static str) {
+    const fn table(self) -> Row {
         use Reason as R;
         match self {
-            Self::ClassCheck => (
+            Self::ClassCheck => Row(
                 UNWATCHED,
                 "Pending",
                 R::Pending,
                 "waiting for the operator's first check of the class",
             ),
-            Self::Member => (
+            Self::Member => Row(
                 UNWATCHED,
                 "Pending",
                 R::PoolExhausted,
                 "waiting for a free database of a pool",
             ),
-            Self::Creation => (
+            Self::Creation => Row(
                 UNWATCHED,
                 "Queued",
                 R::Queued,
                 "the request for a project waits for its turn in the provider's request limit",
             ),
-            Self::Turn => (
+            Self::Turn => Row(
                 UNWATCHED,
                 "Queued",
                 R::Queued,
                 "the migrations wait for their turn on the server",
             ),
-            Self::Database => (
+            Self::Database => Row(
                 UNWATCHED,
                 "Provisioning",
                 R::Provisioning,
                 "waiting until the database is usable",
             ),
-            Self::Pausing => (UNWATCHED, "Paused", R::Pausing, "the database is being paused"),
-            Self::Rollout => (
+            Self::Pausing => Row(UNWATCHED, "Paused", R::Pausing, "the database is being paused"),
+            Self::Rollout => Row(
                 UNWATCHED,
                 "Migrating",
                 R::RolloutPending,
                 "migrations are incomplete; waiting for the class's rollout",
             ),
             // The annotation and the source are watched; only another tool's work is not.
-            Self::Approval => (
+            Self::Approval => Row(
                 SLOWEST,
                 "Pending",
                 R::ApprovalPending,
                 "the pending migrations wait for approval",
             ),
-            Self::Migrations => (TELLING, "Migrating", R::Migrating, "applying migrations"),
-            Self::Seed => (TELLING, "Seeding", R::Seeding, "applying the seed"),
+            Self::Migrations => Row(TELLING, "Migrating", R::Migrating, "applying migrations"),
+            Self::Seed => Row(TELLING, "Seeding", R::Seeding, "applying the seed"),
         }
     }
 
@@ -138,49 +152,43 @@ impl Wait {
 
     /// The words for people.
     pub const fn describe(self) -> Description {
-        let (_, phase, reason, message) = self.table();
-        Description {
-            phase,
-            standing: Standing::Reconciling,
-            reason,
-            message,
-        }
+        self.table().describe(Standing::Reconciling)
     }
 }
 
 impl Stop {
-    /// The same for a stop. The message is used where nothing more exact was observed.
-    const fn table(self) -> (Duration, &'static str, Reason, &'static str) {
+    /// The message is used where nothing more exact was observed.
+    const fn table(self) -> Row {
         match self {
-            Self::Claim(reason) => (SLOWEST, "Failed", reason, "no database can be claimed"),
+            Self::Claim(reason) => Row(SLOWEST, "Failed", reason, "no database can be claimed"),
             // To ask again costs no request.
-            Self::Unwatched(reason) => (UNWATCHED, "Failed", reason, "no database can be claimed"),
-            Self::Database(reason) => (
+            Self::Unwatched(reason) => Row(UNWATCHED, "Failed", reason, "no database can be claimed"),
+            Self::Database(reason) => Row(
                 SLOWEST,
                 "Failed",
                 reason,
                 "the OrchestraDatabase is Stalled; its conditions say why (kubectl describe orchdb)",
             ),
-            Self::Lost => (
+            Self::Lost => Row(
                 SLOWEST,
                 "Failed",
                 Reason::DatabaseLost,
                 "the OrchestraDatabase that this Orchestra claimed is gone",
             ),
-            Self::Connection => (
+            Self::Connection => Row(
                 SLOWEST,
                 "Failed",
                 Reason::ConnectionInvalid,
                 "spec.connection cannot be carried out",
             ),
-            Self::PauseForbidden => (
+            Self::PauseForbidden => Row(
                 SLOWEST,
                 "Ready",
                 Reason::PausingNotAllowed,
                 "the plan of the provider's organization does not allow its projects to be paused, so the database runs on: \
                  remove spec.powerState, or use a class of an organization that allows it",
             ),
-            Self::PauseRefused(reason) => (
+            Self::PauseRefused(reason) => Row(
                 SLOWEST,
                 "Failed",
                 reason,
@@ -196,13 +204,7 @@ impl Stop {
 
     /// The words for people.
     pub const fn describe(self) -> Description {
-        let (_, phase, reason, message) = self.table();
-        Description {
-            phase,
-            standing: Standing::Stalled,
-            reason,
-            message,
-        }
+        self.table().describe(Standing::Stalled)
     }
 }
 

@@ -10,6 +10,7 @@ use super::unavailable::{self, Purpose, Unavailable};
 use super::wait::Wait;
 use super::{Pass, migrating};
 use crate::api::condition::Reason;
+use crate::api::retry_wish;
 use crate::content::{self, Rows, Tenant};
 use crate::controller::error::Error;
 use crate::migrate::Source;
@@ -90,7 +91,9 @@ async fn wanted_source(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error
         wanted.source = own_source(pass, tenant, found, wanted.unavailable.get_or_insert_default())?;
         let digest = wanted.source.as_ref().map(|source| source.digest());
         // A tenant that was never migrated asks for its turn first, and logs in once.
-        if let Some(digest) = digest.filter(|_| pass.turn.is_none() && pass.object.migrations().is_none()) {
+        if let Some(digest) = digest
+            .filter(|digest| pass.turn.is_none() && pass.object.migrations().is_none() && !is_applied(pass, digest))
+        {
             refused(pass, &digest)?;
             wanted.due = true;
         }
@@ -110,6 +113,7 @@ async fn wanted_source(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error
     refused(pass, &digest)?;
     let gate = match (&pass.turn, pass.denied) {
         (Some(_), _) => Gate::Open,
+        (None, _) if is_applied(pass, &digest) => Gate::Open,
         (None, denied) => match rollout::gate(&pass.ctx.rollout, &pass.object, &digest) {
             Gate::Closed => denied.map_or(Gate::Closed, Gate::Kept),
             gate => gate,
@@ -147,9 +151,17 @@ fn own_source(
     Ok(None)
 }
 
+/// Whether this pass has seen in the database that the source of this digest is applied.
+fn is_applied(pass: &Pass, digest: &str) -> bool {
+    let found = pass.found.as_ref().filter(|found| found.migrated);
+    let migrations = found.and_then(|found| found.migrations.as_ref());
+    migrations.is_some_and(|migrations| migrations.source == digest)
+}
+
 /// A remembered refusal of these contents, until they are tried again.
 pub fn refused(pass: &Pass, digest: &str) -> Result<(), Error> {
-    let refusal = pass.ctx.core.refusals.refusal(pass.uid(), digest);
+    let wish = retry_wish(&pass.object);
+    let refusal = pass.ctx.core.refusals.refusal(pass.uid(), (digest, &wish));
     refusal.map_or(Ok(()), Err)
 }
 

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use super::channel::Channel;
 use super::error::{TOO_LARGE, TOO_LONG};
@@ -69,7 +70,7 @@ impl Relay {
             port,
             learnt: learnt.clone(),
         };
-        tokio::spawn(async move {
+        let session = async move {
             let Ok(Ok((client, _))) = timeout(PATIENCE, listener.accept()).await else {
                 return;
             };
@@ -77,7 +78,8 @@ impl Relay {
             if let Err(error) = pass_on(client, server, &opening, &learnt).await {
                 tracing::debug!(%error, "a session with a database ended");
             }
-        });
+        };
+        tokio::spawn(session.in_current_span());
         Ok(relay)
     }
 

@@ -1,11 +1,11 @@
 //! Tables that a tenant's login cannot read or write because of row level security.
 
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 
-use super::error::{Error, Result};
+use super::error::Result;
 use super::grants::{TenantRights, schemas};
 use super::groups::APP_GROUP;
-use super::sql::{begin, end, quote};
+use super::sql::{first, literal, look, quote};
 use crate::api::RowSecurity;
 use crate::text;
 
@@ -53,7 +53,7 @@ struct Found {
 /// # Errors
 /// See [`Error`].
 pub async fn unreadable(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<Option<String>> {
-    let found = look(conn, role).await?;
+    let found = observe(conn, role).await?;
     Ok(match &found.bypasses {
         Some(passing) if rights.row_security == RowSecurity::Enforce => Some(unenforced(role, passing)),
         _ => (found.total > 0).then(|| found.message(role, rights.row_security)),
@@ -66,29 +66,25 @@ pub async fn unreadable(conn: &mut PgConnection, role: &str, rights: &TenantRigh
 /// # Errors
 /// See [`Error`].
 pub async fn unwritable(conn: &mut PgConnection, role: &str) -> Result<Option<String>> {
-    let found = look(conn, role).await?;
+    let found = observe(conn, role).await?;
     Ok((found.unwritten_total > 0).then(|| found.unwritten()))
-}
-
-async fn look(conn: &mut PgConnection, role: &str) -> Result<Found> {
-    begin(conn).await?;
-    let found = observe(conn, role).await;
-    end(conn, found).await
 }
 
 /// Whether an expression of a policy can be seen to be true for no row.
 fn is_false(expression: &str) -> String {
     format!(
-        "coalesce({expression}::text ~ $4, false) \
-         OR coalesce((SELECT m[1] <> m[2] FROM regexp_match({expression}::text, $5) AS m), false)"
+        "coalesce({expression}::text ~ {}, false) \
+         OR coalesce((SELECT m[1] <> m[2] FROM regexp_match({expression}::text, {}) AS m), false)",
+        literal(FALSE),
+        literal(COMPARED)
     )
 }
 
 /// The tables with row level security that the login is subject to, the policies that apply to it, and the commands
 /// that it has the right to and that no policy lets it use.
-fn blocked() -> String {
+fn blocked(role: &str) -> String {
     format!(
-        "login AS (SELECT oid, rolbypassrls, rolbypassrls OR rolsuper AS passes FROM pg_roles WHERE rolname::text = $1), \
+        "login AS (SELECT oid, rolbypassrls, rolbypassrls OR rolsuper AS passes FROM pg_roles WHERE rolname::text = {role}), \
          walled AS (SELECT c.oid, format('%I.%I', nspname, relname) AS name FROM login, pg_class c \
              JOIN pg_namespace n ON n.oid = relnamespace \
              WHERE NOT passes AND relkind IN ('r', 'p') AND relrowsecurity AND {schemas} \
@@ -106,6 +102,7 @@ fn blocked() -> String {
              WHERE has_table_privilege(login.oid, w.oid, word) AND ( \
                  NOT EXISTS (SELECT FROM applied a WHERE polrelid = w.oid AND a.cmd = c.cmd AND polpermissive AND NOT shut) \
                  OR EXISTS (SELECT FROM applied a WHERE polrelid = w.oid AND a.cmd = c.cmd AND NOT polpermissive AND shut)))",
+        role = literal(role),
         schemas = schemas(),
         hides = is_false("polqual"),
         refuses = is_false("coalesce(polwithcheck, polqual)"),
@@ -119,26 +116,19 @@ async fn observe(conn: &mut PgConnection, role: &str) -> Result<Found> {
          unwritten AS (SELECT format('%s (%s)', name, string_agg(word, ', ' ORDER BY place)) AS name FROM blocked \
              WHERE oid NOT IN (SELECT oid FROM unread) GROUP BY oid, name), \
          of_first AS (SELECT polname, polpermissive, shut FROM applied JOIN first ON polrelid = oid WHERE cmd = 'r') \
-         SELECT ARRAY(SELECT name FROM unread ORDER BY 1 LIMIT $2), (SELECT count(*) FROM unread), current_user::text, \
-             EXISTS (SELECT FROM login, pg_roles g WHERE g.rolname::text = $3 AND pg_has_role(login.oid, g.oid, 'USAGE')), \
+         SELECT ARRAY(SELECT name FROM unread ORDER BY 1 LIMIT {NAMED}), (SELECT count(*) FROM unread), current_user::text, \
+             EXISTS (SELECT FROM login, pg_roles g WHERE g.rolname::text = '{APP_GROUP}' AND pg_has_role(login.oid, g.oid, 'USAGE')), \
              current_setting('server_version_num')::int, \
              (SELECT b.rolname::text FROM login, pg_roles b WHERE b.rolbypassrls AND pg_has_role(login.oid, b.oid, \
                  CASE WHEN current_setting('server_version_num')::int >= {GIVES_BYPASS} THEN 'SET' ELSE 'MEMBER' END) \
                  ORDER BY b.oid <> login.oid, b.rolname LIMIT 1), \
              EXISTS (SELECT FROM of_first WHERE polpermissive), \
              (SELECT quote_ident(min(polname::text)) FROM of_first WHERE shut AND NOT polpermissive), \
-             ARRAY(SELECT name FROM unwritten ORDER BY 1 LIMIT $2), (SELECT count(*) FROM unwritten)",
-        blocked()
+             ARRAY(SELECT name FROM unwritten ORDER BY 1 LIMIT {NAMED}), (SELECT count(*) FROM unwritten)",
+        blocked(role)
     );
-    let row = sqlx::query(AssertSqlSafe(query))
-        .bind(role)
-        .bind(NAMED)
-        .bind(APP_GROUP)
-        .bind(FALSE)
-        .bind(COMPARED)
-        .fetch_one(conn)
-        .await
-        .map_err(Error::from)?;
+    let [rows] = look(conn, [query]).await?;
+    let row = first(&rows)?;
     let count = |column: usize| -> Result<usize> {
         let count: i64 = row.try_get(column)?;
         Ok(usize::try_from(count).unwrap_or_default())

@@ -21,10 +21,19 @@ pub(crate) fn quote(name: &str) -> String {
 /// `pg_temp` stands last by name, because PostgreSQL otherwise searches it first.
 pub(crate) const OWN_PATH: &str = "search_path = pg_catalog, pg_temp";
 
+/// A setting for statements of the operator's own. Over the catalog of a server with a thousand roles their estimated cost
+/// exceeds `jit_above_cost`, and compiling them takes seconds where running them takes a millisecond.
+pub(crate) const NO_JIT: &str = "jit = off";
+
 /// What a transaction begins with.
-fn beginning() -> [String; 3] {
-    let path = format!("SET LOCAL {OWN_PATH}");
-    ["BEGIN".into(), path, "SET LOCAL lock_timeout = '10s'".into()]
+fn beginning() -> [String; 4] {
+    let local = |setting: &str| format!("SET LOCAL {setting}");
+    [
+        "BEGIN".into(),
+        local(OWN_PATH),
+        local(NO_JIT),
+        local("lock_timeout = '10s'"),
+    ]
 }
 
 /// SQL: a text as a literal, which means the same whatever `standard_conforming_strings` says.

@@ -1,11 +1,11 @@
 //! Tables that a tenant's login cannot read because nobody has granted it.
 
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 
-use super::error::{Error, Result};
+use super::error::Result;
 use super::groups::APP_GROUP;
 use super::records::IS_RECORD;
-use super::sql::{OPERATOR_SCHEMA, begin, end, quote};
+use super::sql::{OPERATOR_SCHEMA, first, literal, look, quote};
 use crate::text;
 
 /// Tables that are named: the statement must fit into the message as well.
@@ -14,9 +14,13 @@ const NAMED: i64 = 3;
 /// SQL: the schemas whose tables the login is meant to read: `public`, those of the database's owner, and those of the
 /// owner's other roles on which the login was given USAGE. A schema of another role is that role's own affair: the
 /// platform's schemas of a hosted project are such, and so is one that is kept private.
-const MEANT: &str = "nspname <> 'information_schema' AND nspname !~ '^pg_' AND nspname <> $1 \
-    AND (nspname = 'public' OR nspowner = (SELECT oid FROM pg_roles WHERE rolname = current_user) \
-        OR pg_has_role(current_user, nspowner, 'MEMBER') AND has_schema_privilege(login.oid, n.oid, 'USAGE'))";
+fn meant() -> String {
+    format!(
+        "nspname <> 'information_schema' AND nspname !~ '^pg_' AND nspname <> '{OPERATOR_SCHEMA}' \
+         AND (nspname = 'public' OR nspowner = (SELECT oid FROM pg_roles WHERE rolname = current_user) \
+             OR pg_has_role(current_user, nspowner, 'MEMBER') AND has_schema_privilege(login.oid, n.oid, 'USAGE'))"
+    )
+}
 
 /// The tables that a login has no right to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,36 +47,30 @@ struct Found {
 /// # Errors
 /// See [`Error`].
 pub async fn ungranted(conn: &mut PgConnection, role: &str) -> Result<Option<String>> {
-    begin(conn).await?;
-    let found = observe(conn, role).await;
-    let found = end(conn, found).await?;
+    let found = observe(conn, role).await?;
     Ok((found.total > 0).then(|| found.message(role)))
 }
 
 async fn observe(conn: &mut PgConnection, role: &str) -> Result<Found> {
     let query = format!(
-        "WITH login AS (SELECT oid FROM pg_roles WHERE rolname::text = $2), \
+        "WITH login AS (SELECT oid FROM pg_roles WHERE rolname::text = {role}), \
          closed AS (SELECT format('%I.%I', nspname, relname) AS name, quote_ident(nspname) AS schema, \
                  pg_get_userbyid(relowner)::text AS owner, NOT has_schema_privilege(login.oid, n.oid, 'USAGE') AS shut \
              FROM login, pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
-             WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT relispartition AND {MEANT} AND NOT {IS_RECORD} \
+             WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT relispartition AND {meant} AND NOT {IS_RECORD} \
              AND NOT (has_schema_privilege(login.oid, n.oid, 'USAGE') \
                  AND has_any_column_privilege(login.oid, c.oid, 'SELECT')) \
              AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')), \
          first AS (SELECT * FROM closed ORDER BY name LIMIT 1) \
-         SELECT ARRAY(SELECT name FROM closed ORDER BY 1 LIMIT $3), (SELECT count(*) FROM closed), \
+         SELECT ARRAY(SELECT name FROM closed ORDER BY 1 LIMIT {NAMED}), (SELECT count(*) FROM closed), \
              coalesce((SELECT owner FROM first), ''), coalesce((SELECT owner = current_user FROM first), false), \
              (SELECT schema FROM first WHERE shut), \
-             EXISTS (SELECT FROM login, pg_roles g WHERE g.rolname::text = $4 AND pg_has_role(login.oid, g.oid, 'USAGE'))"
+             EXISTS (SELECT FROM login, pg_roles g WHERE g.rolname::text = '{APP_GROUP}' AND pg_has_role(login.oid, g.oid, 'USAGE'))",
+        role = literal(role),
+        meant = meant()
     );
-    let row = sqlx::query(AssertSqlSafe(query))
-        .bind(OPERATOR_SCHEMA)
-        .bind(role)
-        .bind(NAMED)
-        .bind(APP_GROUP)
-        .fetch_one(conn)
-        .await
-        .map_err(Error::from)?;
+    let [rows] = look(conn, [query]).await?;
+    let row = first(&rows)?;
     let total: i64 = row.try_get(1)?;
     Ok(Found {
         tables: row.try_get(0)?,

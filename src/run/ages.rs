@@ -81,9 +81,13 @@ pub fn oldest(known: &[Known]) -> Oldest {
     oldest
 }
 
+/// Whether a class asks for metrics of its tenants.
+pub fn asks(class: &OrchestraClass) -> bool {
+    class.spec.health.as_ref().is_some_and(|health| health.metrics)
+}
+
 /// The ages of those of tenants whose class asks for metrics of its tenants.
 pub fn of_tenants(core: &Core, known: Vec<Known>, now: Timestamp) -> Vec<TenantCredential> {
-    let asks = |class: &OrchestraClass| class.spec.health.as_ref().is_some_and(|health| health.metrics);
     let asking = core.stores.classes.state_filter(asks);
     let asking: BTreeSet<_> = asking.iter().map(|class| class.name_any()).collect();
     ages_of(known, &asking, now)

@@ -2,8 +2,10 @@
 
 mod ages;
 mod arguments;
+mod census;
 mod changes;
 mod controllers;
+pub mod definitions;
 mod merged;
 mod pace;
 pub mod rights;
@@ -13,25 +15,20 @@ mod trim;
 mod watches;
 pub mod wiring;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::Api;
-use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::wait::Condition;
-use kube::runtime::wait::conditions::is_crd_established;
-use kube::{Client, ResourceExt};
+use kube::Client;
+use kube::runtime::events::Reporter;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
 
-use crate::api::crds;
 use crate::class::environment;
 use crate::controller::backoff::Backoff;
 use crate::controller::clock::Clock;
+use crate::controller::events::Events;
 use crate::controller::lease::{Lease, LeaseHeld, Timing};
 use crate::controller::refusals::Refusals;
 use crate::controller::{Core, Settings};
@@ -50,9 +47,6 @@ const RIGHTS: &str = "rights";
 const CACHES: &str = "caches";
 
 const LOST: &str = "the lease was lost: another operator may lead now, so this one ends at once";
-
-/// How often objects are counted for the metrics. Prometheus usually asks every 15 s or 30 s.
-const CENSUS: Duration = Duration::from_secs(5);
 
 /// Runs the operator until it is told to stop, or loses the lease.
 ///
@@ -92,7 +86,7 @@ async fn work(
     let tenants = arguments.tenants()?;
     let prepare = async {
         let client = connect().await?;
-        await_crds(&client).await?;
+        definitions::wait(&client).await?;
         readiness.set(CRDS, true);
         let scope = Scope {
             namespace: &settings.namespace,
@@ -138,7 +132,7 @@ fn core(client: Client, watched: &watches::Watched, metrics: Arc<Metrics>, setti
         instance: std::env::var("POD_NAME").ok(),
     };
     Arc::new(Core {
-        recorder: Recorder::new(client.clone(), reporter),
+        events: Events::new(client.clone(), reporter),
         client,
         stores: watched.stores.clone(),
         metrics,
@@ -172,7 +166,7 @@ async fn lead(
     let (grace, metrics) = (core.settings.shutdown_grace, core.metrics.clone());
     let ctx = wiring::orchestra(core, provider, wakers)?;
     inventory::survey(&ctx.credentials).await;
-    let census = census(ctx.clone(), metrics);
+    let census = census::run(ctx.clone(), metrics);
     let health = crate::health::run(ctx.health.clone(), ended_probes);
     let works = ctx.clone();
     let woken = Woken {
@@ -205,52 +199,6 @@ async fn lead(
     Ok(())
 }
 
-/// Counts the objects by phase and those that wait in queues, again and again. Only the leader counts, so that
-/// the sum over all replicas is right.
-async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
-    let stores = &ctx.core.stores;
-    loop {
-        metrics.set_queues(&ctx.class.accounts.queues());
-        let orchestras = stores.orchestras.state();
-        let tenants = orchestras.clone();
-        let ends = orchestras
-            .iter()
-            .filter_map(|object| object.status.as_ref())
-            .filter(|it| it.expires_at.is_some());
-        let (warned, running): (Vec<_>, Vec<_>) = ends.partition(|status| status.expiry_notice.is_some());
-        metrics.set_expiring(running.len(), warned.len());
-        let orchestras = phases(orchestras.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
-        let (known, now) = (ages::known(&ctx.core), jiff::Timestamp::now());
-        let oldest = ages::oldest(&known);
-        metrics.set_oldest_logins(ages::logins(&oldest));
-        metrics.set_credential_ages(ages::ages(&oldest, now));
-        metrics.set_tenant_credentials(ages::of_tenants(&ctx.core, known, now));
-        metrics.set_orchestras(orchestras.iter().map(|(phase, count)| (phase.as_str(), *count)));
-        let databases = stores.databases.state();
-        let databases = phases(databases.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
-        metrics.set_databases(databases.iter().map(|(phase, count)| (phase.as_str(), *count)));
-        metrics.set_classes(
-            stores
-                .classes
-                .state()
-                .iter()
-                .map(|class| crate::class::facts(class, &tenants)),
-        );
-        metrics.tenants().set_outages(ctx.health.outages());
-        metrics.tenants().set(ctx.health.facts());
-        metrics.set_pools(stores.pools.state().iter().map(|pool| crate::pool::facts(pool)));
-        tokio::time::sleep(CENSUS).await;
-    }
-}
-
-fn phases<'a>(all: impl Iterator<Item = Option<&'a str>>) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for phase in all {
-        *counts.entry(phase.unwrap_or("Pending").to_string()).or_default() += 1;
-    }
-    counts
-}
-
 /// A client of the cluster that `KUBECONFIG` or the pod's service account leads to.
 ///
 /// # Errors
@@ -267,37 +215,6 @@ pub async fn connect() -> anyhow::Result<Client> {
         .await
         .with_context(|| format!("the Kubernetes API server at {address} does not answer as it should"))?;
     Ok(client)
-}
-
-/// Waits for the resource definitions, which may be applied after the operator has started. Reads them again and
-/// again: to watch them is a right that the operator does not have.
-async fn await_crds(client: &Client) -> anyhow::Result<()> {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let mut told = false;
-    loop {
-        let mut missing = Vec::new();
-        for crd in crds() {
-            let name = crd.name_any();
-            let there = api
-                .get_opt(&name)
-                .await
-                .with_context(|| format!("cannot read CustomResourceDefinition {name}"))?;
-            if !is_crd_established().matches_object(there.as_ref()) {
-                missing.push(name);
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        if !told {
-            tracing::warn!(
-                missing = missing.join(", "),
-                "waiting for CustomResourceDefinitions: apply crds/"
-            );
-            told = true;
-        }
-        tokio::time::sleep(Duration::from_secs(2)).await;
-    }
 }
 
 /// A value that becomes true at the first SIGTERM or SIGINT. The second signal ends the process.

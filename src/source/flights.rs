@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
+use tracing::Instrument as _;
 
 use super::error::Error;
 
@@ -19,7 +20,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// Outcomes by key. Those that are no longer asked for are dropped.
 pub struct Flights<K, V> {
-    entries: Mutex<HashMap<K, Entry<V>>>,
+    entries: Mutex<HashMap<K, Flight<V>>>,
     idle: Duration,
     patience: Duration,
     /// How many bytes an outcome holds, and the most bytes that are kept.
@@ -27,7 +28,7 @@ pub struct Flights<K, V> {
     most: usize,
 }
 
-struct Entry<V> {
+struct Flight<V> {
     job: Shared<BoxFuture<'static, Result<V, Error>>>,
     began: Instant,
     used: Instant,
@@ -35,7 +36,7 @@ struct Entry<V> {
     last: Option<V>,
 }
 
-impl<V: Clone> Entry<V> {
+impl<V: Clone> Flight<V> {
     fn is_over(&self, fresh: Duration) -> bool {
         match self.job.peek() {
             None => false,
@@ -82,12 +83,12 @@ where
 
     /// Drops the outcomes of this kind that were not asked for during `unused`.
     pub fn forget(&self, unused: Duration, kind: impl Fn(&V) -> bool) {
-        let is = |entry: &Entry<V>| entry.used.elapsed() >= unused && entry.made().is_some_and(|made| kind(&made));
+        let is = |entry: &Flight<V>| entry.used.elapsed() >= unused && entry.made().is_some_and(|made| kind(&made));
         self.entries.lock().retain(|_, entry| !is(entry));
     }
 
     /// Drops the outcomes that were asked for longest ago, until the others are no more than the bound.
-    fn fit(&self, entries: &mut HashMap<K, Entry<V>>) {
+    fn fit(&self, entries: &mut HashMap<K, Flight<V>>) {
         let mut kept: Vec<_> = entries
             .iter()
             .map(|(key, entry)| (entry.used, entry.weight(self.weight), key.clone()))
@@ -147,15 +148,15 @@ where
             entry.used = Instant::now();
             return (entry.job.clone(), entry.last.clone());
         }
-        let last = entries.get(key).and_then(Entry::made);
-        let (task, place) = (tokio::spawn(work()), place.to_owned());
+        let last = entries.get(key).and_then(Flight::made);
+        let (task, place) = (tokio::spawn(work().in_current_span()), place.to_owned());
         let job = async move {
             // The task panicked, or the operator is shutting down.
             task.await
                 .unwrap_or_else(|_| Err(Error::unavailable(&place, "the work was cut off")))
         };
         let job = job.boxed().shared();
-        let entry = Entry {
+        let entry = Flight {
             job: job.clone(),
             began: Instant::now(),
             used: Instant::now(),

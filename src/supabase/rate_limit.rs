@@ -14,6 +14,7 @@
 mod core;
 mod headers;
 mod queue;
+mod reports;
 mod window;
 
 use std::pin::pin;
@@ -26,6 +27,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::error::Error;
 use super::operation::{Call, Operation};
+pub use core::Budget;
 use core::{Core, Key};
 use headers::LimitHeaders;
 pub use queue::QueuePlace;
@@ -66,6 +68,8 @@ pub struct Permit {
     key: Key,
     slot: Slot,
     state: PermitState,
+    /// How long its Orchestra was in the queue; none where there is no queue.
+    waited: Option<Duration>,
 }
 
 /// The use of a permit so far.
@@ -77,6 +81,11 @@ enum PermitState {
 }
 
 impl Permit {
+    /// How long its Orchestra was in the queue; none where there is no queue.
+    pub(super) fn waited(&self) -> Option<Duration> {
+        self.waited
+    }
+
     /// Records that the request is sent now.
     pub(super) fn send(&mut self) {
         self.state = PermitState::Sent;
@@ -131,7 +140,11 @@ impl RateLimiter {
             // Enabled before the limiter is asked, so that no answer is missed in between.
             let mut answered = pin!(self.answered.notified());
             answered.as_mut().enable();
-            let taken = self.with(|core| core.take(priority, &key, place, Instant::now()));
+            let (waited, taken) = self.with(|core| {
+                let now = Instant::now();
+                let waited = place.map(|place| core.waited(&key, place, now));
+                (waited, core.take(priority, &key, place, now))
+            });
             let not_yet = match taken {
                 Ok(slot) => {
                     return Ok(Permit {
@@ -139,6 +152,7 @@ impl RateLimiter {
                         key,
                         slot,
                         state: PermitState::Unused,
+                        waited,
                     });
                 }
                 Err(not_yet) => not_yet,
@@ -164,6 +178,11 @@ impl RateLimiter {
     /// The Orchestras that wait, by operation, the first one first.
     pub fn queues(&self) -> Vec<(Operation, Vec<QueuePlace>)> {
         self.with(|core| core.queues(Instant::now()))
+    }
+
+    /// What is left of each limit that the API has reported.
+    pub fn budget(&self) -> Vec<Budget> {
+        self.with(|core| core.budget(Instant::now()))
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {

@@ -1,6 +1,11 @@
 //! The labels of metrics.
 
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+
+/// Histograms by label.
+pub(super) type HistogramFamily<L> = Family<L, Histogram, fn() -> Histogram>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ControllerLabels {
@@ -49,4 +54,9 @@ pub(super) struct ExpiryLabels {
 pub(super) struct OrchestraLabels {
     pub(super) namespace: String,
     pub(super) name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct BuildLabels {
+    pub(super) version: &'static str,
 }

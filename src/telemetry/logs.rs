@@ -247,6 +247,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_line_has_the_fields_of_its_span() {
+        let line = logged(Format::Json, "info", || {
+            let span = tracing::info_span!("reconcile", namespace = "tenants", orchestra = "one");
+            span.in_scope(|| tracing::info!("applied"));
+        });
+        let line: serde_json::Value = serde_json::from_str(line.trim()).unwrap();
+        assert_eq!(line["message"], "applied");
+        assert_eq!(line["span"]["namespace"], "tenants");
+        assert_eq!(line["span"]["orchestra"], "one");
+    }
+
+    #[test]
     fn a_line_is_one_line_whatever_is_in_it() {
         let hostile = format!("a\u{1b}[2J\nINFO forged\u{202e}b{}", "x".repeat(1 << 20));
         for format in [Format::Text, Format::Json] {

@@ -14,12 +14,16 @@ use strum::IntoStaticStr;
 use super::classes::{ClassFacts, Classes};
 use super::credentials::CredentialAges;
 pub use super::credentials::{Credential, TenantCredential};
+use super::fleet::Fleet;
 use super::labels::{
-    ClassLabels, ControllerLabels, ErrorLabels, ExpiryLabels, OperationLabels, OrchestraLabels, OutcomeLabels,
-    PhaseLabels, RequestLabels,
+    BuildLabels, ClassLabels, ControllerLabels, ErrorLabels, ExpiryLabels, HistogramFamily, OperationLabels,
+    OutcomeLabels, PhaseLabels, RequestLabels,
 };
 use super::orphans::{OrphanFacts, Orphans};
 use super::pools::{PoolFacts, Pools};
+use super::provisioning::Provisioning;
+use super::queues::Queues;
+pub use super::queues::RequestQueue;
 use super::tenants::Tenants;
 use crate::api::condition::Reason;
 
@@ -28,9 +32,6 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// Seconds; a reconcile is a few API calls, and a Management API call may take its 30 s.
 const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-
-/// Orchestras of a queue that have a gauge of their own. The depth counts all of them.
-const POSITIONS: usize = 100;
 
 /// How a reconcile ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
@@ -43,17 +44,6 @@ pub enum Outcome {
     /// It failed.
     Failed,
 }
-
-/// The Orchestras that wait to send one kind of request with one token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestQueue {
-    /// The request, such as `create_project`.
-    pub operation: &'static str,
-    /// `namespace/name` of each Orchestra, the next one first.
-    pub orchestras: Vec<String>,
-}
-
-type HistogramFamily<L> = Family<L, Histogram, fn() -> Histogram>;
 
 fn histogram() -> Histogram {
     Histogram::new(BUCKETS)
@@ -72,8 +62,9 @@ pub struct Metrics {
     orchestras: Family<PhaseLabels, Gauge>,
     databases: Family<PhaseLabels, Gauge>,
     expiring: Family<ExpiryLabels, Gauge>,
-    queue_depth: Family<OperationLabels, Gauge>,
-    queue_position: Family<OrchestraLabels, Gauge>,
+    queues: Queues,
+    provisioning: Provisioning,
+    fleet: Fleet,
     classes: Classes,
     pools: Pools,
     orphans: Orphans,
@@ -82,6 +73,7 @@ pub struct Metrics {
     oldest_logins: Family<ClassLabels, Gauge>,
     credential_ages: CredentialAges,
     leader: Gauge,
+    build: Family<BuildLabels, Gauge>,
 }
 
 impl Default for Metrics {
@@ -97,8 +89,9 @@ impl Default for Metrics {
             orchestras: Family::default(),
             databases: Family::default(),
             expiring: Family::default(),
-            queue_depth: Family::default(),
-            queue_position: Family::default(),
+            queues: Queues::default(),
+            provisioning: Provisioning::default(),
+            fleet: Fleet::default(),
             classes: Classes::default(),
             pools: Pools::default(),
             orphans: Orphans::default(),
@@ -107,6 +100,7 @@ impl Default for Metrics {
             oldest_logins: Family::default(),
             credential_ages: CredentialAges::default(),
             leader: Gauge::default(),
+            build: Family::default(),
         };
         metrics.register();
         metrics
@@ -118,64 +112,73 @@ impl Metrics {
     #[allow(clippy::too_many_lines, reason = "one list")]
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register("reconciles", "Reconciles by how they ended", self.reconciles.clone());
+        registry.register(
+            "reconciles",
+            "Reconciles by how they ended: done, requeued or failed",
+            self.reconciles.clone(),
+        );
         let help = "Logins of tenants that were replaced by new ones";
         registry.register("login_rotations", help, self.rotations.clone());
         registry.register(
             "class_oldest_login_timestamp_seconds",
-            "Creation time of the oldest login of the tenants of a class, in seconds since 1970",
+            "When the oldest login of the tenants of a class was made, in seconds since 1970",
             self.oldest_logins.clone(),
         );
         registry.register_with_unit(
             "reconcile_duration",
-            "Time a reconcile took",
+            "Duration of a reconcile",
             Unit::Seconds,
             self.reconcile_duration.clone(),
         );
         registry.register(
             "reconcile_errors",
-            "Failed reconciles by reason",
+            "Failed reconciles by the reason of the condition",
             self.reconcile_errors.clone(),
         );
         registry.register(
             "management_api_requests",
-            "Management API requests by HTTP status, or by the kind of failure where there was no answer",
+            "Management API requests by HTTP status, or by timeout, connect or transport where there was no answer",
             self.requests.clone(),
         );
         registry.register_with_unit(
             "management_api_request_duration",
-            "Time a Management API request took, retries counted one by one",
+            "Duration of a Management API request; each retry counts",
             Unit::Seconds,
             self.request_duration.clone(),
         );
         registry.register(
             "management_api_odd_items",
-            "Objects in answers of the Management API that were not understood in full, each time they were read",
+            "Objects in answers of the Management API that are not as documented, each time they are read; the rest of the answer is used",
             self.odd_items.clone(),
         );
         registry.register("orchestras", "Orchestras by phase", self.orchestras.clone());
-        registry.register("databases", "OrchestraDatabases by phase", self.databases.clone());
+        registry.register(
+            "databases",
+            "OrchestraDatabases by phase; those that can be taken back before they are destroyed are Reclaiming",
+            self.databases.clone(),
+        );
         registry.register(
             "orchestras_expiring",
-            "Orchestras with a ttl, by whether a warning of its end was given",
+            "Orchestras with a ttl: running, or warned of its end",
             self.expiring.clone(),
         );
-        registry.register(
-            "queue_depth",
-            "Requests that are queued until the rate limit of a token allows them, by operation",
-            self.queue_depth.clone(),
-        );
-        registry.register(
-            "queue_position",
-            "Place in the queue of an Orchestra whose creation is queued, 1 is next; the first hundred",
-            self.queue_position.clone(),
-        );
+        self.queues.register(registry);
+        self.provisioning.register(registry);
+        self.fleet.register(registry);
         self.credential_ages.register(registry);
         self.classes.register(registry);
         self.pools.register(registry);
         self.orphans.register(registry);
         self.tenants.register(registry);
-        registry.register("leader", "1 while this replica holds the lease", self.leader.clone());
+        registry.register(
+            "leader",
+            "1 while this replica holds the lease, else 0",
+            self.leader.clone(),
+        );
+        let help = "1, with the version of the operator as its label";
+        registry.register("build_info", help, self.build.clone());
+        let version = env!("CARGO_PKG_VERSION");
+        self.build.get_or_create(&BuildLabels { version }).set(1);
     }
 
     /// Counts a rotation of a tenant's login.
@@ -265,20 +268,22 @@ impl Metrics {
 
     /// Replaces the gauges of the queues; a queue that is not named is empty.
     pub fn set_queues(&self, queues: &[RequestQueue]) {
-        self.queue_depth.clear();
-        self.queue_position.clear();
-        for RequestQueue { operation, orchestras } in queues {
-            let depth = self.queue_depth.get_or_create(&OperationLabels { operation });
-            depth.inc_by(i64::try_from(orchestras.len()).unwrap_or(i64::MAX));
-            for (orchestra, position) in orchestras.iter().take(POSITIONS).zip(1..) {
-                let (namespace, name) = orchestra.split_once('/').unwrap_or(("", orchestra));
-                let labels = OrchestraLabels {
-                    namespace: namespace.into(),
-                    name: name.into(),
-                };
-                self.queue_position.get_or_create(&labels).set(position);
-            }
-        }
+        self.queues.set(queues);
+    }
+
+    /// Observes how long an Orchestra has waited in the queue of a request that may be sent now.
+    pub fn queue_waited(&self, operation: &'static str, waited: Duration) {
+        self.queues.waited(operation, waited);
+    }
+
+    /// Those of tenants on their way to be ready.
+    pub fn provisioning(&self) -> &Provisioning {
+        &self.provisioning
+    }
+
+    /// Those of objects that are stalled, and of single tenants.
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
     }
 
     /// Replaces the gauges of orphans. A class that is not named loses its gauges.

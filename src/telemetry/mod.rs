@@ -2,10 +2,13 @@
 
 pub mod classes;
 mod credentials;
+pub mod fleet;
 pub mod health;
 mod labels;
 pub mod logs;
 pub mod metrics;
 pub mod orphans;
 pub mod pools;
+pub mod provisioning;
+mod queues;
 pub mod tenants;

@@ -1,9 +1,11 @@
 //! A project that the operator did not make becomes an Orchestra's: only when the class says so, with the password that its
 //! author gives or allows, and it is never bought again or destroyed unasked.
 
+use std::time::Duration;
+
 use orchestra_sandbox::api::Rule;
-use orchestra_sandbox::gate::{Point, Release};
-use orchestra_sandbox::world::{Kind, TENANTS, World, condition};
+use orchestra_sandbox::gate::{Gate, Point, Release};
+use orchestra_sandbox::world::{Kind, Operator, TENANTS, World, condition};
 use serde_json::{Value, json};
 
 use crate::orphans::project;
@@ -367,5 +369,40 @@ async fn one_adopts_it_whenever_the_operator_dies_and_destroys_it_when_allowed()
         .unwrap();
     gone(&world, Kind::Database, "", &database).await;
     assert!(is_deleted(&world, &stage));
-    assert_eq!(world.api.ledger().projects().len(), 1, "none was bought");
+    a_late_write_of_a_former_leader_changes_nothing(&world, &gate, operator_).await;
+    assert_eq!(world.api.ledger().projects().len(), 2, "none was bought");
+}
+
+/// The leader dies while its write that takes the project is on its way, another operator takes over, and then the write
+/// arrives.
+async fn a_late_write_of_a_former_leader_changes_nothing(world: &World, gate: &Gate, mut leader: Operator) {
+    let depot = project(world, "depot").await;
+    lets_adopt(world, &[&depot], true);
+    let standby = operator(world, gate, "standby");
+    let waits = || standby.log().contains("another operator leads; standing by");
+    soon("it stands by", async || waits()).await;
+    gate.follow("deputy");
+    gate.hold("deputy", ADOPTS, Point::Before);
+    let set = passwords_set(world);
+    adopter(world, TENANTS, "deputy", &depot, "resetPassword: true", "");
+    soon("the write is held", async || gate.held("deputy").is_some()).await;
+    kill(world, &mut leader);
+    let object = ready(world, "deputy").await;
+    gate.release("deputy", Release::Pass);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let database = format!("orchdb-{depot}");
+    let databases = world.list(Kind::Database).await.unwrap();
+    let [database] = databases
+        .iter()
+        .filter(|it| it["metadata"]["name"] == database)
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("one stands for the project: {databases:#?}");
+    };
+    assert_eq!(
+        database["spec"]["claimRef"]["uid"], object["metadata"]["uid"],
+        "{database:#}"
+    );
+    assert_eq!(passwords_set(world), set + 1, "once");
+    drop(tenant(world, "deputy").await);
 }

@@ -1,4 +1,5 @@
-//! A pool that makes its databases on a server: killed at its steps, claimed from, isolated, scaled, and deleted.
+//! A pool that makes its databases on a server: killed at its steps, taken over by a second operator, claimed from, isolated,
+//! without its server for a while, scaled, and deleted.
 
 use std::process::Command;
 
@@ -11,7 +12,7 @@ use url::Url;
 
 use crate::proof::soon;
 use crate::samples::all_files_are_named;
-use crate::support::{LONG, gone, kill, login, project, ready, scalar, secret, world};
+use crate::support::{LONG, gone, kill, login, project, ready, reason, scalar, secret, world};
 
 const DATABASES: &str = "SELECT count(*) FROM pg_database WHERE datname LIKE 'orchestra_entry_%'";
 const OWNERS: &str = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'orchestra_entry_%'";
@@ -86,18 +87,19 @@ fn delete(world: &World, what: &str, name: &str) {
 async fn a_pool_makes_its_databases_on_a_server() {
     let world = world().await;
     let files = tempfile::tempdir().unwrap();
-    let server = Postgres::start_as_hosted(files.path(), loopback::address())
+    let mut server = Postgres::start_as_hosted(files.path(), loopback::address())
         .await
         .unwrap();
     maker(&server);
     let mut root = server.connect_admin().await.unwrap();
-    let start = || {
+    let start_as = |name: &str| {
         world
-            .operator("operator", |command| {
+            .operator(name, |command| {
                 command.args(["--resync=2s", "--login-spacing=300ms"]);
             })
             .unwrap()
     };
+    let start = || start_as("operator");
 
     // What the login lacks is told with the statement that cures it, and so is a missing Secret.
     let mut operator = start();
@@ -144,8 +146,11 @@ async fn a_pool_makes_its_databases_on_a_server() {
     }
     let mut operator = start();
     soon("a database is written down", async || entries(&world).await.1 > 0).await;
+    // Another operator is there already, and goes on where this one was.
+    let mut standby = start_as("standby");
+    let waits = || standby.log().contains("another operator leads; standing by");
+    soon("it stands by", async || waits()).await;
     kill(&world, &mut operator);
-    let operator = start();
 
     // Two tenants, each in a database that is prepared, and neither reaches the other's.
     ready(&world, "house-orchestra").await;
@@ -164,6 +169,21 @@ async fn a_pool_makes_its_databases_on_a_server() {
         let refused = login(from.as_str()).await.unwrap_err().to_string();
         assert!(refused.contains("permission denied"), "{refused}");
     }
+
+    // While the server is down nobody gets what is on it, also after a restart of the operator, and nothing is dropped.
+    server.stop();
+    let out = |pool: &Value| pool["status"]["available"] == 0 && condition(pool, "Ready").1 == "DatabaseUnreachable";
+    pool(&world, out).await;
+    tenant(&world, "third");
+    reason(&world, "third", "PoolExhausted").await;
+    delete(&world, "orchestra", "third");
+    gone(&world, Kind::Orchestra, TENANTS, "third").await;
+    kill(&world, &mut standby);
+    let operator = start();
+    server.restart().await.unwrap();
+    root = server.connect_admin().await.unwrap();
+    pool(&world, filled(2, 2)).await;
+    there_are(&world, &mut root, 4).await;
 
     // Fewer: one that waits is dropped, and no other.
     world

@@ -7,7 +7,8 @@ pub mod postgres;
 pub mod tenant;
 
 use orchestra_operator::api::{MigrationFormat, Resolution, ResolvedAs};
-use orchestra_operator::migrate::{self, Error, Options, Source, Status, TimeLimits, apply};
+use orchestra_operator::migrate::guard::Review;
+use orchestra_operator::migrate::{Error, Look, Options, Source, Status, TimeLimits, apply};
 use orchestra_operator::postgres::{Login, connect};
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -44,7 +45,17 @@ pub fn source_of(format: MigrationFormat, files: &[(&str, &str)]) -> Source {
 }
 
 pub async fn pending(conn: &mut PgConnection, source: &Source) -> Result<Status, Error> {
-    migrate::pending(conn, source, &Options::default()).await
+    Ok(Look::take(conn, source, &Options::default()).await?.status)
+}
+
+pub async fn review(conn: &mut PgConnection, source: &Source, options: &Options) -> Result<Option<Review>, Error> {
+    Look::take(conn, source, options).await?.review(conn).await
+}
+
+pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<Vec<String>, Error> {
+    let options = Options::default();
+    let look = Look::take(conn, source, &options).await?;
+    look.missing_tables(conn).await
 }
 
 pub async fn migrate(login: &Login, source: &Source) -> Result<Status, Error> {

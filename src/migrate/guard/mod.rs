@@ -43,8 +43,8 @@ pub use clearance::{Clearance, decide};
 pub use consent::Consent;
 pub use finding::{Finding, FindingKind};
 pub use plan::{Pending, Plan};
+pub use review::Review;
 pub(super) use review::look;
-pub use review::{Review, review};
 
 pub use super::history::Head;
 

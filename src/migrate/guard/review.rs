@@ -14,7 +14,6 @@ use crate::api::Approval;
 use crate::migrate::aside::aside;
 use crate::migrate::error::{Error, Result};
 use crate::migrate::history::History;
-use crate::migrate::options::Options;
 use crate::migrate::source::{Migration, Source};
 
 /// The result of a review.
@@ -26,21 +25,11 @@ pub struct Review {
     pub clearance: Clearance,
 }
 
-/// Reviews the migrations that would be applied after the history is settled. Writes nothing and takes no lock.
-/// None if no review is needed: nothing is pending, there is no consent, or the policy is `Automatic`.
+/// Reviews the migrations that are not in this history, which is settled in memory. Writes nothing and takes no lock.
+/// None if no review is needed: nothing is pending, or the policy is `Automatic`.
 ///
 /// # Errors
-/// As [`crate::migrate::pending`].
-pub async fn review(conn: &mut PgConnection, source: &Source, options: &Options) -> Result<Option<Review>> {
-    let Some(consent) = options.consent.as_ref().filter(|_| !source.is_empty()) else {
-        return Ok(None);
-    };
-    let mut history = History::read(conn, source).await?;
-    history.foresee(source, options)?;
-    look(conn, &history, source, consent).await
-}
-
-/// As [`review`], with a history that is already read and settled in memory.
+/// [`Error::Database`], [`Error::Unreadable`].
 pub async fn look(
     conn: &mut PgConnection,
     history: &History,

@@ -72,7 +72,7 @@ pub(super) struct Read {
 }
 
 /// The row of a migration that is being applied.
-pub struct Entry {
+pub struct HistoryRow {
     /// Prisma's id of the row.
     pub(super) id: String,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::sqlx::{AssertSqlSafe, PgConnection};
 
-use super::record::{Entry, History, MAX_TEXT, columns_of, schema_of, table_of};
+use super::record::{History, HistoryRow, MAX_TEXT, columns_of, schema_of, table_of};
 use super::{prisma, sqlx, supabase};
 use crate::api::MigrationFormat as Format;
 use crate::migrate::error::{Error, Result};
@@ -127,13 +127,13 @@ impl History {
     }
 
     /// Records a migration as applied.
-    pub(super) async fn insert(&self, conn: &mut PgConnection, migration: &Migration) -> Result<Entry> {
+    pub(super) async fn insert(&self, conn: &mut PgConnection, migration: &Migration) -> Result<HistoryRow> {
         let id = match self.format {
             Format::Prisma => prisma::insert(self, conn, migration).await?,
             Format::Supabase => supabase::insert(self, conn, migration).await?,
             Format::Sqlx => sqlx::insert(self, conn, migration).await?,
         };
-        Ok(Entry { id })
+        Ok(HistoryRow { id })
     }
 
     /// Records the start of a script that cannot share a transaction with its row, and the number of committed
@@ -144,12 +144,12 @@ impl History {
         conn: &mut PgConnection,
         migration: &Migration,
         committed: Option<usize>,
-    ) -> Result<Option<Entry>> {
+    ) -> Result<Option<HistoryRow>> {
         match self.format {
             Format::Prisma => {
                 let logs = committed.map(|count| unfinished::committed(&migration.script, count, Next::Unknown));
                 let id = prisma::begin(self, conn, migration, logs).await?;
-                Ok(Some(Entry { id }))
+                Ok(Some(HistoryRow { id }))
             }
             Format::Supabase | Format::Sqlx => Ok(None),
         }
@@ -159,12 +159,12 @@ impl History {
     pub async fn committed(
         &self,
         conn: &mut PgConnection,
-        started: Option<&Entry>,
+        started: Option<&HistoryRow>,
         migration: &Migration,
         record: &str,
     ) -> Result<()> {
         match started {
-            Some(entry) => self.written(migration, prisma::log(self, conn, &entry.id, record).await),
+            Some(row) => self.written(migration, prisma::log(self, conn, &row.id, record).await),
             None => Ok(()),
         }
     }
@@ -174,12 +174,12 @@ impl History {
     pub async fn finish(
         &self,
         conn: &mut PgConnection,
-        started: Option<&Entry>,
+        started: Option<&HistoryRow>,
         source: &Source,
         migration: &Migration,
     ) -> Result<()> {
         match started {
-            Some(entry) => self.written(migration, prisma::finish(self, conn, &entry.id).await)?,
+            Some(row) => self.written(migration, prisma::finish(self, conn, &row.id).await)?,
             None => self.insert(conn, migration).await.map(drop)?,
         }
         self.check_complete(conn, source, migration).await
@@ -189,7 +189,7 @@ impl History {
     pub async fn finish_alone(
         &self,
         conn: &mut PgConnection,
-        started: Option<&Entry>,
+        started: Option<&HistoryRow>,
         source: &Source,
         migration: &Migration,
     ) -> Result<()> {
@@ -203,14 +203,14 @@ impl History {
     pub async fn fail(
         &self,
         conn: &mut PgConnection,
-        started: Option<Entry>,
+        started: Option<HistoryRow>,
         migration: &Migration,
         failure: &ScriptFailure,
         keeps_parts: bool,
     ) -> Result<()> {
         let kept = if keeps_parts { PARTS_KEPT } else { NOTHING_KEPT };
         match started {
-            Some(entry) => self.written(migration, prisma::fail(self, conn, &entry.id, failure, kept).await),
+            Some(row) => self.written(migration, prisma::fail(self, conn, &row.id, failure, kept).await),
             None => Ok(()),
         }
     }
@@ -219,13 +219,13 @@ impl History {
     pub async fn fail_after(
         &self,
         conn: &mut PgConnection,
-        started: Option<&Entry>,
+        started: Option<&HistoryRow>,
         migration: &Migration,
         failure: &ScriptFailure,
         kept: &str,
     ) -> Result<()> {
         match started {
-            Some(entry) => self.written(migration, prisma::fail(self, conn, &entry.id, failure, kept).await),
+            Some(row) => self.written(migration, prisma::fail(self, conn, &row.id, failure, kept).await),
             None => Ok(()),
         }
     }

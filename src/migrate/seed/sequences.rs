@@ -2,18 +2,24 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::migrate::error::{Error, Result};
-use crate::postgres::{all, begin, quote};
+use crate::postgres::{self, all, begin, quote};
 
 /// Columns that are looked at.
 const MOST: i64 = 500;
 
+/// Columns that are looked at with one statement, of which one that cannot be read fails all.
+const AT_ONCE: usize = 50;
+
+/// Table, column and sequence by their quoted names, except the column's, and the sequence's step.
+type Numbered = (String, String, String, i64);
+
 /// The longest that the look may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// The longest that the look at one column may take: where no index begins with it, the whole table is read.
+/// The longest that one statement may take: where no index begins with it, the whole table is read.
 const ONE: &str = "SET LOCAL statement_timeout = '3s'";
 
 /// A column with a sequence of its own that is behind.
@@ -68,20 +74,18 @@ pub async fn sequences_behind(conn: &mut PgConnection) -> Result<Vec<SequenceBeh
     let began = Instant::now();
     let looked = async {
         sqlx::raw_sql(ONE).execute(&mut *conn).await?;
-        let columns: Vec<(String, String, String, i64)> =
-            all(conn, "columns with a sequence", sqlx::query(COLUMNS).bind(MOST)).await?;
+        let columns: Vec<Numbered> = all(conn, "columns with a sequence", sqlx::query(COLUMNS).bind(MOST)).await?;
         let mut behind = Vec::new();
-        for column in columns {
+        for columns in columns.chunks(AT_ONCE) {
             if began.elapsed() > LIMIT {
                 break;
             }
-            sqlx::raw_sql("SAVEPOINT look").execute(&mut *conn).await?;
-            match look(conn, column).await {
-                Ok(found) => behind.extend(found),
-                Err(sqlx::Error::Database(_)) => {
-                    sqlx::raw_sql("ROLLBACK TO look").execute(&mut *conn).await?;
-                }
-                Err(error) => return Err(error.into()),
+            if let Some(found) = look(conn, columns).await? {
+                behind.extend(found);
+                continue;
+            }
+            for column in columns.iter().take_while(|_| began.elapsed() <= LIMIT) {
+                behind.extend(look(conn, std::slice::from_ref(column)).await?.unwrap_or_default());
             }
         }
         Ok::<_, Error>(behind)
@@ -91,28 +95,39 @@ pub async fn sequences_behind(conn: &mut PgConnection) -> Result<Vec<SequenceBeh
     Ok(found.unwrap_or_default())
 }
 
-async fn look(
-    conn: &mut PgConnection,
-    (table, column, sequence, step): (String, String, String, i64),
-) -> sqlx::Result<Option<SequenceBehind>> {
-    let query = format!(
-        "SELECT s.last_value, s.is_called, m.highest FROM {sequence} s, \
-             (SELECT pg_catalog.max({})::pg_catalog.int8 AS highest FROM {table}) m",
-        quote(&column)
-    );
-    let row = sqlx::query(AssertSqlSafe(query))
-        .persistent(false)
-        .fetch_one(conn)
-        .await?;
-    let (last, called): (i64, bool) = (row.try_get(0)?, row.try_get(1)?);
-    let next = if called { last.saturating_add(step) } else { last };
-    let highest: Option<i64> = row.try_get(2)?;
-    Ok(highest
-        .filter(|highest| *highest >= next)
-        .map(|highest| SequenceBehind {
-            table,
-            column,
+/// Looks at some columns with one statement; none when the server refuses it, or it takes too long.
+async fn look(conn: &mut PgConnection, columns: &[Numbered]) -> Result<Option<Vec<SequenceBehind>>> {
+    let each = columns
+        .iter()
+        .enumerate()
+        .map(|(number, (table, column, sequence, _))| {
+            format!(
+                "SELECT {number}::pg_catalog.int8, s.last_value, s.is_called, m.highest FROM {sequence} s, \
+                 (SELECT pg_catalog.max({})::pg_catalog.int8 AS highest FROM {table}) m",
+                quote(column)
+            )
+        });
+    let query = each.collect::<Vec<_>>().join(" UNION ALL ");
+    sqlx::raw_sql("SAVEPOINT look").execute(&mut *conn).await?;
+    let query = sqlx::query(AssertSqlSafe(query)).persistent(false);
+    let rows: Vec<(i64, i64, bool, Option<i64>)> = match all(conn, "sequences", query).await {
+        Ok(rows) => rows,
+        Err(postgres::Error::Refused { .. }) => {
+            sqlx::raw_sql("ROLLBACK TO look").execute(conn).await?;
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let found = rows.into_iter().filter_map(|(number, last, called, highest)| {
+        let (table, column, _, step) = usize::try_from(number).ok().and_then(|number| columns.get(number))?;
+        let next = if called { last.saturating_add(*step) } else { last };
+        let highest = highest.filter(|highest| *highest >= next)?;
+        Some(SequenceBehind {
+            table: table.clone(),
+            column: column.clone(),
             next,
             highest,
-        }))
+        })
+    });
+    Ok(Some(found.collect()))
 }

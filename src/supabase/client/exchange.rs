@@ -120,6 +120,9 @@ impl Client {
     /// Sends a request that has its permit.
     pub(super) async fn exchange_with(&self, request: &Request<'_>, mut permit: Permit) -> Result<Vec<u8>, Error> {
         let operation = request.operation;
+        if let Some(waited) = permit.waited() {
+            self.metrics.queue_waited(operation.as_str(), waited);
+        }
         permit.send();
         let started = Instant::now();
         let (status, headers, body) = match self.exchange(request).await {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::headers::LimitHeaders;
 use super::queue::{Queue, QueuePlace};
+use super::reports::Reports;
 use super::window::{Slot, Window, WindowReport};
 use crate::supabase::operation::{Operation, Priority};
 
@@ -43,6 +44,17 @@ struct EndpointLimit {
     length: Duration,
 }
 
+/// What is left of the limit of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// The operation.
+    pub operation: Operation,
+    /// Requests in a window, as the API has reported it.
+    pub limit: u32,
+    /// Requests that are left in the current window, of the scope that has the fewest.
+    pub left: u32,
+}
+
 #[derive(Debug)]
 pub(super) struct Core {
     /// Tokens of the bucket that serves endpoints whose limit is not known, as of `refilled`.
@@ -50,6 +62,7 @@ pub(super) struct Core {
     refilled: Instant,
     limits: HashMap<Operation, EndpointLimit>,
     pub(super) windows: HashMap<Key, Window>,
+    reports: HashMap<Key, Reports>,
     queues: HashMap<Key, Queue>,
     /// Requests that were taken and are not finished.
     in_flight: HashMap<Key, u32>,
@@ -63,6 +76,7 @@ impl Core {
             refilled: now,
             limits: HashMap::new(),
             windows: HashMap::new(),
+            reports: HashMap::new(),
             queues: HashMap::new(),
             in_flight: HashMap::new(),
             numbers: 0,
@@ -106,6 +120,12 @@ impl Core {
         let limit = self.limits.get(&key.0).copied();
         let live = self.windows.get_mut(key).filter(|window| window.resets > now);
         let in_flight = self.in_flight.get(key).copied().unwrap_or_default();
+        let reports = self.reports.get_mut(key).filter(|_| live.is_none());
+        let unclear = reports
+            .zip(limit)
+            .map(|(reports, limit)| reports.may_count(0, limit.length, now));
+        let unclear = unclear.unwrap_or_default();
+        let taken = in_flight.saturating_add(unclear);
         let number = match (live, limit) {
             (Some(window), limit) => {
                 let count = limit.map_or(0, |limit| limit.count);
@@ -120,9 +140,9 @@ impl Core {
                 window.grant();
                 window.number
             }
-            (None, Some(limit)) if rank < limit.count.saturating_sub(in_flight) => {
+            (None, Some(limit)) if rank < limit.count.saturating_sub(taken) => {
                 self.numbers += 1;
-                let mut window = Window::guess(self.numbers, in_flight, limit.length, now);
+                let mut window = Window::guess(self.numbers, in_flight, unclear, limit.length, now);
                 window.grant();
                 self.keep(key, window, now)
             }
@@ -140,6 +160,7 @@ impl Core {
     fn keep(&mut self, key: &Key, window: Window, now: Instant) -> u64 {
         if self.windows.len() >= MANY {
             self.windows.retain(|_, window| window.resets > now);
+            self.reports.retain(|_, reports| !reports.is_over(now));
         }
         let number = window.number;
         self.windows.insert(key.clone(), window);
@@ -182,14 +203,22 @@ impl Core {
         } else {
             limit.length.max(reset)
         };
+        let length = limit.length;
         let others = self.in_flight.get(key).map_or(0, |all| all.saturating_sub(1));
+        let reports = self.reports.entry(key.clone()).or_default();
+        reports.note(report, now);
+        let unclear = reports.may_count(report.counted, length, now);
         match self.windows.get_mut(key) {
-            Some(window) if window.resets > now && !window.is_over(slot, report) => window.answer(slot, report),
+            Some(window) if window.resets > now && !window.is_over(slot, report) => {
+                let about = reports.about(report, window.begun, length);
+                window.answer(slot, report, about);
+            }
             // The answer is late and reports a window that has ended.
             Some(window) if !report.ends_after(window.resets) => {}
             _ => {
                 self.numbers += 1;
-                self.keep(key, Window::reported(self.numbers, slot, others, report), now);
+                let window = Window::reported(self.numbers, slot, others, unclear, report);
+                self.keep(key, window, now);
             }
         }
     }
@@ -225,6 +254,31 @@ impl Core {
                 self.in_flight.remove(key);
             }
         }
+    }
+
+    /// How long an Orchestra has been in the queue.
+    pub(super) fn waited(&self, key: &Key, place: &QueuePlace, now: Instant) -> Duration {
+        let queue = self.queues.get(key);
+        queue.map_or(Duration::ZERO, |queue| queue.waited(place, now))
+    }
+
+    /// What is left of each limit that is known.
+    pub(super) fn budget(&self, now: Instant) -> Vec<Budget> {
+        let mut left: HashMap<Operation, u32> = HashMap::new();
+        for ((operation, _), window) in &self.windows {
+            let Some(limit) = self.limits.get(operation).filter(|_| window.resets > now) else {
+                continue;
+            };
+            let free = window.free(limit.count);
+            let least = left.entry(*operation).or_insert(free);
+            *least = (*least).min(free);
+        }
+        let of = |(operation, limit): (&Operation, &EndpointLimit)| Budget {
+            operation: *operation,
+            limit: limit.count,
+            left: left.get(operation).copied().unwrap_or(limit.count),
+        };
+        self.limits.iter().map(of).collect()
     }
 
     /// The Orchestras that wait, by operation, the first one first.

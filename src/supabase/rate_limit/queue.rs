@@ -48,6 +48,12 @@ impl Queue {
         now.saturating_duration_since(waiter.asked)
     }
 
+    /// How long an Orchestra has waited so far.
+    pub(super) fn waited(&self, place: &QueuePlace, now: Instant) -> Duration {
+        let waiter = self.0.get(place);
+        waiter.map_or(Duration::ZERO, |waiter| now.saturating_duration_since(waiter.asked))
+    }
+
     /// Removes an Orchestra that may send its request.
     pub(super) fn leave(&mut self, place: &QueuePlace) {
         self.0.remove(place);

@@ -104,6 +104,43 @@ fn what_the_server_counts_replaces_the_guess_for_each_endpoint_and_scope() {
 }
 
 #[test]
+fn the_budget_is_that_of_the_scope_with_the_fewest_requests_left() {
+    let start = Instant::now();
+    let mut core = Core::new(start);
+    assert!(core.budget(start).is_empty(), "no limit is known");
+    learn(&mut core, &key(Operation::GetApiKeys, "a"), taught(120, 119, 60), start);
+    learn(&mut core, &key(Operation::GetApiKeys, "b"), taught(120, 30, 20), start);
+    let left = |core: &Core, after| {
+        core.budget(start + seconds(after))
+            .first()
+            .map(|known| (known.limit, known.left))
+    };
+    assert_eq!(left(&core, 0), Some((120, 30)));
+    assert_eq!(left(&core, 21), Some((120, 119)), "the window of b has ended");
+    assert_eq!(left(&core, 61), Some((120, 120)), "both windows have ended");
+}
+
+#[test]
+fn an_orchestra_is_told_how_long_it_was_in_the_queue() {
+    let start = Instant::now();
+    let mut core = Core::new(start);
+    let (create, first) = (key(Operation::CreateProject, "acme"), place(1));
+    assert_eq!(core.waited(&create, &first, start), Duration::ZERO, "it never asked");
+    core.pause(&create, seconds(30), start);
+    assert!(core.take(Priority::Create, &create, Some(&first), start).is_err());
+    assert_eq!(core.waited(&create, &first, start + seconds(31)), seconds(31));
+    assert!(
+        core.take(Priority::Create, &create, Some(&first), start + seconds(31))
+            .is_ok()
+    );
+    assert_eq!(
+        core.waited(&create, &first, start + seconds(31)),
+        Duration::ZERO,
+        "it has left"
+    );
+}
+
+#[test]
 fn what_went_out_before_the_limit_was_known_counts() {
     let start = Instant::now();
     let mut core = Core::new(start);

@@ -18,9 +18,9 @@ pub(super) struct WindowReport {
     pub counted: u32,
     /// The window ends after this time. The server states the end in whole seconds, rounded up, as of the moment
     /// when it counted the request, so only an interval is known.
-    earliest: Option<Instant>,
+    pub earliest: Option<Instant>,
     /// The window does not end after this time.
-    latest: Instant,
+    pub latest: Instant,
 }
 
 impl WindowReport {
@@ -38,6 +38,17 @@ impl WindowReport {
     }
 }
 
+/// What a report of an earlier request says of the window that is open now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// The request was counted in a window that has ended.
+    Ended,
+    /// It was counted in the window that is open now.
+    Open,
+    /// It may have been either.
+    Unclear,
+}
+
 /// A window of one endpoint and scope. The server opens a window with the first request that it counts after the
 /// end of the one before. Answers may overtake each other, and arrive windows later.
 #[derive(Debug)]
@@ -45,16 +56,17 @@ pub(super) struct Window {
     /// Tells it from the windows before it.
     pub number: u64,
     /// When the first of its requests was taken.
-    begun: Instant,
+    pub begun: Instant,
     /// When it has ended for sure.
     pub resets: Instant,
     /// An answer has reported it; before that it is a guess.
     confirmed: bool,
     /// No request is sent while it lasts.
     closed: bool,
-    /// Requests that were taken from it, and earlier ones in flight that the server may count in it.
+    /// Requests that were taken from it, and earlier ones that the server may count in it: they are in flight, or their
+    /// answers do not tell.
     granted: u32,
-    /// The part of `granted` that was taken before the window began.
+    /// The part of `granted` that was taken before the window began, and is in flight.
     carried: u32,
     /// The part of `granted` that was answered.
     answered: u32,
@@ -65,15 +77,15 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A window that is guessed to begin now, while requests are in flight.
-    pub fn guess(number: u64, in_flight: u32, length: Duration, now: Instant) -> Self {
+    /// A window that is guessed to begin now, while requests are in flight and answered ones may be counted in it.
+    pub fn guess(number: u64, in_flight: u32, unclear: u32, length: Duration, now: Instant) -> Self {
         Self {
             number,
             begun: now,
             resets: now + length,
             confirmed: false,
             closed: false,
-            granted: in_flight,
+            granted: in_flight.saturating_add(unclear),
             carried: in_flight,
             answered: 0,
             counted: 0,
@@ -81,15 +93,16 @@ impl Window {
         }
     }
 
-    /// The window that an answer reports, while other requests are in flight.
-    pub fn reported(number: u64, slot: Slot, in_flight: u32, report: WindowReport) -> Self {
+    /// The window that an answer reports, while other requests are in flight and answered ones may be counted in it after
+    /// this one.
+    pub fn reported(number: u64, slot: Slot, in_flight: u32, unclear: u32, report: WindowReport) -> Self {
         Self {
             number,
             begun: slot.at,
             resets: report.latest,
             confirmed: true,
             closed: false,
-            granted: in_flight + 1,
+            granted: in_flight.saturating_add(1).saturating_add(unclear),
             carried: in_flight,
             answered: 1,
             counted: report.counted,
@@ -102,7 +115,7 @@ impl Window {
         Self {
             closed: true,
             confirmed: true,
-            ..Self::guess(number, 0, pause, now)
+            ..Self::guess(number, 0, 0, pause, now)
         }
     }
 
@@ -133,19 +146,21 @@ impl Window {
         !self.closed && self.confirmed && slot.number == self.number && report.ends_after(self.resets)
     }
 
-    /// Counts an answer. The answer to an older request is about this window when the window that it reports ends
-    /// in the later half of this one.
-    pub fn answer(&mut self, slot: Slot, report: WindowReport) {
+    /// Counts an answer. That of an older request is about the window as `about` says.
+    pub fn answer(&mut self, slot: Slot, report: WindowReport, about: About) {
         if self.closed {
             return;
         }
         if slot.number < self.number {
-            let counted_here = report.ends_after(self.begun + (self.resets - self.begun) / 2);
-            if !counted_here {
-                self.drop_carried();
-                return;
+            match about {
+                About::Ended => return self.drop_carried(),
+                // It stays a part of `granted`, and nothing else that it reports is the window's for sure.
+                About::Unclear => {
+                    self.carried = self.carried.saturating_sub(1);
+                    return;
+                }
+                About::Open => self.carried = self.carried.saturating_sub(1),
             }
-            self.carried = self.carried.saturating_sub(1);
         }
         self.answered += 1;
         self.counted = self.counted.max(report.counted);

@@ -3,7 +3,7 @@
 //! projects ([`hosted`]), the hosted
 //! pooler in front of it ([`router`]), a gate before the API server ([`gate`]), and a stand-in for the Supabase Management API ([`api`]) whose
 //! traffic is checked against the official OpenAPI document ([`openapi`]). An OCI registry can be
-//! started beside them ([`registry`]). It does not know the
+//! started beside them ([`registry`]), and a Prometheus ([`prometheus`]). It does not know the
 //! operator.
 
 pub mod api;
@@ -13,6 +13,7 @@ pub mod hosted;
 pub mod loopback;
 pub mod openapi;
 pub mod postgres;
+pub mod prometheus;
 pub mod random;
 pub mod registry;
 pub mod router;

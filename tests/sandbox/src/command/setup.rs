@@ -2,9 +2,11 @@
 
 use clap::Args;
 use orchestra_sandbox::control_plane::ensure_binaries;
+use orchestra_sandbox::prometheus::Programs;
 use orchestra_sandbox::registry;
 
-/// Finds the programs of the control plane and of the registry, and builds those that are nowhere (with Go, minutes).
+/// Finds the programs of the control plane, of the registry and Prometheus. Those that are nowhere are built with Go
+/// (minutes), and Prometheus is unpacked from Debian's package, where that can be had.
 #[derive(Args)]
 pub struct Arguments {}
 
@@ -15,6 +17,7 @@ pub struct Arguments {}
 pub async fn run(_: Arguments) -> anyhow::Result<()> {
     let found = tokio::task::spawn_blocking(ensure_binaries).await??;
     let registry = tokio::task::spawn_blocking(registry::ensure_program).await??;
+    let prometheus = tokio::task::spawn_blocking(|| Programs::find_or_say("metrics, alerts and the dashboard")).await?;
     for program in [
         &found.etcd,
         &found.kube_apiserver,
@@ -23,6 +26,9 @@ pub async fn run(_: Arguments) -> anyhow::Result<()> {
         &registry,
     ] {
         println!("{}", program.display());
+    }
+    if let Some(found) = prometheus {
+        println!("{}\n{}", found.prometheus.display(), found.promtool.display());
     }
     Ok(())
 }

@@ -74,7 +74,7 @@ pub fn ensure_binaries() -> Result<Binaries> {
 }
 
 /// The program of that name on `PATH`.
-pub(super) fn on_path(name: &str) -> Option<PathBuf> {
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?)
         .map(|dir| dir.join(name))
         .find(|path| path.is_file())

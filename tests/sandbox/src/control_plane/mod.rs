@@ -4,7 +4,7 @@
 
 mod access;
 mod audit;
-mod binaries;
+pub(crate) mod binaries;
 pub(crate) mod go;
 mod keys;
 pub(crate) mod process;

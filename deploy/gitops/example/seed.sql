@@ -1,0 +1,1 @@
+INSERT INTO "Member" ("name") VALUES ('Ada'), ('Bo'), ('Cleo');
