@@ -54,13 +54,45 @@ pin-images: ## Pin the base images of deploy/Dockerfile to what their tags name 
 	scripts/images --update
 
 .PHONY: crds
-crds: ## Write crds/ anew from the Rust types
+crds: ## Write crds/ and docs/api.md anew from the Rust types
 	cargo run --quiet -- crd --output crds
+	@$(MAKE) --no-print-directory api-docs
+
+.PHONY: api-docs
+api-docs: ## Write docs/api.md anew from the Rust types
+	cargo run --quiet -- crd --docs > docs/api.new && mv docs/api.new docs/api.md
+
+.PHONY: docs
+docs: ## Build the book of docs/ into target/docs/book; needs mdBook
+	@mdbook --version >/dev/null 2>&1 || { echo "mdBook is not installed: cargo install --locked mdbook"; exit 1; }
+	mkdir -p target/docs
+	cp -r LICENSE NOTICE deploy target/docs/
+	mdbook build docs
 
 .PHONY: rbac
-rbac: ## Write the operator's rights anew: deploy/kustomize, and deploy/namespaced for the namespace tenants
+rbac: ## Write the operator's rights anew: deploy/kustomize, and deploy/namespaced for the namespace tenants; then make chart
 	cargo run --quiet -- rbac > deploy/kustomize/rbac.new && mv deploy/kustomize/rbac.new deploy/kustomize/rbac.yaml
 	cargo run --quiet -- rbac --watch-namespaces tenants > deploy/namespaced/rbac.new && mv deploy/namespaced/rbac.new deploy/namespaced/rbac.yaml
+
+.PHONY: chart
+chart: ## Write anew what is generated of deploy/chart, and with helm its renders
+	UPDATE_CHART=1 cargo test --quiet --package orchestra-sandbox --test chart -- --test-threads=1 generated checked_in
+
+.PHONY: release
+release: ## Build the program as the image has it (static, at most 25 MiB) into target/release-static
+	scripts/release
+
+.PHONY: image
+image: ## Build the image for this machine's architecture, with the times of the last commit; needs Docker
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) docker buildx bake --file deploy/docker-bake.hcl \
+	  --set '*.platform=' --set 'image.output=type=docker,rewrite-timestamp=true' --set 'image.attest=' image
+
+.PHONY: install-plugin
+install-plugin: ## Install kubectl-orchestra, with its completion for kubectl, into PREFIX/bin (~/.local)
+	cargo build --locked --release --bin orchestra-operator
+	install -d $(or $(PREFIX),$(HOME)/.local)/bin
+	install target/release/orchestra-operator $(or $(PREFIX),$(HOME)/.local)/bin/kubectl-orchestra
+	ln -sf kubectl-orchestra $(or $(PREFIX),$(HOME)/.local)/bin/kubectl_complete-orchestra
 
 .PHONY: deploy-check
 deploy-check: setup ## Apply deploy/ to the sandbox's control plane and check the operator's rights

@@ -1,8 +1,9 @@
 //! The contract as the real API server keeps it: what it accepts, what it refuses and how it says
-//! so, what it fills in, and how kubectl shows it.
+//! so, what it fills in, and how kubectl shows it; and what the docs say to give it.
 #![allow(clippy::unwrap_used)]
 
 mod crd_tables;
+mod docs;
 
 use std::fs;
 use std::path::Path;
@@ -42,6 +43,13 @@ fn crds_are_fresh() {
         let known = file == "kustomization.yaml" || documents.contains_key(&file);
         assert!(known, "crds/{file} belongs to no kind");
     }
+}
+
+#[test]
+fn the_api_reference_is_fresh() {
+    let written = fs::read_to_string(project().join("docs/api.md")).unwrap_or_default();
+    let page = orchestra_operator::views::reference::markdown().unwrap();
+    assert!(written == page, "docs/api.md is stale: run `make api-docs`");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,6 +102,7 @@ async fn the_api_server_keeps_the_contract() {
     migrations_are_explained(&plane).await;
     kubectl_shows_them(&plane, &client).await;
     samples_are_accepted(&plane);
+    docs::the_api_server_takes_what_the_docs_say(&plane, &client, dir.path()).await;
 }
 
 /// As the table's manifests: those at a limit, and those just past it.

@@ -41,7 +41,7 @@ pub use orchestra::*;
 pub use placement::*;
 pub use pool::*;
 pub use power::*;
-pub use predicates::is_abandoned;
+pub use predicates::{is_abandoned, retry_wish};
 pub use rollout::*;
 pub use schema::*;
 pub use source::*;
@@ -51,7 +51,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the API server accepts as the name of a referenced object (RFC 1123 subdomain).
-const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+pub const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
 /// What a region of the provider looks like.
 const REGION: &str = "^[a-z0-9-]+$";

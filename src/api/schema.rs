@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::{CustomResourceExt as _, Resource as _};
 
-use super::{NOT_OBSERVED, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, placement};
+use super::{NOT_OBSERVED, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, VERSION_ANNOTATION, placement};
 
 /// The CustomResourceDefinitions, as `crds/` holds them.
 ///
@@ -22,6 +22,8 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         OrchestraPool::crd(),
     ];
     for crd in &mut crds {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        crd.metadata.annotations = Some([(VERSION_ANNOTATION.to_owned(), version)].into());
         let may_be_empty = crd.spec.names.kind == Orchestra::kind(&());
         let versions = crd.spec.versions.iter_mut();
         for schema in versions.filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut()) {

@@ -20,6 +20,16 @@ pub fn projects<'a>(
     listed: &'a [ListedProject],
     databases: impl IntoIterator<Item = impl AsRef<OrchestraDatabase>>,
 ) -> Vec<&'a ListedProject> {
+    let mut found = unheld(listed, databases);
+    found.retain(|project| cluster.made(&project.name));
+    found
+}
+
+/// The projects of a listing that are not being deleted, and that none of these databases refers to, whoever created them.
+pub fn unheld(
+    listed: &[ListedProject],
+    databases: impl IntoIterator<Item = impl AsRef<OrchestraDatabase>>,
+) -> Vec<&ListedProject> {
     let mut held = HashSet::new();
     for database in databases {
         let database = database.as_ref();
@@ -30,7 +40,7 @@ pub fn projects<'a>(
     let leaves = |project: &ListedProject| matches!(project.status.class(), StatusClass::Deleting | StatusClass::Gone);
     listed
         .iter()
-        .filter(|project| cluster.made(&project.name) && !leaves(project))
+        .filter(|project| !leaves(project))
         .filter(|project| !held.contains(&project.name) && !held.contains(&project.reference))
         .collect()
 }

@@ -1,14 +1,22 @@
 //! The command line: its subcommands, and those that print what [`crate::views`] compute.
 
 mod bill;
+mod check;
 mod cluster;
 mod crd;
 mod orphans;
 mod output;
 mod plan;
+pub mod plugin;
 mod rbac;
+mod rebuild;
 mod recycle;
 mod rollout;
+mod words;
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Parser, Subcommand};
@@ -39,7 +47,7 @@ pub enum Command {
     /// A command that reads the cluster, and prints or changes something.
     #[command(flatten)]
     Cluster(ClusterCommand),
-    /// Print the CustomResourceDefinitions, as crds/ holds them.
+    /// Print the CustomResourceDefinitions, as crds/ holds them, or the API reference, as docs/api.md does.
     Crd(crd::Arguments),
     /// Print the operator's service account and its rights, as deploy/kustomize/rbac.yaml holds them.
     ///
@@ -81,6 +89,12 @@ pub enum ClusterCommand {
     /// where unknown values are null. Exits with 1 when the projects of an organization could not be
     /// listed.
     Orphans(orphans::Arguments),
+    /// Check an installation: the `CustomResourceDefinitions`, the rights of the caller, and whether an operator
+    /// holds and renews the lease.
+    ///
+    /// Run it in the operator's pod, whose service account the rights are asked for. `helm test` does so. Exits
+    /// with 1 and the first thing that is wrong when the time is over. Changes nothing.
+    Check(check::Arguments),
     /// Print the plan of an Orchestra's pending migrations that wait for approval: what they destroy,
     /// break, expose or lock.
     ///
@@ -101,6 +115,15 @@ pub enum ClusterCommand {
     /// Reads only the cluster (KUBECONFIG): the pool, its Secret and the `OrchestraDatabases`. Connects to no
     /// database, and prints no password. Fails while an Orchestra uses the database.
     Recycle(recycle::Arguments),
+    /// Print the manifests of tenants whose objects were lost with their cluster, from the projects at the provider.
+    ///
+    /// Reads the cluster (KUBECONFIG) and the projects of the class's organization, with the token that the class names, and
+    /// changes nothing. For each project with the marker of the lost cluster, the claim record in its database names the
+    /// Orchestra that had it: two requests to the Management API a project. Use it only when the lost cluster and its operator are
+    /// gone for good: the operator of this cluster sets new passwords.
+    ///
+    /// Exits with 1 when a project has no manifest; a comment at the end says why.
+    Rebuild(rebuild::Arguments),
     /// Show, pause or resume the rollout of a class's migrations.
     ///
     /// Reads and changes only the `OrchestraClass` (KUBECONFIG). The operator does the rest.
@@ -111,11 +134,39 @@ pub enum ClusterCommand {
     },
 }
 
-/// Runs a command to its end.
-///
-/// # Errors
-/// When the command fails; the message is meant for its user.
-pub fn run(command: Command) -> anyhow::Result<()> {
+/// Runs the command line to its end. The name by which the program is called says whose it is: the operator's, or, as
+/// `kubectl-orchestra`, that of a user of the cluster.
+pub fn main() -> ExitCode {
+    let called = std::env::args_os().next().unwrap_or_default();
+    let called = Path::new(&called)
+        .file_stem()
+        .and_then(OsStr::to_str)
+        .unwrap_or_default();
+    let (outcome, name) = match called {
+        "kubectl_complete-orchestra" => {
+            let answer = plugin::complete::for_kubectl(std::env::args_os().skip(1));
+            (say(answer.trim_end_matches('\n')), "")
+        }
+        "kubectl-orchestra" => {
+            plugin::complete::answer();
+            (block_on(plugin::run(plugin::Plugin::parse())), "")
+        }
+        _ => (run(CommandLine::parse().command), "orchestra-operator: "),
+    };
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    if name.is_empty() {
+        let (told, code) = words::of(&error);
+        if !told.is_empty() {
+            eprintln!("{told}");
+        }
+        return code.into();
+    }
+    let told = crate::text::line(&words::one_line(&error), usize::from(u16::MAX));
+    eprintln!("{name}{told}");
+    ExitCode::FAILURE
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run(arguments) => {
             telemetry::logs::init(arguments.log_format, &arguments.log)?;
@@ -139,17 +190,31 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
 async fn ask(client: &Client, command: ClusterCommand) -> anyhow::Result<()> {
     match command {
         ClusterCommand::Bill(arguments) => say(&bill::run(client, &arguments).await?),
-        ClusterCommand::Orphans(arguments) => {
-            let report = orphans::run(client, &arguments).await?;
-            say(&report.printed)?;
-            if !report.missed.is_empty() {
-                bail!("this is not all: {}", report.missed.join("; "));
-            }
-            Ok(())
-        }
+        ClusterCommand::Orphans(arguments) => tell_orphans(client, &arguments).await,
+        ClusterCommand::Check(arguments) => say(&check::run(client, &arguments).await?),
         ClusterCommand::Plan(arguments) => say(&plan::run(client, &arguments).await?),
         ClusterCommand::Approve(arguments) => say(&plan::approve(client, &arguments).await?),
         ClusterCommand::Recycle(arguments) => say(&recycle::run(client, &arguments).await?),
+        ClusterCommand::Rebuild(arguments) => {
+            let report = rebuild::run(client, &arguments).await?;
+            say(&report.printed)?;
+            if report.left > 0 {
+                bail!(
+                    "projects without a manifest: {}; see the comments at the end",
+                    report.left
+                );
+            }
+            Ok(())
+        }
         ClusterCommand::Rollout { command } => rollout::run(client, &command).await,
     }
+}
+
+async fn tell_orphans(client: &Client, arguments: &orphans::Arguments) -> anyhow::Result<()> {
+    let report = orphans::run(client, arguments).await?;
+    say(&report.printed)?;
+    if !report.missed.is_empty() {
+        bail!("this is not all: {}", report.missed.join("; "));
+    }
+    Ok(())
 }

@@ -8,6 +8,12 @@ const CLUSTER: &str = include_str!("rbac/cluster.yaml");
 /// Rights in the namespaces of Orchestras.
 const TENANTS: &str = include_str!("rbac/tenants.yaml");
 
+/// Reading namespaces, of an operator for all of them.
+const ALL_NAMESPACES: &str = include_str!("rbac/namespaces-all.yaml");
+
+/// Reading namespaces, of an operator for a few.
+const FEW_NAMESPACES: &str = include_str!("rbac/namespaces-few.yaml");
+
 /// Flags of `orchestra-operator rbac`.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
@@ -32,24 +38,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<String> {
     let tenants = run::tenants(&arguments.watch_namespaces, &arguments.namespace)?;
     let shown = tenants.join(",");
     let (flags, namespaces) = if tenants.is_empty() {
-        (
-            String::new(),
-            "# Reads the labels by which classes select namespaces, and the UID of kube-system, which marks this cluster's projects.\n  \
-             - {apiGroups: [\"\"], resources: [namespaces], verbs: [list, watch]}"
-                .to_owned(),
-        )
+        (String::new(), ALL_NAMESPACES.to_owned())
     } else {
-        (
-            format!(" --watch-namespaces {shown}"),
-            format!(
-                "# Reads the labels of its namespaces, and the UID of kube-system, which marks this cluster's projects.\n  \
-                 - {{apiGroups: [\"\"], resources: [namespaces], resourceNames: [kube-system, {}], verbs: [list, watch]}}",
-                tenants.join(", ")
-            ),
-        )
+        let few = FEW_NAMESPACES.replace("{tenants}", &tenants.join(", "));
+        (format!(" --watch-namespaces {shown}"), few)
     };
     let mut text = format!("# The rights of the operator, as `orchestra-operator rbac{flags}` prints them.\n");
-    text.push_str(&CLUSTER.replace("{namespaces}", &namespaces));
+    text.push_str(&CLUSTER.replace("{namespaces}", namespaces.trim_end()));
     if tenants.is_empty() {
         let what = "The namespaces of Orchestras: all, and with them every Secret of the cluster. `--watch-namespaces` limits it.";
         text.push_str(&rights(what, "ClusterRole", "orchestra-operator-tenants", ""));

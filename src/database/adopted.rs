@@ -48,25 +48,49 @@ const UNMARK_LIMIT: Duration = Duration::from_secs(20);
 /// The longest part of a claim record that a message repeats.
 const SHOWN: usize = 253;
 
+/// A claim record in the database of a project, as the provider reads it. A script may have changed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedClaim {
+    /// UID of the Orchestra.
+    pub uid: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// The claim records in the database of a project that runs, without a login to it. There is one at most, unless somebody
+/// has changed the table.
+///
+/// # Errors
+/// When the provider refuses, or the database does not answer.
+pub async fn recorded_claims(account: &Account, reference: &str) -> Result<Vec<RecordedClaim>, Error> {
+    let rows = account.client().read_only_query(reference, IS_RECORDED).await?;
+    if rows.iter().any(|row| row["recorded"] == false) {
+        return Ok(Vec::new());
+    }
+    let rows = account.client().read_only_query(reference, RECORDED).await?;
+    let text = |row: &Value, column: &str| text::line(row[column].as_str().unwrap_or_default(), SHOWN);
+    let claims = rows.iter().map(|row| RecordedClaim {
+        uid: text(row, "orchestra_uid"),
+        namespace: text(row, "namespace"),
+        name: text(row, "name"),
+    });
+    Ok(claims.collect())
+}
+
 /// Refuses a project whose database another Orchestra has claimed, as one of another cluster: a new password would lock
 /// its operator out. The provider is asked, because no login is known yet.
 pub async fn check_claim(pass: &Pass, account: &Account, reference: &str) -> Result<(), Error> {
     if pass.object.adopted().is_none() {
         return Ok(());
     }
-    let rows = account.client().read_only_query(reference, IS_RECORDED).await?;
-    if rows.iter().any(|row| row["recorded"] == false) {
-        return Ok(());
-    }
-    let rows = account.client().read_only_query(reference, RECORDED).await?;
+    let claims = recorded_claims(account, reference).await?;
     let spec = &pass.object.spec;
-    let is_ours = |uid: &str| {
-        spec.claim_ref.as_ref().is_some_and(|claim| claim.uid == uid) || spec.former_uids.iter().any(|it| it == uid)
-    };
-    let text = |row: &Value, column: &str| text::line(row[column].as_str().unwrap_or_default(), SHOWN);
-    let other = rows.iter().find(|row| !is_ours(&text(row, "orchestra_uid")));
-    other.map_or(Ok(()), |row| {
-        let (uid, namespace, name) = (text(row, "orchestra_uid"), text(row, "namespace"), text(row, "name"));
+    let is_ours =
+        |uid: &String| spec.claim_ref.as_ref().is_some_and(|claim| claim.uid == *uid) || spec.former_uids.contains(uid);
+    let other = claims.iter().find(|claim| !is_ours(&claim.uid));
+    other.map_or(Ok(()), |RecordedClaim { uid, namespace, name }| {
         let message = format!(
             "the database carries the claim record of Orchestra {namespace}/{name} ({uid}), here or in another cluster, which \
              may use it: the operator changes neither its password nor anything else. Only when that Orchestra is gone for good, an admin who has \

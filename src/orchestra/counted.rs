@@ -32,18 +32,35 @@ fn outcome(object: &Orchestra, new: &OrchestraStatus) -> Option<Outcome> {
         .map(Outcome::Stalled)
 }
 
-/// Counts what the write of a new status means; `before` is the Orchestra as it was.
-pub fn count(metrics: &Provisioning, before: &Orchestra, new: &OrchestraStatus) {
-    let class = new.class_name.as_deref();
-    match outcome(before, new) {
-        Some(Outcome::Published) => {
-            let created = before.metadata.creation_timestamp.as_ref().map(|time| time.0);
-            let took = created.map(|created| Timestamp::now().duration_since(created));
-            let took = took.and_then(|took| Duration::try_from(took).ok()).unwrap_or_default();
-            metrics.succeeded(class, took);
+/// What is counted once the new status is written.
+#[derive(Debug)]
+pub struct Ended {
+    outcome: Outcome,
+    class: Option<String>,
+    /// Since the Orchestra was created.
+    took: Duration,
+}
+
+impl Ended {
+    /// What the write of a new status means for an Orchestra that has the old one; none when there is nothing to count.
+    pub fn by(object: &Orchestra, new: &OrchestraStatus) -> Option<Self> {
+        let outcome = outcome(object, new)?;
+        let created = object.metadata.creation_timestamp.as_ref();
+        let took = created.map(|created| Timestamp::now().duration_since(created.0));
+        Some(Self {
+            outcome,
+            class: new.class_name.clone(),
+            took: took.and_then(|took| Duration::try_from(took).ok()).unwrap_or_default(),
+        })
+    }
+
+    /// Counts it.
+    pub fn count(&self, metrics: &Provisioning) {
+        let class = self.class.as_deref();
+        match self.outcome {
+            Outcome::Published => metrics.succeeded(class, self.took),
+            Outcome::Stalled(reason) => metrics.failed(class, reason),
         }
-        Some(Outcome::Stalled(reason)) => metrics.failed(class, reason),
-        None => {}
     }
 }
 
@@ -53,7 +70,7 @@ mod tests {
     use crate::api::{OrchestraSpec, PublishedSecret};
     use crate::controller::conditions::{Conditions, Standing};
 
-    fn status(published: bool, standing: Standing, reason: Reason) -> OrchestraStatus {
+    fn status((published, standing, reason): (bool, Standing, Reason)) -> OrchestraStatus {
         let mut conditions = Conditions::new(&[], Some(1));
         conditions.stand(standing, reason, "");
         OrchestraStatus {
@@ -66,26 +83,24 @@ mod tests {
     #[test]
     fn each_end_of_the_way_counts_once() {
         use Standing::{Reconciling, Settled, Stalled};
-        let ready = || status(true, Settled, Reason::Ready);
-        let seeding = || status(false, Reconciling, Reason::Seeding);
-        let failed = |published| status(published, Stalled, Reason::SeedFailed);
+        let ready = (true, Settled, Reason::Ready);
+        let seeding = (false, Reconciling, Reason::Seeding);
+        let failed = |published| (published, Stalled, Reason::SeedFailed);
+        let stalled = Some(Outcome::Stalled(Reason::SeedFailed));
         for (old, new, counted) in [
-            (None, seeding(), None),
-            (None, failed(false), Some(Outcome::Stalled(Reason::SeedFailed))),
-            (Some(seeding()), ready(), Some(Outcome::Published)),
-            (
-                Some(seeding()),
-                failed(false),
-                Some(Outcome::Stalled(Reason::SeedFailed)),
-            ),
+            (None, seeding, None),
+            (None, failed(false), stalled),
+            (Some(seeding), ready, Some(Outcome::Published)),
+            (Some(seeding), failed(false), stalled),
             (Some(failed(false)), failed(false), None),
-            (Some(failed(false)), ready(), Some(Outcome::Published)),
-            (Some(ready()), ready(), None),
-            (Some(ready()), failed(true), None),
+            (Some(failed(false)), ready, Some(Outcome::Published)),
+            (Some(ready), ready, None),
+            (Some(ready), failed(true), None),
         ] {
             let mut object = Orchestra::new("one", OrchestraSpec::default());
-            object.status = old;
-            assert_eq!(outcome(&object, &new), counted, "{:?} {new:?}", object.status);
+            object.status = old.map(status);
+            let new = status(new);
+            assert_eq!(outcome(&object, &new), counted, "{old:?} {new:?}");
             object.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
                 Timestamp::UNIX_EPOCH,
             ));

@@ -107,6 +107,8 @@ impl AsRef<Core> for Context {
 /// is finished before the next is begun.
 pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, Error> {
     let Some(object) = current(&ctx.core, &*orchestra).await? else {
+        let uid = orchestra.metadata.uid.as_deref().unwrap_or_default();
+        ctx.core.metrics.provisioning().leave(uid);
         return Ok(Next::Gone);
     };
     let mut pass = Pass::new(object, ctx);
@@ -120,7 +122,7 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         tracing::debug!(?step, "next");
         let under_way = status::under_way(&pass, step);
         pass.ctx.core.metrics.provisioning().at(pass.uid(), under_way);
-        status::write(&mut pass, step, &observed).await?;
+        Box::pin(status::write(&mut pass, step, &observed)).await?;
         // A pass that waits for something else comes back in time for the end of a former login.
         let wait = observed
             .life

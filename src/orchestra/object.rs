@@ -1,6 +1,7 @@
 //! The one writer of the Orchestra of a pass: what each write returns is what the pass goes on with.
 
-use super::{Pass, counted};
+use super::Pass;
+use super::counted::Ended;
 use crate::api::{ORCHESTRA_FINALIZER, OrchestraStatus};
 use crate::controller::error::Error;
 use crate::controller::status::{self, News};
@@ -9,10 +10,11 @@ use crate::controller::write;
 impl Pass {
     /// Writes the status when it has changed, with an event if there is news.
     pub(super) async fn write_status(&mut self, new: OrchestraStatus, news: Option<News>) -> Result<(), Error> {
-        let (core, told) = (&self.ctx.core, new.clone());
-        let written = status::write(core, &self.object, new, news).await?;
-        counted::count(core.metrics.provisioning(), &self.object, &told);
-        self.object = written;
+        let ended = Ended::by(&self.object, &new);
+        self.object = status::write(&self.ctx.core, &self.object, new, news).await?;
+        if let Some(ended) = ended {
+            ended.count(self.ctx.core.metrics.provisioning());
+        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@ mod arguments;
 mod census;
 mod changes;
 mod controllers;
+pub mod definitions;
 mod merged;
 mod pace;
 pub mod rights;
@@ -18,20 +19,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::Api;
-use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::wait::Condition;
-use kube::runtime::wait::conditions::is_crd_established;
-use kube::{Client, ResourceExt};
+use kube::Client;
+use kube::runtime::events::Reporter;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
 
-use crate::api::crds;
 use crate::class::environment;
 use crate::controller::backoff::Backoff;
 use crate::controller::clock::Clock;
+use crate::controller::events::Events;
 use crate::controller::lease::{Lease, LeaseHeld, Timing};
 use crate::controller::refusals::Refusals;
 use crate::controller::{Core, Settings};
@@ -89,7 +86,7 @@ async fn work(
     let tenants = arguments.tenants()?;
     let prepare = async {
         let client = connect().await?;
-        await_crds(&client).await?;
+        definitions::wait(&client).await?;
         readiness.set(CRDS, true);
         let scope = Scope {
             namespace: &settings.namespace,
@@ -135,7 +132,7 @@ fn core(client: Client, watched: &watches::Watched, metrics: Arc<Metrics>, setti
         instance: std::env::var("POD_NAME").ok(),
     };
     Arc::new(Core {
-        recorder: Recorder::new(client.clone(), reporter),
+        events: Events::new(client.clone(), reporter),
         client,
         stores: watched.stores.clone(),
         metrics,
@@ -218,37 +215,6 @@ pub async fn connect() -> anyhow::Result<Client> {
         .await
         .with_context(|| format!("the Kubernetes API server at {address} does not answer as it should"))?;
     Ok(client)
-}
-
-/// Waits for the resource definitions, which may be applied after the operator has started. Reads them again and
-/// again: to watch them is a right that the operator does not have.
-async fn await_crds(client: &Client) -> anyhow::Result<()> {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let mut told = false;
-    loop {
-        let mut missing = Vec::new();
-        for crd in crds() {
-            let name = crd.name_any();
-            let there = api
-                .get_opt(&name)
-                .await
-                .with_context(|| format!("cannot read CustomResourceDefinition {name}"))?;
-            if !is_crd_established().matches_object(there.as_ref()) {
-                missing.push(name);
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        if !told {
-            tracing::warn!(
-                missing = missing.join(", "),
-                "waiting for CustomResourceDefinitions: apply crds/"
-            );
-            told = true;
-        }
-        tokio::time::sleep(Duration::from_secs(2)).await;
-    }
 }
 
 /// A value that becomes true at the first SIGTERM or SIGINT. The second signal ends the process.

@@ -170,12 +170,17 @@ pub async fn wait(client: &Client, needed: &[Right]) -> anyhow::Result<()> {
     }
 }
 
-fn shown(missing: &[Right]) -> String {
+/// The first of these rights, as a message names them.
+pub fn shown(missing: &[Right]) -> String {
     let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
     text::clauses(&missing, NAMED)
 }
 
-async fn missing(client: &Client, needed: &[Right]) -> anyhow::Result<Vec<Right>> {
+/// Those of the rights that the caller lacks.
+///
+/// # Errors
+/// When the API server does not answer.
+pub async fn missing(client: &Client, needed: &[Right]) -> anyhow::Result<Vec<Right>> {
     let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let allowed: Vec<bool> = futures::stream::iter(needed)
         .map(|right| is_allowed(&api, right))

@@ -33,6 +33,11 @@ impl Cluster {
         is_hex(&digits, UID_DIGITS).then(|| Self(digits[..CLUSTER_DIGITS].to_owned()))
     }
 
+    /// Its part of a marker: 12 hexadecimal digits.
+    pub fn digits(&self) -> &str {
+        &self.0
+    }
+
     /// Whether a project of this name was made by an operator of this cluster.
     pub fn made(&self, project: &str) -> bool {
         parse(project).is_some_and(|marker| marker.cluster == self.0)
@@ -85,6 +90,12 @@ pub fn parse(name: &str) -> Option<Marker<'_>> {
     is_hex(cluster, CLUSTER_DIGITS).then_some(Marker { cluster, owner })
 }
 
+/// Whether a project's name is the one that an operator, of whichever cluster, gave the project of an OrchestraDatabase for
+/// this Orchestra.
+pub fn is_minted_for(project: &str, namespace: &str, name: &str, database: &str) -> bool {
+    parse(project).is_some_and(|marker| mint(&Cluster(marker.cluster.to_owned()), namespace, name, database) == project)
+}
+
 /// Whether the marker repeats this rest of an OrchestraDatabase's name as it is.
 fn is_rest(rest: &str) -> bool {
     let plain = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-');
@@ -124,6 +135,21 @@ mod tests {
             assert_eq!(marker.owner, Owner::Database(UID));
             assert!(cluster().made(&name));
         }
+    }
+
+    #[test]
+    fn a_name_tells_whom_it_was_made_for() {
+        let long = "n".repeat(200);
+        for (namespace, name) in [("tenants", "one"), ("tenants", "a.b"), ("tenants", long.as_str())] {
+            let project = mint(&cluster(), namespace, name, DATABASE);
+            assert!(is_minted_for(&project, namespace, name, DATABASE), "{project}");
+            assert!(!is_minted_for(&project, "others", name, DATABASE), "{project}");
+            assert!(!is_minted_for(&project, namespace, name, "orchdb-another"), "{project}");
+        }
+        let of_a_pool = mint(&cluster(), "pool", "warm", DATABASE);
+        assert!(!is_minted_for(&of_a_pool, "tenants", "one", DATABASE));
+        assert!(!is_minted_for("somebody's own", "tenants", "one", DATABASE));
+        assert_eq!(cluster().digits(), "7d1f0c2e93ab");
     }
 
     #[test]

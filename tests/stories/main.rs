@@ -32,17 +32,23 @@ mod isolation;
 mod limited;
 mod lost_response;
 mod memory;
+mod metrics;
+#[path = "../support/metrics_page.rs"]
+#[allow(dead_code, reason = "another test uses the rest of it")]
+mod metrics_page;
 mod migration_failure;
 mod odd_answers;
 mod odd_input;
 mod orphans;
 mod passwords;
 mod pause;
+mod plugin;
 mod pool;
 mod process;
 mod proof;
 mod provider;
 mod queue;
+mod rebuild;
 mod regions;
 mod rollout;
 mod rotation;

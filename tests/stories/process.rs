@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use orchestra_sandbox::world::{Kind, Operator, condition};
 use serde_json::Value;
 
+use crate::orphans::command;
 use crate::proof::{generous_world, one_project_and_both_logins, soon};
 use crate::support::{LONG, orchestra, sources, standard_class};
 
@@ -103,12 +104,59 @@ async fn it_waits_for_its_resource_definitions_and_ends_in_peace() {
     .await;
     assert_eq!(early.terminate().unwrap().code(), Some(0));
 
-    world
-        .plane
-        .apply(&crate::support::project().join("crds/orchestrapools.stagesub.io.yaml"))
-        .unwrap();
+    let missing = command(&world, &["check", "--timeout=0s"]);
+    let said = String::from_utf8_lossy(&missing.stderr);
+    assert!(
+        !missing.status.success() && said.contains("are missing: orchestrapools.stagesub.io"),
+        "{said}"
+    );
+
+    // An older definition: it ends, and says what upgrades it.
+    let change = |change: fn(&mut serde_json::Map<String, Value>)| {
+        let file = crate::support::project().join("crds/orchestrapools.stagesub.io.yaml");
+        let mut definition: Value = serde_saphyr::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let status = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties";
+        change(definition.pointer_mut(status).unwrap().as_object_mut().unwrap());
+        world.apply(&definition.to_string()).unwrap();
+    };
+    change(|status| drop(status.remove("desired").unwrap()));
+    soon("it does not start", async || {
+        operator.log().contains("older than this operator")
+    })
+    .await;
+    let ended = loop {
+        if let Some(ended) = operator.ended().unwrap() {
+            break ended;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    assert_eq!(ended.code(), Some(1));
+    let log = operator.log();
+    let said = log.lines().last().unwrap_or_default();
+    assert!(
+        said.starts_with("orchestra-operator: ")
+            && said.contains("orchestrapools.stagesub.io lacks status.desired")
+            && said.ends_with("upgrade them first: orchestra-operator crd | kubectl apply --server-side -f -"),
+        "{log}"
+    );
+
+    // A newer one will do.
+    change(|status| drop(status.insert("invented".into(), serde_json::json!({"type": "string"}))));
+    let mut operator = world.operator("upgraded", |_| {}).unwrap();
     soon("it is ready", async || get(&operator, "/readyz").await.0 == 200).await;
     soon("it leads", async || operator.log().contains("leading")).await;
+    let log = operator.log();
+    let newer = log
+        .lines()
+        .find(|line| line.contains("newer than this operator"))
+        .unwrap_or_default();
+    assert!(newer.contains("orchestrapools.stagesub.io"), "{log}");
+    let checked = command(&world, &["check"]);
+    let said = String::from_utf8_lossy(&checked.stdout);
+    assert!(
+        checked.status.success() && said.contains("lease: held and renewed by upgraded_"),
+        "{checked:?}"
+    );
 
     // A token that the provider does not know.
     standard_class(&world, "");

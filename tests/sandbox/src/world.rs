@@ -62,21 +62,9 @@ impl World {
     /// As [`World::start`].
     pub async fn start_with(options: Options, plane: PlaneOptions) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("orchestra-world-").tempdir()?;
-        let plane = PlaneOptions {
-            // It is started below, when the kinds are there.
-            controller_manager: false,
-            ..plane
-        };
-        let plane = async { ControlPlane::start(dir.path().join("plane"), plane).await };
+        let plane = start_plane(dir.path().join("plane"), plane);
         let (mut plane, api) = tokio::try_join!(plane, StandIn::start(options.api.clone()))?;
-        plane
-            .apply(&options.project.join("deploy/kustomize"))
-            .context("the operator's manifests")?;
-        plane.start_controller_manager()?;
-        let operator_kubeconfig = plane
-            .kubeconfig_for_service_account(SYSTEM, "orchestra-operator")
-            .await?;
-        let admin = plane.admin_client().await?;
+        let (operator_kubeconfig, admin) = furnish(&mut plane, &options.project).await?;
         std::fs::write(dir.path().join(ROOT), api.router().root())?;
         let world = Self {
             options,
@@ -86,10 +74,26 @@ impl World {
             operator_kubeconfig,
             dir,
         };
-        world.apply(&format!(
-            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {TENANTS}}}}}"
-        ))?;
+        world.make_tenants_namespace()?;
         Ok(world)
+    }
+
+    fn make_tenants_namespace(&self) -> Result<()> {
+        self.apply(&format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {TENANTS}}}}}"
+        ))
+    }
+
+    /// Ends the control plane, with all objects, and starts a new and empty one with the manifests of `deploy/`. The provider
+    /// and its projects stay. Operators of the former one must have ended.
+    ///
+    /// # Errors
+    /// When the new one cannot be started.
+    pub async fn lose_cluster(&mut self) -> Result<()> {
+        let mut plane = start_plane(self.dir.path().join("another-plane"), PlaneOptions::default()).await?;
+        (self.operator_kubeconfig, self.admin) = furnish(&mut plane, &self.options.project).await?;
+        self.plane = plane;
+        self.make_tenants_namespace()
     }
 
     /// Folder for files of this world.
@@ -116,12 +120,9 @@ impl World {
             .env("ORCHESTRA_POLL_INTERVAL", "200ms")
             .env("ORCHESTRA_CREATE_SETTLE", "3s")
             .env("ORCHESTRA_LOGIN_SPACING", "500ms")
+            .env("SUPABASE_PROJECT_DOMAIN", "supabase.test")
             .env("SUPABASE_CA_FILE", self.dir.path().join(ROOT))
-            .args([
-                "run",
-                "--metrics-address=127.0.0.1:0",
-                "--supabase-project-domain=supabase.test",
-            ])
+            .args(["run", "--metrics-address=127.0.0.1:0"])
             .arg(format!("--supabase-api-url={}", self.api.url()))
             .arg(format!("--supabase-trusted-hosts={}", self.api.router().host()))
             .stdin(Stdio::null())
@@ -242,6 +243,27 @@ impl World {
             Api::namespaced_with(self.admin.clone(), namespace, &resource)
         }
     }
+}
+
+/// A control plane whose controller manager starts later, when the kinds are there.
+async fn start_plane(dir: PathBuf, options: PlaneOptions) -> Result<ControlPlane> {
+    let options = PlaneOptions {
+        controller_manager: false,
+        ..options
+    };
+    ControlPlane::start(dir, options).await
+}
+
+/// Applies the operator's manifests; the kubeconfig of its service account, and a client that may do everything.
+async fn furnish(plane: &mut ControlPlane, project: &Path) -> Result<(PathBuf, Client)> {
+    plane
+        .apply(&project.join("deploy/kustomize"))
+        .context("the operator's manifests")?;
+    plane.start_controller_manager()?;
+    let operator = plane
+        .kubeconfig_for_service_account(SYSTEM, "orchestra-operator")
+        .await?;
+    Ok((operator, plane.admin_client().await?))
 }
 
 /// Kinds that tests look at.

@@ -161,8 +161,50 @@ fn check(plane: &ControlPlane, kubeconfig: &Path, rights: Rights) {
 
 #[tokio::test]
 async fn the_service_account_has_least_privilege() {
-    let (_dir, plane, kubeconfig) = applied("kustomize").await;
+    let (dir, plane, kubeconfig) = applied("kustomize").await;
     check(&plane, &kubeconfig, RIGHTS);
+    what_the_chart_renders_is_accepted(&plane, dir.path());
+}
+
+/// The API server takes every object that the chart renders, and its pods are restricted.
+fn what_the_chart_renders_is_accepted(plane: &ControlPlane, dir: &Path) {
+    let label = [
+        "label",
+        "namespace",
+        "orchestra-system",
+        "pod-security.kubernetes.io/warn=restricted",
+    ];
+    let labelled = plane.kubectl(label).output().unwrap();
+    assert!(labelled.status.success(), "{labelled:?}");
+    for namespace in ["tenants-a", "tenants-b"] {
+        let made = plane.kubectl(["create", "namespace", namespace]).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chart/golden");
+    for render in std::fs::read_dir(folder).unwrap() {
+        let path = render.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        // Kinds of the Prometheus operator are not served here.
+        let served = text
+            .split("\n---\n")
+            .filter(|object| !object.contains("monitoring.coreos.com"));
+        let file = dir.join("render.yaml");
+        std::fs::write(&file, served.collect::<Vec<_>>().join("\n---\n")).unwrap();
+        let output = plane
+            .kubectl([
+                "apply",
+                "--server-side",
+                "--force-conflicts",
+                "--dry-run=server",
+                "--validate=strict",
+                "-f",
+            ])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{}: {said}", path.display());
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,451 @@
+//! What a real API server says to the objects and commands of the docs. Nothing is changed there: kubectl runs with
+//! `--dry-run=server`, and programs of others are stood in for by ones that do nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, ValidationDirective};
+use kube::core::GroupVersionKind;
+use kube::discovery::{Scope, pinned_kind};
+use kube::{Client, ResourceExt as _};
+use orchestra_sandbox::control_plane::ControlPlane;
+use serde_json::{Value, json};
+
+use super::commands::{missing_target, refusal};
+use super::{Block, Page, pages, project};
+
+/// Our kinds, in the order in which a part of a spec is tried.
+const KINDS: [&str; 4] = ["Orchestra", "OrchestraClass", "OrchestraPool", "OrchestraDatabase"];
+
+/// Namespaces that the docs name.
+const NAMESPACES: [&str; 5] = ["tenants", "demos", "orchestra-system", "tenants-a", "tenants-b"];
+
+/// Programs that the docs name and that no test needs. They take what they are given.
+const OTHERS: [&str; 15] = [
+    "docker",
+    "flux",
+    "oras",
+    "psql",
+    "pg_dump",
+    "pg_restore",
+    "curl",
+    "cargo",
+    "helm",
+    "supabase",
+    "npx",
+    "mdbook",
+    "promtool",
+    "git",
+    "jq",
+];
+
+/// How many blocks run at once.
+const AT_ONCE: usize = 4;
+
+/// Words that stand for a name.
+const PLACEHOLDERS: [&str; 8] = ["NAME", "NAMESPACE", "CLASS", "POOL", "KEY", "HOST", "REF", "DIGITS"];
+
+/// Every block of every page.
+pub async fn the_api_server_takes_what_the_docs_say(plane: &ControlPlane, client: &Client, dir: &Path) {
+    let pages = pages();
+    let mut wrong = Vec::new();
+    namespaces(plane);
+    let mut resources = BTreeMap::new();
+    for (page, block) in blocks(&pages, &["yaml"]) {
+        if let Err(why) = yaml(client, &mut resources, block).await {
+            wrong.push(format!("{}: {why}", page.at(block.line)));
+        }
+    }
+    objects(plane, dir);
+    wrong.extend(commands(plane, dir, &pages));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+fn blocks<'a>(pages: &'a [Page], languages: &'a [&str]) -> impl Iterator<Item = (&'a Page, &'a Block)> {
+    let all = pages
+        .iter()
+        .flat_map(|page| page.blocks.iter().map(move |block| (page, block)));
+    all.filter(|(_, block)| languages.contains(&block.language.as_str()))
+}
+
+fn namespaces(plane: &ControlPlane) {
+    for namespace in NAMESPACES {
+        // Another check may have made it.
+        plane.kubectl(["create", "namespace", namespace]).output().unwrap();
+        // No controller manager makes it, and a Pod needs it.
+        let account = ["create", "serviceaccount", "default", "-n", namespace];
+        super::super::kubectl(plane, &account);
+    }
+}
+
+/// Objects that the commands name.
+fn objects(plane: &ControlPlane, dir: &Path) {
+    let mut all = vec![
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "minimal-connection", "namespace": "tenants"}, "stringData": {"DATABASE_URL": "postgresql://a:b@localhost/c"}}),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "supabase-token", "namespace": "orchestra-system"}, "stringData": {"token": "t"}}),
+    ];
+    let ours = |kind: &str, name: &str, spec: Value| json!({"apiVersion": "stagesub.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+    for namespace in ["default", "tenants", "demos"] {
+        for name in ["minimal", "test-orchestra-ab", "acme", "name", "nordic-orchestra"] {
+            let mut object = ours("Orchestra", name, json!({}));
+            object["metadata"]["namespace"] = json!(namespace);
+            all.push(object);
+        }
+    }
+    for name in ["standard", "class"] {
+        let provider = json!({"supabase": {"organization": "acme-org"}});
+        all.push(ours(
+            "OrchestraClass",
+            name,
+            json!({"provider": provider, "pools": {"names": ["house"]}}),
+        ));
+    }
+    for name in ["house", "environment", "pool"] {
+        all.push(ours(
+            "OrchestraPool",
+            name,
+            json!({"static": {"secretRef": {"name": "a"}}}),
+        ));
+    }
+    for name in ["warm-eu", "house-server"] {
+        all.push(ours(
+            "OrchestraPool",
+            name,
+            json!({"className": "standard", "replicas": 1}),
+        ));
+    }
+    let claim = json!({"namespace": "tenants", "name": "acme", "uid": "1"});
+    let released = json!({"className": "standard", "supabase": {"name": "a", "region": "b"}, "claimRef": claim, "releasedAt": "2026-11-01T00:00:00Z"});
+    all.push(ours("OrchestraDatabase", "name", released));
+    let file = dir.join("objects.json");
+    fs::write(
+        &file,
+        json!({"apiVersion": "v1", "kind": "List", "items": all}).to_string(),
+    )
+    .unwrap();
+    super::super::kubectl(plane, &["apply", "--server-side", "-f", file.to_str().unwrap()]);
+}
+
+/// Whether each document of a block is accepted.
+async fn yaml(
+    client: &Client,
+    resources: &mut BTreeMap<String, (ApiResource, Scope)>,
+    block: &Block,
+) -> Result<(), String> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&block.text).map_err(|error| error.to_string())?;
+    if !block.is_run {
+        return Ok(());
+    }
+    for document in documents {
+        let mut refused = Vec::new();
+        for object in candidates(&document) {
+            match apply(client, resources, object).await {
+                Ok(()) => {
+                    refused.clear();
+                    break;
+                }
+                Err(why) => refused.push(why),
+            }
+        }
+        if !refused.is_empty() {
+            return Err(refused.join("\n  or "));
+        }
+    }
+    Ok(())
+}
+
+/// The objects that a document may stand for: one is, or it is a part of the spec of one of our kinds.
+fn candidates(document: &Value) -> Vec<Value> {
+    let whole = |kind: &str, mut object: Value| {
+        if object["apiVersion"].is_null() {
+            object["apiVersion"] = json!("stagesub.io/v1alpha1");
+            object["kind"] = json!(kind);
+        }
+        let metadata = &mut object["metadata"];
+        if metadata["name"].is_null() {
+            metadata["name"] = json!("docs");
+        }
+        if let Some(metadata) = metadata.as_object_mut() {
+            metadata.remove("generateName");
+        }
+        let spec = object["spec"].as_object();
+        let lacks = |field: &str| spec.is_some_and(|spec| !spec.contains_key(field));
+        // A part need not repeat what every class has.
+        if kind == "OrchestraClass" && lacks("provider") && lacks("pools") {
+            object["spec"]["pools"] = json!({"names": ["house"]});
+        }
+        object
+    };
+    match (document["kind"].as_str(), document.get("spec")) {
+        (Some(kind), _) => vec![whole(kind, document.clone())],
+        (None, Some(_)) => KINDS.map(|kind| whole(kind, document.clone())).into(),
+        (None, None) => KINDS.map(|kind| whole(kind, json!({"spec": document}))).into(),
+    }
+}
+
+async fn apply(
+    client: &Client,
+    resources: &mut BTreeMap<String, (ApiResource, Scope)>,
+    object: Value,
+) -> Result<(), String> {
+    let (version, kind) = (
+        object["apiVersion"].as_str().unwrap_or_default(),
+        object["kind"].as_str().unwrap_or_default(),
+    );
+    let (group, version) = version.split_once('/').unwrap_or(("", version));
+    let kind = GroupVersionKind::gvk(group, version, kind);
+    let key = format!("{group}/{version}/{}", kind.kind);
+    if !resources.contains_key(&key) {
+        let (resource, capabilities) = pinned_kind(client, &kind)
+            .await
+            .map_err(|error| format!("{key}: {error}"))?;
+        resources.insert(key.clone(), (resource, capabilities.scope));
+    }
+    let (resource, scope) = &resources[&key];
+    let object: DynamicObject = serde_json::from_value(object).map_err(|error| error.to_string())?;
+    let api: Api<DynamicObject> = match scope {
+        Scope::Cluster => Api::all_with(client.clone(), resource),
+        Scope::Namespaced => Api::namespaced_with(
+            client.clone(),
+            &object.namespace().unwrap_or_else(|| "default".into()),
+            resource,
+        ),
+    };
+    let params = PatchParams {
+        dry_run: true,
+        field_validation: Some(ValidationDirective::Strict),
+        ..PatchParams::apply("docs").force()
+    };
+    let name = object.name_any();
+    let answer = api.patch(&name, &params, &Patch::Apply(&object)).await;
+    answer
+        .map(drop)
+        .map_err(|error| format!("{} {name}: {error}", kind.kind))
+}
+
+/// Runs the commands of all blocks, each block by itself; what is wrong.
+fn commands(plane: &ControlPlane, dir: &Path, pages: &[Page]) -> Vec<String> {
+    let place = Place::make(plane, dir);
+    let mut seen = BTreeSet::new();
+    let mut scripts = Vec::new();
+    for (page, block) in blocks(pages, &["sh", "console"]) {
+        let script = script(block);
+        if seen.insert((script.clone(), block.is_run)) {
+            scripts.push((page.at(block.line), block.is_run, script));
+        }
+    }
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((at, is_run, script)) = scripts.get(number) else {
+                        break;
+                    };
+                    if let Err(why) = place.run(number, script, *is_run) {
+                        wrong.lock().unwrap().push(format!("{at}: {why}"));
+                    }
+                }
+            });
+        }
+    });
+    wrong.into_inner().unwrap()
+}
+
+/// The commands of a block, with names in place of the words that stand for them.
+fn script(block: &Block) -> String {
+    let mut script = String::new();
+    for line in block.text.lines() {
+        let command = match block.language.as_str() {
+            "console" => line.trim_start().strip_prefix("$ "),
+            _ => Some(line),
+        };
+        if let Some(command) = command {
+            script.push_str(command);
+            script.push('\n');
+        }
+    }
+    let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let mut named = String::new();
+    let mut rest = script.as_str();
+    while let Some(letter) = rest.chars().next() {
+        let word: String = rest.chars().take_while(|letter| is_word(*letter)).collect();
+        if PLACEHOLDERS.contains(&word.as_str()) {
+            named.push_str(&word.to_lowercase());
+        } else if word.is_empty() {
+            named.push(letter);
+        } else {
+            named.push_str(&word);
+        }
+        rest = &rest[word.len().max(if word.is_empty() { letter.len_utf8() } else { 0 })..];
+    }
+    named
+}
+
+/// A folder that looks like the repository, and the programs that a block finds there.
+struct Place {
+    folder: PathBuf,
+    programs: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+/// kubectl, except that nothing is changed or waited for.
+const KUBECTL: &str = r#"#!/usr/bin/env bash
+verb= skip= dry=
+for word in "$@"; do
+    if [ -n "$skip" ]; then skip=; continue; fi
+    case $word in
+        --dry-run*) dry=1 ;;
+        -n|--namespace) skip=1 ;;
+        -*) ;;
+        *) [ -n "$verb" ] || verb=$word ;;
+    esac
+done
+printf '%s\0' kubectl "$verb" >> "$CALLS"
+printf '\n' >> "$CALLS"
+case $verb in
+    create)
+        [ -z "$dry" ] || exec "$KUBECTL" "$@"
+        said=$("$KUBECTL" "$@" --dry-run=server 2>&1) || [[ $said == *"already exists"* ]] || { echo "$said" >&2; exit 1; } ;;
+    annotate|apply|delete|label|patch|replace|scale)
+        [ -n "$dry" ] || set -- "$@" --dry-run=server
+        exec "$KUBECTL" "$@" ;;
+    wait)
+        said=$("$KUBECTL" "$@" --timeout=0s 2>&1) && exit
+        [[ $said == *"timed out waiting"* || $said == *"condition not met"* ]] || { echo "$said" >&2; exit 1; } ;;
+    describe|events|explain|get|kustomize|version) exec timeout 20 "$KUBECTL" "$@" ;;
+    diff) "$KUBECTL" "$@" || [ $? = 1 ] ;;
+    exec|logs|port-forward|rollout|top) ;;
+    orchestra)
+        while [ "$1" != orchestra ]; do set -- "${@:2}" "$1"; done
+        exec orchestra-operator "${@:2}" ;;
+    *) echo "kubectl $verb is not known to tests/docs/server.rs" >&2; exit 64 ;;
+esac
+"#;
+
+/// Another program: it notes what it was called with.
+const OTHER: &str = r#"#!/usr/bin/env bash
+{ printf '%s\0' "${0##*/}" "$@"; printf '\n'; } >> "$CALLS"
+[ -t 0 ] || cat > /dev/null
+"#;
+
+/// Ours: what needs no cluster is printed.
+const OURS: &str = r#"#!/usr/bin/env bash
+{ printf '%s\0' "${0##*/}" "$@"; printf '\n'; } >> "$CALLS"
+case $1 in
+    crd|rbac) exec "$OPERATOR" "$@" ;;
+    rebuild) printf 'apiVersion: stagesub.io/v1alpha1\nkind: Orchestra\nmetadata: {name: rebuilt, namespace: tenants}\n' ;;
+esac
+"#;
+
+impl Place {
+    fn make(plane: &ControlPlane, dir: &Path) -> Self {
+        let (folder, programs) = (dir.join("repository"), dir.join("programs"));
+        for folder in [&folder, &programs] {
+            fs::create_dir(folder).unwrap();
+        }
+        for (path, text) in [
+            ("prisma/migrations/20260101000000_a/migration.sql", "SELECT 1;"),
+            ("supabase/migrations/20260101000000_a.sql", "SELECT 1;"),
+            ("migrations/1_a.sql", "SELECT 1;"),
+            ("10_settings.sql", "SELECT 1;"),
+            ("20_Member.csv", "id\n1\n"),
+            ("token", "t"),
+            (".env.local", "SUPABASE_MANAGEMENT_TOKEN=t\n"),
+            (
+                "class.yaml",
+                "apiVersion: stagesub.io/v1alpha1\nkind: OrchestraClass\nmetadata: {name: a}\nspec: {pools: {names: [house]}}\n",
+            ),
+            (
+                "rebuilt.yaml",
+                "apiVersion: stagesub.io/v1alpha1\nkind: Orchestra\nmetadata: {name: a, namespace: tenants}\n",
+            ),
+        ] {
+            let path = folder.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        for from in ["deploy", "crds"] {
+            let copied = Command::new("cp")
+                .arg("-r")
+                .arg(project().join(from))
+                .arg(&folder)
+                .status()
+                .unwrap();
+            assert!(copied.success());
+        }
+        let programs_of_ours = [("kubectl", KUBECTL), ("orchestra-operator", OURS), ("make", OTHER)];
+        for (name, text) in OTHERS.map(|name| (name, OTHER)).into_iter().chain(programs_of_ours) {
+            let path = programs.join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let real = plane.kubectl([""; 0]).get_program().to_owned();
+        let link = programs.join("real-kubectl");
+        std::os::unix::fs::symlink(real, &link).unwrap();
+        Self {
+            folder,
+            programs,
+            kubeconfig: plane.admin_kubeconfig(),
+        }
+    }
+
+    /// Runs a block's commands, or only has bash parse them.
+    fn run(&self, number: usize, script: &str, is_run: bool) -> Result<(), String> {
+        let calls = self.programs.join(format!("calls-{number}"));
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut bash = Command::new("bash");
+        bash.args(if is_run {
+            ["-euo", "pipefail"].as_slice()
+        } else {
+            &["-n"]
+        });
+        let output = bash
+            .arg("-c")
+            .arg(script)
+            .env("CALLS", &calls)
+            .env("OPERATOR", env!("CARGO_BIN_EXE_orchestra-operator"))
+            .env("KUBECTL", self.programs.join("real-kubectl"))
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("KUBECACHEDIR", self.programs.join("cache"))
+            .env("PATH", format!("{}:{path}", self.programs.display()))
+            .stdin(std::process::Stdio::null())
+            .current_dir(&self.folder)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            return Err(format!("{script}\n{} {said}", output.status));
+        }
+        if !is_run {
+            return Ok(());
+        }
+        let calls = fs::read_to_string(calls).unwrap_or_default();
+        let mut is_looked_at = false;
+        for call in calls.split("\0\n").filter(|call| !call.is_empty()) {
+            let words: Vec<_> = call.split('\0').map(str::to_owned).collect();
+            is_looked_at |= ["kubectl", "orchestra-operator", "make"].contains(&words[0].as_str());
+            let why = match words[0].as_str() {
+                "orchestra-operator" => refusal(&words).map(|error| error.to_string()),
+                "make" => missing_target(&words[1..]),
+                _ => None,
+            };
+            if let Some(why) = why {
+                return Err(format!("{script}\n{why}"));
+            }
+        }
+        if is_looked_at {
+            Ok(())
+        } else {
+            Err(format!(
+                "{script}\nnothing of this block runs in a test: mark it with `not-run`"
+            ))
+        }
+    }
+}
