@@ -87,6 +87,13 @@ image: ## Build the image for this machine's architecture, with the times of the
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) docker buildx bake --file deploy/docker-bake.hcl \
 	  --set '*.platform=' --set 'image.output=type=docker,rewrite-timestamp=true' --set 'image.attest=' image
 
+.PHONY: install-plugin
+install-plugin: ## Install kubectl-orchestra, with its completion for kubectl, into PREFIX/bin (~/.local)
+	cargo build --locked --release --bin orchestra-operator
+	install -d $(or $(PREFIX),$(HOME)/.local)/bin
+	install target/release/orchestra-operator $(or $(PREFIX),$(HOME)/.local)/bin/kubectl-orchestra
+	ln -sf kubectl-orchestra $(or $(PREFIX),$(HOME)/.local)/bin/kubectl_complete-orchestra
+
 .PHONY: deploy-check
 deploy-check: setup ## Apply deploy/ to the sandbox's control plane and check the operator's rights
 	cargo test --package orchestra-sandbox --test deploy

@@ -55,6 +55,37 @@ pub fn shown(text: &str, limit: usize) -> String {
         .collect()
 }
 
+/// A text of at most so many bytes that the operator has put together. What is longer ends between two words outside of
+/// a quoted name, in `…` and the number of characters that are missing.
+pub fn whole_words(text: &str, bytes: usize) -> String {
+    /// As long as the end may be.
+    const END: usize = "… (18446744073709551615 more characters)".len();
+    let whole = shown(text, text.len());
+    if whole.len() <= bytes {
+        return whole;
+    }
+    let room = &whole[..whole.floor_char_boundary(bytes.saturating_sub(END))];
+    let (mut quoted, mut between, mut anywhere) = (false, None, None);
+    for (at, character) in room.char_indices() {
+        match character {
+            '"' => quoted = !quoted,
+            ' ' => {
+                anywhere = Some(at);
+                between = if quoted { between } else { Some(at) };
+            }
+            _ => {}
+        }
+    }
+    // A quotation mark that stands alone must not lose the most of the text.
+    let cut = between
+        .filter(|at| *at > room.len() / 2)
+        .or(anywhere)
+        .unwrap_or(room.len());
+    let kept = room[..cut].trim_end_matches([' ', ',', ';', ':']);
+    let missing = whole[kept.len()..].chars().count();
+    format!("{kept}… ({missing} more characters)")
+}
+
 /// A number for a message that many objects repeat: it stays the same while a large number changes a little, since each
 /// change is a write for each of them.
 pub fn about(count: usize) -> String {
@@ -137,6 +168,27 @@ mod tests {
     /// The text of a hostile server: colours, a cleared screen, a forged line, a title, reversed text, bare controls.
     const HOSTILE: &str =
         "a\u{1b}[31mb\u{1b}]0;title\u{7}\r\nINFO forged\u{202e}txt\u{2066}x\u{200b}\0\u{9b}2J\u{7f}\u{feff}end";
+
+    #[test]
+    fn a_long_note_ends_between_words_and_counts_the_rest() {
+        assert_eq!(whole_words("a note\u{1b}", 1024), "a note ");
+        let names: Vec<_> = (0..200).map(|number| format!("\"table number {number}\"")).collect();
+        let note = format!("cannot read {}", names.join(", "));
+        let cut = whole_words(&note, 1024);
+        assert!(cut.len() <= 1024 && cut.len() > 950, "{cut}");
+        let (kept, rest) = cut.split_once('…').unwrap_or_default();
+        assert!(kept.ends_with('"') && kept.matches('"').count() % 2 == 0, "{cut}");
+        let missing = note.chars().count() - kept.chars().count();
+        assert_eq!(rest, format!(" ({missing} more characters)"));
+        // Characters of several bytes, no spaces, and a quotation mark that stands alone.
+        for text in ["é".repeat(2000), "x".repeat(2000), format!("\"{}", "word ".repeat(400))] {
+            let cut = whole_words(&text, 1024);
+            assert!(
+                cut.len() <= 1024 && cut.len() > 900 && cut.ends_with("more characters)"),
+                "{cut}"
+            );
+        }
+    }
 
     #[test]
     fn the_first_are_named_and_the_others_counted() {

@@ -1,6 +1,8 @@
 //! What waits for a person's approval, against a real database.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "guard/attacks.rs"]
+mod attacks_by_way_of_what_is_there;
 #[path = "guard/reading.rs"]
 mod reading_of_scripts;
 mod support;

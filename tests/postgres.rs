@@ -3,11 +3,13 @@
 
 #[path = "postgres/rotated.rs"]
 mod rotated;
+#[path = "postgres/shared.rs"]
+mod shared_by_logins;
 mod support;
 
 use std::time::Duration;
 
-use orchestra_operator::api::{RowSecurity, SeedPolicy};
+use orchestra_operator::api::{LoginLimits, RowSecurity, SeedPolicy};
 use orchestra_operator::error::ErrorClass;
 use orchestra_operator::migrate::{SeedSource, Variables, seed};
 use orchestra_operator::postgres::{

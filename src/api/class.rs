@@ -187,7 +187,8 @@ pub enum CreateObjects {
 #[serde(rename_all = "camelCase")]
 pub struct LoginLimits {
     /// Concurrent connections of a login, from 1 to 10000. The operator needs one of them when it publishes the
-    /// Secret. Omitted: no limit.
+    /// Secret. While former logins are kept after rotations, all of them together have as many once more (and at least
+    /// one each): twice as many for a tenant at most. Omitted: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub connections: Option<i32>,

@@ -318,6 +318,14 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether it says that what a condition asks for is so: no condition is False for such a reason.
+    pub const fn is_fulfilled(self) -> bool {
+        matches!(
+            self,
+            Self::Ready | Self::Available | Self::Bound | Self::TokenAccepted | Self::RolloutComplete | Self::Recovered
+        )
+    }
+
     /// The reason as conditions, events and metric labels spell it.
     pub fn as_str(self) -> &'static str {
         self.into()

@@ -41,7 +41,7 @@ pub use orchestra::*;
 pub use placement::*;
 pub use pool::*;
 pub use power::*;
-pub use predicates::is_abandoned;
+pub use predicates::{is_abandoned, retry_wish};
 pub use rollout::*;
 pub use schema::*;
 pub use source::*;

@@ -121,6 +121,9 @@ pub const FOREIGN_PROJECTS_ANNOTATION: &str = "stagesub.io/foreign-projects";
 /// Annotation of an Orchestra: each new value requests a drift check of its database.
 pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
 
+/// Annotation of an Orchestra or an OrchestraDatabase: each new value asks for another attempt at what failed.
+pub const RETRY_ANNOTATION: &str = "stagesub.io/retry-requested-at";
+
 /// Annotation of an Orchestra: each new value wakes its database that was paused because nobody used it.
 pub const WAKE_ANNOTATION: &str = "stagesub.io/wake-requested-at";
 
@@ -133,6 +136,9 @@ pub const PLAN_DIGEST: &str = "stagesub.io/migration-plan";
 /// Annotation of a class: with each new value the operator tries failed Orchestras of its rollout again
 /// at once. `orchestra-operator rollout resume` writes the time.
 pub const RETRY_ROLLOUT_ANNOTATION: &str = "stagesub.io/retry-rollout";
+
+/// Field manager of a person who changes an Orchestra by the command line.
+pub const COMMAND_MANAGER: &str = "kubectl-orchestra";
 
 /// Label of an OrchestraDatabase that a pool has made and that waits for its first claim: [`pool_label`]. The claim
 /// removes it.

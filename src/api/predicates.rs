@@ -5,14 +5,25 @@ use kube::Resource as _;
 
 use super::condition::{ConditionType, Reason, find, is_true, reason_of};
 use super::{
-    ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, DeletionPolicy, HealthStatus, MigrationFailure,
-    MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraStatus, PowerState, SeedPolicy,
+    ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, CHECK_ANNOTATION, DeletionPolicy, HealthStatus,
+    MigrationFailure, MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraStatus, PowerState,
+    RETRY_ANNOTATION, SeedPolicy,
 };
 
 /// Whether an object is being deleted, and a person wants the operator to let go of it.
 pub fn is_abandoned(object: &impl kube::ResourceExt) -> bool {
     let asked = object.annotations().get(ABANDON_ANNOTATION);
     object.meta().deletion_timestamp.is_some() && asked.is_some_and(|value| value == "true")
+}
+
+/// What a person has asked for last that another attempt answers: the values of the annotations that ask for one and for
+/// a check. Empty when nobody has asked.
+pub fn retry_wish(object: &impl kube::ResourceExt) -> String {
+    let asked = [RETRY_ANNOTATION, CHECK_ANNOTATION].map(|name| object.annotations().get(name).map(String::as_str));
+    match asked {
+        [None, None] => String::new(),
+        [retry, check] => format!("{} {}", retry.unwrap_or_default(), check.unwrap_or_default()),
+    }
 }
 
 fn is_quiet(conditions: &[Condition]) -> bool {

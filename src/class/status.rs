@@ -26,6 +26,9 @@ const WARNED: [(Is, Reason); 6] = [
     (Is::WithinBudget, Reason::ProjectLimitReached),
 ];
 
+/// The message of a class that creates no database.
+const POOLS_ONLY: &str = "the class has no provider: pools meet its claims";
+
 /// Writes the error that ended a pass. A class whose pools can still meet claims stays Ready.
 pub async fn report(class: Arc<OrchestraClass>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
     let Some(class) = current(&ctx.core, &*class).await? else {
@@ -123,20 +126,30 @@ fn usability(
     let (provider, pools) = (ways.contains(&Way::Provider), ways.contains(&Way::Pools));
     let reason = error.map_or(Reason::Ready, Error::reason);
     let mut message = error.map_or_else(|| "claims can be met".to_owned(), ToString::to_string);
+    if error.is_some_and(|error| !error.is_passing()) && pools {
+        message = format!("pools meet claims; the provider creates no database: {message}");
+    }
     for note in notes {
         message = format!("{message}. {note}");
     }
     let passing = error.is_some_and(Error::is_passing);
     if passing {
         conditions.keep(Is::Available, reason);
+    } else if let (false, None) = (provider, error) {
+        // Earlier versions gave the reason of what is settled; what they wrote of this generation stays as it is.
+        if !conditions.keep_current(Is::Available, false, Reason::Ready) {
+            conditions.set(Is::Available, false, Reason::NotRequested, POOLS_ONLY);
+        }
     } else {
-        conditions.set(Is::Available, provider && error.is_none(), reason, &message);
+        conditions.set(Is::Available, error.is_none(), reason, &message);
     }
     if passing && (!pools || conditions.was_true(Is::Ready)) {
         // Claims wait meanwhile, or pools meet them, and tenants in use need no provider.
         conditions.keep(Is::Ready, reason);
     } else {
-        conditions.set(Is::Ready, error.is_none() || pools, reason, &message);
+        let met = error.is_none() || pools;
+        let why = if met { Reason::Ready } else { reason };
+        conditions.set(Is::Ready, met, why, &message);
     }
     let standing = match error {
         None => Standing::Settled,

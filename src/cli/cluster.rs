@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{Api, ListParams, ObjectMeta};
 use kube::core::PartialObjectMeta;
 use kube::core::metadata::PartialObjectMetaExt as _;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use kube::runtime::reflector;
 use kube::runtime::watcher::Event;
 use kube::{Client, Resource};
@@ -19,6 +19,7 @@ use crate::api::{OrchestraClass, OrchestraPool};
 use crate::class;
 use crate::controller::backoff::Backoff;
 use crate::controller::clock::Clock;
+use crate::controller::events::Events;
 use crate::controller::latest::Latest;
 use crate::controller::refusals::Refusals;
 use crate::controller::{Core, Stores};
@@ -67,7 +68,7 @@ pub async fn class_context(client: &Client, namespace: &str, api_url: &str) -> a
         settings: arguments.settings()?,
         stores: stores(client, namespace).await?,
         metrics: Arc::new(Metrics::default()),
-        recorder: Recorder::new(client.clone(), Reporter::from("orchestra-operator")),
+        events: Events::new(client.clone(), Reporter::from("orchestra-operator")),
         refusals: Refusals::default(),
         backoff: Backoff::default(),
         clock: Clock::default(),

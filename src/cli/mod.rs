@@ -7,10 +7,16 @@ mod crd;
 mod orphans;
 mod output;
 mod plan;
+pub mod plugin;
 mod rbac;
 mod rebuild;
 mod recycle;
 mod rollout;
+mod words;
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Parser, Subcommand};
@@ -128,11 +134,39 @@ pub enum ClusterCommand {
     },
 }
 
-/// Runs a command to its end.
-///
-/// # Errors
-/// When the command fails; the message is meant for its user.
-pub fn run(command: Command) -> anyhow::Result<()> {
+/// Runs the command line to its end. The name by which the program is called says whose it is: the operator's, or, as
+/// `kubectl-orchestra`, that of a user of the cluster.
+pub fn main() -> ExitCode {
+    let called = std::env::args_os().next().unwrap_or_default();
+    let called = Path::new(&called)
+        .file_stem()
+        .and_then(OsStr::to_str)
+        .unwrap_or_default();
+    let (outcome, name) = match called {
+        "kubectl_complete-orchestra" => {
+            let answer = plugin::complete::for_kubectl(std::env::args_os().skip(1));
+            (say(answer.trim_end_matches('\n')), "")
+        }
+        "kubectl-orchestra" => {
+            plugin::complete::answer();
+            (block_on(plugin::run(plugin::Plugin::parse())), "")
+        }
+        _ => (run(CommandLine::parse().command), "orchestra-operator: "),
+    };
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    if name.is_empty() {
+        let (told, code) = words::of(&error);
+        if !told.is_empty() {
+            eprintln!("{told}");
+        }
+        return code.into();
+    }
+    let told = crate::text::line(&words::one_line(&error), usize::from(u16::MAX));
+    eprintln!("{name}{told}");
+    ExitCode::FAILURE
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run(arguments) => {
             telemetry::logs::init(arguments.log_format, &arguments.log)?;
@@ -156,14 +190,7 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
 async fn ask(client: &Client, command: ClusterCommand) -> anyhow::Result<()> {
     match command {
         ClusterCommand::Bill(arguments) => say(&bill::run(client, &arguments).await?),
-        ClusterCommand::Orphans(arguments) => {
-            let report = orphans::run(client, &arguments).await?;
-            say(&report.printed)?;
-            if !report.missed.is_empty() {
-                bail!("this is not all: {}", report.missed.join("; "));
-            }
-            Ok(())
-        }
+        ClusterCommand::Orphans(arguments) => tell_orphans(client, &arguments).await,
         ClusterCommand::Check(arguments) => say(&check::run(client, &arguments).await?),
         ClusterCommand::Plan(arguments) => say(&plan::run(client, &arguments).await?),
         ClusterCommand::Approve(arguments) => say(&plan::approve(client, &arguments).await?),
@@ -181,4 +208,13 @@ async fn ask(client: &Client, command: ClusterCommand) -> anyhow::Result<()> {
         }
         ClusterCommand::Rollout { command } => rollout::run(client, &command).await,
     }
+}
+
+async fn tell_orphans(client: &Client, arguments: &orphans::Arguments) -> anyhow::Result<()> {
+    let report = orphans::run(client, arguments).await?;
+    say(&report.printed)?;
+    if !report.missed.is_empty() {
+        bail!("this is not all: {}", report.missed.join("; "));
+    }
+    Ok(())
 }

@@ -37,6 +37,7 @@ pub enum Command {
 #[derive(clap::Args, Clone, Debug)]
 pub struct Named {
     /// Name of the OrchestraClass.
+    #[arg(add = clap_complete::engine::ArgValueCandidates::new(super::plugin::complete::classes))]
     pub class: String,
 }
 
@@ -44,6 +45,7 @@ pub struct Named {
 #[derive(clap::Args, Clone, Debug)]
 pub struct StatusArguments {
     /// Name of the OrchestraClass.
+    #[arg(add = clap_complete::engine::ArgValueCandidates::new(super::plugin::complete::classes))]
     pub class: String,
     /// Wait until the rollout is complete or halted, and print each change. The operator sees a changed
     /// ConfigMap after a second or two; until then the status is that of the previous source.

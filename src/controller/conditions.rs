@@ -11,6 +11,9 @@ use crate::text;
 /// a table.
 pub const MESSAGE_LIMIT: usize = 1000;
 
+/// What follows the message of a condition that a failure has made stale.
+const STALE: &str = " (as seen before the failure ";
+
 /// How an object stands: whether anything is to be done, and by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -71,6 +74,31 @@ impl<'a> Conditions<'a> {
         }
     }
 
+    /// Keeps a condition of this very generation that has this status and reason; false when there is none.
+    pub fn keep_current(&mut self, type_: ConditionType, status: bool, reason: Reason) -> bool {
+        let status = if status { "True" } else { "False" };
+        let last = find(self.old, type_).filter(|last| {
+            last.status == status && last.reason == reason.as_str() && last.observed_generation == Some(self.generation)
+        });
+        self.new.extend(last.cloned());
+        last.is_some()
+    }
+
+    /// Keeps a condition of a part that was not looked at, because the pass failed before: its message says so, and it
+    /// describes the generation that it did before. One that did not exist is False with the reason of the failure.
+    pub fn keep_stale(&mut self, type_: ConditionType, failure: Reason) {
+        let Some(last) = find(self.old, type_) else {
+            return self.set(type_, false, failure, "not started");
+        };
+        let said = last.message.split(STALE).next().unwrap_or_default();
+        let room = MESSAGE_LIMIT.saturating_sub(STALE.len() + failure.as_str().len() + 1);
+        let message = format!("{}{STALE}{failure})", text::shown(said, room));
+        self.new.push(Condition {
+            message,
+            ..last.clone()
+        });
+    }
+
     /// Whether a condition was True before.
     pub fn was_true(&self, type_: ConditionType) -> bool {
         is_true(self.old, type_)
@@ -121,6 +149,50 @@ mod tests {
         let mut flipped = Conditions::new(&same, Some(2));
         flipped.set(ConditionType::Ready, true, Reason::Ready, "done");
         assert!(flipped.finish()[0].last_transition_time.0 > Timestamp::UNIX_EPOCH);
+    }
+
+    #[test]
+    fn what_a_failure_makes_stale_says_so_once() {
+        let mut first = Conditions::new(&[], Some(1));
+        first.set(ConditionType::Migrated, true, Reason::Ready, "everything is applied");
+        let first = first.finish();
+        let stale = |old: &[Condition], failure| {
+            let mut conditions = Conditions::new(old, Some(2));
+            conditions.keep_stale(ConditionType::Migrated, failure);
+            conditions.keep_stale(ConditionType::Seeded, failure);
+            conditions.finish()
+        };
+        let once = stale(&first, Reason::SourceInvalid);
+        let told = "everything is applied (as seen before the failure SourceInvalid)";
+        assert_eq!((once[0].message.as_str(), once[0].status.as_str()), (told, "True"));
+        assert_eq!(once[0].observed_generation, Some(1));
+        assert_eq!(
+            (once[1].status.as_str(), once[1].reason.as_str()),
+            ("False", "SourceInvalid")
+        );
+        assert_eq!(stale(&once, Reason::SourceInvalid)[0], once[0]);
+        let other = stale(&once, Reason::TokenRejected)[0].message.clone();
+        assert_eq!(
+            other,
+            "everything is applied (as seen before the failure TokenRejected)"
+        );
+    }
+
+    #[test]
+    fn a_condition_of_this_generation_is_kept_as_it_is() {
+        let mut first = Conditions::new(&[], Some(1));
+        first.set(ConditionType::Available, false, Reason::Ready, "claims can be met");
+        let first = first.finish();
+        for (generation, status, reason, kept) in [
+            (1, false, Reason::Ready, true),
+            (2, false, Reason::Ready, false),
+            (1, true, Reason::Ready, false),
+            (1, false, Reason::Pending, false),
+        ] {
+            let mut conditions = Conditions::new(&first, Some(generation));
+            assert_eq!(conditions.keep_current(ConditionType::Available, status, reason), kept);
+            assert_eq!(conditions.finish() == first, kept);
+        }
     }
 
     #[test]

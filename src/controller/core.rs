@@ -9,12 +9,12 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::Client;
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
-use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 use secrecy::SecretString;
 
 use super::backoff::Backoff;
 use super::clock::Clock;
+use super::events::Events;
 use super::latest::{Latest, Remembered};
 use super::refusals::Refusals;
 use super::write::namespaced;
@@ -133,7 +133,7 @@ pub struct Core {
     /// Counters and gauges.
     pub metrics: Arc<Metrics>,
     /// Publisher of events.
-    pub recorder: Recorder,
+    pub events: Events,
     /// Refusals: contents that must not be tried again yet.
     pub refusals: Refusals,
     /// Backoff per object.

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod conditions;
 mod core;
 pub mod error;
+pub mod events;
 pub mod latest;
 pub mod lease;
 pub mod reconcile;

@@ -79,10 +79,12 @@ where
             Err(error) => {
                 let error = Arc::new(error);
                 log(&core.metrics, controller, &error, began.elapsed());
-                if let Err(error) = tell(report, object, ctx.clone(), error.clone()).await {
+                if let Err(error) = tell(report, object.clone(), ctx.clone(), error.clone()).await {
                     tracing::debug!(%error, "the status could not be written");
                 }
-                after_error(&error, &key, core)
+                let asked = [object.uid().unwrap_or_default(), object.name_any()];
+                let asked = asked.iter().find_map(|key| core.refusals.asked(key));
+                after_error(&error, &key, asked, core)
             }
         };
         Ok(action)
@@ -151,13 +153,15 @@ fn after_success(next: Next, core: &Core) -> Action {
     }
 }
 
-fn after_error(error: &Error, key: &str, core: &Core) -> Action {
-    match error.class() {
+/// `asked`: how long another attempt has to wait that a person has asked for.
+fn after_error(error: &Error, key: &str, asked: Option<Duration>, core: &Core) -> Action {
+    let wait = match error.class() {
         // The fix may be made outside Kubernetes, where nothing is watched.
-        ErrorClass::Transient | ErrorClass::Blocked => Action::requeue(core.backoff.next(key)),
-        ErrorClass::After(wait) => Action::requeue(wait),
-        ErrorClass::Invalid => Action::requeue(jittered(SLOWEST)),
-    }
+        ErrorClass::Transient | ErrorClass::Blocked => core.backoff.next(key),
+        ErrorClass::After(wait) => wait,
+        ErrorClass::Invalid => jittered(SLOWEST),
+    };
+    Action::requeue(asked.map_or(wait, |asked| wait.min(asked + CONFLICT)))
 }
 
 /// Up to a tenth more, so that after a restart the objects do not return all at the same moment.

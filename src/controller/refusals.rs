@@ -1,4 +1,5 @@
-//! Refusals. What was refused is not tried again at every event, but after a wait that doubles.
+//! Refusals. What was refused is not tried again at every event, but after a wait that doubles. A person who asks for
+//! another attempt meanwhile has it after the first wait.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,10 @@ const FIRST: Duration = Duration::from_secs(10);
 /// The most bytes of a message that are kept: a status holds no more.
 const KEPT: usize = 8 << 10;
 
+/// An attempt: the digest of what is tried, and what a person had asked for when it began
+/// ([`crate::api::retry_wish`]).
+pub type Attempt<'a> = (&'a str, &'a str);
+
 /// The last refusal of each key, with a digest of what was tried.
 pub struct Refusals(Mutex<Recent<Refused>>);
 
@@ -28,6 +33,9 @@ impl Default for Refusals {
 
 struct Refused {
     digest: String,
+    wish: String,
+    /// A person has asked for another attempt since.
+    asked: bool,
     times: u32,
     at: Instant,
     class: ErrorClass,
@@ -39,23 +47,27 @@ struct Refused {
 
 impl Refused {
     fn wait(&self) -> Duration {
-        FIRST.saturating_mul(2_u32.saturating_pow(self.times)).min(SLOWEST)
+        let longest = if self.asked { FIRST } else { SLOWEST };
+        FIRST.saturating_mul(2_u32.saturating_pow(self.times)).min(longest)
     }
 }
 
 impl Refusals {
-    /// Remembers a refusal, unless its error is a passing one.
-    pub fn refuse(&self, key: &str, digest: &str, error: &Error) {
+    /// Remembers a refusal, unless its error is a passing one. What a person asked for while the attempt was under way is
+    /// not answered by it.
+    pub fn refuse(&self, key: &str, (digest, wish): Attempt<'_>, error: &Error) {
         if error.is_passing() {
             return;
         }
         let mut refused = self.0.lock();
         let times = refused
             .get(key)
-            .filter(|last| last.digest == digest)
+            .filter(|last| last.digest == digest && last.wish == wish)
             .map_or(0, |last| last.times + 1);
         let last = Refused {
             digest: digest.into(),
+            wish: wish.into(),
+            asked: false,
             times,
             at: Instant::now(),
             class: error.class(),
@@ -67,17 +79,28 @@ impl Refusals {
     }
 
     /// The refusal, as long as the same must not be tried again.
-    pub fn refusal(&self, key: &str, digest: &str) -> Option<Error> {
-        let refused = self.0.lock();
-        let last = refused
-            .get(key)
-            .filter(|last| last.digest == digest && last.at.elapsed() < last.wait())?;
+    pub fn refusal(&self, key: &str, (digest, wish): Attempt<'_>) -> Option<Error> {
+        let mut refused = self.0.lock();
+        let last = refused.get_mut(key).filter(|last| last.digest == digest)?;
+        last.asked = !wish.is_empty() && last.wish != wish;
+        if last.at.elapsed() >= last.wait() {
+            // Whatever else fails before the attempt has a pace of its own.
+            last.asked = false;
+            return None;
+        }
         let (class, reason, message) = (last.class, last.reason, last.message.clone());
         Some(if last.of_run {
             Error::OfRun { class, reason, message }
         } else {
             Error::Stop { class, reason, message }
         })
+    }
+
+    /// How long another attempt has to wait that a person has asked for; none when nobody has.
+    pub fn asked(&self, key: &str) -> Option<Duration> {
+        let refused = self.0.lock();
+        let last = refused.get(key).filter(|last| last.asked)?;
+        Some(last.wait().saturating_sub(last.at.elapsed()))
     }
 
     /// Whether there was a refusal that was not forgotten since, whatever was refused.
@@ -93,27 +116,55 @@ impl Refusals {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
     fn the_same_is_refused_for_a_while_and_something_else_is_not() {
         let refusals = Refusals::default();
         let error = Error::blocked(Reason::QuotaExceeded, "full");
-        refusals.refuse("a", "one", &error);
-        let again = refusals.refusal("a", "one").map(|error| error.reason());
+        refusals.refuse("a", ("one", ""), &error);
+        let again = refusals.refusal("a", ("one", "")).map(|error| error.reason());
         assert_eq!(again, Some(Reason::QuotaExceeded));
-        assert!(refusals.refusal("a", "two").is_none() && refusals.refusal("b", "one").is_none());
+        assert!(refusals.refusal("a", ("two", "")).is_none() && refusals.refusal("b", ("one", "")).is_none());
         refusals.forget("a");
-        assert!(refusals.refusal("a", "one").is_none());
-        refusals.refuse("a", "one", &Error::transient(Reason::ProviderUnavailable, "away"));
-        assert!(refusals.refusal("a", "one").is_none());
+        assert!(refusals.refusal("a", ("one", "")).is_none());
+        refusals.refuse("a", ("one", ""), &Error::transient(Reason::ProviderUnavailable, "away"));
+        assert!(refusals.refusal("a", ("one", "")).is_none());
         let of_run = Error::OfRun {
             class: ErrorClass::Blocked,
             reason: Reason::DatabaseRefused,
             message: "after migration a was applied: permission denied".into(),
         };
-        refusals.refuse("a", "one", &of_run);
-        assert!(matches!(refusals.refusal("a", "one"), Some(Error::OfRun { .. })));
+        refusals.refuse("a", ("one", ""), &of_run);
+        assert!(matches!(refusals.refusal("a", ("one", "")), Some(Error::OfRun { .. })));
+    }
+
+    #[test]
+    fn who_asks_for_another_attempt_waits_as_long_as_after_the_first() {
+        let refusals = Refusals::default();
+        let error = Error::blocked(Reason::MigrationFailed, "failed");
+        for _ in 0..20 {
+            refusals.refuse("a", ("one", "before"), &error);
+        }
+        let ago = |back: Duration| {
+            let mut refused = refusals.0.lock();
+            let last = refused.get_mut("a").unwrap();
+            last.at = last.at.checked_sub(back).unwrap();
+        };
+        // What was asked for before the attempt is answered by it.
+        assert!(refusals.refusal("a", ("one", "before")).is_some() && refusals.asked("a").is_none());
+        assert!(refusals.refusal("a", ("one", "now")).is_some());
+        let left = refusals.asked("a").unwrap();
+        assert!(left <= FIRST && left > FIRST / 2, "{left:?}");
+        ago(FIRST);
+        assert!(refusals.refusal("a", ("one", "before")).is_some());
+        assert!(refusals.refusal("a", ("one", "now")).is_none() && refusals.asked("a").is_none());
+        // It failed again: the waits begin anew, and what was asked for is answered.
+        refusals.refuse("a", ("one", "now"), &error);
+        assert!(refusals.refusal("a", ("one", "now")).is_some() && refusals.asked("a").is_none());
+        ago(FIRST);
+        assert!(refusals.refusal("a", ("one", "now")).is_none());
     }
 
     #[test]
@@ -121,14 +172,14 @@ mod tests {
         let refusals = Refusals::default();
         refusals.refuse(
             "a",
-            "one",
+            ("one", ""),
             &Error::blocked(Reason::MigrationFailed, "é".repeat(4 << 20)),
         );
         let kept = refusals.0.lock().get("a").map(|refused| refused.message.capacity());
         assert!(kept.is_some_and(|bytes| bytes < 2 * KEPT), "{kept:?}");
         assert!(
             refusals
-                .refusal("a", "one")
+                .refusal("a", ("one", ""))
                 .is_some_and(|error| error.to_string().ends_with('…'))
         );
     }
@@ -137,6 +188,8 @@ mod tests {
     fn waits_double_up_to_the_slowest() {
         let refused = |times| Refused {
             digest: String::new(),
+            wish: String::new(),
+            asked: false,
             times,
             at: Instant::now(),
             class: ErrorClass::Blocked,

@@ -27,6 +27,9 @@ use crate::text;
 /// Reasons under which an object may stay for long: a changed message is published again.
 const RETOLD: [Reason; 2] = [Reason::Queued, Reason::ApprovalPending];
 
+/// Longest note of an event, in bytes (events.k8s.io/v1).
+const NOTE: usize = 1024;
+
 /// A kind whose status the operator writes.
 pub trait Reported: Remembered + DeserializeOwned + Debug {
     /// Its status.
@@ -149,12 +152,10 @@ async fn write_status<K: Reported>(core: &Core, object: &K, new: &K::Status) -> 
 
 /// Publishes an event about the object of a reference; one that cannot be published is logged and changes nothing.
 pub async fn tell_of(core: &Core, subject: &ObjectReference, news: &News) {
-    // The API refuses notes of more than 1 kB (events.k8s.io/v1), and a character may have four bytes.
-    let longest = if news.note.is_ascii() { 500 } else { 250 };
     let event = Event {
         type_: news.kind,
         reason: news.reason.as_str().into(),
-        note: Some(text::shown(&news.note, longest)),
+        note: Some(text::whole_words(&news.note, NOTE)),
         action: "Reconcile".into(),
         secondary: news.secondary.as_ref().map(|about| ObjectReference {
             kind: Some(about.kind.into()),
@@ -162,7 +163,8 @@ pub async fn tell_of(core: &Core, subject: &ObjectReference, news: &News) {
             ..ObjectReference::default()
         }),
     };
-    if let Err(error) = core.recorder.publish(&event, subject).await {
+    // In memory of its own: every pass can tell something, and few do.
+    if let Err(error) = Box::pin(core.events.publish(event, subject)).await {
         tracing::warn!(%error, "an event could not be published");
     }
 }
@@ -201,14 +203,14 @@ pub fn summary(conditions: &[Condition]) -> Option<&Condition> {
 }
 
 /// Whether new conditions are worth an event: they give another reason than the old ones, or the object has
-/// become Stalled, or an object that may wait for long has another message.
+/// become Stalled, or an object that a person must act for, or that may wait for long, has another message.
 pub fn is_news(old: &[Condition], new: &[Condition]) -> bool {
     let (Some(new), old) = (summary(new), summary(old)) else {
         return false;
     };
     let Some(old) = old else { return true };
     let is_stalled = |condition: &Condition| condition.type_ == ConditionType::Stalled.as_str();
-    let retold = RETOLD.iter().any(|reason| reason.as_str() == new.reason);
+    let retold = is_stalled(new) || RETOLD.iter().any(|reason| reason.as_str() == new.reason);
     old.reason != new.reason || (is_stalled(new) && !is_stalled(old)) || (retold && old.message != new.message)
 }
 
@@ -291,6 +293,13 @@ mod tests {
         }
         let stalled = conditions(Stalled, Reason::QuotaExceeded, "");
         assert!(!is_news(&stalled, &conditions(Reconciling, Reason::QuotaExceeded, "")));
+        // A second, different failure of the same kind.
+        let failed = conditions(Stalled, Reason::MigrationFailed, "migration a failed");
+        assert!(!is_news(&failed, &failed));
+        assert!(is_news(
+            &failed,
+            &conditions(Stalled, Reason::MigrationFailed, "migration b failed")
+        ));
     }
 
     #[test]

@@ -31,8 +31,7 @@ fn creation(account: &Account) -> String {
 
 /// Whether a refused creation is sent again when nothing else stops it.
 pub fn is_tried_again(pass: &Pass, account: &Account) -> bool {
-    let refusals = &pass.ctx.core.refusals;
-    refusals.is_known(pass.name()) && refusals.refusal(pass.name(), &creation(account)).is_none()
+    pass.ctx.core.refusals.is_known(pass.name()) && refused_meanwhile(pass, account).is_none()
 }
 
 /// Writes the intent by compare-and-swap: of two operators only one continues.
@@ -41,7 +40,7 @@ pub async fn announce(pass: &mut Pass, account: &Account, observed: &Observed) -
         let message = "an adopted project is not listed, and no other one is created in its place";
         return Err(Error::blocked(Reason::DatabaseLost, message));
     }
-    if let Some(error) = pass.ctx.core.refusals.refusal(pass.name(), &creation(account)) {
+    if let Some(error) = refused_meanwhile(pass, account) {
         return Err(error);
     }
     refused::in_turn(pass)?;
@@ -190,7 +189,7 @@ async fn not_created(
         return Ok(None);
     }
     let error = refused::explain(refusal, &region, wanted.instance_size.as_deref());
-    pass.ctx.core.refusals.refuse(pass.name(), &creation(account), &error);
+    refused::remember(pass, &creation(account), &error);
     Err(error)
 }
 
@@ -215,7 +214,7 @@ pub fn is_refused_meanwhile(pass: &Pass, account: &Account) -> bool {
 
 /// The refusal of a proxy, whose request is still looked up.
 pub fn refused_meanwhile(pass: &Pass, account: &Account) -> Option<Error> {
-    pass.ctx.core.refusals.refusal(pass.name(), &creation(account))
+    refused::remembered(pass, &creation(account))
 }
 
 /// When to look for the project of the last request again.

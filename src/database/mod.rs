@@ -27,7 +27,7 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::api::OrchestraDatabase;
+use crate::api::{OrchestraDatabase, retry_wish};
 use crate::class;
 use crate::controller::Core;
 use crate::controller::background::Works;
@@ -122,11 +122,20 @@ struct Pass {
     keys: Option<key_rotation::Attempt>,
     /// When what could not be done is tried again.
     again: Option<Duration>,
+    /// What a person had asked for when the pass began, of the database or its Orchestra.
+    wish: String,
 }
 
 impl Pass {
     fn new(object: OrchestraDatabase, ctx: Arc<Context>) -> Self {
+        let claim = object.spec.claim_ref.as_ref().filter(|_| object.is_held());
+        let claimant = claim.and_then(|claim| {
+            let orchestra = ObjectRef::new(&claim.name).within(&claim.namespace);
+            ctx.core.stores.orchestras.get(&orchestra)
+        });
+        let asked = claimant.map(|orchestra| retry_wish(&*orchestra)).unwrap_or_default();
         Self {
+            wish: retry_wish(&object) + &asked,
             ctx,
             object,
             announced: None,

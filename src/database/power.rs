@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::observe::{Observed, settled_at};
 use super::plan::{Project, Step, Stop};
-use super::{Pass, status};
+use super::{Pass, refused, status};
 use crate::api::names::CONNECTED_LABEL;
 use crate::api::{OrchestraDatabaseStatus, PowerState};
 use crate::controller::error::Error;
@@ -94,7 +94,7 @@ pub async fn change(
     let pauses = step == Step::Pause;
     let what = if pauses { "pause" } else { "restore" };
     let attempt = attempt(account, what);
-    if let Some(refusal) = pass.ctx.core.refusals.refusal(pass.name(), &attempt) {
+    if let Some(refusal) = refused::remembered(pass, &attempt) {
         return Err(refusal);
     }
     // Until the provider says that it pauses the project, it runs as before.
@@ -138,7 +138,7 @@ pub async fn change(
         }
     })
     .await?;
-    pass.ctx.core.refusals.refuse(pass.name(), &attempt, &error);
+    refused::remember(pass, &attempt, &error);
     Err(error)
 }
 

@@ -48,6 +48,18 @@ pub fn explain(Refusal { error, offer }: Refusal, region: &str, size: Option<&st
     Error::blocked(Reason::RequestRefused, message)
 }
 
+/// Remembers the refusal of a request, unless its error is a passing one.
+pub fn remember(pass: &Pass, request: &str, error: &Error) {
+    let refusals = &pass.ctx.core.refusals;
+    refusals.refuse(pass.name(), (request, &pass.wish), error);
+}
+
+/// The refusal of a request, as long as the same must not be sent again.
+pub fn remembered(pass: &Pass, request: &str) -> Option<Error> {
+    let refusals = &pass.ctx.core.refusals;
+    refusals.refusal(pass.name(), (request, &pass.wish))
+}
+
 /// How many databases of a class try again when one is gone. There is room for one, and each that finds none costs a
 /// request; others follow at their own pace, and when the next one is gone.
 const TRY_AGAIN: usize = 5;

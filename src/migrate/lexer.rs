@@ -10,7 +10,7 @@ mod statement;
 mod token;
 mod variables;
 
-pub use literals::{calling_words, without_literals};
+pub use literals::{rows, without_literals};
 pub use statement::{Piece, StatementKind, split};
 pub use token::LexError;
 pub use variables::{Quoting, Variable, variables};

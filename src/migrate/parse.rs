@@ -81,8 +81,8 @@ pub struct Statement {
 }
 
 /// The statements of a script without the first `skipped` ones, each parsed when it is asked for, so that one parse
-/// tree is in memory at a time. Of an INSERT that is too long to be parsed only the table is, if it adds rows of
-/// values and contains none of the words in [`ALARMING`].
+/// tree is in memory at a time. Of an INSERT that is too long to be parsed only the table and the functions that it calls
+/// are, if it adds rows of values and contains none of the words in [`ALARMING`].
 pub fn statements(script: &str, skipped: usize) -> impl Iterator<Item = Statement> {
     let split = lexer::split(script).ok();
     let unreadable = split.is_none().then_some(Statement {
@@ -118,22 +118,28 @@ fn trees(text: &str) -> Vec<Option<NodeEnum>> {
     }
 }
 
-/// An INSERT that is too long to be parsed, without its rows, if these are no more than values.
+/// An INSERT that is too long to be parsed, without its rows, if these are no more than values. The functions that it calls
+/// stand in place of the rows: a user may have others of their names.
 fn long_insert(text: &str) -> Option<NodeEnum> {
     if is_alarming(text) {
         return None;
     }
-    let words = lexer::calling_words(text)?;
+    let rows = lexer::rows(text)?;
+    if rows.dotted || !rows.words.iter().all(|word| PLAIN.contains(&word.as_str())) {
+        return None;
+    }
     // `INSERT INTO schema.table (a, b) VALUES`: what is before the rows is parsed.
-    let head = &text[..text.floor_char_boundary(HEAD)];
-    let end = head.to_ascii_uppercase().find("VALUES")?;
-    let trees = tree(&format!("{} SELECT", &head[..end]), ParserOptions::DEFAULT)?;
-    let Ok([NodeEnum::InsertStmt(insert)]) = <[NodeEnum; 1]>::try_from(trees) else {
+    let head = text[..rows.start].trim_end();
+    let head = head
+        .get(..head.len().checked_sub("VALUES".len())?)
+        .filter(|head| head.len() <= HEAD)?;
+    let calls = rows.words.iter().map(|word| format!("\"{word}\"()"));
+    let calls = calls.collect::<Vec<_>>().join(", ");
+    let trees = tree(&format!("{head} SELECT {calls}"), ParserOptions::DEFAULT)?;
+    let Ok([tree @ NodeEnum::InsertStmt(_)]) = <[NodeEnum; 1]>::try_from(trees) else {
         return None;
     };
-    let table = insert.relation.as_ref()?.relname.to_lowercase();
-    let plain = |word: &String| PLAIN.contains(&word.as_str()) || word.trim_matches('"') == table;
-    words.iter().all(plain).then_some(NodeEnum::InsertStmt(insert))
+    Some(tree)
 }
 
 /// The parse trees of a text that the given grammar reads; none if it cannot be parsed. The parser's messages can

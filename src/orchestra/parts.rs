@@ -4,7 +4,7 @@ use super::observe::Observed;
 use super::plan::{Database, Inside, Power, Work};
 use super::{Pass, failure, former, migrating, reach};
 use crate::api::condition::{ConditionType as Is, Reason};
-use crate::controller::conditions::Conditions;
+use crate::controller::conditions::{Conditions, find};
 use crate::rollout::Kept;
 
 /// The conditions of the parts inside the database.
@@ -33,9 +33,7 @@ pub fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, 
         Some(wrong) => conditions.set(Is::CredentialsReady, false, Reason::ConnectionInvalid, wrong),
         None => conditions.set(Is::CredentialsReady, seen.published, why, told),
     }
-    let tenant = observed.tenant(&pass.object);
-    let migrates = migrating::spec(pass, &tenant).is_some();
-    let seeds = pass.object.spec.seed.is_some() || tenant.template_seed().is_some();
+    let (migrates, seeds) = asked(pass, observed);
     let kept = observed.inside.wanted.kept;
     for (part, work, asked) in [
         (Is::Migrated, seen.migrations, migrates),
@@ -65,6 +63,31 @@ pub fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, 
         }
     }
     reach::condition(observed, conditions);
+}
+
+/// Whether migrations, and a seed, are asked for.
+pub fn asked(pass: &Pass, observed: &Observed) -> (bool, bool) {
+    let tenant = observed.tenant(&pass.object);
+    let seeds = pass.object.spec.seed.is_some() || tenant.template_seed().is_some();
+    (migrating::spec(pass, &tenant).is_some(), seeds)
+}
+
+/// The message of an Orchestra that has all that it asks for, which names only what it asks for. `all` is the one of an
+/// Orchestra with migrations and a seed; earlier versions told every Orchestra so, and what they wrote of this generation
+/// stays.
+pub fn handed_over<'a>(pass: &Pass, observed: &Observed, all: &'a str) -> &'a str {
+    let conditions = pass.object.conditions();
+    let told = find(conditions, Is::Ready).filter(|ready| ready.status == "True");
+    let current = told.filter(|ready| ready.observed_generation == pass.object.metadata.generation);
+    if current.is_some_and(|ready| ready.message.starts_with(all)) {
+        return all;
+    }
+    match asked(pass, observed) {
+        (true, true) => all,
+        (true, false) => "the database is migrated and handed over",
+        (false, true) => "the database is seeded and handed over",
+        (false, false) => "the database is handed over",
+    }
 }
 
 fn usable(database: &Database) -> Option<&Inside> {

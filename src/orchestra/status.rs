@@ -111,7 +111,9 @@ fn proven(pass: &Pass, observed: &Observed) -> String {
 /// The words for a step, and the message for people.
 fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, String) {
     let mut description = describe(step);
-    let mut message = if observed.message.is_empty() {
+    let mut message = if observed.message.is_empty() && rests(step) {
+        parts::handed_over(pass, observed, description.message).to_owned()
+    } else if observed.message.is_empty() {
         description.message.to_owned()
     } else {
         observed.message.clone()
@@ -363,8 +365,11 @@ fn conditions_of_error(
     ] {
         if Some(part) == failed_part(reason) {
             conditions.set(part, false, reason, message);
-        } else {
+        } else if standing == Standing::Reconciling && same {
+            // A failure that passes by itself changes no message.
             conditions.keep(part, Reason::Pending);
+        } else {
+            conditions.keep_stale(part, reason);
         }
     }
     for warning in [Is::SourceAvailable, Is::TablesReadable, Is::KeysUsable] {

@@ -10,6 +10,7 @@ use super::unavailable::{self, Purpose, Unavailable};
 use super::wait::Wait;
 use super::{Pass, migrating};
 use crate::api::condition::Reason;
+use crate::api::retry_wish;
 use crate::content::{self, Rows, Tenant};
 use crate::controller::error::Error;
 use crate::migrate::Source;
@@ -159,7 +160,8 @@ fn is_applied(pass: &Pass, digest: &str) -> bool {
 
 /// A remembered refusal of these contents, until they are tried again.
 pub fn refused(pass: &Pass, digest: &str) -> Result<(), Error> {
-    let refusal = pass.ctx.core.refusals.refusal(pass.uid(), digest);
+    let wish = retry_wish(&pass.object);
+    let refusal = pass.ctx.core.refusals.refusal(pass.uid(), (digest, &wish));
     refusal.map_or(Ok(()), Err)
 }
 

@@ -13,6 +13,7 @@ use super::observe::Observed;
 use super::wait::{SOON, Wait};
 use super::{Pass, login, reach};
 use crate::api::condition::Reason;
+use crate::api::retry_wish;
 use crate::content::Rows;
 use crate::controller::Core;
 use crate::controller::background::{WorkKind, WorkProgress};
@@ -41,6 +42,7 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
     tokio::spawn(migrating::publish_notes(pass.ctx.core.clone(), subject.clone(), notes).in_current_span());
     let run = watch.clone();
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
+    let wish = retry_wish(&pass.object);
     let role = tenant::role_name(&uid);
     let rights = login::rights(&pass.object, observed.class.as_deref());
     let turn = pass.turn.take();
@@ -57,7 +59,7 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
         let outcome = caught(apply).await.map_err(|error| error.of_run(&run));
         run.close();
         if let Err(error) = &outcome {
-            ctx.core.refusals.refuse(&uid, &source.digest(), error);
+            ctx.core.refusals.refuse(&uid, (&source.digest(), &wish), error);
         }
         if let Some((turn, rolled)) = turn {
             let ended = match &outcome {
@@ -82,12 +84,14 @@ pub async fn seed(pass: &mut Pass, mut observed: Observed) -> Result<Option<Next
     };
     let limit = pass.ctx.core.settings.migration_limit;
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
+    let wish = retry_wish(&pass.object);
     let format = migrating::format(pass, &observed);
     let subject = pass.object.object_ref(&());
     let work = async move {
         let outcome = migrate::seed(session, &seed.source, &seed.variables, seed.policy, format, limit).await;
         let outcome = outcome.map_err(Error::from);
-        let (mut session, seeded) = outcome.inspect_err(|error| ctx.core.refusals.refuse(&uid, &attempt, error))?;
+        let refused = |error: &Error| ctx.core.refusals.refuse(&uid, (&attempt, &wish), error);
+        let (mut session, seeded) = outcome.inspect_err(refused)?;
         if seeded == SeedOutcome::Applied {
             tell_of_sequences(&ctx.core, &subject, &mut session).await?;
         }

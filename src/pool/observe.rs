@@ -237,7 +237,7 @@ pub fn unprepared_state(
         return None;
     }
     let (uid, subject) = (member.uid().unwrap_or_default(), wanted.subject());
-    if let Some(error) = pass.ctx.core.refusals.refusal(&uid, &subject) {
+    if let Some(error) = pass.ctx.core.refusals.refusal(&uid, (&subject, "")) {
         let refused = Refused {
             again: SLOWEST,
             passing: false,

@@ -61,7 +61,7 @@ pub async fn begin(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase
         // Claimed or deleted meanwhile; the watch will show it.
         Ok(false) => attempts.end(pass.uid(), &uid, &subject, Ok(())),
         Err(error) => {
-            pass.ctx.core.refusals.refuse(&uid, &subject, &error);
+            pass.ctx.core.refusals.refuse(&uid, (&subject, ""), &error);
             attempts.end(pass.uid(), &uid, &subject, Err(Refusal::from(&error)));
         }
     }
@@ -85,7 +85,7 @@ async fn start(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase, lo
         let outcome = caught(Box::pin(prepare(&all, &wanted, &member, login, (preparing, turn)))).await;
         let outcome = outcome.map_err(|error| of_password(&all, &member, error));
         if let Err(error) = &outcome {
-            all.core.refusals.refuse(&id, &subject, error);
+            all.core.refusals.refuse(&id, (&subject, ""), error);
         }
         let outcome = outcome.map_err(|error| Refusal::from(&error));
         all.memory.preparations.end(&pool, &id, &subject, outcome);

@@ -28,6 +28,7 @@ mod role_plan;
 mod roles;
 mod row_security;
 mod search_path;
+mod shares;
 mod shut;
 mod sql;
 mod startup;

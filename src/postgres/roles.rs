@@ -15,7 +15,7 @@ use super::role_plan::{
 };
 use super::sql::{OPERATOR_SCHEMA, ask, begin, end, first, literals, quote};
 use super::wall::Sharing;
-use super::{groups, heir, search_path, shut};
+use super::{groups, heir, search_path, shares, shut};
 
 /// The roles of a tenant whose login was rotated.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,8 @@ pub struct TenantRoles<'a> {
     pub unknown: &'a [&'a str],
 }
 
-/// As [`ensure_tenant_role`], for all roles of a tenant whose login is or was rotated.
+/// As [`ensure_tenant_role`], for all roles of a tenant whose login is or was rotated. Where more than one former login
+/// is kept, these share the limit of connections, and their sessions beyond it end.
 ///
 /// # Errors
 /// As [`ensure_tenant_role`].
@@ -52,7 +53,7 @@ pub async fn ensure_tenant_roles(
         false => Access::Shut,
     };
     change(conn, given, (&[base], access), &[], Some(server)).await?;
-    let members: Vec<_> = names.into_iter().filter(|name| *name != base).collect();
+    let members: Vec<_> = names.iter().copied().filter(|name| *name != base).collect();
     if members.is_empty() {
         return Ok(());
     }
@@ -63,7 +64,14 @@ pub async fn ensure_tenant_roles(
     let attributes = (rights.limits.is_some(), rights.row_security);
     let facts = end(conn, observed).await?;
     let planned = plan_members(wanted, attributes, &facts)?;
-    follow(conn, &planned, given.on(&facts.database)).await
+    follow(conn, &planned, given.on(&facts.database)).await?;
+    match rights.limits.as_ref().and_then(|limits| limits.connections) {
+        Some(most) => {
+            let live: Vec<_> = names.iter().chain(unknown).copied().collect();
+            shares::share(conn, base, &live, most).await
+        }
+        None => Ok(()),
+    }
 }
 
 /// Drops the role of a former login, which logs in no more. What it owns and was granted is the first role's then. It may be

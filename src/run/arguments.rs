@@ -53,7 +53,8 @@ pub struct Arguments {
     /// Address of the Supabase Management API.
     #[arg(long, env = "SUPABASE_API_URL", default_value = DEFAULT_API_URL)]
     pub supabase_api_url: String,
-    /// Domain of the projects: a project's URL is https://<ref>.<domain>.
+    /// Domain of the projects: a project's URL is https://<ref>.<domain>. Of a stand-in on this machine: an http
+    /// address, to which the reference is appended.
     #[arg(long, env = "SUPABASE_PROJECT_DOMAIN", default_value = DEFAULT_PROJECT_DOMAIN)]
     pub supabase_project_domain: String,
     /// Domains or IP addresses that passwords may be sent to, besides Supabase's own with the

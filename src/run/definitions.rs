@@ -112,7 +112,8 @@ fn upgrade(there: &CustomResourceDefinition) -> String {
     let annotations = there.annotations();
     match (annotations.get(HELM_RELEASE), annotations.get(HELM_NAMESPACE)) {
         (Some(release), Some(namespace)) => format!(
-            "helm upgrade {} CHART --version {} --namespace {} --reset-then-reuse-values --set crds.enabled=true",
+            "helm upgrade {} CHART --version {} --namespace {} --reset-then-reuse-values --set crds.enabled=true, or where \
+             that release is gone: {APPLY} --force-conflicts",
             text::line(release, 53),
             env!("CARGO_PKG_VERSION"),
             text::line(namespace, 63),
@@ -171,4 +172,24 @@ fn accept(found: &Found) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_of_who_holds_the_definition() {
+        let mut there = CustomResourceDefinition::default();
+        assert_eq!(upgrade(&there), APPLY);
+        let annotations = [(HELM_RELEASE, "orchestra"), (HELM_NAMESPACE, "system")];
+        let annotations = annotations.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        there.metadata.annotations = Some(annotations.into());
+        let command = upgrade(&there);
+        assert!(command.starts_with("helm upgrade orchestra CHART"), "{command}");
+        assert!(
+            command.contains("--namespace system") && command.contains(APPLY),
+            "{command}"
+        );
+    }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use kube::Client;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
@@ -28,6 +28,7 @@ use tokio::sync::watch;
 use crate::class::environment;
 use crate::controller::backoff::Backoff;
 use crate::controller::clock::Clock;
+use crate::controller::events::Events;
 use crate::controller::lease::{Lease, LeaseHeld, Timing};
 use crate::controller::refusals::Refusals;
 use crate::controller::{Core, Settings};
@@ -131,7 +132,7 @@ fn core(client: Client, watched: &watches::Watched, metrics: Arc<Metrics>, setti
         instance: std::env::var("POD_NAME").ok(),
     };
     Arc::new(Core {
-        recorder: Recorder::new(client.clone(), reporter),
+        events: Events::new(client.clone(), reporter),
         client,
         stores: watched.stores.clone(),
         metrics,

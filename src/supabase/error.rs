@@ -170,6 +170,12 @@ pub enum Error {
         /// Which key.
         name: String,
     },
+    /// The project's own API has not let a new API key in.
+    #[error("the project's own API does not accept the new API keys yet ({cause})")]
+    KeyNotAccepted {
+        /// The HTTP status, or why there was no answer.
+        cause: String,
+    },
     /// Only legacy keys are left, and the project's legacy keys are disabled.
     #[error(
         "the project's legacy API keys are disabled, and it has no usable {kind} key: make one in the Supabase dashboard, under API keys"
@@ -198,6 +204,7 @@ impl Error {
             Self::NotReadyForDeletion => ErrorClass::After(DELETION_RETRY),
             Self::NameTaken { .. }
             | Self::NotReady { .. }
+            | Self::KeyNotAccepted { .. }
             | Self::Unavailable { .. }
             | Self::Unreachable { .. }
             | Self::Undecodable { .. }
@@ -235,7 +242,7 @@ impl Error {
             Self::OrganizationNotFound { .. } => Reason::OrganizationNotFound,
             Self::NotReadyForDeletion => Reason::Deleting,
             Self::Gone { .. } => Reason::DatabaseLost,
-            Self::NotReady { .. } => Reason::Provisioning,
+            Self::NotReady { .. } | Self::KeyNotAccepted { .. } => Reason::Provisioning,
             Self::Unavailable { .. } | Self::Unreachable { .. } | Self::Undecodable { .. } | Self::ListingChanged => {
                 Reason::ProviderUnavailable
             }

@@ -17,6 +17,7 @@ const SUPABASE_DOMAINS: [&str; 2] = ["supabase.co", "supabase.com"];
 #[derive(Clone, Debug)]
 pub struct Settings {
     api_url: Url,
+    /// A domain, or an address on this machine to which the reference is appended.
     project_domain: String,
     trusted_hosts: Vec<String>,
 }
@@ -30,7 +31,8 @@ impl Settings {
     ///
     /// # Errors
     /// When the address is no `https` URL (`http` is for loopback addresses only: the token would
-    /// travel in the clear), or holds a user name or password.
+    /// travel in the clear), or holds a user name or password; and when `project_domain` is neither a domain nor an
+    /// `http` URL of a loopback address.
     pub fn new(api_url: &str, project_domain: &str, trusted_hosts: &[String]) -> Result<Self, Error> {
         let refuse = |why: &str| {
             Err(Error::Settings {
@@ -56,7 +58,16 @@ impl Settings {
         if api_url.host_str() == Some("api.supabase.com") {
             trusted_hosts.extend(SUPABASE_DOMAINS.map(str::to_owned));
         }
-        let project_domain = normal(project_domain);
+        let project_domain = match project_domain.trim().strip_suffix('/').unwrap_or(project_domain.trim()) {
+            address if address.contains("://") => {
+                let here = Url::parse(address).is_ok_and(|url| url.scheme() == "http" && is_loopback(&url));
+                if !here {
+                    return refuse("the projects' domain is no domain: write it without https://");
+                }
+                address.to_owned()
+            }
+            domain => normal(domain),
+        };
         Ok(Self {
             api_url,
             project_domain,
@@ -77,7 +88,15 @@ impl Settings {
 
     /// The address of a project's own APIs: what applications know as `SUPABASE_URL`.
     pub fn project_url(&self, reference: &str) -> String {
+        if self.project_domain.contains("://") {
+            return format!("{}/{reference}", self.project_domain);
+        }
         format!("https://{reference}.{}", self.project_domain)
+    }
+
+    /// Whether a project's API keys may be sent to its own APIs.
+    pub(super) fn trusts_projects(&self) -> bool {
+        self.project_domain.contains("://") || self.trusts(&self.project_domain)
     }
 
     /// Whether a password may be sent to a host that the API named: it is one of the trusted
@@ -179,6 +198,15 @@ mod tests {
             assert_eq!(settings.trusts(host), trusted, "{host:?}");
         }
         assert_eq!(settings.project_url("abc"), "https://abc.sandbox.test");
+        assert!(settings.trusts_projects() && Settings::hosted().unwrap().trusts_projects());
+        let elsewhere = |domain| Settings::new("http://127.0.0.2:8080", domain, &list);
+        assert!(!elsewhere("supabase.co").unwrap().trusts_projects());
+        let here = elsewhere("http://127.0.0.2:8080/_project/").unwrap();
+        assert_eq!(here.project_url("abc"), "http://127.0.0.2:8080/_project/abc");
+        assert!(here.trusts_projects());
+        for domain in ["https://supabase.co", "http://supabase.co"] {
+            elsewhere(domain).unwrap_err();
+        }
         let bare = Settings::new("https://api.supabase.green", "supabase.red", &[]).unwrap();
         assert!(!bare.trusts("db.x.supabase.red") && !bare.trusts("db.x.supabase.co"));
         let empty = Settings::new("https://api.example", "x", &[" .".to_owned()]).unwrap();

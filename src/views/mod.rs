@@ -1,9 +1,12 @@
 //! Views: data for people, computed from objects and [`crate::class::Context`]. The command line prints
 //! them.
 
+pub mod advice;
 pub mod bill;
 pub mod fleet;
 pub mod orphans;
 pub mod plans;
+pub mod preview;
 pub mod rebuild;
 pub mod reference;
+pub mod tenant;

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// What a hosted project's server holds, as far as PostgreSQL without Supabase's extensions permits.
+const HOSTED: &str = include_str!("../fixtures/hosted.sql");
+
 #[tokio::test]
 async fn a_hosted_project_is_recognised_by_what_only_its_superuser_can_make() {
     let server = server().await;

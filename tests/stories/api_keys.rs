@@ -2,6 +2,7 @@
 //! after the overlap, and no other key is touched.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::Duration;
 
 use orchestra_sandbox::api::{Operation, Rule};
@@ -65,7 +66,14 @@ async fn api_keys_are_rotated_with_the_login_and_only_the_operators_own_are_dele
     let world = generous_world().await;
     standard_class(&world, "");
     sources(&world);
-    let mut operator = world.operator("first", |_| {}).unwrap();
+    let start = |name: &str, resync: &str| {
+        let with = |command: &mut Command| {
+            command.env("ORCHESTRA_RESYNC", resync);
+            command.env("SUPABASE_PROJECT_DOMAIN", format!("{}/_project", world.api.url()));
+        };
+        world.operator(name, with).unwrap()
+    };
+    let mut operator = start("first", "10m");
     orchestra(
         &world,
         "one",
@@ -88,8 +96,19 @@ async fn api_keys_are_rotated_with_the_login_and_only_the_operators_own_are_dele
         world.api.rules().add(rule).unwrap();
     };
     let calls = |operation| world.api.ledger().count(operation);
-    for (number, case) in ["well", "killed", "lost answers", "refused"].iter().enumerate() {
+    let cases = ["well", "killed", "lost answers", "refused", "not let in"];
+    for (number, case) in cases.iter().enumerate() {
+        let mut closed = None;
         match *case {
+            "not let in" => {
+                let rule = Rule {
+                    path: Some("^/_project/[^/]+/auth/v1/health$".into()),
+                    status: Some(401),
+                    text: Some("no".into()),
+                    ..Rule::default()
+                };
+                closed = Some(world.api.rules().add(rule).unwrap());
+            }
             "lost answers" => {
                 rule("POST", 504, true);
                 rule("DELETE", 504, true);
@@ -107,7 +126,17 @@ async fn api_keys_are_rotated_with_the_login_and_only_the_operators_own_are_dele
         if *case == "killed" {
             soon("a key is made", async || calls(Operation::CreateKey) > made).await;
             operator.kill().unwrap();
-            operator = world.operator("second", |_| {}).unwrap();
+            operator = start("second", "10m");
+        }
+        if let Some(closed) = closed {
+            // The project's own API does not know them: none is published.
+            soon("both are made", async || calls(Operation::CreateKey) == made + 2).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let now = secret(&world, TENANTS, "one-connection").await;
+            for key in ["SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY"] {
+                assert_eq!(now[key], published[key], "{key}");
+            }
+            assert!(world.api.rules().remove(closed));
         }
         published = renewed(&world, case, &published).await;
         let mine = |kind: &str| {
@@ -131,11 +160,7 @@ async fn api_keys_are_rotated_with_the_login_and_only_the_operators_own_are_dele
         .find(|key| key["api_key"] == published["SUPABASE_SERVICE_ROLE_KEY"].as_str());
     delete(&world, &mine.unwrap()["id"]).await;
     operator.kill().unwrap();
-    operator = world
-        .operator("third", |command| {
-            command.env("ORCHESTRA_RESYNC", "300ms");
-        })
-        .unwrap();
+    operator = start("third", "300ms");
     renewed(&world, "deleted by hand", &published).await;
     for reason in ["KeysRotated", "KeysRevoked", "KeysKept", "KeysLost"] {
         events_with(&world, reason).await;

@@ -42,6 +42,7 @@ mod odd_input;
 mod orphans;
 mod passwords;
 mod pause;
+mod plugin;
 mod pool;
 mod process;
 mod proof;

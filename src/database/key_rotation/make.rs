@@ -69,7 +69,7 @@ pub(super) fn rotated(keys: &[ApiKey]) -> (Vec<KeyKind>, Vec<String>) {
     )
 }
 
-/// Makes the keys that are written down, unless they are there, and stores them.
+/// Makes the keys that are written down, unless they are there, and stores them once the project's own API lets them in.
 pub async fn make(pass: &mut Pass, stored: &Owner, account: &Account, reference: &str) -> Result<Outcome, Error> {
     let begun = match pass.keys.take() {
         Some(Attempt::Begun(keys)) => Some(keys),
@@ -90,6 +90,11 @@ pub async fn make(pass: &mut Pass, stored: &Owner, account: &Account, reference:
         first.map(|(_, value)| value.clone())
     };
     let values = (value(KeyKind::Publishable), value(KeyKind::Secret));
+    for new in [&values.0, &values.1].into_iter().flatten() {
+        if let Err(error) = account.client().try_api_key(reference, new).await {
+            return Ok(Err(error));
+        }
+    }
     let keys: Vec<_> = made.into_iter().map(|(key, _)| key).collect();
     let kept = kept(&listed, &stored.api_keys, &keys);
     let mut ended = false;

@@ -2,7 +2,8 @@
 //! it. Each step is written into the owner's Secret before it is taken:
 //!
 //! ```text
-//! Due (the names of the new keys are stored) → Pending (made, or found by their names, and stored: they are published)
+//! Due (the names of the new keys are stored) → Pending (made, or found by their names, proven and stored: they are
+//!       published)
 //!       … published … Overdue (the end of the former ones is stored) … overlap … Overdue (they are deleted)
 //! ```
 //!
@@ -171,6 +172,7 @@ async fn postpone(pass: &mut Pass, work: KeyWork, error: supabase::Error) -> Res
     let core = pass.ctx.core.clone();
     // The key may be there by then.
     let settle = work == KeyWork::Pending && error.outcome_unknown();
+    let unproven = matches!(error, supabase::Error::KeyNotAccepted { .. });
     let error = Error::from(error);
     let wait = match error.class() {
         ErrorClass::After(wait) => wait,
@@ -184,7 +186,8 @@ async fn postpone(pass: &mut Pass, work: KeyWork, error: supabase::Error) -> Res
     pass.ctx.keys.hold(pass.name(), wait);
     pass.keys = Some(Attempt::Over);
     tracing::info!(%error, ?work, "the API keys are not rotated yet");
-    if !error.is_passing() {
+    // A key that is not let in for so long is somebody's concern.
+    if !error.is_passing() || (unproven && wait >= SLOWEST) {
         let what = match work {
             KeyWork::Overdue => "the former API keys are not deleted",
             _ => "the API keys are not rotated, and the former ones stay published",

@@ -17,6 +17,8 @@ const DEEPEST: usize = 16;
 
 /// Judges the functions that a name can mean.
 pub fn routine(judge: &mut Judge<'_>, name: &Name) {
+    let told = judge.tells();
+    *judge.known.code.called.entry(name.name.clone()).or_default() |= told;
     for routine in judge.known.code.routines(name) {
         let Some(definition) = routine.definition else {
             judge.find(FindingKind::Opaque, name, format!("{name}(), whose code is not read"));
@@ -38,6 +40,13 @@ pub fn routine(judge: &mut Judge<'_>, name: &Name) {
             }
         });
     }
+}
+
+/// Judges a function that takes the place of one which something runs without naming it: where it is created, because it
+/// is not seen where it runs. `text`: its `CREATE FUNCTION`.
+pub fn replaced(judge: &mut Judge<'_>, it: &CreateFunctionStmt, text: &str) {
+    let name = Name::of(strings(&it.funcname));
+    run(judge, &Arc::from(text), &format!("{name}()"), |judge| body(judge, it));
 }
 
 /// Judges code within its limits: each text once on the way to it, not too deep, and not too much in all.

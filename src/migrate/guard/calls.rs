@@ -26,6 +26,8 @@ pub struct References {
     pub relations: Vec<Name>,
     /// It has a column, or is the row of a cursor.
     pub has_columns: bool,
+    /// The parts of the names of its columns; nothing for the row of a cursor.
+    pub columns: Vec<Vec<String>>,
     /// It has something that may be another value in another session or row: a relation, a function, a parameter.
     pub varies: bool,
 }
@@ -146,6 +148,9 @@ impl<'a> Serializer for &'a mut Walk {
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Fields<'a>, fmt::Error> {
         self.found.has_columns |= matches!(name, "ColumnRef" | "CurrentOfExpr");
+        if name == "CurrentOfExpr" {
+            self.found.columns.push(Vec::new());
+        }
         self.found.varies |= matches!(name, "RangeVar" | "FuncCall" | "SqlValueFunction" | "ParamRef");
         Ok(Fields {
             walk: self,
@@ -243,6 +248,7 @@ impl ser::SerializeStruct for Fields<'_> {
             }
             ("ColumnRef", "fields") => {
                 let mut parts = self.texts(value)?;
+                self.walk.found.columns.push(parts.clone());
                 if parts.len() > 1 {
                     let name = parts.split_off(parts.len() - 1);
                     self.walk.found.calls.push(Call { name, first: None });

@@ -3,14 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 
+use super::catalog_code::{Code, OPEN, SHARED};
+pub use super::catalog_code::{Routine, Trigger, Use};
 use super::names::Name;
 use super::types::Type;
 use crate::migrate::error::{Error, Result};
 use crate::migrate::session::default_path;
-use crate::postgres::{self, OPERATOR_SCHEMA, ROWS, begin, each};
+use crate::postgres::{self, OPERATOR_SCHEMA, begin, each};
 
 /// The relations of a database whose names were asked for.
 #[derive(Clone, Debug, Default)]
@@ -29,25 +30,16 @@ pub struct Catalog {
     pub triggers: Vec<Trigger>,
     /// The rules of the relations: each table with `CREATE RULE`, or with a text that cannot be read if it is too long.
     pub rules: Vec<(Name, String)>,
-    /// There are so many relations of these names that only those in the search path were read.
-    pub partial: bool,
-}
-
-/// One function or procedure.
-#[derive(Clone, Debug)]
-pub struct Routine {
-    pub name: Name,
-    /// Its `CREATE FUNCTION`; none if it is too long to be read.
-    pub definition: Option<String>,
-}
-
-/// One trigger.
-#[derive(Clone, Debug)]
-pub struct Trigger {
-    pub table: Name,
-    /// The bits of `pg_trigger.tgtype`.
-    pub events: i32,
-    pub function: Name,
+    /// The rules of relations that a change of these tables reaches.
+    pub reached_rules: Vec<(Name, String)>,
+    /// What uses the functions and views that the scripts replace, by their names.
+    pub uses: Vec<(String, Use)>,
+    /// The schemas in which everybody may read new tables by default; none stands for all.
+    pub open_defaults: Vec<Option<String>>,
+    /// The role of the Data API without a login may execute new functions by default, whatever PUBLIC may.
+    pub anon_executes: bool,
+    /// What was not looked at because there is too much of it.
+    pub cut: Vec<&'static str>,
 }
 
 /// One relation.
@@ -68,6 +60,22 @@ pub struct Relation {
     pub columns: BTreeMap<String, Column>,
     /// Its constraints, each with its `pg_constraint.contype`.
     pub constraints: BTreeMap<String, char>,
+    /// Who reads it.
+    pub readers: Readers,
+}
+
+/// Who reads a relation.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readers {
+    /// Everybody may, as far as rights go.
+    pub open: bool,
+    /// A role may that is neither its owner nor a login of the tenant.
+    pub shared: bool,
+    /// It has row level security, and no policy that lets everybody read every row.
+    pub walled: bool,
+    /// Everybody reads every row: what shows them elsewhere exposes nothing.
+    pub bare: bool,
 }
 
 /// The kind of a relation.
@@ -106,7 +114,15 @@ pub struct Column {
 
 const RELATIONS: &str = "\
 WITH RECURSIVE named AS (
-    SELECT c.oid, nspname, relname, relkind FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+    SELECT c.oid, nspname, relname, relkind, is_table AND OPEN AS open, is_table AND SHARED AS shared, relrowsecurity
+        AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid AND polpermissive AND polcmd IN ('r', '*')
+            AND pg_get_expr(polqual, polrelid) = 'true' AND EXISTS (SELECT FROM unnest(polroles) u LEFT JOIN pg_roles g
+                ON g.oid = u WHERE u = 0 OR rolname = 'anon')) AS walled,
+        is_table AND NOT relrowsecurity AND relkind <> 'v' AND (has_table_privilege('public'::name, c.oid, 'SELECT')
+            AND has_schema_privilege('public'::name, n.oid, 'USAGE') OR EXISTS (SELECT FROM pg_roles g WHERE rolname = 'anon'
+            AND has_table_privilege(g.oid, c.oid, 'SELECT') AND has_schema_privilege(g.oid, n.oid, 'USAGE'))) AS bare
+    FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace,
+        LATERAL (SELECT relkind IN ('r', 'p', 'v', 'm', 'f') AS is_table) kind
     WHERE relname = ANY($1) AND nspname <> 'information_schema' AND nspname !~ '^pg_' AND ($3 OR nspname = ANY($2))
 ), tree AS (
     SELECT oid AS root, oid FROM named
@@ -121,7 +137,7 @@ SELECT nspname::text, relname::text, nspname = ANY($2),
             SELECT FROM pg_attrdef f JOIN pg_depend u ON u.classid = 'pg_attrdef'::regclass AND u.objid = f.oid
             WHERE adrelid = d.refobjid AND adnum = d.refobjsubid
                 AND u.refclassid = 'pg_class'::regclass AND u.refobjid = named.oid))),
-    relkind::text, EXISTS (SELECT FROM pg_index WHERE indexrelid = named.oid AND indisunique)
+    relkind::text, EXISTS (SELECT FROM pg_index WHERE indexrelid = named.oid AND indisunique), open, shared, walled, bare
 FROM named
 LEFT JOIN pg_attribute a ON attrelid = named.oid AND attnum > 0 AND NOT attisdropped AND relkind NOT IN ('i', 'I')
 LEFT JOIN pg_type t ON t.oid = atttypid
@@ -145,55 +161,25 @@ SELECT NOT EXISTS (
         AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype = 'e')
         AND pg_relation_size(c.oid) > 0)";
 
-/// Functions with these names. Of one that is long, or beyond 4 MB in all, only the name is read. The definition itself is
-/// measured: the body of a function in SQL's standard style is not in `prosrc`.
-const ROUTINES: &str = "\
-SELECT schema, name, CASE WHEN pg_catalog.octet_length(text) < 200000
-    AND pg_catalog.sum(pg_catalog.octet_length(text)) OVER (ORDER BY oid) < 4000000 THEN text END
-FROM (SELECT p.oid, nspname::pg_catalog.text AS schema, proname::pg_catalog.text AS name,
-    pg_catalog.pg_get_functiondef(p.oid) AS text
-FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = pronamespace
-WHERE proname = ANY($1) AND prokind IN ('f', 'p') AND nspname <> 'information_schema' AND nspname !~ '^pg_'
-    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-        WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND deptype = 'e')
-ORDER BY p.oid LIMIT 2000) found ORDER BY oid";
-
-const TRIGGERS: &str = "\
-SELECT n.nspname::pg_catalog.text, relname::pg_catalog.text, tgtype::pg_catalog.int4, f.nspname::pg_catalog.text,
-    proname::pg_catalog.text
-FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = tgrelid
-JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
-JOIN pg_catalog.pg_proc p ON p.oid = tgfoid JOIN pg_catalog.pg_namespace f ON f.oid = pronamespace
-WHERE relname = ANY($1) AND NOT tgisinternal AND tgenabled IN ('O', 'A') ORDER BY t.oid LIMIT 2000";
-
-const RULES: &str = "\
-SELECT schema, name, CASE WHEN pg_catalog.octet_length(text) < 200000
-    AND pg_catalog.sum(pg_catalog.octet_length(text)) OVER (ORDER BY oid) < 4000000 THEN text ELSE 'too long' END
-FROM (SELECT r.oid, nspname::pg_catalog.text AS schema, relname::pg_catalog.text AS name,
-    pg_catalog.pg_get_ruledef(r.oid) AS text
-FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = ev_class
-JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
-WHERE relname = ANY($1) AND rulename <> '_RETURN' AND ev_enabled IN ('O', 'A') AND nspname !~ '^pg_'
-ORDER BY r.oid LIMIT 200) found ORDER BY oid";
-
 /// The most columns, or constraints, of the relations.
 const COLUMNS: usize = 50_000;
 
-fn name(row: &PgRow, schema: usize) -> sqlx::Result<Name> {
-    Ok(Name {
-        schema: Some(row.try_get(schema)?),
-        name: row.try_get(schema + 1)?,
-    })
-}
-
 impl Catalog {
-    /// Reads the relations and functions with these names. Writes nothing.
-    pub async fn read(conn: &mut PgConnection, names: &BTreeSet<String>, functions: &BTreeSet<String>) -> Result<Self> {
+    /// Reads the relations and functions with these names, and what uses those that are replaced. Writes nothing.
+    pub async fn read(
+        conn: &mut PgConnection,
+        names: &BTreeSet<String>,
+        functions: &BTreeSet<String>,
+        replaced: &BTreeSet<String>,
+    ) -> Result<Self> {
         let path = default_path(conn).await?;
         begin(conn).await?;
         let catalog = async {
             let mut catalog = Self::look(conn, names, path).await?;
-            catalog.look_at_code(conn, names, functions).await?;
+            let code = Code::read(conn, names, functions, replaced).await?;
+            catalog.add(code);
+            let user = sqlx::query_scalar("SELECT current_user::pg_catalog.text");
+            catalog.user = Some(user.fetch_one(&mut *conn).await?);
             Ok(catalog)
         };
         let catalog = catalog.await;
@@ -201,43 +187,15 @@ impl Catalog {
         catalog
     }
 
-    async fn look_at_code(
-        &mut self,
-        conn: &mut PgConnection,
-        names: &BTreeSet<String>,
-        functions: &BTreeSet<String>,
-    ) -> Result<()> {
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let found = sqlx::query(TRIGGERS).bind(names.clone());
-        each(conn, "triggers", ROWS, found, |row| {
-            self.triggers.push(Trigger {
-                table: name(row, 0)?,
-                events: row.try_get(2)?,
-                function: name(row, 3)?,
-            });
-            Ok(())
-        })
-        .await?;
-        each(conn, "rules", ROWS, sqlx::query(RULES).bind(names), |row| {
-            self.rules.push((name(row, 0)?, row.try_get(2)?));
-            Ok(())
-        })
-        .await?;
-        let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
-        each(conn, "functions", ROWS, sqlx::query(ROUTINES).bind(functions), |row| {
-            self.routines.push(Routine {
-                name: name(row, 0)?,
-                definition: row.try_get(2)?,
-            });
-            Ok(())
-        })
-        .await?;
-        self.user = Some(
-            sqlx::query_scalar("SELECT current_user::pg_catalog.text")
-                .fetch_one(conn)
-                .await?,
-        );
-        Ok(())
+    fn add(&mut self, code: Code) {
+        self.routines = code.routines;
+        self.triggers = code.triggers;
+        self.rules = code.rules;
+        self.reached_rules = code.reached_rules;
+        self.uses = code.uses;
+        self.open_defaults = code.open_defaults;
+        self.anon_executes = code.anon_executes;
+        self.cut.extend(code.cut);
     }
 
     async fn look(conn: &mut PgConnection, names: &BTreeSet<String>, path: Vec<String>) -> Result<Self> {
@@ -250,13 +208,18 @@ impl Catalog {
             }
             relations => (relations?, false),
         };
-        Ok(Self {
+        let mut catalog = Self {
             current: path.into_iter().next(),
             relations: relations.into_values().collect(),
             empty,
-            partial,
             ..Self::default()
-        })
+        };
+        if partial {
+            catalog
+                .cut
+                .push("so many tables have the names in the scripts that only those in the search path were looked at");
+        }
+        Ok(catalog)
     }
 }
 
@@ -268,7 +231,8 @@ async fn relations(
     all: bool,
 ) -> Result<BTreeMap<(String, String), Relation>> {
     let mut relations = BTreeMap::new();
-    let found = sqlx::query(RELATIONS).bind(names).bind(path).bind(all);
+    let text = RELATIONS.replace("OPEN", OPEN).replace("SHARED", SHARED);
+    let found = sqlx::query(AssertSqlSafe(text)).bind(names).bind(path).bind(all);
     each(
         conn,
         "columns in tables that the pending scripts name",
@@ -286,6 +250,12 @@ async fn relations(
             relation.owned = row.try_get(9)?;
             relation.sort = Sort::of(row.try_get(10)?);
             relation.unique = row.try_get(11)?;
+            relation.readers = Readers {
+                open: row.try_get(12)?,
+                shared: row.try_get(13)?,
+                walled: row.try_get(14)?,
+                bare: row.try_get(15)?,
+            };
             if let Some(column) = row.try_get::<Option<String>, _>(4)? {
                 let type_ = Type::of_catalog(row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
                 let required = row.try_get(8)?;

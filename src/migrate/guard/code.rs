@@ -4,16 +4,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use pg_query::protobuf::{CmdType, DoStmt, ObjectType};
+use pg_query::protobuf::{CmdType, DoStmt};
 use pg_query::{Node, NodeEnum, ParserOptions};
 
 use super::bodies::{routine, run};
 use super::calls::{Call, calls};
 use super::finding::FindingKind;
-use super::judge::Judge;
+use super::judge::{Judge, Told};
 use super::known_code::{DELETE, INSERT, Routine, Trigger, UPDATE, are_one};
 use super::names::{Name, dotted, inner, is_on, language, quoted, strings};
-use super::{plpgsql, settings};
+use super::replaced::is_routine;
+use super::{plpgsql, replaced, settings};
 use crate::migrate::parse;
 
 /// Functions of PostgreSQL and of well-known extensions that run a text, a part of which can be computed.
@@ -69,7 +70,8 @@ const REACHES_FILES: [&str; 8] = [
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     remember(judge, tree, text);
     match tree {
-        NodeEnum::CreateFunctionStmt(_) | NodeEnum::PrepareStmt(_) => return,
+        NodeEnum::CreateFunctionStmt(it) => return replaced::function(judge, it, text),
+        NodeEnum::PrepareStmt(_) => return,
         // The planner runs immutable functions of constants: only the calls below are judged.
         NodeEnum::ExplainStmt(it) if !is_on(&it.options, "analyze") => {}
         NodeEnum::RuleStmt(it) => {
@@ -120,9 +122,20 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
         }
         _ => {}
     }
-    let later = runs_later(tree);
+    let told = runs_later(tree);
     for call in calls(tree) {
-        judge.quietly(later, |judge| called(judge, &call, later));
+        judge.telling(told, |judge| called(judge, &call, told != Told::All));
+    }
+    for call in when(tree) {
+        judge.telling(Told::Unknown, |judge| called(judge, &call, true));
+    }
+}
+
+/// The calls in a trigger's condition, which is evaluated at every change of the table.
+fn when(tree: &NodeEnum) -> Vec<Call> {
+    match tree {
+        NodeEnum::CreateTrigStmt(it) => inner(it.when_clause.as_deref()).map(calls).unwrap_or_default(),
+        _ => Vec::new(),
     }
 }
 
@@ -151,11 +164,21 @@ fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
         NodeEnum::PrepareStmt(it) => {
             code.prepared.insert(it.name.clone(), Arc::from(text));
         }
-        NodeEnum::CreateTrigStmt(it) => code.triggers.extend(it.relation.as_ref().map(|table| Trigger {
-            table: table.into(),
-            events: it.events,
-            function: Name::of(strings(&it.funcname)),
-        })),
+        NodeEnum::CreateTrigStmt(it) => {
+            let called = when(tree).into_iter().map(|call| Name::of(call.name));
+            let functions = called.chain([Name::of(strings(&it.funcname))]);
+            code.triggers.extend(
+                functions
+                    .zip(std::iter::repeat(&it.relation))
+                    .filter_map(|(function, table)| {
+                        Some(Trigger {
+                            table: table.as_ref()?.into(),
+                            events: it.events,
+                            function,
+                        })
+                    }),
+            );
+        }
         // By its new name, its code is not found.
         NodeEnum::RenameStmt(it) if is_routine(it.rename_type()) => code.routines.push(Routine {
             name: Name::of(vec![it.newname.clone()]),
@@ -176,25 +199,17 @@ fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     judge.known.version += 1;
 }
 
-fn is_routine(what: ObjectType) -> bool {
-    matches!(
-        what,
-        ObjectType::ObjectFunction | ObjectType::ObjectProcedure | ObjectType::ObjectRoutine
-    )
-}
-
-/// Whether a statement only stores expressions that other sessions evaluate. Of the code of policies and triggers,
-/// only losses are told: what fires a trigger is judged where it does.
-fn runs_later(tree: &NodeEnum) -> bool {
-    matches!(
-        tree,
-        NodeEnum::CreatePolicyStmt(_)
-            | NodeEnum::AlterPolicyStmt(_)
-            | NodeEnum::CreateTrigStmt(_)
-            | NodeEnum::CreateEventTrigStmt(_)
-            | NodeEnum::CommentStmt(_)
-            | NodeEnum::GrantStmt(_)
-    )
+/// What is told of code that a statement only stores: other sessions run it. What fires a trigger is judged where it does;
+/// nothing tells where a policy is evaluated that applies to the owner too (`FORCE ROW LEVEL SECURITY`).
+fn runs_later(tree: &NodeEnum) -> Told {
+    match tree {
+        NodeEnum::CreatePolicyStmt(_) | NodeEnum::AlterPolicyStmt(_) => Told::Unknown,
+        NodeEnum::CreateTrigStmt(_)
+        | NodeEnum::CreateEventTrigStmt(_)
+        | NodeEnum::CommentStmt(_)
+        | NodeEnum::GrantStmt(_) => Told::Losses,
+        _ => Told::All,
+    }
 }
 
 fn called(judge: &mut Judge<'_>, call: &Call, later: bool) {
@@ -258,12 +273,17 @@ pub fn fires(judge: &mut Judge<'_>, table: &Name, events: i32) {
         .iter()
         .filter(|it| it.events & events != 0 && are_one(&it.table, table));
     let functions: BTreeSet<Name> = on_it.map(|trigger| trigger.function.clone()).collect();
-    let rules = code.rules.iter().filter(|(on, _)| are_one(on, table));
-    let rules: Vec<Arc<str>> = rules.map(|(_, rule)| rule.clone()).collect();
+    let of = |rules: &[(Name, Arc<str>)], events: i32| {
+        let on_it = rules.iter().filter(|(on, _)| are_one(on, table));
+        on_it.map(|(_, rule)| (rule.clone(), events)).collect::<Vec<_>>()
+    };
+    let mut rules = of(&code.rules, events);
+    // What reaches another table may be another change there.
+    rules.extend(of(&code.reached_rules, INSERT | UPDATE | DELETE));
     for function in functions {
         routine(judge, &function);
     }
-    for rule in rules {
+    for (rule, events) in rules {
         run(judge, &rule, &format!("a rule on {table}"), |judge| {
             let trees = parse::tree(&rule, ParserOptions::DEFAULT).unwrap_or_default();
             if trees.is_empty() {

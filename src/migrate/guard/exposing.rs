@@ -1,15 +1,16 @@
 //! Statements that weaken what protects data: policies, row level security, triggers, owners.
 
-use pg_query::protobuf::{AlterPolicyStmt, AlterTableStmt, AlterTableType, CreatePolicyStmt, ObjectType, RangeVar};
+use pg_query::protobuf::{AlterPolicyStmt, AlterTableStmt, AlterTableType, CreatePolicyStmt, RangeVar};
 use pg_query::{Node, NodeEnum};
 
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Standing;
 use super::names::{Name, dotted, inner, is_on, quoted, strings};
-use super::rights::{is_anyone, is_oneself, role, roles};
+use super::rights::is_oneself;
+use super::roles::{is_anyone, role, roles};
 use super::rows::is_constant;
-use super::{objects, signatures};
+use super::{objects, shown, signatures};
 use crate::api::Effect;
 
 /// Judges a statement that changes who can reach data.
@@ -103,6 +104,9 @@ fn create_policy(judge: &mut Judge<'_>, it: &CreatePolicyStmt) {
     let words = format!("CREATE POLICY {} ON {table}", quoted(&it.policy_name));
     if open {
         let anyone = roles(&it.roles).any(is_anyone);
+        if anyone {
+            judge.known.mark(&table, |marks| marks.passed = true);
+        }
         let effect = if in_use && anyone {
             Effect::Exposing
         } else {
@@ -127,6 +131,7 @@ fn alter_policy(judge: &mut Judge<'_>, it: &AlterPolicyStmt) {
         Effect::Exposing
     };
     if open {
+        judge.known.mark(&table, |marks| marks.passed = true);
         let statement = format!("{words} so that it lets every row through");
         judge.find_as(FindingKind::OpenPolicy, effect, &table, statement);
     } else if let Some(to) = roles(&it.roles).find(|to| is_anyone(to)) {
@@ -141,6 +146,7 @@ fn alter_policy(judge: &mut Judge<'_>, it: &AlterPolicyStmt) {
     }
 }
 
+#[allow(clippy::too_many_lines, reason = "one arm for each command")]
 fn alter_table(judge: &mut Judge<'_>, it: &AlterTableStmt) {
     use AlterTableType as Is;
     let Some(table) = it.relation.as_ref().map(Name::from) else {
@@ -152,8 +158,17 @@ fn alter_table(judge: &mut Judge<'_>, it: &AlterTableStmt) {
             continue;
         };
         let words = match command.subtype() {
-            Is::AtEnableRowSecurity if new => {
+            Is::AtEnableRowSecurity => {
                 judge.known.mark(&table, |marks| marks.walled = true);
+                continue;
+            }
+            // Of a table that was there before, it is a finding of its own.
+            Is::AtDisableRowSecurity if new => {
+                judge.known.mark(&table, |marks| marks.walled = false);
+                if shown::is_open(judge, &table) {
+                    let statement = format!("ALTER TABLE {table} DISABLE ROW LEVEL SECURITY");
+                    judge.find(FindingKind::DisableRowSecurity, &table, statement);
+                }
                 continue;
             }
             Is::AtDisableTrig => "DISABLE TRIGGER",
@@ -169,17 +184,32 @@ fn alter_table(judge: &mut Judge<'_>, it: &AlterTableStmt) {
                 }
                 continue;
             }
-            Is::AtSetRelOptions | Is::AtResetRelOptions if it.objtype() == ObjectType::ObjectView && !new => {
-                let list = command.def.as_deref().map(|node| match inner(Some(node)) {
-                    Some(NodeEnum::List(list)) => list.items.clone(),
-                    _ => Vec::new(),
-                });
-                let list = list.unwrap_or_default();
+            // `ALTER TABLE` changes views too.
+            Is::AtSetRelOptions | Is::AtResetRelOptions => {
+                let list = match inner(command.def.as_deref()) {
+                    Some(NodeEnum::List(list)) => list.items.as_slice(),
+                    _ => &[],
+                };
                 let named = |node: &Node| matches!(inner(Some(node)), Some(NodeEnum::DefElem(element)) if element.defname == "security_invoker");
                 let resets = command.subtype() == Is::AtResetRelOptions;
-                if list.iter().any(named) && (resets || !is_on(&list, "security_invoker")) {
-                    let statement = format!("ALTER VIEW {table} with the rights of its owner");
-                    judge.find_as(FindingKind::SecurityDefiner, Effect::Exposing, &table, statement);
+                if list.iter().any(named) && (resets || !is_on(list, "security_invoker")) {
+                    shown::by_owner(judge, &table);
+                }
+                continue;
+            }
+            Is::AtAddInherit => {
+                if let Some(NodeEnum::RangeVar(parent)) = inner(command.def.as_deref())
+                    && let Some(child) = &it.relation
+                {
+                    shown::inherits(judge, &parent.into(), child);
+                }
+                continue;
+            }
+            Is::AtAttachPartition => {
+                if let Some(NodeEnum::PartitionCmd(partition)) = inner(command.def.as_deref())
+                    && let Some(child) = &partition.name
+                {
+                    shown::inherits(judge, &table, child);
                 }
                 continue;
             }

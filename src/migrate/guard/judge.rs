@@ -32,6 +32,27 @@ const CODE: usize = 2 << 20;
 /// The most findings; more are not judged.
 const MOST: usize = 20_000;
 
+/// Which findings are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Told {
+    /// Losses only.
+    Losses,
+    /// Losses, and what cannot be seen through.
+    Unknown,
+    /// All.
+    All,
+}
+
+impl Told {
+    fn has(self, effect: Effect) -> bool {
+        match self {
+            Self::Losses => effect == Effect::Destructive,
+            Self::Unknown => matches!(effect, Effect::Destructive | Effect::Unknown),
+            Self::All => true,
+        }
+    }
+}
+
 /// Goes through the scripts and collects findings.
 pub struct Judge<'a> {
     pub known: Known,
@@ -43,12 +64,11 @@ pub struct Judge<'a> {
     /// The script or function that runs it.
     pub label: Option<String>,
     /// Code that was judged, with the state before it.
-    judged: HashMap<Arc<str>, (u64, bool, bool)>,
+    judged: HashMap<Arc<str>, (u64, bool, Told)>,
     script: Option<&'a PendingScript>,
     /// Index of the statement in its script, and its line.
     at: (usize, usize),
-    /// Only losses are told.
-    quiet: bool,
+    told: Told,
     code: usize,
 }
 
@@ -64,7 +84,7 @@ impl<'a> Judge<'a> {
             judged: HashMap::new(),
             script: None,
             at: (0, 1),
-            quiet: false,
+            told: Told::All,
             code: CODE,
         }
     }
@@ -88,7 +108,7 @@ impl<'a> Judge<'a> {
     /// Adds a finding for the current statement.
     pub fn find_as(&mut self, kind: FindingKind, effect: Effect, object: impl Display, statement: String) {
         let Some(script) = self.script else { return };
-        if self.quiet && effect != Effect::Destructive || self.findings.len() > MOST {
+        if !self.told.has(effect) || self.findings.len() > MOST {
             return;
         }
         let mut finding = Finding {
@@ -133,12 +153,17 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Judges something of which, if `quiet`, only losses are told.
-    pub fn quietly(&mut self, quiet: bool, judges: impl FnOnce(&mut Self)) {
-        let before = self.quiet;
-        self.quiet |= quiet;
+    /// Judges something of which no more than this is told.
+    pub fn telling(&mut self, told: Told, judges: impl FnOnce(&mut Self)) {
+        let before = self.told;
+        self.told = before.min(told);
         judges(self);
-        self.quiet = before;
+        self.told = before;
+    }
+
+    /// Whether more than losses are told now.
+    pub fn tells(&self) -> bool {
+        self.told > Told::Losses
     }
 
     /// Whether code was judged before in the state that is now: it would have the same findings. Records that it is.
@@ -147,8 +172,8 @@ impl<'a> Judge<'a> {
         self.judged.insert(text.clone(), state) == Some(state)
     }
 
-    fn state(&self) -> (u64, bool, bool) {
-        (self.known.version, self.known.elsewhere, self.quiet)
+    fn state(&self) -> (u64, bool, Told) {
+        (self.known.version, self.known.elsewhere, self.told)
     }
 
     /// Takes bytes from what is read of code. Returns whether they were left.

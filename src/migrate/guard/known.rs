@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::catalog::{Catalog, Column, Sort};
+use super::catalog::{Catalog, Column, Readers, Sort};
 use super::known_code::Code;
 use super::names::Name;
 use super::objects::Key;
 use super::standing::Marks;
 pub use super::standing::{KnownConstraint, Standing};
+
+mod readers;
 
 #[derive(Clone, Debug)]
 struct KnownRelation {
@@ -32,6 +34,7 @@ struct Existing {
     unique: bool,
     /// With their kinds; none if they are not known.
     constraints: Option<BTreeMap<String, char>>,
+    readers: Readers,
 }
 
 /// The relations, and other objects that the pending scripts create.
@@ -55,6 +58,8 @@ pub struct Known {
     pub user: Option<String>,
     /// Functions, triggers and the like.
     pub code: Code,
+    /// The schemas in which everybody may read new tables by default; none stands for all.
+    pub open_defaults: Vec<Option<String>>,
 }
 
 impl Known {
@@ -69,6 +74,7 @@ impl Known {
                 owned: relation.owned,
                 unique: relation.unique,
                 constraints: Some(relation.constraints.clone()),
+                readers: relation.readers,
             }),
             sort: relation.sort,
             marks: Marks::default(),
@@ -78,6 +84,7 @@ impl Known {
             current: catalog.current.clone(),
             user: catalog.user.clone(),
             code: Code::new(catalog),
+            open_defaults: catalog.open_defaults.clone(),
             ..Self::default()
         }
     }
@@ -88,9 +95,9 @@ impl Known {
     }
 
     /// Adds names to read from the catalog.
-    pub fn ask(&mut self, relations: BTreeSet<String>, functions: BTreeSet<String>) {
+    pub fn ask(&mut self, relations: BTreeSet<String>, functions: BTreeSet<String>, replaced: BTreeSet<String>) {
         self.asked.extend(relations);
-        self.code.ask(functions);
+        self.code.ask(functions, replaced);
     }
 
     fn is(&self, entry: &KnownRelation, name: &Name) -> bool {
@@ -154,32 +161,19 @@ impl Known {
             None if !self.elsewhere => self.current.clone(),
             schema => schema.clone(),
         };
+        let by_default = |of: &Option<String>| of.is_none() || schema.is_none() || *of == schema;
+        let open = self.open_defaults.iter().any(by_default);
         self.entries.push(KnownRelation {
             schema,
             name: name.name.clone(),
             visible: name.schema.is_none() || name.schema == self.current,
             found: None,
             sort,
-            marks: Marks::default(),
+            marks: Marks {
+                open,
+                ..Marks::default()
+            },
         });
-    }
-
-    /// What the pending scripts have made of the relations that the name can mean.
-    pub fn marks(&self, name: &Name) -> Marks {
-        let meant = self.entries.iter().filter(|entry| self.is(entry, name));
-        meant.fold(Marks::default(), |all, entry| Marks {
-            shows: all.shows || entry.marks.shows,
-            open: all.open || entry.marks.open,
-            walled: all.walled || entry.marks.walled,
-        })
-    }
-
-    /// Marks the relations that the name can mean.
-    pub fn mark(&mut self, name: &Name, mark: impl Fn(&mut Marks)) {
-        self.version += 1;
-        for at in self.meant(name) {
-            mark(&mut self.entries[at].marks);
-        }
     }
 
     /// Whether the name can mean a view that the pending scripts create.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Use};
 use super::names::Name;
 
 /// Bits of a trigger's events, as `pg_trigger.tgtype` and the parser have them.
@@ -29,6 +29,20 @@ pub struct Trigger {
     pub function: Name,
 }
 
+/// A function of the pending scripts that shows rows with the rights of its owner.
+#[derive(Clone, Debug)]
+pub struct Leak {
+    pub name: Name,
+    /// The types of its arguments.
+    pub arguments: String,
+    /// Its finding.
+    pub statement: String,
+    /// PUBLIC may execute it.
+    pub public: bool,
+    /// The role of the Data API may, by its own name.
+    pub anon: bool,
+}
+
 /// The code that is known at one point of the pending scripts.
 #[derive(Debug, Default)]
 pub struct Code {
@@ -36,10 +50,22 @@ pub struct Code {
     pub triggers: Vec<Trigger>,
     /// `CREATE RULE` of the rules that the database has on a table.
     pub rules: Vec<(Name, Arc<str>)>,
+    /// The same of rules on what a change of the table reaches: each acts on every change.
+    pub reached_rules: Vec<(Name, Arc<str>)>,
     /// `PREPARE` of each prepared statement.
     pub prepared: BTreeMap<String, Arc<str>>,
+    /// Functions of the scripts that show rows with the rights of their owner.
+    pub leaks: Vec<Leak>,
+    /// The role of the Data API may execute new functions by default.
+    pub anon_executes: bool,
+    /// Names of functions that were called so far, each with whether all findings in it were told.
+    pub called: BTreeMap<String, bool>,
     /// Names of functions that are called.
     asked: BTreeSet<String>,
+    /// Names of functions and views that are replaced.
+    replaced: BTreeSet<String>,
+    /// What uses them.
+    uses: BTreeMap<String, Vec<Use>>,
 }
 
 /// Whether two names can mean the same object.
@@ -58,14 +84,23 @@ impl Code {
             events: trigger.events,
             function: trigger.function.clone(),
         });
-        let rules = catalog
-            .rules
-            .iter()
-            .map(|(table, rule)| (table.clone(), Arc::from(rule.as_str())));
+        let rules = |rules: &[(Name, String)]| {
+            let rules = rules.iter();
+            rules
+                .map(|(table, rule)| (table.clone(), Arc::from(rule.as_str())))
+                .collect()
+        };
+        let mut uses = BTreeMap::<_, Vec<_>>::new();
+        for (name, used) in &catalog.uses {
+            uses.entry(name.clone()).or_default().push(*used);
+        }
         Self {
             routines: routines.collect(),
             triggers: triggers.collect(),
-            rules: rules.collect(),
+            rules: rules(&catalog.rules),
+            reached_rules: rules(&catalog.reached_rules),
+            uses,
+            anon_executes: catalog.anon_executes,
             ..Self::default()
         }
     }
@@ -75,9 +110,21 @@ impl Code {
         &self.asked
     }
 
+    /// The names of functions and views of which it is to be read what uses them.
+    pub fn replaced(&self) -> &BTreeSet<String> {
+        &self.replaced
+    }
+
     /// Adds names to read from the catalog.
-    pub fn ask(&mut self, functions: BTreeSet<String>) {
+    pub fn ask(&mut self, functions: BTreeSet<String>, replaced: BTreeSet<String>) {
         self.asked.extend(functions);
+        self.replaced.extend(replaced);
+    }
+
+    /// What uses a function or view of this name, which is replaced.
+    pub fn uses(&mut self, name: &str) -> Vec<Use> {
+        self.replaced.insert(name.to_owned());
+        self.uses.get(name).cloned().unwrap_or_default()
     }
 
     /// The functions that a name can mean.

@@ -7,6 +7,7 @@
 mod bodies;
 mod calls;
 mod catalog;
+mod catalog_code;
 mod clearance;
 mod code;
 pub(super) mod consent;
@@ -16,6 +17,7 @@ mod finding;
 mod judge;
 mod known;
 mod known_code;
+mod leaks;
 mod locks;
 mod made;
 pub(super) mod names;
@@ -23,8 +25,10 @@ mod objects;
 mod plan;
 mod plpgsql;
 mod renames;
+mod replaced;
 mod review;
 mod rights;
+mod roles;
 mod rows;
 mod settings;
 mod shown;
@@ -50,6 +54,8 @@ mod code_tests;
 mod definition_tests;
 #[cfg(test)]
 mod exposing_tests;
+#[cfg(test)]
+mod hidden_tests;
 #[cfg(test)]
 mod loss_tests;
 #[cfg(test)]

@@ -96,7 +96,12 @@ pub fn is_on(options: &[Node], name: &str) -> bool {
         Some(NodeEnum::DefElem(element)) if element.defname == name => Some(inner(element.arg.as_deref())),
         _ => None,
     });
-    let is_off = |word: &str| ["off", "false", "0"].iter().any(|off| word.eq_ignore_ascii_case(off));
+    // PostgreSQL's `parse_bool` takes the beginning of a word for the word.
+    let is_off = |word: &str| {
+        let word = word.trim().to_ascii_lowercase();
+        let begins = |whole: &str, least: usize| word.len() >= least && whole.starts_with(&word);
+        word == "0" || begins("false", 1) || begins("no", 1) || begins("off", 2)
+    };
     found.is_some_and(|value| match value {
         Some(NodeEnum::String(text)) => !is_off(&text.sval),
         // A word that is not reserved is read as the name of a type.

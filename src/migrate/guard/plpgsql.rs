@@ -24,6 +24,46 @@ pub fn block(judge: &mut Judge<'_>, text: &str) {
 
 /// Judges the body of a function.
 pub fn function(judge: &mut Judge<'_>, it: &CreateFunctionStmt, body: &str) {
+    read(judge, &texts(it, body));
+}
+
+/// The statements and expressions of a function's body, and whether it runs a computed text; none if it cannot be read.
+pub fn parts(it: &CreateFunctionStmt, body: &str) -> Option<(Vec<NodeEnum>, bool)> {
+    let read = texts(it, body).iter().find_map(|text| parse::plpgsql(text))?;
+    let (mut found, mut computed) = (Vec::new(), false);
+    collect(&read, &mut found, &mut computed);
+    Some((found, computed))
+}
+
+fn collect(value: &Value, found: &mut Vec<NodeEnum>, computed: &mut bool) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| collect(value, found, computed)),
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                let run = match key.as_str() {
+                    "PLpgSQL_expr" => {
+                        found.extend(trees(value).map(|(_, trees)| trees).unwrap_or_default());
+                        continue;
+                    }
+                    "dynquery" => Some(value),
+                    "PLpgSQL_stmt_dynexecute" | "PLpgSQL_stmt_dynfors" => Some(&value["query"]),
+                    _ => None,
+                };
+                if let Some(run) = run {
+                    let text = constant(run);
+                    let trees = text.and_then(|text| parse::tree(&text, ParserOptions::DEFAULT));
+                    *computed |= trees.is_none();
+                    found.extend(trees.unwrap_or_default());
+                }
+                collect(value, found, computed);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// `CREATE FUNCTION` statements that the parser may read, of which the first one counts that it does.
+fn texts(it: &CreateFunctionStmt, body: &str) -> Vec<String> {
     let returns = it.return_type.as_ref();
     let returned = returns
         .map(|name| strings(&name.names))
@@ -36,10 +76,10 @@ pub fn function(judge: &mut Judge<'_>, it: &CreateFunctionStmt, body: &str) {
     } else {
         vec![body.to_owned()]
     };
-    let texts = texts
-        .iter()
-        .map(|text| format!("{header} LANGUAGE plpgsql AS {}", in_dollars(text)));
-    read(judge, &texts.collect::<Vec<_>>());
+    let texts = texts.iter();
+    texts
+        .map(|text| format!("{header} LANGUAGE plpgsql AS {}", in_dollars(text)))
+        .collect()
 }
 
 /// A function of the same shape whose types are all known to the parser, which has no catalog.
@@ -143,17 +183,21 @@ fn expression(judge: &mut Judge<'_>, value: &Value) {
 
 /// Judges `EXECUTE`: a constant text is read, and any other is opaque.
 fn dynamic(judge: &mut Judge<'_>, value: &Value) {
-    let read = value.get("PLpgSQL_expr").and_then(trees);
-    let constant = read.and_then(|(_, trees)| match trees.as_slice() {
+    match constant(value) {
+        Some(text) => judge.script(&text),
+        None => judge.find(FindingKind::Opaque, "", "EXECUTE of a computed text".into()),
+    }
+}
+
+/// The text that an `EXECUTE` runs, if it is a constant.
+fn constant(value: &Value) -> Option<String> {
+    let (_, trees) = value.get("PLpgSQL_expr").and_then(trees)?;
+    match trees.as_slice() {
         [NodeEnum::SelectStmt(select)] => match select.target_list.first()?.node.as_ref()? {
             NodeEnum::ResTarget(target) => text(inner(target.val.as_deref())?),
             _ => None,
         },
         _ => None,
-    });
-    match constant {
-        Some(text) => judge.script(&text),
-        None => judge.find(FindingKind::Opaque, "", "EXECUTE of a computed text".into()),
     }
 }
 

@@ -62,7 +62,7 @@ pub async fn look(
 }
 
 /// How often the catalog is read again because code that was read names more of it.
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 16;
 
 /// Judges the scripts against the database. Also returns whether it holds no rows. A first judgement without a
 /// catalog collects the names to read from it.
@@ -70,21 +70,27 @@ async fn judge(conn: &mut PgConnection, scripts: Vec<PendingScript>) -> Result<(
     let (mut scripts, _, mut known) = judged(scripts, Known::default()).await?;
     for round in 1.. {
         let (relations, functions) = (known.asked().clone(), known.code.asked().clone());
-        let catalog = Catalog::read(conn, &relations, &functions).await?;
+        let replaced = known.code.replaced().clone();
+        let catalog = Catalog::read(conn, &relations, &functions, &replaced).await?;
         let mut findings;
         (scripts, findings, known) = judged(scripts, Known::new(&catalog)).await?;
-        findings.extend(catalog.partial.then(|| partly_seen(&scripts)));
-        let complete = known.asked().is_subset(&relations) && known.code.asked().is_subset(&functions);
+        findings.extend(catalog.cut.iter().map(|what| unseen(&scripts, what)));
+        let complete = known.asked().is_subset(&relations)
+            && known.code.asked().is_subset(&functions)
+            && known.code.replaced().is_subset(&replaced);
+        if !complete && round == ROUNDS {
+            findings.push(unseen(&scripts, "code that calls code, beyond what is looked at"));
+        }
         if complete || round == ROUNDS {
             return Ok((findings, catalog.empty));
         }
-        known.ask(relations, functions);
+        known.ask(relations, functions, replaced);
     }
     Err(Error::Unreadable)
 }
 
-fn partly_seen(scripts: &[PendingScript]) -> Finding {
-    let statement = "so many tables have the names in the scripts that only those in the search path were looked at";
+/// What was not looked at may be anything.
+fn unseen(scripts: &[PendingScript], what: &str) -> Finding {
     Finding {
         migration: scripts
             .first()
@@ -94,7 +100,7 @@ fn partly_seen(scripts: &[PendingScript]) -> Finding {
         kind: FindingKind::Opaque,
         effect: FindingKind::Opaque.effect(),
         object: String::new(),
-        statement: statement.into(),
+        statement: what.into(),
     }
 }
 

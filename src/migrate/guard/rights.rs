@@ -11,7 +11,8 @@ use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Standing;
 use super::names::{Name, dotted, inner, is_on, language, quoted, strings};
-use super::{objects, signatures};
+use super::roles::{is_anyone, role, roles};
+use super::{leaks, objects, shown, signatures};
 use crate::api::Effect;
 
 /// Extensions that reach the server's files, programs or network, or run code at other times.
@@ -31,29 +32,6 @@ const REACHING: [&str; 13] = [
     "pltclu",
 ];
 
-/// Roles as statements name them.
-pub fn roles(nodes: &[Node]) -> impl Iterator<Item = &RoleSpec> {
-    nodes.iter().filter_map(|node| match &node.node {
-        Some(NodeEnum::RoleSpec(role)) => Some(role),
-        _ => None,
-    })
-}
-
-/// A role as statements spell it.
-pub fn role(role: &RoleSpec) -> String {
-    match role.roletype() {
-        RoleSpecType::RolespecPublic => "PUBLIC".into(),
-        RoleSpecType::RolespecCurrentRole | RoleSpecType::RolespecCurrentUser => "CURRENT_USER".into(),
-        RoleSpecType::RolespecSessionUser => "SESSION_USER".into(),
-        _ => quoted(&role.rolename),
-    }
-}
-
-/// Whether everybody has the role's rights: all logins, or whoever calls the Data API without one.
-pub fn is_anyone(role: &RoleSpec) -> bool {
-    role.roletype() == RoleSpecType::RolespecPublic || role.rolename == "anon"
-}
-
 /// Whether a role is the one that runs the scripts.
 pub fn is_oneself(judge: &Judge<'_>, role: &RoleSpec) -> bool {
     !matches!(
@@ -70,6 +48,9 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
         NodeEnum::AlterDefaultPrivilegesStmt(it) => {
             if let Some(action) = it.action.as_ref().filter(|action| action.is_grant) {
                 let to = roles(&action.grantees).map(role).collect::<Vec<_>>().join(", ");
+                if action.objtype() == ObjectType::ObjectTable && roles(&action.grantees).any(is_anyone) {
+                    judge.known.open_defaults.push(None);
+                }
                 let statement = format!("ALTER DEFAULT PRIVILEGES … GRANT … TO {to}");
                 judge.find(FindingKind::DefaultPrivileges, to, statement);
             }
@@ -187,6 +168,13 @@ fn grant(judge: &mut Judge<'_>, it: &GrantStmt) {
             }
             ObjectType::ObjectSchema => anyone && creates && !judge.known.is_made(&objects::key(objtype, &parts)),
             ObjectType::ObjectFdw | ObjectType::ObjectForeignServer | ObjectType::ObjectLanguage => anyone,
+            ObjectType::ObjectFunction | ObjectType::ObjectRoutine | ObjectType::ObjectProcedure if anyone => {
+                if all {
+                    leaks::is_leak_in(judge, parts.last().map_or("", String::as_str))
+                } else {
+                    leaks::is_leak(judge, object)
+                }
+            }
             _ => false,
         };
         let effect = if exposes { Effect::Exposing } else { Effect::Granting };
@@ -202,12 +190,8 @@ fn grant(judge: &mut Judge<'_>, it: &GrantStmt) {
 
 /// Whether everybody reads rows that were there before once everybody may read the table.
 fn opens(judge: &mut Judge<'_>, table: &Name) -> bool {
-    if judge.known.standing(table) != Standing::New {
-        return judge.is_filled(table);
-    }
     judge.known.mark(table, |marks| marks.open = true);
-    let marks = judge.known.marks(table);
-    marks.shows && !marks.walled
+    judge.known.standing(table) != Standing::New && judge.is_filled(table) || shown::is_open(judge, table)
 }
 
 fn grant_role(judge: &mut Judge<'_>, it: &GrantRoleStmt) {

@@ -1,6 +1,6 @@
 //! Statements that change rows, also inside the WITH clause of another statement.
 
-use pg_query::protobuf::{CmdType, DropBehavior, MergeMatchKind, MergeStmt, SelectStmt, WithClause};
+use pg_query::protobuf::{CmdType, DropBehavior, MergeMatchKind, MergeStmt, RangeVar, SelectStmt, WithClause};
 use pg_query::{Node, NodeEnum};
 
 use super::calls::references;
@@ -10,6 +10,7 @@ use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known_code::{DELETE, INSERT, TRUNCATE, UPDATE};
 use super::names::{Name, inner, ranges};
+use super::shown;
 
 /// Judges a statement that changes or reads rows.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
@@ -27,7 +28,8 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
             with(judge, it.with_clause.as_ref());
             let name = it.relation.as_ref().map(Name::from);
             let Some(name) = name else { return };
-            if is_unbounded(it.where_clause.as_deref()) && judge.is_filled(&name) {
+            let named = it.relation.as_ref().map(called);
+            if is_unbounded_of(it.where_clause.as_deref(), named) && judge.is_filled(&name) {
                 judge.find(FindingKind::DeleteAll, &name, format!("DELETE FROM {name}"));
             }
             fires(judge, &name, DELETE);
@@ -36,7 +38,8 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
             with(judge, it.with_clause.as_ref());
             let name = it.relation.as_ref().map(Name::from);
             let Some(name) = name else { return };
-            if is_unbounded(it.where_clause.as_deref()) && judge.is_filled(&name) {
+            let named = it.relation.as_ref().map(called);
+            if is_unbounded_of(it.where_clause.as_deref(), named) && judge.is_filled(&name) {
                 judge.find(FindingKind::UpdateAll, &name, format!("UPDATE {name}"));
             }
             fires(judge, &name, UPDATE);
@@ -100,6 +103,7 @@ fn with(judge: &mut Judge<'_>, clause: Option<&WithClause>) {
             && let Some(query) = inner(common.ctequery.as_deref())
         {
             statement(judge, query);
+            shown::statement(judge, query);
         }
     }
 }
@@ -111,12 +115,30 @@ fn select(judge: &mut Judge<'_>, it: &SelectStmt) {
     }
     if let Some(made) = it.into_clause.as_ref().and_then(|into| into.rel.as_ref()) {
         judge.known.create(&made.into(), Sort::Table, false);
+        if made.relpersistence == "t" {
+            judge.known.mark(&made.into(), |marks| marks.open = false);
+        }
     }
 }
 
 /// Whether a statement has no condition on rows: it has none, or one in which no column is.
 fn is_unbounded(condition: Option<&Node>) -> bool {
     inner(condition).is_none_or(|node| !references(node).has_columns)
+}
+
+/// The same, where a column of another table is no condition on rows of the one that is changed, whose name in the
+/// statement is given.
+fn is_unbounded_of(condition: Option<&Node>, table: Option<&str>) -> bool {
+    let may_be_of = |column: &[String]| match column {
+        [.., table_or_alias, _] => Some(table_or_alias.as_str()) == table,
+        _ => true,
+    };
+    inner(condition).is_none_or(|node| !references(node).columns.iter().any(|column| may_be_of(column)))
+}
+
+/// The name by which a statement knows a table.
+fn called(range: &RangeVar) -> &str {
+    range.alias.as_ref().map_or(&range.relname, |alias| &alias.aliasname)
 }
 
 /// Whether an expression has the same value in each row and session.

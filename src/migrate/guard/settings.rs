@@ -7,7 +7,7 @@ use pg_query::{Node, NodeEnum};
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::names::{inner, quoted};
-use super::rights::role;
+use super::roles::role;
 use crate::api::Effect;
 
 /// The part of a session that a setting changes.

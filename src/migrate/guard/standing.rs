@@ -18,7 +18,8 @@ pub enum Standing {
     },
 }
 
-/// What the pending scripts have made of a relation that they create.
+/// What the pending scripts have made of a relation.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     /// It shows rows of a table that was there before.
@@ -27,6 +28,10 @@ pub struct Marks {
     pub open: bool,
     /// It has row level security.
     pub walled: bool,
+    /// A policy lets everybody through.
+    pub passed: bool,
+    /// It is a view that reads with the rights of whoever uses it.
+    pub behind: bool,
 }
 
 /// The state of a constraint of a table.

@@ -8,7 +8,7 @@ use super::judge::{Judge, PendingScript};
 use super::known::Known;
 use super::names::{dotted, inner, is_on, strings};
 use super::objects::Key;
-use super::{code, drops, exposing, locks, made, objects, renames, rights, rows, settings, shown, tables};
+use super::{code, drops, exposing, locks, made, objects, renames, replaced, rights, rows, settings, shown, tables};
 use crate::migrate::parse;
 
 /// Judges the scripts against the known relations and code. Also returns their state after the last script, and for
@@ -52,6 +52,7 @@ fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     exposing::statement(judge, tree);
     rights::statement(judge, tree);
     settings::statement(judge, tree);
+    replaced::statement(judge, tree);
     code::statement(judge, tree, text);
     match tree {
         NodeEnum::AlterTableStmt(it) => tables::alter(judge, it),

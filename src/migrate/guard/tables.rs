@@ -16,6 +16,7 @@ use super::names::{Name, inner, quoted, strings};
 use super::types::{Change, Type, change};
 use super::volatile::is_volatile;
 use super::{made, objects};
+use crate::api::Effect;
 
 /// Adds the relation that a statement creates to the known ones.
 pub fn create(judge: &mut Judge<'_>, tree: &NodeEnum) {
@@ -38,8 +39,12 @@ pub fn create(judge: &mut Judge<'_>, tree: &NodeEnum) {
         NodeEnum::CreateSeqStmt(it) => (it.sequence.as_ref(), Sort::Sequence, it.if_not_exists),
         _ => return,
     };
-    let Some(name) = relation.map(Name::from) else { return };
+    let Some(relation) = relation else { return };
+    let name = Name::from(relation);
     judge.known.create(&name, sort, unless_there);
+    if relation.relpersistence == "t" {
+        judge.known.mark(&name, |marks| marks.open = false);
+    }
 }
 
 /// The table of an `ALTER TABLE`.
@@ -257,7 +262,12 @@ fn whole(judge: &mut Judge<'_>, table: &AlteredTable, what: AlterTableType, comm
         return;
     }
     let other = partition().map(|name| format!(" {name}")).unwrap_or_default();
-    judge.find(kind, &table.name, format!("{}{other}", table.says(words, "")));
+    // The rows of an unlogged table are gone after a crash of the server.
+    let effect = match what {
+        Is::AtSetUnLogged => Effect::Destructive,
+        _ => kind.effect(),
+    };
+    judge.find_as(kind, effect, &table.name, format!("{}{other}", table.says(words, "")));
 }
 
 fn constraints(column: &ColumnDef) -> impl Iterator<Item = &Constraint> {

@@ -36,6 +36,7 @@ pub(super) fn catalog() -> Catalog {
             ("note".to_owned(), column("text", -1, false)),
         ]
         .into(),
+        ..Relation::default()
     };
     Catalog {
         current: Some("public".into()),

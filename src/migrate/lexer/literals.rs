@@ -31,28 +31,61 @@ pub fn without_literals(sql: &str, most: usize) -> String {
     shown
 }
 
-/// The words outside of literals that call a function or begin a query, in lower case: those before an opening
-/// parenthesis, and more, and `select`, `table` and `with`. None if the text has no end of a literal.
-pub fn calling_words(sql: &str) -> Option<BTreeSet<String>> {
+/// What the rows of an `INSERT` call.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// Where its rows begin, after `VALUES`.
+    pub start: usize,
+    /// The words of the rows that call a function or begin a query, in lower case: those before an opening
+    /// parenthesis, and more, and `select`, `table` and `with`.
+    pub words: BTreeSet<String>,
+    /// A name has a dot, which may call a function of a schema or of a row; that of a type has not.
+    pub dotted: bool,
+}
+
+/// What the rows of an `INSERT … VALUES` call. None if it has none, or the text has no end of a literal.
+pub fn rows(sql: &str) -> Option<Rows> {
     in_place(sql.len(), || read(sql))
 }
 
-fn read(sql: &str) -> Option<BTreeSet<String>> {
+fn read(sql: &str) -> Option<Rows> {
     let mut lexer = Lexer::new(sql);
-    let (mut words, mut last) = (BTreeSet::new(), None::<Range<usize>>);
+    let (mut depth, mut start) = (0_u32, None);
+    while start.is_none() {
+        let token = lexer.next().ok()??;
+        if token.is(b"(", sql) {
+            depth += 1;
+        } else if token.is(b")", sql) {
+            depth = depth.saturating_sub(1);
+        }
+        let values = token.kind == TokenKind::Word && sql[token.span.clone()].eq_ignore_ascii_case("values");
+        start = (depth == 0 && values).then_some(token.span.end);
+    }
+    let mut rows = Rows {
+        start: start?,
+        ..Rows::default()
+    };
+    let (mut last, mut dot) = (None::<Range<usize>>, false);
+    // `::` and the words and dots after it name a type.
+    let (mut colons, mut is_type) = (0, false);
     while let Some(token) = lexer.next().ok()? {
         if token.is(b"(", sql) {
-            words.extend(last.take().map(|span| sql[span].to_lowercase()));
+            rows.words.extend(last.take().map(|span| sql[span].to_lowercase()));
         }
         let text = &sql[token.span.clone()];
+        let is_word = matches!(token.kind, TokenKind::Word | TokenKind::Quoted);
         if token.kind == TokenKind::Word && text.len() < 7 {
             let text = text.to_lowercase();
-            words.extend(Some(text).filter(|word| matches!(word.as_str(), "select" | "table" | "with")));
+            rows.words
+                .extend(Some(text).filter(|word| matches!(word.as_str(), "select" | "table" | "with")));
         }
-        let is_word = matches!(token.kind, TokenKind::Word | TokenKind::Quoted);
+        rows.dotted |= is_word && dot && !is_type;
+        is_type = colons == 2 && is_word || is_type && (dot && is_word || token.is(b".", sql) && last.is_some());
+        dot = token.is(b".", sql);
+        colons = if token.is(b":", sql) { colons + 1 } else { 0 };
         last = is_word.then_some(token.span);
     }
-    Some(words)
+    Some(rows)
 }
 
 #[cfg(test)]

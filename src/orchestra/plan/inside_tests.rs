@@ -1,7 +1,9 @@
 //! What goes on inside of a usable database whatever else is to be done.
 
-use super::tests::{every_state, inside};
+use super::tests::{every_power_state, every_state, inside};
 use super::*;
+use crate::controller::conditions::Standing;
+use crate::orchestra::describe::{describe, rests};
 
 /// Whether the plan looks at what is inside: of an Orchestra that lives, while no script runs.
 fn is_looked_into(seen: &Seen) -> Option<Inside> {
@@ -40,5 +42,24 @@ fn a_connection_that_is_wrong_keeps_only_the_new_from_being_published() {
             other => other,
         };
         assert_eq!(plan(&seen), expected, "{seen:?}");
+    }
+}
+
+#[test]
+fn no_condition_contradicts_its_reason() {
+    for seen in every_state().into_iter().chain(every_power_state()) {
+        let step = plan(&seen);
+        let described = describe(step);
+        // Everything that is False gives the reason of the step.
+        let settled = described.standing == Standing::Settled;
+        assert!(settled || !described.reason.is_fulfilled(), "{step:?} {seen:?}");
+        // An Orchestra that has all that it asks for has no part that is False; a paused one says Paused, and a ttl is told
+        // by an event.
+        if rests(step) && !seen.deleting {
+            let inside = inside(&seen).map(|inside| (inside.published, inside.migrations, inside.seed));
+            assert_eq!(inside, Some((true, Work::Done, Work::Done)), "{step:?} {seen:?}");
+        } else if settled && !seen.deleting {
+            assert!(!described.reason.is_fulfilled(), "{step:?} {seen:?}");
+        }
     }
 }

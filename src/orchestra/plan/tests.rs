@@ -48,7 +48,7 @@ const POWERS: [Power; 8] = [
 
 /// Every state of a pause, while nothing of a ttl is due. No link beside those of a former login and of a wrong connection
 /// depends on these two, so that they are left out here.
-fn every_power_state() -> Vec<Seen> {
+pub(super) fn every_power_state() -> Vec<Seen> {
     let mut states = Vec::new();
     let is_left_out = |seen: &Seen| inside(seen).is_some_and(|inside| inside.overdue || inside.invalid);
     let others = every_state().into_iter().filter(|seen| !is_left_out(seen));

@@ -44,7 +44,6 @@ pub fn of(own: &CustomResourceDefinition, installed: &CustomResourceDefinition) 
         .zip(ours)
         .map_or(Ordering::Equal, |(written, ours)| written.cmp(&ours))
     {
-        Ordering::Greater if differs => Age::Newer,
         Ordering::Less if differs => {
             if lacks.is_empty() {
                 let annotation = installed.annotations().get(VERSION_ANNOTATION);
@@ -54,7 +53,7 @@ pub fn of(own: &CustomResourceDefinition, installed: &CustomResourceDefinition) 
             Age::Older(lacks)
         }
         Ordering::Equal if !lacks.is_empty() => Age::Older(lacks),
-        Ordering::Equal if differs => Age::Newer,
+        Ordering::Greater | Ordering::Equal if differs => Age::Newer,
         _ => Age::Same,
     }
 }

@@ -64,25 +64,9 @@ impl Client {
         let mut bearer =
             HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(|_| Error::TokenMalformed)?;
         bearer.set_sensitive(true);
-        let mut http = reqwest::Client::builder()
-            .user_agent(concat!("orchestra-operator/", env!("CARGO_PKG_VERSION")))
-            .default_headers(HeaderMap::from_iter([(AUTHORIZATION, bearer)]))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
-            // A redirect could carry the token elsewhere, and turns a POST into a GET.
-            .redirect(redirect::Policy::none())
-            // By default reqwest resends a request that the server says it did not process, but a write must not be
-            // resent here. (hyper still takes another connection when the first one was closed before a byte of the
-            // request was written.)
-            .retry(reqwest::retry::never());
-        if settings.is_loopback() {
-            http = http.no_proxy();
-        }
-        let http = http.build().map_err(|error| Error::Settings {
-            message: format!("no HTTP client for the Management API: {}", causes(error)),
-        })?;
+        let with = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
         Ok(Self {
-            http,
+            http: http_client(&settings, with)?,
             settings,
             token,
             limiter: Arc::default(),
@@ -123,6 +107,27 @@ impl Client {
         self.token_state = TokenState::telling(verdicts);
         self
     }
+}
+
+/// A client with these headers in each request.
+pub(super) fn http_client(settings: &Settings, headers: HeaderMap) -> Result<reqwest::Client, Error> {
+    let mut http = reqwest::Client::builder()
+        .user_agent(concat!("orchestra-operator/", env!("CARGO_PKG_VERSION")))
+        .default_headers(headers)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TIMEOUT)
+        // A redirect could carry the token elsewhere, and turns a POST into a GET.
+        .redirect(redirect::Policy::none())
+        // By default reqwest resends a request that the server says it did not process, but a write must not be
+        // resent here. (hyper still takes another connection when the first one was closed before a byte of the
+        // request was written.)
+        .retry(reqwest::retry::never());
+    if settings.is_loopback() {
+        http = http.no_proxy();
+    }
+    http.build().map_err(|error| Error::Settings {
+        message: format!("no HTTP client for the Management API: {}", causes(error)),
+    })
 }
 
 impl<'a> Request<'a> {

@@ -1,10 +1,12 @@
 //! The operations on the API keys of a project.
 
 use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderValue};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::http::{Client, Request, decode, done, encode};
+use super::http::{Client, Request, causes, decode, done, encode, http_client};
 use crate::supabase::error::Error;
 use crate::supabase::keys::{self, ApiKey, ChosenKeys, LegacyKeys};
 use crate::supabase::operation::{Call, Operation};
@@ -101,6 +103,32 @@ impl Client {
         };
         let answer = decode(operation, &self.send(&request).await?)?;
         self.item(operation, reference, &answer)
+    }
+
+    /// Asks the project's own API with a key whether it lets the key in: the gateway before its services answers 401 to a
+    /// key that it does not know (supabase.com/docs/guides/troubleshooting/how-do-i-check-gotrueapi-version-of-a-supabase-project-lQAnOR).
+    /// The token is not sent, and the key only to a trusted host: elsewhere, nothing is asked.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotAccepted`] unless the answer is a success.
+    pub async fn try_api_key(&self, reference: &str, key: &SecretString) -> Result<(), Error> {
+        if !self.settings.trusts_projects() {
+            tracing::debug!("the new API key is not tried: the projects' domain is not trusted with it");
+            return Ok(());
+        }
+        let refused = |cause: String| Error::KeyNotAccepted { cause };
+        let header = HeaderValue::from_str(key.expose_secret());
+        let mut header = header.map_err(|_| refused("it has characters that no key has".to_owned()))?;
+        header.set_sensitive(true);
+        let url = format!("{}/auth/v1/health", self.settings.project_url(reference));
+        // Without the token.
+        let http = http_client(&self.settings, HeaderMap::new())?;
+        let answer = http.get(url).header("apikey", header).send().await;
+        let status = answer.map_err(|error| refused(causes(error)))?.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(refused(format!("HTTP {}", status.as_u16())))
     }
 
     /// Deletes an API key by its identity (`v1-delete-project-api-key`): it ceases to work at once. An error that

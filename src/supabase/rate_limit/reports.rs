@@ -3,18 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::window::WindowReport;
-
-/// What a report of an earlier request says of the window that is open now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum About {
-    /// The request was counted in a window that has ended.
-    Ended,
-    /// It was counted in the window that is open now.
-    Open,
-    /// It may have been either.
-    Unclear,
-}
+use super::window::{About, WindowReport};
 
 /// The reports of one endpoint and scope whose windows may be open.
 #[derive(Debug, Default)]

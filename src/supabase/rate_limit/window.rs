@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::reports::About;
-
 /// One request that was taken from a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Slot {
@@ -38,6 +36,17 @@ impl WindowReport {
     pub fn ends_after(&self, at: Instant) -> bool {
         self.earliest.is_some_and(|earliest| earliest > at)
     }
+}
+
+/// What a report of an earlier request says of the window that is open now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// The request was counted in a window that has ended.
+    Ended,
+    /// It was counted in the window that is open now.
+    Open,
+    /// It may have been either.
+    Unclear,
 }
 
 /// A window of one endpoint and scope. The server opens a window with the first request that it counts after the

@@ -120,12 +120,9 @@ impl World {
             .env("ORCHESTRA_POLL_INTERVAL", "200ms")
             .env("ORCHESTRA_CREATE_SETTLE", "3s")
             .env("ORCHESTRA_LOGIN_SPACING", "500ms")
+            .env("SUPABASE_PROJECT_DOMAIN", "supabase.test")
             .env("SUPABASE_CA_FILE", self.dir.path().join(ROOT))
-            .args([
-                "run",
-                "--metrics-address=127.0.0.1:0",
-                "--supabase-project-domain=supabase.test",
-            ])
+            .args(["run", "--metrics-address=127.0.0.1:0"])
             .arg(format!("--supabase-api-url={}", self.api.url()))
             .arg(format!("--supabase-trusted-hosts={}", self.api.router().host()))
             .stdin(Stdio::null())

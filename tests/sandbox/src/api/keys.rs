@@ -1,5 +1,6 @@
 //! API keys: two legacy tokens, one publishable and one secret key, and those added later.
 
+use axum::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
@@ -99,6 +100,28 @@ pub(super) fn initial(reference: &str, secret: &str) -> Vec<Key> {
 /// The values of keys.
 pub(super) fn secrets(keys: &[Key]) -> impl Iterator<Item = &str> {
     keys.iter().map(|key| key.value.as_str())
+}
+
+/// Where a project's own API begins.
+const OWN: &str = "/_project/";
+
+/// The answer of a project's own API, which knows one address: the health of Auth, behind the gateway, which lets in whoever
+/// has a key of the project.
+pub(super) fn gateway(inner: &Inner, path: &str, headers: &HeaderMap) -> Option<Reply> {
+    let (reference, rest) = path.strip_prefix(OWN)?.split_once('/')?;
+    let given = headers.get("apikey").and_then(|key| key.to_str().ok());
+    let mut world = inner.world();
+    let Ok(project) = world.project(reference) else {
+        return Some(Reply::empty(404));
+    };
+    if !given.is_some_and(|given| secrets(&project.keys).any(|key| key == given)) {
+        return Some(Reply::message(401, "Invalid API key"));
+    }
+    Some(match (rest, project.healthy_for()) {
+        (_, None) => Reply::empty(540),
+        ("auth/v1/health", _) => Reply::json(200, json!({"name": "GoTrue", "version": "v2.0.0"})),
+        _ => Reply::empty(404),
+    })
 }
 
 /// Legacy keys are listed although they are disabled; only [`legacy`] tells.

@@ -18,7 +18,7 @@ use super::line::Cut;
 use super::reply::{Call, Reply};
 use super::rules::{Edited, Rule};
 use super::state::Inner;
-use super::{Operation, projects};
+use super::{Operation, keys, projects};
 use crate::openapi::Request;
 
 const JSON: &str = "application/json; charset=utf-8";
@@ -106,6 +106,9 @@ fn edit(rule: &Rule, outcome: Outcome) -> Outcome {
 }
 
 async fn answer(inner: &Inner, route: Route, (method, uri, headers, body): Received) -> (Allowance, Outcome) {
+    if let Some(reply) = keys::gateway(inner, uri.path(), &headers) {
+        return (inner.limiter.count("projects", None), reply.into());
+    }
     let token = headers
         .get("authorization")
         .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));

@@ -63,6 +63,7 @@ fn helm_has_nothing_to_object() {
                 "orchestra-operator",
                 chart.to_str().unwrap(),
                 "--namespace=system",
+                "--kube-version=1.33.0",
                 "--set",
                 set,
             ];

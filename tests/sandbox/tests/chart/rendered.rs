@@ -61,8 +61,11 @@ pub fn objects(text: &str) -> Objects {
     objects
 }
 
-/// Removes what only an object of a release has.
+/// Removes what only an object of a release has. Numbers become their texts, since kustomize writes 0 for 0.0.
 fn without_release(value: &mut Value) {
+    if let Some(number) = value.as_f64() {
+        *value = number.to_string().into();
+    }
     let Value::Object(fields) = value else {
         for item in value.as_array_mut().into_iter().flatten() {
             without_release(item);

@@ -1,0 +1,36 @@
+//! `kubectl orchestra bill`.
+
+use clap_complete::engine::ArgValueCandidates;
+
+use super::complete;
+use super::scope::Scope;
+use crate::cli::bill::{self, By};
+use crate::cli::output::Output;
+
+/// Arguments of `bill`.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    /// What one row stands for.
+    #[arg(long, value_enum, default_value_t)]
+    pub by: By,
+    /// Only databases of this class.
+    #[arg(long, add = ArgValueCandidates::new(complete::classes))]
+    pub class: Option<String>,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// The bill of all namespaces, or of the one that a flag names.
+///
+/// # Errors
+/// When the cluster cannot be read.
+pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<String> {
+    let arguments = bill::Arguments {
+        by: arguments.by,
+        class: arguments.class.clone(),
+        namespace: scope.is_named.then(|| scope.namespace.clone()),
+        output: arguments.output,
+    };
+    bill::run(&scope.client, &arguments).await
+}

@@ -1,0 +1,151 @@
+//! Commands that change an Orchestra, as its user may: an annotation, or a field of the spec by server-side apply.
+
+use anyhow::{Context as _, bail};
+use clap_complete::engine::ArgValueCandidates;
+use jiff::Timestamp;
+use kube::Resource as _;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::complete;
+use super::scope::{Scope, told};
+use crate::api::names::COMMAND_MANAGER;
+use crate::api::{EXTENDED_ANNOTATION, Orchestra, PowerState, RETRY_ANNOTATION, ROTATE_ANNOTATION, WAKE_ANNOTATION};
+
+/// Arguments of `pause` and `resume`.
+#[derive(clap::Args, Debug)]
+pub struct PowerArguments {
+    /// Name of the Orchestra.
+    #[arg(add = ArgValueCandidates::new(complete::orchestras))]
+    pub name: String,
+    /// Take the field from another manager. A repository that has the field may set it back.
+    #[arg(long)]
+    pub force_conflicts: bool,
+}
+
+/// Arguments of `extend`.
+#[derive(clap::Args, Debug)]
+pub struct ExtendArguments {
+    /// Name of the Orchestra.
+    #[arg(add = ArgValueCandidates::new(complete::orchestras))]
+    pub name: String,
+    /// The new ttl, such as 72h. Omitted: as it is.
+    #[arg(long)]
+    pub ttl: Option<String>,
+    /// Take the field from another manager. A repository that has the field may set it back.
+    #[arg(long)]
+    pub force_conflicts: bool,
+}
+
+const MAY: &str = "ClusterRole orchestra-editor grants the right to change Orchestras";
+const OWNED: &str = "another manager owns the field: change it where it is kept, for example in the repository, or say \
+                     --force-conflicts";
+
+/// Writes the time into an annotation.
+async fn annotate(scope: &Scope, name: &str, annotation: &str) -> anyhow::Result<Orchestra> {
+    let patch = json!({"metadata": {"annotations": {annotation: Timestamp::now().to_string()}}});
+    let parameters = PatchParams {
+        field_manager: Some(COMMAND_MANAGER.into()),
+        ..PatchParams::default()
+    };
+    let patched = scope.orchestras().patch(name, &parameters, &Patch::Merge(patch)).await;
+    hinted(patched)
+}
+
+/// The error, with what a person can do about it.
+fn hinted<T>(outcome: Result<T, kube::Error>) -> anyhow::Result<T> {
+    let hint = match &outcome {
+        Err(kube::Error::Api(status)) if status.code == 403 => MAY,
+        Err(kube::Error::Api(status)) if status.message.contains("conflict with") => OWNED,
+        _ => return Ok(outcome?),
+    };
+    outcome.context(hint)
+}
+
+/// Sets a field of the spec by server-side apply. Each field has a manager of its own, since an apply takes back what the
+/// same manager has applied before and leaves out now.
+async fn set(scope: &Scope, orchestra: &Orchestra, field: &str, value: Value, force: bool) -> anyhow::Result<()> {
+    let name = orchestra.metadata.name.as_deref().unwrap_or_default();
+    // With the UID, an Orchestra that was deleted meanwhile is not created anew.
+    let body = json!({
+        "apiVersion": Orchestra::api_version(&()),
+        "kind": Orchestra::kind(&()),
+        "metadata": {"name": name, "namespace": scope.namespace, "uid": orchestra.metadata.uid},
+        "spec": {field: value},
+    });
+    let mut parameters = PatchParams::apply(&format!("{COMMAND_MANAGER}-{field}"));
+    parameters.force = force;
+    let applied = scope.orchestras().patch(name, &parameters, &Patch::Apply(body)).await;
+    hinted(applied).map(drop)
+}
+
+/// Asks for another attempt at what failed.
+///
+/// # Errors
+/// When the Orchestra cannot be read or changed.
+pub async fn retry(scope: &Scope, name: &str) -> anyhow::Result<String> {
+    let orchestra = scope.orchestra(name).await?;
+    if orchestra.is_quiet() {
+        return Ok(format!("{} has nothing to retry", told(&orchestra)));
+    }
+    annotate(scope, name, RETRY_ANNOTATION).await?;
+    Ok(format!("{} retry requested", told(&orchestra)))
+}
+
+/// Asks for a new login.
+///
+/// # Errors
+/// When the Orchestra cannot be changed.
+pub async fn rotate(scope: &Scope, name: &str) -> anyhow::Result<String> {
+    let orchestra = annotate(scope, name, ROTATE_ANNOTATION).await?;
+    Ok(format!("{} rotation requested", told(&orchestra)))
+}
+
+/// Pauses the database.
+///
+/// # Errors
+/// When the Orchestra cannot be read or changed, or another manager owns the field.
+pub async fn pause(scope: &Scope, arguments: &PowerArguments) -> anyhow::Result<String> {
+    let orchestra = scope.orchestra(&arguments.name).await?;
+    if orchestra.spec.power_state == Some(PowerState::Paused) {
+        return Ok(format!("{} is already to be paused", told(&orchestra)));
+    }
+    let paused = json!("Paused");
+    set(scope, &orchestra, "powerState", paused, arguments.force_conflicts).await?;
+    Ok(format!("{} is to be paused", told(&orchestra)))
+}
+
+/// Lets the database run again, whatever has paused it.
+///
+/// # Errors
+/// When the Orchestra cannot be read or changed, or another manager owns the field.
+pub async fn resume(scope: &Scope, arguments: &PowerArguments) -> anyhow::Result<String> {
+    let orchestra = scope.orchestra(&arguments.name).await?;
+    if orchestra.spec.power_state == Some(PowerState::Paused) {
+        let running = json!("Running");
+        set(scope, &orchestra, "powerState", running, arguments.force_conflicts).await?;
+    } else if orchestra.is_paused() {
+        annotate(scope, &arguments.name, WAKE_ANNOTATION).await?;
+    } else {
+        return Ok(format!("{} is not paused", told(&orchestra)));
+    }
+    Ok(format!("{} is to run again", told(&orchestra)))
+}
+
+/// Lets the ttl count anew, and changes it where that is asked for.
+///
+/// # Errors
+/// When the Orchestra has no ttl, cannot be read or changed, or another manager owns the field.
+pub async fn extend(scope: &Scope, arguments: &ExtendArguments) -> anyhow::Result<String> {
+    let orchestra = scope.orchestra(&arguments.name).await?;
+    let expires = orchestra.status.as_ref().and_then(|status| status.expires_at.as_ref());
+    if let (None, None, None) = (&arguments.ttl, expires, &orchestra.spec.ttl) {
+        bail!("{} has no ttl: nothing ends it", told(&orchestra));
+    }
+    // First what may be refused.
+    if let Some(ttl) = &arguments.ttl {
+        set(scope, &orchestra, "ttl", json!(ttl), arguments.force_conflicts).await?;
+    }
+    annotate(scope, &arguments.name, EXTENDED_ANNOTATION).await?;
+    Ok(format!("{} extended: its ttl counts from now", told(&orchestra)))
+}

@@ -1,0 +1,172 @@
+//! `kubectl orchestra events`: what has happened to Orchestras, and what happens.
+
+use std::collections::HashMap;
+
+use clap_complete::engine::ArgValueCandidates;
+use futures::{StreamExt as _, pin_mut};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Event;
+use kube::api::{Api, ListParams};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, watcher};
+
+use super::complete;
+use super::scope::Scope;
+use crate::cli::output::{self, Cell, say};
+use crate::views::tenant::{at, count};
+
+/// Arguments of `events`.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    /// Name of one Orchestra. Omitted: all of the namespace.
+    #[arg(add = ArgValueCandidates::new(complete::orchestras), conflicts_with = "all_namespaces")]
+    pub name: Option<String>,
+    /// Of all namespaces.
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Go on until Ctrl-C. A watch that is cut off is begun again.
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+const HEADER: [&str; 5] = ["last_seen", "type", "reason", "orchestra", "message"];
+
+/// Prints the events, and with `--follow` those that come.
+///
+/// # Errors
+/// When the events cannot be read.
+pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<()> {
+    let all = arguments.all_namespaces;
+    let api: Api<Event> = if all {
+        Api::all(scope.client.clone())
+    } else {
+        Api::namespaced(scope.client.clone(), &scope.namespace)
+    };
+    let fields = selector(arguments.name.as_deref());
+    let mut known = api.list(&ListParams::default().fields(&fields)).await?.items;
+    known.sort_by_key(at);
+    let mut told = Told::default();
+    for event in &known {
+        told.is_news(event);
+    }
+    if known.is_empty() && !arguments.follow {
+        return say("none: no events of Orchestras are kept (the API server keeps them for an hour)");
+    }
+    let rows = known.iter().map(|event| cells(event, all));
+    say(&output::table(&HEADER, rows, &[]))?;
+    if !arguments.follow {
+        return Ok(());
+    }
+    tokio::select! {
+        followed = follow(api, fields, (told, all)) => followed,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+/// Events about Orchestras, or about one of them.
+pub fn selector(name: Option<&str>) -> String {
+    let kind = "involvedObject.kind=Orchestra";
+    name.map_or_else(|| kind.to_owned(), |name| format!("{kind},involvedObject.name={name}"))
+}
+
+/// Events that are older than the newest one by more than this are not told any more: they are known.
+const LATE: SignedDuration = SignedDuration::from_mins(10);
+
+/// How often each event was told, with its time.
+#[derive(Default)]
+struct Told(HashMap<String, (Timestamp, i32)>);
+
+impl Told {
+    /// Whether the event is new, or has come again.
+    fn is_news(&mut self, event: &Event) -> bool {
+        let (Some(uid), Some(when)) = (event.metadata.uid.clone(), at(event)) else {
+            return false;
+        };
+        let newest = self.0.values().map(|(at, _)| *at).max().unwrap_or(when).max(when);
+        let floor = newest.saturating_sub(LATE).unwrap_or(when);
+        if when < floor {
+            return false;
+        }
+        self.0.retain(|_, (at, _)| *at >= floor);
+        let times = count(event);
+        self.0
+            .insert(uid, (when, times))
+            .is_none_or(|(_, before)| before < times)
+    }
+}
+
+/// Prints each event that was not printed yet.
+async fn follow(api: Api<Event>, fields: String, (mut told, all): (Told, bool)) -> anyhow::Result<()> {
+    let config = watcher::Config::default().fields(&fields);
+    let events = watcher(api, config).default_backoff().applied_objects();
+    pin_mut!(events);
+    while let Some(event) = events.next().await {
+        let event = match event {
+            Ok(event) => event,
+            // Rights that are taken away do not come back by waiting.
+            Err(watcher::Error::InitialListFailed(kube::Error::Api(status))) if status.code == 403 => {
+                return Err(kube::Error::Api(status).into());
+            }
+            Err(_) => continue,
+        };
+        if told.is_news(&event) {
+            let line: Vec<_> = cells(&event, all).into_iter().flatten().collect();
+            say(&line.join("  "))?;
+        }
+    }
+    Ok(())
+}
+
+fn cells(event: &Event, all: bool) -> Vec<Cell> {
+    let about = &event.involved_object;
+    let name = about.name.clone().unwrap_or_default();
+    let named = match &about.namespace {
+        Some(namespace) if all => format!("{namespace}/{name}"),
+        _ => name,
+    };
+    let times = count(event);
+    let message = event.message.clone().unwrap_or_default();
+    let message = if times > 1 {
+        format!("{message} (x{times})")
+    } else {
+        message
+    };
+    vec![
+        at(event).map(|at| at.strftime("%FT%TZ").to_string()),
+        event.type_.clone(),
+        event.reason.clone(),
+        Some(named),
+        Some(message),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(uid: &str, at: &str, times: i32) -> Event {
+        let series = json!({"count": times, "lastObservedTime": at});
+        serde_json::from_value(json!({
+            "metadata": {"uid": uid}, "involvedObject": {"kind": "Orchestra", "name": "one"}, "eventTime": at,
+            "series": if times > 1 { series } else { json!(null) },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_event_is_told_once_and_again_when_it_comes_again() {
+        let mut told = Told::default();
+        assert!(told.is_news(&event("a", "2026-11-29T01:00:00.000000Z", 1)));
+        assert!(!told.is_news(&event("a", "2026-11-29T01:00:00.000000Z", 1)));
+        // From another machine, whose clock is behind.
+        assert!(told.is_news(&event("b", "2026-11-29T00:59:58.000000Z", 1)));
+        assert!(told.is_news(&event("a", "2026-11-29T01:20:00.000000Z", 2)));
+        // A watch that begins again tells all once more.
+        assert!(!told.is_news(&event("b", "2026-11-29T00:59:58.000000Z", 1)));
+        assert!(!told.is_news(&event("a", "2026-11-29T01:20:00.000000Z", 2)));
+        assert_eq!(told.0.len(), 1);
+    }
+}

@@ -1,0 +1,280 @@
+//! `kubectl orchestra`: the commands of a user of the cluster. The operator's own program, when it is called
+//! `kubectl-orchestra`.
+
+mod bill;
+mod change;
+pub mod complete;
+mod events;
+mod login;
+mod preview;
+mod restore;
+mod scope;
+mod status;
+mod top;
+
+use clap::{Parser, Subcommand};
+use clap_complete::engine::ArgValueCandidates;
+
+use super::words::EXIT_CODES;
+use super::{orphans, output, plan, rollout};
+use output::say;
+pub use scope::{Flags, Scope};
+
+/// Work with Orchestras: tenants with a database each.
+#[derive(Parser, Debug)]
+#[command(
+    name = "kubectl-orchestra",
+    bin_name = "kubectl orchestra",
+    version,
+    after_help = EXIT_CODES,
+    disable_help_subcommand = true
+)]
+pub struct Plugin {
+    /// Which cluster, and where in it.
+    #[command(flatten)]
+    pub flags: Flags,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: UserCommand,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum UserCommand {
+    /// Show one Orchestra: how it stands, what has happened, what it waits for, and what to do.
+    #[command(after_help = "Examples:
+  kubectl orchestra status acme
+  kubectl orchestra status acme -n tenants -o json
+  # In a script: 0 settled, 10 it waits, 11 a person must act
+  kubectl orchestra status acme --exit-code")]
+    Status(status::Arguments),
+    /// List Orchestras: first those that need a person, then those that wait, then the rest.
+    #[command(after_help = "Examples:
+  kubectl orchestra top
+  kubectl orchestra top -A -o wide
+  kubectl orchestra top -A -o json")]
+    Top(top::Arguments),
+    /// Print what hosted databases cost.
+    ///
+    /// Reads the OrchestraDatabases of the cluster, with the prices that the operator has written into their statuses.
+    #[command(after_help = "Examples:
+  kubectl orchestra bill
+  kubectl orchestra bill -n tenants
+  kubectl orchestra bill --by class -o json")]
+    Bill(bill::Arguments),
+    /// List what costs money and serves no tenant.
+    ///
+    /// Reads the cluster and the organizations' projects at the provider, with the token that each class names: a Secret
+    /// in the operator's namespace, which you must be allowed to read.
+    #[command(after_help = "Examples:
+  kubectl orchestra orphans
+  kubectl orchestra orphans --operator-namespace orchestra-system -o json")]
+    Orphans(OrphansArguments),
+    /// Show the events of Orchestras, the oldest first.
+    #[command(after_help = "Examples:
+  kubectl orchestra events
+  kubectl orchestra events acme
+  # Until Ctrl-C
+  kubectl orchestra events -A -f")]
+    Events(events::Arguments),
+    /// Open psql with the login of an Orchestra.
+    ///
+    /// The login comes from the connection Secret, which you must be allowed to read. The password is in a file that only
+    /// you can read, and that is deleted when psql ends; it is on no command line.
+    #[command(after_help = "Examples:
+  kubectl orchestra psql acme
+  kubectl orchestra psql acme -- -c 'SELECT count(*) FROM \"Member\"'
+  kubectl orchestra psql acme -- -f report.sql")]
+    Psql(login::PsqlArguments),
+    /// Print the connection URL of an Orchestra, with the password hidden unless it is asked for.
+    #[command(after_help = "Examples:
+  kubectl orchestra url acme
+  kubectl orchestra url acme --key DIRECT_URL
+  kubectl orchestra url acme --show-password")]
+    Url(login::UrlArguments),
+    /// Print what manifests would create, migrate and destroy, and what it costs; or the plan of migrations that wait
+    /// for approval.
+    ///
+    /// With -f the cluster is asked and not changed: each Orchestra is sent to the API server as a dry run, so that it is
+    /// checked as `kubectl apply` would be. What a migration destroys is found in the database, when the operator
+    /// looks at it: without -f, the plan of the named Orchestra says it.
+    #[command(after_help = "Examples:
+  kubectl orchestra plan -f tenants.yaml
+  kustomize build . | kubectl orchestra plan -f -
+  # What the deletion of these objects would destroy
+  kubectl orchestra plan -f tenants.yaml --delete
+  # The plan that waits for approval
+  kubectl orchestra plan acme")]
+    Plan(preview::Arguments),
+    /// Approve the plan of pending migrations, by its digest.
+    #[command(after_help = "Examples:
+  kubectl orchestra plan acme
+  kubectl orchestra approve acme --digest sha256:…")]
+    Approve(ApproveArguments),
+    /// Have the operator try again what failed, when the cause is gone.
+    ///
+    /// Writes the annotation stagesub.io/retry-requested-at. After a failure the next attempt has to wait up to ten
+    /// minutes; after this, ten seconds since the last one. It is carried out also when it comes in the wait, or while an
+    /// attempt is under way.
+    #[command(after_help = "Examples:
+  kubectl orchestra retry acme")]
+    Retry(Named),
+    /// Replace the login of an Orchestra by a new one.
+    ///
+    /// Writes the annotation stagesub.io/rotate-requested-at. The former login works until its overlap is over.
+    #[command(after_help = "Examples:
+  kubectl orchestra rotate acme")]
+    Rotate(Named),
+    /// Pause the database of an Orchestra.
+    ///
+    /// Sets spec.powerState by server-side apply. A field that another manager owns, as of a repository, is not
+    /// taken from it: change it there, or say --force-conflicts.
+    #[command(after_help = "Examples:
+  kubectl orchestra pause acme")]
+    Pause(change::PowerArguments),
+    /// Let a paused database run again, also one that was paused because nobody used it.
+    ///
+    /// Sets spec.powerState where it is Paused, as `pause` does, or else writes the annotation
+    /// stagesub.io/wake-requested-at.
+    #[command(after_help = "Examples:
+  kubectl orchestra resume acme")]
+    Resume(change::PowerArguments),
+    /// Let the ttl of an Orchestra count anew from now, or change it.
+    ///
+    /// Writes the annotation stagesub.io/extended-at. With --ttl, spec.ttl is set by server-side apply as well.
+    #[command(after_help = "Examples:
+  kubectl orchestra extend demo-x7k2p
+  kubectl orchestra extend demo-x7k2p --ttl 72h")]
+    Extend(change::ExtendArguments),
+    /// Take back the database of a deleted Orchestra: create an Orchestra that claims it, with its data.
+    #[command(after_help = "Examples:
+  kubectl orchestra restore acme
+  # With the spec of a manifest, and without changing anything
+  kubectl orchestra restore acme -f acme.yaml --dry-run
+  # Of several
+  kubectl orchestra restore acme --database orchdb-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f")]
+    Restore(restore::Arguments),
+    /// Show, pause or resume the rollout of a class's migrations.
+    #[command(after_help = "Examples:
+  kubectl orchestra rollout status standard --watch
+  kubectl orchestra rollout pause standard")]
+    Rollout {
+        /// What to do with the rollout.
+        #[command(subcommand)]
+        command: rollout::Command,
+    },
+    /// Print the completion script of a shell: bash, zsh, fish or powershell.
+    #[command(after_help = "Examples:
+  source <(kubectl-orchestra completion bash)
+  kubectl-orchestra completion fish > ~/.config/fish/completions/kubectl-orchestra.fish
+`kubectl orchestra <TAB>` needs the program under the name kubectl_complete-orchestra in PATH as well.")]
+    Completion {
+        /// The shell.
+        #[arg(value_parser = ["bash", "zsh", "fish", "powershell", "elvish"])]
+        shell: String,
+    },
+}
+
+/// Arguments of the commands that only need an Orchestra.
+#[derive(clap::Args, Debug)]
+pub struct Named {
+    /// Name of the Orchestra.
+    #[arg(add = ArgValueCandidates::new(complete::orchestras))]
+    pub name: String,
+}
+
+/// Arguments of `approve`.
+#[derive(clap::Args, Debug)]
+pub struct ApproveArguments {
+    /// Name of the Orchestra.
+    #[arg(add = ArgValueCandidates::new(complete::orchestras))]
+    pub name: String,
+    /// Digest of the plan that you have read. No other plan is approved.
+    #[arg(long)]
+    pub digest: String,
+}
+
+/// Arguments of `orphans`.
+#[derive(clap::Args, Debug)]
+pub struct OrphansArguments {
+    /// Namespace of the operator, which holds the token Secrets of the classes.
+    #[arg(long, default_value = "orchestra-system")]
+    pub operator_namespace: String,
+    /// Address of the Supabase Management API.
+    #[arg(long, env = "SUPABASE_API_URL", default_value = crate::supabase::settings::DEFAULT_API_URL)]
+    pub supabase_api_url: String,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: output::Output,
+}
+
+/// Carries out a command.
+///
+/// # Errors
+/// When the command fails; [`super::words`] has the words and the exit code.
+pub async fn run(plugin: Plugin) -> anyhow::Result<()> {
+    let Plugin { flags, command } = plugin;
+    if let UserCommand::Completion { shell } = &command {
+        return say(&complete::script(shell)?);
+    }
+    let scope = flags.scope().await?;
+    match command {
+        UserCommand::Status(arguments) => status::run(&scope, &arguments).await,
+        UserCommand::Top(arguments) => say(&top::run(&scope, &arguments).await?),
+        UserCommand::Bill(arguments) => say(&bill::run(&scope, &arguments).await?),
+        UserCommand::Orphans(arguments) => {
+            let arguments = orphans::Arguments {
+                namespace: arguments.operator_namespace,
+                supabase_api_url: arguments.supabase_api_url,
+                output: arguments.output,
+            };
+            super::tell_orphans(&scope.client, &arguments).await
+        }
+        UserCommand::Events(arguments) => events::run(&scope, &arguments).await,
+        UserCommand::Psql(arguments) => login::psql(&scope, &arguments).await,
+        UserCommand::Url(arguments) => say(&login::url(&scope, &arguments).await?),
+        UserCommand::Plan(arguments) => say(&preview::run(&scope, arguments).await?),
+        UserCommand::Approve(ApproveArguments { name, digest }) => {
+            let namespace = Some(scope.namespace.clone());
+            let arguments = plan::ApproveArguments {
+                name,
+                namespace,
+                digest,
+            };
+            say(&plan::approve(&scope.client, &arguments).await?)
+        }
+        UserCommand::Retry(Named { name }) => say(&change::retry(&scope, &name).await?),
+        UserCommand::Rotate(Named { name }) => say(&change::rotate(&scope, &name).await?),
+        UserCommand::Pause(arguments) => say(&change::pause(&scope, &arguments).await?),
+        UserCommand::Resume(arguments) => say(&change::resume(&scope, &arguments).await?),
+        UserCommand::Extend(arguments) => say(&change::extend(&scope, &arguments).await?),
+        UserCommand::Restore(arguments) => say(&restore::run(&scope, &arguments).await?),
+        UserCommand::Rollout { command } => rollout::run(&scope.client, &command).await,
+        UserCommand::Completion { .. } => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_has_examples_and_no_flag_takes_a_secret() {
+        let mut command = Plugin::command();
+        command.build();
+        for sub in command.get_subcommands() {
+            let examples = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(examples.contains("Examples:"), "{}", sub.get_name());
+            for argument in sub.get_arguments() {
+                let takes = argument.get_action().takes_values();
+                assert!(
+                    !takes || !argument.get_id().as_str().contains("password"),
+                    "{argument:?}"
+                );
+            }
+        }
+        command.debug_assert();
+    }
+}

@@ -1,0 +1,324 @@
+//! `kubectl orchestra plan`: what manifests would change, or the plan that waits for approval.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap_complete::engine::ArgValueCandidates;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, ListParams, PostParams};
+use kube::{Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::complete;
+use super::scope::Scope;
+use crate::api::names::COMMAND_MANAGER;
+use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, ScriptSource};
+use crate::cli::output::Output;
+use crate::cli::{plan, words};
+use crate::money;
+use crate::views::preview::{Action, Change, Cluster, applied, deleted, totals};
+
+/// Bytes of manifests that are read at most.
+const MOST: u64 = 64 << 20;
+
+/// Arguments of `plan`.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    /// Name of an Orchestra whose migrations wait for approval.
+    #[arg(add = ArgValueCandidates::new(complete::orchestras), required_unless_present = "filename", conflicts_with = "filename")]
+    pub name: Option<String>,
+    /// Manifests, in YAML or JSON. `-`: standard input. Repeatable.
+    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub filename: Vec<PathBuf>,
+    /// Show what the deletion of these objects would destroy.
+    #[arg(long, requires = "filename")]
+    pub delete: bool,
+    /// Namespace of the operator, which holds the ConfigMaps of classes.
+    #[arg(long, default_value = "orchestra-system")]
+    pub operator_namespace: String,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// Returns the plan in the wanted format.
+///
+/// # Errors
+/// When a manifest or the cluster cannot be read.
+pub async fn run(scope: &Scope, arguments: Arguments) -> anyhow::Result<String> {
+    if let Some(name) = arguments.name {
+        let arguments = plan::PlanArguments {
+            name,
+            namespace: Some(scope.namespace.clone()),
+            output: arguments.output,
+        };
+        return plan::run(&scope.client, &arguments).await;
+    }
+    let documents = documents(&arguments.filename)?;
+    let (wanted, maps) = sorted(documents, &scope.namespace)?;
+    let mut cluster = look(&scope.client, &arguments.operator_namespace).await?;
+    read_config_maps(&scope.client, &mut cluster, &wanted, maps).await;
+    let mut changes = Vec::new();
+    for object in &wanted {
+        let change = one(&scope.client, &mut cluster, object, arguments.delete).await?;
+        changes.extend(change);
+    }
+    render(&changes, arguments.output)
+}
+
+/// What happens to one object; none when it is to be deleted and is not there.
+async fn one(
+    client: &Client,
+    cluster: &mut Cluster,
+    object: &Orchestra,
+    delete: bool,
+) -> anyhow::Result<Option<Change>> {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let api: Api<Orchestra> = Api::namespaced(client.clone(), &namespace);
+    let current = if name.is_empty() {
+        None
+    } else {
+        api.get_opt(&name).await?
+    };
+    if delete {
+        return Ok(current.map(|current| deleted(cluster, &current)));
+    }
+    let parameters = PostParams {
+        dry_run: true,
+        field_manager: Some(COMMAND_MANAGER.into()),
+    };
+    let stored = match &current {
+        Some(current) => api.replace(&name, &parameters, &over(current, object)).await,
+        None => api.create(&parameters, object).await,
+    };
+    let change = match stored {
+        Ok(stored) => applied(cluster, &stored, current.as_ref()),
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            let unchecked = current.as_ref().map(|current| over(current, object));
+            let mut change = applied(cluster, unchecked.as_ref().unwrap_or(object), current.as_ref());
+            let told = "not checked by the API server: you may not change it";
+            change.notes.push(told.into());
+            change
+        }
+        Err(kube::Error::Api(status)) if matches!(status.code, 400..=499) => {
+            let mut change = Change::none(object);
+            change.action = Action::Refused;
+            change.notes.push(words::of(&kube::Error::Api(status).into()).0);
+            change
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Some(change))
+}
+
+/// An object as a manifest would make it: with the manifest's spec, and what others have added to its metadata.
+fn over(current: &Orchestra, wanted: &Orchestra) -> Orchestra {
+    let mut object = current.clone();
+    object.spec = wanted.spec.clone();
+    let labels = wanted.metadata.labels.clone().unwrap_or_default();
+    let annotations = wanted.metadata.annotations.clone().unwrap_or_default();
+    object.labels_mut().extend(labels);
+    object.annotations_mut().extend(annotations);
+    object
+}
+
+/// What the manifests are judged by. What may not be read is left out, and the plan says so.
+async fn look(client: &Client, operator: &str) -> anyhow::Result<Cluster> {
+    Ok(Cluster {
+        classes: allowed::<OrchestraClass>(client).await?,
+        databases: allowed::<OrchestraDatabase>(client).await?,
+        operator: operator.to_owned(),
+        ..Cluster::default()
+    })
+}
+
+async fn allowed<K>(client: &Client) -> anyhow::Result<Option<Vec<K>>>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    match Api::<K>::all(client.clone()).list(&ListParams::default()).await {
+        Ok(list) => Ok(Some(list.items)),
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+type Maps = BTreeMap<(String, String), ConfigMap>;
+
+/// Reads the ConfigMaps that migrations may be in; those of the manifests come first.
+async fn read_config_maps(client: &Client, cluster: &mut Cluster, wanted: &[Orchestra], ours: Maps) {
+    let mut names: Vec<(String, String)> = Vec::new();
+    for object in wanted {
+        let namespace = object.namespace().unwrap_or_default();
+        let own = object.spec.migrations.as_ref().and_then(|own| own.source.as_ref());
+        names.extend(
+            own.iter()
+                .flat_map(|source| source.config_maps())
+                .map(|map| (namespace.clone(), map.to_owned())),
+        );
+        if let Some(class) = cluster.class(object) {
+            let templates = class
+                .spec
+                .templates
+                .iter()
+                .flatten()
+                .map(|template| &template.migrations);
+            let sources = class
+                .spec
+                .migrations
+                .iter()
+                .chain(templates)
+                .filter_map(|all| all.source.as_ref());
+            let maps = sources.flat_map(ScriptSource::config_maps);
+            names.extend(maps.map(|map| (cluster.operator.clone(), map.to_owned())));
+        }
+    }
+    names.sort();
+    names.dedup();
+    for (namespace, name) in names {
+        let api: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
+        // One that may not be read is told as one that is not there.
+        if let Ok(Some(map)) = api.get_opt(&name).await {
+            cluster.config_maps.insert((namespace, name), map);
+        }
+    }
+    cluster.config_maps.extend(ours);
+}
+
+/// The documents of manifests, with the items of lists.
+fn documents(files: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
+    let mut all = Vec::new();
+    for file in files {
+        let mut text = String::new();
+        let shown = file.display();
+        let read = if file == Path::new("-") {
+            std::io::stdin().take(MOST).read_to_string(&mut text)
+        } else {
+            std::fs::File::open(file).and_then(|file| file.take(MOST).read_to_string(&mut text))
+        };
+        read.with_context(|| format!("cannot read {shown}"))?;
+        let documents: Vec<Value> =
+            serde_saphyr::from_multiple(&text).with_context(|| format!("{shown} is no YAML"))?;
+        for mut document in documents {
+            match document.get_mut("items").map(Value::take) {
+                Some(Value::Array(items)) => all.extend(items),
+                _ => all.push(document),
+            }
+        }
+    }
+    all.retain(|document| !document.is_null());
+    Ok(all)
+}
+
+/// The Orchestras of manifests.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn orchestras_in(files: &[PathBuf]) -> anyhow::Result<Vec<Orchestra>> {
+    Ok(sorted(documents(files)?, "")?.0)
+}
+
+/// The Orchestras and the ConfigMaps of documents, in their namespaces.
+fn sorted(documents: Vec<Value>, namespace: &str) -> anyhow::Result<(Vec<Orchestra>, Maps)> {
+    let (mut orchestras, mut maps) = (Vec::new(), Maps::new());
+    for document in documents {
+        let kind = document["kind"].as_str().unwrap_or_default().to_owned();
+        let group = document["apiVersion"].as_str().unwrap_or_default().to_owned();
+        if kind == "Orchestra" && group == Orchestra::api_version(&()) {
+            let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            let read = serde_json::from_value::<Orchestra>(document);
+            let mut object = read.with_context(|| format!("Orchestra {name} cannot be read"))?;
+            object.metadata.namespace.get_or_insert_with(|| namespace.to_owned());
+            orchestras.push(object);
+        } else if kind == "ConfigMap" && group == "v1" {
+            let mut map: ConfigMap = serde_json::from_value(document).context("a ConfigMap cannot be read")?;
+            map.metadata.namespace.get_or_insert_with(|| namespace.to_owned());
+            maps.insert((map.namespace().unwrap_or_default(), map.name_any()), map);
+        }
+    }
+    if orchestras.is_empty() {
+        bail!("the manifests have no Orchestra");
+    }
+    Ok((orchestras, maps))
+}
+
+fn render(changes: &[Change], output: Output) -> anyhow::Result<String> {
+    match output {
+        Output::Json => Ok(serde_json::to_string_pretty(changes)?),
+        Output::Csv => {
+            let header = [
+                "object",
+                "action",
+                "database",
+                "migrations",
+                "destroys",
+                "notes",
+                "currency",
+                "monthly",
+            ];
+            crate::cli::output::csv(
+                &header,
+                changes.iter().map(|change| {
+                    vec![
+                        Some(change.object.clone()),
+                        Some(format!("{:?}", change.action)),
+                        change.database.clone(),
+                        Some(change.migrations.join(" ")),
+                        Some(change.destroys.join("; ")),
+                        Some(change.notes.join("; ")),
+                        change.currency.clone(),
+                        change.monthly.clone(),
+                    ]
+                }),
+            )
+        }
+        Output::Table => Ok(text(changes)),
+    }
+}
+
+/// Migrations that are named one by one.
+const NAMED: usize = 20;
+
+fn text(changes: &[Change]) -> String {
+    let mut lines = Vec::new();
+    for change in changes {
+        let does = match change.action {
+            Action::Create => "is created",
+            Action::Change => "is changed",
+            Action::None => "stays as it is",
+            Action::Delete => "is deleted",
+            Action::Refused => "is refused",
+        };
+        lines.push(format!("{} {does}", change.object));
+        if let Some(database) = &change.database {
+            let cost = change.monthly.as_ref().zip(change.currency.as_ref());
+            let cost = cost.map(|(monthly, currency)| format!(", {monthly} {currency} a month"));
+            lines.push(format!("  database:  {database}{}", cost.unwrap_or_default()));
+        }
+        for migration in change.migrations.iter().take(NAMED) {
+            lines.push(format!("  migrates:  {migration}"));
+        }
+        if let Some(more) = crate::text::more(change.migrations.len(), NAMED) {
+            lines.push(format!("  migrates:  {more}"));
+        }
+        lines.extend(change.destroys.iter().map(|gone| format!("  destroys:  {gone}")));
+        lines.extend(change.notes.iter().map(|note| format!("  note:      {note}")));
+    }
+    let count = |action| changes.iter().filter(|change| change.action == action).count();
+    lines.push(format!(
+        "\n{} to create, {} to change, {} to delete, {} refused. Nothing was changed.",
+        count(Action::Create),
+        count(Action::Change),
+        count(Action::Delete),
+        count(Action::Refused)
+    ));
+    lines.extend(
+        totals(changes)
+            .into_iter()
+            .map(|(currency, sum)| format!("{} {currency} a month", money::text(sum))),
+    );
+    lines.join("\n")
+}

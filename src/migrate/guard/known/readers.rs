@@ -1,0 +1,53 @@
+//! Who reads the known relations.
+
+use super::Known;
+use crate::migrate::guard::catalog::Readers;
+use crate::migrate::guard::names::Name;
+use crate::migrate::guard::standing::Marks;
+
+impl Known {
+    /// Who reads what was there before of the relations that the name can mean.
+    pub fn readers(&self, name: &Name) -> Readers {
+        let meant = self.entries.iter().filter(|entry| self.is(entry, name));
+        let found: Vec<_> = meant
+            .map(|entry| entry.found.as_ref().map(|found| found.readers).unwrap_or_default())
+            .collect();
+        Readers {
+            open: found.iter().any(|it| it.open),
+            shared: found.iter().any(|it| it.shared),
+            walled: found.iter().all(|it| it.walled),
+            bare: !found.is_empty() && found.iter().all(|it| it.bare),
+        }
+    }
+
+    /// Whether two spellings surely mean the same schema.
+    pub fn is_same_schema(&self, one: Option<&String>, other: Option<&String>) -> bool {
+        let meant = |schema: Option<&String>| schema.or(self.current.as_ref().filter(|_| !self.elsewhere)).cloned();
+        match (meant(one), meant(other)) {
+            (Some(one), Some(other)) => one == other,
+            // A database whose search path has no schema, and unit tests without one.
+            (None, None) => !self.elsewhere,
+            _ => false,
+        }
+    }
+
+    /// What the pending scripts have made of the relations that the name can mean.
+    pub fn marks(&self, name: &Name) -> Marks {
+        let meant = self.entries.iter().filter(|entry| self.is(entry, name));
+        meant.fold(Marks::default(), |all, entry| Marks {
+            shows: all.shows || entry.marks.shows,
+            open: all.open || entry.marks.open,
+            walled: all.walled || entry.marks.walled,
+            passed: all.passed || entry.marks.passed,
+            behind: all.behind || entry.marks.behind,
+        })
+    }
+
+    /// Marks the relations that the name can mean.
+    pub fn mark(&mut self, name: &Name, mark: impl Fn(&mut Marks)) {
+        self.version += 1;
+        for at in self.meant(name) {
+            mark(&mut self.entries[at].marks);
+        }
+    }
+}

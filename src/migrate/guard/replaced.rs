@@ -1,0 +1,84 @@
+//! Functions and views that take the place of others: what uses these runs or shows something else from then on, and no
+//! statement says so.
+
+use pg_query::NodeEnum;
+use pg_query::protobuf::{CmdType, CreateFunctionStmt, ObjectType};
+
+use super::bodies;
+use super::catalog::Use;
+use super::finding::FindingKind;
+use super::judge::{Judge, Told};
+use super::names::{Name, dotted, strings};
+use crate::api::Effect;
+
+/// Judges a function that is created. Another one of its name may have been there, or be called by a text that only has
+/// the name. `text`: the statement.
+pub fn function(judge: &mut Judge<'_>, it: &CreateFunctionStmt, text: &str) {
+    let parts = strings(&it.funcname);
+    let Some(name) = parts.last() else { return };
+    let uses = judge.known.code.uses(name);
+    exposes(judge, &uses, &dotted(&parts), "CREATE FUNCTION");
+    let called = judge.known.code.called.get(name).copied();
+    let runs = |told: Told| match told {
+        Told::Losses => called.is_some() || uses.contains(&Use::Trigger),
+        _ => called == Some(true) || uses.contains(&Use::Runs),
+    };
+    let told = [Told::All, Told::Losses].into_iter().find(|told| runs(*told));
+    if let Some(told) = told {
+        judge.telling(told, |judge| bodies::replaced(judge, it, text));
+    }
+}
+
+/// Judges other statements after which a name means another function or view.
+pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
+    let (parts, words) = match tree {
+        NodeEnum::AlterFunctionStmt(it) => {
+            let function = it.func.as_ref();
+            let parts = function.map(|func| strings(&func.objname)).unwrap_or_default();
+            (parts, "ALTER FUNCTION")
+        }
+        NodeEnum::RenameStmt(it) if is_routine(it.rename_type()) || it.rename_type() == ObjectType::ObjectView => {
+            (vec![it.newname.clone()], "RENAME TO")
+        }
+        NodeEnum::ViewStmt(it) => (it.view.as_ref().map(range).unwrap_or_default(), "CREATE VIEW"),
+        NodeEnum::RuleStmt(it) if it.event() == CmdType::CmdSelect => (
+            it.relation.as_ref().map(range).unwrap_or_default(),
+            "CREATE RULE ON SELECT TO",
+        ),
+        _ => return,
+    };
+    let Some(name) = parts.last() else { return };
+    let uses = judge.known.code.uses(name);
+    exposes(judge, &uses, &dotted(&parts), words);
+}
+
+fn range(range: &pg_query::protobuf::RangeVar) -> Vec<String> {
+    let name = Name::from(range);
+    name.schema.into_iter().chain([name.name]).collect()
+}
+
+/// Tells what decides who reads rows, and is replaced.
+fn exposes(judge: &mut Judge<'_>, uses: &[Use], name: &str, words: &str) {
+    for used in uses {
+        let (effect, by) = match used {
+            Use::Policy => (Effect::Exposing, "policies use"),
+            Use::Open => (Effect::Exposing, "a view uses that everybody may read"),
+            Use::Shared => (Effect::Granting, "a view uses that other roles may read"),
+            Use::Table => (
+                Effect::Granting,
+                "a default, constraint or trigger of a table with row level security uses",
+            ),
+            Use::Runs | Use::Trigger => continue,
+        };
+        let statement = format!("{words} {name}, which {by}");
+        judge.find_as(FindingKind::AlterPolicy, effect, name, statement);
+    }
+}
+
+/// Whether an object is a function or procedure.
+pub fn is_routine(what: ObjectType) -> bool {
+    matches!(
+        what,
+        ObjectType::ObjectFunction | ObjectType::ObjectProcedure | ObjectType::ObjectRoutine
+    )
+}

@@ -1,0 +1,90 @@
+#![allow(clippy::unwrap_used)]
+use serde_json::{Value, json};
+
+use super::*;
+
+fn class(limit: &str) -> OrchestraClass {
+    serde_json::from_value(json!({
+        "apiVersion": "stagesub.io/v1alpha1", "kind": "OrchestraClass",
+        "metadata": {"name": "standard", "annotations": {"stagesub.io/is-default-class": "true"}},
+        "spec": {
+            "provider": {"supabase": {"organization": "acme"}}, "budget": {"monthlyLimit": limit},
+            "deletion": {"policy": "Delete", "gracePeriod": "1h"},
+        },
+        "status": {"conditions": [], "cost": {
+            "currency": "USD", "pricePerProject": "10.00", "priceSource": "Default", "projects": 1, "projected": "10.00",
+        }},
+    }))
+    .unwrap()
+}
+
+fn orchestra(name: &str, spec: &Value, status: &Value) -> Orchestra {
+    serde_json::from_value(json!({
+        "apiVersion": "stagesub.io/v1alpha1", "kind": "Orchestra",
+        "metadata": {"name": name, "namespace": "tenants"}, "spec": spec, "status": status,
+    }))
+    .unwrap()
+}
+
+fn cluster(limit: &str) -> Cluster {
+    let map: ConfigMap = serde_json::from_value(json!({"data": {
+        "migration_lock.toml": "provider = \"postgresql\"\n",
+        "20260101000000_a.sql": "SELECT 1;", "20260102000000_b.sql": "SELECT 2;",
+    }}))
+    .unwrap();
+    Cluster {
+        classes: Some(vec![class(limit)]),
+        databases: Some(Vec::new()),
+        config_maps: BTreeMap::from([(("tenants".into(), "schema".into()), map)]),
+        ..Cluster::default()
+    }
+}
+
+#[test]
+fn new_orchestras_cost_until_the_budget_has_no_room() {
+    let mut cluster = cluster("25.00");
+    let spec = json!({"migrations": {"source": {"configMapRef": {"name": "schema"}}}});
+    let first = applied(&mut cluster, &orchestra("one", &spec, &Value::Null), None);
+    assert_eq!(
+        (first.action, first.monthly.as_deref()),
+        (Action::Create, Some("10.00"))
+    );
+    assert_eq!(first.migrations.len(), 2);
+    assert!(first.notes.is_empty(), "{first:?}");
+    let second = applied(&mut cluster, &orchestra("two", &json!({}), &Value::Null), None);
+    assert!(second.notes[0].contains("no room"), "{second:?}");
+    assert_eq!(totals(&[first, second])["USD"].to_string(), "20.00");
+}
+
+#[test]
+fn only_what_is_new_is_migrated() {
+    let spec = json!({"migrations": {"source": {"configMapRef": {"name": "schema"}}}});
+    let status = json!({"conditions": [], "migrations": {
+        "source": "sha256:old", "applied": 1, "pending": 0, "current": "20260101000000_a",
+    }});
+    let current = orchestra("one", &spec, &status);
+    let change = applied(&mut cluster("99.00"), &current, Some(&current));
+    assert_eq!(
+        (change.action, change.migrations),
+        (Action::Change, vec!["20260102000000_b".to_owned()])
+    );
+}
+
+#[test]
+fn a_deletion_says_what_becomes_of_the_data() {
+    let status = json!({
+        "conditions": [], "databaseName": "orchdb-1", "cost": {"currency": "USD", "monthly": "10.00", "hourly": "0.01"},
+    });
+    let gone = deleted(&cluster("99.00"), &orchestra("one", &json!({}), &status));
+    assert!(
+        gone.destroys[1].contains("orchdb-1 with its data, after 1h"),
+        "{gone:?}"
+    );
+    assert_eq!(gone.monthly.as_deref(), Some("-10.00"));
+    let kept = deleted(
+        &cluster("99.00"),
+        &orchestra("one", &json!({"deletionPolicy": "Retain"}), &status),
+    );
+    assert_eq!((kept.destroys.len(), kept.monthly), (1, None));
+    assert!(kept.notes[0].contains("goes on costing 10.00 USD"), "{:?}", kept.notes);
+}

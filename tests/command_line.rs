@@ -1,0 +1,85 @@
+//! The command line without a cluster: its help, its errors and exit codes (`tests/command-line/*.trycmd`; after a change
+//! of them, `TRYCMD=overwrite cargo test --test command_line`), and the manifest for krew.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The program by another name.
+fn named(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(name);
+    symlink(env!("CARGO_BIN_EXE_orchestra-operator"), &path).unwrap();
+    path
+}
+
+#[test]
+fn help_and_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("none").display().to_string();
+    trycmd::TestCases::new()
+        .register_bin("kubectl-orchestra", named(folder.path(), "kubectl-orchestra"))
+        .register_bin(
+            "kubectl_complete-orchestra",
+            named(folder.path(), "kubectl_complete-orchestra"),
+        )
+        .env("KUBECONFIG", missing)
+        .env("HOME", folder.path().display().to_string())
+        .insert_var("[VERSION]", env!("CARGO_PKG_VERSION"))
+        .unwrap()
+        .case("tests/command-line/*.trycmd");
+}
+
+#[test]
+fn the_manifest_for_krew_has_every_platform() {
+    let text = std::fs::read_to_string(project().join("deploy/krew/orchestra.yaml")).unwrap();
+    let manifest: Value = serde_saphyr::from_str(&text).unwrap();
+    assert_eq!(manifest["apiVersion"], "krew.googlecontainertools.github.com/v1alpha2");
+    assert_eq!(
+        (&manifest["kind"], &manifest["metadata"]["name"]),
+        (&"Plugin".into(), &"orchestra".into())
+    );
+    let spec = &manifest["spec"];
+    assert_eq!(spec["version"], format!("v{}", env!("CARGO_PKG_VERSION")));
+    assert!(
+        spec["shortDescription"].as_str().unwrap().len() <= 50,
+        "krew asks for a short one"
+    );
+    let mut platforms = Vec::new();
+    for platform in spec["platforms"].as_array().unwrap() {
+        let labels = &platform["selector"]["matchLabels"];
+        let name = format!(
+            "{}-{}",
+            labels["os"].as_str().unwrap(),
+            labels["arch"].as_str().unwrap()
+        );
+        let uri = platform["uri"].as_str().unwrap();
+        assert!(
+            uri.starts_with("https://") && uri.ends_with(&format!("{name}.tar.gz")),
+            "{uri}"
+        );
+        assert_eq!(platform["bin"], "kubectl-orchestra");
+        assert!(
+            platform["files"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|file| file["from"] == "kubectl-orchestra")
+        );
+        let digest = platform["sha256"].as_str().unwrap();
+        assert!(
+            digest.len() == 64 && digest.bytes().all(|digit| digit.is_ascii_hexdigit()),
+            "{digest}"
+        );
+        platforms.push(name);
+    }
+    assert_eq!(
+        platforms,
+        ["linux-amd64", "linux-arm64", "darwin-amd64", "darwin-arm64"]
+    );
+}

@@ -1,0 +1,445 @@
+//! `kubectl orchestra`, as a user of the cluster with the roles that deploy/ has: each command against the real control
+//! plane, its output and exit code, and that no secret is shown.
+
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
+use serde_json::{Value, json};
+use sqlx::Executor as _;
+
+use crate::proof::{generous_world, owner, soon};
+use crate::support::{
+    LONG, events_with, gone, orchestra, patch_config_map, ready, reason, secret, sources, standard_class,
+};
+
+/// A user with the program.
+struct User<'a> {
+    world: &'a World,
+    program: PathBuf,
+    kubeconfig: PathBuf,
+    /// Texts that no command shows.
+    hidden: Vec<String>,
+}
+
+impl<'a> User<'a> {
+    /// Ada may change Orchestras and read Secrets in the namespace of tenants, and look at the rest.
+    async fn ada(world: &'a World) -> Self {
+        world
+            .apply(&format!(
+                "
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: ada, namespace: {TENANTS}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: secrets, namespace: {TENANTS}}}
+rules: [{{apiGroups: [''], resources: [secrets, configmaps, events], verbs: [get, list, watch]}}]
+"
+            ))
+            .unwrap();
+        let account = format!("--serviceaccount={TENANTS}:ada");
+        for (name, role) in [
+            ("ada", "--clusterrole=orchestra-editor"),
+            ("ada-secrets", "--role=secrets"),
+        ] {
+            world
+                .kubectl(["create", "rolebinding", name, "-n", TENANTS, role, &account])
+                .unwrap();
+        }
+        let viewer = "--clusterrole=orchestra-viewer";
+        world
+            .kubectl(["create", "clusterrolebinding", "ada", viewer, &account])
+            .unwrap();
+        let program = world.dir().join("kubectl-orchestra");
+        symlink(env!("CARGO_BIN_EXE_orchestra-operator"), &program).unwrap();
+        std::fs::create_dir(world.dir().join("runtime")).unwrap();
+        Self {
+            world,
+            program,
+            kubeconfig: world
+                .plane
+                .kubeconfig_for_service_account(TENANTS, "ada")
+                .await
+                .unwrap(),
+            hidden: Vec::new(),
+        }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        let psql = self.world.api.postgres().map(|server| server.program("psql"));
+        let psql = psql.and_then(|psql| psql.parent().map(|folder| folder.display().to_string()));
+        command
+            .env_clear()
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("PATH", format!("{}:/usr/bin:/bin", psql.unwrap_or_default()))
+            .env("XDG_RUNTIME_DIR", self.world.dir().join("runtime"))
+            .args(arguments)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end: its exit code, what it prints and its errors.
+    fn ends(&self, arguments: &[&str]) -> (i32, String, String) {
+        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
+        let [out, error] = [stdout, stderr].map(|text| String::from_utf8(text).unwrap());
+        for hidden in &self.hidden {
+            assert!(
+                !out.contains(hidden) && !error.contains(hidden),
+                "{arguments:?} shows a secret"
+            );
+        }
+        for value in ["ApiError", "Status {", "Some(", "Error("] {
+            assert!(!error.contains(value), "{arguments:?}: {error}");
+        }
+        (status.code().unwrap(), out, error)
+    }
+
+    /// What a command prints that succeeds.
+    fn says(&self, arguments: &[&str]) -> String {
+        let (code, out, error) = self.ends(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {error}");
+        out
+    }
+
+    /// As [`User::says`], in the namespace of the tenants.
+    fn there(&self, arguments: &[&str]) -> String {
+        self.says(&[arguments, &["-n", TENANTS]].concat())
+    }
+
+    /// A command that fails with this exit code: what it says of it.
+    fn fails(&self, code: i32, arguments: &[&str]) -> String {
+        let (was, out, error) = self.ends(arguments);
+        assert_eq!(was, code, "{arguments:?}: {out}{error}");
+        error
+    }
+}
+
+fn holds(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_works_with_kubectl_orchestra() {
+    let world = generous_world().await;
+    standard_class(&world, "");
+    sources(&world);
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    let mut ada = User::ada(&world).await;
+    orchestra(&world, "one", "");
+    ready(&world, "one").await;
+    let keys = secret(&world, TENANTS, "one-connection").await;
+    ada.hidden.push(keys["password"].clone());
+    ada.hidden.push(keys["SUPABASE_SERVICE_ROLE_KEY"].clone());
+
+    looks(&ada).await;
+    logs_in(&ada, &keys["password"]);
+    plans(&world, &ada).await;
+    changes(&world, &ada).await;
+    cures(&world, &ada).await;
+    takes_back(&world, &ada).await;
+}
+
+async fn looks(ada: &User<'_>) {
+    let shown = ada.there(&["status", "one", "--exit-code"]);
+    holds(
+        &shown,
+        &[
+            "State:       ready",
+            "Available:   yes",
+            "2 applied, 0 pending",
+            "Timeline:",
+            "Created",
+        ],
+    );
+    let document: Value = serde_json::from_str(&ada.there(&["status", "one", "-o", "json"])).unwrap();
+    assert_eq!(
+        (&document["state"], &document["waits"]),
+        (&json!("Ready"), &Value::Null)
+    );
+    holds(&ada.there(&["status", "one", "-o", "yaml"]), &["state: Ready"]);
+    let missing = ada.fails(3, &["status", "none", "-n", TENANTS]);
+    assert_eq!(
+        missing,
+        "Error from server (NotFound): orchestras.stagesub.io \"none\" not found\n"
+    );
+    // In the namespace of another one she has no rights.
+    let forbidden = ada.fails(4, &["events", "-n", "default"]);
+    holds(&forbidden, &["Error from server (Forbidden): events is forbidden"]);
+    assert!(
+        ada.fails(1, &["top", "--context", "none"])
+            .contains("context \"none\" does not exist")
+    );
+
+    holds(&ada.there(&["top"]), &["NAME", "one", "Ready", "1 Orchestras: 1 ready"]);
+    holds(
+        &ada.says(&["top", "-A", "-o", "wide"]),
+        &["NAMESPACE", TENANTS, "standard"],
+    );
+    assert_eq!(ada.there(&["top", "-o", "name"]), "orchestra.stagesub.io/one\n");
+    holds(&ada.there(&["bill"]), &["one", "total:"]);
+    holds(
+        &ada.there(&["events", "one"]),
+        &["Ready", "migrated, seeded and handed over"],
+    );
+
+    // What comes while she watches, until Ctrl-C.
+    let mut watch = ada.command(&["events", "-f", "-n", TENANTS]);
+    let watch = watch.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(
+        ada.there(&["rotate", "one"]),
+        "orchestra.stagesub.io/one rotation requested\n"
+    );
+    events_with(ada.world, "LoginRotated").await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let id = watch.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let ended = watch.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    holds(&String::from_utf8(ended.stdout).unwrap(), &["LoginRotated"]);
+
+    let complete = ada.program.with_file_name("kubectl_complete-orchestra");
+    symlink(&ada.program, &complete).unwrap();
+    let asked = Command::new(complete)
+        .env_clear()
+        .env("KUBECONFIG", &ada.kubeconfig)
+        .args(["status", "-n", TENANTS, "o"])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(asked.stdout).unwrap(), "one\tReady\n:4\n");
+}
+
+fn logs_in(ada: &User<'_>, former: &str) {
+    let masked = ada.there(&["url", "one"]);
+    holds(&masked, &["postgresql://", ":xxxxx@"]);
+    let shown = ada
+        .command(&["url", "one", "-n", TENANTS, "--show-password"])
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.starts_with("postgresql://") && !shown.contains("xxxxx") && !shown.contains(former));
+    assert!(
+        ada.fails(1, &["url", "one", "-n", TENANTS, "--key", "password"])
+            .contains("is no URL")
+    );
+
+    let query = |sql: &str| {
+        vec![
+            "psql",
+            "one",
+            "-n",
+            TENANTS,
+            "--",
+            "-XAtq",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-c",
+        ]
+        .into_iter()
+        .chain([sql])
+        .map(ToOwned::to_owned)
+        .collect::<Vec<_>>()
+    };
+    let ask = |sql: &str| {
+        let arguments = query(sql);
+        ada.ends(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let (code, counted, error) = ask("SELECT count(*) FROM \"Member\"");
+    assert_eq!((code, counted.as_str()), (0, "3\n"), "{error}");
+    assert_eq!(ask("SELECT * FROM nothing").0, 1, "psql's own exit code");
+    // What others see of psql: its command line. Its environment names a file that is the user's own.
+    let password = shown.split(['@', ':']).nth(2).unwrap_or_default().to_owned();
+    let (_, seen, error) =
+        ask(r"\! tr '\0' '\n' < /proc/$PPID/cmdline; tr '\0' '\n' < /proc/$PPID/environ; stat -c %a $PGPASSFILE");
+    holds(&seen, &["psql", "PGPASSFILE=", "600"]);
+    assert!(!password.is_empty() && !seen.contains(&password), "{error}");
+    let left = std::fs::read_dir(ada.world.dir().join("runtime")).unwrap().count();
+    assert_eq!(left, 0, "files of psql stay");
+}
+
+/// The spec of [`orchestra`].
+const ONE: &str = "{displayName: Test Orchestra AB, migrations: {source: {configMapRef: {name: schema}}}, seed: {configMapRef: {name: demo-seed}}}";
+
+async fn plans(world: &World, ada: &User<'_>) {
+    let file = world.dir().join("plan.yaml");
+    let manifest = |spec: &str| {
+        let text = format!(
+            "apiVersion: stagesub.io/v1alpha1\nkind: Orchestra\nmetadata: {{name: two, namespace: {TENANTS}}}\nspec: {spec}\n---\n\
+             apiVersion: stagesub.io/v1alpha1\nkind: Orchestra\nmetadata: {{name: one, namespace: {TENANTS}}}\nspec: {ONE}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    manifest("{migrations: {source: {configMapRef: {name: schema}}}}");
+    let path = file.to_str().unwrap();
+    let plan = ada.says(&["plan", "-f", path]);
+    holds(
+        &plan,
+        &[
+            "orchestra.stagesub.io/tenants/two is created",
+            "creates a project in",
+            "USD a month",
+            "migrates:  20260102000000_concerts",
+            "orchestra.stagesub.io/tenants/one stays as it is",
+            "1 to create, 0 to change, 0 to delete, 0 refused. Nothing was changed.",
+        ],
+    );
+    manifest("{ttl: 72h}");
+    holds(
+        &ada.says(&["plan", "-f", path]),
+        &["is refused", "deletionPolicy: Delete", "1 refused"],
+    );
+    let gone = ada.says(&["plan", "-f", path, "--delete"]);
+    holds(
+        &gone,
+        &[
+            "tenants/one is deleted",
+            "Secret one-connection",
+            "is kept with its data",
+        ],
+    );
+    assert!(world.get(Kind::Orchestra, TENANTS, "two").await.unwrap().is_none());
+    assert_eq!(ada.there(&["plan", "one"]), "none: no migrations wait for approval\n");
+    let nothing = ada.fails(1, &["approve", "one", "--digest", "sha256:0", "-n", TENANTS]);
+    holds(&nothing, &["error: no migrations of tenants/one wait for approval"]);
+}
+
+async fn changes(world: &World, ada: &User<'_>) {
+    let at = async |path: &str| {
+        let object = world.get(Kind::Orchestra, TENANTS, "one").await.unwrap().unwrap();
+        object.pointer(path).cloned().unwrap_or_default()
+    };
+    assert_eq!(
+        ada.there(&["resume", "one"]),
+        "orchestra.stagesub.io/one is not paused\n"
+    );
+    assert_eq!(
+        ada.there(&["pause", "one"]),
+        "orchestra.stagesub.io/one is to be paused\n"
+    );
+    assert_eq!(at("/spec/powerState").await, "Paused");
+    assert_eq!(
+        ada.there(&["resume", "one"]),
+        "orchestra.stagesub.io/one is to run again\n"
+    );
+    assert_eq!(at("/spec/powerState").await, "Running");
+    ready(world, "one").await;
+    // A repository has the field: it is not taken from it.
+    let file = world.dir().join("repository.yaml");
+    let text = format!(
+        "apiVersion: stagesub.io/v1alpha1\nkind: Orchestra\nmetadata: {{name: one, namespace: {TENANTS}}}\nspec: {{powerState: Running}}\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let path = file.to_str().unwrap();
+    world
+        .kubectl(["apply", "--server-side", "--field-manager=repository", "-f", path])
+        .unwrap();
+    let conflict = ada.fails(5, &["pause", "one", "-n", TENANTS]);
+    holds(
+        &conflict,
+        &[
+            "Error from server (Conflict)",
+            "conflict with \"repository\"",
+            "--force-conflicts",
+        ],
+    );
+    assert_eq!(at("/spec/powerState").await, "Running");
+
+    let without = ada.fails(1, &["extend", "one", "-n", TENANTS]);
+    assert_eq!(
+        without,
+        "error: orchestra.stagesub.io/one has no ttl: nothing ends it\n"
+    );
+    let refused = ada.fails(1, &["extend", "one", "--ttl", "72h", "-n", TENANTS]);
+    holds(&refused, &["Error from server (Invalid)", "deletionPolicy: Delete"]);
+    assert_eq!(at("/metadata/annotations/stagesub.io~1extended-at").await, Value::Null);
+    holds(
+        &ada.fails(1, &["rollout", "status", "standard"]),
+        &["class standard has no rollout"],
+    );
+    assert_eq!(
+        ada.there(&["retry", "one"]),
+        "orchestra.stagesub.io/one has nothing to retry\n"
+    );
+}
+
+/// The cause of a failure is in the database, and is gone before the next attempt would be made.
+async fn cures(world: &World, ada: &User<'_>) {
+    ready(world, "one").await;
+    let insert = |table: &str| json!({"20260103000000_rows.sql": format!("INSERT INTO \"{table}\" VALUES (1);")});
+    patch_config_map(world, "schema", &insert("Elsewhere"));
+    reason(world, "one", "MigrationFailed").await;
+    events_with(world, "Elsewhere").await;
+    patch_config_map(world, "schema", &insert("Nowhere"));
+    let other = |object: &Value| condition(object, "Stalled").2.contains("Nowhere");
+    world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, other)
+        .await
+        .unwrap();
+    // The second failure is an event of its own, under its own text.
+    let events = events_with(world, "Nowhere").await;
+    let failed = events.iter().filter(|event| event["reason"] == "MigrationFailed");
+    assert!(failed.count() >= 2, "{events:#?}");
+    let shown = ada.fails(11, &["status", "one", "-n", TENANTS, "--exit-code"]);
+    assert!(shown.is_empty());
+    let shown = ada.there(&["status", "one"]);
+    holds(
+        &shown,
+        &[
+            "a person must act (MigrationFailed)",
+            "Available:   yes",
+            "What to do: correct the script",
+            "Nowhere",
+        ],
+    );
+
+    owner(world, "one")
+        .await
+        .execute("CREATE TABLE \"Nowhere\" (id int)")
+        .await
+        .unwrap();
+    // In the wait after the failure.
+    assert_eq!(
+        ada.there(&["retry", "one"]),
+        "orchestra.stagesub.io/one retry requested\n"
+    );
+    let cured = |object: &Value| is_true(object, "Ready") && object["status"]["migrations"]["applied"] == 3;
+    world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, cured)
+        .await
+        .unwrap();
+}
+
+async fn takes_back(world: &World, ada: &User<'_>) {
+    let none = ada.fails(1, &["restore", "one", "-n", TENANTS]);
+    holds(
+        &none,
+        &["no deleted Orchestra one of namespace tenants has left a database"],
+    );
+    world
+        .kubectl(["delete", "orchestra", "one", "-n", TENANTS, "--wait=false"])
+        .unwrap();
+    gone(world, Kind::Orchestra, TENANTS, "one").await;
+    soon("the database is left", async || {
+        ada.ends(&["restore", "one", "-n", TENANTS, "--dry-run"]).0 == 0
+    })
+    .await;
+    let manifest = ada.there(&["restore", "one", "--dry-run"]);
+    holds(
+        &manifest,
+        &["kind: Orchestra", "databaseName: orchdb-", "className: standard"],
+    );
+    assert!(world.get(Kind::Orchestra, TENANTS, "one").await.unwrap().is_none());
+    holds(
+        &ada.there(&["restore", "one"]),
+        &["orchestra.stagesub.io/one created: it takes back orchdb-"],
+    );
+    ready(world, "one").await;
+    let again = ada.fails(1, &["restore", "one", "-n", TENANTS]);
+    holds(&again, &["no deleted Orchestra one"]);
+}
