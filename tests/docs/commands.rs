@@ -3,11 +3,15 @@
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use orchestra_operator::cli::CommandLine;
+use orchestra_operator::cli::plugin::Plugin;
 
 use super::{pages, project};
 
-/// What begins one of our commands.
-const OURS: [&str; 2] = ["orchestra-operator ", "kubectl orchestra "];
+/// What begins one of our commands: our program by the operator's name, or as a plugin of kubectl, and its name.
+const OURS: [(&str, &str); 2] = [("orchestra-operator ", "orchestra-operator"), ("kubectl orchestra ", PLUGIN)];
+
+/// The name of the plugin's program.
+pub const PLUGIN: &str = "kubectl-orchestra";
 
 /// Why our command line would refuse these words, the program's name being the first.
 pub fn refusal(words: &[String]) -> Option<clap::Error> {
@@ -17,9 +21,13 @@ pub fn refusal(words: &[String]) -> Option<clap::Error> {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
         )
     };
-    CommandLine::try_parse_from(words)
-        .err()
-        .filter(|error| !shows_help(error))
+    let is_plugin = words.first().is_some_and(|program| program == PLUGIN);
+    let refused = if is_plugin {
+        Plugin::try_parse_from(words).err()
+    } else {
+        CommandLine::try_parse_from(words).err()
+    };
+    refused.filter(|error| !shows_help(error))
 }
 
 /// Why `make` would refuse these words.
@@ -39,8 +47,9 @@ fn commands_within_sentences_are_parsed() {
     let mut wrong = Vec::new();
     for page in pages() {
         for (line, code) in &page.code {
-            if let Some(rest) = OURS.iter().find_map(|program| code.strip_prefix(program)) {
-                let mut words = vec!["orchestra-operator".to_owned()];
+            let ours = |(program, name): &(&str, &str)| Some((code.strip_prefix(program)?, (*name).to_owned()));
+            if let Some((rest, name)) = OURS.iter().find_map(ours) {
+                let mut words = vec![name];
                 // What is left out, or stands for more.
                 words.extend(rest.split_whitespace().filter(|word| *word != "…").map(str::to_owned));
                 let error = refusal(&words).filter(|error| error.kind() != ErrorKind::MissingRequiredArgument);
