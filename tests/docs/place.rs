@@ -154,6 +154,7 @@ impl Place {
             .env("CALLS", &calls)
             .env("OPERATOR", env!("CARGO_BIN_EXE_orchestra-operator"))
             .env("KUBECTL", self.programs.join("real-kubectl"))
+            .env("HOME", &self.folder)
             .env("KUBECONFIG", &self.kubeconfig)
             .env("KUBECACHEDIR", self.programs.join("cache"))
             .env("PATH", format!("{}:{path}", self.programs.display()))
