@@ -65,7 +65,7 @@ case $verb in
     exec|logs|port-forward|rollout|top) ;;
     orchestra)
         while [ "$1" != orchestra ]; do set -- "${@:2}" "$1"; done
-        exec orchestra-operator "${@:2}" ;;
+        exec kubectl-orchestra "${@:2}" ;;
     *) echo "kubectl $verb is not known to tests/docs/place.rs" >&2; exit 64 ;;
 esac
 "#;
@@ -122,7 +122,12 @@ impl Place {
                 .unwrap();
             assert!(copied.success());
         }
-        let programs_of_ours = [("kubectl", KUBECTL), ("orchestra-operator", OURS), ("make", OTHER)];
+        let programs_of_ours = [
+            ("kubectl", KUBECTL),
+            ("orchestra-operator", OURS),
+            ("kubectl-orchestra", OTHER),
+            ("make", OTHER),
+        ];
         for (name, text) in OTHERS.map(|name| (name, OTHER)).into_iter().chain(programs_of_ours) {
             let path = programs.join(name);
             fs::write(&path, text).unwrap();
@@ -173,9 +178,9 @@ impl Place {
         let mut is_looked_at = false;
         for call in calls.split("\0\n").filter(|call| !call.is_empty()) {
             let words: Vec<_> = call.split('\0').map(str::to_owned).collect();
-            is_looked_at |= ["kubectl", "orchestra-operator", "make"].contains(&words[0].as_str());
+            is_looked_at |= ["kubectl", "kubectl-orchestra", "orchestra-operator", "make"].contains(&words[0].as_str());
             let why = match words[0].as_str() {
-                "orchestra-operator" => refusal(&words).map(|error| error.to_string()),
+                "orchestra-operator" | "kubectl-orchestra" => refusal(&words).map(|error| error.to_string()),
                 "make" => missing_target(&words[1..]),
                 _ => None,
             };
