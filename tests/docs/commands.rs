@@ -7,11 +7,11 @@ use orchestra_operator::cli::plugin::Plugin;
 
 use super::{pages, project};
 
-/// What begins one of our commands: our program by the operator's name, or as a plugin of kubectl, and its name.
-const OURS: [(&str, &str); 2] = [("orchestra-operator ", "orchestra-operator"), ("kubectl orchestra ", PLUGIN)];
-
-/// The name of the plugin's program.
-pub const PLUGIN: &str = "kubectl-orchestra";
+/// What begins one of our commands.
+const OURS: [(&str, &str); 2] = [
+    ("orchestra-operator ", "orchestra-operator"),
+    ("kubectl orchestra ", "kubectl-orchestra"),
+];
 
 /// Why our command line would refuse these words, the program's name being the first.
 pub fn refusal(words: &[String]) -> Option<clap::Error> {
@@ -21,13 +21,11 @@ pub fn refusal(words: &[String]) -> Option<clap::Error> {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
         )
     };
-    let is_plugin = words.first().is_some_and(|program| program == PLUGIN);
-    let refused = if is_plugin {
-        Plugin::try_parse_from(words).err()
-    } else {
-        CommandLine::try_parse_from(words).err()
+    let error = match words.first().map(String::as_str) {
+        Some("kubectl-orchestra") => Plugin::try_parse_from(words).err(),
+        _ => CommandLine::try_parse_from(words).err(),
     };
-    refused.filter(|error| !shows_help(error))
+    error.filter(|error| !shows_help(error))
 }
 
 /// Why `make` would refuse these words.
@@ -47,9 +45,12 @@ fn commands_within_sentences_are_parsed() {
     let mut wrong = Vec::new();
     for page in pages() {
         for (line, code) in &page.code {
-            let ours = |(program, name): &(&str, &str)| Some((code.strip_prefix(program)?, (*name).to_owned()));
-            if let Some((rest, name)) = OURS.iter().find_map(ours) {
-                let mut words = vec![name];
+            let ours = OURS.iter().find_map(|(begins, program)| {
+                let rest = code.strip_prefix(begins)?;
+                Some((rest, program))
+            });
+            if let Some((rest, program)) = ours {
+                let mut words = vec![(*program).to_owned()];
                 // What is left out, or stands for more.
                 words.extend(rest.split_whitespace().filter(|word| *word != "…").map(str::to_owned));
                 let error = refusal(&words).filter(|error| error.kind() != ErrorKind::MissingRequiredArgument);

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use orchestra_sandbox::control_plane::ControlPlane;
 
-use super::commands::{PLUGIN, missing_target, refusal};
+use super::commands::{missing_target, refusal};
 use super::project;
 
 /// Programs that the docs name and that no test needs. They take what they are given.
@@ -122,7 +122,12 @@ impl Place {
                 .unwrap();
             assert!(copied.success());
         }
-        let programs_of_ours = [("kubectl", KUBECTL), ("orchestra-operator", OURS), (PLUGIN, OTHER), ("make", OTHER)];
+        let programs_of_ours = [
+            ("kubectl", KUBECTL),
+            ("orchestra-operator", OURS),
+            ("kubectl-orchestra", OTHER),
+            ("make", OTHER),
+        ];
         for (name, text) in OTHERS.map(|name| (name, OTHER)).into_iter().chain(programs_of_ours) {
             let path = programs.join(name);
             fs::write(&path, text).unwrap();
@@ -154,6 +159,7 @@ impl Place {
             .env("CALLS", &calls)
             .env("OPERATOR", env!("CARGO_BIN_EXE_orchestra-operator"))
             .env("KUBECTL", self.programs.join("real-kubectl"))
+            .env("HOME", &self.folder)
             .env("KUBECONFIG", &self.kubeconfig)
             .env("KUBECACHEDIR", self.programs.join("cache"))
             .env("PATH", format!("{}:{path}", self.programs.display()))
@@ -172,9 +178,9 @@ impl Place {
         let mut is_looked_at = false;
         for call in calls.split("\0\n").filter(|call| !call.is_empty()) {
             let words: Vec<_> = call.split('\0').map(str::to_owned).collect();
-            is_looked_at |= ["kubectl", PLUGIN, "orchestra-operator", "make"].contains(&words[0].as_str());
+            is_looked_at |= ["kubectl", "kubectl-orchestra", "orchestra-operator", "make"].contains(&words[0].as_str());
             let why = match words[0].as_str() {
-                "orchestra-operator" | PLUGIN => refusal(&words).map(|error| error.to_string()),
+                "orchestra-operator" | "kubectl-orchestra" => refusal(&words).map(|error| error.to_string()),
                 "make" => missing_target(&words[1..]),
                 _ => None,
             };
