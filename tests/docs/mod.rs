@@ -100,7 +100,9 @@ impl Page {
             0 => name.clone(),
             _ => format!("{name}-{number}"),
         };
-        let free = (0..).map(numbered).find(|it| !self.anchors.contains(it));
+        let free = (0..=self.anchors.len())
+            .map(numbered)
+            .find(|it| !self.anchors.contains(it));
         self.anchors.extend(free);
     }
 

@@ -209,7 +209,7 @@ async fn apply(
 
 /// Runs the commands of all blocks, each block by itself; what is wrong.
 fn commands(plane: &ControlPlane, dir: &Path, pages: &[Page]) -> Vec<String> {
-    let place = Place::make(plane, dir);
+    let folder = Place::make(plane, dir);
     let mut seen = BTreeSet::new();
     let mut scripts = Vec::new();
     for (page, block) in blocks(pages, &["sh", "console"]) {
@@ -227,7 +227,7 @@ fn commands(plane: &ControlPlane, dir: &Path, pages: &[Page]) -> Vec<String> {
                     let Some((at, is_run, script)) = scripts.get(number) else {
                         break;
                     };
-                    if let Err(why) = place.run(number, script, *is_run) {
+                    if let Err(why) = folder.run(number, script, *is_run) {
                         wrong.lock().unwrap().push(format!("{at}: {why}"));
                     }
                 }
