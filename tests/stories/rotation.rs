@@ -1,21 +1,21 @@
 //! The rotation of a tenant's login: whoever reads the Secret logs in, at any time, and a former login works until its
 //! overlap is over.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+mod client;
 
-use kube::api::{Api, DynamicObject};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
-use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
 use crate::proof::{database_name, generous_world, one_project_and_both_logins, owner, projects, soon};
 use crate::support::{
-    LONG, decoded, events_with, kill, login, orchestra, project, ready, scalar, secret, sources, standard_class,
+    LONG, events_with, kill, login, orchestra, project, ready, scalar, secret, sources, standard_class,
 };
+
+pub use client::Client;
 
 /// Rotations of the long story; `ORCHESTRA_ROTATIONS` makes it longer.
 const ROTATIONS: usize = 10;
@@ -35,57 +35,6 @@ pub fn ask(world: &World, name: &str, value: &str) {
 pub async fn generation(world: &World, name: &str, number: usize) -> Value {
     let is = |object: &Value| object["status"]["credentials"]["generation"].as_u64() >= Some(number as u64);
     world.until(Kind::Orchestra, (TENANTS, name), LONG, is).await.unwrap()
-}
-
-/// A client that reads the Secret and logs in, ten times a second.
-pub struct Client {
-    stop: Arc<AtomicBool>,
-    logins: Arc<AtomicUsize>,
-    began: Instant,
-    task: tokio::task::JoinHandle<Vec<String>>,
-}
-
-impl Client {
-    pub fn start(world: &World, secret: &str) -> Self {
-        let (stop, logins) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let resource = kube::core::ApiResource::erase::<k8s_openapi::api::core::v1::Secret>(&());
-        let secrets: Api<DynamicObject> = Api::namespaced_with(world.admin.clone(), TENANTS, &resource);
-        let (stopped, count, name) = (stop.clone(), logins.clone(), secret.to_owned());
-        let task = tokio::spawn(async move {
-            let mut failures = Vec::new();
-            while !stopped.load(Ordering::Relaxed) {
-                let began = Instant::now();
-                let read = serde_json::to_value(secrets.get(&name).await.unwrap()).unwrap();
-                let keys = decoded(&read);
-                match login(&keys["DATABASE_URL"]).await {
-                    Ok(session) => {
-                        count.fetch_add(1, Ordering::Relaxed);
-                        let _ = session.close().await;
-                    }
-                    Err(error) => failures.push(format!("{} at {}: {error}", keys["user"], jiff::Timestamp::now())),
-                }
-                tokio::time::sleep(Duration::from_millis(100).saturating_sub(began.elapsed())).await;
-            }
-            failures
-        });
-        Self {
-            stop,
-            logins,
-            began: Instant::now(),
-            task,
-        }
-    }
-
-    /// Logins, and how many a second.
-    pub async fn end(self) -> (usize, f64) {
-        let seconds = self.began.elapsed().as_secs_f64();
-        self.stop.store(true, Ordering::Relaxed);
-        assert_eq!(self.task.await.unwrap(), Vec::<String>::new(), "failed logins");
-        let logins = self.logins.load(Ordering::Relaxed);
-        #[allow(clippy::cast_precision_loss, reason = "a test makes few logins")]
-        let rate = logins as f64 / seconds;
-        (logins, rate)
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
