@@ -59,7 +59,8 @@ fn checks() -> PathBuf {
 }
 
 fn stream<'a>(objects: impl Iterator<Item = &'a Value>) -> String {
-    objects.map(|object| format!("---\n{object}\n")).collect()
+    let documents: Vec<_> = objects.map(|object| format!("---\n{object}\n")).collect();
+    documents.concat()
 }
 
 #[test]

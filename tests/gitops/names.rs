@@ -186,7 +186,7 @@ fn write(dir: &Path, objects: &[Value]) {
     let pool = kind("OrchestraPool", "house");
     for (folder, namespace, mut objects) in [("tenants", "tenants", tenants), ("system", "orchestra-system", system)] {
         objects.extend([&class, &pool]);
-        let documents: String = objects.iter().map(|object| format!("---\n{object}\n")).collect();
+        let documents = crate::stream(objects.into_iter());
         let of_generator = json!([{"name": "thing", "namespace": namespace, "literals": ["a=b"]}]);
         let kustomization = json!({
             "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "components": ["../names"],
