@@ -3,11 +3,15 @@
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use orchestra_operator::cli::CommandLine;
+use orchestra_operator::cli::plugin::Plugin;
 
 use super::{pages, project};
 
 /// What begins one of our commands.
-const OURS: [&str; 2] = ["orchestra-operator ", "kubectl orchestra "];
+const OURS: [(&str, &str); 2] = [
+    ("orchestra-operator ", "orchestra-operator"),
+    ("kubectl orchestra ", "kubectl-orchestra"),
+];
 
 /// Why our command line would refuse these words, the program's name being the first.
 pub fn refusal(words: &[String]) -> Option<clap::Error> {
@@ -17,9 +21,11 @@ pub fn refusal(words: &[String]) -> Option<clap::Error> {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
         )
     };
-    CommandLine::try_parse_from(words)
-        .err()
-        .filter(|error| !shows_help(error))
+    let error = match words.first().map(String::as_str) {
+        Some("kubectl-orchestra") => Plugin::try_parse_from(words).err(),
+        _ => CommandLine::try_parse_from(words).err(),
+    };
+    error.filter(|error| !shows_help(error))
 }
 
 /// Why `make` would refuse these words.
@@ -39,8 +45,12 @@ fn commands_within_sentences_are_parsed() {
     let mut wrong = Vec::new();
     for page in pages() {
         for (line, code) in &page.code {
-            if let Some(rest) = OURS.iter().find_map(|program| code.strip_prefix(program)) {
-                let mut words = vec!["orchestra-operator".to_owned()];
+            let ours = OURS.iter().find_map(|(begins, program)| {
+                let rest = code.strip_prefix(begins)?;
+                Some((rest, program))
+            });
+            if let Some((rest, program)) = ours {
+                let mut words = vec![(*program).to_owned()];
                 // What is left out, or stands for more.
                 words.extend(rest.split_whitespace().filter(|word| *word != "…").map(str::to_owned));
                 let error = refusal(&words).filter(|error| error.kind() != ErrorKind::MissingRequiredArgument);

@@ -6,6 +6,7 @@
 
 mod commands;
 mod links;
+mod place;
 mod server;
 
 pub use server::the_api_server_takes_what_the_docs_say;
@@ -99,7 +100,9 @@ impl Page {
             0 => name.clone(),
             _ => format!("{name}-{number}"),
         };
-        let free = (0..).map(numbered).find(|it| !self.anchors.contains(it));
+        let free = (0..=self.anchors.len())
+            .map(numbered)
+            .find(|it| !self.anchors.contains(it));
         self.anchors.extend(free);
     }
 

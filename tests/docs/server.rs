@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,33 +14,14 @@ use kube::{Client, ResourceExt as _};
 use orchestra_sandbox::control_plane::ControlPlane;
 use serde_json::{Value, json};
 
-use super::commands::{missing_target, refusal};
-use super::{Block, Page, pages, project};
+use super::place::Place;
+use super::{Block, Page, pages};
 
 /// Our kinds, in the order in which a part of a spec is tried.
 const KINDS: [&str; 4] = ["Orchestra", "OrchestraClass", "OrchestraPool", "OrchestraDatabase"];
 
 /// Namespaces that the docs name.
 const NAMESPACES: [&str; 5] = ["tenants", "demos", "orchestra-system", "tenants-a", "tenants-b"];
-
-/// Programs that the docs name and that no test needs. They take what they are given.
-const OTHERS: [&str; 15] = [
-    "docker",
-    "flux",
-    "oras",
-    "psql",
-    "pg_dump",
-    "pg_restore",
-    "curl",
-    "cargo",
-    "helm",
-    "supabase",
-    "npx",
-    "mdbook",
-    "promtool",
-    "git",
-    "jq",
-];
 
 /// How many blocks run at once.
 const AT_ONCE: usize = 4;
@@ -230,7 +209,7 @@ async fn apply(
 
 /// Runs the commands of all blocks, each block by itself; what is wrong.
 fn commands(plane: &ControlPlane, dir: &Path, pages: &[Page]) -> Vec<String> {
-    let place = Place::make(plane, dir);
+    let folder = Place::make(plane, dir);
     let mut seen = BTreeSet::new();
     let mut scripts = Vec::new();
     for (page, block) in blocks(pages, &["sh", "console"]) {
@@ -248,7 +227,7 @@ fn commands(plane: &ControlPlane, dir: &Path, pages: &[Page]) -> Vec<String> {
                     let Some((at, is_run, script)) = scripts.get(number) else {
                         break;
                     };
-                    if let Err(why) = place.run(number, script, *is_run) {
+                    if let Err(why) = folder.run(number, script, *is_run) {
                         wrong.lock().unwrap().push(format!("{at}: {why}"));
                     }
                 }
@@ -286,166 +265,4 @@ fn script(block: &Block) -> String {
         rest = &rest[word.len().max(if word.is_empty() { letter.len_utf8() } else { 0 })..];
     }
     named
-}
-
-/// A folder that looks like the repository, and the programs that a block finds there.
-struct Place {
-    folder: PathBuf,
-    programs: PathBuf,
-    kubeconfig: PathBuf,
-}
-
-/// kubectl, except that nothing is changed or waited for.
-const KUBECTL: &str = r#"#!/usr/bin/env bash
-verb= skip= dry=
-for word in "$@"; do
-    if [ -n "$skip" ]; then skip=; continue; fi
-    case $word in
-        --dry-run*) dry=1 ;;
-        -n|--namespace) skip=1 ;;
-        -*) ;;
-        *) [ -n "$verb" ] || verb=$word ;;
-    esac
-done
-printf '%s\0' kubectl "$verb" >> "$CALLS"
-printf '\n' >> "$CALLS"
-case $verb in
-    create)
-        [ -z "$dry" ] || exec "$KUBECTL" "$@"
-        said=$("$KUBECTL" "$@" --dry-run=server 2>&1) || [[ $said == *"already exists"* ]] || { echo "$said" >&2; exit 1; } ;;
-    annotate|apply|delete|label|patch|replace|scale)
-        [ -n "$dry" ] || set -- "$@" --dry-run=server
-        exec "$KUBECTL" "$@" ;;
-    wait)
-        said=$("$KUBECTL" "$@" --timeout=0s 2>&1) && exit
-        [[ $said == *"timed out waiting"* || $said == *"condition not met"* ]] || { echo "$said" >&2; exit 1; } ;;
-    describe|events|explain|get|kustomize|version) exec timeout 20 "$KUBECTL" "$@" ;;
-    diff) "$KUBECTL" "$@" || [ $? = 1 ] ;;
-    exec|logs|port-forward|rollout|top) ;;
-    orchestra)
-        while [ "$1" != orchestra ]; do set -- "${@:2}" "$1"; done
-        exec orchestra-operator "${@:2}" ;;
-    *) echo "kubectl $verb is not known to tests/docs/server.rs" >&2; exit 64 ;;
-esac
-"#;
-
-/// Another program: it notes what it was called with.
-const OTHER: &str = r#"#!/usr/bin/env bash
-{ printf '%s\0' "${0##*/}" "$@"; printf '\n'; } >> "$CALLS"
-[ -t 0 ] || cat > /dev/null
-"#;
-
-/// Ours: what needs no cluster is printed.
-const OURS: &str = r#"#!/usr/bin/env bash
-{ printf '%s\0' "${0##*/}" "$@"; printf '\n'; } >> "$CALLS"
-case $1 in
-    crd|rbac) exec "$OPERATOR" "$@" ;;
-    rebuild) printf 'apiVersion: stagesub.io/v1alpha1\nkind: Orchestra\nmetadata: {name: rebuilt, namespace: tenants}\n' ;;
-esac
-"#;
-
-impl Place {
-    fn make(plane: &ControlPlane, dir: &Path) -> Self {
-        let (folder, programs) = (dir.join("repository"), dir.join("programs"));
-        for folder in [&folder, &programs] {
-            fs::create_dir(folder).unwrap();
-        }
-        for (path, text) in [
-            ("prisma/migrations/20260101000000_a/migration.sql", "SELECT 1;"),
-            ("supabase/migrations/20260101000000_a.sql", "SELECT 1;"),
-            ("migrations/1_a.sql", "SELECT 1;"),
-            ("10_settings.sql", "SELECT 1;"),
-            ("20_Member.csv", "id\n1\n"),
-            ("token", "t"),
-            (".env.local", "SUPABASE_MANAGEMENT_TOKEN=t\n"),
-            (
-                "class.yaml",
-                "apiVersion: stagesub.io/v1alpha1\nkind: OrchestraClass\nmetadata: {name: a}\nspec: {pools: {names: [house]}}\n",
-            ),
-            (
-                "rebuilt.yaml",
-                "apiVersion: stagesub.io/v1alpha1\nkind: Orchestra\nmetadata: {name: a, namespace: tenants}\n",
-            ),
-        ] {
-            let path = folder.join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        for from in ["deploy", "crds"] {
-            let copied = Command::new("cp")
-                .arg("-r")
-                .arg(project().join(from))
-                .arg(&folder)
-                .status()
-                .unwrap();
-            assert!(copied.success());
-        }
-        let programs_of_ours = [("kubectl", KUBECTL), ("orchestra-operator", OURS), ("make", OTHER)];
-        for (name, text) in OTHERS.map(|name| (name, OTHER)).into_iter().chain(programs_of_ours) {
-            let path = programs.join(name);
-            fs::write(&path, text).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        let real = plane.kubectl([""; 0]).get_program().to_owned();
-        let link = programs.join("real-kubectl");
-        std::os::unix::fs::symlink(real, &link).unwrap();
-        Self {
-            folder,
-            programs,
-            kubeconfig: plane.admin_kubeconfig(),
-        }
-    }
-
-    /// Runs a block's commands, or only has bash parse them.
-    fn run(&self, number: usize, script: &str, is_run: bool) -> Result<(), String> {
-        let calls = self.programs.join(format!("calls-{number}"));
-        let path = std::env::var("PATH").unwrap_or_default();
-        let mut bash = Command::new("bash");
-        bash.args(if is_run {
-            ["-euo", "pipefail"].as_slice()
-        } else {
-            &["-n"]
-        });
-        let output = bash
-            .arg("-c")
-            .arg(script)
-            .env("CALLS", &calls)
-            .env("OPERATOR", env!("CARGO_BIN_EXE_orchestra-operator"))
-            .env("KUBECTL", self.programs.join("real-kubectl"))
-            .env("KUBECONFIG", &self.kubeconfig)
-            .env("KUBECACHEDIR", self.programs.join("cache"))
-            .env("PATH", format!("{}:{path}", self.programs.display()))
-            .stdin(std::process::Stdio::null())
-            .current_dir(&self.folder)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        if !output.status.success() {
-            return Err(format!("{script}\n{} {said}", output.status));
-        }
-        if !is_run {
-            return Ok(());
-        }
-        let calls = fs::read_to_string(calls).unwrap_or_default();
-        let mut is_looked_at = false;
-        for call in calls.split("\0\n").filter(|call| !call.is_empty()) {
-            let words: Vec<_> = call.split('\0').map(str::to_owned).collect();
-            is_looked_at |= ["kubectl", "orchestra-operator", "make"].contains(&words[0].as_str());
-            let why = match words[0].as_str() {
-                "orchestra-operator" => refusal(&words).map(|error| error.to_string()),
-                "make" => missing_target(&words[1..]),
-                _ => None,
-            };
-            if let Some(why) = why {
-                return Err(format!("{script}\n{why}"));
-            }
-        }
-        if is_looked_at {
-            Ok(())
-        } else {
-            Err(format!(
-                "{script}\nnothing of this block runs in a test: mark it with `not-run`"
-            ))
-        }
-    }
 }

@@ -216,7 +216,7 @@ async fn what_loses_rows_by_way_of_what_is_there_really_loses_them_and_is_found(
                   ALTER TABLE a ADD COLUMN n int DEFAULT n()";
     let purging = "CREATE OR REPLACE FUNCTION n() RETURNS int LANGUAGE plpgsql AS \
                    'BEGIN DELETE FROM hidden; RETURN 1; END'; INSERT INTO a (id) VALUES (1)";
-    let chain: String = (1..20)
+    let chain: Vec<_> = (1..20)
         .map(|at| {
             format!(
                 "CREATE FUNCTION f{at}() RETURNS void LANGUAGE plpgsql AS 'BEGIN PERFORM f{}(); END';",
@@ -224,7 +224,10 @@ async fn what_loses_rows_by_way_of_what_is_there_really_loses_them_and_is_found(
             )
         })
         .collect();
-    let chain = format!("{chain} CREATE FUNCTION f20() RETURNS void LANGUAGE sql AS 'DELETE FROM hidden'");
+    let chain = format!(
+        "{} CREATE FUNCTION f20() RETURNS void LANGUAGE sql AS 'DELETE FROM hidden'",
+        chain.concat()
+    );
     all_are_found(&[
         ("a function that a default runs", number, purging, deletes, LEFT),
         (

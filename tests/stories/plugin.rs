@@ -188,7 +188,21 @@ async fn looks(ada: &User<'_>) {
         &["Ready", "migrated, seeded and handed over"],
     );
 
-    // What comes while she watches, until Ctrl-C.
+    watches(ada).await;
+
+    let complete = ada.program.with_file_name("kubectl_complete-orchestra");
+    symlink(&ada.program, &complete).unwrap();
+    let asked = Command::new(complete)
+        .env_clear()
+        .env("KUBECONFIG", &ada.kubeconfig)
+        .args(["status", "-n", TENANTS, "o"])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(asked.stdout).unwrap(), "one\tReady\n:4\n");
+}
+
+/// Events come while she watches, until Ctrl-C.
+async fn watches(ada: &User<'_>) {
     let mut watch = ada.command(&["events", "-f", "-n", TENANTS]);
     let watch = watch.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
@@ -203,16 +217,6 @@ async fn looks(ada: &User<'_>) {
     let ended = watch.wait_with_output().unwrap();
     assert!(ended.status.success(), "{ended:?}");
     holds(&String::from_utf8(ended.stdout).unwrap(), &["LoginRotated"]);
-
-    let complete = ada.program.with_file_name("kubectl_complete-orchestra");
-    symlink(&ada.program, &complete).unwrap();
-    let asked = Command::new(complete)
-        .env_clear()
-        .env("KUBECONFIG", &ada.kubeconfig)
-        .args(["status", "-n", TENANTS, "o"])
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8(asked.stdout).unwrap(), "one\tReady\n:4\n");
 }
 
 fn logs_in(ada: &User<'_>, former: &str) {

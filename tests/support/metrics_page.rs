@@ -124,8 +124,8 @@ pub fn table(families: &[Family]) -> String {
 /// The table of a page of documentation, as it is there.
 pub fn documented_table(page: &str) -> String {
     let begin = page.find(BEGIN).expect("the page has the table");
-    let rows = page[begin..].lines().take_while(|line| line.starts_with('|'));
-    rows.map(|row| format!("{row}\n")).collect()
+    let rows = page[begin..].split_inclusive('\n');
+    rows.take_while(|line| line.starts_with('|')).collect()
 }
 
 /// The families that the table has.

@@ -82,7 +82,7 @@ fn helm_has_nothing_to_object() {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
                 continue;
             };
-            if name.ends_with(".json") {
+            if path.extension().is_some_and(|extension| extension == "json") {
                 let text = read(&path);
                 let maps = rendered::objects(&monitored);
                 let name = format!("orchestra-operator-{name}");

@@ -2,7 +2,7 @@
 //! installs.
 //!
 //! `make chart` writes anew what is generated: it sets `UPDATE_CHART`. The renders are written by the helm that is found.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod generated;
 mod helm;
