@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{OrchestraDatabase, OrchestraPool};
+use super::{Orchestra, OrchestraDatabase, OrchestraPool};
 
 fn read<K: DeserializeOwned + Serialize>(text: &str) -> K {
     let stored: Value = serde_saphyr::from_str(text).unwrap();
@@ -27,4 +27,28 @@ fn a_pool_that_makes_its_members_is_the_same() {
     let pool: OrchestraPool = read(include_str!("../../tests/fixtures/stored/hosted/pool.yaml"));
     assert!(pool.stalled_reason().is_none() && pool.recycle().is_none());
     assert_eq!(pool.status.unwrap().planned, Vec::<String>::new());
+}
+
+/// What docs/upgrade.md says of a downgrade.
+#[test]
+fn what_a_newer_version_has_left_is_read_as_far_as_it_is_known() {
+    let orchestra = |spec: Value| -> Result<Orchestra, _> {
+        serde_json::from_value(json!({
+            "apiVersion": "stagesub.io/v1alpha1", "kind": "Orchestra", "metadata": {"name": "newer"}, "spec": spec,
+            "status": {"observedGeneration": 1, "future": {"a": 1}, "conditions": [{
+                "type": "Foreseen", "status": "True", "reason": "FromTheFuture", "message": "",
+                "lastTransitionTime": "2026-11-28T06:14:22Z",
+            }, {
+                "type": "Stalled", "status": "True", "reason": "FromTheFuture", "message": "",
+                "lastTransitionTime": "2026-11-28T06:14:22Z",
+            }]},
+        }))
+    };
+    let known = orchestra(json!({"displayName": "A", "future": {"a": [1]}})).unwrap();
+    assert_eq!(known.spec.display_name.as_deref(), Some("A"));
+    assert!(known.is_stalled() && known.stalled_reason().is_none());
+    // An object that cannot be read is an error that names the value: without it, it would look like one that is gone.
+    let unknown = orchestra(json!({"migrations": {"format": "Future", "source": {"folder": "a"}}}));
+    let error = unknown.unwrap_err().to_string();
+    assert!(error.contains("unknown variant `Future`"), "{error}");
 }

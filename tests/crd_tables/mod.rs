@@ -9,6 +9,7 @@ pub mod life;
 pub mod logins;
 mod placement;
 pub mod pools;
+mod promise;
 pub mod rollout;
 mod schemas;
 pub mod sources;

@@ -57,7 +57,7 @@ fn unbounded(schema: &Value, place: &str, found: &mut Vec<String>) {
 }
 
 /// The kinds with their schemas.
-fn schemas() -> Vec<(String, Value)> {
+pub fn schemas() -> Vec<(String, Value)> {
     let schema = |crd| {
         let crd = serde_json::to_value(crd).unwrap();
         let kind = crd["spec"]["names"]["kind"].as_str().unwrap().to_owned();

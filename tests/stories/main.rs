@@ -23,6 +23,7 @@ mod demos;
 mod drift;
 mod entries;
 mod exactly_once;
+mod gitops;
 mod happy_path;
 mod health;
 #[path = "../support/hostile.rs"]

@@ -3,13 +3,14 @@
 //! projects ([`hosted`]), the hosted
 //! pooler in front of it ([`router`]), a gate before the API server ([`gate`]), and a stand-in for the Supabase Management API ([`api`]) whose
 //! traffic is checked against the official OpenAPI document ([`openapi`]). An OCI registry can be
-//! started beside them ([`registry`]), and a Prometheus ([`prometheus`]). It does not know the
-//! operator.
+//! started beside them ([`registry`]), and a Prometheus ([`prometheus`]); other tools are asked what they make of
+//! objects ([`judges`]). It does not know the operator.
 
 pub mod api;
 pub mod control_plane;
 pub mod gate;
 pub mod hosted;
+pub mod judges;
 pub mod loopback;
 pub mod openapi;
 pub mod postgres;
@@ -17,6 +18,7 @@ pub mod prometheus;
 pub mod random;
 pub mod registry;
 pub mod router;
+mod standings;
 pub mod world;
 
 pub use api::{Options, StandIn};

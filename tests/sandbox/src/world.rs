@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::api::{Options as ApiOptions, StandIn};
 use crate::control_plane::{ControlPlane, Options as PlaneOptions};
+use crate::standings;
 
 /// Namespace of the operator.
 pub const SYSTEM: &str = "orchestra-system";
@@ -106,8 +107,16 @@ impl World {
     /// # Errors
     /// When the program cannot be started.
     pub fn operator(&self, name: &str, with: impl FnOnce(&mut Command)) -> Result<Operator> {
+        self.operator_of(&self.options.operator, name, with)
+    }
+
+    /// As [`World::operator`], with another program, such as that of another version.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn operator_of(&self, program: &Path, name: &str, with: impl FnOnce(&mut Command)) -> Result<Operator> {
         let log = self.dir.path().join(format!("{name}.log"));
-        let mut command = Command::new(&self.options.operator);
+        let mut command = Command::new(program);
         command
             .env_clear()
             .env("KUBECONFIG", &self.operator_kubeconfig)
@@ -131,7 +140,7 @@ impl World {
         with(&mut command);
         let child = command
             .spawn()
-            .with_context(|| format!("start {}", self.options.operator.display()))?;
+            .with_context(|| format!("start {}", program.display()))?;
         Ok(Operator { child, log })
     }
 
@@ -222,6 +231,7 @@ impl World {
         let began = Instant::now();
         loop {
             let mut seen = self.get(kind, namespace, name).await?.unwrap_or(Value::Null);
+            standings::keep(&seen);
             if is(&seen) {
                 return Ok(seen);
             }

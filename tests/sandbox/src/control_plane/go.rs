@@ -3,11 +3,16 @@
 use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure as must};
+use anyhow::{Context, Result, bail, ensure as must};
 
 use super::binaries::on_path;
+
+/// How long a build may take, with its downloads.
+const LIMIT: Duration = Duration::from_mins(10);
 
 /// A program, and where it comes from.
 pub(crate) struct Program {
@@ -75,14 +80,38 @@ pub(crate) fn ensure(program: &Program) -> Result<PathBuf> {
         )
     })?;
     let building = dir.join("building");
-    let status = Command::new(go)
+    let log = dir.join("build.log");
+    let mut command = Command::new(go);
+    command
         .args(["build", "-ldflags", "-s -w", "-o"])
         .arg(&building)
         .arg(program.package)
         .current_dir(program.module)
         .env("CGO_ENABLED", "0")
-        .status()?;
-    must!(status.success(), "go build {} failed with {status}", program.package);
+        .stdout(File::create(&log)?)
+        .stderr(File::options().append(true).open(&log)?);
+    let status = within(LIMIT, &mut command)?;
+    let said = fs::read_to_string(&log).unwrap_or_default();
+    must!(
+        status.success(),
+        "go build of {} failed with {status}: {}",
+        program.name,
+        said.trim()
+    );
     fs::rename(building, &path)?;
     Ok(path)
+}
+
+fn within(limit: Duration, command: &mut Command) -> Result<ExitStatus> {
+    let began = Instant::now();
+    let mut child = command.spawn()?;
+    while began.elapsed() < limit {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        sleep(Duration::from_millis(100));
+    }
+    child.kill()?;
+    child.wait()?;
+    bail!("{command:?} took longer than {} s", limit.as_secs());
 }
