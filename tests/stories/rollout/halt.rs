@@ -162,7 +162,7 @@ async fn so_many_may_fail_and_a_cure_by_hand_goes_on_by_resume() {
             log.lines()
                 .any(|line| line.contains(name) && line.contains("2_new failed"))
         };
-        failed("name=\"t1\"") && failed("name=\"t3\"")
+        failed("orchestra=\"t1\"") && failed("orchestra=\"t3\"")
     })
     .await;
     tokio::time::sleep(Duration::from_secs(2)).await;
