@@ -313,7 +313,7 @@ fn the_dashboard_can_be_imported() {
 #[test]
 fn the_service_monitor_selects_the_operator() {
     let (service, monitor) = (
-        yaml("deploy/monitoring/service.yaml"),
+        yaml("deploy/kustomize/base/service.yaml"),
         yaml("deploy/monitoring/servicemonitor.yaml"),
     );
     let deployment = yaml("deploy/kustomize/base/deployment.yaml");

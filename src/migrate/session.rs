@@ -7,20 +7,14 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use super::error::Result;
 use super::options::TimeLimits;
 use crate::api::MigrationFormat;
-use crate::postgres::{NO_JIT, OWN_PATH, column, watch_client};
+use crate::postgres::{column, own, watch_client};
 
 /// Puts the session into the state of the operator's own statements, whatever a script has left in it: settings,
 /// roles, temporary tables and prepared statements. Outside of a failed transaction.
 pub(super) async fn ours(conn: &mut PgConnection, limits: TimeLimits) -> Result<()> {
     // sqlx would use a statement that the script has put in the place of one of its own.
     conn.clear_cached_statements().await?;
-    reset(
-        conn,
-        limits,
-        "DEALLOCATE ALL; ",
-        &format!("; SET {OWN_PATH}; SET {NO_JIT}; {WRITES}"),
-    )
-    .await?;
+    reset(conn, limits, "DEALLOCATE ALL; ", &format!("; {}; {WRITES}", own())).await?;
     watch_client(conn).await?;
     Ok(())
 }
@@ -34,7 +28,7 @@ pub(super) async fn theirs(conn: &mut PgConnection, limits: TimeLimits) -> Resul
 /// As [`ours`], inside a transaction.
 pub(super) async fn ours_inside(conn: &mut PgConnection) -> Result<()> {
     conn.clear_cached_statements().await?;
-    let after = format!("; SET {OWN_PATH}; SET {NO_JIT}");
+    let after = format!("; {}", own());
     reset(conn, TimeLimits::default(), "DEALLOCATE ALL; ", &after).await
 }
 

@@ -12,7 +12,7 @@ use super::error::{Error, Result};
 use super::login::{Login, Tls};
 use super::pooler;
 use super::relay::{Opening, Relay};
-use super::sql::{NO_JIT, OWN_PATH};
+use super::sql::own;
 
 /// Name of the operator's sessions in `pg_stat_activity`.
 pub const APPLICATION: &str = "orchestra-operator";
@@ -39,7 +39,7 @@ pub async fn connect(login: &Login, application_name: &str) -> Result<PgConnecti
             };
             pooler::check(&mut conn, login, process, second).await?;
         }
-        let own = format!("SET {OWN_PATH}; SET {NO_JIT}; SET standard_conforming_strings = on");
+        let own = format!("{}; SET standard_conforming_strings = on", own());
         sqlx::raw_sql(AssertSqlSafe(own)).execute(&mut conn).await?;
         watch_client(&mut conn).await?;
         Ok(conn)

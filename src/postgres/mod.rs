@@ -69,4 +69,4 @@ pub(crate) use bounded::{ROWS, all, bytes as row_bytes, column, each};
 pub(crate) use connect::watch_client;
 pub(crate) use error::{is_too_long, is_transient};
 pub(crate) use records::{check as check_record, protect as protect_records_inside, protect_alone as protect_records};
-pub(crate) use sql::{NO_JIT, OWN_PATH, begin, quote};
+pub(crate) use sql::{begin, own, quote};

@@ -19,11 +19,16 @@ pub(crate) fn quote(name: &str) -> String {
 /// Makes unqualified names mean PostgreSQL's own objects, whatever `ALTER ROLE … SET` or a script has left: with
 /// the tenant's schemas in the `search_path`, a function or operator of the tenant could run as the owner.
 /// `pg_temp` stands last by name, because PostgreSQL otherwise searches it first.
-pub(crate) const OWN_PATH: &str = "search_path = pg_catalog, pg_temp";
+pub(super) const OWN_PATH: &str = "search_path = pg_catalog, pg_temp";
 
 /// A setting for statements of the operator's own. Over the catalog of a server with a thousand roles their estimated cost
 /// exceeds `jit_above_cost`, and compiling them takes seconds where running them takes a millisecond.
-pub(crate) const NO_JIT: &str = "jit = off";
+const NO_JIT: &str = "jit = off";
+
+/// The settings of a session for statements of the operator's own: [`OWN_PATH`] and [`NO_JIT`].
+pub(crate) fn own() -> String {
+    format!("SET {OWN_PATH}; SET {NO_JIT}")
+}
 
 /// What a transaction begins with.
 fn beginning() -> [String; 4] {

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use orchestra_sandbox::judges;
 use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World, condition, is_true};
-use orchestra_sandbox::{judges, random};
 use serde_json::Value;
 
 use crate::proof::{generous_world, history, soon, tenant};
+use crate::stored::database;
 use crate::support::{LONG, gone, kill, ready};
 
 /// The field manager of Argo CD.
@@ -153,17 +154,6 @@ async fn versions(world: &World) -> Vec<String> {
     versions
 }
 
-async fn database_for_the_pool(world: &World) {
-    let server = world.api.postgres().expect("the stand-in started a server");
-    let url = server
-        .create_database("one", "one_owner", &random::alphanumeric(20))
-        .await
-        .unwrap();
-    world
-        .store_secret("database-pool", "DATABASE_URL_POOL_1", &url)
-        .unwrap();
-}
-
 /// The tenant with so many migrations, and everything settled.
 async fn settled(world: &World, migrations: u64) -> Value {
     let is = |object: &Value| {
@@ -213,7 +203,7 @@ async fn are_judged(world: &World, kstatus: &str, argo: &str) {
 async fn what_the_operator_writes_is_no_drift() {
     let world = generous_world().await;
     world.store_token().unwrap();
-    database_for_the_pool(&world).await;
+    database(&world).await;
     let repository = Repository::new(&world);
 
     // Before its life: the API server's defaults alone.
@@ -331,7 +321,7 @@ async fn rolling_updates_change_nothing(world: &World, mut leader: Operator) {
 async fn a_replacement_and_a_prune_destroy_nothing() {
     let world = generous_world().await;
     world.store_token().unwrap();
-    database_for_the_pool(&world).await;
+    database(&world).await;
     let repository = Repository::new(&world);
     let mut first = operator(&world, "operator", false);
     // As plain kubectl does, which compares with the annotation of its last apply.

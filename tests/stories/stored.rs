@@ -94,7 +94,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 /// The database `one` and its owner; the URL of the owner's login.
-async fn database(world: &World) -> String {
+pub async fn database(world: &World) -> String {
     let server = world.api.postgres().expect("the stand-in started a server");
     let url = server
         .create_database("one", "one_owner", &random::alphanumeric(20))

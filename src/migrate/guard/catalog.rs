@@ -6,8 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::catalog_code::{Code, OPEN, SHARED};
-pub use super::catalog_code::{Routine, Trigger, Use};
-use super::names::Name;
 use super::types::Type;
 use crate::migrate::error::{Error, Result};
 use crate::migrate::session::default_path;
@@ -24,22 +22,8 @@ pub struct Catalog {
     pub empty: bool,
     /// The role that runs the scripts.
     pub user: Option<String>,
-    /// The functions that exist, apart from those of PostgreSQL and of extensions.
-    pub routines: Vec<Routine>,
-    /// The triggers of the relations.
-    pub triggers: Vec<Trigger>,
-    /// The rules of the relations: each table with `CREATE RULE`, or with a text that cannot be read if it is too long.
-    pub rules: Vec<(Name, String)>,
-    /// The rules of relations that a change of these tables reaches.
-    pub reached_rules: Vec<(Name, String)>,
-    /// What uses the functions and views that the scripts replace, by their names.
-    pub uses: Vec<(String, Use)>,
-    /// The schemas in which everybody may read new tables by default; none stands for all.
-    pub open_defaults: Vec<Option<String>>,
-    /// The role of the Data API without a login may execute new functions by default, whatever PUBLIC may.
-    pub anon_executes: bool,
-    /// What was not looked at because there is too much of it.
-    pub cut: Vec<&'static str>,
+    /// The code that statements can run.
+    pub code: Code,
 }
 
 /// One relation.
@@ -176,8 +160,7 @@ impl Catalog {
         begin(conn).await?;
         let catalog = async {
             let mut catalog = Self::look(conn, names, path).await?;
-            let code = Code::read(conn, names, functions, replaced).await?;
-            catalog.add(code);
+            catalog.code.read(conn, names, functions, replaced).await?;
             let user = sqlx::query_scalar("SELECT current_user::pg_catalog.text");
             catalog.user = Some(user.fetch_one(&mut *conn).await?);
             Ok(catalog)
@@ -185,17 +168,6 @@ impl Catalog {
         let catalog = catalog.await;
         sqlx::raw_sql("ROLLBACK").execute(conn).await?;
         catalog
-    }
-
-    fn add(&mut self, code: Code) {
-        self.routines = code.routines;
-        self.triggers = code.triggers;
-        self.rules = code.rules;
-        self.reached_rules = code.reached_rules;
-        self.uses = code.uses;
-        self.open_defaults = code.open_defaults;
-        self.anon_executes = code.anon_executes;
-        self.cut.extend(code.cut);
     }
 
     async fn look(conn: &mut PgConnection, names: &BTreeSet<String>, path: Vec<String>) -> Result<Self> {
@@ -216,6 +188,7 @@ impl Catalog {
         };
         if partial {
             catalog
+                .code
                 .cut
                 .push("so many tables have the names in the scripts that only those in the search path were looked at");
         }

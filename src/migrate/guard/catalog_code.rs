@@ -233,18 +233,21 @@ fn name(row: &PgRow, schema: usize) -> sqlx::Result<Name> {
 }
 
 /// The code of a database that was asked for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Code {
+    /// The functions that exist, apart from those of PostgreSQL and of extensions.
     pub routines: Vec<Routine>,
+    /// The triggers of the relations.
     pub triggers: Vec<Trigger>,
-    /// Rules, and those of what a change reaches, each with its table.
+    /// The rules of the relations: each table with `CREATE RULE`, or with a text that cannot be read if it is too long.
     pub rules: Vec<(Name, String)>,
+    /// The rules of relations that a change of these tables reaches.
     pub reached_rules: Vec<(Name, String)>,
-    /// What uses the functions and views that are replaced.
+    /// What uses the functions and views that the scripts replace, by their names.
     pub uses: Vec<(String, Use)>,
     /// The schemas in which everybody may read new tables by default; none stands for all.
     pub open_defaults: Vec<Option<String>>,
-    /// The role of the Data API may execute new functions by default.
+    /// The role of the Data API without a login may execute new functions by default, whatever PUBLIC may.
     pub anon_executes: bool,
     /// What was not looked at because there is too much of it.
     pub cut: Vec<&'static str>,
@@ -253,35 +256,35 @@ pub struct Code {
 impl Code {
     /// Reads the code of relations and functions with these names, and what uses those that are replaced.
     pub async fn read(
+        &mut self,
         conn: &mut PgConnection,
         relations: &BTreeSet<String>,
         functions: &BTreeSet<String>,
         replaced: &BTreeSet<String>,
-    ) -> Result<Self> {
+    ) -> Result<()> {
         let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>();
-        let mut code = Self::default();
-        code.look_at_triggers(conn, list(relations)).await?;
-        code.look_at_rules(conn, list(relations)).await?;
+        self.look_at_triggers(conn, list(relations)).await?;
+        self.look_at_rules(conn, list(relations)).await?;
         let query = sqlx::query(ROUTINES).bind(list(functions));
         let cut = some(conn, ("functions", MOST), query, |row| {
-            code.routines.push(Routine {
+            self.routines.push(Routine {
                 name: name(row, 0)?,
                 definition: row.try_get(2)?,
             });
             Ok(())
         });
         if cut.await? {
-            code.cut("so many functions have the names in the scripts that not all were looked at");
+            self.cut("so many functions have the names in the scripts that not all were looked at");
         }
-        code.look_at_uses(conn, list(replaced)).await?;
+        self.look_at_uses(conn, list(replaced)).await?;
         let query = sqlx::query(OPEN_DEFAULTS);
         some(conn, ("default privileges", MOST), query, |row| {
-            code.open_defaults.push(row.try_get(0)?);
+            self.open_defaults.push(row.try_get(0)?);
             Ok(())
         })
         .await?;
-        code.anon_executes = sqlx::query_scalar(ANON_EXECUTES).fetch_one(conn).await?;
-        Ok(code)
+        self.anon_executes = sqlx::query_scalar(ANON_EXECUTES).fetch_one(conn).await?;
+        Ok(())
     }
 
     async fn look_at_triggers(&mut self, conn: &mut PgConnection, relations: Vec<String>) -> Result<()> {

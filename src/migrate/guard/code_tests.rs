@@ -1,6 +1,7 @@
 //! Code that statements run, and settings that change how later text is read.
 
-use super::catalog::{Catalog, Routine, Trigger};
+use super::catalog::Catalog;
+use super::catalog_code::{Code, Routine, Trigger};
 use super::finding::FindingKind::{self, *};
 use super::names::Name;
 use super::tests::{catalog, findings, findings_in, kinds};
@@ -315,7 +316,8 @@ fn with_code(definition: &str) -> Catalog {
         schema: Some("public".into()),
         name: name.into(),
     };
-    Catalog {
+    let mut catalog = catalog();
+    catalog.code = Code {
         routines: vec![Routine {
             name: name("purge"),
             definition: Some(definition.into()),
@@ -329,8 +331,9 @@ fn with_code(definition: &str) -> Catalog {
             name("sessions"),
             "CREATE RULE r AS ON UPDATE TO public.sessions DO ALSO DELETE FROM members".into(),
         )],
-        ..catalog()
-    }
+        ..Code::default()
+    };
+    catalog
 }
 
 #[test]
@@ -354,13 +357,11 @@ fn code_of_the_database_is_read_too() {
     ] {
         assert_eq!(kinds(script, body), found, "{script}");
     }
-    let long = Catalog {
-        routines: vec![Routine {
-            name: Name::of(vec!["purge".into()]),
-            definition: None,
-        }],
-        ..catalog()
-    };
+    let mut long = catalog();
+    long.code.routines = vec![Routine {
+        name: Name::of(vec!["purge".into()]),
+        definition: None,
+    }];
     let found = findings_in(&["SELECT purge()"], &long);
     assert_eq!(found[0].kind, Opaque);
 }

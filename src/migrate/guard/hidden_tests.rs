@@ -1,7 +1,8 @@
 //! What shows or loses rows by statements that say something else.
 
 use super::FindingKind::{self, *};
-use super::catalog::{Catalog, Readers, Trigger, Use};
+use super::catalog::{Catalog, Readers};
+use super::catalog_code::{Trigger, Use};
 use super::names::Name;
 use super::tests::{catalog, findings_in};
 use crate::api::Effect::{self, Exposing, Granting};
@@ -16,7 +17,7 @@ fn open() -> Catalog {
             ..Readers::default()
         };
     }
-    catalog.uses = [
+    catalog.code.uses = [
         ("is_admin", Use::Policy),
         ("number", Use::Runs),
         ("shown", Use::Shared),
@@ -165,10 +166,8 @@ fn rows_are_shown_by_what_is_replaced_moved_or_inherited() {
 fn what_is_closed_to_public_is_not_closed_to_whom_it_is_granted_by_default() {
     let leak = "CREATE FUNCTION leak() RETURNS SETOF members LANGUAGE sql SECURITY DEFINER SET search_path = '' AS \
                 'SELECT * FROM public.members'; REVOKE ALL ON FUNCTION leak() FROM";
-    let catalog = Catalog {
-        anon_executes: true,
-        ..open()
-    };
+    let mut catalog = open();
+    catalog.code.anon_executes = true;
     for (from, found) in [
         ("PUBLIC", 1),
         ("anon", 1),
@@ -231,18 +230,16 @@ fn conditions_of_triggers_and_policies_are_no_place_to_hide() {
         schema: Some("public".into()),
         name: name.into(),
     };
-    let catalog = Catalog {
-        reached_rules: vec![(
-            name("empty"),
-            "CREATE RULE r AS ON DELETE TO public.other DO ALSO DELETE FROM public.members".into(),
-        )],
-        triggers: vec![Trigger {
-            table: name("empty"),
-            events: super::known_code::DELETE,
-            function: name("nobody"),
-        }],
-        ..open()
-    };
+    let mut catalog = open();
+    catalog.code.reached_rules = vec![(
+        name("empty"),
+        "CREATE RULE r AS ON DELETE TO public.other DO ALSO DELETE FROM public.members".into(),
+    )];
+    catalog.code.triggers = vec![Trigger {
+        table: name("empty"),
+        events: super::known_code::DELETE,
+        function: name("nobody"),
+    }];
     let found = findings_in(&["UPDATE empty SET note = '' WHERE id = 1"], &catalog);
     assert_eq!(found[0].kind, DeleteAll);
 }

@@ -84,7 +84,7 @@ impl Known {
             current: catalog.current.clone(),
             user: catalog.user.clone(),
             code: Code::new(catalog),
-            open_defaults: catalog.open_defaults.clone(),
+            open_defaults: catalog.code.open_defaults.clone(),
             ..Self::default()
         }
     }

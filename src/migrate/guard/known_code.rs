@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::catalog::{Catalog, Use};
+use super::catalog::Catalog;
+use super::catalog_code::Use;
 use super::names::Name;
 
 /// Bits of a trigger's events, as `pg_trigger.tgtype` and the parser have them.
@@ -75,6 +76,7 @@ pub fn are_one(one: &Name, other: &Name) -> bool {
 
 impl Code {
     pub fn new(catalog: &Catalog) -> Self {
+        let catalog = &catalog.code;
         let routines = catalog.routines.iter().map(|routine| Routine {
             name: routine.name.clone(),
             definition: routine.definition.as_deref().map(Arc::from),

@@ -5,7 +5,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{CmdType, CreateFunctionStmt, ObjectType};
 
 use super::bodies;
-use super::catalog::Use;
+use super::catalog_code::Use;
 use super::finding::FindingKind;
 use super::judge::{Judge, Told};
 use super::names::{Name, dotted, strings};

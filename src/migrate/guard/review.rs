@@ -74,7 +74,7 @@ async fn judge(conn: &mut PgConnection, scripts: Vec<PendingScript>) -> Result<(
         let catalog = Catalog::read(conn, &relations, &functions, &replaced).await?;
         let mut findings;
         (scripts, findings, known) = judged(scripts, Known::new(&catalog)).await?;
-        findings.extend(catalog.cut.iter().map(|what| unseen(&scripts, what)));
+        findings.extend(catalog.code.cut.iter().map(|what| unseen(&scripts, what)));
         let complete = known.asked().is_subset(&relations)
             && known.code.asked().is_subset(&functions)
             && known.code.replaced().is_subset(&replaced);

@@ -1,0 +1,148 @@
+//! Databases that are emptied and used anew (`recycle: Reset`).
+
+use std::time::Duration;
+
+use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
+use serde_json::Value;
+
+use super::{database, database_of, hall};
+use crate::proof::soon;
+use crate::support::{LONG, login, orchestra, project, scalar, sources, world};
+
+/// Rows of a tenant, and a role that a script of it has made.
+async fn used(owner: &str) -> (i64, i64) {
+    let mut session = login(owner).await.unwrap();
+    let tables = "SELECT count(*) FROM pg_class WHERE relname = 'Member'";
+    let roles = "SELECT count(*) FROM pg_roles WHERE rolname = 'left_behind'";
+    (scalar(&mut session, tables).await, scalar(&mut session, roles).await)
+}
+
+fn delete(world: &World, name: &str) {
+    world
+        .kubectl(["delete", "orch", name, "-n", TENANTS, "--timeout=60s"])
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one database's lives, in their order")]
+async fn a_released_database_is_used_anew_once_nothing_of_its_tenant_is_left() {
+    let world = world().await;
+    let mut operator = Some(world.operator("operator", |_| {}).unwrap());
+    sources(&world);
+    let files = tempfile::tempdir().unwrap();
+    let hall = hall(&files).await;
+    let urls = [database(&hall, "one").await, database(&hall, "two").await];
+    let data = urls
+        .iter()
+        .enumerate()
+        .map(|(place, url)| format!("DATABASE_URL_POOL_{}: \"{url}\"", place + 1));
+    let data = data.collect::<Vec<_>>().join(", ");
+    world
+        .apply(&format!(
+            "{{apiVersion: v1, kind: Secret, metadata: {{name: rehearsal-databases, namespace: {SYSTEM}}}, stringData: {{{data}}}}}"
+        ))
+        .unwrap();
+    let sample = project().join("deploy/samples/reset-pool.yaml");
+    world.kubectl(["apply", "-f", sample.to_str().unwrap()]).unwrap();
+    if hall.is_legacy() {
+        eprintln!("no server of PostgreSQL 16 or later can be had: nothing is reset");
+        return;
+    }
+    let house = |count: i64| move |pool: &Value| pool["status"]["available"] == count;
+    world
+        .until(Kind::Pool, ("", "rehearsals"), LONG, house(2))
+        .await
+        .unwrap();
+
+    // While the grace period runs nothing is dropped.
+    orchestra(&world, "first", "  className: rehearsals");
+    let first = database_of(&world, "first").await;
+    delete(&world, "first");
+    let reclaiming =
+        |object: &Value| object["status"]["phase"] == "Reclaiming" && object["spec"]["reclaimAfter"].is_string();
+    let kept = world
+        .until(Kind::Database, ("", &first), LONG, reclaiming)
+        .await
+        .unwrap();
+    assert!(
+        condition(&kept, "Ready")
+            .2
+            .contains("everything in the database is dropped after"),
+        "{kept:#}"
+    );
+    let no_grace = r#"{"spec":{"deletion":{"gracePeriod":null}}}"#;
+    world
+        .kubectl(["patch", "orchclass", "rehearsals", "--type=merge", "-p", no_grace])
+        .unwrap();
+
+    // Killed again and again while it goes on: the next tenant finds nothing.
+    orchestra(&world, "second", "  className: rehearsals");
+    let second = database_of(&world, "second").await;
+    assert_ne!(first, second);
+    let key = world.get(Kind::Database, "", &second).await.unwrap().unwrap()["spec"]["static"]["key"].clone();
+    let own = &urls[usize::from(key == "DATABASE_URL_POOL_2")];
+    let mut owner = login(own).await.unwrap();
+    let script = "CREATE ROLE left_behind LOGIN; CREATE SCHEMA left_behind; GRANT ALL ON SCHEMA left_behind TO left_behind; \
+                  CREATE TABLE left_behind.rows AS SELECT n FROM generate_series(1, 100) n";
+    sqlx::raw_sql(script).execute(&mut owner).await.unwrap();
+    drop(owner);
+    delete(&world, "second");
+    for delay in [100, 300, 700, 1500] {
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        if let Some(mut dead) = operator.take() {
+            dead.kill().unwrap();
+        }
+        operator = Some(world.operator("operator", |_| {}).unwrap());
+    }
+    // The pool's status may still be that from before the second tenant's claim. A session of ours would hold up the reset.
+    soon("nothing of the tenant is left", async || {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        used(own).await == (0, 0)
+    })
+    .await;
+    let anew = |pool: &Value| pool["status"]["available"] == 1 && is_true(pool, "Ready");
+    world
+        .until(Kind::Pool, ("", "rehearsals"), LONG * 2, anew)
+        .await
+        .unwrap();
+    assert_eq!(
+        used(&urls[usize::from(key != "DATABASE_URL_POOL_2")]).await.0,
+        1,
+        "the other one is kept"
+    );
+
+    // What is kept on purpose is kept.
+    orchestra(&world, "third", "  className: rehearsals\n  deletionPolicy: Retain");
+    let third = database_of(&world, "third").await;
+    delete(&world, "third");
+    let released = |object: &Value| object["status"]["phase"] == "Released";
+    world.until(Kind::Database, ("", &third), LONG, released).await.unwrap();
+    assert_eq!(used(own).await.0, 1);
+
+    // What the entry's login may not drop is named, and keeps the database out.
+    let admin = hall.admin_url().replace(
+        "/postgres?",
+        if key == "DATABASE_URL_POOL_2" { "/two?" } else { "/one?" },
+    );
+    let mut root = login(&admin).await.unwrap();
+    sqlx::raw_sql("CREATE SCHEMA of_an_admin")
+        .execute(&mut root)
+        .await
+        .unwrap();
+    let give_up = r#"{"spec":{"reclaimPolicy":"Delete"}}"#;
+    world
+        .kubectl(["patch", "orchdb", &third, "--type=merge", "-p", give_up])
+        .unwrap();
+    let named = |object: &Value| condition(object, "Stalled").2.contains("schema of_an_admin");
+    world.until(Kind::Database, ("", &third), LONG, named).await.unwrap();
+    let told =
+        |pool: &Value| condition(pool, "Ready").2.contains("schema of_an_admin") && pool["status"]["available"] == 0;
+    world.until(Kind::Pool, ("", "rehearsals"), LONG, told).await.unwrap();
+    sqlx::raw_sql("DROP SCHEMA of_an_admin")
+        .execute(&mut root)
+        .await
+        .unwrap();
+    drop(root);
+    world.until(Kind::Pool, ("", "rehearsals"), LONG, anew).await.unwrap();
+    assert_eq!(used(own).await, (0, 0));
+}
