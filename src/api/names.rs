@@ -182,6 +182,15 @@ pub const CLASS_FINALIZER: &str = "stagesub.io/class";
 /// gone.
 pub const DATABASE_FINALIZER: &str = "stagesub.io/database";
 
+/// Finalizer that keeps an OrchestraBackup until its Job has ended, and its data is removed where it is to be.
+pub const BACKUP_FINALIZER: &str = "stagesub.io/backup";
+
+/// Label of a Job, its pod and its Secret: the UID of the OrchestraBackup that they work for.
+pub const BACKUP_LABEL: &str = "stagesub.io/backup-uid";
+
+/// Annotation of an OrchestraBackup that a schedule has made: the time that it is for (RFC 3339).
+pub const SCHEDULED_ANNOTATION: &str = "stagesub.io/scheduled-at";
+
 #[cfg(test)]
 mod tests {
     use super::*;
