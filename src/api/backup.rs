@@ -105,6 +105,9 @@ pub struct OrchestraBackupStatus {
     /// Number of Jobs that were made for the backup. Written before each.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub attempts: i32,
+    /// Number of them whose end is known: the last one is under way while it is less than `attempts`.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub concluded: i32,
     /// Why the last Job failed; absent once one was successful.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<BackupFailure>,
@@ -153,6 +156,9 @@ pub struct BackupFailure {
     /// Whether a person must act before another attempt can be successful.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub last: bool,
+    /// Value of the annotation `stagesub.io/retry-requested-at` at that time: another one asks for another attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
 }
 
 /// A drill: the backup was restored into a database of its own and compared with its manifest.
