@@ -13,3 +13,5 @@ mod hosted;
 mod job;
 #[path = "archive/pool.rs"]
 mod pool;
+#[path = "archive/s3.rs"]
+mod s3;

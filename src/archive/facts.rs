@@ -45,8 +45,9 @@ const SEQUENCES: &str = concat!(
     own!("pg_class", "c.oid")
 );
 
-/// Rights on relations, columns, routines, schemas and types of `$1`, one row for each object. The session's role, `$2`,
-/// has no name in them.
+/// Rights on relations, columns, routines, schemas and types of `$1`, one row for each object, without routines of event
+/// triggers, which a project has from the provider. The session's role, `$2`,
+/// has no name in them, and MAINTAIN, which is new in 17, does not count.
 const RIGHTS: &str = concat!(
     "WITH o AS ( \
         SELECT format('%s %I.%I', CASE relkind WHEN 'S' THEN 'sequence' WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' \
@@ -61,7 +62,7 @@ const RIGHTS: &str = concat!(
     own!("pg_class", "c.oid"),
     "   UNION ALL SELECT format('routine %I.%I(%s)', nspname, proname, pg_get_function_identity_arguments(p.oid)), \
             coalesce(proacl, acldefault('f', proowner)) FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace \
-            WHERE nspname = ANY ($1) AND ",
+            WHERE nspname = ANY ($1) AND p.oid NOT IN (SELECT evtfoid FROM pg_event_trigger) AND ",
     own!("pg_proc", "p.oid"),
     "   UNION ALL SELECT format('schema %I', nspname), coalesce(nspacl, acldefault('n', nspowner)) FROM pg_namespace n \
             WHERE nspname = ANY ($1) AND nspname <> 'public' AND ",
@@ -72,7 +73,7 @@ const RIGHTS: &str = concat!(
     ") SELECT name, left(encode(sha256(convert_to(coalesce((SELECT string_agg(line, ',' ORDER BY line COLLATE \"C\") FROM ( \
         SELECT format('%s=%s%s/%s', CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE nullif(pg_get_userbyid(a.grantee)::text, $2) END, \
             privilege_type, CASE WHEN is_grantable THEN '*' END, nullif(pg_get_userbyid(a.grantor)::text, $2)) AS line \
-        FROM aclexplode(acl) a) lines), ''), 'UTF8')), 'hex'), 16) FROM o"
+        FROM aclexplode(acl) a WHERE privilege_type <> 'MAINTAIN') lines), ''), 'UTF8')), 'hex'), 16) FROM o"
 );
 
 const POLICIES: &str = "SELECT format('%I on %I.%I', polname, nspname, relname), left(encode(sha256(convert_to( \
