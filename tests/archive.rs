@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "archive/changes.rs"]
+mod changes;
 #[path = "archive/cut_off.rs"]
 mod cut_off;
 #[path = "archive/damage.rs"]

@@ -43,6 +43,15 @@ async fn a_project_is_restored_into_a_new_one_with_its_users_hooks_and_rights() 
             .await
             .unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
+    // A database webhook, as the dashboard makes it: the copy has neither its schema nor the trigger.
+    let mut admin = projects.admin("source").await.unwrap();
+    for sql in [
+        "CREATE SCHEMA supabase_functions; GRANT USAGE ON SCHEMA supabase_functions TO postgres",
+        "CREATE FUNCTION supabase_functions.http_request() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+        "CREATE TRIGGER \"web hook\" AFTER INSERT ON public.profile FOR EACH ROW EXECUTE FUNCTION supabase_functions.http_request()",
+    ] {
+        execute(&mut admin, sql).await.unwrap();
+    }
     let mut place = Place::new();
     let made = place.run(&backup(&json!({"historySchemaIncluded": true})), &source);
     assert_eq!(made.reason, Reason::Done, "{made:?}");
@@ -71,6 +80,8 @@ async fn a_project_is_restored_into_a_new_one_with_its_users_hooks_and_rights() 
     ] {
         assert_eq!(ask(&mut restored, &may(role, what)).await, allowed, "{role} {what}");
     }
+    let hooks = "SELECT count(*) FROM pg_trigger WHERE tgname = 'web hook'";
+    assert_eq!(ask(&mut restored, hooks).await, "0");
     let published = "SELECT count(*) FROM pg_publication_tables WHERE pubname = 'supabase_realtime'";
     assert_eq!(ask(&mut restored, published).await, "1");
     // The trigger works, and did not while rows were restored.
@@ -80,4 +91,10 @@ async fn a_project_is_restored_into_a_new_one_with_its_users_hooks_and_rights() 
     execute(&mut restored, more).await.unwrap();
     assert_eq!(ask(&mut restored, "SELECT count(*) FROM profile").await, "2");
     assert_eq!(place.verify(&target, &json!([])).reason, Reason::NotEmpty);
+    // A drill on a server of one's own: the provider's schemas come as copies.
+    let own = super::support::postgres::server_as_hosted().await;
+    let scratch = super::pool::database(&own, "scratch", "owner_b").await;
+    let asked = json!([{"name": "users", "sql": "SELECT count(*) = 1 FROM auth.users JOIN public.profile USING (id)"}]);
+    let drill = place.verify(&scratch, &asked);
+    assert_eq!(drill.reason, Reason::Done, "{drill:?}");
 }
