@@ -5,12 +5,12 @@ use std::fmt::Display;
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
-use super::error::Result;
-use super::manifest::{Facts, Manifest};
+use super::error::{Error, Result};
+use super::facts;
+use super::manifest::{Facts, Hook, Manifest};
 use super::order::Assertion;
-use super::restore::facts_of_target;
 use super::snapshot::{self, run};
-use super::toc::OUTGOING;
+use super::toc::{OUTGOING, PROVIDERS_OWN};
 use crate::postgres::Login;
 use crate::text;
 
@@ -24,7 +24,7 @@ const ASSERTION: &str = "60s";
 pub(super) async fn restored(login: &Login, manifest: &Manifest, assertions: &[Assertion]) -> Result<Vec<String>> {
     let mut conn = snapshot::session(login).await?;
     let major = snapshot::major(&mut conn).await?;
-    let after = facts_of_target(&mut conn).await?;
+    let after = facts::restored(&mut conn, &manifest.facts).await?;
     let mut found = differences(&manifest.facts, &after, major == manifest.server_major);
     // In a session of their own: they are the user's, and so are the functions they call.
     let mut conn = snapshot::session(login).await?;
@@ -53,7 +53,7 @@ async fn ask(conn: &mut PgConnection, assertion: &Assertion) -> Option<String> {
             Err(_) => Some("the answer is no boolean: write a query of one boolean".to_owned()),
         },
         Ok(None) => Some("there is no answer: write a query of one row".to_owned()),
-        Err(error) => Some(super::Error::from(error).message),
+        Err(error) => Some(Error::from(error).message),
     };
     let ended = run(conn, "ROLLBACK").await.err().map(|error| error.message);
     complaint.or(ended).map(|cause| format!("assertion {name}: {cause}"))
@@ -63,16 +63,7 @@ async fn ask(conn: &mut PgConnection, assertion: &Assertion) -> Option<String> {
 /// write the same definition in other words.
 fn differences(before: &Facts, after: &Facts, same_major: bool) -> Vec<String> {
     let mut found = Vec::new();
-    let both_hosted = before.hosted && after.hosted;
-    let of_provider = |name: &str| ["auth.", "storage."].iter().any(|schema| name.starts_with(schema));
-    let counted = |facts: &Facts| -> BTreeMap<String, u64> {
-        let rows = facts
-            .rows
-            .iter()
-            .filter(|(name, _)| both_hosted || !of_provider(name) || !facts.hosted);
-        rows.map(|(name, rows)| (name.clone(), *rows)).collect()
-    };
-    maps(&mut found, "rows of", &counted(before), &counted(after), u64::eq);
+    maps(&mut found, "rows of", &before.rows, &after.rows, u64::eq);
     maps(&mut found, "sequence", &before.sequences, &after.sequences, |a, b| {
         b >= a
     });
@@ -101,7 +92,7 @@ fn differences(before: &Facts, after: &Facts, same_major: bool) -> Vec<String> {
         String::eq,
     );
     for (name, extension) in &before.extensions {
-        let is_provider = before.hosted && !after.hosted;
+        let is_provider = before.hosted && !after.hosted && PROVIDERS_OWN.contains(&name.as_str());
         match after.extensions.get(name) {
             None if OUTGOING.contains(&name.as_str()) || is_provider => {}
             None => found.push(format!("extension {name}: it is missing")),
@@ -116,18 +107,16 @@ fn differences(before: &Facts, after: &Facts, same_major: bool) -> Vec<String> {
             Some(_) => {}
         }
     }
-    if both_hosted {
-        let missing = before.hooks.iter().filter(|hook| !after.hooks.contains(hook));
-        found.extend(missing.map(|hook| {
-            format!(
-                "{} {} on {}.{}: it is missing",
-                hook.kind.to_lowercase(),
-                hook.name,
-                hook.schema,
-                hook.table
-            )
-        }));
-    }
+    let missing = before.hooks.iter().filter(|hook| !after.hooks.contains(hook));
+    found.extend(missing.map(|hook| {
+        let Hook {
+            kind,
+            schema,
+            table,
+            name,
+        } = hook;
+        format!("{} {name} on {schema}.{table}: it is missing", kind.to_lowercase())
+    }));
     found.iter().map(|line| text::line(line, 300)).collect()
 }
 

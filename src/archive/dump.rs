@@ -11,7 +11,7 @@ use super::manifest::{self, Manifest, Object, Part};
 use super::order::BackupOrder;
 use super::outcome::{BackupFacts, Outcome, OutcomeReason as Reason};
 use super::progress::Progress;
-use super::scope::{MANAGED, NOT_MANAGED, Scope};
+use super::scope::{NOT_MANAGED, Scope, Without};
 use super::snapshot::{self, Snapshot};
 use super::stop::Stop;
 use super::store::Folder;
@@ -80,7 +80,12 @@ async fn make(
     let mut conn = snapshot::session(&context.login).await?;
     let major = snapshot::major(&mut conn).await?;
     let session = Session::new(Clients::find(major).await?, &context.login)?;
-    let scope = Scope::look(&mut conn, order.history_schema_included, &order.exclude_schemas).await?;
+    let without = Without {
+        history_included: order.history_schema_included,
+        schemas: &order.exclude_schemas,
+        provider: false,
+    };
+    let scope = Scope::look(&mut conn, without).await?;
     let taken = Snapshot::take(conn, scope, order.lock_wait_seconds);
     let mut snapshot = tokio::select! {
         snapshot = taken => snapshot?,
@@ -164,10 +169,8 @@ fn plan(scope: &Scope, order: &BackupOrder, snapshot: &str) -> Vec<(Part, Vec<St
         .map(|name| format!("--exclude-schema={}", quote(name)));
     let mut dumps = vec![(Part::App, with(left_out.collect()))];
     if scope.hosted {
-        let managed = MANAGED
-            .iter()
-            .filter(|name| scope.excluded.iter().any(|there| there == *name));
-        let schemas: Vec<_> = managed.map(|name| format!("--schema={}", quote(name))).collect();
+        let schemas = scope.managed.iter().map(|name| format!("--schema={}", quote(name)));
+        let schemas: Vec<_> = schemas.collect();
         let out = NOT_MANAGED.map(|table| {
             let (schema, table) = table.split_once('.').unwrap_or_default();
             format!("--exclude-table={}.{}", quote(schema), quote(table))

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::error::Result;
 use super::manifest::{Extension, Facts, Hook};
-use super::scope::{MANAGED, NOT_MANAGED, Scope};
+use super::scope::{HISTORY, NOT_MANAGED, Scope, Without};
 use crate::postgres;
 
 /// SQL: that the object `$1`'s class and identity name is no part of an extension.
@@ -45,8 +45,9 @@ const SEQUENCES: &str = concat!(
     own!("pg_class", "c.oid")
 );
 
-/// Rights on relations, columns, routines, schemas and types of `$1`, one row for each object. The session's role, `$2`,
-/// has no name in them.
+/// Rights on relations, columns, routines, schemas and types of `$1`, one row for each object, without routines of event
+/// triggers, which a project has from the provider. The session's role, `$2`,
+/// has no name in them, and MAINTAIN, which is new in 17, does not count.
 const RIGHTS: &str = concat!(
     "WITH o AS ( \
         SELECT format('%s %I.%I', CASE relkind WHEN 'S' THEN 'sequence' WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' \
@@ -61,7 +62,7 @@ const RIGHTS: &str = concat!(
     own!("pg_class", "c.oid"),
     "   UNION ALL SELECT format('routine %I.%I(%s)', nspname, proname, pg_get_function_identity_arguments(p.oid)), \
             coalesce(proacl, acldefault('f', proowner)) FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace \
-            WHERE nspname = ANY ($1) AND ",
+            WHERE nspname = ANY ($1) AND p.oid NOT IN (SELECT evtfoid FROM pg_event_trigger) AND ",
     own!("pg_proc", "p.oid"),
     "   UNION ALL SELECT format('schema %I', nspname), coalesce(nspacl, acldefault('n', nspowner)) FROM pg_namespace n \
             WHERE nspname = ANY ($1) AND nspname <> 'public' AND ",
@@ -72,7 +73,7 @@ const RIGHTS: &str = concat!(
     ") SELECT name, left(encode(sha256(convert_to(coalesce((SELECT string_agg(line, ',' ORDER BY line COLLATE \"C\") FROM ( \
         SELECT format('%s=%s%s/%s', CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE nullif(pg_get_userbyid(a.grantee)::text, $2) END, \
             privilege_type, CASE WHEN is_grantable THEN '*' END, nullif(pg_get_userbyid(a.grantor)::text, $2)) AS line \
-        FROM aclexplode(acl) a) lines), ''), 'UTF8')), 'hex'), 16) FROM o"
+        FROM aclexplode(acl) a WHERE privilege_type <> 'MAINTAIN') lines), ''), 'UTF8')), 'hex'), 16) FROM o"
 );
 
 const POLICIES: &str = "SELECT format('%I on %I.%I', polname, nspname, relname), left(encode(sha256(convert_to( \
@@ -96,6 +97,13 @@ const CONSTRAINTS: &str = concat!(
 const EXTENSIONS: &str =
     "SELECT extname::text, nspname::text, extversion FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace";
 
+/// Triggers on the tenant's tables, `$1`, that call a function of the provider's which sends something out.
+const OUTGOING: &str = "SELECT n.nspname::text, relname::text, tgname::text FROM pg_trigger t \
+        JOIN pg_class c ON c.oid = tgrelid JOIN pg_namespace n ON n.oid = relnamespace \
+        JOIN pg_proc p ON p.oid = tgfoid JOIN pg_namespace f ON f.oid = pronamespace \
+        WHERE NOT tgisinternal AND n.nspname = ANY ($1) AND f.nspname IN ('supabase_functions', 'net', 'cron', 'pgmq') \
+            AND f.nspname <> ALL ($1) ORDER BY 1, 2, 3";
+
 /// Triggers and policies of the tenant's on tables of the provider's: `$1` the provider's schemas with rows in a backup,
 /// `$2` all schemas that are not the tenant's. Those of the services call functions of their own.
 const HOOKS: &str = "SELECT 'TRIGGER', n.nspname::text, relname::text, tgname::text FROM pg_trigger t \
@@ -105,12 +113,10 @@ const HOOKS: &str = "SELECT 'TRIGGER', n.nspname::text, relname::text, tgname::t
     UNION ALL SELECT 'POLICY', nspname::text, relname::text, polname::text FROM pg_policy \
         JOIN pg_class c ON c.oid = polrelid JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = ANY ($1) ORDER BY 1, 2, 3, 4";
 
-/// Roles that something in this database belongs to, is granted to, or is a policy for. Those of PostgreSQL and of the
-/// provider are everywhere.
+/// Roles that something in this database belongs to, is granted to, or is a policy for, without those of PostgreSQL.
 const ROLES: &str = "SELECT DISTINCT rolname::text FROM pg_shdepend JOIN pg_roles r ON r.oid = refobjid \
     WHERE refclassid = 'pg_authid'::regclass AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-        AND rolname !~ '^(pg_|supabase_|cli_login_|pgsodium_key)' AND rolname NOT IN ('anon', 'authenticated', 'authenticator', \
-            'service_role', 'dashboard_user', 'pgbouncer', 'postgres', 'pgtle_admin') AND rolname::text <> $1 ORDER BY 1";
+        AND rolname !~ '^pg_' AND rolname::text <> $1 ORDER BY 1";
 
 /// The tables of migration tools, and what tells their newest migration.
 const HISTORIES: [(&str, &str); 3] = [
@@ -139,18 +145,13 @@ pub(super) async fn tables(conn: &mut PgConnection, scope: &Scope) -> Result<Vec
 /// What the database says; when it has more objects of a kind than are read.
 pub(super) async fn read(conn: &mut PgConnection, scope: &Scope) -> Result<Facts> {
     let (of, me) = (&scope.included, &scope.owner);
-    let managed: Vec<String> = if scope.hosted {
-        MANAGED.map(Into::into).to_vec()
-    } else {
-        Vec::new()
-    };
     let rights = sqlx::query(RIGHTS).bind(of).bind(me);
     let policies = sqlx::query(POLICIES).bind(of).bind(me);
     let extensions: Vec<(String, String, String)> = postgres::all(conn, "extensions", sqlx::query(EXTENSIONS)).await?;
     let hooks: Vec<(String, String, String, String)> = postgres::all(
         conn,
         "triggers and policies",
-        sqlx::query(HOOKS).bind(&managed).bind(&scope.excluded),
+        sqlx::query(HOOKS).bind(&scope.managed).bind(&scope.excluded),
     )
     .await?;
     let size: i64 = sqlx::query_scalar("SELECT pg_database_size(current_database())")
@@ -180,6 +181,16 @@ pub(super) async fn read(conn: &mut PgConnection, scope: &Scope) -> Result<Facts
             name,
         });
     }
+    let outgoing: Vec<(String, String, String)> =
+        postgres::all(conn, "triggers", sqlx::query(OUTGOING).bind(of)).await?;
+    for (schema, table, name) in outgoing {
+        facts.outgoing.push(Hook {
+            kind: "TRIGGER".into(),
+            schema,
+            table,
+            name,
+        });
+    }
     for (table, query) in HISTORIES {
         let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
             .bind(table)
@@ -193,15 +204,28 @@ pub(super) async fn read(conn: &mut PgConnection, scope: &Scope) -> Result<Facts
     Ok(facts)
 }
 
+/// What a restored database is like, with the same schemas in view as before.
+///
+/// # Errors
+/// What the database says.
+pub(super) async fn restored(conn: &mut PgConnection, before: &Facts) -> Result<Facts> {
+    let without = Without {
+        history_included: before.schemas.iter().any(|schema| schema == HISTORY),
+        provider: before.hosted,
+        ..Without::default()
+    };
+    let scope = Scope::look(conn, without).await?;
+    let mut facts = read(conn, &scope).await?;
+    facts.rows = rows(conn, &scope).await?;
+    Ok(facts)
+}
+
 /// The rows of each table that a backup holds, the provider's included.
 ///
 /// # Errors
 /// What the database says.
 pub(super) async fn rows(conn: &mut PgConnection, scope: &Scope) -> Result<BTreeMap<String, u64>> {
-    let mut of = scope.included.clone();
-    if scope.hosted {
-        of.extend(MANAGED.map(Into::into));
-    }
+    let of = [scope.included.as_slice(), scope.managed.as_slice()].concat();
     let out: Vec<String> = NOT_MANAGED.map(Into::into).to_vec();
     let tables = postgres::column(conn, "tables", sqlx::query(ROWS).bind(of).bind(out)).await?;
     let mut rows = BTreeMap::new();

@@ -97,7 +97,9 @@ pub struct Facts {
     pub extensions: BTreeMap<String, Extension>,
     /// Triggers and policies of the tenant's on tables of a hosted project's `auth` and `storage`.
     pub hooks: Vec<Hook>,
-    /// Roles that the database names as owners, in rights or in policies, without those of the provider.
+    /// Triggers of the tenant's that send something out: no restored database has them.
+    pub outgoing: Vec<Hook>,
+    /// Roles that the database names as owners, in rights or in policies.
     pub roles: Vec<String>,
     /// Schemas of the tenant's.
     pub schemas: Vec<String>,

@@ -10,10 +10,10 @@ use super::clients::{Clients, Session};
 use super::compare;
 use super::dump::{Context, facts_of};
 use super::error::{Error, Result};
-use super::manifest::{self, Facts, Manifest, Object, Part};
+use super::manifest::{self, Manifest, Object, Part};
 use super::order::{RestoreOrder, VerifyOrder};
 use super::outcome::{DrillFacts, Outcome, OutcomeReason as Reason};
-use super::scope::Scope;
+use super::scope::{Scope, Without};
 use super::snapshot::{self, run};
 use super::stream::Reading;
 use super::target;
@@ -23,6 +23,8 @@ use crate::text;
 
 /// The most bytes of an archive's table of contents as text.
 const LIST: usize = 64 << 20;
+/// The setting under which rows come in without the triggers and foreign keys of the provider's tables.
+const REPLICA: &str = "-c session_replication_role=replica";
 
 /// Restores a backup into the empty database of the context's login.
 ///
@@ -115,7 +117,11 @@ async fn into_target(context: &Context, manifest: &Manifest, identity: Option<Se
             ),
         ));
     }
-    let scope = Scope::look(&mut conn, true, &[]).await?;
+    let without = Without {
+        history_included: true,
+        ..Without::default()
+    };
+    let scope = Scope::look(&mut conn, without).await?;
     target::check(&mut conn, &scope, &manifest.facts).await?;
     let work = Restore {
         context,
@@ -128,6 +134,9 @@ async fn into_target(context: &Context, manifest: &Manifest, identity: Option<Se
         work.check(object).await?;
     }
     let roles = target::make_roles(&mut conn, &manifest.facts).await?;
+    if manifest.facts.hosted && !scope.hosted {
+        target::make_schemas(&mut conn, &manifest.facts).await?;
+    }
     let before = target::close_defaults(&mut conn).await?;
     work.restore(&target::describe(&mut conn, &scope).await?).await?;
     if work.no_owner {
@@ -171,17 +180,24 @@ impl Restore<'_> {
         let list = toc::app(&self.list(app).await?, &self.manifest.facts, target);
         let list = self.session.file("app.list", &list)?.display().to_string();
         let with = |section: &str| vec![format!("--section={section}"), format!("--use-list={list}")];
+        if self.manifest.facts.hosted && !target.hosted {
+            self.copy("pre-data").await?;
+        }
         self.stage("pre-data", app, with("pre-data"), "").await?;
-        let both = self.manifest.facts.hosted && target.hosted;
-        if both {
+        // A server of one's own gets copies of the provider's schemas, for drills.
+        let hosted = self.manifest.facts.hosted;
+        if hosted {
             let managed = self.part(Part::Managed)?;
-            let replica = "-c session_replication_role=replica";
-            self.stage("managed", managed, vec!["--data-only".into()], replica)
+            let settings = if target.hosted { REPLICA } else { "" };
+            self.stage("managed", managed, vec!["--data-only".into()], settings)
                 .await?;
         }
         self.stage("data", app, with("data"), "").await?;
+        if hosted && !target.hosted {
+            self.copy("post-data").await?;
+        }
         self.stage("post-data", app, with("post-data"), "").await?;
-        if both {
+        if hosted && target.hosted {
             let object = self.part(Part::Hooks)?;
             let list = toc::hooks(&self.list(object).await?, &self.manifest.facts.hooks);
             if !list.is_empty() {
@@ -191,6 +207,21 @@ impl Restore<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Makes a copy of a section of the provider's schemas, which belongs to who restores.
+    async fn copy(&self, section: &'static str) -> Result<()> {
+        let more = vec![format!("--section={section}"), "--no-privileges".to_owned()];
+        let more = more
+            .into_iter()
+            .chain((!self.no_owner).then(|| "--no-owner".to_owned()));
+        self.stage(
+            "copies of auth and storage",
+            self.part(Part::Hooks)?,
+            more.collect(),
+            "",
+        )
+        .await
     }
 
     fn part(&self, part: Part) -> Result<&Object> {
@@ -253,12 +284,4 @@ impl Restore<'_> {
             }),
         }
     }
-}
-
-/// The facts of a restored database, as those of the backup.
-pub(super) async fn facts_of_target(conn: &mut PgConnection) -> Result<Facts> {
-    let scope = Scope::look(conn, true, &[]).await?;
-    let mut facts = super::facts::read(conn, &scope).await?;
-    facts.rows = super::facts::rows(conn, &scope).await?;
-    Ok(facts)
 }

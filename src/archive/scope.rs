@@ -41,7 +41,7 @@ const PROVIDERS: [&str; 30] = [
 ];
 
 /// The schema of the Supabase CLI's history.
-const HISTORY: &str = "supabase_migrations";
+pub(super) const HISTORY: &str = "supabase_migrations";
 
 /// The provider's schemas whose rows a backup holds.
 pub(super) const MANAGED: [&str; 2] = ["auth", "storage"];
@@ -64,8 +64,21 @@ pub struct Scope {
     pub included: Vec<String>,
     /// Those that a dump must leave out.
     pub excluded: Vec<String>,
+    /// The provider's whose rows count.
+    pub managed: Vec<String>,
     /// The role whose session this is.
     pub owner: String,
+}
+
+/// What is left out of a look at a database.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Without<'a> {
+    /// Whether the Supabase CLI's history in a hosted project is the tenant's.
+    pub history_included: bool,
+    /// Further schemas.
+    pub schemas: &'a [String],
+    /// The provider's schemas, also where they are copies on a server of one's own.
+    pub provider: bool,
 }
 
 impl Scope {
@@ -73,7 +86,7 @@ impl Scope {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn look(conn: &mut PgConnection, history_included: bool, excluded: &[String]) -> Result<Self> {
+    pub async fn look(conn: &mut PgConnection, without: Without<'_>) -> Result<Self> {
         let found: Vec<(String, bool, String)> = postgres::all(
             conn,
             "schemas",
@@ -87,12 +100,16 @@ impl Scope {
         let hosted = found.first().is_some_and(|(_, hosted, _)| *hosted);
         let owner = found.first().map(|(.., owner)| owner.clone()).unwrap_or_default();
         let is_out = |name: &String| {
-            let providers = hosted && PROVIDERS.contains(&name.as_str()) && !(history_included && name == HISTORY);
-            providers || name == OPERATOR_SCHEMA || excluded.contains(name)
+            let kept = without.history_included && name == HISTORY;
+            let providers = (hosted || without.provider) && PROVIDERS.contains(&name.as_str()) && !kept;
+            providers || name == OPERATOR_SCHEMA || without.schemas.contains(name)
         };
-        let (out, included) = found.into_iter().map(|(name, ..)| name).partition(is_out);
+        let (out, included): (Vec<_>, Vec<_>) = found.into_iter().map(|(name, ..)| name).partition(is_out);
+        let managed = MANAGED.into_iter().filter(|name| out.iter().any(|out| out == name));
+        let managed = managed.filter(|_| hosted || without.provider).map(ToOwned::to_owned);
         Ok(Self {
             hosted,
+            managed: managed.collect(),
             included,
             excluded: out,
             owner,

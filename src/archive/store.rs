@@ -27,7 +27,7 @@ const SILENCE: Duration = Duration::from_secs(120);
 const RETRIES: Duration = Duration::from_secs(120);
 /// The most parts of one object that are on their way at a time, each held in memory.
 const PARTS: usize = 3;
-/// The name of the object that tells whether the store can create only.
+/// How the name of the object begins that tells whether the store can create only.
 const PROBE: &str = "create-only-probe";
 
 /// The secrets of a store.
@@ -94,18 +94,16 @@ impl Folder {
                 format!("there is a backup in {}: give each its own path", self.path),
             ));
         }
+        // Another run may try at the same time.
+        let name = format!("{PROBE}-{}", uuid::Uuid::new_v4().simple());
+        let place = self.at(&name);
         let put = || async {
-            let options = PutMode::Create.into();
             let payload = PutPayload::from_static(b"orchestra-operator");
-            self.store.put_opts(&self.at(PROBE), payload, options).await
+            self.store.put_opts(&place, payload, PutMode::Create.into()).await
         };
-        match put().await {
-            // Of a run that was cut off.
-            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => {}
-            Err(error) => return Err(refused(error, "write to")),
-        }
+        put().await.map_err(|error| refused(error, "write to"))?;
         let again = put().await;
-        self.delete(PROBE).await?;
+        self.delete(&name).await?;
         match again {
             Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
             Ok(_) => Err(Error::new(

@@ -7,7 +7,7 @@ use super::manifest::Facts;
 use super::outcome::OutcomeReason as Reason;
 use super::scope::Scope;
 use super::snapshot::run;
-use super::toc::{OUTGOING, Target};
+use super::toc::{OUTGOING, PROVIDERS_OWN, Target};
 use crate::postgres::{self, quote};
 use crate::text;
 
@@ -64,10 +64,10 @@ pub(super) async fn check(conn: &mut PgConnection, scope: &Scope, facts: &Facts)
         .keys()
         .filter(|name| !OUTGOING.contains(&name.as_str()) && !available.contains(name))
         .collect();
-    // Vault and GraphQL are the provider's, and their schemas are not restored.
+    // Those of the provider have schemas of their own, which are not restored.
     let lacking: Vec<_> = lacking
         .into_iter()
-        .filter(|name| !facts.hosted || !["supabase_vault", "pg_graphql", "pgsodium"].contains(&name.as_str()))
+        .filter(|name| !facts.hosted || !PROVIDERS_OWN.contains(&name.as_str()))
         .collect();
     if lacking.is_empty() {
         return Ok(());
@@ -97,6 +97,24 @@ pub(super) async fn make_roles(conn: &mut PgConnection, facts: &Facts) -> Result
         made.push(role.clone());
     }
     Ok(made)
+}
+
+/// Makes the schemas of a hosted project's extensions, for a drill on a server of one's own.
+///
+/// # Errors
+/// What the database says.
+pub(super) async fn make_schemas(conn: &mut PgConnection, facts: &Facts) -> Result<()> {
+    let all = facts.extensions.iter().filter(|(name, _)| {
+        let name = name.as_str();
+        !PROVIDERS_OWN.contains(&name) && !OUTGOING.contains(&name)
+    });
+    for (_, extension) in all {
+        let schema = &extension.schema;
+        if schema != "pg_catalog" && !facts.schemas.contains(schema) {
+            run(conn, &format!("CREATE SCHEMA IF NOT EXISTS {}", quote(schema))).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes away the default privileges of the session's role: otherwise what is restored would be open to whom they name,

@@ -6,6 +6,9 @@ use super::manifest::{Facts, Hook};
 /// Extensions that begin outgoing work by themselves. A restored copy does not have them.
 pub(super) const OUTGOING: [&str; 2] = ["pg_cron", "pg_net"];
 
+/// Extensions of the provider's own, which a server of one's own does not have or lets only a superuser make.
+pub(super) const PROVIDERS_OWN: [&str; 4] = ["pg_graphql", "pg_stat_statements", "pgsodium", "supabase_vault"];
+
 /// What the target has.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Target {
@@ -25,7 +28,6 @@ pub(super) fn app(list: &str, facts: &Facts, target: &Target) -> String {
         "EVENT TRIGGER ",
         "COMMENT - EVENT TRIGGER ",
         "COMMENT - EXTENSION ",
-        "PUBLICATION - supabase_realtime ",
         "SUBSCRIPTION ",
         "SCHEMA - public ",
         "ACL - SCHEMA public ",
@@ -35,6 +37,12 @@ pub(super) fn app(list: &str, facts: &Facts, target: &Target) -> String {
     .to_vec();
     let extensions = target.extensions.iter().map(String::as_str).chain(OUTGOING);
     out.extend(extensions.map(|name| format!("EXTENSION - {} ", line(name))));
+    if target.hosted {
+        out.push("PUBLICATION - supabase_realtime ".into());
+    } else if facts.hosted {
+        out.extend(PROVIDERS_OWN.map(|name| format!("EXTENSION - {name} ")));
+    }
+    out.extend(facts.outgoing.iter().map(entry_of));
     for watcher in &target.watchers {
         let (schema, function) = watcher.split_once(' ').unwrap_or_default();
         out.push(format!("FUNCTION {schema} {function} "));
@@ -51,21 +59,16 @@ pub(super) fn app(list: &str, facts: &Facts, target: &Target) -> String {
 
 /// The lines of the archive of the provider's schemas that are the tenant's: triggers and policies.
 pub(super) fn hooks(list: &str, hooks: &[Hook]) -> String {
-    let wanted: Vec<_> = hooks
-        .iter()
-        .map(|hook| {
-            format!(
-                "{} {} {} {} ",
-                hook.kind,
-                line(&hook.schema),
-                line(&hook.table),
-                line(&hook.name)
-            )
-        })
-        .collect();
+    let wanted: Vec<_> = hooks.iter().map(entry_of).collect();
     choose(list, |entry| {
         wanted.iter().any(|prefix| entry.starts_with(prefix.as_str()))
     })
+}
+
+/// How the entry of a trigger or a policy begins.
+fn entry_of(hook: &Hook) -> String {
+    let (schema, table, name) = (line(&hook.schema), line(&hook.table), line(&hook.name));
+    format!("{} {schema} {table} {name} ", hook.kind)
 }
 
 fn choose(list: &str, keep: impl Fn(&str) -> bool) -> String {
@@ -120,7 +123,7 @@ mod tests {
             extensions: vec!["pgcrypto".into()],
             watchers: vec!["public rls_auto_enable()".into()],
             user: "owner_a".into(),
-            hosted: false,
+            hosted: true,
         };
         assert_eq!(numbers(&app(LIST, &facts, &target)), [3, 7, 8, 11, 13, 16, 17, 18]);
         // Default privileges of a role that is not there.
