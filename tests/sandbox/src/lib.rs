@@ -10,6 +10,7 @@ pub mod api;
 pub mod control_plane;
 pub mod gate;
 pub mod hosted;
+pub mod jobs;
 pub mod judges;
 pub mod loopback;
 pub mod openapi;

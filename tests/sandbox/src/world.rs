@@ -287,6 +287,10 @@ pub enum Kind {
     Database,
     /// A pool.
     Pool,
+    /// A backup.
+    Backup,
+    /// A Job.
+    Job,
     /// A Secret.
     Secret,
     /// An event.
@@ -302,6 +306,8 @@ impl Kind {
             Self::Class => ("stagesub.io", "v1alpha1", "OrchestraClass", "orchestraclasses"),
             Self::Database => ("stagesub.io", "v1alpha1", "OrchestraDatabase", "orchestradatabases"),
             Self::Pool => ("stagesub.io", "v1alpha1", "OrchestraPool", "orchestrapools"),
+            Self::Backup => ("stagesub.io", "v1alpha1", "OrchestraBackup", "orchestrabackups"),
+            Self::Job => ("batch", "v1", "Job", "jobs"),
             Self::Secret => ("", "v1", "Secret", "secrets"),
             Self::Event => ("events.k8s.io", "v1", "Event", "events"),
             Self::Lease => ("coordination.k8s.io", "v1", "Lease", "leases"),

@@ -28,7 +28,8 @@ const START_LIMIT: Duration = Duration::from_secs(90);
 /// What to run beside etcd and the API server.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Runs garbage collection, namespace deletion, default service accounts and role aggregation.
+    /// Runs garbage collection, namespace deletion, default service accounts, role aggregation and Jobs, whose pods
+    /// [`crate::jobs::JobRunner`] runs.
     ///
     /// The garbage collector learns of new kinds every 30 s only. Where a test needs owner references of a custom
     /// kind sooner, apply the CRDs first and then call [`ControlPlane::start_controller_manager`].
@@ -131,7 +132,7 @@ impl ControlPlane {
         let args = [
             format!("--kubeconfig={config}"),
             "--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller,\
-             clusterrole-aggregation-controller"
+             clusterrole-aggregation-controller,job-controller"
                 .to_owned(),
             "--leader-elect=false".to_owned(),
             "--secure-port=0".to_owned(),
