@@ -241,6 +241,8 @@ fn unpack(packed: &Path, dir: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     const TEXT: &str = "\

@@ -13,7 +13,7 @@ use crate::progress::{Progress, Task};
 use crate::watched;
 
 /// How long a build may take, with its downloads.
-const LIMIT: Duration = Duration::from_mins(60);
+const LIMIT: Duration = Duration::from_hours(1);
 
 /// A program, and where it comes from.
 pub struct Program {
@@ -172,6 +172,8 @@ fn count(text: &str, is: impl Fn(&str) -> bool) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]

@@ -1,5 +1,7 @@
 //! The archive of envtest from a server on this machine: the right one, and all that can be wrong with it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
