@@ -203,7 +203,7 @@ async fn an_archive_without_a_program_is_refused() {
 #[tokio::test]
 async fn an_archive_that_comes_too_slowly_is_given_up() {
     let mut noise = GzEncoder::new(Vec::new(), Compression::none());
-    noise.write_all(&[7; 64 << 10]).unwrap();
+    noise.write_all(&vec![7; 64 << 10]).unwrap();
     let mut server = Server::of(noise.finish().unwrap());
     server.pause = Duration::from_millis(300);
     refused(server, "bytes came in").await;
@@ -212,14 +212,14 @@ async fn an_archive_that_comes_too_slowly_is_given_up() {
 #[tokio::test]
 async fn an_archive_that_stops_coming_is_given_up() {
     let mut server = Server::of(archive(&PROGRAMS));
-    server.pause = Duration::from_secs(60);
+    server.pause = Duration::from_mins(1);
     refused(server, "nothing came").await;
 }
 
 #[tokio::test]
 async fn an_index_that_does_not_answer_is_given_up() {
     let mut server = Server::of(archive(&PROGRAMS));
-    server.index_pause = Duration::from_secs(60);
+    server.index_pause = Duration::from_mins(1);
     refused(server, "did not answer").await;
 }
 
