@@ -31,6 +31,8 @@ pub mod controller; // Core, the reconcile loop, the status writer, conditions, 
 
 pub mod source; // where scripts come from: ConfigMaps, inline, OCI artifacts, folders
 
+pub mod archive; // a database's backup: archives, manifest, store, restore, comparison
+
 pub mod migrate; // source → format → history → apply, the guard, and the seed
 
 pub mod supabase; // Management API: client, wire types, rate limiter, shared project poll, errors

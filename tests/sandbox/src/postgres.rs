@@ -1,5 +1,6 @@
 //! A real PostgreSQL server of the sandbox's own, in a folder of its own, on a loopback address.
 
+mod clients;
 pub(crate) mod install;
 mod keeper;
 
@@ -14,6 +15,7 @@ use anyhow::{Context, ensure};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
+pub use clients::ensure_clients;
 use install::Account;
 pub(crate) use keeper::{Keeper, Stop};
 
