@@ -32,6 +32,13 @@ pub const REGISTRY: Program = Program {
     name: "registry",
 };
 
+/// Versity's S3 gateway: complete, checks signatures and digests, and knows conditional writes.
+pub const S3_SERVER: Program = Program {
+    module: concat!(env!("CARGO_MANIFEST_DIR"), "/../s3"),
+    package: "github.com/versity/versitygw/cmd/versitygw",
+    name: "versitygw",
+};
+
 /// What kstatus and Argo CD make of objects: `tests/judges`.
 pub const JUDGES: Program = Program {
     module: concat!(env!("CARGO_MANIFEST_DIR"), "/../judges"),

@@ -84,6 +84,7 @@ fn log_of_cargo() -> Result<std::path::PathBuf> {
 fn programs_of_tests(progress: &Progress) -> Result<()> {
     binaries::ensure_all(true, progress)?;
     go::ensure(&go::REGISTRY, progress)?;
+    go::ensure(&go::S3_SERVER, progress)?;
     if let Err(error) = go::ensure(&go::JUDGES, progress) {
         progress.say(&format!("not tested: statuses as GitOps tools read them: {error:#}"));
     }
