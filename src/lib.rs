@@ -13,6 +13,8 @@ pub mod views; // data for people: bill, orphans, plans, rollouts; printed by cl
 
 pub mod orchestra; // the tenant's life: plan, observe, act, status
 
+pub mod backup; // backups as Kubernetes Jobs: plan, observe, act, status
+
 pub mod pool; // keeps databases ready for claims; candidates and preparation
 
 pub mod database; // the paid thing's life: plan, observe, act, status

@@ -7,8 +7,8 @@ use super::condition::{ConditionType, Reason, find, is_true, reason_of};
 use super::unreadable::unreadable;
 use super::{
     ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, CHECK_ANNOTATION, DeletionPolicy, HealthStatus,
-    MigrationFailure, MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraStatus, PowerState,
-    RETRY_ANNOTATION, SeedPolicy,
+    MigrationFailure, MigrationStatus, Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraStatus,
+    PowerState, RETRY_ANNOTATION, SeedPolicy,
 };
 
 /// Whether an object is being deleted, and a person wants the operator to let go of it.
@@ -39,6 +39,19 @@ fn is_about_provider(conditions: &[Condition]) -> bool {
 /// Whether the reason is that the budget of a class has no room.
 fn is_about_room(reason: Reason) -> bool {
     matches!(reason, Reason::BudgetExceeded | Reason::ProjectLimitReached)
+}
+
+impl OrchestraBackup {
+    /// Whether its manifest is stored.
+    pub fn is_complete(&self) -> bool {
+        let status = self.status.as_ref();
+        status.is_some_and(|status| status.manifest_digest.is_some())
+    }
+
+    /// Whether it is to be made or its deletion was requested.
+    pub fn is_under_way(&self) -> bool {
+        !self.is_complete() || self.metadata.deletion_timestamp.is_some()
+    }
 }
 
 impl Orchestra {

@@ -95,6 +95,8 @@ async fn stores(client: &Client, namespace: &str) -> anyhow::Result<Stores> {
         classes: store(classes),
         databases: store([]),
         pools: store(list::<OrchestraPool>(client).await?),
+        backups: store([]),
+        jobs: store([]),
         secrets: store(secrets),
         connections: store([]),
         config_maps: store([]),

@@ -20,8 +20,8 @@ use super::write::clean;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::names::FIELD_MANAGER;
 use crate::api::{
-    Orchestra, OrchestraClass, OrchestraClassStatus, OrchestraDatabase, OrchestraDatabaseStatus, OrchestraPool,
-    OrchestraPoolStatus, OrchestraStatus,
+    Orchestra, OrchestraBackup, OrchestraBackupStatus, OrchestraClass, OrchestraClassStatus, OrchestraDatabase,
+    OrchestraDatabaseStatus, OrchestraPool, OrchestraPoolStatus, OrchestraStatus,
 };
 use crate::text;
 
@@ -260,6 +260,7 @@ reported!(
     }
 );
 reported!(OrchestraPool, OrchestraPoolStatus);
+reported!(OrchestraBackup, OrchestraBackupStatus);
 
 #[cfg(test)]
 mod tests {
