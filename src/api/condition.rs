@@ -335,6 +335,8 @@ pub enum Reason {
     StoreUnsafe,
     /// The Kubernetes API failed or refused the request.
     KubernetesUnavailable,
+    /// An object has a value that this version of the operator does not know.
+    UnknownValue,
     /// A defect of the operator, or of a library, ended a pass or a piece of work.
     InternalError,
     /// The spec does not ask for this part.

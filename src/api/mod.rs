@@ -27,6 +27,7 @@ pub mod selector;
 pub mod slim;
 mod source;
 mod template;
+pub mod unreadable;
 
 pub use access::*;
 pub use backup::*;

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
 
 use super::condition::{ConditionType, Reason, find, is_true, reason_of};
+use super::unreadable::unreadable;
 use super::{
     ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, CHECK_ANNOTATION, DeletionPolicy, HealthStatus,
     MigrationFailure, MigrationStatus, Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraStatus,
@@ -370,9 +371,10 @@ impl OrchestraDatabase {
         self.spec.supabase.is_some() && self.spec.pool.is_some() && self.spec.claim_ref.is_none()
     }
 
-    /// Whether no Orchestra holds, or ever held, a claim.
+    /// Whether no Orchestra holds, or ever held, a claim. One that another version of the operator has written, with values
+    /// that this one does not know, is nobody's to take.
     pub fn is_unclaimed(&self) -> bool {
-        self.spec.claim_ref.is_none() && self.metadata.deletion_timestamp.is_none()
+        self.spec.claim_ref.is_none() && self.metadata.deletion_timestamp.is_none() && unreadable(self).is_none()
     }
 }
 

@@ -176,7 +176,7 @@ mod tests {
             ),
             (|f| f.rows.clear(), "missing, and 3 before"),
             (
-                |f| drop(f.rows.insert("public.evil".into(), 0)),
+                |f| f.rows.extend([("public.evil".into(), 0)]),
                 "rows of public.evil: 0, and nothing before",
             ),
             (

@@ -1,6 +1,6 @@
 //! Errors of the work on a backup.
 
-use super::outcome::OutcomeReason;
+use super::outcome::{Outcome, OutcomeReason};
 use crate::error::ErrorClass;
 use crate::postgres;
 use crate::text;
@@ -64,5 +64,17 @@ impl From<postgres::Error> for Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         postgres::Error::from(error).into()
+    }
+}
+
+impl From<Error> for Outcome {
+    fn from(error: Error) -> Self {
+        Self {
+            reason: error.reason,
+            retry: error.reason.may_pass(),
+            message: error.message,
+            backup: None,
+            drill: None,
+        }
     }
 }

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::error::Error;
 use crate::text;
 
 /// The most bytes of an outcome: the kubelet keeps 4,096 of a termination message.
@@ -202,18 +201,6 @@ impl Outcome {
             } else {
                 outcome.backup = None;
             }
-        }
-    }
-}
-
-impl From<Error> for Outcome {
-    fn from(error: Error) -> Self {
-        Self {
-            reason: error.reason,
-            retry: error.reason.may_pass(),
-            message: error.message,
-            backup: None,
-            drill: None,
         }
     }
 }

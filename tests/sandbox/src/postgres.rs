@@ -56,7 +56,7 @@ impl Postgres {
     /// Creates a cluster in `dir` and starts it on `host`, port 5432.
     ///
     /// # Errors
-    /// When PostgreSQL is not installed (the message names the package), or does not start.
+    /// When PostgreSQL is not installed and cannot be fetched (the message names the package), or does not start.
     pub async fn start(dir: &Path, host: IpAddr) -> anyhow::Result<Self> {
         Self::start_on(dir, SocketAddr::new(host, 5432)).await
     }
@@ -66,7 +66,12 @@ impl Postgres {
     /// # Errors
     /// As [`Postgres::start`].
     pub async fn start_on(dir: &Path, address: SocketAddr) -> anyhow::Result<Self> {
-        Self::start_of(install::find()?, dir, address).await
+        let bin = match install::find() {
+            Ok(bin) => bin,
+            // The version of hosted projects can be fetched.
+            Err(_) => crate::hosted::find_server(install::account(dir)?).await?,
+        };
+        Self::start_of(bin, dir, address).await
     }
 
     /// Like [`Postgres::start`], of the version that hosted projects run.

