@@ -1,9 +1,8 @@
-//! How often databases are backed up, where to, and for how long the backups are kept.
+//! Where the databases of a class are backed up to, and how.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::connection::{CRON, TIME_ZONE};
 use super::{GoDuration, NAME, SecretReference};
 
 /// What an age recipient looks like (X25519, Bech32 in lower case).
@@ -33,28 +32,12 @@ const DEADLINE: GoDuration = GoDuration::from_mins(6 * 60);
 /// Backups of a class's databases.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.timeZone) || has(self.schedule)").message("timeZone belongs to a schedule: set schedule as well, or remove timeZone"))]
 pub struct ClassBackup {
     /// Store of the backups. A change is for later backups; those that exist are found only where they were stored.
     pub destination: BackupDestination,
     /// Encryption of what is stored. Omitted: only the store encrypts, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<BackupEncryption>,
-    /// Cron expression of five fields by which every Orchestra of the class is backed up, such as `0 2 * * *`. The runs of the
-    /// Orchestras are spread over the hour after that. Omitted: only the Orchestras with a schedule of their own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 5, max = 128), regex(pattern = CRON))]
-    pub schedule: Option<String>,
-    /// IANA name of the schedule's time zone, such as `Europe/Stockholm`. Omitted: UTC.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = TIME_ZONE))]
-    pub time_zone: Option<String>,
-    /// Makes no scheduled backups, and removes none, while it is true.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub suspend: Option<bool>,
-    /// Which of the scheduled backups are kept, for Orchestras that do not say. Omitted: all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retention: Option<Retention>,
     /// Backups of this class that run at once, from 1 to 100. Omitted: 4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
@@ -92,28 +75,6 @@ impl ClassBackup {
 
 fn count(given: Option<i32>, default: i32) -> usize {
     usize::try_from(given.unwrap_or(default)).unwrap_or(1).max(1)
-}
-
-/// Backups of one Orchestra. What is omitted is as the class says.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.timeZone) || has(self.schedule)").message("timeZone belongs to a schedule: set schedule as well, or remove timeZone"))]
-pub struct TenantBackup {
-    /// Cron expression of five fields by which the database is backed up, such as `0 2 * * *`. The run begins within
-    /// the hour after that. Omitted: the class's schedule.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 5, max = 128), regex(pattern = CRON))]
-    pub schedule: Option<String>,
-    /// IANA name of the schedule's time zone, such as `Europe/Stockholm`. Omitted: UTC.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = TIME_ZONE))]
-    pub time_zone: Option<String>,
-    /// Makes no scheduled backups, and removes none, while it is true.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub suspend: Option<bool>,
-    /// Which of the scheduled backups are kept. Omitted: as the class says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retention: Option<Retention>,
 }
 
 /// Where backups are stored.
@@ -182,36 +143,4 @@ pub struct BackupEncryption {
     #[schemars(length(min = 1, max = 16), inner(length(min = 62, max = 62), regex(pattern = RECIPIENT)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub recipients: Vec<String>,
-    /// Secret in the operator's namespace with the key `identity`, a private key of one of the recipients. Only restores
-    /// and drills need it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identity_secret_ref: Option<SecretReference>,
-}
-
-/// Which scheduled backups are kept: those that at least one of the rules keeps. The last complete and the last verified
-/// backup are kept in any case. Backups that people have made are never removed.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.keepLast) || has(self.keepWithin) || has(self.daily) || has(self.weekly) || has(self.monthly)").message("set at least one of keepLast, keepWithin, daily, weekly and monthly, or remove retention to keep all"))]
-pub struct Retention {
-    /// The last ones, as many as this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub keep_last: Option<i32>,
-    /// All that are younger, from 1h to 87600h.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('1h') && duration(self) <= duration('87600h')").message("keepWithin must be from 1h to 87600h"))]
-    pub keep_within: Option<GoDuration>,
-    /// The last one of each of so many days that have one (UTC).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub daily: Option<i32>,
-    /// The last one of each of so many weeks (ISO 8601) that have one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub weekly: Option<i32>,
-    /// The last one of each of so many months that have one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub monthly: Option<i32>,
 }

@@ -199,9 +199,6 @@ pub const BACKUP_CLASS_LABEL: &str = "stagesub.io/backup-class";
 /// Label of such a Job: a digest of the address of the database server that it reads from.
 pub const BACKUP_SERVER_LABEL: &str = "stagesub.io/backup-server";
 
-/// Annotation of an OrchestraBackup that a schedule has made: the time that it is for (RFC 3339).
-pub const SCHEDULED_ANNOTATION: &str = "stagesub.io/scheduled-at";
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,12 +40,9 @@ pub fn decode<K: DeserializeOwned>(mut object: Value) -> Result<K, serde_json::E
     };
     let mut left_out = Vec::new();
     while left_out.len() < MOST {
-        let error = match serde_path_to_error::deserialize::<_, K>(&object) {
-            Ok(_) => {
-                mark(&mut object, &left_out);
-                return K::deserialize(&object);
-            }
-            Err(error) => error,
+        let Err(error) = serde_path_to_error::deserialize::<_, K>(&object) else {
+            mark(&mut object, &left_out);
+            return K::deserialize(&object);
         };
         let path = steps(error.path());
         left_out.push(format!("{}: {}", error.path(), error.inner()));

@@ -165,10 +165,11 @@ mod tests {
         facts
     }
 
+    type Change = (fn(&mut Facts), &'static str);
+
     #[test]
     fn each_difference_is_told_by_its_name() {
         assert_eq!(differences(&facts(), &facts(), true), [""; 0]);
-        type Change = (fn(&mut Facts), &'static str);
         let changes: [Change; 10] = [
             (
                 |f| *f.rows.get_mut("public.player").unwrap() = 2,

@@ -70,6 +70,10 @@ async fn earlier(context: &Context, order: &BackupOrder) -> Result<Outcome> {
     Ok(outcome)
 }
 
+#[allow(
+    clippy::too_many_lines,
+    reason = "the snapshot lives from the first line to the last"
+)]
 async fn make(
     context: &Context,
     order: &BackupOrder,

@@ -166,6 +166,10 @@ impl Manifest {
     /// [`OutcomeReason::Damaged`], when it is not what was written; [`OutcomeReason::Incompatible`], when another version of
     /// this program wrote it.
     pub fn parse(bytes: &[u8], digest: Option<&str>) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
         if let Some(wanted) = digest {
             let found = digest_of(bytes);
             if !found.eq_ignore_ascii_case(wanted) {
@@ -173,10 +177,6 @@ impl Manifest {
                     "the manifest's SHA-256 is {found} and not {wanted}: somebody has changed it; use another backup"
                 )));
             }
-        }
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u32,
         }
         let unreadable = |error: serde_json::Error| damaged(format!("the manifest cannot be read: {error}"));
         let Versioned { version } = serde_json::from_slice(bytes).map_err(unreadable)?;

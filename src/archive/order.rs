@@ -27,6 +27,7 @@ pub struct Order {
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
+#[allow(clippy::large_enum_variant, reason = "a program holds one order")]
 pub enum Work {
     /// Write a backup of the database.
     Backup(BackupOrder),

@@ -74,7 +74,7 @@ impl Snapshot {
         for table in &tables {
             // LOCK TABLE takes no snapshot. The name is quoted by the server's own format().
             let locked = run(&mut conn, &format!("LOCK TABLE ONLY {table} IN ACCESS SHARE MODE")).await;
-            locked.map_err(|error| of_table(error, table, lock_wait))?;
+            locked.map_err(|error| of_table(&error, table, lock_wait))?;
         }
         let (name, time, server_version): (String, String, String) = sqlx::query_as(
             "SELECT pg_export_snapshot(), to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), \
@@ -129,7 +129,7 @@ impl Snapshot {
     }
 }
 
-fn of_table(error: Error, table: &str, lock_wait: u32) -> Error {
+fn of_table(error: &Error, table: &str, lock_wait: u32) -> Error {
     if error.reason == Reason::LockTimeout {
         return Error::new(
             Reason::LockTimeout,

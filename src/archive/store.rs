@@ -22,9 +22,9 @@ use super::outcome::OutcomeReason as Reason;
 /// The longest that a connection to the store may take.
 const CONNECT: Duration = Duration::from_secs(10);
 /// The longest that the store may send nothing, or take no byte of a part.
-const SILENCE: Duration = Duration::from_secs(120);
+const SILENCE: Duration = Duration::from_mins(2);
 /// The longest that a failed request is repeated.
-const RETRIES: Duration = Duration::from_secs(120);
+const RETRIES: Duration = Duration::from_mins(2);
 /// The most parts of one object that are on their way at a time, each held in memory.
 const PARTS: usize = 3;
 /// How the name of the object begins that tells whether the store can create only.
@@ -101,7 +101,7 @@ impl Folder {
             let payload = PutPayload::from_static(b"orchestra-operator");
             self.store.put_opts(&place, payload, PutMode::Create.into()).await
         };
-        put().await.map_err(|error| refused(error, "write to"))?;
+        put().await.map_err(|error| refused(&error, "write to"))?;
         let again = put().await;
         self.delete(&name).await?;
         match again {
@@ -111,7 +111,7 @@ impl Folder {
                 "the store overwrites an object that it is told to create only (If-None-Match: *), so a backup could be \
                  replaced without a trace: use a store with conditional writes, or a newer version of it",
             )),
-            Err(error) => Err(refused(error, "write to")),
+            Err(error) => Err(refused(&error, "write to")),
         }
     }
 
@@ -132,7 +132,7 @@ impl Folder {
         match self.store.head(&self.at(name)).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(refused(error, "read")),
+            Err(error) => Err(refused(&error, "read")),
         }
     }
 
@@ -157,7 +157,7 @@ impl Folder {
                     )),
                 }
             }
-            Err(error) => Err(refused(error, "write to")),
+            Err(error) => Err(refused(&error, "write to")),
         }
     }
 
@@ -186,9 +186,9 @@ impl Folder {
     /// [`Reason::StoreMissing`]; otherwise what the store says.
     pub async fn stream(&self, name: &str) -> Result<BoxStream<'static, Result<Bytes>>> {
         let found = self.store.get(&self.at(name)).await;
-        let found = found.map_err(|error| refused(error, "read"))?;
+        let found = found.map_err(|error| refused(&error, "read"))?;
         let stream = found.into_stream();
-        Ok(stream.map_err(|error| refused(error, "read")).boxed())
+        Ok(stream.map_err(|error| refused(&error, "read")).boxed())
     }
 
     /// Begins an object that is written in parts.
@@ -198,7 +198,7 @@ impl Folder {
     pub async fn upload(&self, name: &str) -> Result<Upload> {
         let upload = self.store.put_multipart(&self.at(name)).await;
         Ok(Upload {
-            upload: upload.map_err(|error| refused(error, "write to"))?,
+            upload: upload.map_err(|error| refused(&error, "write to"))?,
             under_way: tokio::task::JoinSet::new(),
         })
     }
@@ -206,7 +206,7 @@ impl Folder {
     async fn delete(&self, name: &str) -> Result<()> {
         match self.store.delete(&self.at(name)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(refused(error, "delete from")),
+            Err(error) => Err(refused(&error, "delete from")),
         }
     }
 
@@ -233,7 +233,7 @@ impl Folder {
             .await
             .or_else(|error| match error {
                 object_store::Error::NotFound { .. } => Ok(()),
-                error => Err(refused(error, "delete from")),
+                error => Err(refused(&error, "delete from")),
             })?;
         // What an upload that was cut off has left is in no list.
         match &self.directory {
@@ -270,7 +270,7 @@ impl Upload {
     async fn wait(&mut self, most: usize) -> Result<()> {
         while self.under_way.len() > most {
             match self.under_way.join_next().await {
-                Some(Ok(Err(error))) => return Err(refused(error, "write to")),
+                Some(Ok(Err(error))) => return Err(refused(&error, "write to")),
                 Some(Err(error)) => return Err(Error::new(Reason::StoreUnreachable, error.to_string())),
                 _ => {}
             }
@@ -285,7 +285,7 @@ impl Upload {
     pub async fn complete(mut self) -> Result<()> {
         self.wait(0).await?;
         let done = self.upload.complete().await;
-        done.map(drop).map_err(|error| refused(error, "write to"))
+        done.map(drop).map_err(|error| refused(&error, "write to"))
     }
 
     /// Drops the parts. What cannot be dropped is left to the store's own rule for unfinished uploads.
@@ -349,7 +349,7 @@ fn s3(store: &Store, secrets: &Secrets) -> Result<Arc<dyn ObjectStore>> {
 }
 
 /// What the store's answer means, and what to do.
-fn refused(error: object_store::Error, what: &str) -> Error {
+fn refused(error: &object_store::Error, what: &str) -> Error {
     use object_store::Error as E;
     let cause = causes(&error);
     let has = |words: &[&str]| words.iter().any(|word| cause.contains(word));

@@ -53,7 +53,8 @@ pub(super) fn app(list: &str, facts: &Facts, target: &Target) -> String {
         let defaults = entry.starts_with("DEFAULT ACL ");
         let of = |role: &str| entry.strip_suffix(role).is_some_and(|before| before.ends_with(' '));
         let foreign = of("supabase_admin") || others && of(&line(&facts.owner));
-        !(defaults && foreign) && !out.iter().any(|prefix| entry.starts_with(prefix.as_str()))
+        let is_out = out.iter().any(|prefix| entry.starts_with(prefix.as_str()));
+        !is_out && !(defaults && foreign)
     })
 }
 

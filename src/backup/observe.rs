@@ -15,7 +15,9 @@ use super::outcome::End;
 use super::plan::{self, Due, Removal, Seen, Task};
 use super::{Context, Pass};
 use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_SERVER_LABEL, RETRY_ANNOTATION, label_of};
-use crate::api::{BACKUP_FINALIZER, BackupFailure, ClassBackup, DeletionPolicy, OrchestraClass, OrchestraDatabase};
+use crate::api::{
+    BACKUP_FINALIZER, BackupFailure, ClassBackup, DeletionPolicy, OrchestraBackup, OrchestraClass, OrchestraDatabase,
+};
 use crate::controller::error::Error;
 use crate::credentials::servers;
 
@@ -40,26 +42,19 @@ pub struct Observed {
 /// Reads everything.
 pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let (core, object, status) = (pass.core(), &pass.object, pass.status());
-    let removal = object
-        .metadata
-        .deletion_timestamp
-        .as_ref()
-        .map(|_| match object.spec.deletion_policy {
-            DeletionPolicy::Retain => Removal::Keep,
-            DeletionPolicy::Delete => Removal::Remove,
-        });
+    let removal = removal(object);
     let concluded = status.concluded >= status.attempts;
     let names = [Task::Make, Task::Remove].map(|task| pass.job_name(task, status.attempts));
     let left_over = names.iter().any(|name| job::is_there(core, name));
-    let mut states = [State::None, State::None];
+    let mut found = [State::None, State::None];
     // A Job is looked up as long as its end is not known, whatever the watch shows.
     if status.attempts > 0 && (!concluded || left_over) {
-        states[0] = job::look(core, &names[0]).await?;
+        found[0] = job::look(core, &names[0]).await?;
         if removal.is_some() {
-            states[1] = job::look(core, &names[1]).await?;
+            found[1] = job::look(core, &names[1]).await?;
         }
     }
-    let [making, removing] = states;
+    let [making, removing] = found;
     let (making_is, removing_is) = (fact(&making), fact(&removing));
     let left_over = left_over || making_is != plan::Job::None || removing_is != plan::Job::None;
     let current = if removal.is_some() { removing } else { making };
@@ -71,13 +66,12 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         .as_ref()
         .and_then(|class| class.spec.backup.as_ref())
         .is_none_or(|settings| {
-            let database = database(pass);
-            let server = database.as_deref().filter(|_| removal.is_none());
+            let (name, database) = (status.class_name.as_deref().unwrap_or_default(), database(pass));
             has_room(
                 &pass.ctx,
-                status.class_name.as_deref().unwrap_or_default(),
+                name,
                 settings,
-                server,
+                database.as_deref().filter(|_| removal.is_none()),
             )
         });
     Ok(Observed {
@@ -104,6 +98,15 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             State::None | State::Runs(_) => None,
         },
         class,
+    })
+}
+
+/// What becomes of the data, once a deletion was requested.
+fn removal(object: &OrchestraBackup) -> Option<Removal> {
+    object.metadata.deletion_timestamp.as_ref()?;
+    Some(match object.spec.deletion_policy {
+        DeletionPolicy::Retain => Removal::Keep,
+        DeletionPolicy::Delete => Removal::Remove,
     })
 }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 /// What one pass has observed.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// The finalizer is on the object.

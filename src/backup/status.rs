@@ -28,6 +28,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     Ok(())
 }
 
+#[allow(clippy::too_many_lines, reason = "one table of the steps")]
 fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed) -> Option<Described> {
     use Standing::{Reconciling, Settled, Stalled};
     let failed = of.failure.as_ref();

@@ -20,32 +20,6 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
         "spec.deletionPolicy: Unsupported value",
     ),
     (
-        "Orchestra",
-        "spec: {backup: {schedule: 0 2 * * *, timeZone: Europe/Stockholm, retention: {keepLast: 7, daily: 30}}}",
-        "",
-    ),
-    ("Orchestra", "spec: {backup: {suspend: true}}", ""),
-    (
-        "Orchestra",
-        "spec: {backup: {timeZone: Europe/Stockholm}}",
-        "timeZone belongs to a schedule",
-    ),
-    (
-        "Orchestra",
-        "spec: {backup: {schedule: \"@daily;rm\"}}",
-        "spec.backup.schedule: Invalid value",
-    ),
-    (
-        "Orchestra",
-        "spec: {backup: {retention: {}}}",
-        "set at least one of keepLast, keepWithin, daily, weekly and monthly",
-    ),
-    (
-        "Orchestra",
-        "spec: {backup: {retention: {keepWithin: 30m}}}",
-        "keepWithin must be from 1h to 87600h",
-    ),
-    (
         "OrchestraClass",
         "spec: {pools: {names: [a]}, backup: {destination: {s3: {bucket: backups, credentialsSecretRef: {name: a}}}}}",
         "",
@@ -53,7 +27,6 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
     (
         "OrchestraClass",
         "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a, prefix: eu/one}}, \
-         schedule: 0 2 * * *, retention: {keepLast: 7, keepWithin: 168h, daily: 7, weekly: 4, monthly: 12}, \
          maxConcurrent: 8, maxConcurrentPerServer: 2, deadline: 2h, image: registry.example/backup:1, \
          encryption: {recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p]}}}",
         "",
