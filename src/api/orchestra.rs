@@ -8,7 +8,7 @@ use super::source::LOOPBACK_IMAGE;
 use super::{
     AppliedTemplate, Binding, ChosenRegion, Connection, Cost, CredentialStatus, DataApi, DatabaseSource,
     DeletionPolicy, ExpiryNotice, FormerSecret, GoDuration, HealthStatus, Idle, LANGUAGE_TAG, MigrationFormat,
-    Migrations, NAME, Placement, PowerState, PowerStatus, PublishedSecret, Seed,
+    Migrations, NAME, Placement, PowerState, PowerStatus, PublishedSecret, Seed, TenantBackup,
 };
 
 /// What a tenant asks for: a database that is claimed, migrated and seeded, with its login in a Secret
@@ -103,6 +103,9 @@ pub struct OrchestraSpec {
     /// `stagesub.io/wake-requested-at` with a new value wakes it, and so does `powerState: Running` that was not set before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<Idle>,
+    /// When the database is backed up, and which backups are kept. Omitted: as the class says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<TenantBackup>,
     /// What happens to the database when this resource is deleted: `Retain` keeps it and its data,
     /// `Delete` destroys both. Omitted: the class's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -18,6 +18,7 @@ pub mod prometheus;
 pub mod random;
 pub mod registry;
 pub mod router;
+pub mod s3;
 mod standings;
 pub mod world;
 
@@ -26,4 +27,5 @@ pub use control_plane::ControlPlane;
 pub use postgres::Postgres;
 pub use registry::Registry;
 pub use router::Router;
+pub use s3::S3;
 pub use world::World;

@@ -4,8 +4,6 @@
 
 mod access;
 mod audit;
-pub(crate) mod binaries;
-pub(crate) mod go;
 mod keys;
 pub(crate) mod process;
 
@@ -18,8 +16,9 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 pub use audit::{AuditLog, Request};
-pub use binaries::{Binaries, ensure_binaries};
 use keys::{Keys, write_kubeconfig};
+use orchestra_setup::binaries::ensure_controller_manager;
+pub use orchestra_setup::binaries::{Binaries, ensure_binaries, find_controller_manager};
 use process::{Process, free_port};
 
 /// The API server must be ready within this time.
@@ -88,7 +87,7 @@ impl ControlPlane {
         };
         plane.start_api_server().await?;
         if options.controller_manager {
-            plane.start_controller_manager()?;
+            plane.start_controller_manager().await?;
         }
         Ok(plane)
     }
@@ -122,8 +121,8 @@ impl ControlPlane {
     /// Starts the controller manager; does nothing when it runs.
     ///
     /// # Errors
-    /// When the program cannot be started.
-    pub fn start_controller_manager(&mut self) -> Result<()> {
+    /// When the program is missing and cannot be built, or cannot be started.
+    pub async fn start_controller_manager(&mut self) -> Result<()> {
         if self.controller_manager.is_some() {
             return Ok(());
         }
@@ -138,8 +137,8 @@ impl ControlPlane {
             "--kube-api-qps=500".to_owned(),
             "--kube-api-burst=1000".to_owned(),
         ];
-        let binary = &self.binaries.kube_controller_manager;
-        self.controller_manager = Some(Process::spawn("kube-controller-manager", binary, &args, &self.dir)?);
+        let binary = tokio::task::spawn_blocking(ensure_controller_manager).await??;
+        self.controller_manager = Some(Process::spawn("kube-controller-manager", &binary, &args, &self.dir)?);
         Ok(())
     }
 
