@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod order;
 pub mod outcome;
 mod progress;
+mod refused;
 mod restore;
 mod scope;
 mod snapshot;

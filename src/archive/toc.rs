@@ -54,7 +54,7 @@ pub(super) fn app(list: &str, facts: &Facts, target: &Target) -> String {
         let of = |role: &str| entry.strip_suffix(role).is_some_and(|before| before.ends_with(' '));
         let foreign = of("supabase_admin") || others && of(&line(&facts.owner));
         let is_out = out.iter().any(|prefix| entry.starts_with(prefix.as_str()));
-        !is_out && !(defaults && foreign)
+        !(is_out || defaults && foreign)
     })
 }
 

@@ -50,14 +50,14 @@ fn nothing_is_made_that_was_not_written_down_before() {
 #[test]
 fn only_a_deletion_that_asks_for_it_removes_data() {
     for seen in all() {
-        let task = match plan(&seen) {
-            Step::Announce(task)
-            | Step::Start(task)
-            | Step::Conclude(task)
-            | Step::Await(task)
-            | Step::Queue(task)
-            | Step::Retry(task, _) => task,
-            _ => continue,
+        let (Step::Announce(task)
+        | Step::Start(task)
+        | Step::Conclude(task)
+        | Step::Await(task)
+        | Step::Queue(task)
+        | Step::Retry(task, _)) = plan(&seen)
+        else {
+            continue;
         };
         let expected = match seen.removal {
             None => Task::Make,

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Secret};
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ pub struct Options {
     pub program: PathBuf,
     /// Namespace of the pods.
     pub namespace: String,
-    /// Folder for the pods' Secrets and logs, and below `volumes` for PersistentVolumeClaims by their names.
+    /// Folder for the pods' Secrets and logs, and below `volumes` for `PersistentVolumeClaim`s by their names.
     pub dir: PathBuf,
     /// Environment of the program.
     pub env: Vec<(String, String)>,
@@ -76,29 +76,8 @@ async fn run(client: &Client, options: &Options, pod: &Pod) -> Result<()> {
     let folder = options.dir.join(&name);
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
     let spec = pod.spec.as_ref().context("a pod without a spec")?;
-    let volumes = spec.volumes.iter().flatten();
-    let mut paths = BTreeMap::new();
     let container = spec.containers.first().context("a pod without a container")?;
-    for volume in volumes {
-        let mount = container
-            .volume_mounts
-            .iter()
-            .flatten()
-            .find(|mount| mount.name == volume.name);
-        let Some(mount) = mount.map(|mount| mount.mount_path.clone()) else {
-            continue;
-        };
-        if let Some(claim) = &volume.persistent_volume_claim {
-            let at = options.dir.join("volumes").join(&claim.claim_name);
-            std::fs::create_dir_all(&at)?;
-            paths.insert(mount, at);
-        } else if let Some(secret) = volume.secret.as_ref().and_then(|secret| secret.secret_name.as_ref()) {
-            let secrets: Api<Secret> = Api::namespaced(client.clone(), &options.namespace);
-            let at = folder.join("secret");
-            store(&at, &secrets.get(secret).await?)?;
-            paths.insert(mount, at);
-        }
-    }
+    let paths = mounts(client, options, spec, container, &folder).await?;
     redirect(&paths)?;
     let outcome = folder.join("termination-log");
     std::fs::write(&outcome, "")?;
@@ -140,6 +119,38 @@ async fn run(client: &Client, options: &Options, pod: &Pod) -> Result<()> {
     let container = json!({"name": container.name, "image": container.image, "imageID": "", "ready": false, "restartCount": 0, "state": state});
     let phase = if done { "Succeeded" } else { "Failed" };
     patch(&pods, &name, &json!({"phase": phase, "containerStatuses": [container]})).await
+}
+
+/// Makes a folder for each volume that the container mounts, by the place where it is mounted.
+async fn mounts(
+    client: &Client,
+    options: &Options,
+    spec: &PodSpec,
+    container: &Container,
+    folder: &Path,
+) -> Result<BTreeMap<String, PathBuf>> {
+    let mut paths = BTreeMap::new();
+    for volume in spec.volumes.iter().flatten() {
+        let mount = container
+            .volume_mounts
+            .iter()
+            .flatten()
+            .find(|mount| mount.name == volume.name);
+        let Some(mount) = mount.map(|mount| mount.mount_path.clone()) else {
+            continue;
+        };
+        if let Some(claim) = &volume.persistent_volume_claim {
+            let at = options.dir.join("volumes").join(&claim.claim_name);
+            std::fs::create_dir_all(&at)?;
+            paths.insert(mount, at);
+        } else if let Some(secret) = volume.secret.as_ref().and_then(|secret| secret.secret_name.as_ref()) {
+            let secrets: Api<Secret> = Api::namespaced(client.clone(), &options.namespace);
+            let at = folder.join("secret");
+            store(&at, &secrets.get(secret).await?)?;
+            paths.insert(mount, at);
+        }
+    }
+    Ok(paths)
 }
 
 async fn patch(pods: &Api<Pod>, name: &str, status: &Value) -> Result<()> {

@@ -1,0 +1,66 @@
+//! What the answer of a store means.
+
+use super::error::Error;
+use super::outcome::OutcomeReason as Reason;
+
+/// What the store's answer means, and what to do.
+pub(super) fn refused(error: &object_store::Error, what: &str) -> Error {
+    use object_store::Error as E;
+    let cause = causes(error);
+    let has = |words: &[&str]| words.iter().any(|word| cause.contains(word));
+    // Words of S3 error codes, and of the operating system.
+    let (reason, advice) = if has(&[
+        "QuotaExceeded",
+        "StorageFull",
+        "EntityTooLarge",
+        "No space left",
+        "quota exceeded",
+    ]) {
+        (Reason::StoreFull, "make room in it, or raise its quota")
+    } else if has(&["NoSuchBucket"]) {
+        (Reason::StoreMissing, "make the bucket, or correct its name")
+    } else {
+        match error {
+            E::NotFound { .. } => (Reason::StoreMissing, "check the bucket's name and the backup's path"),
+            E::PermissionDenied { .. } | E::Unauthenticated { .. } => (
+                Reason::StoreRefused,
+                "check the credentials, and that they may read, write, list and delete below the prefix",
+            ),
+            E::AlreadyExists { .. } | E::Precondition { .. } => {
+                (Reason::AlreadyExists, "another run has written there")
+            }
+            E::NotSupported { .. } | E::NotImplemented { .. } => (
+                Reason::StoreUnsafe,
+                "use a store with multipart uploads and conditional writes",
+            ),
+            _ if has(&[
+                "Permission denied",
+                "Read-only file system",
+                "status code: 400",
+                "400 Bad Request",
+            ]) =>
+            {
+                (Reason::StoreRefused, "check the store's address, region and rights")
+            }
+            _ => (
+                Reason::StoreUnreachable,
+                "check the store's address, and whether it works",
+            ),
+        }
+    };
+    Error::new(reason, format!("cannot {what} the store: {advice} ({cause})"))
+}
+
+/// The error and its causes, each once.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        next = cause.source();
+    }
+    text
+}
