@@ -9,16 +9,16 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## Install or build what is missing: PostgreSQL, the control plane's programs
-	@scripts/setup
+setup: ## Install, fetch or build the programs that the tests run
+	@scripts/setup programs
 
 .PHONY: demo
-demo: setup ## Show the operator at work on this machine; KEEP=1 stays until Ctrl-C
-	@cargo build --workspace --bins
-	@cargo run --quiet --package orchestra-sandbox -- demo
+demo: ## Show the operator at work on this machine; KEEP=1 stays until Ctrl-C
+	@scripts/demo
 
 .PHONY: test
-test: setup ## Run all tests
+test: ## Run all tests
+	@scripts/setup tests
 	@# They wait more than they compute.
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(( 2 * $$(getconf _NPROCESSORS_ONLN) ))} cargo test --workspace --no-fail-fast
 

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use strum::{Display, IntoStaticStr};
+
 /// The class of an error: who can act on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum ErrorClass {
     /// Passes by itself: retried with per-object exponential backoff, 1 s to 10 min.
     Transient,

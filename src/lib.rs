@@ -13,6 +13,8 @@ pub mod views; // data for people: bill, orphans, plans, rollouts; printed by cl
 
 pub mod orchestra; // the tenant's life: plan, observe, act, status
 
+pub mod backup; // backups as Kubernetes Jobs: plan, observe, act, status
+
 pub mod pool; // keeps databases ready for claims; candidates and preparation
 
 pub mod database; // the paid thing's life: plan, observe, act, status
@@ -30,6 +32,8 @@ pub mod credentials; // owner, tenant, inventory, and the Secrets that carry the
 pub mod controller; // Core, the reconcile loop, the status writer, conditions, background work, lease
 
 pub mod source; // where scripts come from: ConfigMaps, inline, OCI artifacts, folders
+
+pub mod archive; // a database's backup: archives, manifest, store, restore, comparison
 
 pub mod migrate; // source → format → history → apply, the guard, and the seed
 

@@ -46,13 +46,15 @@ pub fn kept(text: &str, bytes: usize) -> String {
 }
 
 /// The first characters of a text that the operator has put together, for a status, an event or a log: a control
-/// character becomes a space, and what is invisible is dropped.
+/// character becomes a space, and what is invisible is dropped. A text that goes on ends in `…`, which counts.
 pub fn shown(text: &str, limit: usize) -> String {
     let visible = text.chars().filter(|c| !is_invisible(*c));
-    visible
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(limit)
-        .collect()
+    let mut visible = visible.map(|c| if c.is_control() { ' ' } else { c });
+    let mut shown: String = visible.by_ref().take(limit).collect();
+    if visible.next().is_some() && shown.pop().is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// A text of at most so many bytes that the operator has put together. What is longer ends between two words outside of
@@ -205,7 +207,11 @@ mod tests {
         let one = line(HOSTILE, 1000);
         assert_eq!(one, "a [31mb ]0;title INFO forgedtxtx 2J end");
         assert!(!one.chars().any(|c| c.is_control() || is_invisible(c)));
-        assert_eq!(shown("a\nb\u{1b}\u{202e}  c", 5), "a b  ");
+        assert_eq!(shown("a\nb\u{1b}\u{202e}  c", 5), "a b …");
+        assert_eq!(
+            (shown("abc", 3), shown("abcd", 3), shown("a", 0)),
+            ("abc".into(), "ab…".into(), String::new())
+        );
         assert_eq!(lines("a\tb\n\u{1b}[2Jc\r\u{202e}d"), "a\tb\n[2Jcd");
     }
 

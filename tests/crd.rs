@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use crd_tables::backups;
 use crd_tables::budget::BUDGETS;
 use crd_tables::changes::CHANGES;
 use crd_tables::connection::CONNECTIONS;
@@ -21,7 +22,9 @@ use crd_tables::sources::SOURCES;
 use crd_tables::{MANIFESTS, PLACEMENTS};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, CustomResourceExt as _};
-use orchestra_operator::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, crd_documents};
+use orchestra_operator::api::{
+    Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraPool, crd_documents,
+};
 use orchestra_sandbox::control_plane::{ControlPlane, Options};
 use serde_json::{Value, json};
 
@@ -75,6 +78,7 @@ async fn the_api_server_keeps_the_contract() {
         .chain(ROLLOUTS)
         .chain(SOURCES)
         .chain(life::MANIFESTS)
+        .chain(backups::MANIFESTS)
         .enumerate()
     {
         let given = create(&client, kind, &format!("manifest-{number}"), manifest).await;
@@ -84,7 +88,9 @@ async fn the_api_server_keeps_the_contract() {
         let given = create(&client, kind, &format!("length-{number}"), manifest).await;
         note(&mut wrong, manifest, given.map(drop), answer);
     }
-    for (number, (kind, before, after, answer)) in CHANGES.iter().chain(life::CHANGES).enumerate() {
+    for (number, (kind, before, after, answer)) in
+        CHANGES.iter().chain(life::CHANGES).chain(backups::CHANGES).enumerate()
+    {
         let name = format!("change-{number}");
         let case = format!("{kind} {before} -> {after}");
         let given = match create(&client, kind, &name, before).await {
@@ -158,12 +164,13 @@ fn resource(kind: &str) -> ApiResource {
         "Orchestra" => Orchestra::api_resource(),
         "OrchestraClass" => OrchestraClass::api_resource(),
         "OrchestraDatabase" => OrchestraDatabase::api_resource(),
+        "OrchestraBackup" => OrchestraBackup::api_resource(),
         _ => OrchestraPool::api_resource(),
     }
 }
 
 fn api(client: &Client, kind: &str) -> Api<DynamicObject> {
-    if kind == "Orchestra" {
+    if matches!(kind, "Orchestra" | "OrchestraBackup") {
         Api::namespaced_with(client.clone(), NAMESPACE, &resource(kind))
     } else {
         Api::all_with(client.clone(), &resource(kind))
@@ -225,9 +232,16 @@ async fn what_is_omitted_is_filled_in(client: &Client) {
 }
 
 async fn a_new_object_was_not_observed(client: &Client) {
-    for kind in ["Orchestra", "OrchestraClass", "OrchestraDatabase", "OrchestraPool"] {
+    for kind in [
+        "Orchestra",
+        "OrchestraClass",
+        "OrchestraDatabase",
+        "OrchestraPool",
+        "OrchestraBackup",
+    ] {
         let manifest = MANIFESTS
             .iter()
+            .chain(backups::MANIFESTS)
             .find(|(of, _, answer)| *of == kind && answer.is_empty());
         let fresh = create(client, kind, "fresh", manifest.unwrap().1).await.unwrap();
         assert_eq!(fresh.data["status"]["observedGeneration"], -1, "{kind}");

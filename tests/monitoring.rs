@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use metrics_page::{documented, documented_table, families, names_in, table};
 use orchestra_operator::api::condition::Reason;
+use orchestra_operator::error::ErrorClass;
 use orchestra_operator::telemetry::classes::{ClassFacts, RequestBudget};
 use orchestra_operator::telemetry::fleet::TenantPhase;
 use orchestra_operator::telemetry::metrics::{Credential, Metrics, Outcome, RequestQueue, TenantCredential};
@@ -45,7 +46,8 @@ fn page() -> String {
     let took = Duration::from_millis(30);
     let text = str::to_owned;
     metrics.reconciled("orchestra", Outcome::Done, took);
-    metrics.reconcile_failed("orchestra", Reason::TokenRejected);
+    metrics.reconcile_failed("orchestra", Reason::TokenRejected, ErrorClass::Blocked);
+    metrics.set_unreadable([("orchestra", 1)]);
     metrics.management_request("create_project", "201", took);
     metrics.management_odd("list_projects", 1);
     metrics.queue_waited("create_project", took);

@@ -5,8 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Adoption, Budget, ClassCost, ClassPlacement, DataApi, DeletionPolicy, Effect, GoDuration, Health, Idle, Migrations,
-    NAME, Rollout, RolloutStatus, RowSecurity, Template,
+    Adoption, Budget, ClassBackup, ClassCost, ClassPlacement, DataApi, DeletionPolicy, Effect, GoDuration, Health,
+    Idle, Migrations, NAME, Rollout, RolloutStatus, RowSecurity, Template,
 };
 
 /// How Orchestras of this class get their databases: the provider and its token, pools, placement,
@@ -92,6 +92,9 @@ pub struct OrchestraClassSpec {
     /// What happens to the database of a deleted Orchestra.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub deletion: Deletion,
+    /// Where the databases of this class are backed up to, when, and for how long. Omitted: no backups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<ClassBackup>,
     /// Projects of the provider that the operator did not make, and that Orchestras may adopt with
     /// `source.existing.projectRef`. Omitted: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

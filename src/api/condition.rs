@@ -42,6 +42,8 @@ pub enum ConditionType {
     SourceAvailable,
     /// Tenants' logins can connect to no database for administration of a pool's servers.
     ServersClosed,
+    /// The last drill of a backup restored it, and found what was backed up.
+    Verified,
 }
 
 impl ConditionType {
@@ -309,8 +311,32 @@ pub enum Reason {
     SecretConflict,
     /// The plan's name is taken by a ConfigMap that is not this Orchestra's.
     ConfigMapConflict,
+    /// A Job backs a database up, or will.
+    BackingUp,
+    /// The backup is complete: its manifest is stored.
+    BackedUp,
+    /// The Job of a backup failed.
+    BackupFailed,
+    /// The Orchestra that a backup names does not exist.
+    OrchestraNotFound,
+    /// The class says nothing of where backups are stored.
+    NoBackupDestination,
+    /// The backup is in a store that its class does not name any more.
+    BackupDestinationChanged,
+    /// The store of backups has no room.
+    StoreFull,
+    /// The store of backups refuses the credentials or the request.
+    StoreRefused,
+    /// The bucket or the folder of the store does not exist.
+    StoreMissing,
+    /// The store of backups cannot be reached, or fails.
+    StoreUnreachable,
+    /// The store of backups overwrites what it is told to create only.
+    StoreUnsafe,
     /// The Kubernetes API failed or refused the request.
     KubernetesUnavailable,
+    /// An object has a value that this version of the operator does not know.
+    UnknownValue,
     /// A defect of the operator, or of a library, ended a pass or a piece of work.
     InternalError,
     /// The spec does not ask for this part.
@@ -322,7 +348,13 @@ impl Reason {
     pub const fn is_fulfilled(self) -> bool {
         matches!(
             self,
-            Self::Ready | Self::Available | Self::Bound | Self::TokenAccepted | Self::RolloutComplete | Self::Recovered
+            Self::Ready
+                | Self::Available
+                | Self::Bound
+                | Self::TokenAccepted
+                | Self::RolloutComplete
+                | Self::Recovered
+                | Self::BackedUp
         )
     }
 

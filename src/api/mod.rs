@@ -1,9 +1,10 @@
 //! The contract with users: the kinds of `stagesub.io/v1alpha1`, their conditions and reasons.
 //!
-//! Five kind names are reserved: `Orchestra`, `OrchestraClass`, `OrchestraDatabase`, `OrchestraPool`,
-//! and `OrchestraBackup` (`orchbackup`, namespaced), which is not served yet.
+//! There are five: `Orchestra`, `OrchestraClass`, `OrchestraDatabase`, `OrchestraPool` and `OrchestraBackup`.
 
 mod access;
+mod backup;
+mod backup_policy;
 mod budget;
 mod class;
 pub mod condition;
@@ -26,8 +27,11 @@ pub mod selector;
 pub mod slim;
 mod source;
 mod template;
+pub mod unreadable;
 
 pub use access::*;
+pub use backup::*;
+pub use backup_policy::*;
 pub use budget::*;
 pub use class::*;
 pub use connection::*;

@@ -144,15 +144,20 @@ pub const COMMAND_MANAGER: &str = "kubectl-orchestra";
 /// removes it.
 pub const POOL_LABEL: &str = "stagesub.io/pool";
 
-/// The value of [`POOL_LABEL`]: the name of the pool, or of a long name its beginning and its digest.
+/// The value of [`POOL_LABEL`]: the name of the pool, as [`label_of`].
 pub fn pool_label(pool: &str) -> String {
+    label_of(pool)
+}
+
+/// An object's name as the value of a label: the name, or of a long name its beginning and its digest.
+pub fn label_of(name: &str) -> String {
     const LONGEST: usize = 63;
     const DIGITS: usize = 16;
-    if pool.len() <= LONGEST {
-        return pool.to_owned();
+    if name.len() <= LONGEST {
+        return name.to_owned();
     }
-    let digest = hex::encode(Sha256::digest(pool));
-    let begins = pool.get(..LONGEST - DIGITS - 1).unwrap_or_default();
+    let digest = hex::encode(Sha256::digest(name));
+    let begins = name.get(..LONGEST - DIGITS - 1).unwrap_or_default();
     format!("{begins}-{}", &digest[..DIGITS])
 }
 
@@ -181,6 +186,18 @@ pub const CLASS_FINALIZER: &str = "stagesub.io/class";
 /// Finalizer that keeps an OrchestraDatabase until its project is either kept on purpose or known to be
 /// gone.
 pub const DATABASE_FINALIZER: &str = "stagesub.io/database";
+
+/// Finalizer that keeps an OrchestraBackup until its Job has ended, and its data is removed where it is to be.
+pub const BACKUP_FINALIZER: &str = "stagesub.io/backup";
+
+/// Label of a Job, its pod and its Secret: the UID of the OrchestraBackup that they work for.
+pub const BACKUP_LABEL: &str = "stagesub.io/backup-uid";
+
+/// Label of such a Job: the class in whose store it works, as [`label_of`].
+pub const BACKUP_CLASS_LABEL: &str = "stagesub.io/backup-class";
+
+/// Label of such a Job: a digest of the address of the database server that it reads from.
+pub const BACKUP_SERVER_LABEL: &str = "stagesub.io/backup-server";
 
 #[cfg(test)]
 mod tests {

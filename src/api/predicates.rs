@@ -4,10 +4,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
 
 use super::condition::{ConditionType, Reason, find, is_true, reason_of};
+use super::unreadable::unreadable;
 use super::{
     ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, CHECK_ANNOTATION, DeletionPolicy, HealthStatus,
-    MigrationFailure, MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraStatus, PowerState,
-    RETRY_ANNOTATION, SeedPolicy,
+    MigrationFailure, MigrationStatus, Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraStatus,
+    PowerState, RETRY_ANNOTATION, SeedPolicy,
 };
 
 /// Whether an object is being deleted, and a person wants the operator to let go of it.
@@ -38,6 +39,19 @@ fn is_about_provider(conditions: &[Condition]) -> bool {
 /// Whether the reason is that the budget of a class has no room.
 fn is_about_room(reason: Reason) -> bool {
     matches!(reason, Reason::BudgetExceeded | Reason::ProjectLimitReached)
+}
+
+impl OrchestraBackup {
+    /// Whether its manifest is stored.
+    pub fn is_complete(&self) -> bool {
+        let status = self.status.as_ref();
+        status.is_some_and(|status| status.manifest_digest.is_some())
+    }
+
+    /// Whether it is to be made or its deletion was requested.
+    pub fn is_under_way(&self) -> bool {
+        !self.is_complete() || self.metadata.deletion_timestamp.is_some()
+    }
 }
 
 impl Orchestra {
@@ -357,9 +371,10 @@ impl OrchestraDatabase {
         self.spec.supabase.is_some() && self.spec.pool.is_some() && self.spec.claim_ref.is_none()
     }
 
-    /// Whether no Orchestra holds, or ever held, a claim.
+    /// Whether no Orchestra holds, or ever held, a claim. One that another version of the operator has written, with values
+    /// that this one does not know, is nobody's to take.
     pub fn is_unclaimed(&self) -> bool {
-        self.spec.claim_ref.is_none() && self.metadata.deletion_timestamp.is_none()
+        self.spec.claim_ref.is_none() && self.metadata.deletion_timestamp.is_none() && unreadable(self).is_none()
     }
 }
 

@@ -7,7 +7,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::{CustomResourceExt as _, Resource as _};
 
-use super::{NOT_OBSERVED, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, VERSION_ANNOTATION, placement};
+use super::{
+    NOT_OBSERVED, Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraPool, VERSION_ANNOTATION,
+    placement,
+};
 
 /// The CustomResourceDefinitions, as `crds/` holds them.
 ///
@@ -20,6 +23,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         OrchestraClass::crd(),
         OrchestraDatabase::crd(),
         OrchestraPool::crd(),
+        OrchestraBackup::crd(),
     ];
     for crd in &mut crds {
         let version = env!("CARGO_PKG_VERSION").to_owned();

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::names::MANAGED_BY;
+use super::unreadable;
 
 /// The most bytes of labels.
 const LABELS: usize = 16 << 10;
@@ -79,7 +80,7 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Slim<K> {
         let Raw { metadata, mut rest } = Raw::deserialize(deserializer)?;
         let metadata = serde_json::to_value(metadata).map_err(D::Error::custom)?;
         rest.insert("metadata".to_owned(), metadata);
-        serde_json::from_value(Value::Object(rest))
+        unreadable::decode(Value::Object(rest))
             .map(Self)
             .map_err(D::Error::custom)
     }

@@ -22,7 +22,13 @@ pub const NAME: &str = "environment";
 pub async fn bridge(client: &Client, settings: &Settings) -> Result<(), Error> {
     let classes: Api<OrchestraClass> = Api::all(client.clone());
     let nothing = settings.token.is_none() && settings.inventory.is_empty();
-    if nothing || !classes.list(&ListParams::default().limit(1)).await?.items.is_empty() {
+    if nothing
+        || !classes
+            .list_metadata(&ListParams::default().limit(1))
+            .await?
+            .items
+            .is_empty()
+    {
         return Ok(());
     }
     let pooled = !settings.inventory.is_empty();

@@ -6,6 +6,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
 use crate::api::condition::{ConditionType, Reason};
+use crate::api::slim::Slim;
 use crate::api::{CLASS_FINALIZER, OrchestraClass, OrchestraDatabase};
 use crate::class::Context;
 use crate::controller::backoff::SLOWEST;
@@ -32,9 +33,10 @@ pub async fn hold(class: OrchestraClass, ctx: &Context) -> Result<OrchestraClass
 pub async fn pass(class: OrchestraClass, ctx: &Arc<Context>) -> Result<Next, Error> {
     // Asked of the API server, because the watch may not show a claim yet.
     let selector = format!("spec.className={}", class.name_any());
-    let databases: Api<OrchestraDatabase> = Api::all(ctx.core.client.clone());
+    let databases: Api<Slim<OrchestraDatabase>> = Api::all(ctx.core.client.clone());
     let found = databases.list(&ListParams::default().fields(&selector)).await?;
-    let holders: Vec<_> = found.items.iter().filter(|database| needs(database)).collect();
+    let found = found.items.iter().map(|Slim(database)| database);
+    let holders: Vec<_> = found.filter(|database| needs(database)).collect();
     if holders.is_empty() {
         super::forget(ctx, &class);
         set_finalizer(&ctx.core, &class, CLASS_FINALIZER, false).await?;

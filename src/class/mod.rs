@@ -26,6 +26,7 @@ use kube::runtime::reflector::ObjectRef;
 use crate::api::condition::Reason;
 use crate::api::{DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, OrchestraClass, PoolPolicy};
 use crate::controller::error::Error;
+use crate::controller::unreadable;
 use crate::controller::{Core, Stores};
 use crate::supabase::marker::{CLUSTER_NAMESPACE, Cluster};
 use crate::supabase::{Account, Accounts};
@@ -82,7 +83,7 @@ pub fn database_name(uid: &str) -> String {
 /// The class by its name, or the default one.
 pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>, Error> {
     if let Some(name) = name {
-        return ctx.core.stores.classes.get(&ObjectRef::new(name)).ok_or_else(|| {
+        return unreadable::get(&ctx.core.stores.classes, &ObjectRef::new(name))?.ok_or_else(|| {
             Error::blocked(
                 Reason::ClassNotFound,
                 format!("OrchestraClass {name} does not exist: create it"),
@@ -101,7 +102,7 @@ pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>,
             class.name_any(),
         )
     });
-    classes.pop().ok_or_else(|| {
+    let class = classes.pop().ok_or_else(|| {
         Error::blocked(
             Reason::NoDefaultClass,
             format!(
@@ -109,7 +110,9 @@ pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>,
                  {DEFAULT_CLASS_ANNOTATION}=true"
             ),
         )
-    })
+    })?;
+    unreadable::check(&*class)?;
+    Ok(class)
 }
 
 /// Forgets a class that is gone.

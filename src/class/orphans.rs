@@ -13,6 +13,7 @@ use rust_decimal::Decimal;
 use super::orphan;
 use super::{budget, price};
 use crate::api::condition::Reason;
+use crate::api::slim::Slim;
 use crate::api::{OrchestraClass, OrchestraDatabase};
 use crate::class::Context;
 use crate::controller::error::Error;
@@ -176,9 +177,9 @@ async fn listed(
         .iter()
         .all(|project| known.projects.contains_key(&project.reference))
     {
-        let api: Api<OrchestraDatabase> = Api::all(ctx.core.client.clone());
+        let api: Api<Slim<OrchestraDatabase>> = Api::all(ctx.core.client.clone());
         let now = api.list(&ListParams::default()).await?;
-        let now = now.items.into_iter().map(Arc::new);
+        let now = now.items.into_iter().map(|Slim(database)| Arc::new(database));
         found = orphan::projects(&ctx.cluster, &listing.projects, now);
     }
     let odd = Odd {

@@ -221,3 +221,68 @@ fn budget_condition(
     }
     (true, Reason::Ready, "there is room for another project".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+    use strum::IntoEnumIterator as _;
+
+    use super::*;
+    use crate::api::condition::{find, is_true};
+    use crate::error::ErrorClass;
+
+    /// The conditions of usability and of the token after a pass that ended so.
+    fn after(old: &[Condition], ways: &[Way], error: Option<&Error>) -> Vec<Condition> {
+        let mut conditions = Conditions::new(old, Some(1));
+        usability(&mut conditions, ways, error, std::iter::empty());
+        if ways.contains(&Way::Provider) {
+            token_condition(&mut conditions, error, None, &Expiry::Unknown);
+        }
+        conditions.finish()
+    }
+
+    /// No error, and every error that a pass may end in.
+    fn every_error() -> Vec<Option<Error>> {
+        let classes = [ErrorClass::Transient, ErrorClass::Blocked, ErrorClass::Invalid];
+        let reasons = Reason::iter().filter(|reason| !reason.is_fulfilled());
+        let errors = reasons.flat_map(|reason| {
+            classes.map(|class| {
+                let message = "it is told".to_owned();
+                Some(Error::Stop { class, reason, message })
+            })
+        });
+        errors.chain([None]).collect()
+    }
+
+    #[test]
+    fn no_condition_contradicts_its_reason() {
+        let all = every_error();
+        for ways in [&[Way::Provider][..], &[Way::Pools], &[Way::Pools, Way::Provider]] {
+            let settled = after(&[], ways, None);
+            for (old, error) in [&[][..], &settled]
+                .iter()
+                .flat_map(|old| all.iter().map(move |error| (old, error)))
+            {
+                let now = after(old, ways, error.as_ref());
+                for condition in &now {
+                    let told = condition.reason.parse::<Reason>();
+                    assert!(told.is_ok(), "{condition:?}");
+                    let fulfilled = told.is_ok_and(Reason::is_fulfilled);
+                    assert!(condition.status != "False" || !fulfilled, "{condition:?} {error:?}");
+                    let standing = [Is::Reconciling, Is::Stalled]
+                        .map(Is::as_str)
+                        .contains(&&*condition.type_);
+                    assert!(!standing || !fulfilled, "{condition:?} {error:?}");
+                }
+                let is = |type_| is_true(&now, type_);
+                assert!(!(is(Is::Reconciling) && is(Is::Stalled)), "{now:?}");
+                assert!(is(Is::Ready) || is(Is::Reconciling) || is(Is::Stalled), "{now:?}");
+                assert!(!is(Is::Ready) || !is(Is::Stalled), "{now:?}");
+                assert!(
+                    find(&now, Is::Ready).is_some() && find(&now, Is::Available).is_some(),
+                    "{now:?}"
+                );
+            }
+        }
+    }
+}

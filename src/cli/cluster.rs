@@ -15,6 +15,7 @@ use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::unbounded_channel;
 
+use crate::api::slim::Slim;
 use crate::api::{OrchestraClass, OrchestraPool};
 use crate::class;
 use crate::controller::backoff::Backoff;
@@ -35,11 +36,11 @@ pub async fn list<K>(client: &Client) -> anyhow::Result<Vec<K>>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
-    let list = Api::<K>::all(client.clone()).list(&ListParams::default()).await;
+    let list = Api::<Slim<K>>::all(client.clone()).list(&ListParams::default()).await;
     let kind = K::plural(&());
-    Ok(list
-        .with_context(|| format!("cannot list {kind} of the cluster (ClusterRole orchestra-viewer grants it)"))?
-        .items)
+    let list =
+        list.with_context(|| format!("cannot list {kind} of the cluster (ClusterRole orchestra-viewer grants it)"))?;
+    Ok(list.items.into_iter().map(|Slim(object)| object).collect())
 }
 
 /// The operator's flags, for their defaults and environment variables.
@@ -94,6 +95,8 @@ async fn stores(client: &Client, namespace: &str) -> anyhow::Result<Stores> {
         classes: store(classes),
         databases: store([]),
         pools: store(list::<OrchestraPool>(client).await?),
+        backups: store([]),
+        jobs: store([]),
         secrets: store(secrets),
         connections: store([]),
         config_maps: store([]),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::Client;
 use kube::api::Api;
@@ -18,7 +19,7 @@ use super::events::Events;
 use super::latest::{Latest, Remembered};
 use super::refusals::Refusals;
 use super::write::namespaced;
-use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
+use crate::api::{Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::telemetry::metrics::Metrics;
 
 /// Settings of the operator, from its flags and environment.
@@ -52,6 +53,10 @@ pub struct Settings {
     pub database_roots: Arc<str>,
     /// Objects of one kind that are reconciled at the same time.
     pub concurrency: u16,
+    /// Image of the Jobs that make, restore and remove backups, for classes that name none.
+    pub backup_image: String,
+    /// ServiceAccount of their pods, which needs no right.
+    pub backup_service_account: String,
     /// `SUPABASE_MANAGEMENT_TOKEN`, for classes that name no Secret.
     pub token: Option<SecretString>,
     /// `SUPABASE_ORGANIZATION_ID`, for classes that name no organization.
@@ -72,6 +77,10 @@ pub struct Stores {
     pub databases: Latest<OrchestraDatabase>,
     /// Pools.
     pub pools: Latest<OrchestraPool>,
+    /// Backups.
+    pub backups: Latest<OrchestraBackup>,
+    /// Metadata of the Jobs in the operator's namespace that it has made.
+    pub jobs: Latest<PartialObjectMeta<Job>>,
     /// Metadata of the Secrets in the operator's namespace.
     pub secrets: Latest<PartialObjectMeta<Secret>>,
     /// Metadata of the connection Secrets that the operator wrote.
@@ -119,6 +128,16 @@ impl Remembered for OrchestraPool {
 
     fn api(&self, client: &Client) -> Api<Self> {
         Api::all(client.clone())
+    }
+}
+
+impl Remembered for OrchestraBackup {
+    fn latest(stores: &Stores) -> &Latest<Self> {
+        &stores.backups
+    }
+
+    fn api(&self, client: &Client) -> Api<Self> {
+        namespaced(client, self)
     }
 }
 

@@ -13,6 +13,7 @@ pub mod lease;
 pub mod reconcile;
 pub mod refusals;
 pub mod status;
+pub mod unreadable;
 pub mod write;
 
 pub use self::core::{Core, Settings, Stores};

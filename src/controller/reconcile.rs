@@ -12,7 +12,8 @@ use tracing::field::Empty;
 use super::Core;
 use super::backoff::SLOWEST;
 use super::error::{Error, caught};
-use super::status::Reported;
+use super::status::{self, News, Reported};
+use super::unreadable;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 use crate::telemetry::metrics::{Metrics, Outcome};
@@ -57,6 +58,9 @@ where
     let span = span(controller, &*object);
     async {
         let core = (*ctx).as_ref();
+        if let Err(unknown) = unreadable::check(&*object) {
+            return Ok(leave(core, controller, &*object, &unknown).await);
+        }
         let began = Instant::now();
         let outcome = tokio::time::timeout(PASS_LIMIT, caught(pass(object.clone(), ctx.clone())))
             .await
@@ -91,6 +95,13 @@ where
     }
     .instrument(span)
     .await
+}
+
+/// Leaves an object as it is, its status too: another version of the operator has written it. It is told of in an event.
+async fn leave<K: Reported>(core: &Core, controller: &'static str, object: &K, unknown: &Error) -> Action {
+    log(&core.metrics, controller, unknown, Duration::ZERO);
+    status::tell(core, object, &News::warning(unknown.reason(), unknown.to_string())).await;
+    Action::requeue(jittered(core.settings.resync))
 }
 
 /// The span of a pass: every line of it has the object's name as the field of its controller (`orchestra`, `database`,
@@ -140,8 +151,8 @@ fn log(metrics: &Metrics, controller: &'static str, error: &Error, took: Duratio
         tracing::debug!(%error, "the pass waits");
     } else {
         metrics.reconciled(controller, Outcome::Failed, took);
-        metrics.reconcile_failed(controller, error.reason());
-        tracing::warn!(reason = %error.reason(), %error, "the pass stopped");
+        metrics.reconcile_failed(controller, error.reason(), error.class());
+        tracing::warn!(reason = %error.reason(), error_class = %error.class(), %error, "the pass stopped");
     }
 }
 

@@ -15,12 +15,13 @@ use super::Core;
 use super::conditions::{Standing, find};
 use super::error::Error;
 use super::latest::{self, Remembered};
+use super::unreadable;
 use super::write::clean;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::names::FIELD_MANAGER;
 use crate::api::{
-    Orchestra, OrchestraClass, OrchestraClassStatus, OrchestraDatabase, OrchestraDatabaseStatus, OrchestraPool,
-    OrchestraPoolStatus, OrchestraStatus,
+    Orchestra, OrchestraBackup, OrchestraBackupStatus, OrchestraClass, OrchestraClassStatus, OrchestraDatabase,
+    OrchestraDatabaseStatus, OrchestraPool, OrchestraPoolStatus, OrchestraStatus,
 };
 use crate::text;
 
@@ -180,11 +181,12 @@ pub async fn tell<K: Reported>(core: &Core, object: &K, news: &News) {
 /// A write of somebody else that no watch shows yet is not waited for: it makes the next write a conflict.
 ///
 /// # Errors
-/// When the Kubernetes API fails.
+/// When the Kubernetes API fails, or the object has a value that this version does not know: then it is left as it is.
 pub async fn current<K: Reported>(core: &Core, object: &K) -> Result<Option<K>, Error> {
     let is_same = |other: &K| other.meta().uid == object.meta().uid;
     let known = K::latest(&core.stores).get(&ObjectRef::from_obj(object));
     if let Some(known) = known.filter(|known| is_same(known)) {
+        unreadable::check(&*known)?;
         return Ok(Some(if latest::is_newer(object, &*known) {
             object.clone()
         } else {
@@ -258,6 +260,7 @@ reported!(
     }
 );
 reported!(OrchestraPool, OrchestraPoolStatus);
+reported!(OrchestraBackup, OrchestraBackupStatus);
 
 #[cfg(test)]
 mod tests {

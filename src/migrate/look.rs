@@ -47,6 +47,11 @@ impl<'a> Look<'a> {
         Ok(look)
     }
 
+    /// The source whose migrations were looked for.
+    pub fn source(&self) -> &'a Source {
+        self.source
+    }
+
     /// The guard's review of the migrations that would be applied after the history is settled. None if no review is
     /// needed: nothing is pending, there is no consent, or the policy is `Automatic`.
     ///

@@ -12,6 +12,7 @@ use super::wait::{Stop, Wait};
 use super::{Context, Pass, existing, power, reclaim};
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::names::{POOL_LABEL, tenant_secret};
+use crate::api::slim::Slim;
 use crate::api::{
     ClaimReference, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, PowerState, Recycle,
     SupabaseProject,
@@ -38,8 +39,10 @@ pub fn databases(pass: &Pass) -> &Latest<OrchestraDatabase> {
 /// claimed, called lost, or forgotten. An Orchestra that waits for a database costs no request.
 pub async fn find(pass: &Pass) -> Result<Option<OrchestraDatabase>, Error> {
     let selector = format!("spec.claimRef.uid={}", pass.uid());
-    let found = api(&pass.ctx).list(&ListParams::default().fields(&selector)).await?;
-    Ok(found.items.into_iter().find(|database| is_ours(pass, database)))
+    let api: Api<Slim<OrchestraDatabase>> = Api::all(pass.ctx.core.client.clone());
+    let found = api.list(&ListParams::default().fields(&selector)).await?;
+    let mut found = found.items.into_iter().map(|Slim(database)| database);
+    Ok(found.find(|database| is_ours(pass, database)))
 }
 
 fn is_ours(pass: &Pass, database: &OrchestraDatabase) -> bool {

@@ -15,7 +15,7 @@ use crate::api::{CHECK_ANNOTATION, GoDuration, MigrationStatus};
 use crate::content::MigrationSpec;
 use crate::content::Tenant;
 use crate::controller::error::Error;
-use crate::migrate::{self, Source};
+use crate::migrate;
 use crate::text;
 
 /// How often, when the spec does not say.
@@ -90,7 +90,7 @@ pub async fn check(pass: &Pass, tenant: &Tenant<'_>, wanted: &Wanted, now: Times
     let seeded = wanted.rows.as_ref().is_none_or(|rows| rows.are_met_by(ran.as_deref()));
     let prepared = login::is_prepared(pass, database, tenant.class, &mut session).await?;
     let whole = look.status.is_done() && seeded && prepared;
-    let found = migration_status(pass, tenant, (&mut session, now), source, look).await?;
+    let found = migration_status(pass, tenant, (&mut session, now), look).await?;
     let lost = lost(pass, Some(&found));
     let unreadable = login::unreadable(pass, tenant.class, &mut session).await?;
     Ok(Check {
@@ -116,7 +116,6 @@ pub async fn migration_status(
     pass: &Pass,
     tenant: &Tenant<'_>,
     (session, now): (&mut sqlx::PgConnection, Timestamp),
-    source: &Source,
     look: migrate::Look<'_>,
 ) -> Result<MigrationStatus, Error> {
     let done = look.status.is_done();
@@ -125,7 +124,7 @@ pub async fn migration_status(
     } else {
         Vec::new()
     };
-    let status = look.status;
+    let (source, status) = (look.source(), look.status);
     let mut divergence = status.divergence;
     if !missing.is_empty() {
         let told = format!("tables that the history claims are not there: {}", few(&missing));

@@ -14,6 +14,7 @@ use crate::api::condition::Reason;
 use crate::api::{ExistingDatabase, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
+use crate::controller::unreadable;
 use crate::credentials::tenant;
 
 /// The most UIDs of earlier Orchestras that a database remembers, as its schema says.
@@ -30,6 +31,7 @@ pub async fn supply(pass: &Pass, class: &OrchestraClass, existing: &ExistingData
         Some(reference) => match adoption::database_of(pass, reference).await? {
             None => adoption::offered(pass, class, existing, reference).await?,
             Some(found) => {
+                unreadable::check(&found)?;
                 let name = found.name_any();
                 judge(&pass.object, (class, born(pass)), &name, Some(&found)).map(|()| name)
             }
@@ -55,7 +57,7 @@ pub async fn supply(pass: &Pass, class: &OrchestraClass, existing: &ExistingData
 
 /// The database as the watch shows it, or else the API server.
 async fn find(pass: &Pass, name: &str) -> Result<Option<OrchestraDatabase>, Error> {
-    match databases(pass).get(&ObjectRef::new(name)) {
+    match unreadable::get(databases(pass), &ObjectRef::new(name))? {
         Some(known) => Ok(Some((*known).clone())),
         None => Ok(api(&pass.ctx).get_opt(name).await?),
     }

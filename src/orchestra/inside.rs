@@ -273,7 +273,7 @@ async fn ask(pass: &Pass, tenant: &Tenant<'_>, session: &mut PgConnection, facts
         found.migrated = look.status.is_done();
         let before = pass.object.migrations();
         let failure = failure::left(before, &look.status.waiting).filter(|_| !found.migrated);
-        let mut now = drift::migration_status(pass, tenant, (session, facts.now), source, look).await?;
+        let mut now = drift::migration_status(pass, tenant, (session, facts.now), look).await?;
         let failed = before.filter(|before| !found.migrated && before.failed && before.source == now.source);
         now.failed = failed.is_some();
         now.failure = failure;

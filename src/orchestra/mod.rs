@@ -58,7 +58,7 @@ use crate::controller::reconcile::Next;
 use crate::controller::status::current;
 use crate::rollout::turns::Turn;
 use crate::rollout::{Kept, Rolled};
-use crate::{class, content, credentials, database, health, pool, rollout};
+use crate::{backup, class, content, credentials, database, health, pool, rollout};
 use access::Access;
 use found::Found;
 
@@ -85,6 +85,8 @@ pub struct Context {
     pub database: Arc<database::Context>,
     /// Databases of pools.
     pub pool: Arc<pool::Context>,
+    /// Backups.
+    pub backup: Arc<backup::Context>,
     /// Work inside databases that goes on in the background.
     pub works: Works<Orchestra, PgConnection>,
     /// Whether applications can use their databases.

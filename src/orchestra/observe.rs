@@ -12,10 +12,12 @@ use super::idle::{self, Unused};
 use super::inside::{self, Facts};
 use super::plan::{Database, Expiry, Idle, Inside, Power, Seen, Supply};
 use super::{Pass, approval, existing, power};
+use crate::api::condition::Reason;
 use crate::api::{ORCHESTRA_FINALIZER, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class;
 use crate::content::Tenant;
 use crate::controller::error::Error;
+use crate::controller::unreadable;
 
 /// The facts that were looked up, for the plan, the status and the effects of the step.
 pub struct Observed {
@@ -120,7 +122,11 @@ async fn observe_claim(pass: &Pass, observed: &mut Observed) -> Result<(), Error
         found = claim::find(pass).await?;
     }
     if let Some(database) = found {
-        observed.class = class::resolve(&pass.ctx.class, database.spec.class_name.as_deref()).ok();
+        unreadable::check(&database)?;
+        observed.class = match class::resolve(&pass.ctx.class, database.spec.class_name.as_deref()) {
+            Err(error) if error.reason() == Reason::UnknownValue => return Err(error),
+            class => class.ok(),
+        };
         (observed.seen.database, observed.message) = claim::state(&database);
         observed.database = Some(database);
         return Ok(());

@@ -29,12 +29,14 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::api::unreadable::unreadable;
 use crate::api::{Orchestra, OrchestraDatabase, OrchestraPool};
 use crate::controller::Core;
 use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::current;
+use crate::controller::unreadable::check;
 use crate::postgres::RefusedLogins;
 use crate::telemetry::pools::PoolFacts;
 use crate::{class, content, credentials, rollout};
@@ -125,6 +127,7 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
         began: Instant::now(),
         wanted: OnceLock::new(),
     };
+    are_known(&pass)?;
     if pass.pool.spec.server.is_some() {
         return server::pass(pass).await;
     }
@@ -140,6 +143,16 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
             return Ok(next);
         }
     }
+}
+
+/// Whether all that is known of the members without a claim is read. What another version has made of one is not known, so
+/// nothing is made in its place, and nothing of it is ended.
+fn are_known(pass: &Pass) -> Result<(), Error> {
+    let databases = &pass.ctx.core.stores.databases;
+    let member = databases.find(|database| {
+        database.pool() == Some(pass.name()) && database.spec.claim_ref.is_none() && unreadable(database).is_some()
+    });
+    member.as_deref().map_or(Ok(()), check)
 }
 
 /// One pass over an OrchestraPool, with what it alone knows.

@@ -197,7 +197,10 @@ pub async fn tell(
 
 #[cfg(test)]
 mod tests {
+    use strum::IntoEnumIterator as _;
+
     use super::*;
+    use crate::error::ErrorClass;
 
     #[test]
     fn what_needs_a_person_comes_first() {
@@ -240,5 +243,34 @@ mod tests {
             "{exposed}"
         );
         assert_eq!(exposure(&[]), "");
+    }
+
+    #[test]
+    fn no_condition_contradicts_its_reason() {
+        let classes = [ErrorClass::Transient, ErrorClass::Blocked, ErrorClass::Invalid];
+        let reasons = Reason::iter().filter(|reason| !reason.is_fulfilled());
+        let all: Vec<_> = reasons
+            .flat_map(|reason| {
+                classes.map(|class| {
+                    let message = "it is told".to_owned();
+                    ("key".to_owned(), Refusal::from(Error::Stop { class, reason, message }))
+                })
+            })
+            .collect();
+        let two = all.iter().map(|one| vec![all[0].clone(), one.clone()]);
+        let one = all.iter().map(|one| vec![one.clone()]);
+        for refusals in one.chain(two).chain([Vec::new()]) {
+            let said = of_entries(&refusals);
+            let settled = said.standing == Standing::Settled;
+            assert_eq!(
+                (said.ready, said.reason.is_fulfilled()),
+                (settled, settled),
+                "{:?}",
+                said.reason
+            );
+            let person = refusals.iter().any(|(_, refusal)| !refusal.is_passing());
+            assert_eq!(said.standing == Standing::Stalled, person, "{:?}", said.reason);
+            assert!(settled || said.message.contains("it is told"), "{}", said.message);
+        }
     }
 }

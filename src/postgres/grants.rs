@@ -48,23 +48,25 @@ pub(super) async fn grant_existing(conn: &mut PgConnection, role: &str, rights: 
     let mut all = vec![shut_out()];
     all.extend(excess(role, rights));
     all.extend(existing(role, rights));
-    carry_out(conn, &all).await
+    carry_out(conn, role, &all).await
 }
 
 /// Revokes rights on tables beyond [`TABLE`], and CREATE in schemas: the role's own and, because the role has them
 /// too, those of PUBLIC and of the groups that it is a member of.
 pub(super) async fn revoke_excess(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<()> {
-    carry_out(conn, &excess(role, rights)).await
+    carry_out(conn, role, &excess(role, rights)).await
 }
 
 /// Has the server make statements by these queries, each of which gives one text or null, and runs them in their order.
-async fn carry_out(conn: &mut PgConnection, queries: &[String]) -> Result<()> {
+/// The queries are one statement, so that each object of the tenant's schemas is looked at once for all of them.
+async fn carry_out(conn: &mut PgConnection, role: &str, queries: &[String]) -> Result<()> {
     let numbered = queries.iter().enumerate();
     let numbered: Vec<_> = numbered
         .map(|(number, query)| format!("SELECT {number} AS number, ({query}) AS statement"))
         .collect();
     let all = format!(
-        "SELECT string_agg(statement, '; ' ORDER BY number) FROM ({}) AS made",
+        "WITH RECURSIVE {} SELECT string_agg(statement, '; ' ORDER BY number) FROM ({}) AS made",
+        objects(role),
         numbered.join(" UNION ALL ")
     );
     let [rows] = ask(conn, [all]).await?;
@@ -74,25 +76,49 @@ async fn carry_out(conn: &mut PgConnection, queries: &[String]) -> Result<()> {
     }
 }
 
+/// SQL: the common tables of the queries of [`carry_out`]. PostgreSQL reads one only if a query names it.
+///
+/// - `schema`: the tenant's schemas.
+/// - `relation`: tables, views and sequences there, on which the owner may grant and which are no extension's.
+/// - `granted`: what others than their owners may do with them, sequences apart.
+/// - `routine`: the same routines, and whether each is [`WITHHELD`].
+/// - `reached`: the roles that the role is a member of, also indirectly.
+fn objects(role: &str) -> String {
+    format!(
+        "schema AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE {schemas}), \
+         relation AS (SELECT format('%I.%I', nspname, relname) AS name, relkind, relowner, relacl, {IS_RECORD} AS is_record \
+             FROM pg_class c JOIN schema n ON n.oid = relnamespace \
+             WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {own_relation}), \
+         granted AS (SELECT name, grantee, privilege_type FROM relation, aclexplode(relacl) \
+             WHERE relkind <> 'S' AND grantee <> relowner), \
+         routine AS (SELECT p.oid::regprocedure::text AS name, proowner, proacl, {WITHHELD} AS is_withheld \
+             FROM pg_proc p JOIN schema n ON n.oid = pronamespace WHERE {own_routine}), \
+         reached AS (SELECT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member \
+             WHERE r.rolname::text = {role} \
+             UNION SELECT m.roleid FROM pg_auth_members m JOIN reached ON m.member = reached.roleid)",
+        schemas = schemas(),
+        own_relation = own("pg_class", "c.oid", "relowner"),
+        own_routine = own("pg_proc", "p.oid", "proowner"),
+        role = literal(role),
+    )
+}
+
 /// Queries for the statements that grant a role its rights on what exists.
 fn existing(role: &str, rights: &TenantRights) -> Vec<String> {
     let role = literal(&quote(role));
     let grant = |right: &str, list: &str, from: String| {
         format!("SELECT 'GRANT {right} ' || string_agg({list}, ', ') || ' TO ' || {role} FROM {from}")
     };
-    let relations = |right: &str, kinds: &str, which: &str| {
-        let from = format!(
-            "pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ({kinds}) AND {which} AND {}",
-            own("pg_class", "c.oid", "relowner")
-        );
-        grant(right, "format('%I.%I', nspname, relname)", from)
-    };
+    let relations = |right: &str, which: &str| grant(right, "name", format!("relation WHERE {which}"));
+    // [`HELD`] speaks of `pg_namespace`.
     let schemas = |right: &str, which: &str| {
-        let from = format!("pg_namespace WHERE {} AND {which}", schemas());
-        grant(right, "quote_ident(nspname)", from)
+        grant(
+            right,
+            "quote_ident(nspname)",
+            format!("schema AS pg_namespace WHERE {which}"),
+        )
     };
-    let routines = routines(&format!("NOT {WITHHELD}"));
-    let tables = "'r', 'p', 'v', 'm', 'f'";
+    let routines = "routine WHERE NOT is_withheld".to_owned();
     let create = rights
         .create
         .then(|| schemas("CREATE ON SCHEMA", &format!("NOT {HELD}")));
@@ -100,10 +126,10 @@ fn existing(role: &str, rights: &TenantRights) -> Vec<String> {
         .into_iter()
         .chain(create)
         .chain([
-            relations(&format!("{TABLE} ON TABLE"), tables, &format!("NOT {IS_RECORD}")),
-            relations("SELECT ON TABLE", tables, IS_RECORD),
-            relations("ALL ON SEQUENCE", "'S'", "true"),
-            grant("EXECUTE ON ROUTINE", "p.oid::regprocedure::text", routines),
+            relations(&format!("{TABLE} ON TABLE"), "relkind <> 'S' AND NOT is_record"),
+            relations("SELECT ON TABLE", "relkind <> 'S' AND is_record"),
+            relations("ALL ON SEQUENCE", "relkind = 'S'"),
+            grant("EXECUTE ON ROUTINE", "name", routines),
         ])
         .collect()
 }
@@ -113,20 +139,11 @@ fn existing(role: &str, rights: &TenantRights) -> Vec<String> {
 const WITHHELD: &str = "(p.prosecdef AND NOT EXISTS (SELECT FROM \
     aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) WHERE grantee = 0 AND privilege_type = 'EXECUTE'))";
 
-/// SQL: the owner's routines for which this holds.
-fn routines(which: &str) -> String {
-    format!(
-        "pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE {which} AND {}",
-        own("pg_proc", "p.oid", "proowner")
-    )
-}
-
-/// SQL: whether an object is in one of the tenant's schemas, the owner may grant on it, and it is no extension's.
+/// SQL: whether the owner may grant on an object, and it is no extension's.
 fn own(class: &str, object: &str, owner: &str) -> String {
     format!(
-        "{} AND pg_has_role(current_user, {owner}, 'USAGE') AND NOT EXISTS (SELECT \
-         FROM pg_depend WHERE classid = '{class}'::regclass AND objid = {object} AND deptype = 'e')",
-        schemas()
+        "pg_has_role(current_user, {owner}, 'USAGE') AND NOT EXISTS (SELECT \
+         FROM pg_depend WHERE classid = '{class}'::regclass AND objid = {object} AND deptype = 'e')"
     )
 }
 
@@ -142,54 +159,39 @@ fn excess(role: &str, rights: &TenantRights) -> Vec<String> {
     let which = if rights.create { HELD } else { "true" };
     let create = |grantee: &str, grantees: &str| {
         let from = format!(
-            "pg_namespace WHERE {} AND {which} \
+            "schema AS pg_namespace WHERE {which} \
              AND pg_has_role(current_user, nspowner, 'USAGE') AND EXISTS (SELECT FROM aclexplode(nspacl) \
-                 WHERE {grantee} AND grantee <> nspowner AND privilege_type = 'CREATE')",
-            schemas()
+                 WHERE {grantee} AND grantee <> nspowner AND privilege_type = 'CREATE')"
         );
         revoke("CREATE ON SCHEMA", "quote_ident(nspname)", grantees, from)
     };
     let tables = |right: &str, excess: &str, grantee: &str, grantees: &str| {
-        let from = format!(
-            "pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND {} \
-                 AND EXISTS (SELECT FROM aclexplode(relacl) WHERE {grantee} AND grantee <> relowner \
-                     AND privilege_type {excess})",
-            own("pg_class", "c.oid", "relowner"),
-        );
-        revoke(right, "format('%I.%I', nspname, relname)", grantees, from)
+        let from = format!("granted WHERE {grantee} AND privilege_type {excess}");
+        revoke(right, "DISTINCT name", grantees, from)
     };
-    let withheld = routines(&format!(
-        "{WITHHELD} AND EXISTS (SELECT FROM aclexplode(p.proacl) WHERE {is_role} AND grantee <> p.proowner)"
-    ));
+    let withheld = format!(
+        "routine WHERE is_withheld AND EXISTS (SELECT FROM aclexplode(proacl) WHERE {is_role} AND grantee <> proowner)"
+    );
     let beyond = "NOT IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')";
-    let (quoted, groups) = (literal(&quote(role)), groups_of(&name));
-    let in_groups = format!("grantee IN {groups}");
-    let named = format!("(SELECT string_agg(quote_ident(rolname), ', ') FROM pg_roles WHERE oid IN {groups})");
+    let quoted = literal(&quote(role));
+    let in_groups = "grantee IN (SELECT roleid FROM reached)";
+    let named =
+        "(SELECT string_agg(quote_ident(rolname), ', ') FROM pg_roles WHERE oid IN (SELECT roleid FROM reached))";
     vec![
         create(&is_role, &quoted),
         create("grantee = 0", "'PUBLIC'"),
         tables("ALL ON TABLE", beyond, &is_role, &quoted),
         tables(RUNS_CODE, IS_RUNS_CODE, "grantee = 0", "'PUBLIC'"),
-        revoke("ALL ON ROUTINE", "p.oid::regprocedure::text", &quoted, withheld),
-        defaults(&in_groups),
-        create(&in_groups, &named),
-        tables(RUNS_CODE, IS_RUNS_CODE, &in_groups, &named),
+        revoke("ALL ON ROUTINE", "name", &quoted, withheld),
+        defaults(in_groups),
+        create(in_groups, named),
+        tables(RUNS_CODE, IS_RUNS_CODE, in_groups, named),
     ]
 }
 
 /// Rights on a table with which others' statements run code of whoever has them.
 const RUNS_CODE: &str = "TRIGGER, REFERENCES ON TABLE";
 const IS_RUNS_CODE: &str = "IN ('TRIGGER', 'REFERENCES')";
-
-/// SQL: the roles that a role, whose name is given as a literal, is a member of, also indirectly.
-fn groups_of(name: &str) -> String {
-    format!(
-        "(WITH RECURSIVE reached AS (SELECT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member \
-             WHERE r.rolname::text = {name} \
-             UNION SELECT m.roleid FROM pg_auth_members m JOIN reached ON m.member = reached.roleid) \
-         SELECT roleid FROM reached)"
-    )
-}
 
 /// A query for the statements that take from the default privileges of the owner what [`revoke_excess`] takes from tables,
 /// so that no table has it for as long as a script runs.

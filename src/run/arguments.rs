@@ -100,10 +100,20 @@ pub struct Arguments {
     /// separated by commas.
     #[arg(long, env = "ORCHESTRA_OCI_HOSTS", value_delimiter = ',', default_value = OCI_HOSTS)]
     pub oci_hosts: Vec<String>,
+    /// Image of the Jobs that make and remove backups, where the class names none.
+    #[arg(long, env = "ORCHESTRA_BACKUP_IMAGE", default_value = BACKUP_IMAGE)]
+    pub backup_image: String,
+    /// ServiceAccount of the pods of these Jobs, in the operator's namespace. It needs no right, and its token is not
+    /// mounted.
+    #[arg(long, env = "ORCHESTRA_BACKUP_SERVICE_ACCOUNT", default_value = "orchestra-backup")]
+    pub backup_service_account: String,
     /// Resources of one kind that are reconciled at once.
     #[arg(long, env = "ORCHESTRA_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
 }
+
+/// The image with the clients of PostgreSQL, of the operator's own version.
+const BACKUP_IMAGE: &str = concat!("ghcr.io/stagesub/orchestra-operator-backup:", env!("CARGO_PKG_VERSION"));
 
 /// Reads a duration as people write it.
 ///
@@ -173,6 +183,8 @@ impl Arguments {
             sources_folder: self.sources_folder.clone(),
             oci_hosts: self.oci_hosts.clone(),
             concurrency: self.concurrency,
+            backup_image: self.backup_image.clone(),
+            backup_service_account: self.backup_service_account.clone(),
             token: text("SUPABASE_MANAGEMENT_TOKEN").map(SecretString::from),
             organization: text("SUPABASE_ORGANIZATION_ID"),
             inventory,

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 
 use super::ages;
 use crate::api::condition::{ConditionType, Reason, reason_of};
+use crate::api::unreadable::unreadable;
 use crate::api::{Orchestra, OrchestraClass};
 use crate::controller::Stores;
 use crate::orchestra::Context;
@@ -37,6 +38,12 @@ fn count(ctx: &Context, metrics: &Metrics) {
     let (classes, pools) = (stores.classes.state(), stores.pools.state());
     metrics.set_queues(&ctx.class.accounts.queues());
     count_expiring(&tenants, metrics);
+    metrics.set_unreadable([
+        ("orchestra", unknown(&tenants)),
+        ("database", unknown(&databases)),
+        ("class", unknown(&classes)),
+        ("pool", unknown(&pools)),
+    ]);
     let phases_of_tenants = phases(tenants.iter().map(|object| phase(object)));
     metrics.set_orchestras(phases_of_tenants.iter().map(|(phase, count)| (phase.as_str(), *count)));
     let databases = phases(databases.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
@@ -49,6 +56,12 @@ fn count(ctx: &Context, metrics: &Metrics) {
     metrics.fleet().set_phases(phases_of(&tenants, &classes));
     metrics.fleet().set_stalled(stalled(stores));
     metrics.set_pools(pools.iter().map(|pool| crate::pool::facts(pool)));
+}
+
+/// How many of these have values that are not known.
+fn unknown<K: ResourceExt>(objects: &[Arc<K>]) -> usize {
+    let found = objects.iter().filter(|object| unreadable(&***object).is_some());
+    found.count()
 }
 
 fn count_expiring(tenants: &[Arc<Orchestra>], metrics: &Metrics) {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join4;
+use futures::future::join5;
 use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Resource;
@@ -25,7 +25,7 @@ use crate::api::{Orchestra, OrchestraDatabase, OrchestraPool};
 use crate::controller::Core;
 use crate::controller::reconcile::reconcile;
 use crate::pool::candidates;
-use crate::{class, database, orchestra, pool};
+use crate::{backup, class, database, orchestra, pool};
 
 /// A class or a pool counts its databases at most once in this time while they change.
 const COUNT_PERIOD: Duration = Duration::from_secs(1);
@@ -47,11 +47,12 @@ pub async fn run(ctx: Arc<orchestra::Context>, watched: Watched, woken: Woken, s
         watched: &watched,
         stop: &stop,
     };
-    join4(
+    join5(
         orchestras(&parts, woken.orchestras),
         databases(&parts, woken.databases),
         classes(&parts),
         pools(&parts, woken.pools),
+        backups(&parts),
     )
     .await;
 }
@@ -225,6 +226,31 @@ async fn pools(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<OrchestraPo
             |object, ctx| reconcile("pool", object, ctx, pool::pass, pool::report),
             never_fails,
             parts.ctx.pool.clone(),
+        )
+        .for_each(|_| async {})
+        .await;
+}
+
+async fn backups(parts: &Parts<'_>) {
+    let watched = parts.watched;
+    Controller::for_shared_stream(watched.backups.user_changes(), watched.backups.store())
+        .watches_shared_stream(watched.jobs.events(), parts.by(triggers::backup_of_job))
+        .watches_shared_stream(watched.jobs.deletions(), parts.by(triggers::queued_backups))
+        .watches_shared_stream(
+            watched.orchestras.changes_of(rollout_facts),
+            parts.by(triggers::backups_of_orchestra),
+        )
+        .watches_shared_stream(
+            watched.classes.changes_of(spec_and_conditions),
+            parts.by(triggers::backups_of_class),
+        )
+        .reconcile_all_on(at_start())
+        .with_config(parts.config())
+        .graceful_shutdown_on(parts.stopped())
+        .run(
+            |object, ctx| reconcile("backup", object, ctx, backup::pass, backup::report),
+            never_fails,
+            parts.ctx.backup.clone(),
         )
         .for_each(|_| async {})
         .await;

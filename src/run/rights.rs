@@ -62,6 +62,8 @@ const OURS: &str = "stagesub.io";
 const TENANTS: &[Rule] = &[
     (OURS, &["orchestras"], &["get", "list", "watch", "patch", "delete"]),
     (OURS, &["orchestras/status"], &["patch"]),
+    (OURS, &["orchestrabackups"], &["get", "list", "watch", "patch"]),
+    (OURS, &["orchestrabackups/status"], &["patch"]),
     ("", &["secrets"], &["get", "list", "watch", "create", "patch"]),
     (
         "",
@@ -74,6 +76,8 @@ const TENANTS: &[Rule] = &[
 const OWN: &[Rule] = &[
     ("", &["secrets"], &["get", "list", "watch", "create", "patch", "delete"]),
     ("", &["configmaps"], &["get", "list", "watch"]),
+    ("batch", &["jobs"], &["get", "list", "watch", "create", "delete"]),
+    ("", &["pods"], &["list"]),
     ("coordination.k8s.io", &["leases"], &["create"]),
 ];
 

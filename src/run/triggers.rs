@@ -1,15 +1,17 @@
 //! Which objects a changed object concerns. Each function looks into the stores and at the changed object, and
 //! names the objects that a controller looks at again.
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
 use crate::api::condition::Reason;
-use crate::api::names::{DATABASE_LABEL, KEYS_LABEL};
+use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, DATABASE_LABEL, KEYS_LABEL, label_of};
 use crate::api::{
-    ExistingDatabase, Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, ScriptSource,
+    ExistingDatabase, Migrations, Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraPool,
+    ScriptSource,
 };
 use crate::class;
 use crate::controller::Core;
@@ -228,6 +230,39 @@ fn of_class(core: &Core, wanted: impl Fn(&str) -> bool) -> Vec<ObjectRef<Orchest
             .as_ref()
             .or(preparation)
             .is_some_and(|class| wanted(class))
+    })
+}
+
+/// The backup that a Job works for.
+pub fn backup_of_job(core: &Core, job: &PartialObjectMeta<Job>) -> Vec<ObjectRef<OrchestraBackup>> {
+    let uid = job.labels().get(BACKUP_LABEL);
+    select(&core.stores.backups, |backup| backup.metadata.uid.as_ref() == uid)
+}
+
+/// Backups that may have waited for a Job of their class that is gone.
+pub fn queued_backups(core: &Core, job: &PartialObjectMeta<Job>) -> Vec<ObjectRef<OrchestraBackup>> {
+    let class = job.labels().get(BACKUP_CLASS_LABEL);
+    select(&core.stores.backups, |backup| {
+        let of = backup.status.as_ref().and_then(|status| status.class_name.as_deref());
+        backup.is_under_way() && of.map(label_of).as_ref() == class
+    })
+}
+
+/// Backups of an Orchestra that have not begun.
+pub fn backups_of_orchestra(core: &Core, orchestra: &Orchestra) -> Vec<ObjectRef<OrchestraBackup>> {
+    let (namespace, name) = (orchestra.namespace(), orchestra.name_any());
+    select(&core.stores.backups, |backup| {
+        let is_recorded = backup.status.as_ref().is_some_and(|status| status.path.is_some());
+        !is_recorded && backup.namespace() == namespace && backup.spec.orchestra_ref.name == name
+    })
+}
+
+/// Backups that a change of a class may help.
+pub fn backups_of_class(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<OrchestraBackup>> {
+    let name = class.name_any();
+    select(&core.stores.backups, |backup| {
+        let of = backup.status.as_ref().and_then(|status| status.class_name.as_ref());
+        backup.is_under_way() && of.is_none_or(|of| *of == name)
     })
 }
 

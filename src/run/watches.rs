@@ -1,6 +1,7 @@
 //! One watch for each kind, shared by all controllers. A store changes before a controller is
 //! triggered, so what a pass reads is never older than what triggered it.
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::api::Api;
 use kube::core::{ClusterResourceScope, NamespaceResourceScope, PartialObjectMeta};
@@ -10,8 +11,8 @@ use tokio::task::JoinSet;
 
 use super::shared::{Part, Shared, share};
 use super::trim;
-use crate::api::names::{MANAGED_BY, ORCHESTRA_LABEL};
-use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
+use crate::api::names::{BACKUP_LABEL, MANAGED_BY, ORCHESTRA_LABEL};
+use crate::api::{Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::controller::Stores;
 use crate::supabase::marker::CLUSTER_NAMESPACE;
 
@@ -30,6 +31,8 @@ pub struct Watched {
     pub classes: Shared<OrchestraClass>,
     pub databases: Shared<OrchestraDatabase>,
     pub pools: Shared<OrchestraPool>,
+    pub backups: Shared<OrchestraBackup>,
+    pub jobs: Shared<PartialObjectMeta<Job>>,
     pub secrets: Shared<PartialObjectMeta<Secret>>,
     pub connections: Shared<PartialObjectMeta<Secret>>,
     pub config_maps: Shared<PartialObjectMeta<ConfigMap>>,
@@ -99,6 +102,13 @@ pub fn start(client: &Client, scope: &Scope<'_>) -> Watched {
     let classes = share(vec![(Api::all(client.clone()), all.clone())], trim::whole, &mut tasks);
     let databases = share(vec![(Api::all(client.clone()), all.clone())], trim::whole, &mut tasks);
     let pools = share(vec![(Api::all(client.clone()), all.clone())], trim::whole, &mut tasks);
+    let backups = share(scope.tenants(client, &all), trim::whole, &mut tasks);
+    let jobs = all.clone().labels(BACKUP_LABEL);
+    let jobs = share(
+        vec![(Api::namespaced(client.clone(), scope.namespace), jobs)],
+        trim::metadata,
+        &mut tasks,
+    );
     let secrets = share(
         vec![(Api::namespaced(client.clone(), scope.namespace), all.clone())],
         trim::metadata,
@@ -118,6 +128,8 @@ pub fn start(client: &Client, scope: &Scope<'_>) -> Watched {
         classes: classes.latest(),
         databases: databases.latest(),
         pools: pools.latest(),
+        backups: backups.latest(),
+        jobs: jobs.latest(),
         secrets: secrets.latest(),
         connections: connections.latest(),
         config_maps: config_maps.latest(),
@@ -129,6 +141,8 @@ pub fn start(client: &Client, scope: &Scope<'_>) -> Watched {
         classes,
         databases,
         pools,
+        backups,
+        jobs,
         secrets,
         connections,
         config_maps,
@@ -145,6 +159,8 @@ impl Watched {
             self.classes.listed(),
             self.databases.listed(),
             self.pools.listed(),
+            self.backups.listed(),
+            self.jobs.listed(),
             self.secrets.listed(),
             self.connections.listed(),
             self.config_maps.listed(),

@@ -14,7 +14,7 @@ use crate::rollout::Turns;
 use crate::source::Sources;
 use crate::supabase::marker::CLUSTER_NAMESPACE;
 use crate::supabase::{self, Accounts};
-use crate::{class, content, credentials, database, health, orchestra, pool, rollout};
+use crate::{backup, class, content, credentials, database, health, orchestra, pool, rollout};
 
 /// How background work wakes objects, and is told to stop.
 pub struct Wakers {
@@ -117,6 +117,12 @@ pub fn orchestra(
         wake: wakers.ended.clone(),
         memory: Arc::default(),
     });
+    let backup = Arc::new(backup::Context {
+        core: core.clone(),
+        class: class.clone(),
+        credentials: credentials.clone(),
+        starting: tokio::sync::Mutex::default(),
+    });
     let health = Arc::new(health::Context::new(
         credentials.clone(),
         provider,
@@ -133,6 +139,7 @@ pub fn orchestra(
         class,
         database,
         pool,
+        backup,
         works,
         health,
         foreign: orchestra::Awaited::default(),

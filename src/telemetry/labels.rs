@@ -22,6 +22,12 @@ pub(super) struct OutcomeLabels {
 pub(super) struct ErrorLabels {
     pub(super) controller: &'static str,
     pub(super) reason: &'static str,
+    pub(super) error_class: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct KindLabels {
+    pub(super) kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -16,8 +16,8 @@ use super::credentials::CredentialAges;
 pub use super::credentials::{Credential, TenantCredential};
 use super::fleet::Fleet;
 use super::labels::{
-    BuildLabels, ClassLabels, ControllerLabels, ErrorLabels, ExpiryLabels, HistogramFamily, OperationLabels,
-    OutcomeLabels, PhaseLabels, RequestLabels,
+    BuildLabels, ClassLabels, ControllerLabels, ErrorLabels, ExpiryLabels, HistogramFamily, KindLabels,
+    OperationLabels, OutcomeLabels, PhaseLabels, RequestLabels,
 };
 use super::orphans::{OrphanFacts, Orphans};
 use super::pools::{PoolFacts, Pools};
@@ -26,6 +26,7 @@ use super::queues::Queues;
 pub use super::queues::RequestQueue;
 use super::tenants::Tenants;
 use crate::api::condition::Reason;
+use crate::error::ErrorClass;
 
 /// The media type of [`Metrics::encode`] (`OpenMetrics` 1.0).
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -59,6 +60,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     request_duration: HistogramFamily<OperationLabels>,
     odd_items: Family<OperationLabels, Counter>,
+    unreadable: Family<KindLabels, Gauge>,
     orchestras: Family<PhaseLabels, Gauge>,
     databases: Family<PhaseLabels, Gauge>,
     expiring: Family<ExpiryLabels, Gauge>,
@@ -86,6 +88,7 @@ impl Default for Metrics {
             requests: Family::default(),
             request_duration: Family::new_with_constructor(histogram),
             odd_items: Family::default(),
+            unreadable: Family::default(),
             orchestras: Family::default(),
             databases: Family::default(),
             expiring: Family::default(),
@@ -132,7 +135,7 @@ impl Metrics {
         );
         registry.register(
             "reconcile_errors",
-            "Failed reconciles by the reason of the condition",
+            "Failed reconciles by the reason of the condition, and by the class of the error: transient, after, blocked or invalid",
             self.reconcile_errors.clone(),
         );
         registry.register(
@@ -150,6 +153,11 @@ impl Metrics {
             "management_api_odd_items",
             "Objects in answers of the Management API that are not as documented, each time they are read; the rest of the answer is used",
             self.odd_items.clone(),
+        );
+        registry.register(
+            "unreadable_objects",
+            "Objects that are left as they are, since they have a value that this version of the operator does not know",
+            self.unreadable.clone(),
         );
         registry.register("orchestras", "Orchestras by phase", self.orchestras.clone());
         registry.register(
@@ -219,10 +227,11 @@ impl Metrics {
     }
 
     /// Counts the error of a failed reconcile.
-    pub fn reconcile_failed(&self, controller: &'static str, reason: Reason) {
+    pub fn reconcile_failed(&self, controller: &'static str, reason: Reason, class: ErrorClass) {
         let labels = ErrorLabels {
             controller,
             reason: reason.as_str(),
+            error_class: class.into(),
         };
         self.reconcile_errors.get_or_create(&labels).inc();
     }
@@ -246,6 +255,14 @@ impl Metrics {
         self.odd_items
             .get_or_create(&OperationLabels { operation })
             .inc_by(count);
+    }
+
+    /// Sets how many objects of each kind have values that are not known.
+    pub fn set_unreadable(&self, kinds: impl IntoIterator<Item = (&'static str, usize)>) {
+        for (kind, count) in kinds {
+            let gauge = self.unreadable.get_or_create(&KindLabels { kind });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// Replaces the counts of Orchestras by phase. A phase that is not named loses its gauge.
@@ -338,7 +355,7 @@ mod tests {
         let metrics = Metrics::default();
         let took = Duration::from_millis(30);
         metrics.reconciled("orchestra", Outcome::Done, took);
-        metrics.reconcile_failed("orchestra", Reason::TokenRejected);
+        metrics.reconcile_failed("orchestra", Reason::TokenRejected, ErrorClass::Blocked);
         metrics.management_request("create_project", "201", took);
         metrics.set_orchestras([("Ready", 2)]);
         metrics.set_orchestras([("Failed", 1)]);
@@ -357,7 +374,7 @@ mod tests {
         for line in [
             r#"orchestra_reconciles_total{controller="orchestra",outcome="done"} 1"#,
             r#"orchestra_reconcile_duration_seconds_count{controller="orchestra"} 1"#,
-            r#"orchestra_reconcile_errors_total{controller="orchestra",reason="TokenRejected"} 1"#,
+            r#"orchestra_reconcile_errors_total{controller="orchestra",reason="TokenRejected",error_class="blocked"} 1"#,
             r#"orchestra_management_api_requests_total{operation="create_project",code="201"} 1"#,
             r#"orchestra_management_api_request_duration_seconds_count{operation="create_project"} 1"#,
             r#"orchestra_orchestras{phase="Failed"} 1"#,

@@ -1,6 +1,7 @@
 //! What the API server must accept, and what it must refuse.
 
 pub mod applied;
+pub mod backups;
 pub mod budget;
 pub mod changes;
 pub mod connection;

@@ -10,6 +10,7 @@ mod api_keys;
 mod approval;
 #[path = "../support/artifact.rs"]
 mod artifact;
+mod backup;
 mod bill;
 mod blips;
 mod bridge;

@@ -191,7 +191,7 @@ async fn it_waits_for_its_resource_definitions_and_ends_in_peace() {
     for line in [
         "orchestra_reconciles_total{controller=\"orchestra\",outcome=\"done\"} ",
         "orchestra_reconcile_duration_seconds_count{controller=\"database\"} ",
-        "orchestra_reconcile_errors_total{controller=\"class\",reason=\"TokenRejected\"} ",
+        "orchestra_reconcile_errors_total{controller=\"class\",reason=\"TokenRejected\",error_class=\"blocked\"} ",
         "orchestra_management_api_requests_total{operation=\"create_project\",code=\"201\"} 1",
         "orchestra_management_api_requests_total{operation=\"get_organization\",code=\"401\"} ",
         "orchestra_databases{phase=\"Bound\"} 1",

@@ -1,4 +1,7 @@
+use super::super::describe::{describe, is_at_rest, is_replacing};
 use super::*;
+use crate::api::condition::Reason;
+use crate::controller::conditions::Standing;
 
 const ORIGINS: [Origin; 5] = [
     Origin::Made,
@@ -187,6 +190,26 @@ fn every_life_settles_and_buys_at_most_once() {
             plan(&facts)
         );
         assert!(created <= 1, "{start:?} creates {created} times");
+    }
+}
+
+#[test]
+fn no_condition_contradicts_its_reason() {
+    for facts in every_state() {
+        let step = plan(&facts);
+        for replaces in [false, is_replacing(step, true)] {
+            let said = describe(step, facts.claim, replaces);
+            let fulfilled = said.reason.is_fulfilled();
+            assert!(said.ready || !fulfilled, "{step:?} {facts:?}");
+            assert!(said.standing == Standing::Settled || !fulfilled, "{step:?} {facts:?}");
+            // What is not Ready goes on, waits for a person, or is paused on purpose.
+            let paused = said.reason == Reason::Paused;
+            assert!(
+                said.ready || said.standing != Standing::Settled || paused,
+                "{step:?} {facts:?}"
+            );
+            assert!(said.ready || !is_at_rest(step) || replaces, "{step:?} {facts:?}");
+        }
     }
 }
 

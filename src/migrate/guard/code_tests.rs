@@ -383,13 +383,13 @@ fn a_finding_in_code_names_what_runs_it() {
 #[test]
 fn code_has_bounds() {
     // Functions that call each other in a chain, and one that is called ever again.
-    let chain = (0..40).map(|at| {
+    let link = |at: u32| {
         format!(
             "CREATE FUNCTION f{at}() RETURNS void LANGUAGE sql AS 'SELECT f{}()';\n",
             at + 1
         )
-    });
-    let chain = chain.collect::<Vec<_>>().concat();
+    };
+    let chain = (0..40).map(link).collect::<Vec<_>>().concat();
     assert_eq!(kinds(&format!("{chain} SELECT f0();")), [Opaque]);
     // A function that is called ever again is read again only if something has changed.
     let body = "DELETE FROM members; ".repeat(1_000);

@@ -7,10 +7,12 @@
 mod clusters;
 mod copy;
 mod pooler;
+mod projects;
 mod server;
 mod template;
 
 pub(crate) use clusters::Clusters;
+pub use projects::Projects;
 pub(crate) use server::find as find_server;
 pub(crate) use template::Template;
 

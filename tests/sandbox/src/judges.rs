@@ -7,17 +7,9 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure as must};
+use orchestra_setup::go::{JUDGES, ensure};
+use orchestra_setup::progress::Progress;
 use serde::Deserialize;
-
-use crate::control_plane::go::{Program, ensure};
-
-/// `tests/judges`. The program is kept under the version of cli-utils: another name makes it anew after a change of it.
-const PROGRAM: Program = Program {
-    module: concat!(env!("CARGO_MANIFEST_DIR"), "/../judges"),
-    package: ".",
-    requires: "sigs.k8s.io/cli-utils",
-    name: "judges",
-};
 
 /// What is made of an object.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -37,18 +29,10 @@ pub struct Health {
     pub message: String,
 }
 
-/// The program, built once with Go.
-///
-/// # Errors
-/// When Go is needed and missing, or the build fails, as it does where its modules cannot be downloaded.
-pub fn ensure_program() -> Result<PathBuf> {
-    ensure(&PROGRAM)
-}
-
-/// The same, sought once by a process; where it cannot be had, a line on standard error says what is not tested.
+/// The program of `tests/judges`, sought or built once by a process; where it cannot be had, a line on standard error says what is not tested.
 pub fn find_or_say(what: &str) -> Option<&'static Path> {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let found = FOUND.get_or_init(|| ensure_program().map_err(|error| format!("{error:#}")));
+    let found = FOUND.get_or_init(|| ensure(&JUDGES, &Progress::new()).map_err(|error| format!("{error:#}")));
     match found {
         Ok(program) => Some(program),
         Err(error) => {

@@ -6,7 +6,6 @@ mod command {
     pub mod bench_cost;
     pub mod demo;
     pub mod management_api;
-    pub mod setup;
     mod tenants;
     mod usage;
 }
@@ -32,7 +31,6 @@ enum Command {
     BenchCost(command::bench_cost::Arguments),
     Demo(command::demo::Arguments),
     ManagementApi(command::management_api::Arguments),
-    Setup(command::setup::Arguments),
 }
 
 #[tokio::main]
@@ -51,7 +49,6 @@ async fn main() -> ExitCode {
         Command::BenchCost(arguments) => command::bench_cost::run(arguments).await,
         Command::Demo(arguments) => command::demo::run(arguments).await,
         Command::ManagementApi(arguments) => command::management_api::run(arguments).await,
-        Command::Setup(arguments) => command::setup::run(arguments).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

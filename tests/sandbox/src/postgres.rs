@@ -1,5 +1,6 @@
 //! A real PostgreSQL server of the sandbox's own, in a folder of its own, on a loopback address.
 
+mod clients;
 pub(crate) mod install;
 mod keeper;
 
@@ -14,6 +15,7 @@ use anyhow::{Context, ensure};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
+pub use clients::ensure_clients;
 use install::Account;
 pub(crate) use keeper::{Keeper, Stop};
 
@@ -54,7 +56,7 @@ impl Postgres {
     /// Creates a cluster in `dir` and starts it on `host`, port 5432.
     ///
     /// # Errors
-    /// When PostgreSQL is not installed (the message names the package), or does not start.
+    /// When PostgreSQL is not installed and cannot be fetched (the message names the package), or does not start.
     pub async fn start(dir: &Path, host: IpAddr) -> anyhow::Result<Self> {
         Self::start_on(dir, SocketAddr::new(host, 5432)).await
     }
@@ -64,7 +66,12 @@ impl Postgres {
     /// # Errors
     /// As [`Postgres::start`].
     pub async fn start_on(dir: &Path, address: SocketAddr) -> anyhow::Result<Self> {
-        Self::start_of(install::find()?, dir, address).await
+        let bin = match install::find() {
+            Ok(bin) => bin,
+            // The version of hosted projects can be fetched.
+            Err(_) => crate::hosted::find_server(install::account(dir)?).await?,
+        };
+        Self::start_of(bin, dir, address).await
     }
 
     /// Like [`Postgres::start`], of the version that hosted projects run.

@@ -2,7 +2,7 @@
 //! fails when it is told to. What is pushed goes to the registry itself.
 
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,28 +13,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use orchestra_setup::go::{REGISTRY, ensure};
+use orchestra_setup::progress::Progress;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::control_plane::go::{Program, ensure};
 use crate::control_plane::process::{Process, free_port};
 use crate::random;
-
-/// The registry of go-containerregistry: in memory, and complete.
-const PROGRAM: Program = Program {
-    module: concat!(env!("CARGO_MANIFEST_DIR"), "/../registry"),
-    package: "github.com/google/go-containerregistry/cmd/registry",
-    requires: "github.com/google/go-containerregistry",
-    name: "registry",
-};
-
-/// The registry's program, built once with Go.
-///
-/// # Errors
-/// When Go is needed and missing, or the build fails.
-pub fn ensure_program() -> Result<PathBuf> {
-    ensure(&PROGRAM)
-}
 
 /// How the front asks for a login.
 #[derive(Clone, Debug)]
@@ -98,7 +83,7 @@ impl Registry {
     /// # Errors
     /// When it cannot be built or does not answer.
     pub async fn start(dir: &Path) -> Result<Self> {
-        let program = tokio::task::spawn_blocking(ensure_program).await??;
+        let program = tokio::task::spawn_blocking(|| ensure(&REGISTRY, &Progress::new())).await??;
         let port = free_port()?;
         let mut process = Process::spawn("registry", &program, &[format!("-port={port}")], dir)?;
         let client = reqwest::Client::builder()

@@ -2,6 +2,8 @@
 //! a stand-in Management API with its database server, and the operator as a process of its own that
 //! holds nothing but its service account's token.
 
+mod plane;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -54,35 +56,32 @@ impl World {
     /// # Errors
     /// When a part cannot be started.
     pub async fn start(options: Options) -> Result<Self> {
-        Self::start_with(options, PlaneOptions::default()).await
+        let plane = PlaneOptions {
+            controller_manager: true,
+            ..PlaneOptions::default()
+        };
+        Self::start_with(options, plane).await
     }
 
-    /// Like [`World::start`], with options of the control plane; its controller manager runs in any case.
+    /// Like [`World::start`], with options of the control plane. Without its controller manager nothing is garbage collected,
+    /// and no namespace is deleted.
     ///
     /// # Errors
     /// As [`World::start`].
     pub async fn start_with(options: Options, plane: PlaneOptions) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("orchestra-world-").tempdir()?;
-        let plane = start_plane(dir.path().join("plane"), plane);
-        let (mut plane, api) = tokio::try_join!(plane, StandIn::start(options.api.clone()))?;
-        let (operator_kubeconfig, admin) = furnish(&mut plane, &options.project).await?;
+        let plane = plane::start(dir.path().join("plane"), plane, &options.project);
+        let (plane, api) = tokio::try_join!(plane, StandIn::start(options.api.clone()))?;
+        let (operator_kubeconfig, admin) = ways_in(&plane).await?;
         std::fs::write(dir.path().join(ROOT), api.router().root())?;
-        let world = Self {
+        Ok(Self {
             options,
             plane,
             api,
             admin,
             operator_kubeconfig,
             dir,
-        };
-        world.make_tenants_namespace()?;
-        Ok(world)
-    }
-
-    fn make_tenants_namespace(&self) -> Result<()> {
-        self.apply(&format!(
-            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {TENANTS}}}}}"
-        ))
+        })
     }
 
     /// Ends the control plane, with all objects, and starts a new and empty one with the manifests of `deploy/`. The provider
@@ -91,10 +90,14 @@ impl World {
     /// # Errors
     /// When the new one cannot be started.
     pub async fn lose_cluster(&mut self) -> Result<()> {
-        let mut plane = start_plane(self.dir.path().join("another-plane"), PlaneOptions::default()).await?;
-        (self.operator_kubeconfig, self.admin) = furnish(&mut plane, &self.options.project).await?;
+        let options = PlaneOptions {
+            controller_manager: true,
+            ..PlaneOptions::default()
+        };
+        let plane = plane::start(self.dir.path().join("another-plane"), options, &self.options.project).await?;
+        (self.operator_kubeconfig, self.admin) = ways_in(&plane).await?;
         self.plane = plane;
-        self.make_tenants_namespace()
+        Ok(())
     }
 
     /// Folder for files of this world.
@@ -255,21 +258,8 @@ impl World {
     }
 }
 
-/// A control plane whose controller manager starts later, when the kinds are there.
-async fn start_plane(dir: PathBuf, options: PlaneOptions) -> Result<ControlPlane> {
-    let options = PlaneOptions {
-        controller_manager: false,
-        ..options
-    };
-    ControlPlane::start(dir, options).await
-}
-
-/// Applies the operator's manifests; the kubeconfig of its service account, and a client that may do everything.
-async fn furnish(plane: &mut ControlPlane, project: &Path) -> Result<(PathBuf, Client)> {
-    plane
-        .apply(&project.join("deploy/kustomize"))
-        .context("the operator's manifests")?;
-    plane.start_controller_manager()?;
+/// The kubeconfig of the operator's service account, and a client that may do everything.
+async fn ways_in(plane: &ControlPlane) -> Result<(PathBuf, Client)> {
     let operator = plane
         .kubeconfig_for_service_account(SYSTEM, "orchestra-operator")
         .await?;
@@ -287,6 +277,10 @@ pub enum Kind {
     Database,
     /// A pool.
     Pool,
+    /// A backup.
+    Backup,
+    /// A Job.
+    Job,
     /// A Secret.
     Secret,
     /// An event.
@@ -302,6 +296,8 @@ impl Kind {
             Self::Class => ("stagesub.io", "v1alpha1", "OrchestraClass", "orchestraclasses"),
             Self::Database => ("stagesub.io", "v1alpha1", "OrchestraDatabase", "orchestradatabases"),
             Self::Pool => ("stagesub.io", "v1alpha1", "OrchestraPool", "orchestrapools"),
+            Self::Backup => ("stagesub.io", "v1alpha1", "OrchestraBackup", "orchestrabackups"),
+            Self::Job => ("batch", "v1", "Job", "jobs"),
             Self::Secret => ("", "v1", "Secret", "secrets"),
             Self::Event => ("events.k8s.io", "v1", "Event", "events"),
             Self::Lease => ("coordination.k8s.io", "v1", "Lease", "leases"),

@@ -133,7 +133,7 @@ async fn world(arguments: &Arguments) -> Result<World> {
     };
     let plane = PlaneOptions {
         audit: true,
-        ..PlaneOptions::default()
+        controller_manager: true,
     };
     World::start_with(options, plane).await
 }

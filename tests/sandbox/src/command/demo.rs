@@ -13,6 +13,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use orchestra_sandbox::Options as ApiOptions;
 use orchestra_sandbox::api::Behaviour;
+use orchestra_sandbox::control_plane::{Options as PlaneOptions, find_controller_manager};
 use orchestra_sandbox::world::{Operator, Options, World};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -90,12 +91,20 @@ async fn start(operator: PathBuf, project: PathBuf, coming_up_ms: u64) -> Result
         behaviour,
         ..ApiOptions::default()
     };
-    let world = World::start(Options { operator, project, api }).await?;
+    // Only the tests build one.
+    let plane = PlaneOptions {
+        controller_manager: find_controller_manager().is_some(),
+        ..PlaneOptions::default()
+    };
+    let world = World::start_with(Options { operator, project, api }, plane).await?;
     let operator = world.operator("operator", |_| {})?;
     screen::say(&format!(
         "Kubernetes API   {}   (no nodes; RBAC decides, Secrets are encrypted)",
         world.plane.server()
     ));
+    if !plane.controller_manager {
+        screen::say("                 no controller manager (`make setup` builds it): nothing is garbage collected");
+    }
     if let Some(postgres) = world.api.postgres() {
         screen::say(&format!(
             "PostgreSQL       {} for a pool; {} for projects, a server for each",

@@ -4,8 +4,6 @@
 
 mod access;
 mod audit;
-pub(crate) mod binaries;
-pub(crate) mod go;
 mod keys;
 pub(crate) mod process;
 
@@ -18,8 +16,9 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 pub use audit::{AuditLog, Request};
-pub use binaries::{Binaries, ensure_binaries};
 use keys::{Keys, write_kubeconfig};
+use orchestra_setup::binaries::ensure_controller_manager;
+pub use orchestra_setup::binaries::{Binaries, ensure_binaries, find_controller_manager};
 use process::{Process, free_port};
 
 /// The API server must be ready within this time.
@@ -28,7 +27,8 @@ const START_LIMIT: Duration = Duration::from_secs(90);
 /// What to run beside etcd and the API server.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Runs garbage collection, namespace deletion, default service accounts and role aggregation.
+    /// Runs garbage collection, namespace deletion, default service accounts, role aggregation and Jobs, whose pods
+    /// [`crate::jobs::JobRunner`] runs.
     ///
     /// The garbage collector learns of new kinds every 30 s only. Where a test needs owner references of a custom
     /// kind sooner, apply the CRDs first and then call [`ControlPlane::start_controller_manager`].
@@ -88,7 +88,7 @@ impl ControlPlane {
         };
         plane.start_api_server().await?;
         if options.controller_manager {
-            plane.start_controller_manager()?;
+            plane.start_controller_manager().await?;
         }
         Ok(plane)
     }
@@ -122,8 +122,8 @@ impl ControlPlane {
     /// Starts the controller manager; does nothing when it runs.
     ///
     /// # Errors
-    /// When the program cannot be started.
-    pub fn start_controller_manager(&mut self) -> Result<()> {
+    /// When the program is missing and cannot be built, or cannot be started.
+    pub async fn start_controller_manager(&mut self) -> Result<()> {
         if self.controller_manager.is_some() {
             return Ok(());
         }
@@ -131,15 +131,15 @@ impl ControlPlane {
         let args = [
             format!("--kubeconfig={config}"),
             "--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller,\
-             clusterrole-aggregation-controller"
+             clusterrole-aggregation-controller,job-controller"
                 .to_owned(),
             "--leader-elect=false".to_owned(),
             "--secure-port=0".to_owned(),
             "--kube-api-qps=500".to_owned(),
             "--kube-api-burst=1000".to_owned(),
         ];
-        let binary = &self.binaries.kube_controller_manager;
-        self.controller_manager = Some(Process::spawn("kube-controller-manager", binary, &args, &self.dir)?);
+        let binary = tokio::task::spawn_blocking(ensure_controller_manager).await??;
+        self.controller_manager = Some(Process::spawn("kube-controller-manager", &binary, &args, &self.dir)?);
         Ok(())
     }
 

@@ -87,7 +87,7 @@ impl Drop for Process {
 
 /// `setpriv` of util-linux, where there is one, makes the kernel kill the child when we die without dropping it.
 fn dying_with_parent(binary: &Path) -> Command {
-    static SETPRIV: LazyLock<Option<PathBuf>> = LazyLock::new(|| super::binaries::on_path("setpriv"));
+    static SETPRIV: LazyLock<Option<PathBuf>> = LazyLock::new(|| orchestra_setup::cache::on_path("setpriv"));
     match SETPRIV.as_ref() {
         Some(setpriv) => {
             let mut command = Command::new(setpriv);

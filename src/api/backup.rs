@@ -1,0 +1,180 @@
+//! `OrchestraBackup`: a logical copy of one Orchestra's database in the store of its class.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::{DeletionPolicy, NAME};
+
+/// A backup of an Orchestra's database, taken once, by a Job in the operator's namespace. It is complete when its
+/// manifest is stored: until then there is no backup.
+///
+/// Nothing owns it: it outlives its Orchestra, and is what another Orchestra is restored from.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "stagesub.io",
+    version = "v1alpha1",
+    kind = "OrchestraBackup",
+    plural = "orchestrabackups",
+    shortname = "orchbackup",
+    category = "stagesub",
+    namespaced,
+    status = "OrchestraBackupStatus",
+    derive = "PartialEq",
+    doc = "OrchestraBackup is a logical copy of an Orchestra's database, in the store that the Orchestra's class names. It outlives the Orchestra.",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Orchestra", type_ = "string", json_path = ".spec.orchestraRef.name"),
+    printcolumn(name = "Size", type_ = "integer", json_path = ".status.bytes"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Verified",
+        type_ = "date",
+        json_path = ".status.verification.lastVerifiedTime"
+    ),
+    printcolumn(
+        name = "Database",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.databaseName"
+    ),
+    printcolumn(
+        name = "Snapshot",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.snapshotTime"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type=='Ready')].message"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.orchestraRef == oldSelf.orchestraRef").message("orchestraRef is immutable: create another OrchestraBackup"),
+)]
+pub struct OrchestraBackupSpec {
+    /// Orchestra whose database is backed up, in the namespace of this resource. Immutable.
+    pub orchestra_ref: OrchestraReference,
+    /// What happens to the stored data when this resource is deleted: `Retain` (default) keeps it, and
+    /// `Delete` removes it from the store before the resource goes. May be changed at any time before the deletion.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// An Orchestra of the same namespace.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrchestraReference {
+    /// Name of the Orchestra.
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
+    pub name: String,
+}
+
+/// The last observed state of a backup. What stands here of the stored data is copied from its manifest.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrchestraBackupStatus {
+    /// Generation that this status describes; -1 before the operator has seen the resource.
+    #[serde(default = "super::not_observed")]
+    pub observed_generation: i64,
+    /// The current step, for people: Pending, Queued, Running, Completed, Failed or Deleting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// Ready: the backup is complete. Verified: its last drill restored it, and found what was backed up. Reconciling
+    /// and Stalled as kstatus defines them.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Class in whose store the backup is. Written before the first Job is made, as are the next four.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_name: Option<String>,
+    /// OrchestraDatabase that is backed up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_name: Option<String>,
+    /// UID of the Orchestra.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orchestra_uid: Option<String>,
+    /// Folder of the backup, below the prefix of its class's destination. The operator chooses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// When the backup was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+    /// Number of Jobs that were made for the backup. Written before each.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub attempts: i32,
+    /// Number of them whose end is known: the last one is under way while it is less than `attempts`.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub concluded: i32,
+    /// Why the last Job failed; absent once one was successful.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<BackupFailure>,
+    /// When the manifest was stored, as far as the operator knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+    /// Time of the snapshot: what was committed before is in the backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_time: Option<Time>,
+    /// Stored bytes, compressed and perhaps encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<i64>,
+    /// Where the backup is, for people: the bucket or the claim, and the folder in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// SHA-256 digest of the manifest: 64 hexadecimal digits. A restore and a drill refuse another manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_digest: Option<String>,
+    /// Major version of the PostgreSQL server. It is restored into a server of this version or a later one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_major: Option<i32>,
+    /// Name of the last migration in the backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<String>,
+    /// Number of tables in the backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<i64>,
+    /// What the database has and the backup does not hold, such as files in storage.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_covered: Vec<String>,
+    /// The last drill; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<BackupDrill>,
+}
+
+/// Why a Job of a backup failed.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupFailure {
+    /// The reason of the condition Ready.
+    pub reason: String,
+    /// What is the matter, and what to do.
+    pub message: String,
+    /// When the operator learned of it.
+    pub time: Time,
+    /// Whether a person must act before another attempt can be successful.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub last: bool,
+    /// Value of the annotation `stagesub.io/retry-requested-at` at that time: another one asks for another attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
+}
+
+/// A drill: the backup was restored into a database of its own and compared with its manifest.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupDrill {
+    /// When a drill last found everything that the manifest says; absent when none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_verified_time: Option<Time>,
+    /// How long the last drill's restore took, in seconds: what a restore in earnest takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_seconds: Option<i64>,
+    /// Number of differences that the last drill found.
+    #[serde(default)]
+    pub discrepancy_count: i64,
+    /// The first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discrepancies: Vec<String>,
+}

@@ -1,0 +1,208 @@
+//! Stored objects with a value that this version of the operator does not know, as after a downgrade. One of them must not
+//! stop the watch of its kind, and must not look as if it were gone: it is decoded without that value and marked, so that
+//! its claim, its project and its pool stay known, and nobody acts on it.
+
+use kube::ResourceExt;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::{Path, Segment};
+
+use crate::text;
+
+/// The annotation that marks an object in the stores, and says which values were left out. The API server accepts no name
+/// with two slashes, so that no stored object has it, and an object with it cannot be written back as a whole.
+const MARK: &str = "stagesub.io//unreadable";
+
+/// The most values that are left out of an object.
+const MOST: usize = 8;
+
+/// The most bytes of the mark, which `run::trim` keeps.
+const BYTES: usize = 400;
+
+/// What says whose a database is and which one: an object is never decoded without it.
+const IDENTITY: [&[&str]; 6] = [
+    &["spec", "claimRef"],
+    &["spec", "releasedAt"],
+    &["spec", "pool"],
+    &["spec", "static"],
+    &["spec", "supabase", "adopted"],
+    &["status", "project"],
+];
+
+/// Decodes an object. Values that are not known are left out, and the object is marked.
+///
+/// # Errors
+/// When it is no object of the kind even so, or could only be one without its identity.
+pub fn decode<K: DeserializeOwned>(mut object: Value) -> Result<K, serde_json::Error> {
+    let mut last = match K::deserialize(&object) {
+        Ok(known) => return Ok(known),
+        Err(error) => error,
+    };
+    let mut left_out = Vec::new();
+    while left_out.len() < MOST {
+        let Err(error) = serde_path_to_error::deserialize::<_, K>(&object) else {
+            mark(&mut object, &left_out);
+            return K::deserialize(&object);
+        };
+        let path = steps(error.path());
+        left_out.push(format!("{}: {}", error.path(), error.inner()));
+        last = error.into_inner();
+        if is_identity(&path) || !remove(&mut object, &path) {
+            break;
+        }
+    }
+    Err(last)
+}
+
+/// The values of an object that this version does not know, and that were left out of it; none of an object that was
+/// decoded whole.
+pub fn unreadable(object: &impl ResourceExt) -> Option<&str> {
+    object.annotations().get(MARK).map(String::as_str)
+}
+
+fn mark(object: &mut Value, left_out: &[String]) {
+    let what = text::kept(&text::line(&left_out.join("; "), BYTES), BYTES - '…'.len_utf8());
+    let Some(metadata) = object.get_mut("metadata") else {
+        return;
+    };
+    if !metadata["annotations"].is_object() {
+        metadata["annotations"] = Value::Object(serde_json::Map::new());
+    }
+    metadata["annotations"][MARK] = what.into();
+}
+
+/// A step from a value to one inside it.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    Field(String),
+    Item(usize),
+}
+
+/// The way to a value that could not be decoded, as far as it is the way in the JSON text.
+fn steps(path: &Path) -> Vec<Step> {
+    let steps = path.iter().map_while(|segment| match segment {
+        Segment::Map { key } => Some(Step::Field(key.clone())),
+        Segment::Seq { index } => Some(Step::Item(*index)),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    });
+    steps.collect()
+}
+
+/// Whether the value is, or holds, what says whose a database is. Nothing outside spec and status is left out.
+fn is_identity(path: &[Step]) -> bool {
+    let begins = |with: &[&str]| {
+        let mut both = path.iter().zip(with);
+        both.all(|(step, field)| matches!(step, Step::Field(name) if name == field))
+    };
+    let inside = ["spec", "status"].iter().any(|part| begins(&[part]));
+    let holds = IDENTITY
+        .iter()
+        .any(|identity| path.len() <= identity.len() && begins(identity));
+    path.is_empty() || !inside || holds
+}
+
+/// Removes the value; false when there is none.
+fn remove(object: &mut Value, path: &[Step]) -> bool {
+    let Some((last, way)) = path.split_last() else {
+        return false;
+    };
+    let holder = way.iter().try_fold(object, |value, step| match step {
+        Step::Field(name) => value.get_mut(name),
+        Step::Item(index) => value.get_mut(index),
+    });
+    match (holder, last) {
+        (Some(Value::Object(fields)), Step::Field(name)) => fields.remove(name).is_some(),
+        (Some(Value::Array(items)), Step::Item(index)) if *index < items.len() => {
+            items.remove(*index);
+            true
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, PowerState};
+
+    fn object(kind: &str, spec: &Value, status: &Value) -> Value {
+        json!({"apiVersion": "stagesub.io/v1alpha1", "kind": kind, "metadata": {"name": "a"}, "spec": spec, "status": status})
+    }
+
+    #[test]
+    fn what_is_known_stays_and_what_is_not_is_named() {
+        let spec = json!({
+            "displayName": "A", "powerState": "Hibernated", "deletionPolicy": "Archive",
+            "migrations": {"format": "Future", "source": {"folder": "a"}},
+        });
+        let found: Orchestra = decode(object("Orchestra", &spec, &Value::Null)).unwrap();
+        assert_eq!(found.spec.display_name.as_deref(), Some("A"));
+        assert_eq!(
+            (found.spec.power_state, found.spec.deletion_policy.is_none()),
+            (None, true)
+        );
+        assert!(found.spec.migrations.is_some());
+        let told = unreadable(&found).unwrap();
+        assert!(told.contains("unknown variant"), "{told}");
+        assert!(told.len() <= BYTES, "{told}");
+
+        let known = json!({"powerState": "Paused"});
+        let known: Orchestra = decode(object("Orchestra", &known, &Value::Null)).unwrap();
+        assert_eq!(
+            (known.spec.power_state, unreadable(&known)),
+            (Some(PowerState::Paused), None)
+        );
+    }
+
+    #[test]
+    fn a_database_keeps_its_claim_and_is_nobodys_to_take() {
+        let claim = json!({"namespace": "b", "name": "c", "uid": "d"});
+        let mut spec = json!({
+            "supabase": {"name": "e", "region": "f"}, "claimRef": claim, "pool": "g", "reclaimPolicy": "Archive",
+        });
+        let held: OrchestraDatabase = decode(object("OrchestraDatabase", &spec, &Value::Null)).unwrap();
+        assert!(held.is_held() && unreadable(&held).is_some());
+        assert_eq!(held.pool(), Some("g"));
+        spec.as_object_mut().unwrap().remove("claimRef");
+        let free: OrchestraDatabase = decode(object("OrchestraDatabase", &spec, &Value::Null)).unwrap();
+        assert!(!free.is_unclaimed(), "it is not handed out");
+        spec["reclaimPolicy"] = json!("Retain");
+        let free: OrchestraDatabase = decode(object("OrchestraDatabase", &spec, &Value::Null)).unwrap();
+        assert!(free.is_unclaimed());
+    }
+
+    #[test]
+    fn nothing_is_decoded_without_its_identity() {
+        for (spec, status) in [
+            (json!({"claimRef": {"namespace": "a", "name": "b"}}), Value::Null),
+            (json!({"claimRef": 1}), Value::Null),
+            (json!({"static": {"pool": "a"}}), Value::Null),
+            (json!({"pool": 7}), Value::Null),
+            (json!(7), Value::Null),
+            (
+                json!({}),
+                json!({"observedGeneration": 1, "conditions": [], "project": {"ref": 7}}),
+            ),
+            (json!({}), json!(7)),
+        ] {
+            let found = decode::<OrchestraDatabase>(object("OrchestraDatabase", &spec, &status));
+            assert!(found.is_err(), "{spec} {status} {found:?}");
+        }
+        let mut odd = object("Orchestra", &json!({}), &Value::Null);
+        odd["metadata"]["labels"] = json!(7);
+        assert!(decode::<Orchestra>(odd).is_err());
+    }
+
+    #[test]
+    fn every_kind_is_read_without_a_value_that_it_does_not_know() {
+        let class = json!({"pools": {"names": ["a"], "policy": "PoolSometimes"}, "placement": {"strategy": "Far"}});
+        let class: OrchestraClass = decode(object("OrchestraClass", &class, &Value::Null)).unwrap();
+        assert!(unreadable(&class).unwrap().contains("spec.pools.policy"), "{class:?}");
+        let pool = json!({"static": {"recycle": "Sometimes"}});
+        let pool: OrchestraPool = decode(object("OrchestraPool", &pool, &Value::Null)).unwrap();
+        assert!(unreadable(&pool).is_some() && pool.spec.inventory.is_some());
+    }
+}

@@ -1,0 +1,395 @@
+//! PostgreSQL's own programs, of the server's major version, and how they are run: no secret is on a command line or in
+//! the environment, and a program that is not waited for to its end is killed with all that it has started.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustix::process::{Pid, Signal, kill_process_group};
+use secrecy::ExposeSecret as _;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+use super::error::{Error, Result};
+use super::outcome::OutcomeReason as Reason;
+use super::stop::Stop;
+use crate::postgres::{APPLICATION, Login, Tls};
+use crate::text;
+
+/// Folders of clients, each as `DIR/17/bin`.
+const CLIENTS: &str = "ORCHESTRA_PG_CLIENTS";
+/// The major versions whose archives were tried.
+const KNOWN: std::ops::RangeInclusive<u32> = 15..=18;
+/// The most bytes of a client's messages that are kept.
+const MESSAGES: usize = 1 << 14;
+
+/// The clients of one major version.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    bin: PathBuf,
+    /// Their major version.
+    pub major: u32,
+    /// What `pg_dump --version` says.
+    pub version: String,
+}
+
+impl Clients {
+    /// The clients for servers of a major version: of the folders that `ORCHESTRA_PG_CLIENTS` names, separated by colons, and
+    /// of those where the packages of Debian and of the PostgreSQL project put them.
+    ///
+    /// # Errors
+    /// [`Reason::Incompatible`], when the version is not known or its clients are not there.
+    pub async fn find(major: u32) -> Result<Self> {
+        if !KNOWN.contains(&major) {
+            return Err(Error::new(
+                Reason::Incompatible,
+                format!(
+                    "the server is PostgreSQL {major}, and backups are made and restored of {} to {}: use a version of the \
+                     operator that knows {major}",
+                    KNOWN.start(),
+                    KNOWN.end()
+                ),
+            ));
+        }
+        let named = std::env::var_os(CLIENTS).unwrap_or_default();
+        let named = std::env::split_paths(&named).map(|folder| folder.join(format!("{major}/bin")));
+        let packaged = [
+            format!("/usr/lib/postgresql/{major}/bin"),
+            format!("/usr/pgsql-{major}/bin"),
+        ];
+        let mut found = named.chain(packaged.map(PathBuf::from));
+        let bin = found.find(|bin| bin.join("pg_dump").is_file() && bin.join("pg_restore").is_file());
+        let Some(bin) = bin else {
+            return Err(Error::new(
+                Reason::Incompatible,
+                format!(
+                    "the clients of PostgreSQL {major} are not installed: use the image of backups, or name a folder with \
+                     {major}/bin/pg_dump in {CLIENTS}"
+                ),
+            ));
+        };
+        let output = Command::new(bin.join("pg_dump")).arg("--version").output().await;
+        let output = output.map_err(|error| cannot_run("pg_dump", &error))?;
+        let version = text::line(&String::from_utf8_lossy(&output.stdout), 100);
+        let says = version.split_whitespace().find_map(|word| {
+            let number = word.split(|c: char| !c.is_ascii_digit()).next()?;
+            number.parse::<u32>().ok()
+        });
+        if says != Some(major) {
+            return Err(Error::new(
+                Reason::Incompatible,
+                format!("{} should be of PostgreSQL {major} and says {version:?}", bin.display()),
+            ));
+        }
+        Ok(Self { bin, major, version })
+    }
+
+    fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+}
+
+fn cannot_run(program: &str, error: &std::io::Error) -> Error {
+    Error::new(Reason::Incompatible, format!("{program} cannot be run: {error}"))
+}
+
+/// A login as clients read it: variables of the environment, and files that only this account may read.
+#[derive(Debug)]
+pub struct Session {
+    clients: Clients,
+    login: Login,
+    files: tempfile::TempDir,
+}
+
+impl Session {
+    /// Writes the files.
+    ///
+    /// # Errors
+    /// When they cannot be written, or the login's certificates cannot be read.
+    pub fn new(clients: Clients, login: &Login) -> Result<Self> {
+        let failed = |error: std::io::Error| {
+            Error::new(
+                Reason::InvalidOrder,
+                format!("cannot write into the temporary folder: {error}"),
+            )
+        };
+        let files = tempfile::Builder::new()
+            .prefix("orchestra-job-")
+            .tempdir()
+            .map_err(failed)?;
+        let password = login.password.expose_secret().replace('\\', "\\\\").replace(':', "\\:");
+        private(&files.path().join("passfile"), &format!("*:*:*:*:{password}\n")).map_err(failed)?;
+        if login.tls.verifies() {
+            private(&files.path().join("roots.pem"), &roots(login)?).map_err(failed)?;
+        }
+        Ok(Self {
+            clients,
+            login: login.clone(),
+            files,
+        })
+    }
+
+    /// The clients.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// A file beside those of the login.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn file(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.files.path().join(name);
+        let written = private(&path, text);
+        written.map_err(|error| Error::new(Reason::InvalidOrder, format!("cannot write {name}: {error}")))?;
+        Ok(path)
+    }
+
+    /// Starts a program with these arguments, in a process group of its own, and with these settings of its sessions.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn start(&self, program: &'static str, arguments: &[String], settings: &str) -> Result<Running> {
+        let file = |name: &str| self.files.path().join(name);
+        let mut options =
+            "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0".to_owned();
+        for more in [self.login.session.options.as_deref().unwrap_or_default(), settings] {
+            options = format!("{options} {more}");
+        }
+        let mut command = Command::new(self.clients.program(program));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("LC_ALL", "C.UTF-8")
+            .env("PGHOST", &self.login.host)
+            .env("PGPORT", self.login.port.to_string())
+            .env("PGUSER", &self.login.user)
+            .env("PGDATABASE", &self.login.database)
+            .env("PGPASSFILE", file("passfile"))
+            .env("PGSSLMODE", self.login.tls.as_str())
+            // psql and pg_dump before 16 stumble over it at a pooler.
+            .env("PGGSSENCMODE", "disable")
+            .env("PGCONNECT_TIMEOUT", "15")
+            .env("PGAPPNAME", APPLICATION)
+            .env("PGOPTIONS", options.trim())
+            .current_dir(self.files.path())
+            .process_group(0)
+            .kill_on_drop(true)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if self.login.tls.verifies() {
+            command.env("PGSSLROOTCERT", file("roots.pem"));
+        } else if self.clients.major >= 16 {
+            // As the operator's own sessions: no password in clear text or as MD5 to a server that anybody could be.
+            command.env("PGREQUIREAUTH", "scram-sha-256");
+        }
+        let mut child = command.spawn().map_err(|error| cannot_run(program, &error))?;
+        let stderr = child.stderr.take();
+        let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        Ok(Running {
+            program,
+            messages: tokio::spawn(messages(stderr)),
+            child,
+            group,
+        })
+    }
+}
+
+/// A file that nobody else may read.
+fn private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+/// What libpq is to trust: one file, so the system's certificates are written into it as well.
+fn roots(login: &Login) -> Result<String> {
+    let mut all = login.roots.as_deref().unwrap_or_default().to_owned();
+    if login.tls == Tls::VerifyFull {
+        for certificate in rustls_native_certs::load_native_certs().certs {
+            all.push_str("\n-----BEGIN CERTIFICATE-----\n");
+            let text = STANDARD.encode(&certificate);
+            for line in text.as_bytes().chunks(64) {
+                all.push_str(&String::from_utf8_lossy(line));
+                all.push('\n');
+            }
+            all.push_str("-----END CERTIFICATE-----\n");
+        }
+    } else {
+        login.check_authority()?;
+    }
+    Ok(all)
+}
+
+/// The end of what a program says.
+async fn messages(stderr: Option<tokio::process::ChildStderr>) -> String {
+    let Some(mut stderr) = stderr else {
+        return String::new();
+    };
+    let mut kept = Vec::new();
+    let mut buffer = vec![0; 1 << 12];
+    while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
+        kept.extend_from_slice(&buffer[..read]);
+        if kept.len() > 2 * MESSAGES {
+            kept.drain(..kept.len() - MESSAGES);
+        }
+    }
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+/// A program that runs. It is killed, with its whole process group, when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    program: &'static str,
+    child: Child,
+    group: Option<Pid>,
+    messages: JoinHandle<String>,
+}
+
+impl Running {
+    /// What it writes.
+    ///
+    /// # Errors
+    /// When it was taken before.
+    pub fn output(&mut self) -> Result<fs::File> {
+        let fd: Option<OwnedFd> = self.child.stdout.take().and_then(|pipe| pipe.into_owned_fd().ok());
+        fd.map(fs::File::from).ok_or_else(|| self.no_pipe())
+    }
+
+    /// What it reads.
+    ///
+    /// # Errors
+    /// When it was taken before.
+    pub fn input(&mut self) -> Result<fs::File> {
+        let fd: Option<OwnedFd> = self.child.stdin.take().and_then(|pipe| pipe.into_owned_fd().ok());
+        fd.map(fs::File::from).ok_or_else(|| self.no_pipe())
+    }
+
+    fn no_pipe(&self) -> Error {
+        Error::new(Reason::Incompatible, format!("{} has no pipe", self.program))
+    }
+
+    /// Waits for its end, which is good only with exit code 0.
+    ///
+    /// # Errors
+    /// Why it failed, from its messages; what [`Stop`] says, and then it is killed.
+    pub async fn end(mut self, stop: &Stop) -> Result<()> {
+        drop(self.child.stdin.take());
+        let status = tokio::select! {
+            status = self.child.wait() => status.map_err(|error| cannot_run(self.program, &error))?,
+            error = stop.raised() => return Err(error),
+        };
+        self.group = None;
+        let said = (&mut self.messages).await.unwrap_or_default();
+        if status.success() {
+            return Ok(());
+        }
+        Err(failure(self.program, &said, &status.to_string()))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(group) = self.group {
+            // It may have ended already.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// Why a program failed. Only its own lines of errors are repeated: others hold statements and rows of the database.
+fn failure(program: &str, said: &str, status: &str) -> Error {
+    let mut lines = said.lines().filter_map(|line| {
+        let line = line.strip_prefix(program)?.strip_prefix(": ")?;
+        line.strip_prefix("error: ").or_else(|| line.strip_prefix("fatal: "))
+    });
+    let line = lines.next().unwrap_or("it says nothing");
+    let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
+    let (reason, advice) = if has(&["lock timeout", "could not obtain lock"]) {
+        (
+            Reason::LockTimeout,
+            "a table stayed locked; try again, or allow more lockWaitSeconds",
+        )
+    } else if has(&["password authentication failed", "no pg_hba.conf entry"]) {
+        (Reason::WrongPassword, "check the login of the database")
+    } else if has(&["SSL error", "certificate"]) {
+        (
+            Reason::UntrustedServer,
+            "check the server's address and the certificate's authority",
+        )
+    } else if has(&["server version mismatch", "unsupported version"]) {
+        (
+            Reason::Incompatible,
+            "the clients are older than the server or the archive",
+        )
+    } else if has(&[
+        "connection to server",
+        "server closed the connection",
+        "terminating connection",
+    ]) {
+        (Reason::Unreachable, "the connection was refused or broke off")
+    } else if has(&["permission denied", "must be owner"]) {
+        (Reason::DatabaseRefused, "the login lacks a right")
+    } else if program == "pg_dump" {
+        (Reason::DumpFailed, "the database may have changed meanwhile")
+    } else {
+        (Reason::RestoreFailed, "restore into a new and empty database")
+    };
+    let line = text::line(line, 500);
+    Error::new(reason, format!("{program} failed ({status}): {line}; {advice}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn an_unknown_major_version_is_refused_by_name() {
+        for major in [9, 14, 19] {
+            let error = Clients::find(major).await.unwrap_err();
+            assert_eq!(error.reason, Reason::Incompatible);
+            assert!(error.message.contains(&format!("PostgreSQL {major}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_failure_tells_the_clients_own_words_and_no_rows() {
+        let said = "pg_restore: error: COPY failed for table \"a\": ERROR: duplicate key value\nDETAIL:  Key (mail)=(eva@x) \
+                    exists.\nCONTEXT:  COPY a, line 1: \"secret\"\nCommand was: COPY a\n";
+        let error = failure("pg_restore", said, "exit status: 1");
+        assert_eq!(error.reason, Reason::RestoreFailed);
+        assert!(
+            error.message.contains("duplicate key") && !error.message.contains("eva"),
+            "{error}"
+        );
+        for (line, reason) in [
+            (
+                "query failed: ERROR:  canceling statement due to lock timeout",
+                Reason::LockTimeout,
+            ),
+            (
+                "connection to server at \"h\" failed: FATAL:  password authentication failed for user",
+                Reason::WrongPassword,
+            ),
+            (
+                "connection to server at \"h\" failed: Connection refused",
+                Reason::Unreachable,
+            ),
+            ("aborting because of server version mismatch", Reason::Incompatible),
+            ("relation with OID 1 does not exist", Reason::DumpFailed),
+        ] {
+            assert_eq!(
+                failure("pg_dump", &format!("pg_dump: error: {line}\n"), "1").reason,
+                reason
+            );
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Whether a restored database is the one that was backed up.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+use super::error::{Error, Result};
+use super::facts;
+use super::manifest::{Facts, Hook, Manifest};
+use super::order::Assertion;
+use super::snapshot::{self, run};
+use super::toc::{OUTGOING, PROVIDERS_OWN};
+use crate::postgres::Login;
+use crate::text;
+
+/// The longest that an assertion may take.
+const ASSERTION: &str = "60s";
+
+/// The differences between a backup and the database that it was restored to, and the assertions that do not hold.
+///
+/// # Errors
+/// What the database says.
+pub(super) async fn restored(login: &Login, manifest: &Manifest, assertions: &[Assertion]) -> Result<Vec<String>> {
+    let mut conn = snapshot::session(login).await?;
+    let major = snapshot::major(&mut conn).await?;
+    let after = facts::restored(&mut conn, &manifest.facts).await?;
+    let mut found = differences(&manifest.facts, &after, major == manifest.server_major);
+    // In a session of their own: they are the user's, and so are the functions they call.
+    let mut conn = snapshot::session(login).await?;
+    run(&mut conn, "SET search_path TO DEFAULT; SET row_security TO DEFAULT").await?;
+    for assertion in assertions {
+        found.extend(ask(&mut conn, assertion).await);
+    }
+    Ok(found)
+}
+
+/// Asks one question in a transaction that can change nothing. The complaint, if it is not answered with true.
+async fn ask(conn: &mut PgConnection, assertion: &Assertion) -> Option<String> {
+    let name = text::line(&assertion.name, 60);
+    let begin = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = '{ASSERTION}'");
+    if let Err(error) = run(conn, &begin).await {
+        return Some(format!("assertion {name}: {error}"));
+    }
+    // A prepared statement is one statement.
+    let answer = sqlx::query(AssertSqlSafe(assertion.sql.clone()))
+        .fetch_optional(&mut *conn)
+        .await;
+    let complaint = match answer {
+        Ok(Some(row)) => match row.try_get::<Option<bool>, _>(0) {
+            Ok(Some(true)) => None,
+            Ok(_) => Some("the answer is not true".to_owned()),
+            Err(_) => Some("the answer is no boolean: write a query of one boolean".to_owned()),
+        },
+        Ok(None) => Some("there is no answer: write a query of one row".to_owned()),
+        Err(error) => Some(Error::from(error).message),
+    };
+    let ended = run(conn, "ROLLBACK").await.err().map(|error| error.message);
+    complaint.or(ended).map(|cause| format!("assertion {name}: {cause}"))
+}
+
+/// The differences. Digests of definitions are compared between servers of one major version only: another one may
+/// write the same definition in other words.
+fn differences(before: &Facts, after: &Facts, same_major: bool) -> Vec<String> {
+    let mut found = Vec::new();
+    maps(&mut found, "rows of", &before.rows, &after.rows, u64::eq);
+    maps(&mut found, "sequence", &before.sequences, &after.sequences, |a, b| {
+        b >= a
+    });
+    maps(&mut found, "rights on", &before.rights, &after.rights, String::eq);
+    maps(
+        &mut found,
+        "row security of",
+        &before.row_security,
+        &after.row_security,
+        String::eq,
+    );
+    let defined = |a: &String, b: &String| a == b || !same_major && a.starts_with("not") == b.starts_with("not");
+    maps(&mut found, "policy", &before.policies, &after.policies, defined);
+    maps(
+        &mut found,
+        "constraint",
+        &before.constraints,
+        &after.constraints,
+        defined,
+    );
+    maps(
+        &mut found,
+        "newest migration in",
+        &before.migration_heads,
+        &after.migration_heads,
+        String::eq,
+    );
+    for (name, extension) in &before.extensions {
+        let is_provider = before.hosted && !after.hosted && PROVIDERS_OWN.contains(&name.as_str());
+        match after.extensions.get(name) {
+            None if OUTGOING.contains(&name.as_str()) || is_provider => {}
+            None => found.push(format!("extension {name}: it is missing")),
+            Some(other) if other.schema != extension.schema => found.push(format!(
+                "extension {name}: it is in schema {} and was in {}",
+                other.schema, extension.schema
+            )),
+            Some(other) if other.version != extension.version && same_major => found.push(format!(
+                "extension {name}: it has version {} and had {}",
+                other.version, extension.version
+            )),
+            Some(_) => {}
+        }
+    }
+    let missing = before.hooks.iter().filter(|hook| !after.hooks.contains(hook));
+    found.extend(missing.map(|hook| {
+        let Hook {
+            kind,
+            schema,
+            table,
+            name,
+        } = hook;
+        format!("{} {name} on {schema}.{table}: it is missing", kind.to_lowercase())
+    }));
+    found.iter().map(|line| text::line(line, 300)).collect()
+}
+
+fn maps<V: Display>(
+    found: &mut Vec<String>,
+    what: &str,
+    before: &BTreeMap<String, V>,
+    after: &BTreeMap<String, V>,
+    same: impl Fn(&V, &V) -> bool,
+) {
+    for (name, was) in before {
+        match after.get(name) {
+            None => found.push(format!("{what} {name}: missing, and {was} before")),
+            Some(is) if !same(was, is) => found.push(format!("{what} {name}: {is}, and {was} before")),
+            Some(_) => {}
+        }
+    }
+    let more = after.iter().filter(|(name, _)| !before.contains_key(*name));
+    found.extend(more.map(|(name, is)| format!("{what} {name}: {is}, and nothing before")));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::archive::manifest::Extension;
+
+    fn facts() -> Facts {
+        let mut facts = Facts::default();
+        facts.rows.insert("public.player".into(), 3);
+        facts.sequences.insert("public.player_id_seq".into(), 3);
+        facts.rights.insert("table public.player".into(), "a".into());
+        facts.policies.insert("own on public.player".into(), "b".into());
+        facts.row_security.insert("public.player".into(), "enabled".into());
+        facts
+            .constraints
+            .insert("player_pkey on public.player".into(), "c".into());
+        facts
+            .migration_heads
+            .insert("public._prisma_migrations".into(), "1_init".into());
+        let extension = Extension {
+            schema: "public".into(),
+            version: "1.3".into(),
+        };
+        facts.extensions.insert("citext".into(), extension);
+        facts
+    }
+
+    type Change = (fn(&mut Facts), &'static str);
+
+    #[test]
+    fn each_difference_is_told_by_its_name() {
+        assert_eq!(differences(&facts(), &facts(), true), [""; 0]);
+        let changes: [Change; 10] = [
+            (
+                |f| *f.rows.get_mut("public.player").unwrap() = 2,
+                "rows of public.player: 2, and 3 before",
+            ),
+            (|f| f.rows.clear(), "missing, and 3 before"),
+            (
+                |f| f.rows.extend([("public.evil".into(), 0)]),
+                "rows of public.evil: 0, and nothing before",
+            ),
+            (
+                |f| *f.sequences.get_mut("public.player_id_seq").unwrap() = 2,
+                "sequence public.player_id_seq: 2",
+            ),
+            (
+                |f| *f.rights.get_mut("table public.player").unwrap() = "z".into(),
+                "rights on table public.player",
+            ),
+            (|f| f.policies.clear(), "policy own on public.player: missing"),
+            (|f| f.row_security.clear(), "row security of public.player: missing"),
+            (
+                |f| f.constraints.values_mut().for_each(|v| *v = "not validated c".into()),
+                "constraint player_pkey",
+            ),
+            (
+                |f| f.migration_heads.clear(),
+                "newest migration in public._prisma_migrations: missing",
+            ),
+            (|f| f.extensions.clear(), "extension citext: it is missing"),
+        ];
+        for (change, told) in changes {
+            let mut after = facts();
+            change(&mut after);
+            let found = differences(&facts(), &after, true);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].contains(told), "{found:?}");
+        }
+        let mut later = facts();
+        *later.sequences.get_mut("public.player_id_seq").unwrap() = 4;
+        *later.policies.values_mut().next().unwrap() = "another wording".into();
+        assert_eq!(differences(&facts(), &later, false), [""; 0]);
+    }
+}

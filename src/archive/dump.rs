@@ -1,0 +1,229 @@
+//! A backup: the archives of one snapshot, and the manifest.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use super::clients::{Clients, Session};
+use super::error::{Error, Result};
+use super::manifest::{self, Manifest, Object, Part};
+use super::order::BackupOrder;
+use super::outcome::{BackupFacts, Outcome, OutcomeReason as Reason};
+use super::progress::Progress;
+use super::scope::{NOT_MANAGED, Scope, Without};
+use super::snapshot::{self, Snapshot};
+use super::stop::Stop;
+use super::store::Folder;
+use super::stream;
+use crate::postgres::{Login, quote};
+
+/// What the work on a backup needs besides its order.
+#[derive(Debug)]
+pub struct Context {
+    /// The login of the database.
+    pub login: Login,
+    /// The backup's folder.
+    pub folder: Folder,
+    /// The order to stop.
+    pub stop: Stop,
+    /// How far the work is.
+    pub progress: Progress,
+}
+
+/// Makes a backup. A failed one leaves nothing in the store. One that is there already, of the same subject, is done: the
+/// answer to an earlier run was lost.
+///
+/// # Errors
+/// Why there is no backup.
+pub async fn backup(context: &Context, order: &BackupOrder) -> Result<Outcome> {
+    let recipients = stream::recipients(&order.recipients)?;
+    if context.folder.exists(manifest::NAME).await? {
+        return earlier(context, order).await;
+    }
+    context.folder.probe().await?;
+    let written = Mutex::new(Vec::new());
+    match make(context, order, recipients, &written).await {
+        Ok(outcome) => Ok(outcome),
+        Err(error) => {
+            let names = std::mem::take(&mut *written.lock());
+            context.folder.discard(&names).await;
+            Err(error)
+        }
+    }
+}
+
+async fn earlier(context: &Context, order: &BackupOrder) -> Result<Outcome> {
+    let bytes = context.folder.small(manifest::NAME, manifest::MOST).await?;
+    let manifest = Manifest::parse(&bytes, None)?;
+    if manifest.subject != order.subject {
+        return Err(Error::new(
+            Reason::AlreadyExists,
+            format!(
+                "{} holds another backup: give each its own path",
+                context.folder.path_of("")
+            ),
+        ));
+    }
+    let mut outcome = Outcome::done("the backup was made by an earlier run");
+    outcome.backup = Some(facts_of(context, &manifest, &bytes));
+    Ok(outcome)
+}
+
+#[allow(
+    clippy::too_many_lines,
+    reason = "the snapshot lives from the first line to the last"
+)]
+async fn make(
+    context: &Context,
+    order: &BackupOrder,
+    recipients: Vec<age::x25519::Recipient>,
+    written: &Mutex<Vec<String>>,
+) -> Result<Outcome> {
+    context.progress.stage("snapshot", None);
+    let mut conn = snapshot::session(&context.login).await?;
+    let major = snapshot::major(&mut conn).await?;
+    let session = Session::new(Clients::find(major).await?, &context.login)?;
+    let without = Without {
+        history_included: order.history_schema_included,
+        schemas: &order.exclude_schemas,
+        provider: false,
+    };
+    let scope = Scope::look(&mut conn, without).await?;
+    let taken = Snapshot::take(conn, scope, order.lock_wait_seconds);
+    let mut snapshot = tokio::select! {
+        snapshot = taken => snapshot?,
+        error = context.stop.raised() => return Err(error),
+    };
+    let plan = plan(&snapshot.scope, order, &snapshot.name);
+    let (size, suffix) = (
+        snapshot.facts.database_bytes,
+        if recipients.is_empty() { "" } else { ".age" },
+    );
+    // Two runs for one path do not write over each other's archives.
+    let run = uuid::Uuid::new_v4().simple().to_string();
+    let mut objects = Vec::new();
+    let archives = async {
+        for (part, arguments) in plan {
+            let stage: &'static str = part.into();
+            let name = format!("{stage}-{}.dump.zst{suffix}", &run[..8]);
+            written.lock().push(name.clone());
+            let passed = context.progress.stage(stage, Some(size));
+            let mut dump = session.start("pg_dump", &arguments, "")?;
+            let output = dump.output()?;
+            let to = (recipients.clone(), size);
+            let (stored, ended) = tokio::join!(
+                stream::write(&context.folder, &name, output, to, passed),
+                dump.end(&context.stop)
+            );
+            // A store that fails breaks the dumper's pipe, and a dumper that fails breaks off the archive.
+            let stored = match (stored, ended) {
+                (Err(error), _) if error.reason != Reason::DumpFailed => return Err(error),
+                (stored, ended) => ended.and(stored)?,
+            };
+            objects.push(Object {
+                part,
+                name,
+                bytes: stored.bytes,
+                sha256: stored.sha256,
+                raw_bytes: stored.raw_bytes,
+            });
+        }
+        Ok(())
+    };
+    snapshot.facts.rows = snapshot.hold(archives).await?;
+    let manifest = Manifest {
+        version: manifest::VERSION,
+        subject: order.subject.clone(),
+        snapshot_time: snapshot.time,
+        finished_time: Timestamp::now(),
+        server_version: snapshot.server_version.clone(),
+        server_major: major,
+        client_version: session.clients().version.clone(),
+        program_version: env!("CARGO_PKG_VERSION").to_owned(),
+        objects,
+        recipients: order.recipients.clone(),
+        not_covered: not_covered(&snapshot.scope, order),
+        facts: snapshot.facts,
+    };
+    let bytes = manifest.to_bytes()?;
+    context.progress.stage("manifest", None);
+    context.folder.create(manifest::NAME, bytes.clone()).await?;
+    let mut outcome = Outcome::done("the backup was made");
+    outcome.backup = Some(facts_of(context, &manifest, &bytes));
+    Ok(outcome)
+}
+
+/// The dumps of a backup, and the arguments of each.
+fn plan(scope: &Scope, order: &BackupOrder, snapshot: &str) -> Vec<(Part, Vec<String>)> {
+    let base = [
+        // Compression is zstd's, outside.
+        "--format=custom".to_owned(),
+        "--compress=0".to_owned(),
+        format!("--snapshot={snapshot}"),
+        format!("--lock-wait-timeout={}s", order.lock_wait_seconds),
+        "--no-subscriptions".to_owned(),
+        "--quote-all-identifiers".to_owned(),
+        "--no-password".to_owned(),
+    ];
+    let with = |more: Vec<String>| base.iter().cloned().chain(more).collect();
+    let left_out = scope
+        .excluded
+        .iter()
+        .map(|name| format!("--exclude-schema={}", quote(name)));
+    let mut dumps = vec![(Part::App, with(left_out.collect()))];
+    if scope.hosted {
+        let schemas = scope.managed.iter().map(|name| format!("--schema={}", quote(name)));
+        let schemas: Vec<_> = schemas.collect();
+        let out = NOT_MANAGED.map(|table| {
+            let (schema, table) = table.split_once('.').unwrap_or_default();
+            format!("--exclude-table={}.{}", quote(schema), quote(table))
+        });
+        let tables = |first: &str| {
+            let first = std::iter::once(first.to_owned());
+            first
+                .chain(schemas.iter().cloned())
+                .chain(out.iter().cloned())
+                .collect()
+        };
+        dumps.push((Part::Managed, with(tables("--data-only"))));
+        dumps.push((Part::Hooks, with(tables("--schema-only"))));
+    }
+    dumps
+}
+
+/// What a backup does not hold.
+fn not_covered(scope: &Scope, order: &BackupOrder) -> Vec<String> {
+    let mut out: Vec<String> = vec!["passwords of roles".into()];
+    if scope.hosted {
+        let hosted = [
+            "files of Storage (their rows are covered)",
+            "secrets of Vault and its root key",
+            "edge functions and their secrets",
+            "cron jobs, queues of pgmq, database webhooks",
+            "API keys, settings of Auth and of the project",
+            "event triggers and subscriptions",
+        ];
+        out.extend(hosted.map(Into::into));
+    } else {
+        out.push("event triggers and subscriptions".into());
+    }
+    let chosen: BTreeSet<_> = order.exclude_schemas.iter().collect();
+    out.extend(chosen.into_iter().map(|schema| format!("schema {schema}, as ordered")));
+    out
+}
+
+pub(super) fn facts_of(context: &Context, manifest: &Manifest, bytes: &[u8]) -> BackupFacts {
+    let stored: u64 = manifest.objects.iter().map(|object| object.bytes).sum();
+    BackupFacts {
+        manifest: context.folder.path_of(manifest::NAME),
+        manifest_digest: manifest::digest_of(bytes),
+        snapshot_time: manifest.snapshot_time,
+        bytes: stored + bytes.len() as u64,
+        raw_bytes: manifest.objects.iter().map(|object| object.raw_bytes).sum(),
+        server_major: manifest.server_major,
+        migration_head: manifest.facts.migration_head().map(ToOwned::to_owned),
+        tables: manifest.facts.rows.len() as u64,
+        not_covered: manifest.not_covered.clone(),
+    }
+}

@@ -1,0 +1,251 @@
+//! What a database is like: read in the snapshot of a backup, and again after a restore.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+
+use super::error::Result;
+use super::manifest::{Extension, Facts, Hook};
+use super::scope::{HISTORY, NOT_MANAGED, Scope, Without};
+use crate::postgres;
+
+/// SQL: that the object `$1`'s class and identity name is no part of an extension.
+macro_rules! own {
+    ($class:literal, $oid:literal) => {
+        concat!(
+            "NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '",
+            $class,
+            "'::regclass AND e.objid = ",
+            $oid,
+            " AND e.deptype = 'e')"
+        )
+    };
+}
+
+/// The relations of the tenant's schemas, `$1`, whose rows are in a dump: tables and partitions, with their names.
+const TABLES: &str = concat!(
+    "SELECT format('%I.%I', nspname, relname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+     WHERE relkind IN ('r', 'p') AND relpersistence <> 't' AND nspname = ANY ($1) AND ",
+    own!("pg_class", "c.oid"),
+    " ORDER BY 1"
+);
+
+/// As [`TABLES`], without partitioned ones, which hold no rows of their own; `$2`: names that are left out.
+const ROWS: &str = concat!(
+    "SELECT format('%I.%I', nspname, relname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+     WHERE relkind = 'r' AND relpersistence <> 't' AND nspname = ANY ($1) AND nspname || '.' || relname <> ALL ($2) AND ",
+    own!("pg_class", "c.oid"),
+    " ORDER BY 1"
+);
+
+const SEQUENCES: &str = concat!(
+    "SELECT format('%I.%I', schemaname, sequencename), last_value FROM pg_sequences \
+     JOIN pg_class c ON c.oid = format('%I.%I', schemaname, sequencename)::regclass \
+     WHERE schemaname = ANY ($1) AND last_value IS NOT NULL AND ",
+    own!("pg_class", "c.oid")
+);
+
+/// Rights on relations, columns, routines, schemas and types of `$1`, one row for each object, without routines of event
+/// triggers, which a project has from the provider. The session's role, `$2`,
+/// has no name in them, and MAINTAIN, which is new in 17, does not count.
+const RIGHTS: &str = concat!(
+    "WITH o AS ( \
+        SELECT format('%s %I.%I', CASE relkind WHEN 'S' THEN 'sequence' WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' \
+                WHEN 'f' THEN 'foreign table' ELSE 'table' END, nspname, relname) AS name, \
+            coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\", relowner)) AS acl \
+            FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+            WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND relpersistence <> 't' AND nspname = ANY ($1) AND ",
+    own!("pg_class", "c.oid"),
+    "   UNION ALL SELECT format('column %I.%I.%I', nspname, relname, attname), attacl FROM pg_attribute \
+            JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace \
+            WHERE attacl IS NOT NULL AND NOT attisdropped AND nspname = ANY ($1) AND ",
+    own!("pg_class", "c.oid"),
+    "   UNION ALL SELECT format('routine %I.%I(%s)', nspname, proname, pg_get_function_identity_arguments(p.oid)), \
+            coalesce(proacl, acldefault('f', proowner)) FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace \
+            WHERE nspname = ANY ($1) AND p.oid NOT IN (SELECT evtfoid FROM pg_event_trigger) AND ",
+    own!("pg_proc", "p.oid"),
+    "   UNION ALL SELECT format('schema %I', nspname), coalesce(nspacl, acldefault('n', nspowner)) FROM pg_namespace n \
+            WHERE nspname = ANY ($1) AND nspname <> 'public' AND ",
+    own!("pg_namespace", "n.oid"),
+    "   UNION ALL SELECT format('type %I.%I', nspname, typname), coalesce(typacl, acldefault('T', typowner)) FROM pg_type t \
+            JOIN pg_namespace n ON n.oid = typnamespace WHERE typtype IN ('d', 'e', 'r') AND nspname = ANY ($1) AND ",
+    own!("pg_type", "t.oid"),
+    ") SELECT name, left(encode(sha256(convert_to(coalesce((SELECT string_agg(line, ',' ORDER BY line COLLATE \"C\") FROM ( \
+        SELECT format('%s=%s%s/%s', CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE nullif(pg_get_userbyid(a.grantee)::text, $2) END, \
+            privilege_type, CASE WHEN is_grantable THEN '*' END, nullif(pg_get_userbyid(a.grantor)::text, $2)) AS line \
+        FROM aclexplode(acl) a WHERE privilege_type <> 'MAINTAIN') lines), ''), 'UTF8')), 'hex'), 16) FROM o"
+);
+
+const POLICIES: &str = "SELECT format('%I on %I.%I', polname, nspname, relname), left(encode(sha256(convert_to( \
+        concat_ws('|', polcmd, polpermissive, (SELECT string_agg(CASE WHEN r = 0 THEN 'PUBLIC' \
+            ELSE coalesce(nullif(pg_get_userbyid(r)::text, $2), '') END, ',' ORDER BY pg_get_userbyid(r)) FROM unnest(polroles) r), \
+        pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)), 'UTF8')), 'hex'), 16) \
+    FROM pg_policy JOIN pg_class c ON c.oid = polrelid JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = ANY ($1)";
+
+const ROW_SECURITY: &str = "SELECT format('%I.%I', nspname, relname), CASE WHEN relforcerowsecurity THEN 'forced' ELSE 'enabled' END \
+    FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE (relrowsecurity OR relforcerowsecurity) AND nspname = ANY ($1)";
+
+/// NOT NULL is a constraint from 18 on, and compared by nobody.
+const CONSTRAINTS: &str = concat!(
+    "SELECT format('%I on %I.%I', conname, nspname, relname), CASE WHEN convalidated THEN '' ELSE 'not validated ' END \
+        || left(encode(sha256(convert_to(pg_get_constraintdef(o.oid), 'UTF8')), 'hex'), 16) \
+     FROM pg_constraint o JOIN pg_class c ON c.oid = conrelid JOIN pg_namespace n ON n.oid = relnamespace \
+     WHERE contype <> 'n' AND nspname = ANY ($1) AND ",
+    own!("pg_class", "c.oid")
+);
+
+const EXTENSIONS: &str =
+    "SELECT extname::text, nspname::text, extversion FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace";
+
+/// Triggers on the tenant's tables, `$1`, that call a function of the provider's which sends something out.
+const OUTGOING: &str = "SELECT n.nspname::text, relname::text, tgname::text FROM pg_trigger t \
+        JOIN pg_class c ON c.oid = tgrelid JOIN pg_namespace n ON n.oid = relnamespace \
+        JOIN pg_proc p ON p.oid = tgfoid JOIN pg_namespace f ON f.oid = pronamespace \
+        WHERE NOT tgisinternal AND n.nspname = ANY ($1) AND f.nspname IN ('supabase_functions', 'net', 'cron', 'pgmq') \
+            AND f.nspname <> ALL ($1) ORDER BY 1, 2, 3";
+
+/// Triggers and policies of the tenant's on tables of the provider's: `$1` the provider's schemas with rows in a backup,
+/// `$2` all schemas that are not the tenant's. Those of the services call functions of their own.
+const HOOKS: &str = "SELECT 'TRIGGER', n.nspname::text, relname::text, tgname::text FROM pg_trigger t \
+        JOIN pg_class c ON c.oid = tgrelid JOIN pg_namespace n ON n.oid = relnamespace \
+        JOIN pg_proc p ON p.oid = tgfoid JOIN pg_namespace f ON f.oid = pronamespace \
+        WHERE NOT tgisinternal AND n.nspname = ANY ($1) AND f.nspname <> ALL ($2) AND f.nspname !~ '^pg_' \
+    UNION ALL SELECT 'POLICY', nspname::text, relname::text, polname::text FROM pg_policy \
+        JOIN pg_class c ON c.oid = polrelid JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = ANY ($1) ORDER BY 1, 2, 3, 4";
+
+/// Roles that something in this database belongs to, is granted to, or is a policy for, without those of PostgreSQL.
+const ROLES: &str = "SELECT DISTINCT rolname::text FROM pg_shdepend JOIN pg_roles r ON r.oid = refobjid \
+    WHERE refclassid = 'pg_authid'::regclass AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+        AND rolname !~ '^pg_' AND rolname::text <> $1 ORDER BY 1";
+
+/// The tables of migration tools, and what tells their newest migration.
+const HISTORIES: [(&str, &str); 3] = [
+    (
+        "public._prisma_migrations",
+        "SELECT max(migration_name COLLATE \"C\") FROM public._prisma_migrations WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL",
+    ),
+    (
+        "supabase_migrations.schema_migrations",
+        "SELECT max(version COLLATE \"C\") FROM supabase_migrations.schema_migrations",
+    ),
+    (
+        "public._sqlx_migrations",
+        "SELECT max(version)::text FROM public._sqlx_migrations",
+    ),
+];
+
+/// The tables that a dump locks.
+pub(super) async fn tables(conn: &mut PgConnection, scope: &Scope) -> Result<Vec<String>> {
+    Ok(postgres::column(conn, "tables", sqlx::query(TABLES).bind(&scope.included)).await?)
+}
+
+/// What a database is like, without its rows.
+///
+/// # Errors
+/// What the database says; when it has more objects of a kind than are read.
+pub(super) async fn read(conn: &mut PgConnection, scope: &Scope) -> Result<Facts> {
+    let (of, me) = (&scope.included, &scope.owner);
+    let rights = sqlx::query(RIGHTS).bind(of).bind(me);
+    let policies = sqlx::query(POLICIES).bind(of).bind(me);
+    let extensions: Vec<(String, String, String)> = postgres::all(conn, "extensions", sqlx::query(EXTENSIONS)).await?;
+    let hooks: Vec<(String, String, String, String)> = postgres::all(
+        conn,
+        "triggers and policies",
+        sqlx::query(HOOKS).bind(&scope.managed).bind(&scope.excluded),
+    )
+    .await?;
+    let size: i64 = sqlx::query_scalar("SELECT pg_database_size(current_database())")
+        .fetch_one(&mut *conn)
+        .await?;
+    let mut facts = Facts {
+        sequences: map(conn, "sequences", sqlx::query(SEQUENCES).bind(of)).await?,
+        rights: map(conn, "tables, columns and functions", rights).await?,
+        policies: map(conn, "policies", policies).await?,
+        row_security: map(conn, "tables", sqlx::query(ROW_SECURITY).bind(of)).await?,
+        constraints: map(conn, "constraints", sqlx::query(CONSTRAINTS).bind(of)).await?,
+        roles: postgres::column(conn, "roles", sqlx::query(ROLES).bind(me)).await?,
+        schemas: of.clone(),
+        hosted: scope.hosted,
+        owner: me.clone(),
+        database_bytes: u64::try_from(size).unwrap_or_default(),
+        ..Facts::default()
+    };
+    for (name, schema, version) in extensions {
+        facts.extensions.insert(name, Extension { schema, version });
+    }
+    for (kind, schema, table, name) in hooks {
+        facts.hooks.push(Hook {
+            kind,
+            schema,
+            table,
+            name,
+        });
+    }
+    let outgoing: Vec<(String, String, String)> =
+        postgres::all(conn, "triggers", sqlx::query(OUTGOING).bind(of)).await?;
+    for (schema, table, name) in outgoing {
+        facts.outgoing.push(Hook {
+            kind: "TRIGGER".into(),
+            schema,
+            table,
+            name,
+        });
+    }
+    for (table, query) in HISTORIES {
+        let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+            .bind(table)
+            .fetch_one(&mut *conn)
+            .await?;
+        if there {
+            let head: Option<String> = sqlx::query_scalar(query).fetch_one(&mut *conn).await?;
+            facts.migration_heads.extend(head.map(|head| (table.to_owned(), head)));
+        }
+    }
+    Ok(facts)
+}
+
+/// What a restored database is like, with the same schemas in view as before.
+///
+/// # Errors
+/// What the database says.
+pub(super) async fn restored(conn: &mut PgConnection, before: &Facts) -> Result<Facts> {
+    let without = Without {
+        history_included: before.schemas.iter().any(|schema| schema == HISTORY),
+        provider: before.hosted,
+        ..Without::default()
+    };
+    let scope = Scope::look(conn, without).await?;
+    let mut facts = read(conn, &scope).await?;
+    facts.rows = rows(conn, &scope).await?;
+    Ok(facts)
+}
+
+/// The rows of each table that a backup holds, the provider's included.
+///
+/// # Errors
+/// What the database says.
+pub(super) async fn rows(conn: &mut PgConnection, scope: &Scope) -> Result<BTreeMap<String, u64>> {
+    let of = [scope.included.as_slice(), scope.managed.as_slice()].concat();
+    let out: Vec<String> = NOT_MANAGED.map(Into::into).to_vec();
+    let tables = postgres::column(conn, "tables", sqlx::query(ROWS).bind(of).bind(out)).await?;
+    let mut rows = BTreeMap::new();
+    for table in tables {
+        // The name is quoted by the server's own format().
+        let count = format!("SELECT count(*) FROM ONLY {table}");
+        let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count))
+            .fetch_one(&mut *conn)
+            .await?;
+        rows.insert(table, u64::try_from(count).unwrap_or_default());
+    }
+    Ok(rows)
+}
+
+async fn map<'q, K, V, Q>(conn: &mut PgConnection, what: &'static str, query: Q) -> Result<BTreeMap<K, V>>
+where
+    Q: sqlx::Execute<'q, sqlx::Postgres> + 'q,
+    K: Ord + Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    V: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    let found: Vec<(K, V)> = postgres::all(conn, what, query).await?;
+    Ok(found.into_iter().collect())
+}

@@ -1,0 +1,51 @@
+//! How far the work is, as lines on standard output.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde_json::json;
+
+use super::stream::Passed;
+
+/// Interval of the lines.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// How far the work is.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<Mutex<Now>>);
+
+#[derive(Debug, Default)]
+struct Now {
+    stage: &'static str,
+    of: Option<u64>,
+    passed: Passed,
+}
+
+impl Progress {
+    /// A new stage, of so many bytes where that is known. Returns what counts its bytes.
+    pub fn stage(&self, stage: &'static str, of: Option<u64>) -> Passed {
+        let passed = Passed::default();
+        tracing::info!(stage, of, "the work goes on");
+        *self.0.lock() = Now {
+            stage,
+            of,
+            passed: passed.clone(),
+        };
+        passed
+    }
+
+    /// One line of JSON.
+    pub fn line(&self) -> String {
+        let now = self.0.lock();
+        json!({"progress": {"stage": now.stage, "bytes": now.passed.bytes(), "of": now.of}}).to_string()
+    }
+
+    /// Tells each line, and never ends.
+    pub async fn tell(&self, mut say: impl FnMut(String)) {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            say(self.line());
+        }
+    }
+}

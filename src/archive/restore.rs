@@ -1,0 +1,287 @@
+//! A restore into an empty database, and a drill: a restore that is compared with what the backup was made from.
+
+use std::io;
+use std::time::Instant;
+
+use secrecy::SecretString;
+use sqlx::PgConnection;
+
+use super::clients::{Clients, Session};
+use super::compare;
+use super::dump::{Context, facts_of};
+use super::error::{Error, Result};
+use super::manifest::{self, Manifest, Object, Part};
+use super::order::{RestoreOrder, VerifyOrder};
+use super::outcome::{DrillFacts, Outcome, OutcomeReason as Reason};
+use super::scope::{Scope, Without};
+use super::snapshot::{self, run};
+use super::stream::Reading;
+use super::target;
+use super::toc;
+use crate::postgres::quote;
+use crate::text;
+
+/// The most bytes of an archive's table of contents as text.
+const LIST: usize = 64 << 20;
+/// The setting under which rows come in without the triggers and foreign keys of the provider's tables.
+const REPLICA: &str = "-c session_replication_role=replica";
+
+/// Restores a backup into the empty database of the context's login.
+///
+/// # Errors
+/// Why it is not restored. What a failed restore leaves is in the target, which is to be thrown away.
+pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<SecretString>) -> Result<Outcome> {
+    let (manifest, bytes) = read(context, order.manifest_digest.as_deref()).await?;
+    into_target(context, &manifest, identity).await?;
+    let mut outcome = Outcome::done("the backup was restored");
+    outcome.backup = Some(facts_of(context, &manifest, &bytes));
+    Ok(outcome)
+}
+
+/// Restores a backup and compares the restored database with what was recorded in the backup's snapshot.
+///
+/// # Errors
+/// Why it is not restored. Differences are no error, but an outcome.
+pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<SecretString>) -> Result<Outcome> {
+    let began = Instant::now();
+    let (manifest, bytes) = read(context, Some(&order.manifest_digest)).await?;
+    into_target(context, &manifest, identity).await?;
+    let restore_seconds = began.elapsed().as_secs().max(1);
+    context.progress.stage("compare", None);
+    let work = compare::restored(&context.login, &manifest, &order.assertions);
+    let found = tokio::select! {
+        found = work => found?,
+        error = context.stop.raised() => return Err(error),
+    };
+    let mut outcome = Outcome::done("the backup was restored and is what was backed up");
+    if let Some(first) = found.first() {
+        outcome.reason = Reason::Discrepancies;
+        outcome.message = text::line(
+            &format!(
+                "the restored database differs from the one that was backed up in {} places, the first: {first}; do not rely on \
+                 this backup",
+                found.len()
+            ),
+            text::MESSAGE - 1,
+        );
+    }
+    outcome.drill = Some(DrillFacts {
+        restore_seconds,
+        snapshot_time: manifest.snapshot_time,
+        bytes: manifest.objects.iter().map(|object| object.bytes).sum::<u64>() + bytes.len() as u64,
+        discrepancy_count: found.len() as u64,
+        discrepancies: found,
+    });
+    outcome.backup = Some(facts_of(context, &manifest, &bytes));
+    Ok(outcome)
+}
+
+async fn read(context: &Context, digest: Option<&str>) -> Result<(Manifest, Vec<u8>)> {
+    context.progress.stage("manifest", None);
+    let bytes = context
+        .folder
+        .small(manifest::NAME, manifest::MOST)
+        .await
+        .map_err(|error| {
+            if error.reason != Reason::StoreMissing {
+                return error;
+            }
+            let path = context.folder.path_of(manifest::NAME);
+            Error::new(
+                Reason::StoreMissing,
+                format!("there is no backup: {path} is not there, and archives without a manifest are none"),
+            )
+        })?;
+    Ok((Manifest::parse(&bytes, digest)?, bytes))
+}
+
+/// One restore under way.
+struct Restore<'a> {
+    context: &'a Context,
+    manifest: &'a Manifest,
+    identity: Option<SecretString>,
+    session: Session,
+    /// The objects keep no owner of their own: the owner of the source is not who restores.
+    no_owner: bool,
+}
+
+async fn into_target(context: &Context, manifest: &Manifest, identity: Option<SecretString>) -> Result<()> {
+    let mut conn = snapshot::session(&context.login).await?;
+    let major = snapshot::major(&mut conn).await?;
+    if major < manifest.server_major {
+        return Err(Error::new(
+            Reason::Incompatible,
+            format!(
+                "the backup is of PostgreSQL {}, and the target is {major}: restore into {} or newer",
+                manifest.server_major, manifest.server_major
+            ),
+        ));
+    }
+    let without = Without {
+        history_included: true,
+        ..Without::default()
+    };
+    let scope = Scope::look(&mut conn, without).await?;
+    target::check(&mut conn, &scope, &manifest.facts).await?;
+    let work = Restore {
+        context,
+        manifest,
+        identity,
+        session: Session::new(Clients::find(major).await?, &context.login)?,
+        no_owner: scope.owner != manifest.facts.owner,
+    };
+    for object in &manifest.objects {
+        work.check(object).await?;
+    }
+    let roles = target::make_roles(&mut conn, &manifest.facts).await?;
+    if manifest.facts.hosted && !scope.hosted {
+        target::make_schemas(&mut conn, &manifest.facts).await?;
+    }
+    let before = target::close_defaults(&mut conn).await?;
+    work.restore(&target::describe(&mut conn, &scope).await?).await?;
+    if work.no_owner {
+        for statement in before {
+            run(&mut conn, &statement).await?;
+        }
+    }
+    leave(&mut conn, &roles).await
+}
+
+/// Gives back what was needed to hand objects over to their owners.
+async fn leave(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
+    for role in roles {
+        run(conn, &format!("REVOKE {} FROM CURRENT_USER", quote(role))).await?;
+    }
+    Ok(())
+}
+
+impl Restore<'_> {
+    fn reading<'b>(&'b self, object: &'b Object, stage: &'static str) -> Reading<'b> {
+        Reading {
+            folder: &self.context.folder,
+            object,
+            encrypted: !self.manifest.recipients.is_empty(),
+            identity: self.identity.clone(),
+            passed: self.context.progress.stage(stage, Some(object.raw_bytes)),
+        }
+    }
+
+    /// Reads an archive to its end, before anything of it is run.
+    async fn check(&self, object: &Object) -> Result<()> {
+        let check = self.reading(object, "check").unpack(io::sink(), true);
+        tokio::select! {
+            checked = check => checked,
+            error = self.context.stop.raised() => Err(error),
+        }
+    }
+
+    async fn restore(&self, target: &toc::Target) -> Result<()> {
+        let app = self.part(Part::App)?;
+        let list = toc::app(&self.list(app).await?, &self.manifest.facts, target);
+        let list = self.session.file("app.list", &list)?.display().to_string();
+        let with = |section: &str| vec![format!("--section={section}"), format!("--use-list={list}")];
+        if self.manifest.facts.hosted && !target.hosted {
+            self.copy("pre-data").await?;
+        }
+        self.stage("pre-data", app, with("pre-data"), "").await?;
+        // A server of one's own gets copies of the provider's schemas, for drills.
+        let hosted = self.manifest.facts.hosted;
+        if hosted {
+            let managed = self.part(Part::Managed)?;
+            let settings = if target.hosted { REPLICA } else { "" };
+            self.stage("managed", managed, vec!["--data-only".into()], settings)
+                .await?;
+        }
+        self.stage("data", app, with("data"), "").await?;
+        if hosted && !target.hosted {
+            self.copy("post-data").await?;
+        }
+        self.stage("post-data", app, with("post-data"), "").await?;
+        if hosted && target.hosted {
+            let object = self.part(Part::Hooks)?;
+            let list = toc::hooks(&self.list(object).await?, &self.manifest.facts.hooks);
+            if !list.is_empty() {
+                let list = self.session.file("hooks.list", &list)?.display().to_string();
+                self.stage("hooks", object, vec![format!("--use-list={list}")], "")
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a copy of a section of the provider's schemas, which belongs to who restores.
+    async fn copy(&self, section: &'static str) -> Result<()> {
+        let more = vec![format!("--section={section}"), "--no-privileges".to_owned()];
+        let more = more
+            .into_iter()
+            .chain((!self.no_owner).then(|| "--no-owner".to_owned()));
+        self.stage(
+            "copies of auth and storage",
+            self.part(Part::Hooks)?,
+            more.collect(),
+            "",
+        )
+        .await
+    }
+
+    fn part(&self, part: Part) -> Result<&Object> {
+        self.manifest.object(part).ok_or_else(|| {
+            let name: &'static str = part.into();
+            Error::new(Reason::Damaged, format!("the manifest names no archive {name}"))
+        })
+    }
+
+    /// The archive's table of contents.
+    async fn list(&self, object: &Object) -> Result<String> {
+        let mut client = self.session.start("pg_restore", &["--list".to_owned()], "")?;
+        let (input, output) = (client.input()?, client.output()?);
+        let listing = tokio::task::spawn_blocking(move || {
+            let mut list = Vec::new();
+            let read = io::Read::read_to_end(&mut io::Read::take(output, LIST as u64 + 1), &mut list);
+            read.map(|_| list)
+        });
+        let (read, ended) = tokio::join!(
+            self.reading(object, "list").unpack(input, false),
+            client.end(&self.context.stop)
+        );
+        ended?;
+        read?;
+        let list = listing.await.map_err(|error| io::Error::other(error.to_string()));
+        let list = list.and_then(|list| list).unwrap_or_default();
+        if list.len() > LIST {
+            return Err(Error::new(
+                Reason::Incompatible,
+                "the archive's table of contents is longer than 64 MiB",
+            ));
+        }
+        String::from_utf8(list).map_err(|_| Error::new(Reason::Damaged, "the archive's table of contents is no UTF-8"))
+    }
+
+    async fn stage(&self, stage: &'static str, object: &Object, more: Vec<String>, settings: &str) -> Result<()> {
+        let database = self.context.login.database.replace('\\', "\\\\").replace('\'', "\\'");
+        let mut arguments = vec![
+            "--single-transaction".to_owned(),
+            "--exit-on-error".to_owned(),
+            "--no-password".to_owned(),
+            format!("--dbname=dbname='{database}'"),
+        ];
+        if self.no_owner {
+            arguments.push("--no-owner".to_owned());
+        }
+        arguments.extend(more);
+        let mut client = self.session.start("pg_restore", &arguments, settings)?;
+        let input = client.input()?;
+        let (read, ended) = tokio::join!(
+            self.reading(object, stage).unpack(input, false),
+            client.end(&self.context.stop)
+        );
+        // A store that fails looks to the client like an archive that breaks off.
+        match (read, ended) {
+            (Err(error), Err(_)) => Err(error),
+            (read, ended) => ended.and(read).map_err(|error| {
+                let message = format!("stage {stage}: {}", error.message);
+                Error::new(error.reason, message)
+            }),
+        }
+    }
+}

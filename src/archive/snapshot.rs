@@ -1,0 +1,143 @@
+//! The session that holds the snapshot of a backup: while it lives, every archive is of the same moment.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::error::{Error, Result};
+use super::facts;
+use super::outcome::OutcomeReason as Reason;
+use super::scope::Scope;
+use crate::postgres::{self, APPLICATION, Login};
+use crate::text;
+
+/// The settings of the session: nothing ends it while it waits, and rows that a policy hides are an error.
+const SETTINGS: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET row_security = off; \
+    SET DateStyle = ISO; SET TimeZone = UTC";
+/// Interval at which the session shows that it lives.
+const ALIVE: Duration = Duration::from_secs(15);
+
+/// A snapshot, and the session that holds it.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The session, in the transaction of the snapshot.
+    pub conn: PgConnection,
+    /// What the database is like, without its rows.
+    pub facts: super::manifest::Facts,
+    /// Its schemas.
+    pub scope: Scope,
+    /// The name by which other sessions see it.
+    pub name: String,
+    /// When it was taken.
+    pub time: Timestamp,
+    /// `server_version`.
+    pub server_version: String,
+}
+
+/// The major version of a server.
+///
+/// # Errors
+/// What it says.
+pub async fn major(conn: &mut PgConnection) -> Result<u32> {
+    let number: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
+        .fetch_one(conn)
+        .await?;
+    Ok(u32::try_from(number).unwrap_or_default() / 10_000)
+}
+
+/// A session that may take its time.
+///
+/// # Errors
+/// See [`postgres::connect`].
+pub async fn session(login: &Login) -> Result<PgConnection> {
+    let mut conn = postgres::connect(login, APPLICATION).await?;
+    run(&mut conn, SETTINGS).await?;
+    Ok(conn)
+}
+
+pub(super) async fn run(conn: &mut PgConnection, sql: &str) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(conn).await?;
+    Ok(())
+}
+
+impl Snapshot {
+    /// Takes a snapshot. The tables are locked against changes of their definition before, as a dump does it, so that none
+    /// comes between the snapshot and the dump.
+    ///
+    /// # Errors
+    /// [`Reason::LockTimeout`], which names the table; what the database says.
+    pub async fn take(mut conn: PgConnection, scope: Scope, lock_wait: u32) -> Result<Self> {
+        let tables = facts::tables(&mut conn, &scope).await?;
+        let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '{lock_wait}s'");
+        run(&mut conn, &begin).await?;
+        for table in &tables {
+            // LOCK TABLE takes no snapshot. The name is quoted by the server's own format().
+            let locked = run(&mut conn, &format!("LOCK TABLE ONLY {table} IN ACCESS SHARE MODE")).await;
+            locked.map_err(|error| of_table(&error, table, lock_wait))?;
+        }
+        let (name, time, server_version): (String, String, String) = sqlx::query_as(
+            "SELECT pg_export_snapshot(), to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), \
+                current_setting('server_version')",
+        )
+        .fetch_one(&mut conn)
+        .await?;
+        let time = time
+            .parse()
+            .map_err(|_| Error::new(Reason::Incompatible, "the server's clock has no time"))?;
+        let facts = facts::read(&mut conn, &scope).await?;
+        Ok(Self {
+            conn,
+            facts,
+            scope,
+            name,
+            time,
+            server_version: text::line(&server_version, 100),
+        })
+    }
+
+    /// Counts rows, and holds the snapshot until the work is done. The rows as they were.
+    ///
+    /// # Errors
+    /// [`Reason::Unreachable`], when the session breaks off; the error of the work.
+    pub async fn hold(
+        &mut self,
+        work: impl Future<Output = Result<()>>,
+    ) -> Result<std::collections::BTreeMap<String, u64>> {
+        let mut work = std::pin::pin!(work);
+        let mut done = false;
+        let conn = &mut self.conn;
+        let scope = &self.scope;
+        let rows = {
+            let mut counting = std::pin::pin!(facts::rows(conn, scope));
+            loop {
+                tokio::select! {
+                    rows = &mut counting => break rows?,
+                    ended = &mut work, if !done => { ended?; done = true; }
+                }
+            }
+        };
+        while !done {
+            tokio::select! {
+                ended = &mut work => { ended?; done = true; }
+                () = tokio::time::sleep(ALIVE) => run(&mut self.conn, "SELECT 1").await?,
+            }
+        }
+        // The snapshot has lived to the end.
+        run(&mut self.conn, "COMMIT").await?;
+        Ok(rows)
+    }
+}
+
+fn of_table(error: &Error, table: &str, lock_wait: u32) -> Error {
+    if error.reason == Reason::LockTimeout {
+        return Error::new(
+            Reason::LockTimeout,
+            format!(
+                "the table {table} stayed locked for {lock_wait} s: end the session that holds the lock, or back up at another \
+                 time"
+            ),
+        );
+    }
+    Error::new(error.reason, format!("table {table}: {}", error.message))
+}

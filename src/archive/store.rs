@@ -1,0 +1,415 @@
+//! Where backups are: a bucket of an S3-compatible service, or a folder of a mounted volume.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    Certificate, ClientOptions, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, RetryConfig,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::error::{Error, Result};
+use super::manifest;
+use super::order::Store;
+use super::outcome::OutcomeReason as Reason;
+
+/// The longest that a connection to the store may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// The longest that the store may send nothing, or take no byte of a part.
+const SILENCE: Duration = Duration::from_mins(2);
+/// The longest that a failed request is repeated.
+const RETRIES: Duration = Duration::from_mins(2);
+/// The most parts of one object that are on their way at a time, each held in memory.
+const PARTS: usize = 3;
+/// How the name of the object begins that tells whether the store can create only.
+const PROBE: &str = "create-only-probe";
+
+/// The secrets of a store.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    /// S3's access key.
+    pub access_key_id: Option<SecretString>,
+    /// S3's secret key.
+    pub secret_access_key: Option<SecretString>,
+    /// Certificates in PEM that the store's may be issued by, beside the system's.
+    pub ca: Option<String>,
+}
+
+/// A store, and the folder of one backup in it.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    /// Its directory, on a mounted volume.
+    directory: Option<std::path::PathBuf>,
+}
+
+impl Folder {
+    /// The folder of a backup. Nothing is asked of the store yet, but a mounted volume must be there.
+    ///
+    /// # Errors
+    /// [`Reason::InvalidOrder`], when the store is not one that can be used; [`Reason::StoreMissing`].
+    pub fn open(store: &Store, secrets: &Secrets, path: &str) -> Result<Self> {
+        let below = |prefix: &str| Path::from(format!("{prefix}/{path}").trim_start_matches('/'));
+        match store {
+            Store::S3 { prefix, .. } => Ok(Self {
+                store: s3(store, secrets)?,
+                path: below(prefix),
+                directory: None,
+            }),
+            Store::Folder { path: root, prefix } => {
+                let local = LocalFileSystem::new_with_prefix(root).map_err(|error| {
+                    let cause = error.to_string();
+                    Error::new(
+                        Reason::StoreMissing,
+                        format!("the folder {root} is not there: is the volume mounted? ({cause})"),
+                    )
+                })?;
+                let path = below(prefix);
+                let directory = std::path::Path::new(root).join(path.as_ref());
+                Ok(Self {
+                    store: Arc::new(local.with_fsync(true)),
+                    path,
+                    directory: Some(directory),
+                })
+            }
+        }
+    }
+
+    /// Whether the store creates what is not there and leaves what is there: it is tried.
+    ///
+    /// # Errors
+    /// [`Reason::StoreUnsafe`], when it overwrites; [`Reason::AlreadyExists`], when the folder holds a manifest; otherwise
+    /// what the store says.
+    pub async fn probe(&self) -> Result<()> {
+        if self.exists(manifest::NAME).await? {
+            return Err(Error::new(
+                Reason::AlreadyExists,
+                format!("there is a backup in {}: give each its own path", self.path),
+            ));
+        }
+        // Another run may try at the same time.
+        let name = format!("{PROBE}-{}", uuid::Uuid::new_v4().simple());
+        let place = self.at(&name);
+        let put = || async {
+            let payload = PutPayload::from_static(b"orchestra-operator");
+            self.store.put_opts(&place, payload, PutMode::Create.into()).await
+        };
+        put().await.map_err(|error| refused(&error, "write to"))?;
+        let again = put().await;
+        self.delete(&name).await?;
+        match again {
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            Ok(_) => Err(Error::new(
+                Reason::StoreUnsafe,
+                "the store overwrites an object that it is told to create only (If-None-Match: *), so a backup could be \
+                 replaced without a trace: use a store with conditional writes, or a newer version of it",
+            )),
+            Err(error) => Err(refused(&error, "write to")),
+        }
+    }
+
+    fn at(&self, name: &str) -> Path {
+        self.path.clone().join(name)
+    }
+
+    /// The path of an object below the store's root.
+    pub fn path_of(&self, name: &str) -> String {
+        self.at(name).to_string()
+    }
+
+    /// Whether the object is there.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn exists(&self, name: &str) -> Result<bool> {
+        match self.store.head(&self.at(name)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(refused(&error, "read")),
+        }
+    }
+
+    /// Writes a small object where there is none.
+    ///
+    /// # Errors
+    /// [`Reason::AlreadyExists`]; otherwise what the store says.
+    pub async fn create(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+        let place = self.at(name);
+        let put = self
+            .store
+            .put_opts(&place, bytes.clone().into(), PutMode::Create.into());
+        match put.await {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                // The answer to an earlier try of this request may have been lost.
+                match self.small(name, bytes.len() as u64).await {
+                    Ok(found) if found == bytes => Ok(()),
+                    _ => Err(Error::new(
+                        Reason::AlreadyExists,
+                        format!("{} is there already: another run has written it", self.path_of(name)),
+                    )),
+                }
+            }
+            Err(error) => Err(refused(&error, "write to")),
+        }
+    }
+
+    /// The bytes of a small object.
+    ///
+    /// # Errors
+    /// [`Reason::StoreMissing`]; [`Reason::Damaged`], when there are more than `most`; otherwise what the store says.
+    pub async fn small(&self, name: &str, most: u64) -> Result<Vec<u8>> {
+        let mut stream = self.stream(name).await?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = stream.try_next().await? {
+            if (bytes.len() + chunk.len()) as u64 > most {
+                return Err(Error::new(
+                    Reason::Damaged,
+                    format!("{} has more than {most} bytes", self.path_of(name)),
+                ));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    /// The bytes of an object as they come.
+    ///
+    /// # Errors
+    /// [`Reason::StoreMissing`]; otherwise what the store says.
+    pub async fn stream(&self, name: &str) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let found = self.store.get(&self.at(name)).await;
+        let found = found.map_err(|error| refused(&error, "read"))?;
+        let stream = found.into_stream();
+        Ok(stream.map_err(|error| refused(&error, "read")).boxed())
+    }
+
+    /// Begins an object that is written in parts.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn upload(&self, name: &str) -> Result<Upload> {
+        let upload = self.store.put_multipart(&self.at(name)).await;
+        Ok(Upload {
+            upload: upload.map_err(|error| refused(&error, "write to"))?,
+            under_way: tokio::task::JoinSet::new(),
+        })
+    }
+
+    async fn delete(&self, name: &str) -> Result<()> {
+        match self.store.delete(&self.at(name)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(refused(&error, "delete from")),
+        }
+    }
+
+    /// Removes these objects of a run that failed. What cannot be removed is told in the log: without a manifest it is no
+    /// backup.
+    pub async fn discard(&self, names: &[String]) {
+        for name in names {
+            if let Err(error) = self.delete(name).await {
+                tracing::warn!(%error, name, "an archive of a failed backup stays in the store");
+            }
+        }
+    }
+
+    /// Removes everything in the folder, the manifest first: then there is no backup any more.
+    ///
+    /// # Errors
+    /// What the store says. A repeat goes on.
+    pub async fn remove(&self) -> Result<()> {
+        self.delete(manifest::NAME).await?;
+        let found = self.store.list(Some(&self.path)).map_ok(|object| object.location);
+        let removed = self.store.delete_stream(found.boxed());
+        removed
+            .try_for_each(|_| async { Ok(()) })
+            .await
+            .or_else(|error| match error {
+                object_store::Error::NotFound { .. } => Ok(()),
+                error => Err(refused(&error, "delete from")),
+            })?;
+        // What an upload that was cut off has left is in no list.
+        match &self.directory {
+            Some(directory) => match tokio::fs::remove_dir_all(directory).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::new(
+                    Reason::StoreRefused,
+                    format!("cannot remove {}: {error}", directory.display()),
+                )),
+                _ => Ok(()),
+            },
+            None => Ok(()),
+        }
+    }
+}
+
+/// An object that is written in parts. It is not there before [`Upload::complete`].
+#[derive(Debug)]
+pub struct Upload {
+    upload: Box<dyn MultipartUpload>,
+    under_way: tokio::task::JoinSet<object_store::Result<()>>,
+}
+
+impl Upload {
+    /// Sends the next part; waits while several are on their way.
+    ///
+    /// # Errors
+    /// What the store says of an earlier part.
+    pub async fn part(&mut self, bytes: Vec<u8>) -> Result<()> {
+        self.wait(PARTS - 1).await?;
+        self.under_way.spawn(self.upload.put_part(bytes.into()));
+        Ok(())
+    }
+
+    async fn wait(&mut self, most: usize) -> Result<()> {
+        while self.under_way.len() > most {
+            match self.under_way.join_next().await {
+                Some(Ok(Err(error))) => return Err(refused(&error, "write to")),
+                Some(Err(error)) => return Err(Error::new(Reason::StoreUnreachable, error.to_string())),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the object of its parts.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn complete(mut self) -> Result<()> {
+        self.wait(0).await?;
+        let done = self.upload.complete().await;
+        done.map(drop).map_err(|error| refused(&error, "write to"))
+    }
+
+    /// Drops the parts. What cannot be dropped is left to the store's own rule for unfinished uploads.
+    pub async fn abort(mut self) {
+        self.under_way.shutdown().await;
+        if let Err(error) = self.upload.abort().await {
+            tracing::warn!(%error, "an unfinished upload stays in the store");
+        }
+    }
+}
+
+fn s3(store: &Store, secrets: &Secrets) -> Result<Arc<dyn ObjectStore>> {
+    let Store::S3 {
+        endpoint,
+        region,
+        bucket,
+        path_style,
+        ..
+    } = store
+    else {
+        return Err(Error::new(Reason::InvalidOrder, "the store is no bucket"));
+    };
+    let unusable = |error: object_store::Error| Error::new(Reason::InvalidOrder, format!("the store: {error}"));
+    let mut client = ClientOptions::new()
+        .with_connect_timeout(CONNECT)
+        .with_read_timeout(SILENCE)
+        .with_timeout_disabled();
+    if let Some(pem) = &secrets.ca {
+        for certificate in Certificate::from_pem_bundle(pem.as_bytes()).map_err(unusable)? {
+            client = client.with_root_certificate(certificate);
+        }
+    }
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(bucket)
+        .with_region(region.as_deref().unwrap_or("us-east-1"))
+        .with_virtual_hosted_style_request(!path_style)
+        .with_retry(RetryConfig {
+            retry_timeout: RETRIES,
+            ..RetryConfig::default()
+        });
+    if let Some(endpoint) = endpoint {
+        // The signature keeps the secret key, and what is written can be encrypted; the admin has chosen http.
+        client = client.with_allow_http(endpoint.starts_with("http://"));
+        builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
+    }
+    match (&secrets.access_key_id, &secrets.secret_access_key) {
+        (Some(id), Some(key)) => {
+            builder = builder
+                .with_access_key_id(id.expose_secret().trim())
+                .with_secret_access_key(key.expose_secret().trim());
+        }
+        _ => {
+            return Err(Error::new(
+                Reason::InvalidOrder,
+                "the store's credentials are not there: the Secret needs s3-access-key-id and s3-secret-access-key",
+            ));
+        }
+    }
+    let store = builder.with_client_options(client).build().map_err(unusable)?;
+    Ok(Arc::new(store))
+}
+
+/// What the store's answer means, and what to do.
+fn refused(error: &object_store::Error, what: &str) -> Error {
+    use object_store::Error as E;
+    let cause = causes(&error);
+    let has = |words: &[&str]| words.iter().any(|word| cause.contains(word));
+    // Words of S3 error codes, and of the operating system.
+    let (reason, advice) = if has(&[
+        "QuotaExceeded",
+        "StorageFull",
+        "EntityTooLarge",
+        "No space left",
+        "quota exceeded",
+    ]) {
+        (Reason::StoreFull, "make room in it, or raise its quota")
+    } else if has(&["NoSuchBucket"]) {
+        (Reason::StoreMissing, "make the bucket, or correct its name")
+    } else {
+        match &error {
+            E::NotFound { .. } => (Reason::StoreMissing, "check the bucket's name and the backup's path"),
+            E::PermissionDenied { .. } | E::Unauthenticated { .. } => (
+                Reason::StoreRefused,
+                "check the credentials, and that they may read, write, list and delete below the prefix",
+            ),
+            E::AlreadyExists { .. } | E::Precondition { .. } => {
+                (Reason::AlreadyExists, "another run has written there")
+            }
+            E::NotSupported { .. } | E::NotImplemented { .. } => (
+                Reason::StoreUnsafe,
+                "use a store with multipart uploads and conditional writes",
+            ),
+            _ if has(&[
+                "Permission denied",
+                "Read-only file system",
+                "status code: 400",
+                "400 Bad Request",
+            ]) =>
+            {
+                (Reason::StoreRefused, "check the store's address, region and rights")
+            }
+            _ => (
+                Reason::StoreUnreachable,
+                "check the store's address, and whether it works",
+            ),
+        }
+    };
+    Error::new(reason, format!("cannot {what} the store: {advice} ({cause})"))
+}
+
+/// The error and its causes, each once.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

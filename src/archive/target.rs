@@ -1,0 +1,149 @@
+//! The target of a restore: whether it is empty and can hold the backup, and what it needs before.
+
+use sqlx::PgConnection;
+
+use super::error::{Error, Result};
+use super::manifest::Facts;
+use super::outcome::OutcomeReason as Reason;
+use super::scope::Scope;
+use super::snapshot::run;
+use super::toc::{OUTGOING, PROVIDERS_OWN, Target};
+use crate::postgres::{self, quote};
+use crate::text;
+
+/// What makes a database not empty: relations, functions and types of the schemas `$1` that are no part of an extension,
+/// and are not what an event trigger of the provider runs.
+const THINGS: &str = "SELECT format('%I.%I', nspname, relname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+        WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND relpersistence <> 't' AND nspname = ANY ($1) \
+            AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e') \
+    UNION ALL SELECT format('%I.%I()', nspname, proname) FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace \
+        WHERE nspname = ANY ($1) AND p.oid NOT IN (SELECT evtfoid FROM pg_event_trigger) \
+            AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e') \
+    UNION ALL SELECT format('schema %I', nspname) FROM pg_namespace n WHERE nspname = ANY ($1) AND nspname <> 'public' \
+            AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_namespace'::regclass AND e.objid = n.oid AND e.deptype = 'e') \
+    LIMIT 1000";
+
+/// Rows of the provider's services, in a project that somebody has used.
+const USED: &str = "SELECT t FROM (SELECT 'auth.users' AS t FROM auth.users UNION ALL SELECT 'storage.buckets' FROM storage.buckets \
+    UNION ALL SELECT 'storage.objects' FROM storage.objects) x LIMIT 1";
+
+/// Default privileges in schemas that the session's role gives to others, as statements that take them away and that give
+/// them back.
+const DEFAULTS: &str = "SELECT format('ALTER DEFAULT PRIVILEGES IN SCHEMA %I REVOKE %s ON %s FROM %s', nspname, privilege_type, kind, who), \
+        format('ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT %s ON %s TO %s%s', nspname, privilege_type, kind, who, \
+            CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END) \
+    FROM (SELECT nspname, a.privilege_type, a.is_grantable, \
+            CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' END AS kind, \
+            CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS who \
+        FROM pg_default_acl d JOIN pg_namespace n ON n.oid = defaclnamespace, aclexplode(defaclacl) a \
+        WHERE defaclrole = (SELECT oid FROM pg_roles WHERE rolname = current_user) AND a.grantee <> defaclrole) x \
+    WHERE kind IS NOT NULL AND nspname NOT IN ('auth', 'storage')";
+
+/// Whether the database is empty and can hold the backup.
+///
+/// # Errors
+/// [`Reason::NotEmpty`], which names what is there; [`Reason::Incompatible`], which names the extension that the server lacks.
+pub(super) async fn check(conn: &mut PgConnection, scope: &Scope, facts: &Facts) -> Result<()> {
+    let mut things = postgres::column(conn, "objects", sqlx::query(THINGS).bind(&scope.included)).await?;
+    if scope.hosted {
+        things.extend(postgres::column(conn, "rows", sqlx::query(USED)).await?);
+    }
+    if !things.is_empty() {
+        return Err(Error::new(
+            Reason::NotEmpty,
+            format!(
+                "the target is not empty, it has {}: restore into a new database or project",
+                text::names(&things, 5, things.len())
+            ),
+        ));
+    }
+    let available = sqlx::query("SELECT name::text FROM pg_available_extensions");
+    let available = postgres::column(conn, "extensions", available).await?;
+    let lacking: Vec<_> = facts
+        .extensions
+        .keys()
+        .filter(|name| !OUTGOING.contains(&name.as_str()) && !available.contains(name))
+        .collect();
+    // Those of the provider have schemas of their own, which are not restored.
+    let lacking: Vec<_> = lacking
+        .into_iter()
+        .filter(|name| !facts.hosted || !PROVIDERS_OWN.contains(&name.as_str()))
+        .collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Reason::Incompatible,
+        format!(
+            "the target's server lacks the extensions {}: install them on the server, or restore into a hosted project",
+            text::names(&lacking, 10, lacking.len())
+        ),
+    ))
+}
+
+/// Makes the roles of a backup that the server does not have, without login, and becomes a member of each, so that it can
+/// own what it owned. The roles that were made.
+///
+/// # Errors
+/// What the database says.
+pub(super) async fn make_roles(conn: &mut PgConnection, facts: &Facts) -> Result<Vec<String>> {
+    let there = sqlx::query("SELECT rolname::text FROM pg_roles WHERE rolname = ANY ($1)").bind(&facts.roles);
+    let there = postgres::column(conn, "roles", there).await?;
+    let mut made = Vec::new();
+    for role in facts.roles.iter().filter(|role| !there.contains(role)) {
+        let name = quote(role);
+        run(conn, &format!("CREATE ROLE {name} NOLOGIN")).await?;
+        run(conn, &format!("GRANT {name} TO CURRENT_USER")).await?;
+        made.push(role.clone());
+    }
+    Ok(made)
+}
+
+/// Makes the schemas of a hosted project's extensions, for a drill on a server of one's own.
+///
+/// # Errors
+/// What the database says.
+pub(super) async fn make_schemas(conn: &mut PgConnection, facts: &Facts) -> Result<()> {
+    let all = facts.extensions.iter().filter(|(name, _)| {
+        let name = name.as_str();
+        !PROVIDERS_OWN.contains(&name) && !OUTGOING.contains(&name)
+    });
+    for (_, extension) in all {
+        let schema = &extension.schema;
+        if schema != "pg_catalog" && !facts.schemas.contains(schema) {
+            run(conn, &format!("CREATE SCHEMA IF NOT EXISTS {}", quote(schema))).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes away the default privileges of the session's role: otherwise what is restored would be open to whom they name,
+/// whatever its own rights were. The statements that give them back.
+///
+/// # Errors
+/// What the database says.
+pub(super) async fn close_defaults(conn: &mut PgConnection) -> Result<Vec<String>> {
+    let found: Vec<(String, String)> = postgres::all(conn, "default privileges", sqlx::query(DEFAULTS)).await?;
+    for (close, _) in &found {
+        run(conn, close).await?;
+    }
+    Ok(found.into_iter().map(|(_, open)| open).collect())
+}
+
+/// What the target has already.
+///
+/// # Errors
+/// What the database says.
+pub(super) async fn describe(conn: &mut PgConnection, scope: &Scope) -> Result<Target> {
+    let extensions = sqlx::query("SELECT extname::text FROM pg_extension");
+    let watchers = sqlx::query(
+        "SELECT nspname || ' ' || proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' FROM pg_proc p \
+            JOIN pg_namespace n ON n.oid = pronamespace WHERE p.oid IN (SELECT evtfoid FROM pg_event_trigger)",
+    );
+    Ok(Target {
+        extensions: postgres::column(conn, "extensions", extensions).await?,
+        watchers: postgres::column(conn, "event triggers", watchers).await?,
+        user: scope.owner.clone(),
+        hosted: scope.hosted,
+    })
+}

@@ -1,0 +1,256 @@
+//! Carries a step out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
+
+use super::observe::{self, Observed};
+use super::outcome::End;
+use super::plan::{Step, Task};
+use super::{Pass, job, order};
+use crate::api::condition::Reason;
+use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, BACKUP_SERVER_LABEL, RETRY_ANNOTATION, label_of};
+use crate::api::{BACKUP_FINALIZER, BackupFailure, Orchestra, OrchestraBackupStatus, OrchestraClass};
+use crate::archive::outcome::BackupFacts;
+use crate::class;
+use crate::controller::clock;
+use crate::controller::error::Error;
+use crate::controller::reconcile::Next;
+use crate::controller::status;
+use crate::controller::write::set_finalizer;
+
+/// Most attempts to make a backup.
+const ATTEMPTS: i32 = 6;
+
+/// How often a running Job is looked at, where no watch tells of its end.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether there is room for another Job.
+const ROOM: Duration = Duration::from_secs(10);
+
+/// How soon it is looked whether a deleted Job is gone.
+const GONE: Duration = Duration::from_secs(1);
+
+/// Carries a step out. None when the pass goes on.
+pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
+    match step {
+        Step::Hold => {
+            let held = set_finalizer(pass.core(), &pass.object, BACKUP_FINALIZER, true).await?;
+            return Ok(replace(pass, held));
+        }
+        Step::Record => record(pass).await?,
+        Step::Announce(_) => {
+            let mut new = pass.status();
+            new.attempts += 1;
+            write(pass, new).await?;
+        }
+        Step::Start(task) => start(pass, task, observed).await?,
+        Step::Conclude(_) => conclude(pass, observed).await?,
+        Step::CleanUp => return Ok((!clean_up(pass).await?).then_some(Next::After(GONE))),
+        Step::Queue(_) => return Ok(Some(Next::After(ROOM))),
+        Step::Await(_) => return Ok(Some(Next::After(LOOK))),
+        Step::Retry(_, wait) => return Ok(Some(Next::After(wait))),
+        Step::Release => {
+            clean_up(pass).await?;
+            set_finalizer(pass.core(), &pass.object, BACKUP_FINALIZER, false).await?;
+            return Ok(Some(Next::Gone));
+        }
+        Step::Fail | Step::Rest => return Ok(Some(Next::Rest)),
+    }
+    Ok(None)
+}
+
+fn replace(pass: &mut Pass, object: Option<crate::api::OrchestraBackup>) -> Option<Next> {
+    match object {
+        Some(object) => {
+            pass.object = object;
+            None
+        }
+        None => Some(Next::Gone),
+    }
+}
+
+async fn write(pass: &mut Pass, new: OrchestraBackupStatus) -> Result<(), Error> {
+    pass.object = status::write(&pass.ctx.core, &pass.object, new, None).await?;
+    Ok(())
+}
+
+/// Writes down whose database it is and where the backup will be, before anything is made. Later changes of the
+/// Orchestra and its class change neither.
+async fn record(pass: &mut Pass) -> Result<(), Error> {
+    let orchestra = orchestra(pass)?;
+    let given = orchestra.status.clone().unwrap_or_default();
+    let class = class::resolve(&pass.ctx.class, given.class_name.as_deref())?;
+    let settings = order::of_class(&class)?;
+    let now = clock::own();
+    let path = order::path(&pass.ctx.class.cluster, &orchestra, &pass.object, now);
+    let mut new = pass.status();
+    new.location = Some(order::location(settings, &path));
+    new.class_name = Some(class.name_any());
+    new.database_name = given.database_name;
+    new.orchestra_uid = orchestra.uid();
+    new.path = Some(path);
+    new.start_time = Some(Time(clock::whole(now)));
+    write(pass, new).await
+}
+
+/// The Orchestra, in use.
+fn orchestra(pass: &Pass) -> Result<Arc<Orchestra>, Error> {
+    let name = &pass.object.spec.orchestra_ref.name;
+    let namespace = pass.object.namespace().unwrap_or_default();
+    let key = ObjectRef::new(name).within(&namespace);
+    let orchestra = pass.core().stores.orchestras.get(&key).ok_or_else(|| {
+        Error::blocked(
+            Reason::OrchestraNotFound,
+            format!("Orchestra {name} does not exist in namespace {namespace}: name one that does in another OrchestraBackup"),
+        )
+    })?;
+    if orchestra.is_asleep() {
+        let message = format!("the database of Orchestra {name} is paused: the backup begins when it runs again");
+        return Err(Error::transient(Reason::Paused, message));
+    }
+    if !orchestra.is_published() {
+        let message = format!("Orchestra {name} has no usable database yet: the backup begins when it has one");
+        return Err(Error::transient(Reason::Provisioning, message));
+    }
+    Ok(orchestra)
+}
+
+/// Makes the Job, if there is still room for it: Jobs are counted and made one after the other.
+async fn start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(), Error> {
+    let class = class(pass, observed)?;
+    let settings = order::of_class(&class)?.clone();
+    let status = pass.status();
+    let mut files = order::files_of_store(pass.core(), &settings).await?;
+    let uid = pass.uid().to_owned();
+    let mut labels = BTreeMap::from([
+        (BACKUP_LABEL.to_owned(), uid),
+        (BACKUP_CLASS_LABEL.to_owned(), label_of(&class.name_any())),
+    ]);
+    let (order, database) = match task {
+        Task::Make => {
+            let database = observe::database(pass).ok_or_else(|| {
+                let name = status.database_name.as_deref().unwrap_or_default();
+                Error::blocked(
+                    Reason::DatabaseGone,
+                    format!("OrchestraDatabase {name} is gone, or is not this Orchestra's any more: delete this OrchestraBackup"),
+                )
+            })?;
+            files.extend(order::files_of_login(&order::login(pass, &database).await?));
+            // The server is known once the login was read.
+            labels.insert(
+                BACKUP_SERVER_LABEL.to_owned(),
+                observe::server_label(&pass.ctx, &database),
+            );
+            (order::make(pass, &class, &database)?, Some(database))
+        }
+        Task::Remove => (order::remove(pass, &class)?, None),
+    };
+    let wanted = job::Wanted {
+        name: pass.job_name(task, status.attempts),
+        labels,
+        order,
+        files,
+        image: settings.image.as_deref().unwrap_or(&pass.core().settings.backup_image),
+        deadline: settings.deadline().as_std(),
+        claim: settings
+            .destination
+            .persistent_volume_claim
+            .as_ref()
+            .map(|volume| volume.claim_name.as_str()),
+    };
+    let _one_at_a_time = pass.ctx.starting.lock().await;
+    if observe::has_room(&pass.ctx, &class.name_any(), &settings, database.as_deref()) {
+        job::start(pass.core(), &wanted).await?;
+    }
+    Ok(())
+}
+
+/// The class in whose store the backup is, with the destination that was written down.
+fn class(pass: &Pass, observed: &Observed) -> Result<Arc<OrchestraClass>, Error> {
+    let status = pass.status();
+    let name = status.class_name.as_deref().unwrap_or_default();
+    let class = observed.class.clone().ok_or_else(|| {
+        Error::blocked(
+            Reason::ClassNotFound,
+            format!("OrchestraClass {name}, in whose store the backup is, does not exist: create it again, or set deletionPolicy: Retain"),
+        )
+    })?;
+    let now = order::location(order::of_class(&class)?, status.path.as_deref().unwrap_or_default());
+    match status.location {
+        Some(then) if then != now => Err(Error::blocked(
+            Reason::BackupDestinationChanged,
+            format!(
+                "the backup is at {then}, and OrchestraClass {name} has another destination now: set it back for as long as \
+                 the backup is worked on, or set deletionPolicy: Retain"
+            ),
+        )),
+        _ => Ok(class),
+    }
+}
+
+/// Writes down how the Job of the last attempt ended.
+async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+    let mut new = pass.status();
+    new.concluded = new.attempts;
+    let now = clock::whole(clock::own());
+    match &observed.end {
+        Some(End::Done(outcome)) => {
+            new.failure = None;
+            if let Some(facts) = outcome.backup.as_ref().filter(|_| new.manifest_digest.is_none()) {
+                tell(&mut new, facts);
+                new.completion_time = Some(Time(now));
+            }
+            if new.manifest_digest.is_none() {
+                new.failure = Some(failure(
+                    pass,
+                    now,
+                    Reason::BackupFailed,
+                    "the Job has named no manifest",
+                    true,
+                ));
+            }
+        }
+        Some(End::Failed { reason, message, retry }) => {
+            let last = !retry || new.attempts >= ATTEMPTS;
+            new.failure = Some(failure(pass, now, *reason, message, last));
+        }
+        None => return Ok(()),
+    }
+    write(pass, new).await
+}
+
+fn failure(pass: &Pass, now: jiff::Timestamp, reason: Reason, message: &str, last: bool) -> BackupFailure {
+    BackupFailure {
+        reason: reason.as_str().into(),
+        message: message.to_owned(),
+        time: Time(now),
+        last,
+        retry: pass.object.annotations().get(RETRY_ANNOTATION).cloned(),
+    }
+}
+
+fn tell(status: &mut OrchestraBackupStatus, facts: &BackupFacts) {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    status.snapshot_time = Some(Time(facts.snapshot_time));
+    status.bytes = Some(number(facts.bytes));
+    status.manifest_digest = Some(facts.manifest_digest.clone());
+    status.server_major = i32::try_from(facts.server_major).ok();
+    status.migration.clone_from(&facts.migration_head);
+    status.tables = Some(number(facts.tables));
+    status.not_covered.clone_from(&facts.not_covered);
+}
+
+/// Deletes what is left of the Jobs of the last attempt; false while one of them is still ending.
+async fn clean_up(pass: &Pass) -> Result<bool, Error> {
+    let mut gone = true;
+    for task in [Task::Make, Task::Remove] {
+        let name = pass.job_name(task, pass.status().attempts);
+        gone &= job::clear(pass.core(), &name).await?;
+    }
+    Ok(gone)
+}

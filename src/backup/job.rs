@@ -1,0 +1,293 @@
+//! A Job of the image with PostgreSQL's clients, and the Secret that it reads: its order, a login and the credentials of
+//! the store. Its pod runs `orchestra-operator job` and ends with an [`Outcome`].
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod, Secret};
+use kube::Resource as _;
+use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, PropagationPolicy};
+use kube::runtime::reflector::ObjectRef;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+
+use crate::api::names::{FIELD_MANAGER, MANAGED_BY};
+use crate::archive::{Order, Outcome};
+use crate::controller::Core;
+use crate::controller::error::Error;
+use crate::text;
+
+/// Folder of the Secret in the pod.
+const FOLDER: &str = "/job";
+
+/// Folder of the volume in the pod, where the destination is one.
+pub const VOLUME: &str = "/store";
+
+/// The user and the group of the pod.
+const USER: i64 = 65532;
+
+/// How long the Job of an operator that does not come back is kept after its end, in seconds.
+const KEPT: i64 = 24 * 3600;
+
+/// What the program ends itself earlier than the Job's deadline would, in seconds: it has an outcome to write.
+const EARLIER: u64 = 30;
+
+/// A label of Jobs that the Job controller puts on their pods.
+const JOB_NAME: &str = "batch.kubernetes.io/job-name";
+
+/// A Job to be made.
+pub struct Wanted<'a> {
+    /// Name of the Job and of its Secret.
+    pub name: String,
+    /// Labels of both, and of the pod.
+    pub labels: BTreeMap<String, String>,
+    /// What to do.
+    pub order: Order,
+    /// Files beside the order.
+    pub files: Vec<(&'static str, SecretString)>,
+    /// Image of the container.
+    pub image: &'a str,
+    /// How long it may take.
+    pub deadline: Duration,
+    /// PersistentVolumeClaim with the store.
+    pub claim: Option<&'a str>,
+}
+
+/// How far a Job is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// There is none of this name.
+    None,
+    /// It waits or runs; why its pod does not start, where that is known.
+    Runs(Option<String>),
+    /// It has ended with this outcome.
+    Ended(Box<Outcome>),
+    /// It has ended, and its pod has said nothing that can be read: why, as far as it is known.
+    Silent(String),
+}
+
+/// The deadline of an order whose Job has this one.
+pub fn deadline_of_order(deadline: Duration) -> u64 {
+    deadline.as_secs().saturating_sub(EARLIER).max(1)
+}
+
+/// Makes the Secret and the Job. Those that are there already stay as they are.
+///
+/// # Errors
+/// When the Kubernetes API refuses or fails.
+pub async fn start(core: &Core, wanted: &Wanted<'_>) -> Result<(), Error> {
+    let namespace = &core.settings.namespace;
+    let secrets: Api<Secret> = Api::namespaced(core.client.clone(), namespace);
+    let mut secret = secret(wanted)?;
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    secrets.patch(&wanted.name, &parameters, &Patch::Apply(&secret)).await?;
+    let jobs: Api<Job> = Api::namespaced(core.client.clone(), namespace);
+    let made = match jobs.create(&PostParams::default(), &job(core, wanted)?).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => jobs.get(&wanted.name).await?,
+        made => made?,
+    };
+    core.stores.jobs.wrote_whole(&made);
+    // The garbage collector deletes the Secret with its Job, whoever deletes that.
+    secret.metadata.owner_references = made.owner_ref(&()).map(|owner| vec![owner]);
+    secrets.patch(&wanted.name, &parameters, &Patch::Apply(&secret)).await?;
+    Ok(())
+}
+
+/// How far a Job is, as the API server has it.
+///
+/// # Errors
+/// When the Kubernetes API refuses or fails.
+pub async fn look(core: &Core, name: &str) -> Result<State, Error> {
+    let namespace = &core.settings.namespace;
+    let jobs: Api<Job> = Api::namespaced(core.client.clone(), namespace);
+    let Some(job) = jobs.get_opt(name).await? else {
+        return Ok(State::None);
+    };
+    let pods: Api<Pod> = Api::namespaced(core.client.clone(), namespace);
+    let of_job = ListParams::default().labels(&format!("{JOB_NAME}={name}"));
+    let pod = pods.list(&of_job).await?.items.into_iter().next();
+    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let ended = conditions.into_iter().flatten().find(|condition| {
+        condition.status == "True"
+            && matches!(
+                condition.type_.as_str(),
+                "Complete" | "Failed" | "FailureTarget" | "SuccessCriteriaMet"
+            )
+    });
+    let Some(ended) = ended else {
+        return Ok(State::Runs(pod.as_ref().and_then(waits)));
+    };
+    let terminated = pod.as_ref().and_then(terminated);
+    let said = terminated.and_then(|terminated| terminated.message.as_deref());
+    let read = said.and_then(|said| serde_json::from_str::<Outcome>(said).ok());
+    Ok(match read {
+        Some(outcome) => State::Ended(Box::new(outcome)),
+        None => State::Silent(silence(terminated, ended.reason.as_deref())),
+    })
+}
+
+fn terminated(pod: &Pod) -> Option<&ContainerStateTerminated> {
+    let status = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
+    status.state.as_ref()?.terminated.as_ref()
+}
+
+/// Why a pod does not start.
+fn waits(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let unscheduled = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
+    if let Some(message) = unscheduled.and_then(|condition| condition.message.as_deref()) {
+        return Some(text::line(message, 300));
+    }
+    let waiting = status
+        .container_statuses
+        .as_ref()?
+        .first()?
+        .state
+        .as_ref()?
+        .waiting
+        .as_ref()?;
+    let reason = waiting
+        .reason
+        .as_deref()
+        .filter(|reason| *reason != "ContainerCreating")?;
+    let message = waiting.message.as_deref().unwrap_or_default();
+    Some(text::line(&format!("{reason}: {message}"), 300))
+}
+
+/// What is known of a pod that has said nothing.
+fn silence(terminated: Option<&ContainerStateTerminated>, reason: Option<&str>) -> String {
+    let pod = terminated.map_or_else(
+        || "its pod is gone".to_owned(),
+        |terminated| {
+            let reason = terminated.reason.as_deref().unwrap_or("Error");
+            format!(
+                "its pod ended with exit code {} ({})",
+                terminated.exit_code,
+                text::line(reason, 64)
+            )
+        },
+    );
+    format!(
+        "{pod}, and the Job with {}",
+        text::line(reason.unwrap_or("no reason"), 64)
+    )
+}
+
+/// Whether a Job or a Secret of this name is known to be there.
+pub fn is_there(core: &Core, name: &str) -> bool {
+    let namespace = &core.settings.namespace;
+    let job = core.stores.jobs.get(&ObjectRef::new(name).within(namespace));
+    let secret = core.stores.secrets.get(&ObjectRef::new(name).within(namespace));
+    job.is_some() || secret.is_some()
+}
+
+/// Deletes a Job with its pod, and its Secret. Returns whether the Job is gone: it stays until its pod has ended.
+///
+/// # Errors
+/// When the Kubernetes API refuses or fails.
+pub async fn clear(core: &Core, name: &str) -> Result<bool, Error> {
+    let namespace = &core.settings.namespace;
+    let jobs: Api<Job> = Api::namespaced(core.client.clone(), namespace);
+    let parameters = DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Foreground),
+        ..DeleteParams::default()
+    };
+    let is_gone = match jobs.delete(name, &parameters).await {
+        Ok(deleted) => deleted.left().is_none(),
+        Err(kube::Error::Api(status)) if status.is_not_found() => true,
+        Err(error) => return Err(error.into()),
+    };
+    let secrets: Api<Secret> = Api::namespaced(core.client.clone(), namespace);
+    match secrets.delete(name, &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => {}
+        deleted => drop(deleted?),
+    }
+    core.stores.secrets.removed(&ObjectRef::new(name).within(namespace));
+    if is_gone {
+        core.stores.jobs.removed(&ObjectRef::new(name).within(namespace));
+    }
+    Ok(is_gone)
+}
+
+fn meta(wanted: &Wanted<'_>) -> ObjectMeta {
+    let mut labels = wanted.labels.clone();
+    labels.insert(MANAGED_BY.0.into(), MANAGED_BY.1.into());
+    ObjectMeta {
+        name: Some(wanted.name.clone()),
+        labels: Some(labels),
+        ..ObjectMeta::default()
+    }
+}
+
+fn secret(wanted: &Wanted<'_>) -> Result<Secret, Error> {
+    let order = serde_json::to_vec(&wanted.order).map_err(kube::Error::SerdeError)?;
+    let files = wanted.files.iter().map(|(name, value)| {
+        let bytes = value.expose_secret().as_bytes().to_vec();
+        ((*name).to_owned(), ByteString(bytes))
+    });
+    Ok(Secret {
+        metadata: meta(wanted),
+        data: Some(files.chain([("order.json".to_owned(), ByteString(order))]).collect()),
+        ..Secret::default()
+    })
+}
+
+/// The Job: one pod, which is not started again, with the rights of nobody (Pod Security Standard `restricted`).
+fn job(core: &Core, wanted: &Wanted<'_>) -> Result<Job, Error> {
+    let mut volumes = vec![
+        json!({"name": "job", "secret": {"secretName": wanted.name, "defaultMode": 0o440}}),
+        json!({"name": "tmp", "emptyDir": {}}),
+    ];
+    let mut mounts = vec![
+        json!({"name": "job", "mountPath": FOLDER, "readOnly": true}),
+        json!({"name": "tmp", "mountPath": "/tmp"}),
+    ];
+    if let Some(claim) = wanted.claim {
+        volumes.push(json!({"name": "store", "persistentVolumeClaim": {"claimName": claim}}));
+        mounts.push(json!({"name": "store", "mountPath": VOLUME}));
+    }
+    let body = json!({
+        "metadata": meta(wanted),
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": wanted.deadline.as_secs(),
+            "ttlSecondsAfterFinished": KEPT,
+            "podReplacementPolicy": "Failed",
+            "template": {
+                "metadata": {"labels": meta(wanted).labels},
+                "spec": {
+                    "restartPolicy": "Never",
+                    "serviceAccountName": core.settings.backup_service_account,
+                    "automountServiceAccountToken": false,
+                    "enableServiceLinks": false,
+                    "securityContext": {
+                        "runAsNonRoot": true, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [{
+                        "name": "job",
+                        "image": wanted.image,
+                        "args": ["job", "--order", FOLDER],
+                        "securityContext": {
+                            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+                            "capabilities": {"drop": ["ALL"]},
+                        },
+                        "resources": {
+                            "requests": {"cpu": "100m", "memory": "128Mi"},
+                            "limits": {"memory": "512Mi"},
+                        },
+                        "volumeMounts": mounts,
+                    }],
+                    "volumes": volumes,
+                },
+            },
+        },
+    });
+    Ok(serde_json::from_value(body).map_err(kube::Error::SerdeError)?)
+}

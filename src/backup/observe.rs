@@ -1,0 +1,195 @@
+//! What is so of a backup, its Jobs and its class.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt as _;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::ObjectRef;
+use sha2::{Digest as _, Sha256};
+
+use super::job::{self, State};
+use super::outcome::End;
+use super::plan::{self, Due, Removal, Seen, Task};
+use super::{Context, Pass};
+use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_SERVER_LABEL, RETRY_ANNOTATION, label_of};
+use crate::api::{
+    BACKUP_FINALIZER, BackupFailure, ClassBackup, DeletionPolicy, OrchestraBackup, OrchestraClass, OrchestraDatabase,
+};
+use crate::controller::error::Error;
+use crate::credentials::servers;
+
+/// The wait after the first failure. It is three times as long after each further one.
+const FIRST: Duration = Duration::from_secs(5);
+
+/// The longest wait after a failure, and the wait before a removal that a person must act for is tried again.
+const LONGEST: Duration = Duration::from_hours(1);
+
+/// What was observed.
+pub struct Observed {
+    /// The facts of the plan.
+    pub seen: Seen,
+    /// How the Job of the last attempt ended, once it has.
+    pub end: Option<End>,
+    /// Why its pod does not start.
+    pub waits: Option<String>,
+    /// The class in whose store the backup is or will be, where that is written down and it is there.
+    pub class: Option<Arc<OrchestraClass>>,
+}
+
+/// Reads everything.
+pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
+    let (core, object, status) = (pass.core(), &pass.object, pass.status());
+    let removal = removal(object);
+    let concluded = status.concluded >= status.attempts;
+    let names = [Task::Make, Task::Remove].map(|task| pass.job_name(task, status.attempts));
+    let left_over = names.iter().any(|name| job::is_there(core, name));
+    let mut found = [State::None, State::None];
+    // A Job is looked up as long as its end is not known, whatever the watch shows.
+    if status.attempts > 0 && (!concluded || left_over) {
+        found[0] = job::look(core, &names[0]).await?;
+        if removal.is_some() {
+            found[1] = job::look(core, &names[1]).await?;
+        }
+    }
+    let [making, removing] = found;
+    let (making_is, removing_is) = (fact(&making), fact(&removing));
+    let left_over = left_over || making_is != plan::Job::None || removing_is != plan::Job::None;
+    let current = if removal.is_some() { removing } else { making };
+    let class = status
+        .class_name
+        .as_ref()
+        .and_then(|name| core.stores.classes.get(&ObjectRef::new(name)));
+    let has_room = class
+        .as_ref()
+        .and_then(|class| class.spec.backup.as_ref())
+        .is_none_or(|settings| {
+            let (name, database) = (status.class_name.as_deref().unwrap_or_default(), database(pass));
+            has_room(
+                &pass.ctx,
+                name,
+                settings,
+                database.as_deref().filter(|_| removal.is_none()),
+            )
+        });
+    Ok(Observed {
+        seen: Seen {
+            held: object.finalizers().iter().any(|name| name == BACKUP_FINALIZER),
+            removal,
+            recorded: status.path.is_some(),
+            complete: status.manifest_digest.is_some(),
+            attempts: status.attempts,
+            concluded,
+            making: making_is,
+            removing: removing_is,
+            left_over,
+            due: due(pass, status.failure.as_ref(), status.attempts, Timestamp::now()),
+            has_room,
+        },
+        waits: match &current {
+            State::Runs(waits) => waits.clone(),
+            _ => None,
+        },
+        end: match current {
+            State::Ended(outcome) => Some(End::of(*outcome)),
+            State::Silent(why) => Some(End::silent(&why)),
+            State::None | State::Runs(_) => None,
+        },
+        class,
+    })
+}
+
+/// What becomes of the data, once a deletion was requested.
+fn removal(object: &OrchestraBackup) -> Option<Removal> {
+    object.metadata.deletion_timestamp.as_ref()?;
+    Some(match object.spec.deletion_policy {
+        DeletionPolicy::Retain => Removal::Keep,
+        DeletionPolicy::Delete => Removal::Remove,
+    })
+}
+
+/// A Job whose outcome says that it is done has done its work, whatever else is said of it.
+fn fact(state: &State) -> plan::Job {
+    match state {
+        State::None => plan::Job::None,
+        State::Runs(_) => plan::Job::Runs,
+        State::Silent(_) => plan::Job::Failed,
+        State::Ended(outcome) => match End::of((**outcome).clone()) {
+            End::Done(_) => plan::Job::Done,
+            End::Failed { .. } => plan::Job::Failed,
+        },
+    }
+}
+
+/// When the next attempt may be made. What failed before the deletion was requested says nothing of the removal.
+fn due(pass: &Pass, failure: Option<&BackupFailure>, attempts: i32, now: Timestamp) -> Due {
+    let deleted = pass.object.metadata.deletion_timestamp.as_ref().map(|at| at.0);
+    let Some(failure) = failure.filter(|failure| deleted.is_none_or(|deleted| failure.time.0 >= deleted)) else {
+        return Due::Now;
+    };
+    if failure.retry.as_ref() != pass.object.annotations().get(RETRY_ANNOTATION) {
+        return Due::Now;
+    }
+    let wait = match (failure.last, deleted) {
+        (true, None) => return Due::Never,
+        (true, Some(_)) => LONGEST,
+        (false, _) => after(attempts),
+    };
+    let passed = Duration::try_from(now.duration_since(failure.time.0)).unwrap_or_default();
+    match wait.saturating_sub(passed) {
+        Duration::ZERO => Due::Now,
+        left => Due::In(left),
+    }
+}
+
+/// The wait after so many attempts.
+fn after(attempts: i32) -> Duration {
+    let power = u32::try_from(attempts.clamp(1, 8) - 1).unwrap_or_default();
+    FIRST.saturating_mul(3_u32.pow(power)).min(LONGEST)
+}
+
+/// The database that is backed up, while the recorded Orchestra has it.
+pub fn database(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
+    let status = pass.object.status.as_ref()?;
+    let database = pass
+        .core()
+        .stores
+        .databases
+        .get(&ObjectRef::new(status.database_name.as_deref()?))?;
+    let claim = database.spec.claim_ref.as_ref()?;
+    (Some(&claim.uid) == status.orchestra_uid.as_ref()).then_some(database)
+}
+
+/// The label with the server of a database.
+pub fn server_label(ctx: &Context, database: &OrchestraDatabase) -> String {
+    let server = servers::of_database(&ctx.credentials, database).unwrap_or_else(|| database.name_any());
+    hex::encode(Sha256::digest(server)).chars().take(32).collect()
+}
+
+/// Whether the class, and the server where one is read from, have room for another Job.
+pub fn has_room(ctx: &Context, class: &str, settings: &ClassBackup, database: Option<&OrchestraDatabase>) -> bool {
+    let class = label_of(class);
+    let of_class = |job: &PartialObjectMeta<Job>| job.labels().get(BACKUP_CLASS_LABEL) == Some(&class);
+    let jobs = ctx.core.stores.jobs.state_filter(of_class);
+    let fits_server = database.is_none_or(|database| {
+        let server = server_label(ctx, database);
+        let there = jobs
+            .iter()
+            .filter(|job| job.labels().get(BACKUP_SERVER_LABEL) == Some(&server));
+        there.count() < settings.max_concurrent_per_server()
+    });
+    jobs.len() < settings.max_concurrent() && fits_server
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_are_bounded() {
+        let waits = [1, 2, 3, 7, i32::MAX].map(|attempts| after(attempts).as_secs());
+        assert_eq!(waits, [5, 15, 45, 3600, 3600]);
+    }
+}

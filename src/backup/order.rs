@@ -1,0 +1,218 @@
+//! What a Job of a backup is given: the order, the owner's login, and the credentials of the store.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+use kube::api::Api;
+use kube::runtime::reflector::ObjectRef;
+use secrecy::SecretString;
+
+use super::{Pass, job};
+use crate::api::condition::Reason;
+use crate::api::{ClassBackup, MigrationFormat, Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase};
+use crate::archive::order::{BackupOrder, Order, Store, Subject, Work};
+use crate::controller::Core;
+use crate::controller::error::Error;
+use crate::credentials::{inventory, owner};
+use crate::postgres::Login;
+use crate::supabase::marker::Cluster;
+
+/// Keys of the Secret with a store's credentials, and the files that a Job has them in.
+const CREDENTIALS: [(&str, &str, bool); 3] = [
+    ("AWS_ACCESS_KEY_ID", "s3-access-key-id", true),
+    ("AWS_SECRET_ACCESS_KEY", "s3-secret-access-key", true),
+    ("ca.crt", "store-ca.pem", false),
+];
+
+/// What a class says of backups.
+///
+/// # Errors
+/// [`Reason::NoBackupDestination`].
+pub fn of_class(class: &OrchestraClass) -> Result<&ClassBackup, Error> {
+    class.spec.backup.as_ref().ok_or_else(|| {
+        Error::blocked(
+            Reason::NoBackupDestination,
+            format!(
+                "OrchestraClass {} does not say where backups are stored: ask the cluster's admin to set \
+                 spec.backup.destination",
+                class.name_any()
+            ),
+        )
+    })
+}
+
+/// The store of a class, as an order has it.
+pub fn store(backup: &ClassBackup) -> Store {
+    let destination = &backup.destination;
+    match (&destination.s3, &destination.persistent_volume_claim) {
+        (Some(s3), _) => Store::S3 {
+            endpoint: s3.endpoint.clone(),
+            region: s3.region.clone(),
+            bucket: s3.bucket.clone(),
+            prefix: s3.prefix.clone().unwrap_or_default(),
+            path_style: s3.path_style.unwrap_or(s3.endpoint.is_some()),
+        },
+        (None, volume) => Store::Folder {
+            path: job::VOLUME.into(),
+            prefix: volume
+                .as_ref()
+                .and_then(|volume| volume.prefix.clone())
+                .unwrap_or_default(),
+        },
+    }
+}
+
+/// Where a path of a class's store is, for people.
+pub fn location(backup: &ClassBackup, path: &str) -> String {
+    let destination = &backup.destination;
+    let (root, prefix) = match (&destination.s3, &destination.persistent_volume_claim) {
+        (Some(s3), _) => {
+            let at = s3
+                .endpoint
+                .as_ref()
+                .map(|endpoint| format!(" at {endpoint}"))
+                .unwrap_or_default();
+            return format!("s3://{}/{}{at}", s3.bucket, below(s3.prefix.as_deref(), path));
+        }
+        (None, volume) => {
+            let claim = volume.as_ref().map_or("", |volume| volume.claim_name.as_str());
+            (
+                format!("persistentvolumeclaim/{claim}"),
+                volume.as_ref().and_then(|volume| volume.prefix.as_deref()),
+            )
+        }
+    };
+    format!("{root}/{}", below(prefix, path))
+}
+
+fn below(prefix: Option<&str>, path: &str) -> String {
+    prefix.map_or_else(|| path.to_owned(), |prefix| format!("{prefix}/{path}"))
+}
+
+/// The folder of a backup. No part of it is chosen by a tenant but the names of its objects, which Kubernetes bounds.
+pub fn path(cluster: &Cluster, orchestra: &Orchestra, backup: &OrchestraBackup, now: jiff::Timestamp) -> String {
+    format!(
+        "{}/{}/{}-{}/{}-{}",
+        cluster.digits(),
+        orchestra.namespace().unwrap_or_default(),
+        orchestra.name_any(),
+        orchestra.uid().unwrap_or_default(),
+        now.strftime("%Y%m%dT%H%M%SZ"),
+        backup.uid().unwrap_or_default(),
+    )
+}
+
+/// The order to make a backup.
+pub fn make(pass: &Pass, class: &OrchestraClass, database: &OrchestraDatabase) -> Result<Order, Error> {
+    let (status, settings) = (pass.status(), of_class(class)?);
+    let name = &pass.object.spec.orchestra_ref.name;
+    let namespace = pass.object.namespace().unwrap_or_default();
+    let orchestra = pass
+        .core()
+        .stores
+        .orchestras
+        .get(&ObjectRef::new(name).within(&namespace));
+    let migrations = orchestra
+        .as_ref()
+        .and_then(|orchestra| orchestra.status.as_ref()?.migrations.as_ref());
+    let project = database.status.as_ref().and_then(|status| status.project.as_ref());
+    Ok(Order {
+        work: Work::Backup(BackupOrder {
+            path: status.path.unwrap_or_default(),
+            subject: Subject {
+                cluster: pass.ctx.class.cluster.digits().to_owned(),
+                orchestra: name.clone(),
+                namespace,
+                orchestra_uid: status.orchestra_uid.unwrap_or_default(),
+                class: class.name_any(),
+                database_name: database.name_any(),
+                project_ref: project.map(|project| project.reference.clone()),
+                region: project.map(|project| project.region.clone()),
+                backup_name: pass.object.name_any(),
+            },
+            recipients: settings
+                .encryption
+                .as_ref()
+                .map(|by| by.recipients.clone())
+                .unwrap_or_default(),
+            history_schema_included: migrations.is_some_and(|is| is.format == MigrationFormat::Supabase),
+            exclude_schemas: Vec::new(),
+            lock_wait_seconds: 60,
+        }),
+        store: store(settings),
+        deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),
+    })
+}
+
+/// The order to remove a backup's data.
+pub fn remove(pass: &Pass, class: &OrchestraClass) -> Result<Order, Error> {
+    let settings = of_class(class)?;
+    Ok(Order {
+        work: Work::Delete {
+            path: pass.status().path.unwrap_or_default(),
+        },
+        store: store(settings),
+        deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),
+    })
+}
+
+/// The owner's login of a database.
+pub async fn login(pass: &Pass, database: &OrchestraDatabase) -> Result<Login, Error> {
+    let core = pass.core();
+    if let Some(entry) = &database.spec.inventory {
+        let (login, _) = inventory::login(&pass.ctx.credentials, entry).await?;
+        return Ok(login);
+    }
+    let stored = owner::read(&owner::secrets(core), &database.name_any())
+        .await?
+        .unwrap_or_default();
+    stored.login(&core.settings.database_roots).ok_or_else(|| {
+        Error::transient(
+            Reason::Provisioning,
+            "the owner's login is not stored yet; the operator stores it again",
+        )
+    })
+}
+
+/// The files of a login.
+pub fn files_of_login(login: &Login) -> Vec<(&'static str, SecretString)> {
+    let mut files = vec![("database-url", login.url())];
+    if let Some(roots) = login.published_roots() {
+        files.push(("database-ca.pem", SecretString::from(roots.to_string())));
+    }
+    files
+}
+
+/// The files with the credentials of a class's store.
+///
+/// # Errors
+/// When the Secret, or a key in it, is not there.
+pub async fn files_of_store(core: &Core, class: &ClassBackup) -> Result<Vec<(&'static str, SecretString)>, Error> {
+    let Some(s3) = &class.destination.s3 else {
+        return Ok(Vec::new());
+    };
+    let (name, namespace) = (&s3.credentials_secret_ref.name, &core.settings.namespace);
+    let secrets: Api<Secret> = Api::namespaced(core.client.clone(), namespace);
+    let data = secrets
+        .get_opt(name)
+        .await?
+        .and_then(|secret| secret.data)
+        .unwrap_or_default();
+    let mut files = Vec::new();
+    for (key, file, required) in CREDENTIALS {
+        let value = data.get(key).and_then(|value| String::from_utf8(value.0.clone()).ok());
+        match value.filter(|value| !value.is_empty()) {
+            Some(value) => files.push((file, SecretString::from(value))),
+            None if required => {
+                return Err(Error::blocked(
+                    Reason::StoreRefused,
+                    format!(
+                        "Secret {namespace}/{name} with the credentials of the backups' store has no key {key}: create it \
+                         with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                    ),
+                ));
+            }
+            None => {}
+        }
+    }
+    Ok(files)
+}

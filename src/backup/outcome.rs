@@ -1,0 +1,97 @@
+//! What an outcome of a Job means for conditions.
+
+use crate::api::condition::Reason;
+use crate::archive::{Outcome, OutcomeReason};
+
+/// The end of a Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It has done its work.
+    Done(Box<Outcome>),
+    /// It has not.
+    Failed {
+        /// Why.
+        reason: Reason,
+        /// What is the matter, and what to do.
+        message: String,
+        /// Another Job may be successful.
+        retry: bool,
+    },
+}
+
+impl End {
+    /// The end of a Job with an outcome. What an earlier Job of the same backup has stored, and whose outcome was lost, is
+    /// the backup.
+    pub fn of(outcome: Outcome) -> Self {
+        let is_there = outcome.reason == OutcomeReason::AlreadyExists && outcome.backup.is_some();
+        if outcome.reason == OutcomeReason::Done || is_there {
+            return Self::Done(Box::new(outcome));
+        }
+        Self::Failed {
+            reason: reason(outcome.reason),
+            message: outcome.message,
+            retry: outcome.retry,
+        }
+    }
+
+    /// The end of a Job whose pod has said nothing.
+    pub fn silent(why: &str) -> Self {
+        Self::Failed {
+            reason: Reason::BackupFailed,
+            message: format!("the Job of the backup has left no outcome: {why}"),
+            retry: true,
+        }
+    }
+}
+
+fn reason(of: OutcomeReason) -> Reason {
+    use OutcomeReason as Of;
+    match of {
+        Of::Done => Reason::BackedUp,
+        Of::Unreachable => Reason::DatabaseUnreachable,
+        Of::WrongPassword => Reason::LoginFailed,
+        Of::UntrustedServer => Reason::TlsFailed,
+        Of::DatabaseRefused => Reason::DatabaseRefused,
+        Of::StoreFull => Reason::StoreFull,
+        Of::StoreRefused => Reason::StoreRefused,
+        Of::StoreMissing => Reason::StoreMissing,
+        Of::StoreUnreachable => Reason::StoreUnreachable,
+        Of::StoreUnsafe => Reason::StoreUnsafe,
+        Of::DeadlineExceeded => Reason::DeadlineExceeded,
+        Of::LockTimeout
+        | Of::DumpFailed
+        | Of::RestoreFailed
+        | Of::AlreadyExists
+        | Of::Incompatible
+        | Of::Damaged
+        | Of::WrongKey
+        | Of::NotEmpty
+        | Of::Discrepancies
+        | Of::Interrupted
+        | Of::InvalidOrder => Reason::BackupFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_whose_outcome_was_lost_is_found() {
+        let mut outcome = Outcome::done("there is one");
+        outcome.reason = OutcomeReason::AlreadyExists;
+        assert!(matches!(End::of(outcome.clone()), End::Failed { retry: false, .. }));
+        outcome.backup = Some(crate::archive::outcome::BackupFacts {
+            manifest: "a/manifest.json".into(),
+            manifest_digest: "0".repeat(64),
+            snapshot_time: jiff::Timestamp::UNIX_EPOCH,
+            bytes: 1,
+            raw_bytes: 1,
+            server_major: 17,
+            migration_head: None,
+            tables: 1,
+            not_covered: Vec::new(),
+        });
+        assert!(matches!(End::of(outcome), End::Done(_)));
+    }
+}

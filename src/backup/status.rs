@@ -1,0 +1,149 @@
+//! Describes a backup.
+
+use std::sync::Arc;
+
+use super::observe::Observed;
+use super::plan::{Step, Task};
+use super::{Context, Pass};
+use crate::api::condition::{ConditionType, Reason};
+use crate::api::{OrchestraBackup, OrchestraBackupStatus};
+use crate::controller::conditions::{Conditions, Standing};
+use crate::controller::error::Error;
+use crate::controller::status::{self, News, current};
+
+/// What the status says at a step.
+struct Described {
+    phase: &'static str,
+    standing: Standing,
+    reason: Reason,
+    message: String,
+}
+
+/// Writes the status at a step; nothing where the next one tells.
+pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
+    let Some(described) = describe(&pass.status(), step, observed) else {
+        return Ok(());
+    };
+    pass.object = tell(&pass.ctx, &pass.object, described).await?;
+    Ok(())
+}
+
+#[allow(clippy::too_many_lines, reason = "one table of the steps")]
+fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed) -> Option<Described> {
+    use Standing::{Reconciling, Settled, Stalled};
+    let failed = of.failure.as_ref();
+    let is_waiting = || match &observed.waits {
+        Some(why) => format!("; its pod does not start: {why}"),
+        None => String::new(),
+    };
+    let (phase, standing, reason, message) = match step {
+        Step::Hold | Step::Conclude(_) | Step::CleanUp | Step::Release => return None,
+        Step::Record => (
+            "Pending",
+            Reconciling,
+            Reason::Pending,
+            "the backup has not begun".into(),
+        ),
+        Step::Announce(Task::Make) | Step::Start(Task::Make) | Step::Await(Task::Make) => (
+            "Running",
+            Reconciling,
+            Reason::BackingUp,
+            format!("a Job backs the database up{}", is_waiting()),
+        ),
+        Step::Announce(Task::Remove) | Step::Start(Task::Remove) | Step::Await(Task::Remove) => (
+            "Deleting",
+            Reconciling,
+            Reason::Deleting,
+            format!("a Job removes the stored data{}", is_waiting()),
+        ),
+        Step::Queue(task) => (
+            if task == Task::Make { "Queued" } else { "Deleting" },
+            Reconciling,
+            Reason::Queued,
+            "the class, or the database server, has as many Jobs as it may (backup.maxConcurrent, \
+             backup.maxConcurrentPerServer): the next one begins when one of them has ended"
+                .into(),
+        ),
+        Step::Retry(task, _) => {
+            let failure = failed?;
+            let reason = failure.reason.parse().unwrap_or(Reason::BackupFailed);
+            let phase = if task == Task::Make { "Running" } else { "Deleting" };
+            let standing = if failure.last { Stalled } else { Reconciling };
+            (
+                phase,
+                standing,
+                reason,
+                format!(
+                    "attempt {} failed, and another one follows: {}",
+                    of.attempts, failure.message
+                ),
+            )
+        }
+        Step::Fail => {
+            let failure = failed?;
+            let reason = failure.reason.parse().unwrap_or(Reason::BackupFailed);
+            let message = format!(
+                "{} (attempt {}). Put that right, and create another OrchestraBackup, or annotate this one with \
+                 stagesub.io/retry-requested-at",
+                failure.message, of.attempts
+            );
+            ("Failed", Stalled, reason, message)
+        }
+        Step::Rest => ("Completed", Settled, Reason::BackedUp, "the backup is complete".into()),
+    };
+    Some(Described {
+        phase,
+        standing,
+        reason,
+        message,
+    })
+}
+
+/// Writes the error that ended a pass. A complete backup stays Ready.
+pub async fn report(backup: Arc<OrchestraBackup>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
+    let Some(backup) = current(&ctx.core, &*backup).await? else {
+        return Ok(());
+    };
+    let phase = if backup.metadata.deletion_timestamp.is_some() {
+        "Deleting"
+    } else if backup.is_complete() {
+        "Completed"
+    } else {
+        "Pending"
+    };
+    let described = Described {
+        phase,
+        standing: if error.is_passing() {
+            Standing::Reconciling
+        } else {
+            Standing::Stalled
+        },
+        reason: error.reason(),
+        message: error.to_string(),
+    };
+    tell(&ctx, &backup, described).await.map(drop)
+}
+
+async fn tell(ctx: &Context, backup: &OrchestraBackup, described: Described) -> Result<OrchestraBackup, Error> {
+    let Described {
+        phase,
+        standing,
+        reason,
+        message,
+    } = described;
+    let mut new = backup.status.clone().unwrap_or_default();
+    let old = new.conditions.clone();
+    let mut conditions = Conditions::new(&old, backup.metadata.generation);
+    if backup.is_complete() && standing != Standing::Settled {
+        conditions.keep(ConditionType::Ready, reason);
+    } else {
+        conditions.set(ConditionType::Ready, standing == Standing::Settled, reason, &message);
+    }
+    conditions.keep_shown(ConditionType::Verified);
+    conditions.stand(standing, reason, &message);
+    new.conditions = conditions.finish();
+    new.phase = Some(phase.into());
+    new.observed_generation = backup.metadata.generation.unwrap_or_default();
+    let news = status::is_news(&old, &new.conditions).then(|| News::of(standing, reason, message));
+    status::write(&ctx.core, backup, new, news).await
+}

@@ -1,0 +1,161 @@
+//! `orchestra-operator job`: the program of a pod that works on a backup.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::bail;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::archive::store::{Folder, Secrets};
+use crate::archive::{self, Context, Error, Order, Outcome, OutcomeReason, Progress, Stopper, Work, order};
+use crate::postgres::Login;
+use crate::telemetry::logs::Format;
+
+/// The most bytes of a file beside the order.
+const FILE: u64 = 1 << 20;
+/// How long the work may take to clean up when it is told to end. The kubelet kills after 30 s.
+const CLEANING: Duration = Duration::from_secs(20);
+
+/// Flags of `orchestra-operator job`.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    /// Folder of the order and its secrets: `order.json`, `database-url`, `database-ca.pem`, `s3-access-key-id`,
+    /// `s3-secret-access-key`, `store-ca.pem`, `age-identity`.
+    #[arg(long, default_value = "/job")]
+    pub order: PathBuf,
+    /// File that the outcome is written to.
+    #[arg(long, env = "ORCHESTRA_OUTCOME", default_value = "/dev/termination-log")]
+    pub outcome: PathBuf,
+    /// Format of the logs on standard error.
+    #[arg(long, env = "ORCHESTRA_LOG_FORMAT", value_enum, default_value = "json")]
+    pub log_format: Format,
+    /// Filter of the logs.
+    #[arg(long, env = "ORCHESTRA_LOG", default_value = "info")]
+    pub log: String,
+}
+
+/// Does the work, and writes its outcome.
+///
+/// # Errors
+/// When the work is not done, or its outcome cannot be written.
+pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let outcome = match work(&arguments.order).await {
+        Ok(outcome) => outcome,
+        Err(error) => error.into(),
+    };
+    tracing::info!(reason = %outcome.reason, message = outcome.message, "the work has ended");
+    if let Err(error) = std::fs::write(&arguments.outcome, outcome.to_json()) {
+        bail!(
+            "the outcome cannot be written to {}: {error}",
+            arguments.outcome.display()
+        );
+    }
+    match outcome.reason {
+        OutcomeReason::Done => Ok(()),
+        reason => bail!("{reason}: {}", outcome.message),
+    }
+}
+
+async fn work(folder: &Path) -> archive::Result<Outcome> {
+    let text = file(folder, "order.json", order::ORDER as u64)?.ok_or_else(|| missing("order.json"))?;
+    let order = Order::parse(text.expose_secret())?;
+    let (stopper, stop) = archive::stop();
+    let progress = Progress::default();
+    let store = open(folder, &order)?;
+    if let Work::Delete { .. } = order.work {
+        store.remove().await?;
+        return Ok(Outcome::done("the backup was removed"));
+    }
+    let context = Context {
+        login: login(folder)?,
+        folder: store,
+        stop,
+        progress: progress.clone(),
+    };
+    let identity = file(folder, "age-identity", FILE)?;
+    let work = async {
+        match &order.work {
+            Work::Backup(backup) => archive::backup(&context, backup).await,
+            Work::Restore(restore) => archive::restore(&context, restore, identity).await,
+            Work::Verify(verify) => archive::verify(&context, verify, identity).await,
+            Work::Delete { .. } => Ok(Outcome::done("the backup was removed")),
+        }
+    };
+    let mut work = std::pin::pin!(work);
+    let telling = progress.tell(|line| println!("{line}"));
+    let ended = tokio::select! {
+        outcome = &mut work => return outcome,
+        () = telling => return Err(Error::new(OutcomeReason::Interrupted, "the work ended early")),
+        reason = told_to_end(&stopper, order.deadline_seconds) => reason,
+    };
+    // The work hears it and cleans up; a store that does not answer must not keep the pod.
+    match tokio::time::timeout(CLEANING, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Error::new(
+            ended,
+            "the work was told to end and could not clean up in time: parts of it may be left in the store, and are no backup",
+        )),
+    }
+}
+
+/// Waits for a signal or the end of the time, and tells the work.
+async fn told_to_end(stopper: &Stopper, deadline: u64) -> OutcomeReason {
+    let asked = async {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let reason = tokio::select! {
+        () = asked => OutcomeReason::Interrupted,
+        () = tokio::time::sleep(Duration::from_secs(deadline)) => OutcomeReason::DeadlineExceeded,
+    };
+    stopper.stop(reason);
+    reason
+}
+
+fn open(folder: &Path, order: &Order) -> archive::Result<Folder> {
+    let ca = file(folder, "store-ca.pem", FILE)?;
+    let secrets = Secrets {
+        access_key_id: file(folder, "s3-access-key-id", FILE)?,
+        secret_access_key: file(folder, "s3-secret-access-key", FILE)?,
+        ca: ca.map(|pem| pem.expose_secret().to_owned()),
+    };
+    Folder::open(&order.store, &secrets, order.work.path())
+}
+
+fn login(folder: &Path) -> archive::Result<Login> {
+    let url = file(folder, "database-url", FILE)?.ok_or_else(|| missing("database-url"))?;
+    let url: SecretString = url.expose_secret().trim().to_owned().into();
+    let mut login = Login::parse(&url)?;
+    if let Some(pem) = file(folder, "database-ca.pem", FILE)? {
+        login.roots = Some(pem.expose_secret().into());
+    }
+    Ok(login)
+}
+
+/// A file of the order's folder, if it is there.
+fn file(folder: &Path, name: &str, most: u64) -> archive::Result<Option<SecretString>> {
+    let path = folder.join(name);
+    let unusable = |cause: &str| Error::new(OutcomeReason::InvalidOrder, format!("{}: {cause}", path.display()));
+    match std::fs::metadata(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unusable(&error.to_string())),
+        Ok(found) if found.len() > most => return Err(unusable(&format!("it has more than {most} bytes"))),
+        Ok(_) => {}
+    }
+    let text = std::fs::read_to_string(&path).map_err(|error| unusable(&error.to_string()))?;
+    Ok(Some(text.into()))
+}
+
+fn missing(name: &str) -> Error {
+    Error::new(
+        OutcomeReason::InvalidOrder,
+        format!("{name} is not in the folder of the order: mount the Job's Secret there (--order)"),
+    )
+}

@@ -1,0 +1,19 @@
+//! Backups of databases with real servers, real clients and a real store: made, restored, compared, damaged.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+#[path = "archive/changes.rs"]
+mod changes;
+#[path = "archive/cut_off.rs"]
+mod cut_off;
+#[path = "archive/damage.rs"]
+mod damage;
+#[path = "archive/hosted.rs"]
+mod hosted;
+#[path = "archive/job.rs"]
+mod job;
+#[path = "archive/pool.rs"]
+mod pool;
+#[path = "archive/s3.rs"]
+mod s3;

@@ -1,0 +1,99 @@
+//! Backups: what is accepted and refused.
+
+/// Kind, manifest, and a part of the refusal; empty: accepted.
+pub const MANIFESTS: &[(&str, &str, &str)] = &[
+    ("OrchestraBackup", "spec: {orchestraRef: {name: acme}}", ""),
+    (
+        "OrchestraBackup",
+        "spec: {orchestraRef: {name: acme}, deletionPolicy: Delete}",
+        "",
+    ),
+    ("OrchestraBackup", "spec: {}", "spec.orchestraRef: Required value"),
+    (
+        "OrchestraBackup",
+        "spec: {orchestraRef: {name: ../acme}}",
+        "spec.orchestraRef.name: Invalid value",
+    ),
+    (
+        "OrchestraBackup",
+        "spec: {orchestraRef: {name: acme}, deletionPolicy: Keep}",
+        "spec.deletionPolicy: Unsupported value",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {s3: {bucket: backups, credentialsSecretRef: {name: a}}}}}",
+        "",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a, prefix: eu/one}}, \
+         maxConcurrent: 8, maxConcurrentPerServer: 2, deadline: 2h, image: registry.example/backup:1, \
+         encryption: {recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p]}}}",
+        "",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {}}",
+        "spec.backup.destination: Required value",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {}}}",
+        "set either s3 or persistentVolumeClaim",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a, prefix: a/../b}}}}",
+        "prefix: Invalid value",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {s3: {bucket: backups, endpoint: \"http://store:9000\", \
+         credentialsSecretRef: {name: a}}}}}",
+        "use https, or set insecure: true",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {s3: {bucket: backups, endpoint: \"http://store:9000\", \
+         insecure: true, credentialsSecretRef: {name: a}}}}}",
+        "",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {s3: {bucket: backups, endpoint: \"https://me:word@store\", \
+         credentialsSecretRef: {name: a}}}}}",
+        "endpoint: Invalid value",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, \
+         encryption: {recipients: [AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ]}}}",
+        "recipients[0]: Invalid value",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, maxConcurrent: 0}}",
+        "maxConcurrent: Invalid value",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, deadline: 1s}}",
+        "deadline must be from 1m to 168h",
+    ),
+];
+
+/// Kind, manifest before and after, and a part of the refusal; empty: accepted.
+pub const CHANGES: &[(&str, &str, &str, &str)] = &[
+    (
+        "OrchestraBackup",
+        "spec: {orchestraRef: {name: acme}}",
+        "spec: {orchestraRef: {name: other}}",
+        "orchestraRef is immutable",
+    ),
+    (
+        "OrchestraBackup",
+        "spec: {orchestraRef: {name: acme}}",
+        "spec: {orchestraRef: {name: acme}, deletionPolicy: Delete}",
+        "",
+    ),
+];

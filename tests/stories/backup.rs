@@ -1,0 +1,121 @@
+//! Backups of Orchestras: the Jobs that make and remove them are run as processes of this machine.
+
+use std::path::{Path, PathBuf};
+
+use orchestra_sandbox::jobs::{JobRunner, Options};
+use orchestra_sandbox::postgres::ensure_clients;
+use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
+use serde_json::Value;
+
+use crate::support::{LONG, gone, orchestra, ready, sources, standard_class, world};
+
+const DESTINATION: &str = "  backup: {destination: {persistentVolumeClaim: {claimName: backups, prefix: eu}}}";
+
+fn backup(world: &World, name: &str, of: &str, policy: &str) {
+    world
+        .apply(&format!(
+            "{{apiVersion: stagesub.io/v1alpha1, kind: OrchestraBackup, metadata: {{name: {name}, namespace: {TENANTS}}}, \
+             spec: {{orchestraRef: {{name: {of}}}, deletionPolicy: {policy}}}}}"
+        ))
+        .unwrap();
+}
+
+async fn runner(world: &World) -> JobRunner {
+    let clients = tokio::task::spawn_blocking(ensure_clients).await.unwrap().unwrap();
+    let options = Options {
+        program: env!("CARGO_BIN_EXE_orchestra-operator").into(),
+        namespace: SYSTEM.into(),
+        dir: world.dir().join("jobs"),
+        env: vec![
+            ("ORCHESTRA_PG_CLIENTS".into(), clients.display().to_string()),
+            ("PATH".into(), std::env::var("PATH").unwrap_or_default()),
+        ],
+    };
+    JobRunner::start(world.admin.clone(), options)
+}
+
+async fn until(world: &World, name: &str, is: impl Fn(&Value) -> bool) -> Value {
+    world.until(Kind::Backup, (TENANTS, name), LONG, is).await.unwrap()
+}
+
+/// The manifests in the volume.
+fn manifests(world: &World) -> Vec<PathBuf> {
+    fn find(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                find(&path, found);
+            } else if path.ends_with("manifest.json") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    find(&world.dir().join("jobs/volumes/backups"), &mut found);
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_made_kept_and_removed() {
+    let world = world().await;
+    let mut operator = world.operator("operator", |_| {}).unwrap();
+    standard_class(&world, "");
+    sources(&world);
+    orchestra(&world, "acme", "");
+    ready(&world, "acme").await;
+
+    // The class says nothing of backups: the message says what to do.
+    backup(&world, "early", "acme", "Retain");
+    let stalled = until(&world, "early", |object| is_true(object, "Stalled")).await;
+    let (_, reason, message) = condition(&stalled, "Ready");
+    assert_eq!(reason, "NoBackupDestination");
+    assert!(message.contains("spec.backup.destination"), "{message}");
+    assert_eq!(world.list(Kind::Job).await.unwrap().len(), 0);
+
+    // The Job is announced and made, and the operator is killed before it ends.
+    standard_class(&world, DESTINATION);
+    world
+        .until(Kind::Backup, (TENANTS, "early"), LONG, |object| {
+            object["status"]["attempts"] == 1
+        })
+        .await
+        .unwrap();
+    operator.kill().unwrap();
+    let _runner = runner(&world).await;
+    let _operator = world.operator("second", |_| {}).unwrap();
+    let done = until(&world, "early", |object| is_true(object, "Ready")).await;
+    let status = &done["status"];
+    assert_eq!(
+        (&status["phase"], &status["attempts"]),
+        (&"Completed".into(), &1.into()),
+        "{status:#}"
+    );
+    assert!(status["bytes"].as_i64().unwrap() > 0 && status["manifestDigest"].as_str().unwrap().len() == 64);
+    let written = manifests(&world);
+    assert_eq!(written.len(), 1);
+    let path = format!(
+        "jobs/volumes/backups/eu/{}/manifest.json",
+        status["path"].as_str().unwrap()
+    );
+    assert_eq!(written[0], world.dir().join(path));
+    // Nothing of the work is left, and no password is told.
+    let jobs = world.list(Kind::Job).await.unwrap();
+    assert_eq!(jobs.len(), 0, "{jobs:?}");
+    let secret = format!("backup-{}-1", done["metadata"]["uid"].as_str().unwrap());
+    assert_eq!(world.get(Kind::Secret, SYSTEM, &secret).await.unwrap(), None);
+
+    backup(&world, "late", "acme", "Delete");
+    until(&world, "late", |object| is_true(object, "Ready")).await;
+    assert_eq!(manifests(&world).len(), 2);
+    world
+        .kubectl(["delete", "orchbackup", "early", "late", "-n", TENANTS, "--wait=false"])
+        .unwrap();
+    for name in ["early", "late"] {
+        gone(&world, Kind::Backup, TENANTS, name).await;
+    }
+    assert_eq!(
+        manifests(&world),
+        written,
+        "the data of the one with Retain stays, and the other's is gone"
+    );
+}
