@@ -12,8 +12,10 @@ mod files;
 mod flaw;
 mod flights;
 mod folder;
+pub mod hosts;
 pub mod layout;
 mod limits;
+pub mod login;
 mod manifest;
 pub mod oci;
 mod outside;
@@ -25,6 +27,7 @@ mod sources;
 mod token;
 mod unread;
 
+pub use config_map::add as add_config_map;
 pub use error::Error;
 pub use files::Files;
 pub use flaw::Flaw;

@@ -1,11 +1,10 @@
 //! Reads sources, and keeps what it has read for all who name the same source.
 
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -17,9 +16,8 @@ use super::flights::Flights;
 use super::limits::{KEPT_BYTES, KEPT_MANIFESTS};
 use super::oci::{self, Artifact};
 use super::place::Place;
-use super::pull_secret::{self, RegistryLogin};
 use super::room::{Room, Share};
-use super::{config_map, folder};
+use super::{config_map, folder, hosts, login};
 use crate::api::slim::Slim;
 use crate::api::{OciSource, ScriptSource};
 use crate::migrate::aside;
@@ -180,7 +178,7 @@ impl Sources {
         if artifact.digest != version.state {
             return Err(Error::moved(place));
         }
-        let login = login(&self.client, &place.namespace, oci).await?;
+        let login = login::of_source(&self.client, &place.namespace, oci).await?;
         let oci = oci.clone();
         let (host, repository) = oci::split(&oci.image);
         let key = format!("{host}/{repository}@{}", version.state);
@@ -214,7 +212,7 @@ impl Sources {
     }
 
     async fn artifact(&self, place: &Place, oci: &OciSource) -> Result<Artifact, Error> {
-        check_host(place, oci, &self.oci_hosts)?;
+        hosts::check(place, oci, &self.oci_hosts)?;
         // The manifest of a digest never changes.
         let fresh = if oci.digest.is_some() {
             Duration::MAX
@@ -224,7 +222,7 @@ impl Sources {
         let work = {
             let (client, namespace, oci) = (self.client.clone(), place.namespace.clone(), oci.clone());
             async move || {
-                let login = login(&client, &namespace, &oci).await?;
+                let login = login::of_source(&client, &namespace, &oci).await?;
                 oci::look_up(&oci, login).await
             }
         };
@@ -238,33 +236,6 @@ impl Sources {
         };
         self.artifacts.get(&key, &place.to_string(), fresh, work).await
     }
-}
-
-/// Refuses a registry that an Orchestra may not name: its author must not make the operator send requests to any
-/// address that the operator can reach, or a login in clear to others than this machine.
-fn check_host(place: &Place, oci: &OciSource, allowed: &[String]) -> Result<(), Error> {
-    if place.by_class {
-        return Ok(());
-    }
-    let (host, _) = oci::split(&oci.image);
-    if oci.insecure && !is_loopback(host) {
-        return Err(Error::NotAllowed(format!(
-            "an Orchestra may not read the registry {host} without TLS, because others on the network could read its \
-             login: remove oci.insecure, or ask the cluster's admin to name the source in the OrchestraClass"
-        )));
-    }
-    if allowed.iter().any(|known| known.eq_ignore_ascii_case(host)) {
-        return Ok(());
-    }
-    Err(Error::NotAllowed(format!(
-        "an Orchestra may not name the registry {host}: ask the cluster's admin to add it to the operator's --oci-hosts"
-    )))
-}
-
-/// Whether a registry, `host` or `host:port`, is on the same machine.
-fn is_loopback(host: &str) -> bool {
-    let name = host.split_once(':').map_or(host, |(name, _)| name);
-    name.eq_ignore_ascii_case("localhost") || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The room for a source that was not read because it is large, once it is free; none for another outcome.
@@ -308,89 +279,4 @@ async fn config_maps(client: &Client, place: &Place, share: Share) -> Result<Fil
 
 fn missing(namespace: &str, name: &str) -> Error {
     Error::NotFound(format!("ConfigMap {namespace}/{name}"))
-}
-
-/// The login of the artifact's registry, when the source names a pull Secret.
-async fn login(client: &Client, namespace: &str, oci: &OciSource) -> Result<Option<RegistryLogin>, Error> {
-    let Some(reference) = &oci.pull_secret_ref else {
-        return Ok(None);
-    };
-    let place = format!("Secret {namespace}/{}", reference.name);
-    let api: Api<Slim<Secret>> = Api::namespaced(client.clone(), namespace);
-    let Slim(secret) = api
-        .get_opt(&reference.name)
-        .await
-        .map_err(|error| Error::unavailable(&place, error.to_string()))?
-        .ok_or_else(|| Error::denied(&place, "it does not exist: create it with the login of the registry"))?;
-    let config = secret
-        .data
-        .filter(|_| secret.type_.as_deref() == Some(pull_secret::TYPE))
-        .and_then(|mut data| data.remove(pull_secret::KEY))
-        .ok_or_else(|| Error::denied(&place, format!("it is not of type {}", pull_secret::TYPE)))?;
-    let (host, repository) = oci::split(&oci.image);
-    pull_secret::login(&config.0, host, repository)
-        .map(Some)
-        .map_err(|what| Error::denied(&place, what))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_same_machine_is_loopback() {
-        for (host, is) in [
-            ("localhost", true),
-            ("LOCALHOST:5000", true),
-            ("127.0.0.1:5000", true),
-            ("127.9.8.7", true),
-            ("127.0.0.1.evil.example", false),
-            ("localhost.evil.example:5000", false),
-            ("127.1", false),
-            ("10.0.0.1:5000", false),
-            ("ghcr.io", false),
-        ] {
-            assert_eq!(is_loopback(host), is, "{host}");
-        }
-    }
-
-    #[test]
-    fn an_orchestra_needs_tls_and_an_allowed_host() {
-        let allowed = [
-            "ghcr.io".to_owned(),
-            "registry:5000".to_owned(),
-            "127.0.0.1:5000".to_owned(),
-        ];
-        for (image, insecure, by_class, says) in [
-            ("ghcr.io/a", false, false, None),
-            ("oci://registry:5000/a", false, false, None),
-            ("oci://registry:5000/a", true, false, Some("without TLS")),
-            ("ghcr.io/a", true, false, Some("without TLS")),
-            ("127.0.0.1:5000/a", true, false, None),
-            ("127.0.0.1:6000/a", true, false, Some("--oci-hosts")),
-            ("quay.io/a", false, false, Some("--oci-hosts")),
-            ("quay.io/a", true, true, None),
-        ] {
-            let oci = OciSource {
-                image: image.into(),
-                insecure,
-                ..OciSource::default()
-            };
-            let place = Place {
-                namespace: "tenants".into(),
-                by_class,
-                source: ScriptSource::default(),
-            };
-            let refused = check_host(&place, &oci, &allowed)
-                .map_err(|error| error.to_string())
-                .err();
-            match says {
-                None => assert_eq!(refused, None, "{image}"),
-                Some(says) => assert!(
-                    refused.as_ref().is_some_and(|is| is.contains(says)),
-                    "{image}: {refused:?}"
-                ),
-            }
-        }
-    }
 }

@@ -3,7 +3,7 @@
 
 mod pending;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
@@ -17,6 +17,7 @@ use crate::api::{
 use crate::class::{Way, ways};
 use crate::money;
 use crate::pool::candidates;
+pub use pending::{Listed, Scripts, scripts_of};
 
 /// What happens to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -79,8 +80,11 @@ pub struct Cluster {
     pub classes: Option<Vec<OrchestraClass>>,
     /// The databases; none where they may not be read.
     pub databases: Option<Vec<OrchestraDatabase>>,
-    /// ConfigMaps by namespace and name, those of the manifests in place of those of the cluster.
-    pub config_maps: BTreeMap<(String, String), ConfigMap>,
+    /// ConfigMaps by namespace and name, those of the manifests in place of those of the cluster; or why one cannot
+    /// be read, as the end of a sentence.
+    pub config_maps: BTreeMap<(String, String), Result<ConfigMap, String>>,
+    /// The migrations in artifacts of registries, or why they cannot be listed.
+    pub artifacts: HashMap<Scripts, Result<Listed, String>>,
     /// Namespace of the operator.
     pub operator: String,
     /// Databases of pools that an earlier object of the manifests takes.

@@ -4,9 +4,11 @@
 mod bill;
 mod change;
 pub mod complete;
+mod contents;
 mod events;
 mod login;
 mod preview;
+mod registry;
 mod restore;
 mod scope;
 mod status;
@@ -96,8 +98,10 @@ pub enum UserCommand {
     /// for approval.
     ///
     /// With -f the cluster is asked and not changed: each Orchestra is sent to the API server as a dry run, so that it is
-    /// checked as `kubectl apply` would be. What a migration destroys is found in the database, when the operator
-    /// looks at it: without -f, the plan of the named Orchestra says it.
+    /// checked as `kubectl apply` would be. Migrations are read from ConfigMaps, from the manifests, and from artifacts of
+    /// registries: with the login of the pull Secret if you may read it, or else with your own one of `docker login`.
+    /// What a migration destroys is found in the database, when the operator looks at it: without -f, the plan of the
+    /// named Orchestra says it.
     #[command(after_help = "Examples:
   kubectl orchestra plan -f tenants.yaml
   kustomize build . | kubectl orchestra plan -f -

@@ -12,10 +12,10 @@ use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::complete;
 use super::scope::Scope;
+use super::{complete, contents};
 use crate::api::names::COMMAND_MANAGER;
-use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, ScriptSource};
+use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::cli::output::Output;
 use crate::cli::{plan, words};
 use crate::money;
@@ -60,7 +60,7 @@ pub async fn run(scope: &Scope, arguments: Arguments) -> anyhow::Result<String> 
     let documents = documents(&arguments.filename)?;
     let (wanted, maps) = sorted(documents, &scope.namespace)?;
     let mut cluster = look(&scope.client, &arguments.operator_namespace).await?;
-    read_config_maps(&scope.client, &mut cluster, &wanted, maps).await;
+    cluster.config_maps = maps.into_iter().map(|(at, map)| (at, Ok(map))).collect();
     let mut changes = Vec::new();
     for object in &wanted {
         let change = one(&scope.client, &mut cluster, object, arguments.delete).await?;
@@ -95,10 +95,15 @@ async fn one(
         None => api.create(&parameters, object).await,
     };
     let change = match stored {
-        Ok(stored) => applied(cluster, &stored, current.as_ref()),
+        Ok(stored) => {
+            contents::read(client, cluster, &stored).await;
+            applied(cluster, &stored, current.as_ref())
+        }
         Err(kube::Error::Api(status)) if status.code == 403 => {
             let unchecked = current.as_ref().map(|current| over(current, object));
-            let mut change = applied(cluster, unchecked.as_ref().unwrap_or(object), current.as_ref());
+            let unchecked = unchecked.as_ref().unwrap_or(object);
+            contents::read(client, cluster, unchecked).await;
+            let mut change = applied(cluster, unchecked, current.as_ref());
             let told = "not checked by the API server: you may not change it";
             change.notes.push(told.into());
             change
@@ -148,46 +153,6 @@ where
 
 type Maps = BTreeMap<(String, String), ConfigMap>;
 
-/// Reads the ConfigMaps that migrations may be in; those of the manifests come first.
-async fn read_config_maps(client: &Client, cluster: &mut Cluster, wanted: &[Orchestra], ours: Maps) {
-    let mut names: Vec<(String, String)> = Vec::new();
-    for object in wanted {
-        let namespace = object.namespace().unwrap_or_default();
-        let own = object.spec.migrations.as_ref().and_then(|own| own.source.as_ref());
-        names.extend(
-            own.iter()
-                .flat_map(|source| source.config_maps())
-                .map(|map| (namespace.clone(), map.to_owned())),
-        );
-        if let Some(class) = cluster.class(object) {
-            let templates = class
-                .spec
-                .templates
-                .iter()
-                .flatten()
-                .map(|template| &template.migrations);
-            let sources = class
-                .spec
-                .migrations
-                .iter()
-                .chain(templates)
-                .filter_map(|all| all.source.as_ref());
-            let maps = sources.flat_map(ScriptSource::config_maps);
-            names.extend(maps.map(|map| (cluster.operator.clone(), map.to_owned())));
-        }
-    }
-    names.sort();
-    names.dedup();
-    for (namespace, name) in names {
-        let api: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
-        // One that may not be read is told as one that is not there.
-        if let Ok(Some(map)) = api.get_opt(&name).await {
-            cluster.config_maps.insert((namespace, name), map);
-        }
-    }
-    cluster.config_maps.extend(ours);
-}
-
 /// The documents of manifests, with the items of lists.
 fn documents(files: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
     let mut all = Vec::new();
@@ -195,11 +160,14 @@ fn documents(files: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
         let mut text = String::new();
         let shown = file.display();
         let read = if file == Path::new("-") {
-            std::io::stdin().take(MOST).read_to_string(&mut text)
+            std::io::stdin().take(MOST + 1).read_to_string(&mut text)
         } else {
-            std::fs::File::open(file).and_then(|file| file.take(MOST).read_to_string(&mut text))
+            std::fs::File::open(file).and_then(|file| file.take(MOST + 1).read_to_string(&mut text))
         };
-        read.with_context(|| format!("cannot read {shown}"))?;
+        let size = read.with_context(|| format!("cannot read {shown}"))?;
+        if u64::try_from(size).is_ok_and(|size| size > MOST) {
+            bail!("{shown} has more than {} MiB: split it", MOST >> 20);
+        }
         let documents: Vec<Value> =
             serde_saphyr::from_multiple(&text).with_context(|| format!("{shown} is no YAML"))?;
         for mut document in documents {

@@ -1,31 +1,73 @@
 //! The migrations that manifests would have applied.
 
-use kube::ResourceExt as _;
-
 use super::{Action, Change, Cluster};
-use crate::api::{MigrationFormat, Orchestra, ScriptSource};
-use crate::content::{Origin, origin, template_of};
+use crate::api::{MigrationFormat, Orchestra};
+use crate::content::{check_template, migrations_of};
 use crate::migrate::Source;
-use crate::source::{Files, layout};
+use crate::source::{Files, Place, add_config_map, layout};
+
+/// The place of migrations, and their format where the spec names it.
+pub type Scripts = (Place, Option<MigrationFormat>);
+
+/// The migrations of a source.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Their digest, as the status of an Orchestra has it.
+    pub digest: String,
+    /// Their names, in the order in which they are applied.
+    pub names: Vec<String>,
+    /// What a person should know of how the source was read.
+    pub notes: Vec<String>,
+}
+
+impl Listed {
+    /// The migrations in the files of a place.
+    ///
+    /// # Errors
+    /// Why the operator would refuse them.
+    pub fn read(files: &Files, (place, format): &Scripts) -> Result<Self, String> {
+        let wrong = |what: String| format!("its migrations cannot be used: {what}");
+        let found = layout::migrations(files, place.source.path.as_deref(), *format);
+        let (found, format) = found.map_err(|flaw| wrong(flaw.to_string()))?;
+        let source = Source::read(format, found).map_err(|error| wrong(error.to_string()))?;
+        let names = source.migrations().iter().map(|migration| migration.name.clone());
+        Ok(Self {
+            digest: source.digest(),
+            names: names.collect(),
+            notes: Vec::new(),
+        })
+    }
+}
+
+/// Where the migrations of an Orchestra are; none when it has none.
+///
+/// # Errors
+/// When the class does not have the template that the Orchestra names.
+pub fn scripts_of(cluster: &Cluster, wanted: &Orchestra) -> Result<Option<Scripts>, String> {
+    let class = cluster.class(wanted);
+    if let Some(class) = class {
+        check_template(wanted, class).map_err(|error| error.to_string())?;
+    }
+    let spec = migrations_of(wanted, class, &cluster.operator);
+    Ok(spec.map(|spec| (spec.place, spec.format)))
+}
 
 /// The migrations that would be applied, as far as their source can be read here.
 pub fn pending(cluster: &Cluster, wanted: &Orchestra, current: Option<&Orchestra>, change: &mut Change) {
-    let Some((source, namespace, format)) = source_of(cluster, wanted) else {
-        return;
+    let read = match scripts_of(cluster, wanted) {
+        Ok(None) => return,
+        Ok(Some(scripts)) => read(cluster, &scripts),
+        Err(told) => Err(told),
     };
-    let read = match read(cluster, source, &namespace, format) {
+    let Listed { digest, names, notes } = match read {
         Ok(read) => read,
         Err(told) => return change.notes.push(told),
     };
+    change.notes.extend(notes);
     let applied = current.and_then(Orchestra::migrations);
-    if applied.is_some_and(|applied| applied.source == read.digest() && applied.pending == 0) {
+    if applied.is_some_and(|applied| applied.source == digest && applied.pending == 0) {
         return;
     }
-    let names: Vec<_> = read
-        .migrations()
-        .iter()
-        .map(|migration| migration.name.clone())
-        .collect();
     let last = applied.and_then(|applied| applied.current.as_ref());
     let done = last
         .and_then(|last| names.iter().position(|name| name == last))
@@ -45,58 +87,38 @@ pub fn pending(cluster: &Cluster, wanted: &Orchestra, current: Option<&Orchestra
     }
 }
 
-type Wanted<'a> = (&'a ScriptSource, String, Option<MigrationFormat>);
-
-/// The source of the migrations, and the namespace of its ConfigMaps.
-fn source_of<'a>(cluster: &'a Cluster, wanted: &'a Orchestra) -> Option<Wanted<'a>> {
-    let own = wanted.spec.migrations.as_ref();
-    if let Some((own, source)) = own.and_then(|own| Some((own, own.source.as_ref()?))) {
-        return Some((source, wanted.namespace().unwrap_or_default(), own.format));
+fn read(cluster: &Cluster, scripts: &Scripts) -> Result<Listed, String> {
+    let place = &scripts.0;
+    if let Some(folder) = &place.source.folder {
+        return Err(format!(
+            "its migrations are in the folder {folder} below --sources-folder of the operator's pod, which only the \
+             operator reads: they are not listed here"
+        ));
     }
-    let class = cluster.class(wanted)?;
-    let theirs = match origin(wanted, class) {
-        Origin::Template(_) => &template_of(wanted, class)?.migrations,
-        Origin::Class => class.spec.migrations.as_ref()?,
-        Origin::Own | Origin::Nowhere => return None,
-    };
-    Some((theirs.source.as_ref()?, cluster.operator.clone(), theirs.format))
-}
-
-fn read(
-    cluster: &Cluster,
-    source: &ScriptSource,
-    namespace: &str,
-    format: Option<MigrationFormat>,
-) -> Result<Source, String> {
-    if source.oci.is_some() || source.folder.is_some() {
-        return Err("its migrations are in an artifact or a folder, which the operator reads".into());
+    if place.source.oci.is_some() {
+        let found = cluster.artifacts.get(scripts).cloned();
+        return found.unwrap_or_else(|| Err(format!("{place} was not read")));
     }
     let mut files = Files::default();
-    let mut add = |name: &str, text: &str| {
+    for (name, text) in place.source.inline.iter().flatten() {
         let added = files.insert(name, text.as_bytes().to_vec());
-        added.map_err(|_| format!("{name} of its migrations cannot be used: the operator says why"))
-    };
-    for (name, text) in source.inline.iter().flatten() {
-        add(name, text)?;
+        added.map_err(|flaw| format!("its migrations cannot be used: {flaw}"))?;
     }
-    for map in source.config_maps() {
-        let found = cluster.config_maps.get(&(namespace.to_owned(), map.to_owned()));
-        let Some(found) = found else {
-            return Err(format!(
-                "its migrations are in ConfigMap {namespace}/{map}, which is not there or may not be read"
-            ));
+    for map in place.source.config_maps() {
+        let at = (place.namespace.clone(), map.to_owned());
+        let named = || format!("its migrations are in ConfigMap {}/{map}", place.namespace);
+        let found = match cluster.config_maps.get(&at) {
+            Some(Ok(found)) => found.clone(),
+            Some(Err(why)) => return Err(format!("{}, which {why}", named())),
+            None => return Err(format!("{}, which was not read", named())),
         };
-        if found.binary_data.as_ref().is_some_and(|data| !data.is_empty()) {
-            return Err(format!(
-                "its migrations are in an archive in ConfigMap {namespace}/{map}, which the operator reads"
-            ));
-        }
-        for (name, text) in found.data.iter().flatten() {
-            add(name, text)?;
-        }
+        let added = add_config_map(found, &mut files);
+        added.map_err(|(key, flaw)| {
+            format!(
+                "its migrations cannot be used: key {key} of ConfigMap {}/{map}: {flaw}",
+                place.namespace
+            )
+        })?;
     }
-    let wrong = |what: String| format!("its migrations cannot be used: {what}");
-    let found = layout::migrations(&files, source.path.as_deref(), format);
-    let (found, format) = found.map_err(|flaw| wrong(flaw.to_string()))?;
-    Source::read(format, found).map_err(|error| wrong(error.to_string()))
+    Listed::read(&files, scripts)
 }

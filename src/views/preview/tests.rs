@@ -35,7 +35,7 @@ fn cluster(limit: &str) -> Cluster {
     Cluster {
         classes: Some(vec![class(limit)]),
         databases: Some(Vec::new()),
-        config_maps: BTreeMap::from([(("tenants".into(), "schema".into()), map)]),
+        config_maps: BTreeMap::from([(("tenants".into(), "schema".into()), Ok(map))]),
         ..Cluster::default()
     }
 }

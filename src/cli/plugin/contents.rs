@@ -1,0 +1,90 @@
+//! Reads the migrations of a planned Orchestra, from where the user of the command may read them.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Client;
+use kube::api::Api;
+
+use super::registry;
+use crate::api::{OciSource, Orchestra};
+use crate::cli::words;
+use crate::source::pull_secret::RegistryLogin;
+use crate::source::{self, Files, Place, Share, hosts, login, oci};
+use crate::views::preview::{Cluster, Listed, scripts_of};
+
+/// Artifacts that one plan reads at most. Each may have 64 MiB.
+const MOST: usize = 16;
+
+/// Reads what the Orchestra's migrations are in, unless it is known already. What cannot be read is told by the plan.
+pub async fn read(client: &Client, cluster: &mut Cluster, object: &Orchestra) {
+    let Ok(Some(scripts)) = scripts_of(cluster, object) else {
+        return;
+    };
+    let place = &scripts.0;
+    for name in place.source.config_maps() {
+        let at = (place.namespace.clone(), name.to_owned());
+        if !cluster.config_maps.contains_key(&at) {
+            let found = config_map(client, &place.namespace, name).await;
+            cluster.config_maps.insert(at, found);
+        }
+    }
+    let Some(artifact) = &place.source.oci else { return };
+    if cluster.artifacts.contains_key(&scripts) {
+        return;
+    }
+    let listed = if cluster.artifacts.len() < MOST {
+        match pulled(client, place, artifact).await {
+            Ok((files, notes)) => Listed::read(&files, &scripts).map(|listed| Listed { notes, ..listed }),
+            Err(why) => Err(format!("its migrations cannot be listed: {why}")),
+        }
+    } else {
+        Err(format!(
+            "its migrations are not listed: one plan reads at most {MOST} artifacts, so give it fewer manifests"
+        ))
+    };
+    cluster.artifacts.insert(scripts, listed);
+}
+
+async fn config_map(client: &Client, namespace: &str, name: &str) -> Result<ConfigMap, String> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    match api.get_opt(name).await {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) => Err("does not exist".into()),
+        Err(kube::Error::Api(status)) if status.code == 403 => Err("you may not read".into()),
+        Err(error) => Err(format!("cannot be read: {}", words::of(&error.into()).0)),
+    }
+}
+
+/// The files of an artifact, and what a person should know of the login.
+async fn pulled(client: &Client, place: &Place, artifact: &OciSource) -> Result<(Files, Vec<String>), String> {
+    hosts::check_tls(place, artifact).map_err(|error| error.to_string())?;
+    let named = login::of_source(client, &place.namespace, artifact).await;
+    let told = match named {
+        Ok(login) => match files(artifact, login).await {
+            Ok(files) => return Ok((files, Vec::new())),
+            Err(source::Error::Denied { .. }) if artifact.pull_secret_ref.is_none() => {
+                "the registry wants a login, and the source names no pullSecretRef: the operator would be refused"
+                    .into()
+            }
+            Err(error) => return Err(error.to_string()),
+        },
+        Err(error) => error.to_string(),
+    };
+    let (host, _) = oci::split(&artifact.image);
+    let own = match registry::own_login(host, artifact.insecure).await {
+        Ok(own) => own,
+        Err(why) => return Err(format!("{told}; {why}")),
+    };
+    let with = match &own {
+        Some(_) => format!("it was read with your own login of {host}"),
+        None => format!("it was read without a login: `docker login {host}` gives you one"),
+    };
+    match files(artifact, own).await {
+        Ok(files) => Ok((files, vec![format!("{told}; {with}")])),
+        Err(error) => Err(format!("{told}; {error}")),
+    }
+}
+
+async fn files(artifact: &OciSource, login: Option<RegistryLogin>) -> Result<Files, source::Error> {
+    let found = oci::look_up(artifact, login.clone()).await?;
+    oci::pull(artifact, found, login, Share::default()).await
+}
