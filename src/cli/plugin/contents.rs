@@ -1,5 +1,7 @@
 //! Reads the migrations of a planned Orchestra, from where the user of the command may read them.
 
+use std::collections::btree_map::Entry;
+
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
 use kube::api::Api;
@@ -22,9 +24,8 @@ pub async fn read(client: &Client, cluster: &mut Cluster, object: &Orchestra) {
     let place = &scripts.0;
     for name in place.source.config_maps() {
         let at = (place.namespace.clone(), name.to_owned());
-        if !cluster.config_maps.contains_key(&at) {
-            let found = config_map(client, &place.namespace, name).await;
-            cluster.config_maps.insert(at, found);
+        if let Entry::Vacant(unread) = cluster.config_maps.entry(at) {
+            unread.insert(config_map(client, &place.namespace, name).await);
         }
     }
     let Some(artifact) = &place.source.oci else { return };
