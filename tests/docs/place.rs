@@ -48,8 +48,7 @@ for word in "$@"; do
         *) [ -n "$verb" ] || verb=$word ;;
     esac
 done
-printf '%s\0' kubectl "$verb" >> "$CALLS"
-printf '\n' >> "$CALLS"
+{ printf '%s\0' kubectl "$verb"; printf '\n'; } >> "$CALLS/$$"
 case $verb in
     create)
         [ -z "$dry" ] || exec "$KUBECTL" "$@"
@@ -72,13 +71,13 @@ esac
 
 /// Another program: it notes what it was called with.
 const OTHER: &str = r#"#!/usr/bin/env bash
-{ printf '%s\0' "${0##*/}" "$@"; printf '\n'; } >> "$CALLS"
+{ printf '%s\0' "${0##*/}" "$@"; printf '\n'; } >> "$CALLS/$$"
 [ -t 0 ] || cat > /dev/null
 "#;
 
 /// Ours: what needs no cluster is printed.
 const OURS: &str = r#"#!/usr/bin/env bash
-{ printf '%s\0' "${0##*/}" "$@"; printf '\n'; } >> "$CALLS"
+{ printf '%s\0' "${0##*/}" "$@"; printf '\n'; } >> "$CALLS/$$"
 case $1 in
     crd|rbac) exec "$OPERATOR" "$@" ;;
     rebuild) printf 'apiVersion: stagesub.io/v1alpha1\nkind: Orchestra\nmetadata: {name: rebuilt, namespace: tenants}\n' ;;
@@ -146,6 +145,8 @@ impl Place {
     /// Runs a block's commands, or only has bash parse them.
     pub fn run(&self, number: usize, script: &str, is_run: bool) -> Result<(), String> {
         let calls = self.programs.join(format!("calls-{number}"));
+        // A file for each process: those of a pipeline would write between each other's words.
+        fs::create_dir(&calls).unwrap();
         let path = std::env::var("PATH").unwrap_or_default();
         let mut bash = Command::new("bash");
         bash.args(if is_run {
@@ -174,7 +175,10 @@ impl Place {
         if !is_run {
             return Ok(());
         }
-        let calls = fs::read_to_string(calls).unwrap_or_default();
+        let noted = fs::read_dir(calls).unwrap();
+        let calls: String = noted
+            .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
+            .collect();
         let mut is_looked_at = false;
         for call in calls.split("\0\n").filter(|call| !call.is_empty()) {
             let words: Vec<_> = call.split('\0').map(str::to_owned).collect();
