@@ -39,6 +39,7 @@ mod metrics;
 #[allow(dead_code, reason = "another test uses the rest of it")]
 mod metrics_page;
 mod migration_failure;
+mod newer_values;
 mod odd_answers;
 mod odd_input;
 mod orphans;
