@@ -9,6 +9,7 @@ use super::Pass;
 use super::plan::Claim;
 use crate::api::{Orchestra, OrchestraPool};
 use crate::controller::error::Error;
+use crate::controller::unreadable;
 use crate::credentials::tenant::LoginMarks;
 
 /// Who holds the database.
@@ -22,15 +23,24 @@ pub async fn claim(pass: &Pass) -> Result<Claim, Error> {
     })
 }
 
+/// Whether this version knows all that the database's Orchestra and its class say: both decide what becomes of it.
+pub fn are_known(pass: &Pass) -> Result<(), Error> {
+    if let Some(holder) = watched(pass) {
+        unreadable::check(&*holder)?;
+    }
+    if let Some(class) = &pass.object.spec.class_name {
+        unreadable::get(&pass.ctx.core.stores.classes, &ObjectRef::new(class))?;
+    }
+    Ok(())
+}
+
 /// Whether the Orchestra that holds the claim no longer exists and never released it, as after its finalizer was
 /// removed by hand. Confirmed by the API server, because the watch may lag behind.
 async fn is_deserted(pass: &Pass) -> Result<bool, Error> {
     let (Some(claim), None) = (&pass.object.spec.claim_ref, &pass.object.spec.released_at) else {
         return Ok(false);
     };
-    let holder = ObjectRef::<Orchestra>::new(&claim.name).within(&claim.namespace);
-    let watched = pass.ctx.core.stores.orchestras.get(&holder);
-    if watched.is_some_and(|orchestra| orchestra.metadata.uid.as_ref() == Some(&claim.uid)) {
+    if watched(pass).is_some() {
         return Ok(false);
     }
     let api: Api<Orchestra> = Api::namespaced(pass.ctx.core.client.clone(), &claim.namespace);

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 
 use super::deadline::{self, is_to_be_replaced};
 use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Origin, Project, Reset, Stop};
@@ -16,7 +15,6 @@ use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{DATABASE_FINALIZER, OrchestraDatabaseStatus, SupabaseProject, is_abandoned};
 use crate::class;
 use crate::controller::error::Error;
-use crate::controller::unreadable;
 use crate::credentials::entries::Trouble;
 use crate::supabase::listed::ListedProject;
 use crate::supabase::poll::Listing;
@@ -64,20 +62,9 @@ const UNSEEN: Hosted = Hosted {
     connection: Connection::Unread,
 };
 
-/// Whether this version knows all that the database's Orchestra and its class say: both decide what becomes of it.
-fn are_known(pass: &Pass) -> Result<(), Error> {
-    if let Some(holder) = holder::watched(pass) {
-        unreadable::check(&*holder)?;
-    }
-    if let Some(class) = &pass.object.spec.class_name {
-        unreadable::get(&pass.ctx.core.stores.classes, &ObjectRef::new(class))?;
-    }
-    Ok(())
-}
-
 pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let object = &pass.object;
-    are_known(pass)?;
+    holder::are_known(pass)?;
     let (now, claim) = (Timestamp::now(), holder::claim(pass).await?);
     let deleting = object.metadata.deletion_timestamp.is_some();
     let mut observed = Observed {

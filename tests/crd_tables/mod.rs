@@ -6,6 +6,7 @@ pub mod budget;
 pub mod changes;
 pub mod connection;
 pub mod health;
+pub mod lengths;
 pub mod life;
 pub mod logins;
 mod placement;

@@ -15,10 +15,10 @@ const NEWER: &str = "Hibernated";
 /// The definition of a newer version allows another `powerState`.
 fn upgrade(world: &World, plural: &str) {
     let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/powerState/enum/-";
-    let patch = json!([{"op": "add", "path": path, "value": NEWER}]).to_string();
+    let change = json!([{"op": "add", "path": path, "value": NEWER}]).to_string();
     let crd = format!("{plural}.stagesub.io");
     world
-        .kubectl(["patch", "crd", &crd, "--type=json", "-p", &patch])
+        .kubectl(["patch", "crd", &crd, "--type=json", "-p", &change])
         .unwrap();
 }
 

@@ -49,6 +49,8 @@ pub(super) use review::look;
 pub use super::history::Head;
 
 #[cfg(test)]
+mod code_bounds_tests;
+#[cfg(test)]
 mod code_tests;
 #[cfg(test)]
 mod definition_tests;
