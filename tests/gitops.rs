@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use orchestra_operator::api::condition::{ConditionType, Reason};
-use orchestra_operator::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, crds};
+use orchestra_operator::api::{Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraPool, crds};
 use orchestra_sandbox::judges;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,7 +44,13 @@ fn situations() -> Vec<(String, Value, Row)> {
     let stored = STORED
         .iter()
         .map(|(name, row)| ((*name).to_owned(), fixture(name), *row));
-    let kinds = ["orchestra-ready", "class-ready", "pool-ready", "database-ready"];
+    let kinds = [
+        "orchestra-ready",
+        "backup-ready",
+        "class-ready",
+        "pool-ready",
+        "database-ready",
+    ];
     let derived = kinds.iter().flat_map(|name| {
         let object = fixture(name);
         DERIVED
@@ -133,6 +139,7 @@ fn the_fixtures_are_of_this_version() {
     for (name, object, _) in situations() {
         let kept = match object["kind"].as_str().unwrap() {
             "Orchestra" => through::<Orchestra>(&object),
+            "OrchestraBackup" => through::<OrchestraBackup>(&object),
             "OrchestraClass" => through::<OrchestraClass>(&object),
             "OrchestraPool" => through::<OrchestraPool>(&object),
             _ => through::<OrchestraDatabase>(&object),

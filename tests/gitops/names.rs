@@ -49,6 +49,8 @@ fn every_reference_is_followed() {
         let is = match to.as_str() {
             "OrchestraClass" => found == "dev-standard",
             "OrchestraPool" => found == "dev-house",
+            "Orchestra" => found == "dev-acme",
+            "PersistentVolumeClaim" => found == "dev-disk",
             // The hash of the contents comes last.
             _ => found.starts_with("dev-thing-") && found.len() == "dev-thing-".len() + 10,
         };
@@ -118,6 +120,8 @@ fn walk(schema: &Value, path: &str, found: &mut impl FnMut(&str, String)) {
             "configMapRef" => found("ConfigMap", format!("{here}/name")),
             "configMapRefs" => found("ConfigMap", format!("{here}/{LIST}/name")),
             "className" => found("OrchestraClass", here),
+            "orchestraRef" => found("Orchestra", format!("{here}/name")),
+            "claimName" => found("PersistentVolumeClaim", here),
             name if name.to_lowercase().ends_with("secretref") => found("Secret", format!("{here}/name")),
             "names" if path.ends_with("/pools") => found("OrchestraPool", format!("{here}/{LIST}")),
             _ => {
@@ -153,11 +157,18 @@ fn shipped() -> BTreeSet<Reference> {
     all.collect()
 }
 
+/// Whether objects of the kind are in the namespaces of tenants.
+fn is_of_a_tenant(kind: &str) -> bool {
+    ["Orchestra", "OrchestraBackup"].contains(&kind)
+}
+
 /// An object that has this reference and nothing else.
 fn referring(number: usize, (to, kind, path): &Reference) -> Value {
     let name = match to.as_str() {
         "OrchestraClass" => "standard",
         "OrchestraPool" => "house",
+        "Orchestra" => "acme",
+        "PersistentVolumeClaim" => "disk",
         _ => "thing",
     };
     let parts = path.split('/').rev();
@@ -166,7 +177,7 @@ fn referring(number: usize, (to, kind, path): &Reference) -> Value {
         part => json!({ part: value }),
     });
     let mut metadata = json!({"name": format!("referring-{number}")});
-    if kind == "Orchestra" {
+    if is_of_a_tenant(kind) {
         metadata["namespace"] = json!("tenants");
     }
     json!({"apiVersion": "stagesub.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": object["spec"]})
@@ -180,12 +191,24 @@ fn write(dir: &Path, objects: &[Value]) {
     for file in ["kustomization.yaml", "references.yaml", "openapi.json"] {
         fs::copy(from.join(file), dir.join("names").join(file)).unwrap();
     }
-    let (tenants, system): (Vec<_>, Vec<_>) = objects.iter().partition(|object| object["kind"] == "Orchestra");
-    let kind = |kind: &str, name: &str| json!({"apiVersion": "stagesub.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": {}});
-    let class = kind("OrchestraClass", "standard");
-    let pool = kind("OrchestraPool", "house");
-    for (folder, namespace, mut objects) in [("tenants", "tenants", tenants), ("system", "orchestra-system", system)] {
-        objects.extend([&class, &pool]);
+    let (tenants, system): (Vec<_>, Vec<_>) = objects
+        .iter()
+        .partition(|object| is_of_a_tenant(object["kind"].as_str().unwrap()));
+    let named = |version: &str, kind: &str, metadata: Value| json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": {}});
+    let ours = "stagesub.io/v1alpha1";
+    let class = named(ours, "OrchestraClass", json!({"name": "standard"}));
+    let pool = named(ours, "OrchestraPool", json!({"name": "house"}));
+    let tenant = named(ours, "Orchestra", json!({"name": "acme", "namespace": "tenants"}));
+    let claim = named(
+        "v1",
+        "PersistentVolumeClaim",
+        json!({"name": "disk", "namespace": "orchestra-system"}),
+    );
+    for (folder, namespace, mut objects, own) in [
+        ("tenants", "tenants", tenants, &tenant),
+        ("system", "orchestra-system", system, &claim),
+    ] {
+        objects.extend([&class, &pool, own]);
         let documents = crate::stream(objects.into_iter());
         let of_generator = json!([{"name": "thing", "namespace": namespace, "literals": ["a=b"]}]);
         let kustomization = json!({
