@@ -19,7 +19,7 @@ use crate::credentials::connection::{self, Handover};
 use crate::credentials::secrets::Secrets;
 use crate::credentials::tenant::{self, LoginMarks};
 use crate::postgres::{self, APPLICATION};
-use crate::rollout::turns::Outcome;
+use crate::rollout::turns::TurnOutcome;
 use crate::rollout::{self, Kept, TurnDecision};
 
 /// How long a deletion is held up by a database that does not answer, so that the tenant's login can be
@@ -247,8 +247,8 @@ fn settle_turn(pass: &mut Pass, observed: &Observed) {
         return;
     };
     let outcome = match inside.migrations {
-        Work::Done => Outcome::Applied,
-        Work::AwaitsApproval => Outcome::AwaitsApproval,
+        Work::Done => TurnOutcome::Applied,
+        Work::AwaitsApproval => TurnOutcome::AwaitsApproval,
         _ => return,
     };
     // Without a look into the database nothing is known that was not known before.
@@ -267,11 +267,11 @@ fn settle_turn(pass: &mut Pass, observed: &Observed) {
 /// Gives the turn back after the database could not be looked into.
 pub fn give_turn_back(pass: &mut Pass, error: &Error) {
     if matches!(error, Error::Migrate(_)) {
-        end_turn(pass, Outcome::of(Err(error)));
+        end_turn(pass, TurnOutcome::of(Err(error)));
     }
 }
 
-fn end_turn(pass: &mut Pass, outcome: Outcome) {
+fn end_turn(pass: &mut Pass, outcome: TurnOutcome) {
     if let Some((turn, rolled)) = pass.turn.take() {
         rollout::end(&pass.ctx.rollout, turn, rolled.as_ref(), outcome);
     }
