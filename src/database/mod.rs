@@ -100,7 +100,7 @@ pub async fn pass(database: Arc<OrchestraDatabase>, ctx: Arc<Context>) -> Result
         status::write(&mut pass, step, &observed).await?;
         let act = act::act(&mut pass, step, observed);
         let acted = match step.carries_out() {
-            Some(name) => traces::span(name, traces::Kind::Internal, act).await,
+            Some(name) => traces::span(name, traces::Side::Internal, act).await,
             None => act.await,
         };
         if let Some(next) = acted? {

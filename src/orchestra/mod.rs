@@ -96,7 +96,7 @@ pub struct Context {
     pub foreign: Awaited,
     /// When it was last looked whether anybody uses a database.
     pub looks: Looks,
-    /// Passes that work inside databases.
+    /// Passes that claim databases and work inside them.
     pub places: Places,
 }
 
@@ -137,7 +137,7 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
             .min();
         let act = Box::pin(act::act(&mut pass, step, observed));
         let acted = match step.carries_out() {
-            Some(name) => traces::span(name, traces::Kind::Internal, act).await,
+            Some(name) => traces::span(name, traces::Side::Internal, act).await,
             None => act.await,
         };
         if let Some(next) = acted? {
@@ -178,7 +178,7 @@ struct Pass {
     recorded: bool,
     /// The logins of a pool's database were shut.
     shut: bool,
-    /// Its place among those that work inside databases, from the first login on.
+    /// Its place among those that claim and work inside databases.
     place: Option<OwnedSemaphorePermit>,
     /// The API server refused to delete it when its ttl was over: what it said.
     outlives: Option<String>,

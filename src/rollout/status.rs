@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::fleet::Enrolled;
-use super::plan::{Decision, Standing};
+use super::plan::{Decision, UpdateState};
 use super::revisions::Revisions;
 use crate::api::condition::Reason;
 use crate::api::{RevisionSkew, RolloutPhase as Phase, RolloutStatus};
@@ -21,12 +21,12 @@ const SHORT: usize = "sha256:".len() + 12;
 /// The status for a decision.
 pub fn render(fleet: &[Enrolled], decision: &Decision, revisions: &Revisions) -> RolloutStatus {
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    let of = |standing: Standing| {
+    let of = |standing: UpdateState| {
         fleet
             .iter()
             .filter(move |is| is.participant.standing == standing && !is.participant.pinned)
     };
-    let mut failing: Vec<_> = of(Standing::Failed).map(|is| is.participant.name.clone()).collect();
+    let mut failing: Vec<_> = of(UpdateState::Failed).map(|is| is.participant.name.clone()).collect();
     failing.sort();
     failing.truncate(LISTED);
     RolloutStatus {
@@ -211,8 +211,8 @@ mod tests {
             let of = || format!("{reason:?} {message:?} of {participants:?}");
             assert_eq!(done, reason.is_fulfilled(), "{}", of());
             let active = || participants.iter().filter(|is| !is.pinned);
-            assert_eq!(done, active().all(|is| is.standing == Standing::Updated), "{}", of());
-            let failed = active().filter(|is| is.standing == Standing::Failed).count();
+            assert_eq!(done, active().all(|is| is.standing == UpdateState::Updated), "{}", of());
+            let failed = active().filter(|is| is.standing == UpdateState::Failed).count();
             assert_eq!(status.failing.len(), failed, "{}", of());
             if reason == Reason::RolloutHalted {
                 assert!(
@@ -230,16 +230,16 @@ mod tests {
         }
     }
 
-    /// Standing, canary, pinned and engaged of one Orchestra.
-    type Facts = (Standing, bool, bool, bool);
+    /// UpdateState, canary, pinned and engaged of one Orchestra.
+    type Facts = (UpdateState, bool, bool, bool);
 
     fn every_fleet() -> Vec<Vec<Enrolled>> {
         let standings = [
-            Standing::Updated,
-            Standing::Failed,
-            Standing::AwaitsApproval,
-            Standing::Broken,
-            Standing::Pending,
+            UpdateState::Updated,
+            UpdateState::Failed,
+            UpdateState::AwaitsApproval,
+            UpdateState::Broken,
+            UpdateState::Pending,
         ];
         let mut every = Vec::new();
         for standing in standings {

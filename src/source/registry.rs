@@ -17,7 +17,7 @@ use super::digest::{sha256, sha512};
 use super::error::Error;
 use super::flaw::Flaw;
 use super::pull_secret::RegistryLogin;
-use super::token::{self, Refusal};
+use super::token::{self, TokenRefusal};
 
 /// How long a connection may take to open, and the longest pause between two chunks of an answer.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -61,9 +61,9 @@ impl Repository {
         let authorization = token::authorization(&http, &base, reference.repository(), login).await;
         let has_login = login.is_some();
         let authorization = authorization.map_err(|refusal| match refusal {
-            Refusal::Login => denied(&place, has_login),
-            Refusal::Lost(error) => Error::unavailable(&place, cause(error)),
-            Refusal::Service(what) => Error::unavailable(&place, what),
+            TokenRefusal::Login => denied(&place, has_login),
+            TokenRefusal::Lost(error) => Error::unavailable(&place, cause(error)),
+            TokenRefusal::Service(what) => Error::unavailable(&place, what),
         })?;
         Ok(Self {
             http,

@@ -21,7 +21,7 @@ use crate::api::condition::{ConditionType, is_true};
 
 pub use export::{Error, Exporting};
 use record::{Keep, Recorder, Root};
-pub use record::{Kind, fail, note, span, waited};
+pub use record::{Side, fail, note, span, waited};
 pub use trace::Trace;
 
 /// Where spans go. By default nowhere, and then nothing is recorded.

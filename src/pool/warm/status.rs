@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::observe::Observed;
-use super::plan::{State, Step};
+use super::plan::{MemberState, Step};
 use crate::api::OrchestraPoolStatus;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::names::{POOL_LABEL, pool_label};
@@ -70,7 +70,7 @@ pub async fn change_planned(
 
 fn available(observed: &Observed) -> usize {
     let members = observed.seen.members.iter();
-    members.filter(|member| member.state == State::Available).count()
+    members.filter(|member| member.state == MemberState::Available).count()
 }
 
 /// What the conditions of a pool say.
@@ -131,7 +131,7 @@ fn of_members(observed: &Observed) -> Described {
             message: "as many databases as replicas says wait for a claim".into(),
         };
     }
-    let usable = |state: &State| matches!(state, State::Unprepared(_) | State::Available);
+    let usable = |state: &MemberState| matches!(state, MemberState::Unprepared(_) | MemberState::Available);
     if !lacks && seen.members.iter().all(|member| usable(&member.state)) {
         return works(Reason::Migrating, "databases are being prepared for their claims");
     }
@@ -183,8 +183,8 @@ mod tests {
     use crate::pool::status::tests::{contradicts, every_refusal};
     use crate::pool::warm::plan::{Member, Seen};
 
-    fn observed(desired: usize, states: &[State]) -> Observed {
-        let member = |state: &State| Member {
+    fn observed(desired: usize, states: &[MemberState]) -> Observed {
+        let member = |state: &MemberState| Member {
             name: "orchdb-1".into(),
             created: jiff::Timestamp::UNIX_EPOCH,
             state: *state,
@@ -214,15 +214,19 @@ mod tests {
 
     #[test]
     fn a_pool_says_what_it_is_about() {
-        let due = State::Unprepared(UnpreparedState::Due);
+        let due = MemberState::Unprepared(UnpreparedState::Due);
         for (desired, states, reason) in [
             (0, &[][..], Reason::Ready),
-            (1, &[State::Available], Reason::Ready),
-            (1, &[State::Available, State::Creating], Reason::Ready),
+            (1, &[MemberState::Available], Reason::Ready),
+            (1, &[MemberState::Available, MemberState::Creating], Reason::Ready),
             (1, &[], Reason::Provisioning),
-            (2, &[State::Available, State::Creating], Reason::Provisioning),
-            (2, &[State::Available, due], Reason::Migrating),
-            (3, &[State::Available, due], Reason::Provisioning),
+            (
+                2,
+                &[MemberState::Available, MemberState::Creating],
+                Reason::Provisioning,
+            ),
+            (2, &[MemberState::Available, due], Reason::Migrating),
+            (3, &[MemberState::Available, due], Reason::Provisioning),
         ] {
             let described = of_members(&observed(desired, states));
             assert_eq!(described.reason, reason, "{desired} {states:?}");
@@ -233,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_budget_matters_only_to_a_pool_that_lacks_something() {
-        let mut full = observed(1, &[State::Available]);
+        let mut full = observed(1, &[MemberState::Available]);
         full.closed = Some(blocked(Reason::BudgetExceeded, "no room"));
         assert!(of_members(&full).ready);
         full.seen.desired = 2;
@@ -250,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_member_that_needs_a_person_is_named() {
-        let mut broken = observed(2, &[State::Available, State::Broken]);
+        let mut broken = observed(2, &[MemberState::Available, MemberState::Broken]);
         let lost = blocked(Reason::DatabaseLost, "it is gone");
         broken.refusals.push((Some("orchdb-2".into()), lost));
         let described = of_members(&broken);
@@ -271,12 +275,12 @@ mod tests {
             passing: true,
         });
         let states = [
-            State::Unrequested,
-            State::Broken,
-            State::Creating,
-            State::Unprepared(UnpreparedState::Due),
-            State::Unprepared(passes),
-            State::Available,
+            MemberState::Unrequested,
+            MemberState::Broken,
+            MemberState::Creating,
+            MemberState::Unprepared(UnpreparedState::Due),
+            MemberState::Unprepared(passes),
+            MemberState::Available,
         ];
         let all: Vec<_> = every_refusal().into_iter().map(Some).chain([None]).collect();
         let passing = all.iter().flatten().find(|refusal| refusal.is_passing()).cloned();
@@ -307,8 +311,8 @@ mod tests {
     }
 
     /// Every sequence of so many states.
-    fn every(states: &[State], count: usize) -> Vec<Vec<State>> {
-        let longer = |shorter: Vec<State>| states.iter().map(move |state| [&shorter[..], &[*state]].concat());
+    fn every(states: &[MemberState], count: usize) -> Vec<Vec<MemberState>> {
+        let longer = |shorter: Vec<MemberState>| states.iter().map(move |state| [&shorter[..], &[*state]].concat());
         match count.checked_sub(1) {
             None => vec![Vec::new()],
             Some(less) => every(states, less).into_iter().flat_map(longer).collect(),

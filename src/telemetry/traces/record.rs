@@ -23,7 +23,7 @@ tokio::task_local! {
 
 /// Which side of a request a span is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Side {
     /// Work of the operator itself.
     Internal,
     /// A request to another service.
@@ -64,7 +64,7 @@ struct Ended {
     /// None: the root of the trace.
     parent: Option<SpanId>,
     name: Cow<'static, str>,
-    kind: Kind,
+    kind: Side,
     start: SystemTime,
     end: SystemTime,
     attributes: Vec<KeyValue>,
@@ -78,13 +78,13 @@ struct Open {
     id: SpanId,
     parent: Option<SpanId>,
     name: Cow<'static, str>,
-    kind: Kind,
+    kind: Side,
     start: SystemTime,
-    told: Mutex<Told>,
+    noted: Mutex<Noted>,
 }
 
 #[derive(Debug, Default)]
-struct Told {
+struct Noted {
     attributes: Vec<KeyValue>,
     /// None while it is open, and of one that was cut off.
     end: Option<SystemTime>,
@@ -131,7 +131,7 @@ impl Recorder {
             id: root.trace.root,
             parent: Some(SpanId::INVALID),
             name: "Ready".into(),
-            kind: Kind::Internal,
+            kind: Side::Internal,
             start: root.start.into(),
             end,
             attributes: root.attributes,
@@ -154,8 +154,8 @@ impl Ended {
             parent_span_id: self.parent.unwrap_or(trace.root),
             parent_span_is_remote: false,
             span_kind: match self.kind {
-                Kind::Internal => SpanKind::Internal,
-                Kind::Client => SpanKind::Client,
+                Side::Internal => SpanKind::Internal,
+                Side::Client => SpanKind::Client,
             },
             name: self.name,
             start_time: self.start,
@@ -172,14 +172,14 @@ impl Ended {
 
 /// Runs the work of a task in a span of its own.
 pub(super) async fn within<F: Future>(recorder: &Arc<Recorder>, name: &'static str, work: F) -> F::Output {
-    let open = Open::new(recorder, None, name.into(), Kind::Internal);
+    let open = Open::new(recorder, None, name.into(), Side::Internal);
     let output = OPEN.scope(open.clone(), work).await;
     open.end(false);
     output
 }
 
 impl Open {
-    fn new(recorder: &Arc<Recorder>, parent: Option<SpanId>, name: Cow<'static, str>, kind: Kind) -> Arc<Self> {
+    fn new(recorder: &Arc<Recorder>, parent: Option<SpanId>, name: Cow<'static, str>, kind: Side) -> Arc<Self> {
         Arc::new(Self {
             recorder: recorder.clone(),
             id: random(),
@@ -187,29 +187,29 @@ impl Open {
             name,
             kind,
             start: SystemTime::now(),
-            told: Mutex::default(),
+            noted: Mutex::default(),
         })
     }
 
     fn end(&self, failed: bool) {
-        let mut told = self.told.lock();
-        told.end = Some(SystemTime::now());
-        told.failed |= failed;
+        let mut noted = self.noted.lock();
+        noted.end = Some(SystemTime::now());
+        noted.failed |= failed;
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let told = self.told.get_mut();
+        let noted = self.noted.get_mut();
         self.recorder.add(Ended {
             id: self.id,
             parent: self.parent,
             name: std::mem::take(&mut self.name),
             kind: self.kind,
             start: self.start,
-            end: told.end.unwrap_or_else(SystemTime::now),
-            attributes: std::mem::take(&mut told.attributes),
-            failed: told.failed || told.end.is_none(),
+            end: noted.end.unwrap_or_else(SystemTime::now),
+            attributes: std::mem::take(&mut noted.attributes),
+            failed: noted.failed || noted.end.is_none(),
         });
     }
 }
@@ -224,7 +224,7 @@ fn random() -> SpanId {
 /// Those of the work. None of them is recorded, only that it failed: an error may hold what a tenant wrote.
 pub async fn span<T, E>(
     name: impl Into<Cow<'static, str>>,
-    kind: Kind,
+    kind: Side,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     let Ok(parent) = OPEN.try_with(Clone::clone) else {
@@ -239,13 +239,13 @@ pub async fn span<T, E>(
 /// Adds an attribute to the span that is open in this task, if one is.
 pub fn note(key: &'static str, value: impl Into<Value>) {
     // Without a span there is nothing to tell it to.
-    let _ = OPEN.try_with(|open| open.told.lock().attributes.push(KeyValue::new(key, value)));
+    let _ = OPEN.try_with(|open| open.noted.lock().attributes.push(KeyValue::new(key, value)));
 }
 
 /// Says of the span that is open in this task that it failed for this reason.
 pub fn fail(reason: Reason) {
     note("error.type", reason.as_str());
-    let _ = OPEN.try_with(|open| open.told.lock().failed = true);
+    let _ = OPEN.try_with(|open| open.noted.lock().failed = true);
 }
 
 /// Adds a span of what an Orchestra has waited for until now, or was worked on for.
@@ -256,7 +256,7 @@ pub fn waited(reason: Reason, took: Duration) {
             id: random(),
             parent: None,
             name: reason.as_str().into(),
-            kind: Kind::Internal,
+            kind: Side::Internal,
             start: end.checked_sub(took).unwrap_or(end),
             end,
             attributes: Vec::new(),

@@ -110,13 +110,13 @@ async fn spans_are_nested_and_say_that_they_failed_and_not_why() {
     let recorder = Arc::new(Recorder::default());
     let work = async {
         waited(Reason::Provisioning, Duration::from_secs(40));
-        let call = span("create_project", Kind::Client, async {
+        let call = span("create_project", Side::Client, async {
             note("http.response.status_code", 500_i64);
             Err::<(), _>("what the provider says")
         });
-        let step = span("Create", Kind::Internal, call).await;
+        let step = span("Create", Side::Internal, call).await;
         // Cut off in the middle.
-        let endless = span("Probe", Kind::Internal, std::future::pending::<Result<(), ()>>());
+        let endless = span("Probe", Side::Internal, std::future::pending::<Result<(), ()>>());
         let cut = tokio::time::timeout(Duration::from_millis(1), endless).await;
         fail(Reason::ProviderUnavailable);
         (step.is_err(), cut.is_err())
@@ -146,7 +146,7 @@ async fn what_a_task_records_is_bounded() {
     let recorder = Arc::new(Recorder::default());
     let work = async {
         for _ in 0..1000 {
-            span("Create", Kind::Internal, async { Ok::<_, ()>(()) }).await.unwrap();
+            span("Create", Side::Internal, async { Ok::<_, ()>(()) }).await.unwrap();
         }
     };
     record::within(&recorder, "database", work).await;
@@ -162,7 +162,7 @@ async fn what_a_task_records_is_bounded() {
 async fn nothing_is_recorded_where_no_collector_is_named() {
     let work = async {
         assert!(!record::is_open());
-        span("Create", Kind::Internal, async { Ok::<_, ()>(1) }).await
+        span("Create", Side::Internal, async { Ok::<_, ()>(1) }).await
     };
     assert_eq!(Traces::default().pass("database", work, || panic!()).await, Ok(1));
 }
