@@ -97,7 +97,9 @@ where
         Ok(action)
     };
     let of = || trace_of(core, &*object);
-    core.traces.pass(controller, work.instrument(span), of).await
+    // In memory of its own: each layer around a future would hold it twice.
+    let work = Box::pin(work.instrument(span));
+    core.traces.pass(controller, work, of).await
 }
 
 /// The trace of the Orchestra that an object is, or is for, while that one is on its way to be Ready.

@@ -98,7 +98,7 @@ pub async fn pass(database: Arc<OrchestraDatabase>, ctx: Arc<Context>) -> Result
         let step = plan::plan(&observed.facts);
         tracing::debug!(?step, "next");
         status::write(&mut pass, step, &observed).await?;
-        let act = act::act(&mut pass, step, observed);
+        let act = Box::pin(act::act(&mut pass, step, observed));
         let acted = match step.carries_out() {
             Some(name) => traces::span(name, traces::Side::Internal, act).await,
             None => act.await,

@@ -121,7 +121,8 @@ impl Client {
     /// Sends a request that has its permit.
     pub(super) async fn exchange_with(&self, request: &Request<'_>, permit: Permit) -> Result<Vec<u8>, Error> {
         let name = request.operation.as_str();
-        traces::span(name, traces::Side::Client, self.permitted(request, permit)).await
+        let exchange = Box::pin(self.permitted(request, permit));
+        traces::span(name, traces::Side::Client, exchange).await
     }
 
     async fn permitted(&self, request: &Request<'_>, mut permit: Permit) -> Result<Vec<u8>, Error> {
