@@ -16,6 +16,7 @@ use super::snapshot::{self, Snapshot};
 use super::stop::Stop;
 use super::store::Folder;
 use super::stream;
+use super::whose;
 use crate::postgres::{Login, quote};
 
 /// What the work on a backup needs besides its order.
@@ -82,6 +83,7 @@ async fn make(
 ) -> Result<Outcome> {
     context.progress.stage("snapshot", None);
     let mut conn = snapshot::session(&context.login).await?;
+    whose::check(&mut conn, order).await?;
     let major = snapshot::major(&mut conn).await?;
     let session = Session::new(Clients::find(major).await?, &context.login)?;
     let without = Without {
@@ -95,6 +97,7 @@ async fn make(
         snapshot = taken => snapshot?,
         error = context.stop.raised() => return Err(error),
     };
+    whose::check_inside(&mut snapshot.conn, order).await?;
     let plan = plan(&snapshot.scope, order, &snapshot.name);
     let (size, suffix) = (
         snapshot.facts.database_bytes,

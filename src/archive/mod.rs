@@ -22,6 +22,7 @@ pub mod store;
 mod stream;
 mod target;
 mod toc;
+mod whose;
 
 pub use dump::{Context, backup};
 pub use error::{Error, Result};

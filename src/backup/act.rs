@@ -13,7 +13,7 @@ use super::outcome::End;
 use super::plan::{Step, Task};
 use super::{Pass, job, order};
 use crate::api::condition::Reason;
-use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, BACKUP_SERVER_LABEL, RETRY_ANNOTATION, label_of};
+use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, RETRY_ANNOTATION, label_of};
 use crate::api::{BACKUP_FINALIZER, BackupFailure, Orchestra, OrchestraBackupStatus, OrchestraClass};
 use crate::archive::outcome::BackupFacts;
 use crate::class;
@@ -142,10 +142,7 @@ async fn start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(), E
             })?;
             files.extend(order::files_of_login(&order::login(pass, &database).await?));
             // The server is known once the login was read.
-            labels.insert(
-                BACKUP_SERVER_LABEL.to_owned(),
-                observe::server_label(&pass.ctx, &database),
-            );
+            labels.extend(observe::labels_of_database(&pass.ctx, &database));
             (order::make(pass, &class, &database)?, Some(database))
         }
         Task::Remove => (order::remove(pass, &class)?, None),

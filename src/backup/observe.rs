@@ -14,7 +14,9 @@ use super::job::{self, State};
 use super::outcome::End;
 use super::plan::{self, Due, Removal, Seen, Task};
 use super::{Context, Pass};
-use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_SERVER_LABEL, RETRY_ANNOTATION, label_of};
+use crate::api::names::{
+    BACKUP_CLASS_LABEL, BACKUP_DATABASE_LABEL, BACKUP_SERVER_LABEL, RETRY_ANNOTATION, label_of,
+};
 use crate::api::{
     BACKUP_FINALIZER, BackupFailure, ClassBackup, DeletionPolicy, OrchestraBackup, OrchestraClass, OrchestraDatabase,
 };
@@ -150,7 +152,7 @@ fn after(attempts: i32) -> Duration {
     FIRST.saturating_mul(3_u32.pow(power)).min(LONGEST)
 }
 
-/// The database that is backed up, while the recorded Orchestra has it.
+/// The database that is backed up, while the recorded Orchestra has it, or has released it and nothing is being dropped.
 pub fn database(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
     let status = pass.object.status.as_ref()?;
     let database = pass
@@ -159,11 +161,20 @@ pub fn database(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
         .databases
         .get(&ObjectRef::new(status.database_name.as_deref()?))?;
     let claim = database.spec.claim_ref.as_ref()?;
-    (Some(&claim.uid) == status.orchestra_uid.as_ref()).then_some(database)
+    let is_its_own = Some(&claim.uid) == status.orchestra_uid.as_ref() && !database.is_being_reset();
+    is_its_own.then_some(database)
+}
+
+/// The labels of a Job that reads or fills a database: its server, and itself.
+pub fn labels_of_database(ctx: &Context, database: &OrchestraDatabase) -> [(String, String); 2] {
+    [
+        (BACKUP_SERVER_LABEL.to_owned(), server_label(ctx, database)),
+        (BACKUP_DATABASE_LABEL.to_owned(), label_of(&database.name_any())),
+    ]
 }
 
 /// The label with the server of a database.
-pub fn server_label(ctx: &Context, database: &OrchestraDatabase) -> String {
+fn server_label(ctx: &Context, database: &OrchestraDatabase) -> String {
     let server = servers::of_database(&ctx.credentials, database).unwrap_or_else(|| database.name_any());
     hex::encode(Sha256::digest(server)).chars().take(32).collect()
 }

@@ -129,6 +129,7 @@ pub fn make(pass: &Pass, class: &OrchestraClass, database: &OrchestraDatabase) -
                 region: project.map(|project| project.region.clone()),
                 backup_name: pass.object.name_any(),
             },
+            identity: inventory::expected(database),
             recipients: settings
                 .encryption
                 .as_ref()

@@ -48,7 +48,7 @@ pub use fault::{Fault, Kind as FaultKind};
 pub use grants::TenantRights;
 pub use groups::{APP_GROUP, ensure_app_group};
 pub use heir::{FoundLogins, tenant_logins};
-pub use identity::{DatabaseIdentity, identity};
+pub use identity::{DatabaseIdentity, identity, identity_inside};
 pub use login::{Login, SessionOptions, Tls};
 pub use logins::RefusedLogins;
 pub use measure::{Measured, SCOPES as CONNECTION_SCOPES};
