@@ -152,7 +152,9 @@ fn after(attempts: i32) -> Duration {
     FIRST.saturating_mul(3_u32.pow(power)).min(LONGEST)
 }
 
-/// The database that is backed up, while the recorded Orchestra has it, or has released it and nothing is being dropped.
+/// The database that is backed up, while the recorded Orchestra has it, or has released it and nothing is being dropped. The
+/// status is believed as far as the claim on the database, which nobody but the operator writes, says the same: it is of the
+/// namespace of the backup, of the Orchestra that the spec names, and of the class.
 pub fn database(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
     let status = pass.object.status.as_ref()?;
     let database = pass
@@ -161,8 +163,16 @@ pub fn database(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
         .databases
         .get(&ObjectRef::new(status.database_name.as_deref()?))?;
     let claim = database.spec.claim_ref.as_ref()?;
-    let is_its_own = Some(&claim.uid) == status.orchestra_uid.as_ref() && !database.is_being_reset();
-    is_its_own.then_some(database)
+    let object = &pass.object;
+    let is_its_own = Some(&claim.uid) == status.orchestra_uid.as_ref()
+        && Some(&claim.namespace) == object.metadata.namespace.as_ref()
+        && claim.name == object.spec.orchestra_ref.name
+        && database
+            .spec
+            .class_name
+            .as_ref()
+            .is_none_or(|of| Some(of) == status.class_name.as_ref());
+    (is_its_own && !database.is_being_reset()).then_some(database)
 }
 
 /// The labels of a Job that reads or fills a database: its server, and itself.

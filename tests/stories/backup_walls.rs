@@ -10,6 +10,24 @@ use crate::pool::{house, inventory};
 use crate::proof::soon;
 use crate::support::{LONG, gone, orchestra, ready, sources, standard_class, world};
 
+/// Writes a part of a backup's status, as somebody with that right alone.
+fn forge(world: &World, name: &str, status: &Value) {
+    let patch = json!({ "status": status }).to_string();
+    world
+        .kubectl([
+            "patch",
+            "orchbackup",
+            name,
+            "-n",
+            TENANTS,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &patch,
+        ])
+        .unwrap();
+}
+
 fn stalls(reason: &'static str) -> impl Fn(&Value) -> bool {
     move |object| is_true(object, "Stalled") && condition(object, "Ready").1 == reason
 }
@@ -59,4 +77,95 @@ async fn an_inventory_that_was_reordered_gives_nobody_anothers_rows() {
         .unwrap();
     until(&world, "swapped", |object| is_true(object, "Ready")).await;
     assert_eq!(manifests(&world).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
+async fn a_forged_status_reaches_no_other_tenants_database_or_folder() {
+    const RIVALS: &str = "rivals";
+    let world = world().await;
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    standard_class(&world, "");
+    sources(&world);
+    orchestra(&world, "acme", "");
+    world.kubectl(["create", "namespace", RIVALS]).unwrap();
+    world
+        .apply(&format!(
+            "{{apiVersion: stagesub.io/v1alpha1, kind: Orchestra, metadata: {{name: victim, namespace: {RIVALS}}}, spec: {{}}}}"
+        ))
+        .unwrap();
+    let acme = ready(&world, "acme").await;
+    let is_ready = |object: &Value| is_true(object, "Ready");
+    let victim = world
+        .until(Kind::Orchestra, (RIVALS, "victim"), LONG, is_ready)
+        .await
+        .unwrap();
+
+    // Their statuses say that they are recorded, before the operator can record them.
+    let no_store = stalls("NoBackupDestination");
+    for name in ["thief", "stray"] {
+        backup(&world, name, "acme", "Delete");
+        until(&world, name, &no_store).await;
+    }
+    let recorded = |of: &Value| {
+        json!({"className": "standard", "databaseName": of["status"]["databaseName"], "orchestraUid": of["metadata"]["uid"],
+            "path": "anywhere/at-all"})
+    };
+    forge(&world, "thief", &recorded(&victim));
+    forge(&world, "stray", &recorded(&acme));
+    standard_class(&world, DESTINATION);
+    let told = until(&world, "thief", stalls("DatabaseGone")).await;
+    assert!(
+        condition(&told, "Ready").2.contains("is not this Orchestra's"),
+        "{told:#}"
+    );
+    let told = until(&world, "stray", stalls("BackupFailed")).await;
+    assert!(condition(&told, "Ready").2.contains("anywhere/at-all"), "{told:#}");
+    assert_eq!(world.list(Kind::Job).await.unwrap().len(), 0, "no Job has a login");
+
+    // A removal of another's data.
+    let _runner = runner(&world).await;
+    world
+        .apply(&format!(
+            "{{apiVersion: stagesub.io/v1alpha1, kind: OrchestraBackup, metadata: {{name: theirs, namespace: {RIVALS}}}, \
+             spec: {{orchestraRef: {{name: victim}}}}}}"
+        ))
+        .unwrap();
+    let theirs = world
+        .until(Kind::Backup, (RIVALS, "theirs"), LONG, is_ready)
+        .await
+        .unwrap();
+    backup(&world, "wiper", "acme", "Delete");
+    until(&world, "wiper", is_ready).await;
+    assert_eq!(manifests(&world).len(), 2);
+    let status = &theirs["status"];
+    forge(
+        &world,
+        "wiper",
+        &json!({"path": status["path"], "location": status["location"]}),
+    );
+    world
+        .kubectl(["delete", "orchbackup", "wiper", "-n", TENANTS, "--wait=false"])
+        .unwrap();
+    let told = until(&world, "wiper", |object| is_true(object, "Stalled")).await;
+    assert!(
+        condition(&told, "Stalled").2.contains("deletionPolicy: Retain"),
+        "{told:#}"
+    );
+    assert_eq!(manifests(&world).len(), 2, "nothing is removed");
+    // What the message says ends it.
+    world
+        .kubectl([
+            "patch",
+            "orchbackup",
+            "wiper",
+            "-n",
+            TENANTS,
+            "--type=merge",
+            "-p",
+            r#"{"spec":{"deletionPolicy":"Retain"}}"#,
+        ])
+        .unwrap();
+    gone(&world, Kind::Backup, TENANTS, "wiper").await;
+    assert_eq!(manifests(&world).len(), 2);
 }
