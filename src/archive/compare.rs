@@ -29,6 +29,7 @@ pub(super) async fn restored(login: &Login, manifest: &Manifest, assertions: &[A
     // In a session of their own: they are the user's, and so are the functions they call.
     let mut conn = snapshot::session(login).await?;
     run(&mut conn, "SET search_path TO DEFAULT; SET row_security TO DEFAULT").await?;
+    run(&mut conn, snapshot::ANY_RELATION).await?;
     for assertion in assertions {
         found.extend(ask(&mut conn, assertion).await);
     }

@@ -52,3 +52,51 @@ async fn another_database_and_another_tenants_are_not_read() {
         Reason::Done
     );
 }
+
+/// A function that tells when it runs as the owner, and views with the names of histories that call it.
+const DISGUISED: [&str; 3] = [
+    "CREATE FUNCTION public.climb() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN \
+        IF current_user = 'owner_a' THEN RAISE EXCEPTION 'it runs as the owner'; END IF; RETURN 1; END $$",
+    "CREATE VIEW public._sqlx_migrations AS SELECT public.climb() AS version",
+    "CREATE VIEW public._prisma_migrations AS SELECT public.climb()::text AS migration_name, now() AS finished_at, \
+        NULL::timestamptz AS rolled_back_at",
+];
+
+#[tokio::test]
+async fn what_a_login_has_named_like_a_history_is_not_run() {
+    for server in [server().await, server_as_hosted().await] {
+        let source = database(&server, "source", "owner_a").await;
+        let mut owner = session(&source).await;
+        for sql in [
+            "CREATE ROLE eve LOGIN PASSWORD 'eve'; GRANT USAGE, CREATE ON SCHEMA public TO eve",
+            "GRANT CONNECT ON DATABASE source TO eve",
+            "CREATE TABLE player AS SELECT 1 AS id",
+        ] {
+            execute(&mut owner, sql).await.unwrap();
+        }
+        let mut eve = session(&server.login("source").as_user("eve", "eve".to_owned().into())).await;
+        for sql in DISGUISED {
+            execute(&mut eve, sql).await.unwrap();
+        }
+        let mut place = Place::new();
+        let outcome = place.backup(&source);
+        assert_eq!(outcome.reason, Reason::Done, "{outcome:?}");
+        assert_eq!(outcome.backup.unwrap().migration_head, None);
+    }
+}
+
+#[tokio::test]
+async fn the_name_of_a_migration_is_bounded() {
+    let server = server().await;
+    let source = database(&server, "source", "owner_a").await;
+    let mut owner = session(&source).await;
+    let long =
+        "CREATE TABLE _sqlx_migrations (version text); INSERT INTO _sqlx_migrations VALUES (repeat('9', 50000000))";
+    execute(&mut owner, long).await.unwrap();
+    let mut place = Place::new();
+    assert_eq!(place.backup(&source).reason, Reason::Done);
+    assert_eq!(
+        place.manifest().facts.migration_heads["public._sqlx_migrations"].len(),
+        1024
+    );
+}
