@@ -15,6 +15,7 @@ pub mod outcome;
 mod progress;
 mod refused;
 mod restore;
+mod said;
 mod scope;
 mod snapshot;
 mod stop;

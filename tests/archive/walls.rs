@@ -100,3 +100,93 @@ async fn the_name_of_a_migration_is_bounded() {
         1024
     );
 }
+
+/// A server between: the sessions of the program itself reach the real one, and the clients are asked for the password in
+/// clear text. What they send then.
+fn greedy(real: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, told) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+    let kept = told.clone();
+    spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, kept) = (client.unwrap(), kept.clone());
+            spawn(move || {
+                let mut length = [0; 4];
+                client.read_exact(&mut length).unwrap();
+                let mut rest = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap() - 4];
+                client.read_exact(&mut rest).unwrap();
+                if String::from_utf8_lossy(&rest).contains("-c lock_timeout=0") {
+                    client.write_all(b"R\x00\x00\x00\x08\x00\x00\x00\x03").unwrap();
+                    let mut answer = Vec::new();
+                    let _ = client.read_to_end(&mut answer);
+                    kept.lock().unwrap().extend(answer);
+                    return;
+                }
+                let mut server = TcpStream::connect(real).unwrap();
+                server.write_all(&length).unwrap();
+                server.write_all(&rest).unwrap();
+                let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                spawn(move || std::io::copy(&mut from, &mut to));
+                let _ = std::io::copy(&mut client, &mut server);
+            });
+        }
+    });
+    (address, told)
+}
+
+fn through(login: &Login, address: SocketAddr) -> Login {
+    Login {
+        host: address.ip().to_string(),
+        port: address.port(),
+        ..login.clone()
+    }
+}
+
+#[tokio::test]
+async fn clients_of_no_version_tell_the_password_in_clear_text() {
+    for server in [server().await, server_as_hosted().await] {
+        let source = database(&server, "source", "owner_a").await;
+        let real = format!("{}:{}", source.host, source.port).parse().unwrap();
+        let (address, told) = greedy(real);
+        let mut place = Place::new();
+        let outcome = place.backup(&through(&source, address));
+        assert_ne!(outcome.reason, Reason::Done, "{outcome:?}");
+        assert!(outcome.message.contains("pg_dump"), "it was asked: {outcome:?}");
+        let told = told.lock().unwrap().clone();
+        let leaked = told.windows(PASSWORD.len()).any(|part| part == PASSWORD.as_bytes());
+        assert!(
+            !leaked && told.first() != Some(&b'p'),
+            "{:?}",
+            String::from_utf8_lossy(&told)
+        );
+    }
+}
+
+/// The system's own clients, whose libpq may be older than 16.
+#[tokio::test]
+async fn clients_that_could_tell_it_are_refused() {
+    let server = server().await;
+    let source = database(&server, "source", "owner_a").await;
+    let mut place = Place::new();
+    place.clients = place.root.path().join("no-clients-here");
+    let system = Path::new("/usr/lib/postgresql/15/bin/pg_dump");
+    if !system.is_file() {
+        eprintln!("there are no clients of the system's: nothing is asked");
+        return;
+    }
+    let asked = std::process::Command::new(system)
+        .arg("--dbname=require_auth=none")
+        .output()
+        .unwrap();
+    let is_old = String::from_utf8_lossy(&asked.stderr).contains("invalid connection option");
+    let outcome = place.backup(&source);
+    if is_old {
+        assert_eq!(outcome.reason, Reason::UntrustedServer, "{outcome:?}");
+        assert!(
+            outcome.message.contains("libpq") && outcome.message.contains("sslmode=verify-full"),
+            "{outcome:?}"
+        );
+    } else {
+        assert_eq!(outcome.reason, Reason::Done, "{outcome:?}");
+    }
+}
