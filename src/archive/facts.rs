@@ -119,6 +119,23 @@ const ROLES: &str = "SELECT DISTINCT rolname::text FROM pg_shdepend JOIN pg_role
     WHERE refclassid = 'pg_authid'::regclass AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
         AND rolname !~ '^pg_' AND rolname::text <> $1 ORDER BY 1";
 
+/// What roles own in the schemas `$1` that are neither this session's, `$2`, nor superusers: the role, the name as in
+/// [`RIGHTS`], and a routine with the rights of its owner as SQL writes it.
+const OF_OTHERS: &str = concat!(
+    "SELECT rolname::text, name, routine FROM ( \
+        SELECT relowner AS owner, format('%I.%I', nspname, relname) AS name, NULL::text AS routine \
+            FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND relpersistence <> 't' AND nspname = ANY ($1) AND ",
+    own!("pg_class", "c.oid"),
+    "   UNION ALL SELECT proowner, format('%I.%I(%s)', nspname, proname, pg_get_function_identity_arguments(p.oid)), \
+            CASE WHEN prosecdef THEN p.oid::regprocedure::text END \
+            FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = ANY ($1) AND ",
+    own!("pg_proc", "p.oid"),
+    "   UNION ALL SELECT typowner, format('%I.%I', nspname, typname), NULL \
+            FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE typtype IN ('d', 'e', 'r') AND nspname = ANY ($1) AND ",
+    own!("pg_type", "t.oid"),
+    ") o JOIN pg_roles r ON r.oid = owner WHERE NOT rolsuper AND rolname::text <> $2 AND rolname <> 'pg_database_owner' ORDER BY 2"
+);
+
 /// The tables of migration tools, by schema and name, and what tells their newest migration.
 const HISTORIES: [(&str, &str, &str); 3] = [
     (
@@ -198,6 +215,16 @@ pub(super) async fn read(conn: &mut PgConnection, scope: &Scope) -> Result<Facts
             table,
             name,
         });
+    }
+    let others = sqlx::query(OF_OTHERS).bind(of).bind(me);
+    let others: Vec<(String, String, Option<String>)> = postgres::all(conn, "objects of other roles", others).await?;
+    for (role, name, routine) in others {
+        if postgres::is_tenants(&role) {
+            facts.of_tenants.push(name);
+        } else {
+            facts.of_others.push(name);
+            facts.routines_of_others.extend(routine);
+        }
     }
     facts.migration_heads = heads(conn).await?;
     Ok(facts)

@@ -48,6 +48,7 @@ pub use fault::{Fault, Kind as FaultKind};
 pub use grants::TenantRights;
 pub use groups::{APP_GROUP, ensure_app_group};
 pub use heir::{FoundLogins, tenant_logins};
+pub use holdings::is_tenants;
 pub use identity::{DatabaseIdentity, identity, identity_inside};
 pub use login::{Login, SessionOptions, Tls};
 pub use logins::RefusedLogins;
