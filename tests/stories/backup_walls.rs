@@ -169,3 +169,39 @@ async fn a_forged_status_reaches_no_other_tenants_database_or_folder() {
     gone(&world, Kind::Backup, TENANTS, "wiper").await;
     assert_eq!(manifests(&world).len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_job_at_a_time_backs_up_an_orchestra_and_credentials_are_noticed() {
+    let world = world().await;
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    let store = "  backup: {destination: {s3: {bucket: b, region: r, credentialsSecretRef: {name: backups}}}}";
+    standard_class(&world, store);
+    sources(&world);
+    orchestra(&world, "acme", "");
+    ready(&world, "acme").await;
+    for name in ["one", "two"] {
+        backup(&world, name, "acme", "Retain");
+        let told = until(&world, name, stalls("StoreRefused")).await;
+        assert!(condition(&told, "Ready").2.contains("AWS_ACCESS_KEY_ID"), "{told:#}");
+    }
+    // No other change than that of the Secret.
+    world
+        .apply(&format!(
+            "{{apiVersion: v1, kind: Secret, metadata: {{name: backups, namespace: {SYSTEM}}}, \
+             stringData: {{AWS_ACCESS_KEY_ID: key, AWS_SECRET_ACCESS_KEY: hush}}}}"
+        ))
+        .unwrap();
+    soon("the Job of one is there, and the other one waits", async || {
+        let mut phases = Vec::new();
+        for name in ["one", "two"] {
+            let object = world.get(Kind::Backup, TENANTS, name).await.unwrap().unwrap();
+            phases.push(object["status"]["phase"].as_str().unwrap_or_default().to_owned());
+        }
+        phases.sort();
+        world.list(Kind::Job).await.unwrap().len() == 1 && phases == ["Queued", "Running"]
+    })
+    .await;
+    // It stays so while the first one runs.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(world.list(Kind::Job).await.unwrap().len(), 1);
+}
