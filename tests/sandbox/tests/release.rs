@@ -1,0 +1,213 @@
+//! What `scripts/release` checks, without a release build.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+/// Where a program of this machine is.
+fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders = std::env::split_paths(&path);
+    folders.find_map(|folder| Some(folder.join(name)).filter(|file| file.is_file()))
+}
+
+/// `scripts/release` on a machine with the system's own tools and Rust, and nothing that cargo has installed.
+struct Machine {
+    work: TempDir,
+}
+
+impl Machine {
+    fn new() -> Self {
+        Self::named("machine-")
+    }
+
+    /// Whose folders have a name that begins so.
+    fn named(prefix: &str) -> Self {
+        let work = tempfile::Builder::new().prefix(prefix).tempdir().unwrap();
+        fs::create_dir(work.path().join("bin")).unwrap();
+        let tools = [
+            "bash",
+            "cut",
+            "dirname",
+            "env",
+            "grep",
+            "readelf",
+            "sed",
+            "sha256sum",
+            "stat",
+            "uname",
+        ];
+        for tool in tools {
+            let file = program(tool).unwrap_or_else(|| panic!("{tool} is not in PATH"));
+            symlink(file, work.path().join("bin").join(tool)).unwrap();
+        }
+        // That of the toolchain, not rustup's, which adds a folder of its own to PATH.
+        symlink(env!("CARGO"), work.path().join("bin/cargo")).unwrap();
+        Self { work }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.work.path().join(name)
+    }
+
+    fn release(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = Command::new(project().join("scripts/release"))
+            .args(arguments)
+            .env_clear()
+            .env("PATH", self.path("bin"))
+            .env("HOME", self.path("home"))
+            .env("CARGO_TARGET_DIR", self.path("target"))
+            .output()
+            .unwrap();
+        (output.status.code(), said(&output))
+    }
+
+    /// A static program in a folder of what was built, and these bytes behind it.
+    fn built(&self, bytes: &[u8]) -> String {
+        let folder = self.path("built");
+        fs::create_dir_all(&folder).unwrap();
+        let (source, file) = (self.path("main.c"), folder.join("orchestra-operator"));
+        fs::write(&source, "int main(void) { return 0; }\n").unwrap();
+        let output = Command::new("cc")
+            .args(["-static", "-o"])
+            .args([&file, &source])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let mut file = fs::OpenOptions::new().append(true).open(file).unwrap();
+        file.write_all(bytes).unwrap();
+        folder.display().to_string()
+    }
+
+    /// A bill of materials beside the program.
+    fn bill(&self, reference: &str) {
+        let bill = format!("{{\"bomFormat\": \"CycloneDX\", \"components\": [{{\"bom-ref\": \"{reference}\"}}]}}\n");
+        fs::write(self.path("built/orchestra-operator.cdx.json"), bill).unwrap();
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn what_is_missing_is_told_before_anything_is_built() {
+    let machine = Machine::new();
+    let other = if cfg!(target_arch = "x86_64") { "arm64" } else { "amd64" };
+    for (arguments, code, words) in [
+        (
+            &["--sbom"][..],
+            1,
+            "cargo install --locked cargo-auditable cargo-cyclonedx",
+        ),
+        (&["--arch", "riscv64"], 2, "no architecture riscv64: amd64 or arm64"),
+        (&["--arch"], 2, "--arch amd64|arm64"),
+        (&["--sbon"], 2, "--sbom"),
+        (
+            &["--arch", other],
+            1,
+            &format!("apt-get install crossbuild-essential-{other}"),
+        ),
+    ] {
+        let (status, said) = machine.release(arguments);
+        assert_eq!(status, Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+    assert!(!machine.path("target").exists());
+}
+
+#[test]
+fn a_path_that_compilers_would_split_is_refused() {
+    let (status, said) = Machine::named("two words").release(&[]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("build where no path has one"), "{said}");
+}
+
+#[test]
+fn what_was_built_holds_no_path_of_this_machine() {
+    let machine = Machine::new();
+    let home = machine.path("home");
+    let folder = machine.built(b"/rustc/0a1b/library/core /crates/serde-1 /source/src/lib.rs");
+    let (status, said) = machine.release(&["--check", &folder]);
+    assert_eq!(status, Some(0), "{said}");
+    for path in [
+        project().join("src/lib.rs"),
+        machine.path("target/release/build/x/out/y.rs"),
+        home.join(".cargo/registry/src/mirror-0a1b/serde-1/src/lib.rs"),
+        home.join(".rustup/toolchains/1.95/lib"),
+        home.join("elsewhere"),
+    ] {
+        let path = path.display().to_string();
+        let folder = machine.built(path.as_bytes());
+        let (status, said) = machine.release(&["--check", &folder]);
+        assert_eq!(status, Some(1), "{path}: {said}");
+        assert!(said.contains("a path of this machine"), "{path}: {said}");
+    }
+}
+
+#[test]
+fn what_was_built_is_static_and_small() {
+    let machine = Machine::new();
+    let folder = machine.built(b"");
+    let file = Path::new(&folder).join("orchestra-operator");
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&file)
+        .unwrap()
+        .set_len((25 << 20) + 1)
+        .unwrap();
+    let (status, said) = machine.release(&["--check", &folder]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("is larger than 25 MiB"), "{said}");
+
+    fs::copy("/bin/sh", &file).unwrap();
+    let (status, said) = machine.release(&["--check", &folder]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("is not static"), "{said}");
+
+    fs::remove_file(file).unwrap();
+    let (status, said) = machine.release(&["--check", &folder]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("does not exist"), "{said}");
+}
+
+#[test]
+fn a_bill_of_materials_is_of_a_program_that_names_its_dependencies() {
+    let machine = Machine::new();
+    let folder = machine.built(b"");
+    machine.bill("path+file:///source#orchestra-operator@0.1.0");
+    let (status, said) = machine.release(&["--check", &folder]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("does not name its dependencies"), "{said}");
+
+    let file = Path::new(&folder).join("orchestra-operator");
+    let section = machine.path("dependencies");
+    fs::write(&section, "x").unwrap();
+    let argument = format!(".dep-v0={}", section.display());
+    let output = Command::new("objcopy")
+        .args(["--add-section", &argument])
+        .arg(file)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let (status, said) = machine.release(&["--check", &folder]);
+    assert_eq!(status, Some(0), "{said}");
+
+    // Cargo writes a space of a path as %20.
+    machine.bill("path+file:///home/two%20words/orchestra#0.1.0");
+    let (status, said) = machine.release(&["--check", &folder]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("file:///home/two%20words"), "{said}");
+}
