@@ -1,4 +1,4 @@
-//! What `scripts/release` checks, without a release build.
+//! What `scripts/release` checks, and what the image is built of, without a release build and without Docker.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -210,4 +210,74 @@ fn a_bill_of_materials_is_of_a_program_that_names_its_dependencies() {
     let (status, said) = machine.release(&["--check", &folder]);
     assert_eq!(status, Some(1), "{said}");
     assert!(said.contains("file:///home/two%20words"), "{said}");
+}
+
+/// Every file below a folder.
+fn files(folder: &Path, all: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, all);
+        } else {
+            all.push(path);
+        }
+    }
+}
+
+/// What `.dockerignore` lets through: everything is excluded, and each further line lets one file or folder in.
+#[test]
+fn the_image_is_built_of_what_docker_is_sent() {
+    let text = fs::read_to_string(project().join("deploy/Dockerfile.dockerignore")).unwrap();
+    let (first, rest) = text.split_once('\n').unwrap();
+    assert_eq!(first, "**");
+    let sent: Vec<_> = rest
+        .lines()
+        .map(|line| project().join(line.strip_prefix('!').unwrap()))
+        .collect();
+
+    let members = Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--no-deps",
+            "--offline",
+            "--format-version=1",
+            "--manifest-path",
+        ])
+        .arg(project().join("Cargo.toml"))
+        .output()
+        .unwrap();
+    let members: serde_json::Value = serde_json::from_slice(&members.stdout).unwrap();
+    let manifests = members["packages"].as_array().unwrap().iter();
+    let mut needed: Vec<_> = manifests
+        .map(|package| PathBuf::from(package["manifest_path"].as_str().unwrap()))
+        .collect();
+    assert!(needed.len() > 3, "{members:#}");
+
+    let mut sources = Vec::new();
+    files(&project().join("src"), &mut sources);
+    let included = regex::Regex::new(r#"include_(?:str|bytes)!\("([^"]+)"\)"#).unwrap();
+    for source in sources
+        .iter()
+        .filter(|source| source.extension().is_some_and(|extension| extension == "rs"))
+    {
+        // Files of tests alone are named after what they test.
+        if source.to_str().unwrap().ends_with("tests.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(source).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        needed.extend(
+            included
+                .captures_iter(code)
+                .map(|found| source.parent().unwrap().join(&found[1]).canonicalize().unwrap()),
+        );
+    }
+    assert!(needed.contains(&project().join("docs/conditions.md")), "{needed:?}");
+    for file in needed {
+        assert!(
+            sent.iter().any(|sent| file.starts_with(sent)),
+            "deploy/Dockerfile.dockerignore keeps {} from the image's build",
+            file.display()
+        );
+    }
 }
