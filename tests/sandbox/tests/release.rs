@@ -1,9 +1,9 @@
-//! What `scripts/release` checks, and what the image is built of, without a release build and without Docker.
+//! What `scripts/release`, `scripts/images` and `scripts/backup-clients` check, without a release build and without Docker.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -210,6 +210,110 @@ fn a_bill_of_materials_is_of_a_program_that_names_its_dependencies() {
     let (status, said) = machine.release(&["--check", &folder]);
     assert_eq!(status, Some(1), "{said}");
     assert!(said.contains("file:///home/two%20words"), "{said}");
+}
+
+/// `scripts/images` on a copy of the project in which one text was replaced.
+fn images(file: &str, from: &str, to: &str) -> Output {
+    let work = tempfile::tempdir().unwrap();
+    for path in [
+        "scripts/images",
+        "deploy/Dockerfile",
+        "deploy/backup.Dockerfile",
+        "rust-toolchain.toml",
+        "src/archive/clients.rs",
+    ] {
+        let copy = work.path().join(path);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(project().join(path), &copy).unwrap();
+        if path == file {
+            let text = fs::read_to_string(&copy).unwrap();
+            assert!(text.contains(from), "{file} has no {from}");
+            fs::write(&copy, text.replacen(from, to, 1)).unwrap();
+        }
+    }
+    Command::new(work.path().join("scripts/images")).output().unwrap()
+}
+
+#[test]
+fn images_are_pinned_and_have_the_clients_that_the_program_knows() {
+    let output = images("deploy/Dockerfile", "", "");
+    assert!(output.status.success(), "{}", said(&output));
+    let backup = "deploy/backup.Dockerfile";
+    for (file, from, to, words) in [
+        ("deploy/Dockerfile", "@sha256:", "@", "without tag and digest"),
+        (backup, ":trixie-slim@", "@", "without tag and digest"),
+        (
+            backup,
+            "FROM operator",
+            "FROM scratch\nCOPY --from=debian:sid /bin/sh /\nFROM operator",
+            "debian:sid",
+        ),
+        (
+            backup,
+            "clients 15 16 17 18",
+            "clients 15 16 17",
+            "has clients of PostgreSQL 15 16 17,",
+        ),
+        (
+            backup,
+            "postgresql-client-18",
+            "postgresql-client-19",
+            "has clients of PostgreSQL 15 16 17 19,",
+        ),
+        ("src/archive/clients.rs", "15..=18", "15..=19", "knows 15 to 19"),
+        (
+            "src/archive/clients.rs",
+            "const KNOWN",
+            "const MAJORS",
+            "no const KNOWN",
+        ),
+        (
+            "rust-toolchain.toml",
+            "channel = \"1.",
+            "channel = \"2.",
+            "does not build with Rust 2.",
+        ),
+    ] {
+        let output = images(file, from, to);
+        assert!(!output.status.success(), "{file}: {to}");
+        assert!(said(&output).contains(words), "{file}: {to}: {}", said(&output));
+    }
+}
+
+#[test]
+fn clients_are_copied_with_what_they_load() {
+    let work = tempfile::tempdir().unwrap();
+    let folder = work.path().join("clients");
+    let run = |major: &str| {
+        let mut command = Command::new(project().join("scripts/backup-clients"));
+        command.arg(&folder).arg(major).output().unwrap()
+    };
+    let output = run("9");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said(&output).contains("apt-get install postgresql-client-9"),
+        "{}",
+        said(&output)
+    );
+    assert!(!folder.exists());
+
+    let installed = ["15", "16", "17", "18"]
+        .into_iter()
+        .find(|major| Path::new(&format!("/usr/lib/postgresql/{major}/bin/pg_dump")).is_file());
+    let Some(major) = installed.filter(|_| fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)) else {
+        eprintln!("skipped: copying clients needs Debian's packages of them, and root for chroot");
+        return;
+    };
+    let output = run(major);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(
+        said(&output).contains(&format!("pg_restore (PostgreSQL) {major}.")),
+        "{}",
+        said(&output)
+    );
+    let status = fs::read_to_string(folder.join(format!("var/lib/dpkg/status.d/postgresql-client-{major}"))).unwrap();
+    assert!(status.contains("\nVersion: "), "{status}");
+    assert!(folder.join("usr/share/doc/libpq5/copyright").is_file());
 }
 
 /// Every file below a folder.
