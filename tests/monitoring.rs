@@ -20,7 +20,7 @@ use orchestra_operator::api::condition::Reason;
 use orchestra_operator::error::ErrorClass;
 use orchestra_operator::telemetry::classes::{ClassFacts, RequestBudget};
 use orchestra_operator::telemetry::fleet::TenantPhase;
-use orchestra_operator::telemetry::metrics::{Credential, Metrics, Outcome, RequestQueue, TenantCredential};
+use orchestra_operator::telemetry::metrics::{Credential, Metrics, PassOutcome, RequestQueue, TenantCredential};
 use orchestra_operator::telemetry::orphans::OrphanFacts;
 use orchestra_operator::telemetry::pools::PoolFacts;
 use orchestra_operator::telemetry::tenants::{Connections, TenantFacts};
@@ -45,7 +45,7 @@ fn page() -> String {
     let metrics = Metrics::default();
     let took = Duration::from_millis(30);
     let text = str::to_owned;
-    metrics.reconciled("orchestra", Outcome::Done, took);
+    metrics.reconciled("orchestra", PassOutcome::Done, took);
     metrics.reconcile_failed("orchestra", Reason::TokenRejected, ErrorClass::Blocked);
     metrics.set_unreadable([("orchestra", 1)]);
     metrics.management_request("create_project", "201", took);

@@ -97,7 +97,7 @@ pub enum Reason {
     Reclaiming,
     /// Everything in a released database is being dropped, so that it waits for a claim again.
     Resetting,
-    /// A released database is not as a fresh one is, and stays out of its pool.
+    /// A released database still differs from an empty one, and stays out of its pool.
     NotReset,
     /// The object was let go of, and something of it is left behind.
     Abandoned,

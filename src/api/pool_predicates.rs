@@ -36,11 +36,6 @@ impl OrchestraPool {
         }
     }
 
-    /// Whether its members are entries of an inventory, or of a server on which it makes them.
-    pub fn has_entries(&self) -> bool {
-        self.spec.inventory.is_some() || self.spec.server.is_some()
-    }
-
     /// Whether it accepts servers before PostgreSQL 16, and databases that hold rows.
     pub fn accepted(&self) -> (bool, bool) {
         match (&self.spec.server, &self.spec.inventory) {

@@ -24,7 +24,7 @@ fn valid(requirement: &LabelSelectorRequirement) -> Result<(), String> {
         ("In" | "NotIn", false) => Err(format!("operator {operator} of key {key} needs values")),
         ("Exists" | "DoesNotExist", true) => Err(format!("operator {operator} of key {key} takes no values")),
         _ => Err(format!(
-            "operator {operator} of key {key} is none of In, NotIn, Exists and DoesNotExist"
+            "operator {operator} of key {key} is invalid: use In, NotIn, Exists or DoesNotExist"
         )),
     }
 }
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn a_wrong_selector_says_what_is_wrong() {
         for (operator, values, says) in [
-            ("in", json!(["a"]), "operator in of key tier is none of In"),
+            ("in", json!(["a"]), "operator in of key tier is invalid: use In"),
             ("In", json!([]), "needs values"),
             ("Exists", json!(["a"]), "takes no values"),
         ] {

@@ -50,8 +50,8 @@ impl Clients {
             return Err(Error::new(
                 Reason::Incompatible,
                 format!(
-                    "the server is PostgreSQL {major}, and backups are made and restored of {} to {}: use a version of the \
-                     operator that knows {major}",
+                    "the server runs PostgreSQL {major}; this operator backs up versions {} to {}: use an operator version \
+                     that supports {major}",
                     KNOWN.start(),
                     KNOWN.end()
                 ),
@@ -84,7 +84,10 @@ impl Clients {
         if says != Some(major) {
             return Err(Error::new(
                 Reason::Incompatible,
-                format!("{} should be of PostgreSQL {major} and says {version:?}", bin.display()),
+                format!(
+                    "{} is not a client of PostgreSQL {major}; it reports {version:?}",
+                    bin.display()
+                ),
             ));
         }
         Ok(Self { bin, major, version })

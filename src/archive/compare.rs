@@ -49,10 +49,10 @@ async fn ask(conn: &mut PgConnection, assertion: &Assertion) -> Option<String> {
     let complaint = match answer {
         Ok(Some(row)) => match row.try_get::<Option<bool>, _>(0) {
             Ok(Some(true)) => None,
-            Ok(_) => Some("the answer is not true".to_owned()),
-            Err(_) => Some("the answer is no boolean: write a query of one boolean".to_owned()),
+            Ok(_) => Some("the query did not return true".to_owned()),
+            Err(_) => Some("the query did not return a boolean: return exactly one boolean".to_owned()),
         },
-        Ok(None) => Some("there is no answer: write a query of one row".to_owned()),
+        Ok(None) => Some("the query returned no row: return exactly one row".to_owned()),
         Err(error) => Some(Error::from(error).message),
     };
     let ended = run(conn, "ROLLBACK").await.err().map(|error| error.message);
@@ -129,13 +129,13 @@ fn maps<V: Display>(
 ) {
     for (name, was) in before {
         match after.get(name) {
-            None => found.push(format!("{what} {name}: missing, and {was} before")),
-            Some(is) if !same(was, is) => found.push(format!("{what} {name}: {is}, and {was} before")),
+            None => found.push(format!("{what} {name}: expected {was}, found nothing")),
+            Some(is) if !same(was, is) => found.push(format!("{what} {name}: expected {was}, found {is}")),
             Some(_) => {}
         }
     }
     let more = after.iter().filter(|(name, _)| !before.contains_key(*name));
-    found.extend(more.map(|(name, is)| format!("{what} {name}: {is}, and nothing before")));
+    found.extend(more.map(|(name, is)| format!("{what} {name}: unexpected: {is}")));
 }
 
 #[cfg(test)]
@@ -173,30 +173,30 @@ mod tests {
         let changes: [Change; 10] = [
             (
                 |f| *f.rows.get_mut("public.player").unwrap() = 2,
-                "rows of public.player: 2, and 3 before",
+                "rows of public.player: expected 3, found 2",
             ),
-            (|f| f.rows.clear(), "missing, and 3 before"),
+            (|f| f.rows.clear(), "expected 3, found nothing"),
             (
                 |f| f.rows.extend([("public.evil".into(), 0)]),
-                "rows of public.evil: 0, and nothing before",
+                "rows of public.evil: unexpected: 0",
             ),
             (
                 |f| *f.sequences.get_mut("public.player_id_seq").unwrap() = 2,
-                "sequence public.player_id_seq: 2",
+                "sequence public.player_id_seq: expected 3, found 2",
             ),
             (
                 |f| *f.rights.get_mut("table public.player").unwrap() = "z".into(),
                 "rights on table public.player",
             ),
-            (|f| f.policies.clear(), "policy own on public.player: missing"),
-            (|f| f.row_security.clear(), "row security of public.player: missing"),
+            (|f| f.policies.clear(), "policy own on public.player: expected"),
+            (|f| f.row_security.clear(), "row security of public.player: expected"),
             (
                 |f| f.constraints.values_mut().for_each(|v| *v = "not validated c".into()),
                 "constraint player_pkey",
             ),
             (
                 |f| f.migration_heads.clear(),
-                "newest migration in public._prisma_migrations: missing",
+                "newest migration in public._prisma_migrations: expected",
             ),
             (|f| f.extensions.clear(), "extension citext: it is missing"),
         ];

@@ -174,7 +174,7 @@ impl Manifest {
             let found = digest_of(bytes);
             if !found.eq_ignore_ascii_case(wanted) {
                 return Err(damaged(format!(
-                    "the manifest's SHA-256 is {found} and not {wanted}: somebody has changed it; use another backup"
+                    "the manifest has SHA-256 {found} instead of {wanted}: it was modified; use another backup"
                 )));
             }
         }

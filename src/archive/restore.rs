@@ -89,7 +89,7 @@ async fn read(context: &Context, digest: Option<&str>) -> Result<(Manifest, Vec<
             let path = context.folder.path_of(manifest::NAME);
             Error::new(
                 Reason::StoreMissing,
-                format!("there is no backup: {path} is not there, and archives without a manifest are none"),
+                format!("no backup found: {path} does not exist, and archives without a manifest cannot be restored"),
             )
         })?;
     Ok((Manifest::parse(&bytes, digest)?, bytes))

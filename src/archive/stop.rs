@@ -38,11 +38,11 @@ impl Stop {
         match reason {
             Some(Reason::DeadlineExceeded) => Error::new(
                 Reason::DeadlineExceeded,
-                "the time of the work was over: allow more, or see what was slow in its log",
+                "the Job exceeded its deadline: raise backup.deadline, or find the slow step in its log",
             ),
             Some(reason) => Error::new(
                 reason,
-                "the work was told to end; nothing of it is left, and it can be repeated",
+                "the Job was interrupted; its partial files were removed, and it can be retried",
             ),
             None => std::future::pending().await,
         }

@@ -92,7 +92,7 @@ impl Folder {
         if self.exists(manifest::NAME).await? {
             return Err(Error::new(
                 Reason::AlreadyExists,
-                format!("there is a backup in {}: give each its own path", self.path),
+                format!("{} already contains a backup: use another path", self.path),
             ));
         }
         // Another run may try at the same time.
@@ -109,8 +109,8 @@ impl Folder {
             Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
             Ok(_) => Err(Error::new(
                 Reason::StoreUnsafe,
-                "the store overwrites an object that it is told to create only (If-None-Match: *), so a backup could be \
-                 replaced without a trace: use a store with conditional writes, or a newer version of it",
+                "the store ignores If-None-Match: * and overwrites existing objects, so a backup could be replaced \
+                 unnoticed: use a store with conditional writes, or a newer version of it",
             )),
             Err(error) => Err(refused(&error, "write to")),
         }

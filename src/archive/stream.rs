@@ -61,7 +61,7 @@ pub(super) fn recipients(texts: &[String]) -> Result<Vec<age::x25519::Recipient>
         age::x25519::Recipient::from_str(text.trim()).map_err(|cause| {
             Error::new(
                 Reason::InvalidOrder,
-                format!("{text:?} is no age recipient (age1…): {cause}"),
+                format!("{text:?} is not an age recipient (age1…): {cause}"),
             )
         })
     };

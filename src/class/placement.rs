@@ -71,7 +71,7 @@ fn of_class(placement: &ClassPlacement, first: &str) -> Option<Near> {
 fn nearest(allowed: &[String], near: Near) -> Result<Choice, Error> {
     let Some((point, _)) = near.point() else {
         let message = format!(
-            "placement.near is {}, which is no place: write a country's two-letter code of ISO 3166-1 in capitals, in quotes if \
+            "placement.near {} is not a country or a coordinate: write a country's two-letter code of ISO 3166-1 in capitals, in quotes if \
              it is \"NO\", or latitude and longitude",
             text::line(&near.text(), LONGEST_PLACE)
         );
@@ -198,7 +198,10 @@ mod tests {
         assert_eq!(refused.reason(), Reason::RegionNotAllowed);
         let refused = choose(&european, Some(&wanting("XX"))).unwrap_err();
         assert_eq!(refused.reason(), Reason::CountryUnknown);
-        assert!(refused.to_string().contains("is XX, which is no place"), "{refused}");
+        assert!(
+            refused.to_string().contains("placement.near XX is not a country"),
+            "{refused}"
+        );
         // What the schema does not refuse: a NO without quotes, and what is no number in JSON.
         for odd in [
             serde_json::json!(false),

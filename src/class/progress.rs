@@ -15,11 +15,15 @@ use crate::rollout::revisions::Revisions;
 use crate::rollout::{self, Enrolled, status};
 
 /// Where a rollout stands, and what is wrong with a source of it; or why that cannot be told.
-pub type Progress = Result<(Option<RolloutStatus>, Option<Error>), Error>;
+pub type RolloutProgress = Result<(Option<RolloutStatus>, Option<Error>), Error>;
 
 /// Fills the condition `RolledOut`, and returns the status of the rollout. An error in a source or in the rollout's rules
 /// changes nothing for the Orchestras that it is about.
-pub fn render(class: &OrchestraClass, progress: Progress, conditions: &mut Conditions<'_>) -> Option<RolloutStatus> {
+pub fn render(
+    class: &OrchestraClass,
+    progress: RolloutProgress,
+    conditions: &mut Conditions<'_>,
+) -> Option<RolloutStatus> {
     let old = class.status.as_ref().and_then(|status| status.rollout.clone());
     match progress {
         Ok((None, None)) => None,
@@ -44,17 +48,21 @@ pub fn render(class: &OrchestraClass, progress: Progress, conditions: &mut Condi
 }
 
 /// Where the rollout of a class stands. It reads only.
-pub async fn look(ctx: &Arc<Context>, class: &OrchestraClass) -> Progress {
+pub async fn look(ctx: &Arc<Context>, class: &OrchestraClass) -> RolloutProgress {
     read(ctx, class, |_, _| {}).await
 }
 
 /// The same, and the Orchestras whose turn it is are woken.
-pub async fn drive(ctx: &Arc<Context>, class: &OrchestraClass) -> Progress {
+pub async fn drive(ctx: &Arc<Context>, class: &OrchestraClass) -> RolloutProgress {
     let wake = |fleet: &[Enrolled], decision: &Decision| rollout::drive(&ctx.rollout, class, (fleet, decision));
     read(ctx, class, wake).await
 }
 
-async fn read(ctx: &Arc<Context>, class: &OrchestraClass, then: impl FnOnce(&[Enrolled], &Decision)) -> Progress {
+async fn read(
+    ctx: &Arc<Context>,
+    class: &OrchestraClass,
+    then: impl FnOnce(&[Enrolled], &Decision),
+) -> RolloutProgress {
     let revisions = Revisions::of(&ctx.content, class).await?;
     if revisions.digest().is_none() {
         return Ok((None, revisions.wrong));

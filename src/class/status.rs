@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::progress::{self, Progress};
+use super::progress::{self, RolloutProgress};
 use super::token::{self, Expiry};
 use super::{Way, budget, defaults, drift, orphans, price, ways};
 use crate::api::condition::{ConditionType as Is, Reason};
@@ -44,7 +44,7 @@ pub async fn write(
     class: &OrchestraClass,
     ctx: &Arc<Context>,
     outcome: Result<Option<ProviderAccount>, &Error>,
-    progress: Progress,
+    progress: RolloutProgress,
 ) -> Result<bool, Error> {
     let new = render(class, ctx, outcome, progress);
     let rollout = progress::news(class, new.rollout.as_ref());
@@ -63,7 +63,7 @@ fn render(
     class: &OrchestraClass,
     ctx: &Arc<Context>,
     outcome: Result<Option<ProviderAccount>, &Error>,
-    progress: Progress,
+    progress: RolloutProgress,
 ) -> OrchestraClassStatus {
     let error = outcome.as_ref().err().copied();
     let expiry = token::expiry(ctx, class);

@@ -94,7 +94,7 @@ async fn work(folder: &Path) -> archive::Result<Outcome> {
         Ok(outcome) => outcome,
         Err(_) => Err(Error::new(
             ended,
-            "the work was told to end and could not clean up in time: parts of it may be left in the store, and are no backup",
+            "the Job was interrupted and could not clean up in time: the store may contain partial files, which are not a usable backup",
         )),
     }
 }

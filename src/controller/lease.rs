@@ -74,7 +74,7 @@ fn next(holder: Option<&str>, us: &str, unchanged: Duration, duration: Duration)
 }
 
 /// The result of an attempt.
-enum Outcome {
+enum LeaseHolder {
     /// This operator holds the Lease; the record as its write returned it.
     Ours(Box<Record>),
     /// Another operator holds the Lease.
@@ -112,13 +112,13 @@ impl Lease {
         loop {
             let asked = Instant::now();
             match within(self.timing.renew_deadline, self.attempt(&mut seen)).await {
-                Ok(Outcome::Theirs(holder)) => {
+                Ok(LeaseHolder::Theirs(holder)) => {
                     if logged.as_ref() != Some(&holder) {
                         tracing::info!(holder, lease = self.name, "another operator leads; standing by");
                         logged = Some(holder);
                     }
                 }
-                Ok(Outcome::Ours(record)) => return Ok(self.clone().hold(asked, record)),
+                Ok(LeaseHolder::Ours(record)) => return Ok(self.clone().hold(asked, record)),
                 Err(error) if error.is_conflict() => {}
                 Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_forbidden() => {
                     return Err(Error::Kubernetes(kube::Error::Api(status)));
@@ -132,7 +132,7 @@ impl Lease {
     /// Reads the record once, and makes the move that it allows.
     ///
     /// `seen` is the version that was read last, and when it was read first.
-    async fn attempt(&self, seen: &mut Option<(Option<String>, Instant)>) -> Result<Outcome, Error> {
+    async fn attempt(&self, seen: &mut Option<(Option<String>, Instant)>) -> Result<LeaseHolder, Error> {
         let record = self.api.get_opt(&self.name).await?;
         let version = record
             .as_ref()
@@ -153,11 +153,11 @@ impl Lease {
         let duration = written.map_or(self.timing.duration, Duration::from_secs);
         let step = next(holder, &self.identity, since.elapsed(), duration);
         let written = match (step, record) {
-            (Move::Wait, _) => return Ok(Outcome::Theirs(holder.unwrap_or_default().to_owned())),
+            (Move::Wait, _) => return Ok(LeaseHolder::Theirs(holder.unwrap_or_default().to_owned())),
             (_, Some(record)) => self.write(record, step == Move::Take).await?,
             (_, None) => self.create().await?,
         };
-        Ok(Outcome::Ours(Box::new(written)))
+        Ok(LeaseHolder::Ours(Box::new(written)))
     }
 
     /// Renews with one request while `known`, the record that our last write returned, is current.
@@ -165,10 +165,10 @@ impl Lease {
     /// The API server refuses the write with a conflict when anybody has written since; the record is then read at
     /// once, and tells whether this operator still holds the Lease. `known` is emptied before the request: after
     /// any error, also when the answer comes too late, the next attempt reads the record first.
-    async fn renew_once(&self, known: &mut Option<Box<Record>>) -> Result<Outcome, Error> {
+    async fn renew_once(&self, known: &mut Option<Box<Record>>) -> Result<LeaseHolder, Error> {
         if let Some(record) = known.take() {
             match self.write(*record, false).await {
-                Ok(written) => return Ok(Outcome::Ours(Box::new(written))),
+                Ok(written) => return Ok(LeaseHolder::Ours(Box::new(written))),
                 Err(error) if error.is_conflict() => {}
                 Err(error) => return Err(error),
             }
@@ -254,11 +254,11 @@ impl Lease {
             }
             let asked = Instant::now();
             match within(left, self.renew_once(&mut known)).await {
-                Ok(Outcome::Theirs(holder)) => {
+                Ok(LeaseHolder::Theirs(holder)) => {
                     tracing::error!(holder, lease = self.name, "another operator holds the Lease");
                     return;
                 }
-                Ok(Outcome::Ours(record)) => (since, known) = (asked, Some(record)),
+                Ok(LeaseHolder::Ours(record)) => (since, known) = (asked, Some(record)),
                 Err(error) => tracing::warn!(%error, "the Lease could not be renewed; retrying"),
             }
         }
@@ -266,7 +266,10 @@ impl Lease {
 }
 
 /// An answer that takes longer than `limit` is an error. The request may still reach the API server.
-async fn within(limit: Duration, attempt: impl Future<Output = Result<Outcome, Error>>) -> Result<Outcome, Error> {
+async fn within(
+    limit: Duration,
+    attempt: impl Future<Output = Result<LeaseHolder, Error>>,
+) -> Result<LeaseHolder, Error> {
     let late = || Error::transient(Reason::KubernetesUnavailable, format!("no answer in {limit:?}"));
     timeout(limit, attempt).await.unwrap_or_else(|_| Err(late()))
 }

@@ -16,7 +16,7 @@ use super::status::{self, News, Reported};
 use super::unreadable;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
-use crate::telemetry::metrics::{Metrics, Outcome};
+use crate::telemetry::metrics::{Metrics, PassOutcome};
 
 /// The longest time of one pass. A pass never waits for long, so this ends only a pass that hangs.
 const PASS_LIMIT: Duration = Duration::from_mins(2);
@@ -147,10 +147,10 @@ where
 /// Counts and logs an error. Hundreds may wait in the queue, and nothing is wrong with any of them.
 fn log(metrics: &Metrics, controller: &'static str, error: &Error, took: Duration) {
     if error.reason() == Reason::Queued {
-        metrics.reconciled(controller, Outcome::Requeued, took);
+        metrics.reconciled(controller, PassOutcome::Requeued, took);
         tracing::debug!(%error, "the pass waits");
     } else {
-        metrics.reconciled(controller, Outcome::Failed, took);
+        metrics.reconciled(controller, PassOutcome::Failed, took);
         metrics.reconcile_failed(controller, error.reason(), error.class());
         tracing::warn!(reason = %error.reason(), error_class = %error.class(), %error, "the pass stopped");
     }
@@ -180,9 +180,9 @@ fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(1.0 + rand::random::<f64>() / 10.0)
 }
 
-fn outcome_of(next: Next) -> Outcome {
+fn outcome_of(next: Next) -> PassOutcome {
     match next {
-        Next::Rest | Next::Gone => Outcome::Done,
-        Next::After(_) => Outcome::Requeued,
+        Next::Rest | Next::Gone => PassOutcome::Done,
+        Next::After(_) => PassOutcome::Requeued,
     }
 }

@@ -146,7 +146,7 @@ pub async fn create(pass: &mut Pass, account: &Account, observed: &Observed) -> 
         Err(error) => {
             let offer = offer(account, &project, &region, &error).await;
             let error = offer.explain(error, &region);
-            let refusal = refused::Refusal { error, offer };
+            let refusal = refused::CreationRefusal { error, offer };
             not_created(pass, (account, observed), (&wanted, &regions), region, refusal).await
         }
     }
@@ -168,7 +168,7 @@ async fn not_created(
     (account, observed): (&Account, &Observed),
     (wanted, regions): (&SupabaseProject, &[String]),
     region: String,
-    refusal: refused::Refusal,
+    refusal: refused::CreationRefusal,
 ) -> Result<Option<Next>, Error> {
     let error = &refusal.error;
     let full = region::after_refusal(regions, region::full(pass), &region, error);

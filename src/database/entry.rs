@@ -154,8 +154,8 @@ fn told_of(stay: &Stay) -> Error {
         Stay::Left(left) => Error::blocked(
             Reason::NotReset,
             format!(
-                "the tenant's data are dropped, but the database is not as a fresh one is, so it stays out of the pool: {}. An \
-                 admin of the server drops that, and the operator goes on; or make the entry anew as `orchestra-operator \
+                "the tenant's data are dropped, but the database still differs from an empty one and stays out of the pool: \
+                 {}. Drop these as an admin of the server; the operator then continues. Or make the entry anew as `orchestra-operator \
                  recycle` prints it",
                 text::names(left, NAMED, left.len())
             ),

@@ -18,13 +18,13 @@ use crate::supabase;
 use crate::supabase::regions::Offer;
 
 /// A refusal, and what the provider's list says of the region.
-pub struct Refusal {
+pub struct CreationRefusal {
     pub error: supabase::Error,
     pub offer: Offer,
 }
 
 /// The refusal, with what to do.
-pub fn explain(Refusal { error, offer }: Refusal, region: &str, size: Option<&str>) -> Error {
+pub fn explain(CreationRefusal { error, offer }: CreationRefusal, region: &str, size: Option<&str>) -> Error {
     let supabase::Error::Refused {
         status: 400 | 422,
         outside: false,

@@ -22,7 +22,7 @@ const KEYS_DISABLED: &str = "the project's legacy API keys are disabled, and it 
 
 /// Who writes the status of a step, and when.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum WrittenBy {
     /// Before the step is carried out, because it waits.
     Before,
     /// The next step that waits: this one takes a moment. Each write is a request, and triggers other controllers.
@@ -31,7 +31,7 @@ enum Told {
     WithJournal,
 }
 
-fn told(step: Step) -> Told {
+fn told(step: Step) -> WrittenBy {
     match step {
         Step::AddFinalizer
         | Step::StorePassword
@@ -53,8 +53,8 @@ fn told(step: Step) -> Told {
         | Step::DecideReset
         | Step::DeleteSelf
         | Step::Forget
-        | Step::Abandon => Told::Later,
-        Step::Rest | Step::Sleep | Step::Hold => Told::WithJournal,
+        | Step::Abandon => WrittenBy::Later,
+        Step::Rest | Step::Sleep | Step::Hold => WrittenBy::WithJournal,
         Step::AwaitOutcome
         | Step::AwaitRequest
         | Step::RunOn
@@ -66,7 +66,7 @@ fn told(step: Step) -> Told {
         | Step::Reset
         | Step::Destroy
         | Step::AwaitGone
-        | Step::Stop(_) => Told::Before,
+        | Step::Stop(_) => WrittenBy::Before,
     }
 }
 
@@ -79,7 +79,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let was_told = step == Step::Reset && pass.object.stalled_reason().is_some();
     // The pool has not looked yet: what was told of the entry stays.
     let stays = matches!(step, Step::AwaitEntry { .. }) && observed.trouble.is_none();
-    if (told(step) != Told::Before && !loses_proof) || was_told || stays {
+    if (told(step) != WrittenBy::Before && !loses_proof) || was_told || stays {
         return Ok(());
     }
     change(pass, step, observed, |_| {}).await

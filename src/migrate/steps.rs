@@ -16,7 +16,7 @@ use super::options::TimeLimits;
 use super::run::{ScriptError, part};
 use super::session::{ACCESS, MOMENT, READING, ours, to_theirs};
 use super::source::{Migration, Source};
-use super::unfinished::{self, Next, Progress, pieces};
+use super::unfinished::{self, Next, ScriptRecord, pieces};
 use crate::api::MigrationFormat as Format;
 
 /// Runs one statement after the other. With Prisma, each statement has a transaction of its own, which also records
@@ -38,7 +38,7 @@ pub(super) async fn per_statement(
         history,
         migration,
         begun: begun.as_ref(),
-        progress: Progress::new(&migration.script, &pieces),
+        progress: ScriptRecord::new(&migration.script, &pieces),
         committed,
         open: OpenTransaction::No,
         next: Next::Failed,
@@ -113,7 +113,7 @@ struct Steps<'a> {
     history: &'a History,
     migration: &'a Migration,
     begun: Option<&'a HistoryRow>,
-    progress: Progress<'a>,
+    progress: ScriptRecord<'a>,
     /// Number of statements that are certainly committed.
     committed: usize,
     open: OpenTransaction,

@@ -74,15 +74,15 @@ pub(super) enum Cure {
 /// The line that records how many statements are committed, with a digest of them: a changed script is continued
 /// only if these statements are unchanged.
 pub(super) fn committed(script: &str, statements: usize, next: Next) -> String {
-    Progress::new(script, &pieces(script)).line(statements, next)
+    ScriptRecord::new(script, &pieces(script)).line(statements, next)
 }
 
 fn prefix(script: &str, statements: usize) -> String {
-    Progress::new(script, &pieces(script)).digest(statements)
+    ScriptRecord::new(script, &pieces(script)).digest(statements)
 }
 
 /// The record of a script that runs statement by statement. A statement is hashed once, however many follow it.
-pub(super) struct Progress<'a> {
+pub(super) struct ScriptRecord<'a> {
     script: &'a str,
     pieces: &'a [Piece],
     hash: Sha256,
@@ -90,7 +90,7 @@ pub(super) struct Progress<'a> {
     hashed: usize,
 }
 
-impl<'a> Progress<'a> {
+impl<'a> ScriptRecord<'a> {
     /// Before the first statement.
     pub(super) fn new(script: &'a str, pieces: &'a [Piece]) -> Self {
         Self {

@@ -16,10 +16,10 @@ const QUICK: Duration = Duration::from_secs(1);
 
 /// The current work of a run.
 #[derive(Clone, Default)]
-pub struct Watch(Arc<Mutex<State>>);
+pub struct Watch(Arc<Mutex<RunState>>);
 
 #[derive(Default)]
-struct State {
+struct RunState {
     now: Option<Now>,
     /// Where the run's notes go, until it has ended.
     notes: Option<UnboundedSender<Happened>>,
@@ -110,7 +110,7 @@ impl Watch {
     }
 }
 
-impl State {
+impl RunState {
     fn take(&mut self, event: &RunEvent<'_>) {
         match *event {
             // The same migration begins again, statement by statement.

@@ -19,7 +19,7 @@ use crate::credentials::connection::{self, Handover};
 use crate::credentials::secrets::Secrets;
 use crate::credentials::tenant::{self, LoginMarks};
 use crate::postgres::{self, APPLICATION};
-use crate::rollout::turns::Outcome;
+use crate::rollout::turns::TurnOutcome;
 use crate::rollout::{self, Kept, TurnDecision};
 
 /// How long a deletion is held up by a database that does not answer, so that the tenant's login can be
@@ -36,6 +36,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
     let done = match step {
         Step::AddFinalizer => pass.set_finalizer(true).await,
         Step::Reserve => {
+            take_place(pass).await;
             claim::reserve(pass, &observed);
             Ok(())
         }
@@ -195,6 +196,13 @@ fn end_work(pass: &Pass) {
     pass.ctx.looks.forget(pass.uid());
 }
 
+/// Takes a place from the first write of a claim on, so that the claims that came first are finished first.
+async fn take_place(pass: &mut Pass) {
+    if pass.place.is_none() {
+        pass.place = pass.ctx.places.take().await;
+    }
+}
+
 async fn prepare_login(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let Some(database) = &observed.database else {
         return Ok(Some(Next::After(UNWATCHED)));
@@ -203,9 +211,7 @@ async fn prepare_login(pass: &mut Pass, observed: &Observed) -> Result<Option<Ne
     if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
-    if pass.place.is_none() {
-        pass.place = ctx.places.take().await;
-    }
+    take_place(pass).await;
     let prepared = login::within(
         login::LOGIN_LIMIT,
         login::prepare(pass, database, observed.class.as_deref(), observed.now),
@@ -241,8 +247,8 @@ fn settle_turn(pass: &mut Pass, observed: &Observed) {
         return;
     };
     let outcome = match inside.migrations {
-        Work::Done => Outcome::Applied,
-        Work::AwaitsApproval => Outcome::AwaitsApproval,
+        Work::Done => TurnOutcome::Applied,
+        Work::AwaitsApproval => TurnOutcome::AwaitsApproval,
         _ => return,
     };
     // Without a look into the database nothing is known that was not known before.
@@ -261,11 +267,11 @@ fn settle_turn(pass: &mut Pass, observed: &Observed) {
 /// Gives the turn back after the database could not be looked into.
 pub fn give_turn_back(pass: &mut Pass, error: &Error) {
     if matches!(error, Error::Migrate(_)) {
-        end_turn(pass, Outcome::of(Err(error)));
+        end_turn(pass, TurnOutcome::of(Err(error)));
     }
 }
 
-fn end_turn(pass: &mut Pass, outcome: Outcome) {
+fn end_turn(pass: &mut Pass, outcome: TurnOutcome) {
     if let Some((turn, rolled)) = pass.turn.take() {
         rollout::end(&pass.ctx.rollout, turn, rolled.as_ref(), outcome);
     }

@@ -31,7 +31,7 @@ const NAME: usize = 256;
 const REGION: usize = 32;
 
 /// Why a project is not adopted.
-type Refusal = (Reason, String);
+type AdoptionRefusal = (Reason, String);
 
 /// Name of the OrchestraDatabase of an adopted project. It is the same whoever adopts it, so that the API server lets one
 /// win.
@@ -55,7 +55,7 @@ pub async fn offered(
     class: &OrchestraClass,
     existing: &ExistingDatabase,
     reference: &str,
-) -> Result<Result<String, Refusal>, Error> {
+) -> Result<Result<String, AdoptionRefusal>, Error> {
     Ok(adoptable(pass, class, existing, reference)
         .await?
         .map(|_| name_of(reference)))
@@ -115,7 +115,7 @@ async fn adoptable<'a>(
     class: &OrchestraClass,
     existing: &'a ExistingDatabase,
     reference: &str,
-) -> Result<Result<(ListedProject, &'a Adopt), Refusal>, Error> {
+) -> Result<Result<(ListedProject, &'a Adopt), AdoptionRefusal>, Error> {
     let adopt = match allowed(class, pass.namespace(), existing, reference) {
         Ok(adopt) => adopt,
         Err(refusal) => return Ok(Err(refusal)),
@@ -186,7 +186,7 @@ fn allowed<'a>(
     namespace: &str,
     existing: &'a ExistingDatabase,
     reference: &str,
-) -> Result<&'a Adopt, Refusal> {
+) -> Result<&'a Adopt, AdoptionRefusal> {
     let listed = class.spec.adoption.iter().flat_map(|adoption| &adoption.projects);
     let mut listed = listed.filter(|project| project.reference == reference);
     let Some(listed) = listed.find(|project| project.namespace == namespace) else {
@@ -229,7 +229,11 @@ fn allowed<'a>(
 }
 
 /// The project in a recent listing of the class's organization.
-async fn look_up(pass: &Pass, account: &Account, reference: &str) -> Result<Result<ListedProject, Refusal>, Error> {
+async fn look_up(
+    pass: &Pass,
+    account: &Account,
+    reference: &str,
+) -> Result<Result<ListedProject, AdoptionRefusal>, Error> {
     let now = Instant::now();
     let recent = now.checked_sub(pass.ctx.core.settings.poll_interval * RECENT);
     let listing = account.poll().projects_since(recent.unwrap_or(now)).await?;
@@ -261,7 +265,7 @@ async fn look_up(pass: &Pass, account: &Account, reference: &str) -> Result<Resu
 }
 
 /// Whether the project is nobody's, as far as the provider shows.
-fn free(project: &ListedProject) -> Result<(), Refusal> {
+fn free(project: &ListedProject) -> Result<(), AdoptionRefusal> {
     let reference = &project.reference;
     if matches!(project.status.class(), StatusClass::Deleting | StatusClass::Gone) {
         return Err(leaves(reference));
@@ -282,7 +286,7 @@ fn free(project: &ListedProject) -> Result<(), Refusal> {
     Err((Reason::ExistingNotAllowed, message))
 }
 
-fn leaves(reference: &str) -> Refusal {
+fn leaves(reference: &str) -> AdoptionRefusal {
     let message = format!("project {reference} is being deleted at the provider, and cannot be adopted any more");
     (Reason::ExistingNotFound, message)
 }

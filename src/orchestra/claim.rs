@@ -309,8 +309,8 @@ pub fn elsewhere(object: &Orchestra, database: Option<&OrchestraDatabase>) -> Op
         )),
         None => database.spec.inventory.as_ref().map(|_| {
             format!(
-                "proven usable by a login. It is an entry of a pool, of which no region is known: spec.placement.region \
-                 {wanted} is a variable of its seed, and says nothing of the place"
+                "proven usable by a login. It is an entry of a pool, whose region is unknown: spec.placement.region \
+                 {wanted} is only passed to the seed and does not affect the location"
             )
         }),
     }

@@ -10,7 +10,7 @@ use crate::telemetry::provisioning::Provisioning;
 
 /// How the way to the first connection Secret has gone with a status that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+enum FirstEnd {
     /// The Secret is published for the first time.
     Published,
     /// It was not published, and a person must act now.
@@ -18,24 +18,24 @@ enum Outcome {
 }
 
 /// What a new status means for an Orchestra that has the old one.
-fn outcome(object: &Orchestra, new: &OrchestraStatus) -> Option<Outcome> {
+fn outcome(object: &Orchestra, new: &OrchestraStatus) -> Option<FirstEnd> {
     if object.metadata.deletion_timestamp.is_some() || object.is_published() {
         return None;
     }
     if new.secret_ref.is_some() {
-        return Some(Outcome::Published);
+        return Some(FirstEnd::Published);
     }
     let stalled = is_true(&new.conditions, ConditionType::Stalled) && !object.is_stalled();
     stalled
         .then(|| reason_of(&new.conditions, ConditionType::Stalled))
         .flatten()
-        .map(Outcome::Stalled)
+        .map(FirstEnd::Stalled)
 }
 
 /// What is counted once the new status is written.
 #[derive(Debug)]
 pub struct Ended {
-    outcome: Outcome,
+    outcome: FirstEnd,
     class: Option<String>,
     /// Since the Orchestra was created.
     took: Duration,
@@ -58,8 +58,8 @@ impl Ended {
     pub fn count(&self, metrics: &Provisioning) {
         let class = self.class.as_deref();
         match self.outcome {
-            Outcome::Published => metrics.succeeded(class, self.took),
-            Outcome::Stalled(reason) => metrics.failed(class, reason),
+            FirstEnd::Published => metrics.succeeded(class, self.took),
+            FirstEnd::Stalled(reason) => metrics.failed(class, reason),
         }
     }
 }
@@ -86,14 +86,14 @@ mod tests {
         let ready = (true, Settled, Reason::Ready);
         let seeding = (false, Reconciling, Reason::Seeding);
         let failed = |published| (published, Stalled, Reason::SeedFailed);
-        let stalled = Some(Outcome::Stalled(Reason::SeedFailed));
+        let stalled = Some(FirstEnd::Stalled(Reason::SeedFailed));
         for (old, new, counted) in [
             (None, seeding, None),
             (None, failed(false), stalled),
-            (Some(seeding), ready, Some(Outcome::Published)),
+            (Some(seeding), ready, Some(FirstEnd::Published)),
             (Some(seeding), failed(false), stalled),
             (Some(failed(false)), failed(false), None),
-            (Some(failed(false)), ready, Some(Outcome::Published)),
+            (Some(failed(false)), ready, Some(FirstEnd::Published)),
             (Some(ready), ready, None),
             (Some(ready), failed(true), None),
         ] {

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
 use super::found::Found;
-use super::wanted::Wanted;
+use super::wanted::WantedContents;
 use super::{Pass, login, migrating};
 use crate::api::{CHECK_ANNOTATION, GoDuration, MigrationStatus};
 use crate::content::MigrationSpec;
@@ -79,7 +79,7 @@ impl Check {
 }
 
 /// Looks, with a session of its own, whether a database that was finished before still is.
-pub async fn check(pass: &Pass, tenant: &Tenant<'_>, wanted: &Wanted, now: Timestamp) -> Result<Check, Error> {
+pub async fn check(pass: &Pass, tenant: &Tenant<'_>, wanted: &WantedContents, now: Timestamp) -> Result<Check, Error> {
     let (Some(database), Some(source)) = (tenant.database, &wanted.source) else {
         return Ok(Check::skipped());
     };

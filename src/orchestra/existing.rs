@@ -252,7 +252,7 @@ mod tests {
     };
 
     /// A change of the database, and the refusal that it leads to.
-    type Refusal<'a> = (&'a dyn Fn(&mut OrchestraDatabase), Reason, &'a str);
+    type Denial<'a> = (&'a dyn Fn(&mut OrchestraDatabase), Reason, &'a str);
 
     #[test]
     #[allow(clippy::too_many_lines, reason = "every case, in its order")]
@@ -305,7 +305,7 @@ mod tests {
                 ..OrchestraDatabaseStatus::default()
             });
         };
-        let refusals: [Refusal<'_>; 8] = [
+        let refusals: [Denial<'_>; 8] = [
             (&other, Reason::ExistingNotAllowed, "an admin offers it"),
             (
                 &offered("others", false),

@@ -96,7 +96,7 @@ pub fn beside_approval(
     description.phase = "Failed";
     description.standing = Standing::Stalled;
     description.reason = reason;
-    format!("{failed}; the remaining migrations wait for approval, to be given when the cause is corrected: {words}")
+    format!("{failed}; the remaining migrations wait for approval; fix the cause before you approve: {words}")
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnection;
 use super::found::{Found, SecretState};
 use super::plan::{Inside, Rotation, Work};
 use super::wait::Wait;
-use super::wanted::{Wanted, refused, wanted, without_a_look, without_a_turn};
+use super::wanted::{WantedContents, refused, wanted, without_a_look, without_a_turn};
 use super::{
     Pass, approval, carried_out, drift, failure, former, former_login, login, migrating, rotation, unavailable,
 };
@@ -35,7 +35,7 @@ pub struct Facts {
     /// The reason why the connection of the spec cannot be carried out.
     pub invalid: Option<String>,
     /// The wanted contents of the database.
-    pub wanted: Wanted,
+    pub wanted: WantedContents,
     /// The result of a look into the database, when one was taken.
     pub found: Option<Arc<Found>>,
     /// The connection Secret.
@@ -50,7 +50,7 @@ impl Facts {
             inside,
             message: None,
             invalid: None,
-            wanted: Wanted::default(),
+            wanted: WantedContents::default(),
             found: None,
             secret: SecretState::default(),
         }
@@ -139,7 +139,7 @@ async fn look(
     }
     let template = tenant.class.map(|class| content::check_template(&pass.object, class));
     facts.wanted = match template {
-        Some(Err(error)) => Wanted::without_template(unavailable::without_template(pass, error)?),
+        Some(Err(error)) => WantedContents::without_template(unavailable::without_template(pass, error)?),
         _ => wanted(pass, tenant).await.map_err(|error| undisturbed(pass, error))?,
     };
     if let Some(work) = without_a_look(pass, &facts.wanted)? {
@@ -209,7 +209,7 @@ fn settled(inside: &mut Inside) {
     };
 }
 
-fn waits_for_turn(pass: &Pass, wanted: &Wanted) -> bool {
+fn waits_for_turn(pass: &Pass, wanted: &WantedContents) -> bool {
     let turns = &pass.ctx.rollout.turns;
     let source = wanted.source.as_ref();
     source.is_some_and(|source| turns.still_waits(pass.uid(), &source.digest()))
@@ -348,7 +348,7 @@ fn has_stored_keys(pass: &Pass, written: &PublishedSecret) -> bool {
 }
 
 /// Whether all of what is wanted was done for this very generation.
-fn is_settled(pass: &Pass, tenant: &Tenant<'_>, wanted: &Wanted) -> bool {
+fn is_settled(pass: &Pass, tenant: &Tenant<'_>, wanted: &WantedContents) -> bool {
     let Some(status) = &pass.object.status else {
         return false;
     };

@@ -95,7 +95,7 @@ pub struct Context {
     pub foreign: Awaited,
     /// When it was last looked whether anybody uses a database.
     pub looks: Looks,
-    /// Passes that work inside databases.
+    /// Passes that claim databases and work inside them.
     pub places: Places,
 }
 
@@ -170,7 +170,7 @@ struct Pass {
     recorded: bool,
     /// The logins of a pool's database were shut.
     shut: bool,
-    /// Its place among those that work inside databases, from the first login on.
+    /// Its place among those that claim and work inside databases.
     place: Option<OwnedSemaphorePermit>,
     /// The API server refused to delete it when its ttl was over: what it said.
     outlives: Option<String>,

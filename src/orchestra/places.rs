@@ -1,5 +1,5 @@
-//! Passes that work inside databases at the same time. Of many claims at once, those that came first are finished first,
-//! instead of all of them late.
+//! Passes that claim databases and work inside them at the same time. Of many claims at once, those that came first are
+//! finished first, instead of all of them late.
 
 use std::sync::Arc;
 use std::time::Duration;

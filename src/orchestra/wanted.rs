@@ -19,7 +19,7 @@ use crate::rollout::{self, Gate, Kept, Rolled};
 
 /// The wanted contents of the database, resolved once a look.
 #[derive(Default)]
-pub struct Wanted {
+pub struct WantedContents {
     /// The migrations; none while it keeps what it has.
     pub source: Option<Arc<Source>>,
     /// The seed.
@@ -48,7 +48,7 @@ pub enum Newer {
     Source(String),
 }
 
-impl Wanted {
+impl WantedContents {
     /// For a database that keeps its contents, because its template is gone.
     pub fn without_template(warning: Unavailable) -> Self {
         Self {
@@ -66,7 +66,7 @@ impl Wanted {
 }
 
 /// Resolves the wanted contents of the database.
-pub async fn wanted(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error> {
+pub async fn wanted(pass: &Pass, tenant: &Tenant<'_>) -> Result<WantedContents, Error> {
     let mut wanted = wanted_source(pass, tenant).await?;
     let unavailable = wanted.unavailable.get_or_insert_default();
     if !wanted.due {
@@ -84,8 +84,8 @@ pub async fn wanted(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error> {
 }
 
 /// The source that the database is to have now: none while it keeps what it has.
-async fn wanted_source(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error> {
-    let mut wanted = Wanted::default();
+async fn wanted_source(pass: &Pass, tenant: &Tenant<'_>) -> Result<WantedContents, Error> {
+    let mut wanted = WantedContents::default();
     let found = migrations(pass, tenant).await;
     let Some(class) = tenant.class.filter(|_| rollout::takes_part(&pass.object)) else {
         wanted.source = own_source(pass, tenant, found, wanted.unavailable.get_or_insert_default())?;
@@ -185,7 +185,7 @@ async fn migrations(pass: &Pass, tenant: &Tenant<'_>) -> Result<Option<Arc<Sourc
 
 /// The state of the migrations where it is known without a look into the database: an Orchestra that needs a turn first,
 /// and one that keeps an older source whose migrations are incomplete. The error of a failed migration is given again.
-pub fn without_a_look(pass: &Pass, wanted: &Wanted) -> Result<Option<Work>, Error> {
+pub fn without_a_look(pass: &Pass, wanted: &WantedContents) -> Result<Option<Work>, Error> {
     if wanted.due {
         return Ok(Some(without_a_turn(pass.denied)));
     }

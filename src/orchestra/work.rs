@@ -24,7 +24,7 @@ use crate::credentials::tenant;
 use crate::migrate::{self, SeedOutcome, Watch};
 use crate::postgres;
 use crate::rollout;
-use crate::rollout::turns::Outcome;
+use crate::rollout::turns::TurnOutcome;
 use crate::text;
 
 /// How long a pass waits for work that is under way before others are reconciled.
@@ -64,8 +64,8 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
         if let Some((turn, rolled)) = turn {
             let ended = match &outcome {
                 // Something has changed since it was approved: the next pass looks at it.
-                Ok((_, status)) if !status.is_done() => Outcome::Cut,
-                other => Outcome::of(other.as_ref().map(drop)),
+                Ok((_, status)) if !status.is_done() => TurnOutcome::Cut,
+                other => TurnOutcome::of(other.as_ref().map(drop)),
             };
             rollout::end(&ctx.rollout, turn, rolled.as_ref(), ended);
         }

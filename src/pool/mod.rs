@@ -42,7 +42,7 @@ use crate::telemetry::pools::PoolFacts;
 use crate::{class, content, credentials, rollout};
 use attempts::Attempts;
 use candidates::Choices;
-use wanted::Wanted;
+use wanted::MemberContents;
 
 pub use status::report;
 
@@ -161,7 +161,7 @@ struct Pass {
     pool: Arc<OrchestraPool>,
     began: Instant,
     /// What the members are to be prepared from, once it was looked up.
-    wanted: OnceLock<Option<Arc<Wanted>>>,
+    wanted: OnceLock<Option<Arc<MemberContents>>>,
 }
 
 impl Pass {

@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::attempts::{Attempt, AttemptState, Refusal};
 use super::plan::{Entry, EntryState, Pace, Preparation, Refused, Seen, Unprepared, UnpreparedState};
-use super::wanted::{self, Wanted};
+use super::wanted::{self, MemberContents};
 use super::{PASS_TIME, PATIENCE, Pass, plan, probe, servers};
 use super::{checks, preparation};
 use crate::api::OrchestraDatabase;
@@ -35,7 +35,7 @@ pub struct Observed {
     /// Those of them that stand for an entry, by its key.
     by_key: HashMap<String, Arc<OrchestraDatabase>>,
     /// What the members are to be prepared from.
-    pub wanted: Option<Arc<Wanted>>,
+    pub wanted: Option<Arc<MemberContents>>,
     /// Why that could not be looked up.
     pub trouble: Option<Error>,
     /// What the status tells of entries: their key, and what is the matter.
@@ -230,7 +230,7 @@ async fn observe_preparation(pass: &Pass, observed: &mut Observed) {
 /// How the preparation of a member stands, and what to tell of it; none when it has what it is to have.
 pub fn unprepared_state(
     pass: &Pass,
-    wanted: &Wanted,
+    wanted: &MemberContents,
     member: &OrchestraDatabase,
 ) -> Option<(UnpreparedState, Option<Refusal>)> {
     if wanted.is_met_by(member) {

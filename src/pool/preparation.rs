@@ -12,7 +12,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::attempts::Refusal;
 use super::candidates::Preparing;
-use super::wanted::Wanted;
+use super::wanted::MemberContents;
 use super::{Context, Pass, plan, probe};
 use crate::api::condition::Reason;
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
@@ -51,7 +51,7 @@ pub fn waits(reason: Reason, message: &str) -> Error {
 }
 
 /// Begins to prepare a member, or remembers why it cannot.
-pub async fn begin(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase, login: Result<Login, Error>) {
+pub async fn begin(pass: &Pass, wanted: &Arc<MemberContents>, member: &OrchestraDatabase, login: Result<Login, Error>) {
     let (uid, subject) = (member.uid().unwrap_or_default(), wanted.subject());
     let attempts = &pass.ctx.memory.preparations;
     attempts.begin(pass.uid(), &uid, &subject);
@@ -68,7 +68,12 @@ pub async fn begin(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase
 }
 
 /// Starts the preparation of a member; false when it is no longer unclaimed.
-async fn start(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase, login: Login) -> Result<bool, Error> {
+async fn start(
+    pass: &Pass,
+    wanted: &Arc<MemberContents>,
+    member: &OrchestraDatabase,
+    login: Login,
+) -> Result<bool, Error> {
     let ctx = &pass.ctx;
     let turn = rollout::spare_turn(&ctx.rollout, member)
         .ok_or_else(|| waits(Reason::Queued, "waiting for other migrations on the same server"))?;
@@ -111,7 +116,7 @@ fn of_password(ctx: &Context, member: &OrchestraDatabase, error: Error) -> Error
 /// Applies the migrations and the seed, and notes them.
 async fn prepare(
     ctx: &Context,
-    wanted: &Wanted,
+    wanted: &MemberContents,
     member: &OrchestraDatabase,
     login: Login,
     busy: (Preparing, Turn),

@@ -119,8 +119,8 @@ pub fn exposure(keys: &[String]) -> String {
     }
     let named = text::names(keys, NAMED, keys.len());
     format!(
-        ". Warning: {named}: sslmode is disable or prefer, so whoever is on the way may read the traffic or answer in \
-         the server's place. Write sslmode=verify-full into the URL, with sslrootcert if the authority is your own"
+        ". Warning: {named}: sslmode is disable or prefer, so others on the network can read the traffic or \
+         impersonate the server. Write sslmode=verify-full into the URL, with sslrootcert if the authority is your own"
     )
 }
 

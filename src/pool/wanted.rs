@@ -21,7 +21,7 @@ use crate::migrate::{Options, Source, TimeLimits};
 use crate::source::Place;
 
 /// What the members of a pool are to have.
-pub struct Wanted {
+pub struct MemberContents {
     /// The pool that is woken when a preparation has ended.
     pub pool: ObjectRef<OrchestraPool>,
     /// The migrations.
@@ -48,7 +48,7 @@ enum What {
 ///
 /// # Errors
 /// When the class, the template or its source is missing.
-pub async fn of_entries(pass: &Pass) -> Result<Option<Arc<Wanted>>, Error> {
+pub async fn of_entries(pass: &Pass) -> Result<Option<Arc<MemberContents>>, Error> {
     let (ctx, pool) = (&pass.ctx, &*pass.pool);
     let of_server = pool.spec.server.as_ref().and_then(|server| server.template.as_ref());
     let (class_name, name) = match (&pool.spec.prepare, of_server) {
@@ -67,7 +67,7 @@ pub async fn of_entries(pass: &Pass) -> Result<Option<Arc<Wanted>>, Error> {
         return Ok(None);
     };
     let place = Place::of_class(&ctx.core.settings.namespace, from);
-    Ok(Some(Arc::new(Wanted {
+    Ok(Some(Arc::new(MemberContents {
         pool: ObjectRef::from_obj(pool),
         class: class_name,
         what: What::Template(Box::new(template.clone())),
@@ -87,7 +87,7 @@ pub async fn of_entries(pass: &Pass) -> Result<Option<Arc<Wanted>>, Error> {
 ///
 /// # Errors
 /// When a source is missing.
-pub async fn of_class(pass: &Pass, class: &OrchestraClass) -> Result<Option<Arc<Wanted>>, Error> {
+pub async fn of_class(pass: &Pass, class: &OrchestraClass) -> Result<Option<Arc<MemberContents>>, Error> {
     let (ctx, pool) = (&pass.ctx, &*pass.pool);
     let blank = Orchestra::new("", OrchestraSpec::default());
     let settings = &ctx.core.settings;
@@ -103,7 +103,7 @@ pub async fn of_class(pass: &Pass, class: &OrchestraClass) -> Result<Option<Arc<
         spec.limits(settings.migration_limit),
         spec.either(|migrations| migrations.transactions),
     );
-    Ok(Some(Arc::new(Wanted {
+    Ok(Some(Arc::new(MemberContents {
         pool: ObjectRef::from_obj(pool),
         class: class.name_any(),
         what: What::Defaults(template.map(|template| template.name.clone())),
@@ -115,7 +115,7 @@ pub async fn of_class(pass: &Pass, class: &OrchestraClass) -> Result<Option<Arc<
     })))
 }
 
-impl Wanted {
+impl MemberContents {
     /// How the migrations are applied.
     pub fn options(&self) -> Options {
         Options {
@@ -258,7 +258,7 @@ mod tests {
     use super::*;
     use crate::migrate::{SeedSource, Variables};
 
-    fn wanted(template: Option<&str>, seed: Option<(&str, SeedPolicy)>) -> Wanted {
+    fn wanted(template: Option<&str>, seed: Option<(&str, SeedPolicy)>) -> MemberContents {
         let files = vec![("1_a.sql".to_owned(), b"CREATE TABLE a ();".to_vec())];
         let run = |(digest, policy): (&str, SeedPolicy)| SeedRun {
             source: Arc::new(SeedSource::read(vec![("a.sql".to_owned(), b"SELECT 1".to_vec())]).unwrap()),
@@ -266,7 +266,7 @@ mod tests {
             policy,
             digest: digest.into(),
         };
-        Wanted {
+        MemberContents {
             pool: ObjectRef::new("warm"),
             source: Arc::new(Source::read(Some(crate::api::MigrationFormat::Prisma), files).unwrap()),
             seed: seed.map(run),
@@ -286,7 +286,7 @@ mod tests {
     }
 
     /// Whether what a preparation for the first notes meets the second, and is outdated by it.
-    fn after(first: &Wanted, second: &Wanted) -> (bool, bool) {
+    fn after(first: &MemberContents, second: &MemberContents) -> (bool, bool) {
         let mut status = OrchestraDatabaseStatus::default();
         first.begin("orchdb-1", &mut status).unwrap();
         assert!(!first.is_met_by(&member(status.clone())), "it has only begun");
@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn a_member_whose_tables_the_data_api_reaches_otherwise_is_replaced() {
         use ExposeNewTables::{All, None as Nothing};
-        let with = |exposed| Wanted {
+        let with = |exposed| MemberContents {
             exposed,
             ..wanted(Some("symphony"), None)
         };

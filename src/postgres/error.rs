@@ -69,7 +69,7 @@ pub enum Error {
     Timeout(Duration),
     /// A message of the server that is longer than the relay passes on.
     #[error(
-        "the server sends a message of more than 4 MiB, and the operator reads none as long: change what raises or \
+        "the server sent a message of more than 4 MiB, which exceeds the operator's limit: change what raises or \
          selects a text or a row of that length, which can be a script or a function that it calls"
     )]
     TooLong,

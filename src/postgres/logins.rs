@@ -14,7 +14,7 @@ use super::login::Login;
 use crate::recent::Recent;
 
 /// Refused logins by the name of the OrchestraDatabase.
-pub struct RefusedLogins(Mutex<Recent<Refusal>>);
+pub struct RefusedLogins(Mutex<Recent<LoginRefusal>>);
 
 /// How long a refused login is remembered after which none was tried.
 const REMEMBERED: Duration = Duration::from_hours(24);
@@ -26,7 +26,7 @@ impl Default for RefusedLogins {
 }
 
 #[derive(Clone)]
-struct Refusal {
+struct LoginRefusal {
     at: Instant,
     wrong_owner_password: bool,
     /// What the server said, when the owner logged in by [`RefusedLogins::connect`].
@@ -124,7 +124,7 @@ impl RefusedLogins {
     }
 
     fn note(&self, database: &str, wrong_owner_password: bool, owner: Option<OwnerRefusal>) {
-        let refusal = Refusal {
+        let refusal = LoginRefusal {
             at: Instant::now(),
             wrong_owner_password,
             owner,
@@ -148,7 +148,7 @@ impl RefusedLogins {
         (!left.is_zero()).then_some(left)
     }
 
-    fn get(&self, database: &str) -> Option<Refusal> {
+    fn get(&self, database: &str) -> Option<LoginRefusal> {
         self.0.lock().get(database).cloned()
     }
 }

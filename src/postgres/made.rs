@@ -91,12 +91,12 @@ impl Maker {
         ))
     }
 
-    /// Only who has the attribute gives it, and before version 16 only a superuser does.
+    /// Only a role that has the attribute can give it, and before version 16 only a superuser can.
     fn gives_bypass(&self) -> bool {
         self.superuser || self.bypassrls && self.version >= CONFINED
     }
 
-    /// Who is no superuser gives, closes and drops a database only as a member of its owner.
+    /// A role that is not a superuser transfers, closes and drops a database only as a member of its owner.
     fn join(&self, owner: &str) -> Option<String> {
         let options = if self.version >= CONFINED {
             " WITH INHERIT TRUE, SET TRUE"

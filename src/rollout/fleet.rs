@@ -8,9 +8,9 @@ use kube::core::{Selector, SelectorExt};
 use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
-use super::plan::{Allowance, Participant, Standing};
+use super::plan::{Allowance, Participant, UpdateState};
 use super::revisions::Revisions;
-use super::turns::{Ledger, Load, Outcome, Turns};
+use super::turns::{Ledger, Load, TurnOutcome, Turns};
 use crate::api::condition::Reason;
 use crate::api::{MigrationStatus, Orchestra, OrchestraClass, selector};
 use crate::content::template_of;
@@ -129,31 +129,31 @@ fn enroll(ctx: &Context, orchestra: &Orchestra, rules: &Rules, ledger: &Ledger, 
 }
 
 /// The last outcome of this process is newer than the status.
-fn standing_of(migrations: Option<&MigrationStatus>, outcome: Option<Outcome>, revision: &str) -> Standing {
+fn standing_of(migrations: Option<&MigrationStatus>, outcome: Option<TurnOutcome>, revision: &str) -> UpdateState {
     let Some(migrations) = migrations else {
         return match outcome {
-            Some(Outcome::Applied) => Standing::Updated,
-            Some(Outcome::Failed) => Standing::Failed,
-            Some(Outcome::AwaitsApproval) => Standing::AwaitsApproval,
-            Some(Outcome::Cut) | None => Standing::Pending,
+            Some(TurnOutcome::Applied) => UpdateState::Updated,
+            Some(TurnOutcome::Failed) => UpdateState::Failed,
+            Some(TurnOutcome::AwaitsApproval) => UpdateState::AwaitsApproval,
+            Some(TurnOutcome::Cut) | None => UpdateState::Pending,
         };
     };
     let this = migrations.source == revision;
     match outcome {
-        Some(Outcome::Applied) => Standing::Updated,
-        _ if this && migrations.pending == 0 && !migrations.failed => Standing::Updated,
-        Some(Outcome::Failed) => Standing::Failed,
-        _ if this && migrations.failed => Standing::Failed,
+        Some(TurnOutcome::Applied) => UpdateState::Updated,
+        _ if this && migrations.pending == 0 && !migrations.failed => UpdateState::Updated,
+        Some(TurnOutcome::Failed) => UpdateState::Failed,
+        _ if this && migrations.failed => UpdateState::Failed,
         // A status of this source says itself whether it still waits.
-        Some(Outcome::AwaitsApproval) if !this => Standing::AwaitsApproval,
-        _ if this && migrations.plan.is_some() => Standing::AwaitsApproval,
-        _ if migrations.pending > 0 || migrations.failed => Standing::Broken,
-        _ => Standing::Pending,
+        Some(TurnOutcome::AwaitsApproval) if !this => UpdateState::AwaitsApproval,
+        _ if this && migrations.plan.is_some() => UpdateState::AwaitsApproval,
+        _ if migrations.pending > 0 || migrations.failed => UpdateState::Broken,
+        _ => UpdateState::Pending,
     }
 }
 
 /// How far an Orchestra is with a source, as far as is known without a query to its database.
-pub fn standing(orchestra: &Orchestra, ledger: &Ledger, revision: &str) -> Standing {
+pub fn standing(orchestra: &Orchestra, ledger: &Ledger, revision: &str) -> UpdateState {
     let uid = orchestra.metadata.uid.as_deref().unwrap_or_default();
     standing_of(orchestra.migrations(), ledger.outcome(uid, revision), revision)
 }
@@ -234,22 +234,22 @@ mod tests {
 
     #[test]
     fn what_this_process_did_goes_before_what_a_status_says() {
-        use Outcome::{Applied, AwaitsApproval, Cut, Failed};
+        use TurnOutcome::{Applied, AwaitsApproval, Cut, Failed};
         for (source, pending, failed, outcome, is) in [
-            ("new", 0, false, None, Standing::Updated),
-            ("old", 0, false, None, Standing::Pending),
-            ("old", 0, false, Some(Cut), Standing::Pending),
-            ("old", 0, false, Some(Applied), Standing::Updated),
-            ("old", 0, false, Some(Failed), Standing::Failed),
-            ("old", 2, true, None, Standing::Broken),
-            ("new", 2, false, None, Standing::Broken),
-            ("new", 2, false, Some(Applied), Standing::Updated),
-            ("new", 2, true, None, Standing::Failed),
-            ("new", 2, true, Some(Cut), Standing::Failed),
-            ("new", 0, true, None, Standing::Failed),
+            ("new", 0, false, None, UpdateState::Updated),
+            ("old", 0, false, None, UpdateState::Pending),
+            ("old", 0, false, Some(Cut), UpdateState::Pending),
+            ("old", 0, false, Some(Applied), UpdateState::Updated),
+            ("old", 0, false, Some(Failed), UpdateState::Failed),
+            ("old", 2, true, None, UpdateState::Broken),
+            ("new", 2, false, None, UpdateState::Broken),
+            ("new", 2, false, Some(Applied), UpdateState::Updated),
+            ("new", 2, true, None, UpdateState::Failed),
+            ("new", 2, true, Some(Cut), UpdateState::Failed),
+            ("new", 0, true, None, UpdateState::Failed),
             // The status does not say yet that it waits, and then it does not any more.
-            ("old", 0, false, Some(AwaitsApproval), Standing::AwaitsApproval),
-            ("new", 2, false, Some(AwaitsApproval), Standing::Broken),
+            ("old", 0, false, Some(AwaitsApproval), UpdateState::AwaitsApproval),
+            ("new", 2, false, Some(AwaitsApproval), UpdateState::Broken),
         ] {
             let status = migrations(source, pending, failed);
             assert_eq!(standing_of(Some(&status), outcome, "new"), is, "{status:?} {outcome:?}");
@@ -259,11 +259,11 @@ mod tests {
             ..migrations(source, 1, failed)
         };
         for (source, failed, outcome, is) in [
-            ("new", false, None, Standing::AwaitsApproval),
-            ("new", false, Some(AwaitsApproval), Standing::AwaitsApproval),
-            ("new", false, Some(Cut), Standing::AwaitsApproval),
-            ("new", true, Some(AwaitsApproval), Standing::Failed),
-            ("old", false, None, Standing::Broken),
+            ("new", false, None, UpdateState::AwaitsApproval),
+            ("new", false, Some(AwaitsApproval), UpdateState::AwaitsApproval),
+            ("new", false, Some(Cut), UpdateState::AwaitsApproval),
+            ("new", true, Some(AwaitsApproval), UpdateState::Failed),
+            ("old", false, None, UpdateState::Broken),
         ] {
             assert_eq!(
                 standing_of(Some(&waits(source, failed)), outcome, "new"),
@@ -271,9 +271,12 @@ mod tests {
                 "{source} {failed}"
             );
         }
-        assert_eq!(standing_of(None, Some(AwaitsApproval), "new"), Standing::AwaitsApproval);
-        assert_eq!(standing_of(None, None, "new"), Standing::Pending);
-        assert_eq!(standing_of(None, Some(Failed), "new"), Standing::Failed);
+        assert_eq!(
+            standing_of(None, Some(AwaitsApproval), "new"),
+            UpdateState::AwaitsApproval
+        );
+        assert_eq!(standing_of(None, None, "new"), UpdateState::Pending);
+        assert_eq!(standing_of(None, Some(Failed), "new"), UpdateState::Failed);
     }
 
     fn orchestra(reason: &str, pending: i32) -> Orchestra {

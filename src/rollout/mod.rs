@@ -21,9 +21,9 @@ use crate::controller::error::Error;
 use crate::credentials::{self, servers};
 pub use fleet::Enrolled;
 use fleet::Rules;
-use plan::{Decision, Standing};
+use plan::{Decision, UpdateState};
 use revisions::Revisions;
-use turns::{Answer, Load, Outcome, Request, Turn};
+use turns::{Answer, Load, Request, Turn, TurnOutcome};
 
 pub use fleet::takes_part;
 pub use turns::Turns;
@@ -84,7 +84,7 @@ pub fn gate(ctx: &Context, orchestra: &Orchestra, revision: &str) -> Gate {
     }
     // An Orchestra that waits for approval looks for it without a turn.
     match ctx.turns.look(|ledger| fleet::standing(orchestra, ledger, revision)) {
-        Standing::Updated | Standing::AwaitsApproval => Gate::Open,
+        UpdateState::Updated | UpdateState::AwaitsApproval => Gate::Open,
         _ => Gate::Closed,
     }
 }
@@ -110,8 +110,8 @@ pub fn released(
             let asks = |one: &&mut Enrolled| Some(&one.participant.uid) == orchestra.metadata.uid.as_ref();
             let asker = &mut fleet.iter_mut().find(asks)?.participant;
             (asker.engaged, asker.able) = (false, true);
-            if asker.standing == Standing::AwaitsApproval {
-                asker.standing = Standing::Broken;
+            if asker.standing == UpdateState::AwaitsApproval {
+                asker.standing = UpdateState::Broken;
             }
             let uid = asker.uid.clone();
             decide(&fleet, &rules).lets(&uid).then_some(())?;
@@ -127,7 +127,7 @@ pub fn released(
 
 /// Whether its migration to this source waited for approval, as far as is known without a query to its database.
 pub fn awaited_approval(ctx: &Context, orchestra: &Orchestra, revision: &str) -> bool {
-    ctx.turns.look(|ledger| fleet::standing(orchestra, ledger, revision)) == Standing::AwaitsApproval
+    ctx.turns.look(|ledger| fleet::standing(orchestra, ledger, revision)) == UpdateState::AwaitsApproval
 }
 
 /// Asks for a turn outside of any rollout: only the limit of the server counts.
@@ -190,7 +190,11 @@ pub fn look(ctx: &Context, class: &OrchestraClass, revisions: &Revisions) -> Res
 /// Wakes the Orchestras that may start. When a person asks for another try, what is remembered of the failed ones is
 /// forgotten.
 pub fn drive(ctx: &Context, class: &OrchestraClass, (fleet, decision): (&[Enrolled], &Decision)) {
-    let failed = || fleet.iter().filter(|one| one.participant.standing == Standing::Failed);
+    let failed = || {
+        fleet
+            .iter()
+            .filter(|one| one.participant.standing == UpdateState::Failed)
+    };
     if let Some(value) = class.annotations().get(RETRY_ROLLOUT_ANNOTATION) {
         let uids = failed().map(|one| one.participant.uid.clone());
         if ctx.turns.asks_again(&class.name_any(), value, uids) {
@@ -208,7 +212,7 @@ pub fn drive(ctx: &Context, class: &OrchestraClass, (fleet, decision): (&[Enroll
 }
 
 /// Ends a turn, and wakes the Orchestras of the class that may start next.
-pub fn end(ctx: &Context, mut turn: Turn, rollout: Option<&Rolled>, outcome: Outcome) {
+pub fn end(ctx: &Context, mut turn: Turn, rollout: Option<&Rolled>, outcome: TurnOutcome) {
     turn.ended(outcome);
     drop(turn);
     let Some((name, revisions)) = rollout else { return };

@@ -24,7 +24,7 @@ pub struct Allowance {
 
 /// How far an Orchestra is with the source of its class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum UpdateState {
     /// All migrations of the source are applied.
     Updated,
     /// The migration to the source failed.
@@ -50,7 +50,7 @@ pub struct Participant {
     /// When it was created: older Orchestras are migrated first.
     pub created: Timestamp,
     /// How far it is with the source.
-    pub standing: Standing,
+    pub standing: UpdateState,
     /// It is migrated before the others.
     pub canary: bool,
     /// Its spec keeps it at the migrations that it has.
@@ -99,8 +99,8 @@ pub fn decide(participants: &[Participant], allowance: &Allowance) -> Decision {
     let mut decision = count(participants);
     let active = || participants.iter().filter(|is| !is.pinned);
     let canaries = || active().filter(|is| is.canary);
-    let testing = canaries().any(|is| is.standing != Standing::Updated);
-    let halted = decision.failed > allowance.failures || canaries().any(|is| is.standing == Standing::Failed);
+    let testing = canaries().any(|is| is.standing != UpdateState::Updated);
+    let halted = decision.failed > allowance.failures || canaries().any(|is| is.standing == UpdateState::Failed);
     decision.phase = match decision.pending + decision.running + decision.awaiting_approval + decision.failed {
         0 => Phase::Complete,
         _ if halted => Phase::Halted,
@@ -111,13 +111,13 @@ pub fn decide(participants: &[Participant], allowance: &Allowance) -> Decision {
     let mut capacity = Capacity::new(participants, allowance);
     if matches!(decision.phase, Phase::Canary | Phase::Rolling) {
         let waits = |is: &&Participant| {
-            matches!(is.standing, Standing::Pending | Standing::Broken) && is.able && (is.canary || !testing)
+            matches!(is.standing, UpdateState::Pending | UpdateState::Broken) && is.able && (is.canary || !testing)
         };
         let mut waiting: Vec<_> = active().filter(waits).collect();
-        waiting.sort_by_key(|is| (is.standing != Standing::Broken, is.created, &is.name));
+        waiting.sort_by_key(|is| (is.standing != UpdateState::Broken, is.created, &is.name));
         decision.start = capacity.take(waiting);
     }
-    decision.retry = capacity.take(active().filter(|is| is.standing == Standing::Failed));
+    decision.retry = capacity.take(active().filter(|is| is.standing == UpdateState::Failed));
     decision
 }
 
@@ -126,11 +126,11 @@ fn count(participants: &[Participant]) -> Decision {
     for participant in participants {
         let of = match (participant.pinned, participant.standing, participant.engaged) {
             (true, ..) => &mut decision.pinned,
-            (_, Standing::Updated, _) => &mut decision.updated,
-            (_, Standing::Failed, _) => &mut decision.failed,
-            (_, Standing::AwaitsApproval, _) => &mut decision.awaiting_approval,
-            (_, Standing::Pending | Standing::Broken, true) => &mut decision.running,
-            (_, Standing::Pending | Standing::Broken, false) => &mut decision.pending,
+            (_, UpdateState::Updated, _) => &mut decision.updated,
+            (_, UpdateState::Failed, _) => &mut decision.failed,
+            (_, UpdateState::AwaitsApproval, _) => &mut decision.awaiting_approval,
+            (_, UpdateState::Pending | UpdateState::Broken, true) => &mut decision.running,
+            (_, UpdateState::Pending | UpdateState::Broken, false) => &mut decision.pending,
         };
         *of += 1;
     }

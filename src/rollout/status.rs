@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::fleet::Enrolled;
-use super::plan::{Decision, Standing};
+use super::plan::{Decision, UpdateState};
 use super::revisions::Revisions;
 use crate::api::condition::Reason;
 use crate::api::{RevisionSkew, RolloutPhase as Phase, RolloutStatus};
@@ -21,12 +21,12 @@ const SHORT: usize = "sha256:".len() + 12;
 /// The status for a decision.
 pub fn render(fleet: &[Enrolled], decision: &Decision, revisions: &Revisions) -> RolloutStatus {
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    let of = |standing: Standing| {
+    let of = |standing: UpdateState| {
         fleet
             .iter()
             .filter(move |is| is.participant.standing == standing && !is.participant.pinned)
     };
-    let mut failing: Vec<_> = of(Standing::Failed).map(|is| is.participant.name.clone()).collect();
+    let mut failing: Vec<_> = of(UpdateState::Failed).map(|is| is.participant.name.clone()).collect();
     failing.sort();
     failing.truncate(LISTED);
     RolloutStatus {

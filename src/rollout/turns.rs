@@ -57,7 +57,7 @@ pub struct Load {
 
 /// How the last turn of an Orchestra ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum TurnOutcome {
     /// All migrations are applied.
     Applied,
     /// The migrations failed.
@@ -68,7 +68,7 @@ pub enum Outcome {
     Cut,
 }
 
-impl Outcome {
+impl TurnOutcome {
     /// The outcome of work that ended with this result.
     pub fn of(ended: Result<(), &Error>) -> Self {
         match ended {
@@ -96,7 +96,7 @@ pub struct Ledger {
     /// Places in the queues of servers, by UID.
     waiting: HashMap<String, Waiting>,
     /// Source and outcome of the last turn, by UID.
-    last: HashMap<String, (String, Outcome)>,
+    last: HashMap<String, (String, TurnOutcome)>,
     /// The value of the retry annotation that was acted on last, by class.
     retried: HashMap<String, String>,
     /// UIDs of Orchestras that are to be tried again and have had no turn since.
@@ -123,7 +123,7 @@ impl Ledger {
     }
 
     /// How its last turn for this source ended.
-    pub fn outcome(&self, uid: &str, revision: &str) -> Option<Outcome> {
+    pub fn outcome(&self, uid: &str, revision: &str) -> Option<TurnOutcome> {
         let (of, outcome) = self.last.get(uid)?;
         (of == revision).then_some(*outcome)
     }
@@ -255,7 +255,7 @@ impl Turns {
             turns: self.clone(),
             uid: request.uid,
             revision: request.revision,
-            outcome: Outcome::Cut,
+            outcome: TurnOutcome::Cut,
         })
     }
 
@@ -303,7 +303,7 @@ impl Turns {
     pub fn failed(&self, uid: &str) -> Option<String> {
         let ledger = self.lock();
         let (revision, outcome) = ledger.last.get(uid)?;
-        (*outcome == Outcome::Failed).then(|| revision.clone())
+        (*outcome == TurnOutcome::Failed).then(|| revision.clone())
     }
 
     /// Whether the retry annotation of a class has a new value. Then the Orchestras in `failed`, by UID, are to be
@@ -357,12 +357,12 @@ pub struct Turn {
     turns: Arc<Turns>,
     uid: String,
     revision: String,
-    outcome: Outcome,
+    outcome: TurnOutcome,
 }
 
 impl Turn {
     /// Records how the work ended. A turn without a record was cut off.
-    pub fn ended(&mut self, outcome: Outcome) {
+    pub fn ended(&mut self, outcome: TurnOutcome) {
         self.outcome = outcome;
     }
 }

@@ -17,7 +17,7 @@ use super::digest::{sha256, sha512};
 use super::error::Error;
 use super::flaw::Flaw;
 use super::pull_secret::RegistryLogin;
-use super::token::{self, Refusal};
+use super::token::{self, TokenRefusal};
 
 /// How long a connection may take to open, and the longest pause between two chunks of an answer.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -159,14 +159,14 @@ fn retry_after(answer: &Response) -> Option<Duration> {
 }
 
 /// The error of a failed handshake.
-fn refused(place: &str, refusal: Refusal) -> Error {
+fn refused(place: &str, refusal: TokenRefusal) -> Error {
     match refusal {
-        Refusal::Login => Error::denied(
+        TokenRefusal::Login => Error::denied(
             &place,
             "the registry refuses the login: correct the Secret of pullSecretRef",
         ),
-        Refusal::Lost(error) => Error::unavailable(&place, cause(error)),
-        Refusal::Service(what) => Error::unavailable(&place, what),
+        TokenRefusal::Lost(error) => Error::unavailable(&place, cause(error)),
+        TokenRefusal::Service(what) => Error::unavailable(&place, what),
     }
 }
 

@@ -18,7 +18,7 @@ const MAX_ANSWER: usize = 64 << 10;
 
 /// Why there is no token.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum TokenRefusal {
     /// The login is refused.
     Login,
     /// The registry, or the token service that it names, is not one that can be used now.
@@ -38,14 +38,18 @@ struct Answer {
 /// decides whether connections without TLS are made at all.
 ///
 /// # Errors
-/// See [`Refusal`]. No text of an answer is repeated.
+/// See [`TokenRefusal`]. No text of an answer is repeated.
 pub async fn authorization(
     http: &Client,
     base: &str,
     repository: &str,
     login: Option<&RegistryLogin>,
-) -> Result<Option<HeaderValue>, Refusal> {
-    let answer = http.get(format!("{base}/v2/")).send().await.map_err(Refusal::Lost)?;
+) -> Result<Option<HeaderValue>, TokenRefusal> {
+    let answer = http
+        .get(format!("{base}/v2/"))
+        .send()
+        .await
+        .map_err(TokenRefusal::Lost)?;
     let challenge = answer.headers().get(WWW_AUTHENTICATE);
     let challenge = challenge
         .and_then(|challenge| challenge.to_str().ok())
@@ -67,18 +71,18 @@ pub async fn authorization(
 }
 
 /// The address of the token service that a challenge names.
-fn service(bearer: &ChallengeRef<'_>, repository: &str, insecure: bool) -> Result<Url, Refusal> {
+fn service(bearer: &ChallengeRef<'_>, repository: &str, insecure: bool) -> Result<Url, TokenRefusal> {
     let parameter = |name: &str| {
         let found = bearer.params.iter().find(|(given, _)| given.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.to_unescaped())
     };
-    let unusable = || Refusal::Service("the registry names no token service that can be used".into());
+    let unusable = || TokenRefusal::Service("the registry names no token service that can be used".into());
     let mut url = Url::parse(&parameter("realm").ok_or_else(unusable)?).map_err(|_| unusable())?;
     match url.scheme() {
         "https" => {}
         "http" if insecure => {}
         _ => {
-            return Err(Refusal::Service(
+            return Err(TokenRefusal::Service(
                 "the registry names a token service without TLS".into(),
             ));
         }
@@ -92,13 +96,13 @@ fn service(bearer: &ChallengeRef<'_>, repository: &str, insecure: bool) -> Resul
     Ok(url)
 }
 
-async fn token(request: RequestBuilder) -> Result<SecretString, Refusal> {
-    let answer = request.send().await.map_err(Refusal::Lost)?;
+async fn token(request: RequestBuilder) -> Result<SecretString, TokenRefusal> {
+    let answer = request.send().await.map_err(TokenRefusal::Lost)?;
     match answer.status() {
         StatusCode::OK => {}
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(Refusal::Login),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(TokenRefusal::Login),
         status => {
-            return Err(Refusal::Service(format!(
+            return Err(TokenRefusal::Service(format!(
                 "the registry's token service answers {status}"
             )));
         }
@@ -107,22 +111,22 @@ async fn token(request: RequestBuilder) -> Result<SecretString, Refusal> {
     let answer = serde_json::from_slice::<Answer>(&bytes).ok();
     answer
         .and_then(|answer| answer.token.or(answer.access_token))
-        .ok_or_else(|| Refusal::Service("the registry's token service answers without a token".into()))
+        .ok_or_else(|| TokenRefusal::Service("the registry's token service answers without a token".into()))
 }
 
-async fn bounded(mut answer: Response) -> Result<Vec<u8>, Refusal> {
+async fn bounded(mut answer: Response) -> Result<Vec<u8>, TokenRefusal> {
     let mut bytes = Vec::new();
-    while let Some(piece) = answer.chunk().await.map_err(Refusal::Lost)? {
+    while let Some(piece) = answer.chunk().await.map_err(TokenRefusal::Lost)? {
         if bytes.len() + piece.len() > MAX_ANSWER {
             let what = format!("the registry's token service answers more than {MAX_ANSWER} bytes");
-            return Err(Refusal::Service(what));
+            return Err(TokenRefusal::Service(what));
         }
         bytes.extend_from_slice(&piece);
     }
     Ok(bytes)
 }
 
-fn basic(login: &RegistryLogin) -> Result<HeaderValue, Refusal> {
+fn basic(login: &RegistryLogin) -> Result<HeaderValue, TokenRefusal> {
     use base64::Engine as _;
     let pair = format!("{}:{}", login.user, login.password.expose_secret());
     sensitive(format!(
@@ -131,9 +135,9 @@ fn basic(login: &RegistryLogin) -> Result<HeaderValue, Refusal> {
     ))
 }
 
-fn sensitive(value: String) -> Result<HeaderValue, Refusal> {
+fn sensitive(value: String) -> Result<HeaderValue, TokenRefusal> {
     let mut value = HeaderValue::try_from(value)
-        .map_err(|_| Refusal::Service("the registry's token cannot be sent in a header".into()))?;
+        .map_err(|_| TokenRefusal::Service("the registry's token cannot be sent in a header".into()))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -147,7 +151,7 @@ mod tests {
         let challenges = parse_challenges(challenge).unwrap();
         match service(&challenges[0], "acme/migrations", insecure) {
             Ok(url) => Ok(url.into()),
-            Err(Refusal::Service(what)) => Err(what),
+            Err(TokenRefusal::Service(what)) => Err(what),
             Err(other) => panic!("{other:?}"),
         }
     }

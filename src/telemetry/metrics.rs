@@ -37,7 +37,7 @@ const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 /// How a reconcile ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
-pub enum Outcome {
+pub enum PassOutcome {
     /// Nothing is left to do.
     Done,
     /// It waits for something and will be run again.
@@ -215,7 +215,7 @@ impl Metrics {
     }
 
     /// Counts a reconcile that has ended, and its duration.
-    pub fn reconciled(&self, controller: &'static str, outcome: Outcome, took: Duration) {
+    pub fn reconciled(&self, controller: &'static str, outcome: PassOutcome, took: Duration) {
         let labels = OutcomeLabels {
             controller,
             outcome: outcome.into(),
@@ -354,7 +354,7 @@ mod tests {
     fn the_page_follows_the_naming_rules() {
         let metrics = Metrics::default();
         let took = Duration::from_millis(30);
-        metrics.reconciled("orchestra", Outcome::Done, took);
+        metrics.reconciled("orchestra", PassOutcome::Done, took);
         metrics.reconcile_failed("orchestra", Reason::TokenRejected, ErrorClass::Blocked);
         metrics.management_request("create_project", "201", took);
         metrics.set_orchestras([("Ready", 2)]);

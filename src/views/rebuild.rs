@@ -129,7 +129,7 @@ fn tenant(
     let claim = match claims {
         [] => {
             return Err(
-                "it has no claim record: nobody has claimed it, as a pool's, or a script has dropped the record. Look into it; \
+                "it has no claim record: either it is an unclaimed database of a pool, or a script dropped the record. Look into it; \
                  if it is not needed, delete it in the provider's dashboard"
                     .to_owned(),
             );

@@ -12,7 +12,7 @@ use crate::api::condition::{ConditionType as Is, find, is_true};
 
 /// How a tenant stands. In the order in which a person wants to know of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum State {
+pub enum TenantState {
     /// A person must act.
     Stalled,
     /// The database is in use and cannot be used now.
@@ -66,7 +66,7 @@ pub struct Tenant {
     /// Its name.
     pub name: String,
     /// How it stands.
-    pub state: State,
+    pub state: TenantState,
     /// Its phase.
     pub phase: Option<String>,
     /// Whether applications can use its database now.
@@ -134,17 +134,17 @@ fn is_unseen(orchestra: &Orchestra) -> bool {
 }
 
 /// How an Orchestra stands.
-pub fn state(orchestra: &Orchestra) -> State {
+pub fn state(orchestra: &Orchestra) -> TenantState {
     let conditions = orchestra.conditions();
     let in_use = orchestra.is_published() && !is_true(conditions, Is::Available);
     match () {
-        () if orchestra.metadata.deletion_timestamp.is_some() => State::Deleting,
-        () if orchestra.is_stalled() => State::Stalled,
-        () if is_unseen(orchestra) || is_true(conditions, Is::Reconciling) => State::Waiting,
-        () if orchestra.is_asleep() => State::Paused,
-        () if in_use => State::Unavailable,
-        () if is_true(conditions, Is::Ready) => State::Ready,
-        () => State::Waiting,
+        () if orchestra.metadata.deletion_timestamp.is_some() => TenantState::Deleting,
+        () if orchestra.is_stalled() => TenantState::Stalled,
+        () if is_unseen(orchestra) || is_true(conditions, Is::Reconciling) => TenantState::Waiting,
+        () if orchestra.is_asleep() => TenantState::Paused,
+        () if in_use => TenantState::Unavailable,
+        () if is_true(conditions, Is::Ready) => TenantState::Ready,
+        () => TenantState::Waiting,
     }
 }
 
@@ -275,17 +275,20 @@ mod tests {
     fn what_it_waits_for_is_told_with_what_to_do() {
         let ready = [("Ready", "True", "Ready"), ("Available", "True", "Ready")];
         let told = |observed, conditions: &[_]| tenant(&orchestra(observed, conditions), &[]);
-        assert_eq!((told(2, &ready).state, told(2, &ready).waits), (State::Ready, None));
+        assert_eq!(
+            (told(2, &ready).state, told(2, &ready).waits),
+            (TenantState::Ready, None)
+        );
         assert_eq!(told(1, &ready).waits.unwrap().reason, "Pending");
         let stalled = [("Available", "True", "Ready"), ("Stalled", "True", "MigrationFailed")];
         let stalled = told(2, &stalled);
-        assert_eq!((stalled.state, stalled.available), (State::Stalled, true));
+        assert_eq!((stalled.state, stalled.available), (TenantState::Stalled, true));
         let waits = stalled.waits.unwrap();
         assert!(waits.advice.unwrap().starts_with("correct the script"));
         let down = told(2, &[("Ready", "True", "Ready"), ("Available", "False", "DatabaseGone")]);
         assert_eq!(
             (down.state, down.waits.unwrap().reason.as_str()),
-            (State::Unavailable, "DatabaseGone")
+            (TenantState::Unavailable, "DatabaseGone")
         );
         let warned = told(
             2,
@@ -295,7 +298,7 @@ mod tests {
                 ("TablesReadable", "False", "NoPolicy"),
             ],
         );
-        assert_eq!((warned.state, warned.warnings.len()), (State::Ready, 1));
+        assert_eq!((warned.state, warned.warnings.len()), (TenantState::Ready, 1));
     }
 
     #[test]

@@ -60,7 +60,7 @@ async fn a_damaged_backup_is_refused_before_anything_is_restored() {
     fs::remove_file(&manifest).unwrap();
     let none = place.run(&restore(), &target);
     assert!(
-        none.reason == Reason::StoreMissing && none.message.contains("there is no backup"),
+        none.reason == Reason::StoreMissing && none.message.contains("no backup found"),
         "{none:?}"
     );
     let left = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";

@@ -45,7 +45,7 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<()> {
     let fields = selector(arguments.name.as_deref());
     let mut known = api.list(&ListParams::default().fields(&fields)).await?.items;
     known.sort_by_key(at);
-    let mut told = Told::default();
+    let mut told = EventCounts::default();
     for event in &known {
         told.is_news(event);
     }
@@ -74,9 +74,9 @@ const LATE: SignedDuration = SignedDuration::from_mins(10);
 
 /// How often each event was told, with its time.
 #[derive(Default)]
-struct Told(HashMap<String, (Timestamp, i32)>);
+struct EventCounts(HashMap<String, (Timestamp, i32)>);
 
-impl Told {
+impl EventCounts {
     /// Whether the event is new, or has come again.
     fn is_news(&mut self, event: &Event) -> bool {
         let (Some(uid), Some(when)) = (event.metadata.uid.clone(), at(event)) else {
@@ -96,7 +96,7 @@ impl Told {
 }
 
 /// Prints each event that was not printed yet.
-async fn follow(api: Api<Event>, fields: String, (mut told, all): (Told, bool)) -> anyhow::Result<()> {
+async fn follow(api: Api<Event>, fields: String, (mut told, all): (EventCounts, bool)) -> anyhow::Result<()> {
     let config = watcher::Config::default().fields(&fields);
     let events = watcher(api, config).default_backoff().applied_objects();
     pin_mut!(events);
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn an_event_is_told_once_and_again_when_it_comes_again() {
-        let mut told = Told::default();
+        let mut told = EventCounts::default();
         assert!(told.is_news(&event("a", "2026-11-29T01:00:00.000000Z", 1)));
         assert!(!told.is_news(&event("a", "2026-11-29T01:00:00.000000Z", 1)));
         // From another machine, whose clock is behind.

@@ -10,7 +10,7 @@ use super::events::selector;
 use super::scope::Scope;
 use crate::cli::output::{self, Cell, say};
 use crate::cli::words::Found;
-use crate::views::tenant::{Moment, State, Tenant, Waits, tenant};
+use crate::views::tenant::{Moment, Tenant, TenantState, Waits, tenant};
 
 /// Moments of the timeline that are shown without `--all`.
 const SHOWN: usize = 20;
@@ -73,11 +73,11 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-fn code(state: State) -> Option<u8> {
+fn code(state: TenantState) -> Option<u8> {
     match state {
-        State::Ready | State::Paused => None,
-        State::Waiting | State::Deleting => Some(10),
-        State::Stalled | State::Unavailable => Some(11),
+        TenantState::Ready | TenantState::Paused => None,
+        TenantState::Waiting | TenantState::Deleting => Some(10),
+        TenantState::Stalled | TenantState::Unavailable => Some(11),
     }
 }
 
@@ -85,12 +85,12 @@ fn standing(tenant: &Tenant) -> String {
     let reason = tenant.waits.as_ref().map(|waits| waits.reason.as_str());
     let with = |words: &str| reason.map_or_else(|| words.to_owned(), |reason| format!("{words} ({reason})"));
     match tenant.state {
-        State::Stalled => with("a person must act"),
-        State::Unavailable => with("applications cannot use the database now"),
-        State::Deleting => with("it is being deleted"),
-        State::Waiting => with("in progress"),
-        State::Paused => "paused".into(),
-        State::Ready => "ready".into(),
+        TenantState::Stalled => with("a person must act"),
+        TenantState::Unavailable => with("applications cannot use the database now"),
+        TenantState::Deleting => with("it is being deleted"),
+        TenantState::Waiting => with("in progress"),
+        TenantState::Paused => "paused".into(),
+        TenantState::Ready => "ready".into(),
     }
 }
 
@@ -110,7 +110,7 @@ fn text(tenant: &Tenant, without_events: bool) -> String {
     let facts = [
         ("Name", Some(tenant.name.clone())),
         ("Namespace", Some(tenant.namespace.clone())),
-        ("State", Some(standing(tenant))),
+        ("TenantState", Some(standing(tenant))),
         ("Available", Some(if tenant.available { "yes" } else { "no" }.into())),
         ("Class", tenant.class.clone()),
         ("Database", tenant.database.clone()),
@@ -126,7 +126,7 @@ fn text(tenant: &Tenant, without_events: bool) -> String {
     let mut shown: Vec<String> = known.collect();
     if let Some(waits) = &tenant.waits {
         let title = match tenant.state {
-            State::Stalled | State::Unavailable => "What is wrong",
+            TenantState::Stalled | TenantState::Unavailable => "What is wrong",
             _ => "Waits for",
         };
         shown.push(section(title, waits));

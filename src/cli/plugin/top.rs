@@ -6,7 +6,7 @@ use kube::api::ListParams;
 
 use super::scope::Scope;
 use crate::cli::output::{self, Cell};
-use crate::views::tenant::{State, Tenant, tenant};
+use crate::views::tenant::{Tenant, TenantState, tenant};
 
 /// Orchestras that are read at once.
 const PAGE: u32 = 500;
@@ -149,7 +149,7 @@ fn age(now: Timestamp, created: Timestamp) -> String {
 }
 
 fn summary(tenants: &[(Tenant, Option<Timestamp>)]) -> String {
-    let count = |wanted: &[State]| {
+    let count = |wanted: &[TenantState]| {
         tenants
             .iter()
             .filter(|(tenant, _)| wanted.contains(&tenant.state))
@@ -158,11 +158,11 @@ fn summary(tenants: &[(Tenant, Option<Timestamp>)]) -> String {
     format!(
         "{} Orchestras: {} ready, {} paused, {} in progress, {} not usable now, {} need a person",
         tenants.len(),
-        count(&[State::Ready]),
-        count(&[State::Paused]),
-        count(&[State::Waiting, State::Deleting]),
-        count(&[State::Unavailable]),
-        count(&[State::Stalled]),
+        count(&[TenantState::Ready]),
+        count(&[TenantState::Paused]),
+        count(&[TenantState::Waiting, TenantState::Deleting]),
+        count(&[TenantState::Unavailable]),
+        count(&[TenantState::Stalled]),
     )
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Outcome, is_published, over, settled, warn};
+use super::{ProviderResult, is_published, over, settled, warn};
 use crate::api::Orchestra;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
@@ -23,7 +23,7 @@ pub async fn end(
     (stored, claim): (&Owner, Claim),
     account: &Account,
     reference: &str,
-) -> Result<Outcome, Error> {
+) -> Result<ProviderResult, Error> {
     let (secrets, name) = (owner::secrets(&pass.ctx.core), pass.name().to_owned());
     let (holder, now) = (holder::watched(pass), Timestamp::now());
     let digest = stored.address.as_ref().and_then(|address| address.keys.as_ref());

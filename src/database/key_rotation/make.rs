@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{Attempt, Outcome, over, settled, warn};
+use super::{Attempt, ProviderResult, over, settled, warn};
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
@@ -23,7 +23,12 @@ const NAMED: usize = 8;
 const IDENTITY: usize = 64;
 
 /// Writes down which keys are about to be made.
-pub async fn begin(pass: &mut Pass, stored: &Owner, account: &Account, reference: &str) -> Result<Outcome, Error> {
+pub async fn begin(
+    pass: &mut Pass,
+    stored: &Owner,
+    account: &Account,
+    reference: &str,
+) -> Result<ProviderResult, Error> {
     let follows = holder::login(pass).rotated_at;
     let follows = follows.filter(|login| stored.address.is_some() && stored.api_keys.is_due(*login));
     let Some(follows) = follows else {
@@ -70,7 +75,12 @@ pub(super) fn rotated(keys: &[ApiKey]) -> (Vec<KeyKind>, Vec<String>) {
 }
 
 /// Makes the keys that are written down, unless they are there, and stores them once the project's own API lets them in.
-pub async fn make(pass: &mut Pass, stored: &Owner, account: &Account, reference: &str) -> Result<Outcome, Error> {
+pub async fn make(
+    pass: &mut Pass,
+    stored: &Owner,
+    account: &Account,
+    reference: &str,
+) -> Result<ProviderResult, Error> {
     let begun = match pass.keys.take() {
         Some(Attempt::Begun(keys)) => Some(keys),
         _ => None,

@@ -148,7 +148,7 @@ pub async fn act(
 }
 
 /// Whether the provider did its part.
-type Outcome = Result<(), supabase::Error>;
+type ProviderResult = Result<(), supabase::Error>;
 
 /// Nothing more is tried in this pass.
 fn over(pass: &mut Pass) {

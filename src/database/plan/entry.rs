@@ -21,7 +21,7 @@ pub enum Reset {
     Wanted,
     /// The same, and the decision is written.
     Decided,
-    /// It is as a fresh one is.
+    /// It equals an empty one.
     Done,
 }
 

@@ -55,7 +55,11 @@ pub fn run(judge: &mut Judge<'_>, text: &Arc<str>, label: &str, judges: impl Fn(
         return;
     }
     if judge.active.len() >= DEEPEST || !judge.spend(text.len()) {
-        judge.find(FindingKind::Opaque, "", format!("{label}, beyond what is read of code"));
+        judge.find(
+            FindingKind::Opaque,
+            "",
+            format!("{label}, beyond the size of code that is analysed"),
+        );
         return;
     }
     let outermost = judge.label.is_none();

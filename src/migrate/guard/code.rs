@@ -10,7 +10,7 @@ use pg_query::{Node, NodeEnum, ParserOptions};
 use super::bodies::{routine, run};
 use super::calls::{Call, calls};
 use super::finding::FindingKind;
-use super::judge::{Judge, Told};
+use super::judge::{Judge, Reported};
 use super::known_code::{DELETE, INSERT, Routine, Trigger, UPDATE, are_one};
 use super::names::{Name, dotted, inner, is_on, language, quoted, strings};
 use super::replaced::is_routine;
@@ -124,10 +124,10 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     }
     let told = runs_later(tree);
     for call in calls(tree) {
-        judge.telling(told, |judge| called(judge, &call, told != Told::All));
+        judge.telling(told, |judge| called(judge, &call, told != Reported::All));
     }
     for call in when(tree) {
-        judge.telling(Told::Unknown, |judge| called(judge, &call, true));
+        judge.telling(Reported::Unknown, |judge| called(judge, &call, true));
     }
 }
 
@@ -201,14 +201,14 @@ fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
 
 /// What is told of code that a statement only stores: other sessions run it. What fires a trigger is judged where it does;
 /// nothing tells where a policy is evaluated that applies to the owner too (`FORCE ROW LEVEL SECURITY`).
-fn runs_later(tree: &NodeEnum) -> Told {
+fn runs_later(tree: &NodeEnum) -> Reported {
     match tree {
-        NodeEnum::CreatePolicyStmt(_) | NodeEnum::AlterPolicyStmt(_) => Told::Unknown,
+        NodeEnum::CreatePolicyStmt(_) | NodeEnum::AlterPolicyStmt(_) => Reported::Unknown,
         NodeEnum::CreateTrigStmt(_)
         | NodeEnum::CreateEventTrigStmt(_)
         | NodeEnum::CommentStmt(_)
-        | NodeEnum::GrantStmt(_) => Told::Losses,
-        _ => Told::All,
+        | NodeEnum::GrantStmt(_) => Reported::Losses,
+        _ => Reported::All,
     }
 }
 

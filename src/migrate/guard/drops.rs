@@ -8,7 +8,7 @@ use pg_query::{Node, NodeEnum, ParserOptions};
 use super::catalog::Sort;
 use super::finding::FindingKind;
 use super::judge::Judge;
-use super::known::Standing;
+use super::known::Existence;
 use super::names::{Name, dotted, quoted, strings};
 use super::objects::{Key, key};
 use super::signatures;
@@ -74,21 +74,21 @@ fn drop(judge: &mut Judge<'_>, it: &DropStmt) {
                 let relation = Name::of(parts);
                 let standing = judge.known.standing(&relation);
                 let harmless = match standing {
-                    Standing::New => !cascades,
-                    Standing::Absent => it.missing_ok,
+                    Existence::New => !cascades,
+                    Existence::Absent => it.missing_ok,
                     // PostgreSQL refuses it while a column uses the sequence, and nothing else counts on it.
-                    Standing::There { .. } if what == ObjectType::ObjectSequence => {
+                    Existence::There { .. } if what == ObjectType::ObjectSequence => {
                         !cascades && judge.known.is_owned(&relation)
                     }
                     // Without a unique index, values may come twice from then on.
-                    Standing::There { .. } => recreated || it.concurrent && !judge.known.is_unique(&relation),
+                    Existence::There { .. } => recreated || it.concurrent && !judge.known.is_unique(&relation),
                 };
                 if !harmless {
                     let lost = what == ObjectType::ObjectIndex && judge.known.is_unique(&relation);
                     let effect = if lost { Effect::Destructive } else { kind.effect() };
                     judge.find_as(kind, effect, &name, statement);
                 }
-                if (!recreated || standing == Standing::New) && judge.is_certain() {
+                if (!recreated || standing == Existence::New) && judge.is_certain() {
                     judge.known.drop(&relation, sort(what));
                 }
             }

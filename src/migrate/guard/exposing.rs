@@ -5,7 +5,7 @@ use pg_query::{Node, NodeEnum};
 
 use super::finding::FindingKind;
 use super::judge::Judge;
-use super::known::Standing;
+use super::known::Existence;
 use super::names::{Name, dotted, inner, is_on, quoted, strings};
 use super::rights::is_oneself;
 use super::roles::{is_anyone, role, roles};
@@ -82,11 +82,11 @@ fn is_open(condition: Option<&Node>) -> bool {
 }
 
 /// The table of a policy, and whether it holds rows that the pending scripts did not put there.
-fn policed(judge: &mut Judge<'_>, table: Option<&RangeVar>) -> Option<(Name, Standing, bool)> {
+fn policed(judge: &mut Judge<'_>, table: Option<&RangeVar>) -> Option<(Name, Existence, bool)> {
     let table = Name::from(table?);
     let standing = judge.known.standing(&table);
     let in_use = match standing {
-        Standing::New => judge.known.marks(&table).shows,
+        Existence::New => judge.known.marks(&table).shows,
         _ => judge.is_filled(&table),
     };
     Some((table, standing, in_use))
@@ -114,7 +114,7 @@ fn create_policy(judge: &mut Judge<'_>, it: &CreatePolicyStmt) {
         };
         let statement = format!("{words} TO {} that lets every row through", to.join(", "));
         judge.find_as(FindingKind::OpenPolicy, effect, &table, statement);
-    } else if standing != Standing::New {
+    } else if standing != Existence::New {
         judge.find(FindingKind::AddPolicy, &table, format!("{words} TO {}", to.join(", ")));
     }
 }
@@ -125,7 +125,7 @@ fn alter_policy(judge: &mut Judge<'_>, it: &AlterPolicyStmt) {
     };
     let open = is_open(it.qual.as_deref()) || is_open(it.with_check.as_deref());
     let words = format!("ALTER POLICY {} ON {table}", quoted(&it.policy_name));
-    let effect = if standing == Standing::New {
+    let effect = if standing == Existence::New {
         Effect::Granting
     } else {
         Effect::Exposing
@@ -141,7 +141,7 @@ fn alter_policy(judge: &mut Judge<'_>, it: &AlterPolicyStmt) {
             &table,
             format!("{words} TO {}", role(to)),
         );
-    } else if standing != Standing::New {
+    } else if standing != Existence::New {
         judge.find(FindingKind::AlterPolicy, &table, words);
     }
 }
@@ -152,7 +152,7 @@ fn alter_table(judge: &mut Judge<'_>, it: &AlterTableStmt) {
     let Some(table) = it.relation.as_ref().map(Name::from) else {
         return;
     };
-    let new = judge.known.standing(&table) == Standing::New;
+    let new = judge.known.standing(&table) == Existence::New;
     for node in &it.cmds {
         let Some(NodeEnum::AlterTableCmd(command)) = &node.node else {
             continue;

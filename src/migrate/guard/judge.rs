@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pg_query::NodeEnum;
 
 use super::finding::{Finding, FindingKind};
-use super::known::{Known, Standing};
+use super::known::{Existence, Known};
 use super::names::Name;
 use super::objects::Key;
 use crate::api::Effect;
@@ -34,7 +34,7 @@ const MOST: usize = 20_000;
 
 /// Which findings are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Told {
+pub enum Reported {
     /// Losses only.
     Losses,
     /// Losses, and what cannot be seen through.
@@ -43,7 +43,7 @@ pub enum Told {
     All,
 }
 
-impl Told {
+impl Reported {
     fn has(self, effect: Effect) -> bool {
         match self {
             Self::Losses => effect == Effect::Destructive,
@@ -64,11 +64,11 @@ pub struct Judge<'a> {
     /// The script or function that runs it.
     pub label: Option<String>,
     /// Code that was judged, with the state before it.
-    judged: HashMap<Arc<str>, (u64, bool, Told)>,
+    judged: HashMap<Arc<str>, (u64, bool, Reported)>,
     script: Option<&'a PendingScript>,
     /// Index of the statement in its script, and its line.
     at: (usize, usize),
-    told: Told,
+    told: Reported,
     code: usize,
 }
 
@@ -84,7 +84,7 @@ impl<'a> Judge<'a> {
             judged: HashMap::new(),
             script: None,
             at: (0, 1),
-            told: Told::All,
+            told: Reported::All,
             code: CODE,
         }
     }
@@ -154,7 +154,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Judges something of which no more than this is told.
-    pub fn telling(&mut self, told: Told, judges: impl FnOnce(&mut Self)) {
+    pub fn telling(&mut self, told: Reported, judges: impl FnOnce(&mut Self)) {
         let before = self.told;
         self.told = before.min(told);
         judges(self);
@@ -163,7 +163,7 @@ impl<'a> Judge<'a> {
 
     /// Whether more than losses are told now.
     pub fn tells(&self) -> bool {
-        self.told > Told::Losses
+        self.told > Reported::Losses
     }
 
     /// Whether code was judged before in the state that is now: it would have the same findings. Records that it is.
@@ -172,7 +172,7 @@ impl<'a> Judge<'a> {
         self.judged.insert(text.clone(), state) == Some(state)
     }
 
-    fn state(&self) -> (u64, bool, Told) {
+    fn state(&self) -> (u64, bool, Reported) {
         (self.known.version, self.known.elsewhere, self.told)
     }
 
@@ -202,9 +202,9 @@ impl<'a> Judge<'a> {
     /// Whether a table holds rows. An unknown table is assumed to hold rows.
     pub fn is_filled(&mut self, name: &Name) -> bool {
         match self.known.standing(name) {
-            Standing::New => self.known.may_be_view(name),
-            Standing::Absent => true,
-            Standing::There { filled, .. } => filled,
+            Existence::New => self.known.may_be_view(name),
+            Existence::Absent => true,
+            Existence::There { filled, .. } => filled,
         }
     }
 }

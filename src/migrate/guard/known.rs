@@ -8,7 +8,7 @@ use super::known_code::Code;
 use super::names::Name;
 use super::objects::Key;
 use super::standing::Marks;
-pub use super::standing::{KnownConstraint, Standing};
+pub use super::standing::{Existence, KnownConstraint};
 
 mod readers;
 
@@ -110,20 +110,20 @@ impl Known {
     }
 
     /// The state of a relation. If the name can mean several relations, the one with most to lose.
-    pub fn standing(&mut self, name: &Name) -> Standing {
+    pub fn standing(&mut self, name: &Name) -> Existence {
         self.asked.insert(name.name.clone());
         let meant: Vec<&KnownRelation> = self.entries.iter().filter(|entry| self.is(entry, name)).collect();
         if meant.is_empty() {
-            return Standing::Absent;
+            return Existence::Absent;
         }
         let found: Vec<&Existing> = meant.iter().filter_map(|entry| entry.found.as_ref()).collect();
         match found.as_slice() {
-            [] => Standing::New,
-            [only] => Standing::There {
+            [] => Existence::New,
+            [only] => Existence::There {
                 filled: only.filled,
                 columns: only.columns.clone(),
             },
-            several => Standing::There {
+            several => Existence::There {
                 filled: several.iter().any(|found| found.filled),
                 columns: None,
             },
@@ -151,7 +151,7 @@ impl Known {
 
     /// Adds a relation. With `unless_there`, an existing relation stays as it is.
     pub fn create(&mut self, name: &Name, sort: Sort, unless_there: bool) {
-        let there = matches!(self.standing(name), Standing::There { .. });
+        let there = matches!(self.standing(name), Existence::There { .. });
         if there && unless_there || name.name.is_empty() {
             return;
         }

@@ -11,7 +11,7 @@ use pg_query::{Node, NodeEnum, ParserOptions};
 use super::calls::{Call, references};
 use super::finding::{Finding, FindingKind};
 use super::judge::Judge;
-use super::known::Standing;
+use super::known::Existence;
 use super::known_code::Leak;
 use super::names::{Name, body_text, dotted, inner, is_on, language, strings};
 use super::roles::roles;
@@ -255,7 +255,7 @@ fn has_condition(tree: &NodeEnum) -> bool {
 /// The first of these relations that shows rows which were there before, and which not everybody reads already.
 pub fn source(judge: &mut Judge<'_>, relations: &[Name]) -> Option<Name> {
     let shows = |name: &&Name| {
-        let filled = matches!(judge.known.standing(name), Standing::There { filled: true, .. });
+        let filled = matches!(judge.known.standing(name), Existence::There { filled: true, .. });
         (filled || judge.known.marks(name).shows) && !judge.known.readers(name).bare
     };
     relations.iter().find(shows).cloned()

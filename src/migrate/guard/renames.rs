@@ -6,7 +6,7 @@ use pg_query::protobuf::{AlterObjectSchemaStmt, ObjectType, RenameStmt};
 use super::catalog::Sort;
 use super::finding::FindingKind;
 use super::judge::Judge;
-use super::known::Standing;
+use super::known::Existence;
 use super::names::{Name, dotted, inner, quoted, strings};
 use super::objects::{self, Key};
 use super::signatures;
@@ -102,9 +102,9 @@ fn rename_relation(judge: &mut Judge<'_>, it: &RenameStmt, relation: &Name) {
     let standing = judge.known.standing(relation);
     // `ALTER INDEX` renames every kind of relation; no application uses the name of an index.
     let index = it.rename_type() == Is::ObjectIndex
-        && standing != Standing::Absent
+        && standing != Existence::Absent
         && judge.known.are_all(relation, Sort::Index);
-    let lost = standing != Standing::New && !index && !(standing == Standing::Absent && it.missing_ok);
+    let lost = standing != Existence::New && !index && !(standing == Existence::Absent && it.missing_ok);
     if matches!(it.rename_type(), Is::ObjectColumn | Is::ObjectAttribute) {
         let old = it.subname.clone();
         if lost {
@@ -139,7 +139,7 @@ fn rename_relation(judge: &mut Judge<'_>, it: &RenameStmt, relation: &Name) {
 fn move_schema(judge: &mut Judge<'_>, it: &AlterObjectSchemaStmt) {
     let schema = quoted(&it.newschema);
     if let Some(relation) = it.relation.as_ref().map(Name::from) {
-        if judge.known.standing(&relation) != Standing::New {
+        if judge.known.standing(&relation) != Existence::New {
             judge.find(
                 FindingKind::MoveSchema,
                 &relation,

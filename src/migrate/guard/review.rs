@@ -79,7 +79,10 @@ async fn judge(conn: &mut PgConnection, scripts: Vec<PendingScript>) -> Result<(
             && known.code.asked().is_subset(&functions)
             && known.code.replaced().is_subset(&replaced);
         if !complete && round == ROUNDS {
-            findings.push(unseen(&scripts, "code that calls code, beyond what is looked at"));
+            findings.push(unseen(
+                &scripts,
+                "nested function calls beyond the depth that is analysed",
+            ));
         }
         if complete || round == ROUNDS {
             return Ok((findings, catalog.empty));

@@ -9,7 +9,7 @@ use pg_query::{Node, NodeEnum};
 
 use super::finding::FindingKind;
 use super::judge::Judge;
-use super::known::Standing;
+use super::known::Existence;
 use super::names::{Name, dotted, inner, is_on, language, quoted, strings};
 use super::roles::{is_anyone, role, roles};
 use super::{leaks, objects, shown, signatures};
@@ -191,7 +191,7 @@ fn grant(judge: &mut Judge<'_>, it: &GrantStmt) {
 /// Whether everybody reads rows that were there before once everybody may read the table.
 fn opens(judge: &mut Judge<'_>, table: &Name) -> bool {
     judge.known.mark(table, |marks| marks.open = true);
-    judge.known.standing(table) != Standing::New && judge.is_filled(table) || shown::is_open(judge, table)
+    judge.known.standing(table) != Existence::New && judge.is_filled(table) || shown::is_open(judge, table)
 }
 
 fn grant_role(judge: &mut Judge<'_>, it: &GrantRoleStmt) {

@@ -7,7 +7,7 @@ use pg_query::protobuf::{CmdType, RangeVar};
 use super::calls::references;
 use super::finding::FindingKind;
 use super::judge::Judge;
-use super::known::Standing;
+use super::known::Existence;
 use super::known_code::are_one;
 use super::leaks::{self, source};
 use super::names::{Name, is_on};
@@ -81,7 +81,7 @@ pub fn inherits(judge: &mut Judge<'_>, parent: &Name, child: &RangeVar) {
 
 /// Judges a view that reads with the rights of its owner from now on.
 pub fn by_owner(judge: &mut Judge<'_>, view: &Name) {
-    let new = judge.known.standing(view) == Standing::New;
+    let new = judge.known.standing(view) == Existence::New;
     if new && !judge.known.marks(view).behind {
         return;
     }

@@ -6,7 +6,7 @@ use super::catalog::Column;
 
 /// Whether a relation exists at one point of the scripts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Existence {
     /// The pending scripts create it, so it holds nothing that could be lost.
     New,
     /// No relation has this name.

@@ -10,7 +10,7 @@ use pg_query::protobuf::{
 use super::catalog::{Column, Sort};
 use super::finding::FindingKind;
 use super::judge::Judge;
-use super::known::{KnownConstraint, Standing};
+use super::known::{Existence, KnownConstraint};
 use super::made::is_serial;
 use super::names::{Name, inner, quoted, strings};
 use super::types::{Change, Type, change};
@@ -78,10 +78,10 @@ pub fn alter(judge: &mut Judge<'_>, it: &AlterTableStmt) {
     };
     let is_type = it.objtype() == ObjectType::ObjectType;
     let (filled, columns) = match judge.known.standing(&name) {
-        Standing::New => return attach(judge, &name, it),
-        Standing::Absent if it.missing_ok => return,
-        Standing::Absent => (true, None),
-        Standing::There { filled, columns } => (filled || is_type, columns),
+        Existence::New => return attach(judge, &name, it),
+        Existence::Absent if it.missing_ok => return,
+        Existence::Absent => (true, None),
+        Existence::There { filled, columns } => (filled || is_type, columns),
     };
     let complete = columns.is_some();
     let columns = columns.unwrap_or_default();
@@ -258,7 +258,7 @@ fn whole(judge: &mut Judge<'_>, table: &AlteredTable, what: AlterTableType, comm
         return;
     }
     // A partition that the plan made has no rows that were there before.
-    if what == Is::AtDetachPartition && partition().is_some_and(|name| judge.known.standing(&name) == Standing::New) {
+    if what == Is::AtDetachPartition && partition().is_some_and(|name| judge.known.standing(&name) == Existence::New) {
         return;
     }
     let other = partition().map(|name| format!(" {name}")).unwrap_or_default();

@@ -17,8 +17,8 @@ use crate::credentials::made::{self, MadeEntry};
 use crate::pool::attempts::{Attempt, AttemptState, Refusal};
 use crate::pool::observe::unprepared_state;
 use crate::pool::plan::{Refused, UnpreparedState};
-use crate::pool::wanted::{self, Wanted};
-use crate::pool::warm::plan::{self as counting, Member, State, Supply};
+use crate::pool::wanted::{self, MemberContents};
+use crate::pool::warm::plan::{self as counting, Member, MemberState, Supply};
 use crate::pool::{PASS_TIME, PATIENCE, Pass, checks, preparation, probe};
 
 /// Databases that wait for a claim when the pool does not say how many.
@@ -101,7 +101,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
 }
 
 /// What the members are to be prepared with, as far as it is known. That it is not is told when the entries are looked at.
-async fn what_is_wanted(pass: &Pass) -> Option<Arc<Wanted>> {
+async fn what_is_wanted(pass: &Pass) -> Option<Arc<MemberContents>> {
     if let Some(known) = pass.wanted.get() {
         return known.clone();
     }
@@ -109,7 +109,12 @@ async fn what_is_wanted(pass: &Pass) -> Option<Arc<Wanted>> {
     pass.wanted.get_or_init(|| found).clone()
 }
 
-fn observe_entry(pass: &Pass, known: (&Arc<Inventory>, Option<&Wanted>), entry: &MadeEntry, observed: &mut Observed) {
+fn observe_entry(
+    pass: &Pass,
+    known: (&Arc<Inventory>, Option<&MemberContents>),
+    entry: &MadeEntry,
+    observed: &mut Observed,
+) {
     let key = entry.key();
     let databases = &pass.ctx.core.stores.databases;
     let of_entry =
@@ -189,31 +194,35 @@ fn is_running(attempt: &Attempt<()>) -> bool {
 
 /// How an entry stands that has no OrchestraDatabase; none when it cannot wait for a claim, because somebody has used its
 /// database.
-fn unlisted(pass: &Pass, inventory: &Inventory, entry: &MadeEntry, observed: &Observed) -> Option<State> {
+fn unlisted(pass: &Pass, inventory: &Inventory, entry: &MadeEntry, observed: &Observed) -> Option<MemberState> {
     if entry.made.is_none() {
         let refused = observed.refusals.iter().find(|(name, _)| *name == entry.name);
         let broken = refused.is_some_and(|(_, refusal)| !refusal.is_passing());
-        return Some(if broken { State::Broken } else { State::Creating });
+        return Some(if broken {
+            MemberState::Broken
+        } else {
+            MemberState::Creating
+        });
     }
     let key = entry.key();
     let probes = &pass.ctx.memory.probes;
     let outcome = probes.get(pass.uid(), &key, &probe::subject(pass, inventory, &key));
     match outcome.and_then(|probed| probed.refusal) {
         Some(refusal) if refusal.reason == Reason::InUse => None,
-        Some(refusal) if !refusal.is_passing() => Some(State::Broken),
-        _ => Some(State::Creating),
+        Some(refusal) if !refusal.is_passing() => Some(MemberState::Broken),
+        _ => Some(MemberState::Creating),
     }
 }
 
 /// How an entry stands that waits for a claim.
-fn of_member(pass: &Pass, wanted: Option<&Wanted>, member: &OrchestraDatabase) -> State {
+fn of_member(pass: &Pass, wanted: Option<&MemberContents>, member: &OrchestraDatabase) -> MemberState {
     if checks::is_out(pass, member) {
-        return State::Broken;
+        return MemberState::Broken;
     }
     match wanted.and_then(|wanted| unprepared_state(pass, wanted, member)) {
-        None => State::Available,
+        None => MemberState::Available,
         // It is prepared as an entry.
-        Some(_) => State::Unprepared(UnpreparedState::Refused(Refused {
+        Some(_) => MemberState::Unprepared(UnpreparedState::Refused(Refused {
             again: Duration::ZERO,
             passing: false,
         })),
@@ -225,11 +234,11 @@ fn describe(
     pass: &Pass,
     entry: &MadeEntry,
     member: Option<&OrchestraDatabase>,
-    state: State,
+    state: MemberState,
 ) -> (Member, Option<Duration>) {
     let created = member.and_then(ResourceExt::creation_timestamp).map(|at| at.0);
     let lifetime = pass.pool.spec.member_lifetime.map(GoDuration::as_std);
-    let usable = matches!(state, State::Unprepared(_) | State::Available);
+    let usable = matches!(state, MemberState::Unprepared(_) | MemberState::Available);
     let age = created.map(|at| Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default());
     let left = lifetime.zip(age).filter(|_| usable);
     let left = left.map(|(lifetime, age)| lifetime.saturating_sub(age));

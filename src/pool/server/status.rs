@@ -14,7 +14,7 @@ use crate::pool::attempts::Refusal;
 use crate::pool::observe::Observed as OfEntries;
 use crate::pool::plan::Step;
 use crate::pool::status::{Described, exposure, of_entries as of_refusals, tell};
-use crate::pool::warm::plan::State;
+use crate::pool::warm::plan::MemberState;
 use crate::pool::{Pass, servers};
 
 /// Writes the names of entries that are about to be made, by compare-and-swap.
@@ -58,7 +58,7 @@ pub async fn write(pass: &mut Pass, step: &Step, entries: &OfEntries, made: &Obs
 
 fn available(made: &Observed) -> usize {
     let members = made.seen.counted.members.iter();
-    members.filter(|member| member.state == State::Available).count()
+    members.filter(|member| member.state == MemberState::Available).count()
 }
 
 /// What the conditions say: what is wrong with the server or an entry, and else whether as many wait as should.
@@ -104,7 +104,10 @@ fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Described {
             ),
         };
     }
-    let unmade = counted.members.iter().any(|member| member.state == State::Creating);
+    let unmade = counted
+        .members
+        .iter()
+        .any(|member| member.state == MemberState::Creating);
     if unmade || counted.members.len() < counted.desired {
         return works(Reason::Provisioning, "databases are being made".into());
     }
@@ -131,8 +134,8 @@ mod tests {
     use crate::pool::server::plan::Seen;
     use crate::pool::warm::plan::{self as counting, Member};
 
-    fn made(wanted: usize, desired: usize, states: &[State]) -> Observed {
-        let member = |state: &State| Member {
+    fn made(wanted: usize, desired: usize, states: &[MemberState]) -> Observed {
+        let member = |state: &MemberState| Member {
             name: "orchestra-entry-1".into(),
             created: jiff::Timestamp::UNIX_EPOCH,
             state: *state,
@@ -157,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_pool_says_what_it_is_about() {
-        use State::{Available, Creating};
+        use MemberState::{Available, Creating};
         for (wanted, desired, states, reason, is) in [
             (0, 0, &[][..], Reason::Ready, Standing::Settled),
             (1, 1, &[Available], Reason::Ready, Standing::Settled),
@@ -184,7 +187,7 @@ mod tests {
 
     #[test]
     fn what_the_server_refuses_comes_before_what_is_made() {
-        let mut lacks = made(1, 1, &[State::Creating]);
+        let mut lacks = made(1, 1, &[MemberState::Creating]);
         let pending = Refusal::from(&Error::transient(Reason::Pending, "waiting for the first login"));
         assert_eq!(standing(&lacks, &[("a".into(), pending)]).reason, Reason::Provisioning);
         let refused = Refusal::from(&Error::blocked(Reason::InvalidEntry, "run ALTER ROLE"));

@@ -259,8 +259,8 @@ mod tests {
 
     #[test]
     fn what_the_server_refuses_is_told_with_what_to_do() {
-        type Told = fn(postgres::Error) -> Error;
-        let (make, remove): (Told, Told) = (told, told_of_removal);
+        type ToError = fn(postgres::Error) -> Error;
+        let (make, remove): (ToError, ToError) = (told, told_of_removal);
         for (told, sqlstate, passing, of_entry, says) in [
             (make, "53100", true, false, "enlarge it"),
             (make, "42P04", false, true, "renames or drops it"),

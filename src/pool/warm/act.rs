@@ -9,7 +9,7 @@ use kube::api::{ListParams, PostParams};
 use uuid::Uuid;
 
 use super::observe::Observed;
-use super::plan::{State, Step};
+use super::plan::{MemberState, Step};
 use super::status;
 use crate::api::condition::Reason;
 use crate::api::names::{POOL_LABEL, pool_label};
@@ -23,7 +23,7 @@ use crate::controller::write::{delete, set_finalizer};
 use crate::credentials::owner;
 use crate::pool::act::await_end;
 use crate::pool::plan::UnpreparedState;
-use crate::pool::wanted::Wanted;
+use crate::pool::wanted::MemberContents;
 use crate::pool::{Pass, preparation};
 use crate::supabase::marker;
 
@@ -48,7 +48,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
             }
         }
         Step::AwaitPreparations => {
-            let young = State::Unprepared(UnpreparedState::Running { young: true });
+            let young = MemberState::Unprepared(UnpreparedState::Running { young: true });
             let young = observed.seen.members.iter().filter(|member| member.state == young);
             let uids: Vec<_> = young
                 .filter_map(|member| observed.member(&member.name)?.uid())
@@ -204,7 +204,7 @@ async fn prepare(pass: &Pass, observed: &Observed, name: &str) {
     prepare_member(pass, wanted, member).await;
 }
 
-async fn prepare_member(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase) {
+async fn prepare_member(pass: &Pass, wanted: &Arc<MemberContents>, member: &OrchestraDatabase) {
     let core = &pass.ctx.core;
     let stored = owner::read(&owner::secrets(core), &member.name_any()).await;
     let login = stored.and_then(|owner| {

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::plan::{Member, Seen, State, Supply};
+use super::plan::{Member, MemberState, Seen, Supply};
 use crate::api::condition::Reason;
 use crate::api::{GoDuration, OrchestraClass, OrchestraDatabase, POOL_FINALIZER};
 use crate::class::{self, Way, budget};
@@ -17,7 +17,7 @@ use crate::error::ErrorClass;
 use crate::pool::attempts::Refusal;
 use crate::pool::observe::unprepared_state;
 use crate::pool::plan::{Refused, UnpreparedState};
-use crate::pool::wanted::{self, Wanted};
+use crate::pool::wanted::{self, MemberContents};
 use crate::pool::{PASS_TIME, Pass, preparation};
 
 /// Members that are created at once when the pool does not say.
@@ -34,7 +34,7 @@ pub struct Observed {
     /// How many members are claimed.
     pub bound: usize,
     /// What the members are to be prepared with.
-    pub wanted: Option<Arc<Wanted>>,
+    pub wanted: Option<Arc<MemberContents>>,
     /// What keeps another member from being made.
     pub closed: Option<Refusal>,
     /// What the status tells of the pool's class and its members, with the name of the member.
@@ -146,7 +146,7 @@ fn observe_members(pass: &Pass, observed: &mut Observed) {
             .refusals
             .extend(refusal.map(|refusal| (Some(name.clone()), refusal)));
         let left = lifetime.and_then(|lifetime| left_of(lifetime, member));
-        let usable = matches!(state, State::Unprepared(_) | State::Available);
+        let usable = matches!(state, MemberState::Unprepared(_) | MemberState::Available);
         let outdated = observed
             .wanted
             .as_ref()
@@ -170,26 +170,26 @@ fn left_of(lifetime: Duration, member: &OrchestraDatabase) -> Option<Duration> {
 }
 
 /// How a member stands, and what to tell of it.
-fn state(pass: &Pass, observed: &Observed, member: &OrchestraDatabase) -> (State, Option<Refusal>) {
+fn state(pass: &Pass, observed: &Observed, member: &OrchestraDatabase) -> (MemberState, Option<Refusal>) {
     if member.is_ready() {
         return match &observed.wanted {
-            Some(wanted) if wanted.is_outdated(member) => (State::Available, None),
+            Some(wanted) if wanted.is_outdated(member) => (MemberState::Available, None),
             Some(wanted) => match unprepared_state(pass, wanted, member) {
-                Some((state, refusal)) => (State::Unprepared(state), refusal),
-                None => (State::Available, None),
+                Some((state, refusal)) => (MemberState::Unprepared(state), refusal),
+                None => (MemberState::Available, None),
             },
             // What it is to have is not known.
             None if observed.refusals.iter().any(|(member, _)| member.is_none()) && !is_prepared(member) => {
-                (State::Unprepared(UNKNOWN), None)
+                (MemberState::Unprepared(UNKNOWN), None)
             }
-            None => (State::Available, None),
+            None => (MemberState::Available, None),
         };
     }
     let refusal = stalled(member);
     let state = match (member.is_issued(), &refusal) {
-        (false, _) => State::Unrequested,
-        (true, Some(_)) => State::Broken,
-        (true, None) => State::Creating,
+        (false, _) => MemberState::Unrequested,
+        (true, Some(_)) => MemberState::Broken,
+        (true, None) => MemberState::Creating,
     };
     (state, refusal)
 }

@@ -52,7 +52,7 @@ pub struct Member {
     /// When it was made.
     pub created: Timestamp,
     /// How it stands.
-    pub state: State,
+    pub state: MemberState,
     /// It is usable, and another one is to take its place: it has waited for too long, or has what the class does not
     /// have any more.
     pub old: bool,
@@ -60,7 +60,7 @@ pub struct Member {
 
 /// How a member stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum MemberState {
     /// Nothing was requested from the provider yet: it costs nothing.
     Unrequested,
     /// A person must act before it is usable.
@@ -142,7 +142,7 @@ impl Seen {
         self.members.len() + self.planned.len()
     }
 
-    fn count(&self, is: impl Fn(&State) -> bool) -> usize {
+    fn count(&self, is: impl Fn(&MemberState) -> bool) -> usize {
         self.members.iter().filter(|member| is(&member.state)).count()
     }
 
@@ -154,7 +154,7 @@ impl Seen {
 
     /// How many members are to be made: those that lack, or one for an old one when all others can be claimed.
     fn lacking(&self) -> usize {
-        let usable = self.count(|state| matches!(state, State::Unprepared(_) | State::Available));
+        let usable = self.count(|state| matches!(state, MemberState::Unprepared(_) | MemberState::Available));
         match self.desired.checked_sub(self.total()) {
             Some(0) if usable >= self.desired => self.most() - self.desired,
             lacking => lacking.unwrap_or_default(),
@@ -169,12 +169,12 @@ fn shrink(seen: &Seen) -> Option<Step> {
         let names = seen.planned.iter().rev().take(surplus);
         return Some(Step::Drop(names.cloned().collect()));
     }
-    let rank = |state: &State| match state {
-        State::Unrequested => 0,
-        State::Broken => 1,
-        State::Creating => 2,
-        State::Unprepared(_) => 3,
-        State::Available => 4,
+    let rank = |state: &MemberState| match state {
+        MemberState::Unrequested => 0,
+        MemberState::Broken => 1,
+        MemberState::Creating => 2,
+        MemberState::Unprepared(_) => 3,
+        MemberState::Available => 4,
     };
     let mut members: Vec<_> = seen.members.iter().collect();
     members.sort_by_key(|member| (rank(&member.state), !member.old, Reverse(member.created), &member.name));
@@ -190,7 +190,12 @@ fn create(seen: &Seen) -> Option<Step> {
 
 /// No more at once than the pool says. What is broken counts, so that a provider that fails is not asked again and again.
 fn grow(seen: &Seen) -> Option<Step> {
-    let creating = seen.count(|state| matches!(state, State::Unrequested | State::Broken | State::Creating));
+    let creating = seen.count(|state| {
+        matches!(
+            state,
+            MemberState::Unrequested | MemberState::Broken | MemberState::Creating
+        )
+    });
     let free = seen.at_once.saturating_sub(creating + seen.planned.len());
     let next = seen.lacking().min(free);
     (seen.supply == Supply::Open && next > 0).then_some(Step::Plan(next))
@@ -198,7 +203,7 @@ fn grow(seen: &Seen) -> Option<Step> {
 
 /// When the one that takes its place can be claimed.
 fn retire(seen: &Seen) -> Option<Step> {
-    let spare = seen.count(|state| *state == State::Available) > seen.desired;
+    let spare = seen.count(|state| *state == MemberState::Available) > seen.desired;
     let old = seen.members.iter().filter(|member| member.old);
     let oldest = old
         .min_by_key(|member| (member.created, &member.name))
@@ -209,7 +214,7 @@ fn retire(seen: &Seen) -> Option<Step> {
 /// Last: nobody waits for it.
 fn prepare(seen: &Seen) -> Option<Step> {
     let of = |wanted: fn(&UnpreparedState) -> bool| {
-        let is = move |member: &&Member| matches!(&member.state, State::Unprepared(state) if wanted(state));
+        let is = move |member: &&Member| matches!(&member.state, MemberState::Unprepared(state) if wanted(state));
         seen.members.iter().filter(is).map(|member| member.name.clone())
     };
     let due: Vec<_> = of(|state| *state == UnpreparedState::Due)
@@ -227,9 +232,9 @@ fn prepare(seen: &Seen) -> Option<Step> {
 /// Until when nothing is to be done. A member that becomes usable or is claimed brings the pool back.
 fn rest(seen: &Seen) -> Step {
     let members = seen.members.iter().filter_map(|member| match member.state {
-        State::Unprepared(UnpreparedState::Due) => Some(BUSY),
-        State::Unprepared(UnpreparedState::Running { .. }) => Some(FALLBACK),
-        State::Unprepared(UnpreparedState::Refused(refused)) => refused.passing.then_some(refused.again),
+        MemberState::Unprepared(UnpreparedState::Due) => Some(BUSY),
+        MemberState::Unprepared(UnpreparedState::Running { .. }) => Some(FALLBACK),
+        MemberState::Unprepared(UnpreparedState::Refused(refused)) => refused.passing.then_some(refused.again),
         _ => None,
     });
     let lacks = seen.supply == Supply::Closed && (seen.lacking() > 0 || !seen.planned.is_empty());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::observe::Observed;
-use super::plan::{State, Step};
+use super::plan::{MemberState, Step};
 use crate::api::OrchestraPoolStatus;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::names::{POOL_LABEL, pool_label};
@@ -70,7 +70,7 @@ pub async fn change_planned(
 
 fn available(observed: &Observed) -> usize {
     let members = observed.seen.members.iter();
-    members.filter(|member| member.state == State::Available).count()
+    members.filter(|member| member.state == MemberState::Available).count()
 }
 
 /// What the conditions of a pool say.
@@ -131,7 +131,7 @@ fn of_members(observed: &Observed) -> Described {
             message: "as many databases as replicas says wait for a claim".into(),
         };
     }
-    let usable = |state: &State| matches!(state, State::Unprepared(_) | State::Available);
+    let usable = |state: &MemberState| matches!(state, MemberState::Unprepared(_) | MemberState::Available);
     if !lacks && seen.members.iter().all(|member| usable(&member.state)) {
         return works(Reason::Migrating, "databases are being prepared for their claims");
     }
@@ -182,8 +182,8 @@ mod tests {
     use crate::pool::plan::UnpreparedState;
     use crate::pool::warm::plan::{Member, Seen};
 
-    fn observed(desired: usize, states: &[State]) -> Observed {
-        let member = |state: &State| Member {
+    fn observed(desired: usize, states: &[MemberState]) -> Observed {
+        let member = |state: &MemberState| Member {
             name: "orchdb-1".into(),
             created: jiff::Timestamp::UNIX_EPOCH,
             state: *state,
@@ -213,15 +213,19 @@ mod tests {
 
     #[test]
     fn a_pool_says_what_it_is_about() {
-        let due = State::Unprepared(UnpreparedState::Due);
+        let due = MemberState::Unprepared(UnpreparedState::Due);
         for (desired, states, reason) in [
             (0, &[][..], Reason::Ready),
-            (1, &[State::Available], Reason::Ready),
-            (1, &[State::Available, State::Creating], Reason::Ready),
+            (1, &[MemberState::Available], Reason::Ready),
+            (1, &[MemberState::Available, MemberState::Creating], Reason::Ready),
             (1, &[], Reason::Provisioning),
-            (2, &[State::Available, State::Creating], Reason::Provisioning),
-            (2, &[State::Available, due], Reason::Migrating),
-            (3, &[State::Available, due], Reason::Provisioning),
+            (
+                2,
+                &[MemberState::Available, MemberState::Creating],
+                Reason::Provisioning,
+            ),
+            (2, &[MemberState::Available, due], Reason::Migrating),
+            (3, &[MemberState::Available, due], Reason::Provisioning),
         ] {
             let described = of_members(&observed(desired, states));
             assert_eq!(described.reason, reason, "{desired} {states:?}");
@@ -232,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_budget_matters_only_to_a_pool_that_lacks_something() {
-        let mut full = observed(1, &[State::Available]);
+        let mut full = observed(1, &[MemberState::Available]);
         full.closed = Some(blocked(Reason::BudgetExceeded, "no room"));
         assert!(of_members(&full).ready);
         full.seen.desired = 2;
@@ -249,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_member_that_needs_a_person_is_named() {
-        let mut broken = observed(2, &[State::Available, State::Broken]);
+        let mut broken = observed(2, &[MemberState::Available, MemberState::Broken]);
         let lost = blocked(Reason::DatabaseLost, "it is gone");
         broken.refusals.push((Some("orchdb-2".into()), lost));
         let described = of_members(&broken);

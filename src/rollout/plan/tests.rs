@@ -10,7 +10,7 @@ const ALLOWANCE: Allowance = Allowance {
     paused: false,
 };
 
-fn participant(number: usize, standing: Standing) -> Participant {
+fn participant(number: usize, standing: UpdateState) -> Participant {
     Participant {
         uid: format!("uid-{number}"),
         name: format!("tenants/t{number}"),
@@ -24,7 +24,7 @@ fn participant(number: usize, standing: Standing) -> Participant {
     }
 }
 
-fn fleet(standings: &[Standing]) -> Vec<Participant> {
+fn fleet(standings: &[UpdateState]) -> Vec<Participant> {
     standings
         .iter()
         .enumerate()
@@ -38,7 +38,7 @@ fn started(decision: &Decision) -> Vec<&str> {
 
 #[test]
 fn the_oldest_begin_and_no_more_than_may() {
-    let mut participants = fleet(&[Standing::Pending; 5]);
+    let mut participants = fleet(&[UpdateState::Pending; 5]);
     participants.reverse();
     let decision = decide(&participants, &ALLOWANCE);
     assert_eq!(started(&decision), ["uid-0", "uid-1", "uid-2"]);
@@ -52,11 +52,11 @@ fn the_oldest_begin_and_no_more_than_may() {
 #[test]
 fn who_waits_for_approval_takes_no_place_and_is_no_failure() {
     let mut participants = fleet(&[
-        Standing::AwaitsApproval,
-        Standing::AwaitsApproval,
-        Standing::AwaitsApproval,
-        Standing::Pending,
-        Standing::Updated,
+        UpdateState::AwaitsApproval,
+        UpdateState::AwaitsApproval,
+        UpdateState::AwaitsApproval,
+        UpdateState::Pending,
+        UpdateState::Updated,
     ]);
     let allowance = Allowance {
         concurrent: 1,
@@ -76,7 +76,7 @@ fn who_waits_for_approval_takes_no_place_and_is_no_failure() {
         "it is not over"
     );
     // Others wait for a canary that waits.
-    let mut participants = fleet(&[Standing::AwaitsApproval, Standing::Pending]);
+    let mut participants = fleet(&[UpdateState::AwaitsApproval, UpdateState::Pending]);
     participants[0].canary = true;
     let decision = decide(&participants, &allowance);
     assert_eq!((decision.phase, decision.start.len()), (Phase::Canary, 0));
@@ -84,7 +84,7 @@ fn who_waits_for_approval_takes_no_place_and_is_no_failure() {
 
 #[test]
 fn canaries_come_first_and_alone() {
-    let mut participants = fleet(&[Standing::Pending; 4]);
+    let mut participants = fleet(&[UpdateState::Pending; 4]);
     participants[2].canary = true;
     participants[3].canary = true;
     let decision = decide(&participants, &ALLOWANCE);
@@ -92,14 +92,14 @@ fn canaries_come_first_and_alone() {
         (decision.phase, started(&decision)),
         (Phase::Canary, vec!["uid-2", "uid-3"])
     );
-    participants[2].standing = Standing::Updated;
+    participants[2].standing = UpdateState::Updated;
     participants[3].engaged = true;
     assert!(
         decide(&participants, &ALLOWANCE).start.is_empty(),
         "one is not done yet"
     );
     participants[3] = Participant {
-        standing: Standing::Updated,
+        standing: UpdateState::Updated,
         engaged: false,
         ..participants[3].clone()
     };
@@ -108,7 +108,7 @@ fn canaries_come_first_and_alone() {
 
 #[test]
 fn a_canary_that_cannot_be_updated_is_waited_for_unless_it_is_pinned() {
-    let mut participants = fleet(&[Standing::Pending; 2]);
+    let mut participants = fleet(&[UpdateState::Pending; 2]);
     participants[0].canary = true;
     participants[0].able = false;
     let decision = decide(&participants, &ALLOWANCE);
@@ -121,7 +121,7 @@ fn a_canary_that_cannot_be_updated_is_waited_for_unless_it_is_pinned() {
 
 #[test]
 fn too_many_failures_halt_and_only_the_failed_try_again() {
-    let mut participants = fleet(&[Standing::Failed, Standing::Pending, Standing::Updated]);
+    let mut participants = fleet(&[UpdateState::Failed, UpdateState::Pending, UpdateState::Updated]);
     let halted = decide(&participants, &ALLOWANCE);
     assert_eq!((halted.phase, halted.start.len()), (Phase::Halted, 0));
     assert!(halted.lets("uid-0") && !halted.lets("uid-1"));
@@ -144,7 +144,7 @@ fn too_many_failures_halt_and_only_the_failed_try_again() {
 #[test]
 fn a_changed_source_goes_first_to_those_that_wait_for_a_cure() {
     // Of another source nothing has failed yet: what failed is Broken, and the halt is over.
-    let participants = fleet(&[Standing::Pending, Standing::Pending, Standing::Broken]);
+    let participants = fleet(&[UpdateState::Pending, UpdateState::Pending, UpdateState::Broken]);
     let decision = decide(
         &participants,
         &Allowance {
@@ -161,17 +161,17 @@ fn nothing_begins_while_it_is_paused_and_all_is_well_when_all_have_it() {
         paused: true,
         ..ALLOWANCE
     };
-    let mut participants = fleet(&[Standing::Updated, Standing::Pending]);
+    let mut participants = fleet(&[UpdateState::Updated, UpdateState::Pending]);
     let decision = decide(&participants, &paused);
     assert_eq!((decision.phase, decision.start.len()), (Phase::Paused, 0));
-    participants[1].standing = Standing::Updated;
+    participants[1].standing = UpdateState::Updated;
     assert_eq!(decide(&participants, &paused).phase, Phase::Complete);
     assert_eq!(decide(&[], &ALLOWANCE).phase, Phase::Complete);
 }
 
 #[test]
 fn a_busy_server_holds_up_no_other_and_who_is_in_trouble_holds_up_nobody() {
-    let mut participants = fleet(&[Standing::Pending; 6]);
+    let mut participants = fleet(&[UpdateState::Pending; 6]);
     participants[5].server = Some("two:5432".into());
     participants[0].able = false;
     participants[1].server = None;
@@ -184,11 +184,11 @@ fn a_busy_server_holds_up_no_other_and_who_is_in_trouble_holds_up_nobody() {
 
 fn any_participant() -> impl Strategy<Value = Participant> {
     let standings = prop_oneof![
-        1 => Just(Standing::Updated),
-        1 => Just(Standing::Failed),
-        1 => Just(Standing::AwaitsApproval),
-        1 => Just(Standing::Broken),
-        4 => Just(Standing::Pending),
+        1 => Just(UpdateState::Updated),
+        1 => Just(UpdateState::Failed),
+        1 => Just(UpdateState::AwaitsApproval),
+        1 => Just(UpdateState::Broken),
+        4 => Just(UpdateState::Pending),
     ];
     let flags = (any::<bool>(), prop::bool::weighted(0.1), prop::bool::weighted(0.9));
     (standings, flags, 0..3_usize, 0..50_usize).prop_map(|(standing, (canary, pinned, able), server, number)| {
@@ -238,14 +238,14 @@ proptest! {
             let total = [decision.updated, decision.running, decision.pending, decision.awaiting_approval, decision.failed, decision.pinned];
             let total: usize = total.iter().sum();
             prop_assert_eq!(total, participants.len());
-            let testing = participants.iter().any(|is| is.canary && !is.pinned && is.standing != Standing::Updated);
+            let testing = participants.iter().any(|is| is.canary && !is.pinned && is.standing != UpdateState::Updated);
             for participant in &mut participants {
                 if decision.start.contains(&participant.uid) {
                     prop_assert!(!allowance.paused && decision.failed <= allowance.failures);
                     prop_assert!(!testing || participant.canary, "{} before the canaries", participant.uid);
                 }
                 if decision.lets(&participant.uid) {
-                    prop_assert!(!participant.pinned && !participant.engaged && participant.standing != Standing::Updated);
+                    prop_assert!(!participant.pinned && !participant.engaged && participant.standing != UpdateState::Updated);
                     participant.engaged = true;
                 }
             }
@@ -258,7 +258,7 @@ proptest! {
             }
             if engaged.is_empty() {
                 let stuck = participants.iter().any(|is| {
-                    is.able && !is.pinned && matches!(is.standing, Standing::Pending | Standing::Broken) && (is.canary || !testing)
+                    is.able && !is.pinned && matches!(is.standing, UpdateState::Pending | UpdateState::Broken) && (is.canary || !testing)
                 });
                 prop_assert!(!stuck || matches!(decision.phase, Phase::Halted | Phase::Paused), "{:?}", decision);
                 break;
@@ -266,14 +266,14 @@ proptest! {
             let ended = which.get(&engaged);
             let participant = participants.iter_mut().find(|is| &is.uid == ended).unwrap();
             participant.engaged = false;
-            participant.standing = if fails { Standing::Failed } else { Standing::Updated };
+            participant.standing = if fails { UpdateState::Failed } else { UpdateState::Updated };
         }
     }
 }
 
 #[test]
 fn one_namespace_leaves_a_turn_of_a_shared_server_to_the_others() {
-    let mut participants = fleet(&[Standing::Pending; 6]);
+    let mut participants = fleet(&[UpdateState::Pending; 6]);
     participants[5].name = "modest/one".into();
     let allowance = Allowance {
         concurrent: 100,

@@ -115,7 +115,7 @@ fn the_last_outcome_is_known() {
     let (turns, _woken) = turns(1);
     let mut turn = ask(&turns, "one", "a:1").unwrap();
     assert!(turns.look(|ledger| ledger.is_engaged("one")));
-    turn.ended(Outcome::Failed);
+    turn.ended(TurnOutcome::Failed);
     drop(turn);
     assert_eq!(turns.failed("one").as_deref(), Some("sha256:1"));
     assert_eq!(turns.look(|ledger| ledger.outcome("one", "sha256:2")), None);
@@ -123,7 +123,7 @@ fn the_last_outcome_is_known() {
     assert_eq!(turns.failed("one"), None);
     assert_eq!(
         turns.look(|ledger| ledger.outcome("one", "sha256:1")),
-        Some(Outcome::Cut)
+        Some(TurnOutcome::Cut)
     );
     let again = |value| turns.asks_again("standard", value, ["one".to_owned()]);
     assert!(again("x") && !again("x"));

@@ -3,9 +3,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
-use crate::pool::warm::plan::{Member, State, Supply};
+use crate::pool::warm::plan::{Member, MemberState, Supply};
 
-fn member(name: &str, state: State) -> Member {
+fn member(name: &str, state: MemberState) -> Member {
     Member {
         name: name.into(),
         created: Timestamp::UNIX_EPOCH,
@@ -23,7 +23,7 @@ fn entry(name: &str, need: Need, work: Work) -> Entry {
 }
 
 /// A pool that wants so many, with these entries.
-fn pool(desired: usize, members: &[(&str, State)]) -> Seen {
+fn pool(desired: usize, members: &[(&str, MemberState)]) -> Seen {
     Seen {
         counted: counting::Seen {
             finalizer: true,
@@ -51,7 +51,7 @@ fn a_pool_writes_down_makes_and_rests() {
     let create = counting::Step::Create(seen.counted.planned.clone());
     assert_eq!(plan(&seen), Step::Count(create));
 
-    let mut seen = pool(3, &[("a", State::Creating), ("b", State::Creating)]);
+    let mut seen = pool(3, &[("a", MemberState::Creating), ("b", MemberState::Creating)]);
     seen.entries = ["a", "b"].map(|name| entry(name, Need::Making, Work::Due)).to_vec();
     assert_eq!(plan(&seen), Step::Make(vec!["a".into(), "b".into()]));
     seen.entries[0].work = Work::Running { young: true };
@@ -69,13 +69,13 @@ fn a_pool_writes_down_makes_and_rests() {
     assert_eq!(plan(&seen), Step::Idle(Some(Duration::from_secs(9))));
     seen.pause = Some(Duration::ZERO);
     assert_eq!(plan(&seen), Step::Make(vec!["a".into()]));
-    let full = pool(1, &[("a", State::Available)]);
+    let full = pool(1, &[("a", MemberState::Available)]);
     assert_eq!(plan(&full), Step::Idle(None));
 }
 
 #[test]
 fn too_many_leave_one_after_the_other_and_a_claimed_one_stays() {
-    let seen = pool(0, &[("a", State::Available)]);
+    let seen = pool(0, &[("a", MemberState::Available)]);
     assert_eq!(plan(&seen), Step::Count(counting::Step::Destroy(vec!["a".into()])));
     let leaving = |need, work| {
         let mut seen = pool(0, &[]);
@@ -93,7 +93,7 @@ fn too_many_leave_one_after_the_other_and_a_claimed_one_stays() {
 
 #[test]
 fn a_pool_goes_when_no_entry_is_left() {
-    let mut seen = pool(2, &[("a", State::Available)]);
+    let mut seen = pool(2, &[("a", MemberState::Available)]);
     seen.counted.deleting = true;
     assert_eq!(plan(&seen), Step::Count(counting::Step::Destroy(vec!["a".into()])));
     seen.counted.members.clear();
@@ -121,10 +121,10 @@ fn every_state_has_a_step_that_is_allowed() {
         Work::Running { young: false },
         REFUSED,
     ];
-    let states = [State::Creating, State::Broken, State::Available];
+    let states = [MemberState::Creating, MemberState::Broken, MemberState::Available];
     let ones: Vec<_> = needs.iter().flat_map(|need| works.map(|work| (*need, work))).collect();
     let pauses = [None, Some(Duration::ZERO), Some(Duration::from_secs(9))];
-    let mut seen = pool(0, &[("c", State::Creating)]);
+    let mut seen = pool(0, &[("c", MemberState::Creating)]);
     seen.counted.at_once = 1;
     for (one, two) in ones.iter().flat_map(|one| ones.iter().map(move |two| (one, two))) {
         seen.entries = vec![entry("a", one.0, one.1), entry("b", two.0, two.1)];

@@ -3,18 +3,18 @@ use std::collections::HashSet;
 use super::*;
 use crate::pool::plan::Refused;
 
-const READY: [State; 2] = [State::Unprepared(UnpreparedState::Due), State::Available];
+const READY: [MemberState; 2] = [MemberState::Unprepared(UnpreparedState::Due), MemberState::Available];
 
-fn states() -> Vec<(State, bool)> {
-    let running = |young| State::Unprepared(UnpreparedState::Running { young });
+fn states() -> Vec<(MemberState, bool)> {
+    let running = |young| MemberState::Unprepared(UnpreparedState::Running { young });
     let refused = |passing| {
         let again = Duration::from_secs(7);
-        State::Unprepared(UnpreparedState::Refused(Refused { again, passing }))
+        MemberState::Unprepared(UnpreparedState::Refused(Refused { again, passing }))
     };
     let all = [
-        State::Unrequested,
-        State::Broken,
-        State::Creating,
+        MemberState::Unrequested,
+        MemberState::Broken,
+        MemberState::Creating,
         running(false),
         refused(true),
     ];
@@ -25,8 +25,8 @@ fn states() -> Vec<(State, bool)> {
 }
 
 /// Members `0`, `1`, … of these states, each younger than the one before it.
-fn members(states: &[(State, bool)]) -> Vec<Member> {
-    let member = |(number, (state, old)): (usize, &(State, bool))| Member {
+fn members(states: &[(MemberState, bool)]) -> Vec<Member> {
+    let member = |(number, (state, old)): (usize, &(MemberState, bool))| Member {
         name: number.to_string(),
         created: Timestamp::from_second(i64::try_from(number).unwrap_or_default()).unwrap_or_default(),
         state: *state,
@@ -35,7 +35,7 @@ fn members(states: &[(State, bool)]) -> Vec<Member> {
     states.iter().enumerate().map(member).collect()
 }
 
-fn pool(desired: usize, states: &[(State, bool)]) -> Seen {
+fn pool(desired: usize, states: &[(MemberState, bool)]) -> Seen {
     Seen {
         finalizer: true,
         desired,
@@ -46,14 +46,14 @@ fn pool(desired: usize, states: &[(State, bool)]) -> Seen {
     }
 }
 
-fn plain(states: &[State]) -> Vec<(State, bool)> {
+fn plain(states: &[MemberState]) -> Vec<(MemberState, bool)> {
     states.iter().map(|state| (*state, false)).collect()
 }
 
 /// All pools of up to three members and two planned ones.
 fn all(mut each: impl FnMut(&Seen)) -> usize {
     let states = states();
-    let mut lists: Vec<Vec<(State, bool)>> = vec![Vec::new()];
+    let mut lists: Vec<Vec<(MemberState, bool)>> = vec![Vec::new()];
     let mut from = 0;
     for _ in 0..3 {
         let to = lists.len();
@@ -96,8 +96,12 @@ fn in_no_state_is_too_much_made_or_destroyed() {
             Step::Settle => assert!(seen.made),
             Step::Plan(more) => {
                 assert!(live && seen.supply == Supply::Open && *more > 0);
-                let creating =
-                    seen.count(|state| matches!(state, State::Creating | State::Broken | State::Unrequested));
+                let creating = seen.count(|state| {
+                    matches!(
+                        state,
+                        MemberState::Creating | MemberState::Broken | MemberState::Unrequested
+                    )
+                });
                 assert!(creating + seen.planned.len() + more <= seen.at_once, "{seen:?}");
                 assert!(total + more <= seen.desired + 1, "{seen:?}");
                 // One more than is wanted only for an old one, when the others can be claimed.
@@ -120,8 +124,12 @@ fn in_no_state_is_too_much_made_or_destroyed() {
             Step::Yield => assert!(seen.spent),
             // What lacks is made, or waited for.
             Step::Wait(_) | Step::Rest if live => {
-                let blocked = seen.count(|state| matches!(state, State::Creating | State::Broken | State::Unrequested))
-                    >= seen.at_once;
+                let blocked = seen.count(|state| {
+                    matches!(
+                        state,
+                        MemberState::Creating | MemberState::Broken | MemberState::Unrequested
+                    )
+                }) >= seen.at_once;
                 let closed = seen.supply == Supply::Closed;
                 assert!(total >= seen.desired || blocked || closed, "{seen:?}");
                 assert!(total < seen.desired || !closed || seen.planned.is_empty() || step != Step::Rest);
@@ -152,23 +160,23 @@ fn carry_out(seen: &mut Seen, step: Step, clock: &mut i64) {
                 seen.members.push(Member {
                     name,
                     created: Timestamp::from_second(*clock).unwrap_or_default(),
-                    state: State::Unrequested,
+                    state: MemberState::Unrequested,
                     old: false,
                 });
             }
         }
         Step::Prepare(names) => {
             for member in seen.members.iter_mut().filter(|member| names.contains(&member.name)) {
-                member.state = State::Available;
+                member.state = MemberState::Available;
             }
         }
         Step::AwaitPreparations | Step::Yield | Step::Wait(_) | Step::Rest => {
             seen.spent = false;
             for member in &mut seen.members {
                 member.state = match member.state {
-                    State::Unrequested => State::Creating,
-                    State::Creating | State::Broken => State::Unprepared(UnpreparedState::Due),
-                    State::Unprepared(_) | State::Available => State::Available,
+                    MemberState::Unrequested => MemberState::Creating,
+                    MemberState::Creating | MemberState::Broken => MemberState::Unprepared(UnpreparedState::Due),
+                    MemberState::Unprepared(_) | MemberState::Available => MemberState::Available,
                 };
             }
         }
@@ -185,20 +193,20 @@ fn from_every_state_the_pool_becomes_what_it_is_to_be() {
         let (mut seen, mut clock) = (first.clone(), 1000);
         for _ in 0..200 {
             let step = plan(&seen);
-            let usable = seen.count(|state| *state == State::Available);
+            let usable = seen.count(|state| *state == MemberState::Available);
             if step == Step::Rest && (usable == seen.members.len() || seen.deleting) {
                 break;
             }
             let retires = matches!(&step, Step::Destroy(_)) && seen.members.len() == seen.desired + 1;
             carry_out(&mut seen, step, &mut clock);
-            let available = seen.count(|state| *state == State::Available);
+            let available = seen.count(|state| *state == MemberState::Available);
             // The new one is there before the old one goes.
             if retires && first.members.len() <= first.desired && !seen.deleting {
                 assert!(available >= seen.desired, "{first:?}");
             }
         }
         assert!(seen.planned.is_empty(), "{first:?} {seen:?}");
-        let available = seen.count(|state| *state == State::Available);
+        let available = seen.count(|state| *state == MemberState::Available);
         if seen.deleting {
             assert!(
                 !seen.finalizer && (seen.members.is_empty() || !first.finalizer),
@@ -218,11 +226,11 @@ fn from_every_state_the_pool_becomes_what_it_is_to_be() {
 #[test]
 fn what_costs_least_goes_first() {
     let states = [
-        State::Available,
-        State::Unrequested,
-        State::Available,
-        State::Broken,
-        State::Creating,
+        MemberState::Available,
+        MemberState::Unrequested,
+        MemberState::Available,
+        MemberState::Broken,
+        MemberState::Creating,
     ];
     let destroyed = |desired| match plan(&pool(desired, &plain(&states))) {
         Step::Destroy(names) => names,
@@ -243,14 +251,14 @@ fn what_costs_least_goes_first() {
 
 #[test]
 fn old_members_are_replaced_one_at_a_time() {
-    let mut states = vec![(State::Available, true), (State::Available, true)];
+    let mut states = vec![(MemberState::Available, true), (MemberState::Available, true)];
     assert_eq!(plan(&pool(2, &states)), Step::Plan(1));
-    states.push((State::Creating, false));
+    states.push((MemberState::Creating, false));
     assert_eq!(plan(&pool(2, &states)), Step::Rest);
-    states[2].0 = State::Available;
+    states[2].0 = MemberState::Available;
     assert_eq!(plan(&pool(2, &states)), Step::Destroy(vec!["0".into()]));
     // While others are being created, nothing is replaced.
-    let refilled = [(State::Available, true), (State::Creating, false)];
+    let refilled = [(MemberState::Available, true), (MemberState::Creating, false)];
     assert_eq!(plan(&pool(2, &refilled)), Step::Rest);
     // Without room in the budget the old one stays.
     let closed = Seen {
@@ -260,7 +268,7 @@ fn old_members_are_replaced_one_at_a_time() {
     assert_eq!(plan(&closed), Step::Wait(RETRY));
     let soon = Seen {
         ages_in: Some(Duration::from_secs(5)),
-        ..pool(1, &plain(&[State::Available]))
+        ..pool(1, &plain(&[MemberState::Available]))
     };
     assert_eq!(plan(&soon), Step::Wait(Duration::from_secs(5)));
 }
