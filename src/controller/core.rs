@@ -21,6 +21,7 @@ use super::refusals::Refusals;
 use super::write::namespaced;
 use crate::api::{Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 /// Settings of the operator, from its flags and environment.
 #[derive(Clone, Debug)]
@@ -153,6 +154,8 @@ pub struct Core {
     pub stores: Stores,
     /// Counters and gauges.
     pub metrics: Arc<Metrics>,
+    /// Spans of the ways to Ready.
+    pub traces: Traces,
     /// Publisher of events.
     pub events: Events,
     /// Refusals: contents that must not be tried again yet.

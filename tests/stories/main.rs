@@ -69,6 +69,7 @@ mod support;
 mod templates;
 mod tls;
 mod token;
+mod traces;
 mod two_operators;
 mod warm_pool;
 mod way_back;

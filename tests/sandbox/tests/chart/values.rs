@@ -141,6 +141,9 @@ fn values_that_nobody_knows_are_refused() {
             false,
         ),
         (json!({"extraArgs": ["--log-format json", "run"]}), false),
+        (json!({"otlpEndpoint": "https://otel.example/tenant"}), true),
+        (json!({"otlpEndpoint": "collector:4317"}), false),
+        (json!({"otlpEndpoint": "https://user:password@otel.example"}), false),
         (json!({"tolerations": [{"keys": "a"}]}), false),
         (json!({"serviceMonitor": {"interval": "soon"}}), false),
     ] {
