@@ -17,3 +17,5 @@ mod job;
 mod pool;
 #[path = "archive/s3.rs"]
 mod s3;
+#[path = "archive/walls.rs"]
+mod walls;

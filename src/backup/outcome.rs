@@ -58,6 +58,8 @@ fn reason(of: OutcomeReason) -> Reason {
         Of::StoreUnreachable => Reason::StoreUnreachable,
         Of::StoreUnsafe => Reason::StoreUnsafe,
         Of::DeadlineExceeded => Reason::DeadlineExceeded,
+        Of::OtherDatabase => Reason::InvalidEntry,
+        Of::OtherTenant => Reason::DatabaseGone,
         Of::LockTimeout
         | Of::DumpFailed
         | Of::RestoreFailed

@@ -56,6 +56,8 @@ pub struct Settings {
     pub concurrency: u16,
     /// Image of the Jobs that make, restore and remove backups, for classes that name none.
     pub backup_image: String,
+    /// Beginnings of the images that classes may name for them; none: any.
+    pub backup_image_prefixes: Vec<String>,
     /// ServiceAccount of their pods, which needs no right.
     pub backup_service_account: String,
     /// `SUPABASE_MANAGEMENT_TOKEN`, for classes that name no Secret.

@@ -130,7 +130,8 @@ const SERVICES: &str = "waiting for the project's services, pooler and keys";
 
 const OTHER_PASSWORD: &str = "the project has another password; setting the stored one";
 
-const DROPS_ALL: &str = "everything that the former tenant left in the database is being dropped";
+const DROPS_ALL: &str = "everything that the former tenant left in the database is being dropped, \
+    once no Job of a backup reads it";
 
 const HELD: &str = "deletion was requested, but an Orchestra uses the database: it stays usable, and is deleted when that Orchestra is \
     deleted and releases it";

@@ -104,6 +104,14 @@ pub struct Arguments {
     /// Image of the Jobs that make and remove backups, where the class names none.
     #[arg(long, env = "ORCHESTRA_BACKUP_IMAGE", default_value = BACKUP_IMAGE)]
     pub backup_image: String,
+    /// Beginnings of the images that a class may name for these Jobs: their pods get the login of a database's owner. None:
+    /// a class may name any. Repeatable, or separated by commas.
+    #[arg(
+        long = "backup-image-prefix",
+        env = "ORCHESTRA_BACKUP_IMAGE_PREFIX",
+        value_delimiter = ','
+    )]
+    pub backup_image_prefixes: Vec<String>,
     /// ServiceAccount of the pods of these Jobs, in the operator's namespace. It needs no right, and its token is not
     /// mounted.
     #[arg(long, env = "ORCHESTRA_BACKUP_SERVICE_ACCOUNT", default_value = "orchestra-backup")]
@@ -189,6 +197,10 @@ impl Arguments {
             oci_hosts: self.oci_hosts.clone(),
             concurrency: self.concurrency,
             backup_image: self.backup_image.clone(),
+            backup_image_prefixes: {
+                let prefixes = self.backup_image_prefixes.iter().filter(|one| !one.is_empty());
+                prefixes.cloned().collect()
+            },
             backup_service_account: self.backup_service_account.clone(),
             token: text("SUPABASE_MANAGEMENT_TOKEN").map(SecretString::from),
             organization: text("SUPABASE_ORGANIZATION_ID"),

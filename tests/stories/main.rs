@@ -11,6 +11,7 @@ mod approval;
 #[path = "../support/artifact.rs"]
 mod artifact;
 mod backup;
+mod backup_walls;
 mod bill;
 mod blips;
 mod bridge;
