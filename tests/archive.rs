@@ -15,5 +15,7 @@ mod hosted;
 mod job;
 #[path = "archive/pool.rs"]
 mod pool;
+#[path = "archive/restored.rs"]
+mod restored;
 #[path = "archive/s3.rs"]
 mod s3;

@@ -8,6 +8,7 @@ mod backup_policy;
 mod budget;
 mod class;
 pub mod condition;
+mod condition_type;
 mod connection;
 mod database;
 mod duration;

@@ -5,8 +5,9 @@ mod act;
 pub mod job;
 mod observe;
 mod order;
-mod outcome;
+pub mod outcome;
 pub mod plan;
+pub mod restore;
 mod status;
 
 use std::sync::Arc;

@@ -111,7 +111,7 @@ fn removal(object: &OrchestraBackup) -> Option<Removal> {
 }
 
 /// A Job whose outcome says that it is done has done its work, whatever else is said of it.
-fn fact(state: &State) -> plan::Job {
+pub fn fact(state: &State) -> plan::Job {
     match state {
         State::None => plan::Job::None,
         State::Runs(_) => plan::Job::Runs,
@@ -126,15 +126,26 @@ fn fact(state: &State) -> plan::Job {
 /// When the next attempt may be made. What failed before the deletion was requested says nothing of the removal.
 fn due(pass: &Pass, failure: Option<&BackupFailure>, attempts: i32, now: Timestamp) -> Due {
     let deleted = pass.object.metadata.deletion_timestamp.as_ref().map(|at| at.0);
-    let Some(failure) = failure.filter(|failure| deleted.is_none_or(|deleted| failure.time.0 >= deleted)) else {
-        return Due::Now;
-    };
-    if failure.retry.as_ref() != pass.object.annotations().get(RETRY_ANNOTATION) {
+    let failure = failure.filter(|failure| deleted.is_none_or(|deleted| failure.time.0 >= deleted));
+    let asked = pass.object.annotations().get(RETRY_ANNOTATION);
+    again(failure, (asked, deleted.is_some()), attempts, now)
+}
+
+/// When the next attempt may be made after so many. `asked`: the value of the annotation that asks for one; `patient`: an
+/// attempt that a person must act for is made all the same, later.
+pub fn again(
+    failure: Option<&BackupFailure>,
+    (asked, patient): (Option<&String>, bool),
+    attempts: i32,
+    now: Timestamp,
+) -> Due {
+    let Some(failure) = failure else { return Due::Now };
+    if failure.retry.as_ref() != asked {
         return Due::Now;
     }
-    let wait = match (failure.last, deleted) {
-        (true, None) => return Due::Never,
-        (true, Some(_)) => LONGEST,
+    let wait = match (failure.last, patient) {
+        (true, false) => return Due::Never,
+        (true, true) => LONGEST,
         (false, _) => after(attempts),
     };
     let passed = Duration::try_from(now.duration_since(failure.time.0)).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! What a Job of a backup is given: the order, the owner's login, and the credentials of the store.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use kube::api::Api;
@@ -8,7 +10,10 @@ use secrecy::SecretString;
 
 use super::{Pass, job};
 use crate::api::condition::Reason;
-use crate::api::{ClassBackup, MigrationFormat, Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase};
+use crate::api::{
+    ClassBackup, MigrationFormat, Orchestra, OrchestraBackup, OrchestraBackupStatus, OrchestraClass, OrchestraDatabase,
+    SecretReference,
+};
 use crate::archive::order::{BackupOrder, Order, Store, Subject, Work};
 use crate::controller::Core;
 use crate::controller::error::Error;
@@ -38,6 +43,36 @@ pub fn of_class(class: &OrchestraClass) -> Result<&ClassBackup, Error> {
             ),
         )
     })
+}
+
+/// The class in whose store a backup is, with the destination that was written down. `advice`: what else helps where it is
+/// not.
+///
+/// # Errors
+/// [`Reason::ClassNotFound`], [`Reason::NoBackupDestination`], [`Reason::BackupDestinationChanged`].
+pub fn class_of(
+    status: &OrchestraBackupStatus,
+    class: Option<Arc<OrchestraClass>>,
+    advice: &str,
+) -> Result<Arc<OrchestraClass>, Error> {
+    let name = status.class_name.as_deref().unwrap_or_default();
+    let class = class.ok_or_else(|| {
+        Error::blocked(
+            Reason::ClassNotFound,
+            format!("OrchestraClass {name}, in whose store the backup is, does not exist: create it again{advice}"),
+        )
+    })?;
+    let now = location(of_class(&class)?, status.path.as_deref().unwrap_or_default());
+    match &status.location {
+        Some(then) if *then != now => Err(Error::blocked(
+            Reason::BackupDestinationChanged,
+            format!(
+                "the backup is at {then}, and OrchestraClass {name} has another destination now: set it back for as long as \
+                 the backup is worked on{advice}"
+            ),
+        )),
+        _ => Ok(class),
+    }
 }
 
 /// The store of a class, as an order has it.
@@ -180,6 +215,31 @@ pub fn files_of_login(login: &Login) -> Vec<(&'static str, SecretString)> {
         files.push(("database-ca.pem", SecretString::from(roots.to_string())));
     }
     files
+}
+
+/// The file with the private key that decrypts a class's backups; none where the class names no Secret with one.
+///
+/// # Errors
+/// When the Secret, or its key `identity`, is not there.
+pub async fn file_of_identity(core: &Core, class: &ClassBackup) -> Result<Option<(&'static str, SecretString)>, Error> {
+    let named = class.encryption.as_ref().and_then(|by| by.identity_secret_ref.as_ref());
+    let Some(SecretReference { name }) = named else {
+        return Ok(None);
+    };
+    let namespace = &core.settings.namespace;
+    let secrets: Api<Secret> = Api::namespaced(core.client.clone(), namespace);
+    let data = secrets.get_opt(name).await?.and_then(|secret| secret.data);
+    let identity = data.unwrap_or_default().remove("identity");
+    match identity.and_then(|identity| String::from_utf8(identity.0).ok()) {
+        Some(identity) => Ok(Some(("age-identity", SecretString::from(identity)))),
+        None => Err(Error::blocked(
+            Reason::BackupKeyMissing,
+            format!(
+                "Secret {namespace}/{name}, which backup.encryption.identitySecretRef of the class names, is not there or has \
+                 no key identity: create it with the private key (AGE-SECRET-KEY-1…) of one of the recipients"
+            ),
+        )),
+    }
 }
 
 /// The files with the credentials of a class's store.

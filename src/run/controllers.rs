@@ -114,6 +114,8 @@ async fn orchestras(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<Orches
         .watches_shared_stream(watched.secrets.events(), parts.by(triggers::orchestras_with_inventory))
         .watches_shared_stream(watched.namespaces.user_changes(), parts.by(triggers::unclaimed_in))
         .watches_shared_stream(watched.secrets.events(), parts.by(triggers::claimant_of_keys))
+        .watches_shared_stream(watched.backups.events(), parts.by(triggers::restored_from))
+        .watches_shared_stream(watched.jobs.events(), parts.by(triggers::orchestra_of_job))
         .owns_shared_stream(watched.connections.events())
         .reconcile_on(UnboundedReceiverStream::new(woken))
         .reconcile_all_on(at_start())

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::support::{LONG, gone, orchestra, ready, sources, standard_class, world};
 
-const DESTINATION: &str = "  backup: {destination: {persistentVolumeClaim: {claimName: backups, prefix: eu}}}";
+pub const DESTINATION: &str = "  backup: {destination: {persistentVolumeClaim: {claimName: backups, prefix: eu}}}";
 
-fn backup(world: &World, name: &str, of: &str, policy: &str) {
+pub fn backup(world: &World, name: &str, of: &str, policy: &str) {
     world
         .apply(&format!(
             "{{apiVersion: stagesub.io/v1alpha1, kind: OrchestraBackup, metadata: {{name: {name}, namespace: {TENANTS}}}, \
@@ -20,7 +20,7 @@ fn backup(world: &World, name: &str, of: &str, policy: &str) {
         .unwrap();
 }
 
-async fn runner(world: &World) -> JobRunner {
+pub async fn runner(world: &World) -> JobRunner {
     let clients = tokio::task::spawn_blocking(ensure_clients).await.unwrap().unwrap();
     let options = Options {
         program: env!("CARGO_BIN_EXE_orchestra-operator").into(),
@@ -34,7 +34,7 @@ async fn runner(world: &World) -> JobRunner {
     JobRunner::start(world.admin.clone(), options)
 }
 
-async fn until(world: &World, name: &str, is: impl Fn(&Value) -> bool) -> Value {
+pub async fn until(world: &World, name: &str, is: impl Fn(&Value) -> bool) -> Value {
     world.until(Kind::Backup, (TENANTS, name), LONG, is).await.unwrap()
 }
 

@@ -53,6 +53,7 @@ mod provider;
 mod queue;
 mod rebuild;
 mod regions;
+mod restore;
 mod rollout;
 mod rotation;
 mod row_security;

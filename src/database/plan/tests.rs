@@ -381,17 +381,7 @@ fn nothing_is_dropped_but_what_was_released_for_good_after_its_grace_period() {
     }
 }
 
-#[test]
-fn a_refusal_of_a_proxy_is_told_in_place_of_the_wait_for_the_outcome_alone() {
-    for facts in every_state() {
-        let refused = Facts { refused: true, ..facts };
-        let step = match plan(&facts) {
-            Step::AwaitOutcome => Step::TellRefusal,
-            step => step,
-        };
-        assert_eq!(plan(&refused), step, "{facts:?}");
-    }
-}
-
 #[path = "adopted_tests.rs"]
 mod adopted;
+#[path = "refused_tests.rs"]
+mod refused;
