@@ -275,6 +275,10 @@ pub enum Reason {
     BackupRestored,
     /// The Job of a restore failed.
     RestoreFailed,
+    /// A database that is to be destroyed is backed up before.
+    FinalBackup,
+    /// The backup of a database that is to be destroyed failed.
+    FinalBackupFailed,
     /// The backup that a spec names does not exist.
     BackupNotFound,
     /// The backup that a spec names is not complete.

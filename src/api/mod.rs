@@ -289,6 +289,19 @@ pub enum DeletionPolicy {
     Delete,
 }
 
+/// Whether a database is backed up before it is destroyed.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[schemars(transform = leave_description_to_field)]
+pub enum FinalBackup {
+    /// It is not.
+    #[default]
+    None,
+    /// It is, and a backup that fails for good does not keep it.
+    BestEffort,
+    /// Without a complete backup it is not destroyed.
+    Required,
+}
+
 /// Removes the description of an optional enum, which kube would show instead of its field's.
 fn leave_description_to_field(schema: &mut schemars::Schema) {
     schema.remove("description");

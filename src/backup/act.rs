@@ -85,17 +85,27 @@ async fn write(pass: &mut Pass, new: OrchestraBackupStatus) -> Result<(), Error>
 /// Writes down whose database it is and where the backup will be, before anything is made. Later changes of the
 /// Orchestra and its class change neither.
 async fn record(pass: &mut Pass) -> Result<(), Error> {
-    let orchestra = orchestra(pass)?;
-    let given = orchestra.status.clone().unwrap_or_default();
-    let class = class::resolve(&pass.ctx.class, given.class_name.as_deref())?;
+    let (claim, class, database) = match order::last_of(pass) {
+        Some(database) => (
+            database.spec.claim_ref.clone().unwrap_or_default(),
+            database.spec.class_name.clone(),
+            Some(database.name_any()),
+        ),
+        None => {
+            let orchestra = orchestra(pass)?;
+            let given = orchestra.status.clone().unwrap_or_default();
+            (order::claim_of(&orchestra), given.class_name, given.database_name)
+        }
+    };
+    let class = class::resolve(&pass.ctx.class, class.as_deref())?;
     let settings = order::of_class(&class)?;
     let now = clock::own();
-    let path = order::path(&pass.ctx.class.cluster, &orchestra, &pass.object, now);
+    let path = order::path(&pass.ctx.class.cluster, &claim, &pass.object, now);
     let mut new = pass.status();
     new.location = Some(order::location(settings, &path));
     new.class_name = Some(class.name_any());
-    new.database_name = given.database_name;
-    new.orchestra_uid = orchestra.uid();
+    new.database_name = database;
+    new.orchestra_uid = Some(claim.uid);
     new.path = Some(path);
     new.start_time = Some(Time(clock::whole(now)));
     write(pass, new).await

@@ -11,8 +11,8 @@ use secrecy::SecretString;
 use super::{Pass, job};
 use crate::api::condition::Reason;
 use crate::api::{
-    ClassBackup, MigrationFormat, Orchestra, OrchestraBackup, OrchestraBackupStatus, OrchestraClass, OrchestraDatabase,
-    SecretReference,
+    ClaimReference, ClassBackup, MigrationFormat, Orchestra, OrchestraBackup, OrchestraBackupStatus, OrchestraClass,
+    OrchestraDatabase, SecretReference,
 };
 use crate::archive::order::{BackupOrder, Order, Store, Subject, Work};
 use crate::controller::Core;
@@ -123,14 +123,33 @@ fn below(prefix: Option<&str>, path: &str) -> String {
     prefix.map_or_else(|| path.to_owned(), |prefix| format!("{prefix}/{path}"))
 }
 
+/// The database that this backup is the final one of: its Orchestra may be gone, and another one may have its name. The database
+/// says so itself; what an OrchestraBackup says of itself, anybody could write.
+pub fn last_of(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
+    let (namespace, name) = (pass.object.namespace(), pass.object.name_any());
+    pass.core().stores.databases.find(|database| {
+        let named = database.final_backup();
+        named.is_some_and(|named| Some(&named.namespace) == namespace.as_ref() && named.name == name)
+    })
+}
+
+/// An Orchestra as a database names it.
+pub fn claim_of(orchestra: &Orchestra) -> ClaimReference {
+    ClaimReference {
+        namespace: orchestra.namespace().unwrap_or_default(),
+        name: orchestra.name_any(),
+        uid: orchestra.uid().unwrap_or_default(),
+    }
+}
+
 /// The folder of a backup. No part of it is chosen by a tenant but the names of its objects, which Kubernetes bounds.
-pub fn path(cluster: &Cluster, orchestra: &Orchestra, backup: &OrchestraBackup, now: jiff::Timestamp) -> String {
+pub fn path(cluster: &Cluster, claim: &ClaimReference, backup: &OrchestraBackup, now: jiff::Timestamp) -> String {
     format!(
         "{}/{}/{}-{}/{}-{}",
         cluster.digits(),
-        orchestra.namespace().unwrap_or_default(),
-        orchestra.name_any(),
-        orchestra.uid().unwrap_or_default(),
+        claim.namespace,
+        claim.name,
+        claim.uid,
         now.strftime("%Y%m%dT%H%M%SZ"),
         backup.uid().unwrap_or_default(),
     )
@@ -146,6 +165,8 @@ pub fn make(pass: &Pass, class: &OrchestraClass, database: &OrchestraDatabase) -
         .stores
         .orchestras
         .get(&ObjectRef::new(name).within(&namespace));
+    let last = last_of(pass).and_then(|database| database.spec.claim_ref.clone());
+    let (is_final, namespace) = (last.is_some(), last.map_or(namespace, |claim| claim.namespace));
     let migrations = orchestra
         .as_ref()
         .and_then(|orchestra| orchestra.status.as_ref()?.migrations.as_ref());
@@ -169,7 +190,8 @@ pub fn make(pass: &Pass, class: &OrchestraClass, database: &OrchestraDatabase) -
                 .as_ref()
                 .map(|by| by.recipients.clone())
                 .unwrap_or_default(),
-            history_schema_included: migrations.is_some_and(|is| is.format == MigrationFormat::Supabase),
+            // Of an Orchestra that is gone, the format is not known.
+            history_schema_included: is_final || migrations.is_some_and(|is| is.format == MigrationFormat::Supabase),
             exclude_schemas: Vec::new(),
             lock_wait_seconds: 60,
         }),

@@ -150,6 +150,7 @@ async fn databases(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<Orchest
             parts.by(triggers::waiting_databases),
         )
         .watches_shared_stream(watched.databases.deletions(), parts.by(database::quota_freed))
+        .watches_shared_stream(watched.backups.events(), parts.by(triggers::database_of_final))
         .watches_shared_stream(
             watched.databases.changes_of(is_paused),
             parts.by(database::quota_freed_by_pause),

@@ -33,6 +33,21 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
     ),
     (
         "OrchestraClass",
+        "spec: {pools: {names: [a]}, deletion: {finalBackup: Required}}",
+        "set backup.destination as well",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, deletion: {finalBackup: Required}, backup: {destination: {persistentVolumeClaim: {claimName: a}}}}",
+        "",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, deletion: {finalBackup: None}}",
+        "",
+    ),
+    (
+        "OrchestraClass",
         "spec: {pools: {names: [a]}, backup: {}}",
         "spec.backup.destination: Required value",
     ),

@@ -24,6 +24,7 @@ mod demos;
 mod drift;
 mod entries;
 mod exactly_once;
+mod final_backup;
 mod gitops;
 mod happy_path;
 mod health;
