@@ -42,15 +42,15 @@ bench-migrations: setup ## Measure migrations against psql -f of the same files
 	cargo bench --locked --bench migrations
 
 .PHONY: lint
-lint: ## Check format, lints, base images and, where cargo-deny is installed, dependencies
+lint: ## Check format, lints, base images and, where cargo-deny is installed or CI is set, dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	scripts/images
 	@if cargo deny --version >/dev/null 2>&1; then scripts/deny; \
-	else echo "cargo-deny is not installed, dependencies not checked: cargo install --locked cargo-deny"; fi
+	else echo "cargo-deny is not installed, dependencies not checked: cargo install --locked cargo-deny"; test -z "$${CI:-}"; fi
 
 .PHONY: pin-images
-pin-images: ## Pin the base images of deploy/Dockerfile to what their tags name now; needs Docker
+pin-images: ## Pin the base images of deploy/ to what their tags name now; needs Docker
 	scripts/images --update
 
 .PHONY: crds
@@ -83,9 +83,9 @@ release: ## Build the program as the image has it (static, at most 25 MiB) into 
 	scripts/release
 
 .PHONY: image
-image: ## Build the image for this machine's architecture, with the times of the last commit; needs Docker
+image: ## Build both images for this machine's architecture, with the times of the last commit; needs Docker
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) docker buildx bake --file deploy/docker-bake.hcl \
-	  --set '*.platform=' --set 'image.output=type=docker,rewrite-timestamp=true' --set 'image.attest=' image
+	  --set '*.platform=' --set '*.output=type=docker,rewrite-timestamp=true' --set '*.attest='
 
 .PHONY: install-plugin
 install-plugin: ## Install kubectl-orchestra, with its completion for kubectl, into PREFIX/bin (~/.local)

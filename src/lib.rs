@@ -41,7 +41,7 @@ pub mod supabase; // Management API: client, wire types, rate limiter, shared pr
 
 pub mod postgres; // connect, roles and isolation, probe, claim record
 
-pub mod telemetry; // logs, metrics, health endpoints
+pub mod telemetry; // logs, metrics, traces, health endpoints
 
 pub mod money; // decimal amounts, hourly and monthly
 

@@ -19,3 +19,5 @@ mod pool;
 mod restored;
 #[path = "archive/s3.rs"]
 mod s3;
+#[path = "archive/walls.rs"]
+mod walls;

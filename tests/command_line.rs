@@ -45,7 +45,9 @@ fn the_manifest_for_krew_has_every_platform() {
         (&"Plugin".into(), &"orchestra".into())
     );
     let spec = &manifest["spec"];
-    assert_eq!(spec["version"], format!("v{}", env!("CARGO_PKG_VERSION")));
+    let (repository, version) = (env!("CARGO_PKG_REPOSITORY"), env!("CARGO_PKG_VERSION"));
+    assert_eq!(spec["homepage"], repository);
+    assert_eq!(spec["version"], format!("v{version}"));
     assert!(
         spec["shortDescription"].as_str().unwrap().len() <= 50,
         "krew asks for a short one"
@@ -58,11 +60,8 @@ fn the_manifest_for_krew_has_every_platform() {
             labels["os"].as_str().unwrap(),
             labels["arch"].as_str().unwrap()
         );
-        let uri = platform["uri"].as_str().unwrap();
-        assert!(
-            uri.starts_with("https://") && uri.ends_with(&format!("{name}.tar.gz")),
-            "{uri}"
-        );
+        let archive = format!("{repository}/releases/download/v{version}/kubectl-orchestra-{name}.tar.gz");
+        assert_eq!(platform["uri"], archive);
         assert_eq!(platform["bin"], "kubectl-orchestra");
         assert!(
             platform["files"]

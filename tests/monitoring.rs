@@ -253,8 +253,8 @@ fn each_alert_has_a_page_and_each_page_an_alert() {
             "## Mitigation",
         ];
         assert_eq!(headings, wanted, "{name}");
-        let url = notes["runbook_url"].as_str().unwrap();
-        assert!(url.ends_with(&format!("/docs/runbooks/{name}.md")), "{url}");
+        let page = format!("{}/blob/main/docs/runbooks/{name}.md", env!("CARGO_PKG_REPOSITORY"));
+        assert_eq!(notes["runbook_url"], page);
         let severity = alert["labels"]["severity"].as_str().unwrap();
         assert!(
             ["critical", "warning", "info"].contains(&severity),
@@ -289,6 +289,44 @@ fn alerts_dashboard_and_runbooks_name_metrics_that_are_there() {
             assert!(known.contains(&name), "{name} is not in docs/metrics.md");
         }
     }
+}
+
+/// The repository is named in Cargo.toml. What installs, warns or explains names the same one, and images of its owner.
+#[test]
+fn all_addresses_are_of_one_repository() {
+    let (owner, name) = env!("CARGO_PKG_REPOSITORY")
+        .strip_prefix("https://github.com/")
+        .and_then(|path| path.split_once('/'))
+        .unwrap();
+    let mut files = vec![project("README.md"), project("src/run/arguments.rs")];
+    let mut folders = vec![project("deploy"), project("docs"), project("tests/monitoring")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { &mut folders } else { &mut files }.push(path);
+        }
+    }
+    let mut found = BTreeSet::new();
+    for file in files {
+        let Ok(text) = std::fs::read_to_string(&file) else {
+            continue;
+        };
+        for host in ["github.com/", "ghcr.io/"] {
+            for (at, _) in text.match_indices(host) {
+                let rest = &text[at + host.len()..];
+                let path = rest.split(|end: char| !(end.is_ascii_alphanumeric() || "-_/.".contains(end)));
+                let path = path.into_iter().next().unwrap_or_default();
+                let Some((its, rest)) = path.split_once('/') else {
+                    continue;
+                };
+                if rest.starts_with(name) {
+                    assert_eq!(its, owner, "{}: {host}{path}", file.display());
+                    found.insert(host);
+                }
+            }
+        }
+    }
+    assert_eq!(found.len(), 2, "{found:?}");
 }
 
 #[test]

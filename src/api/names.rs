@@ -200,6 +200,9 @@ pub const BACKUP_CLASS_LABEL: &str = "stagesub.io/backup-class";
 /// Label of such a Job: a digest of the address of the database server that it reads from.
 pub const BACKUP_SERVER_LABEL: &str = "stagesub.io/backup-server";
 
+/// Label of such a Job: the OrchestraDatabase that it reads, as [`label_of`].
+pub const BACKUP_DATABASE_LABEL: &str = "stagesub.io/backup-database";
+
 #[cfg(test)]
 mod tests {
     use super::*;

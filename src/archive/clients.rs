@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::error::{Error, Result};
 use super::outcome::OutcomeReason as Reason;
+use super::said::failure;
 use super::stop::Stop;
 use crate::postgres::{APPLICATION, Login, Tls};
 use crate::text;
@@ -37,6 +38,9 @@ pub struct Clients {
     pub major: u32,
     /// What `pg_dump --version` says.
     pub version: String,
+    /// Whether their libpq can refuse to send a password in clear text: 16 or later, whatever their own version. Debian's
+    /// packages of all versions share the newest one.
+    requires_auth: bool,
 }
 
 impl Clients {
@@ -90,12 +94,37 @@ impl Clients {
                 ),
             ));
         }
-        Ok(Self { bin, major, version })
+        let requires_auth = knows_require_auth(&bin).await?;
+        Ok(Self {
+            bin,
+            major,
+            version,
+            requires_auth,
+        })
     }
 
     fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
     }
+}
+
+/// Asks libpq with a value that no version accepts: it refuses it before it connects, by the value or by the name.
+async fn knows_require_auth(bin: &Path) -> Result<bool> {
+    let asked = Command::new(bin.join("pg_dump"))
+        .args(["--no-password", "--dbname=host=/nonexistent require_auth=unknown"])
+        .env_clear()
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .output()
+        .await;
+    let asked = asked.map_err(|error| cannot_run("pg_dump", &error))?;
+    Ok(String::from_utf8_lossy(&asked.stderr).contains("invalid require_auth value"))
+}
+
+/// The ways of authentication that libpq may use. A server that anybody could be gets no password in clear text or as MD5,
+/// as in the operator's own sessions: only the name in its certificate makes it known.
+fn required_auth(tls: Tls) -> Option<&'static str> {
+    (tls != Tls::VerifyFull).then_some("scram-sha-256")
 }
 
 fn cannot_run(program: &str, error: &std::io::Error) -> Error {
@@ -114,8 +143,19 @@ impl Session {
     /// Writes the files.
     ///
     /// # Errors
-    /// When they cannot be written, or the login's certificates cannot be read.
+    /// [`Reason::UntrustedServer`], when the clients would send the password in clear text to a server that anybody could be;
+    /// when the files cannot be written, or the login's certificates cannot be read.
     pub fn new(clients: Clients, login: &Login) -> Result<Self> {
+        if required_auth(login.tls).is_some() && !clients.requires_auth {
+            return Err(Error::new(
+                Reason::UntrustedServer,
+                format!(
+                    "the libpq of {} is older than 16, and would send the password in clear text to any server that asks for \
+                     it: write sslmode=verify-full into the database's URL, or use an image whose clients have libpq 16 or later",
+                    clients.version
+                ),
+            ));
+        }
         let failed = |error: std::io::Error| {
             Error::new(
                 Reason::InvalidOrder,
@@ -189,9 +229,9 @@ impl Session {
             .stderr(Stdio::piped());
         if self.login.tls.verifies() {
             command.env("PGSSLROOTCERT", file("roots.pem"));
-        } else if self.clients.major >= 16 {
-            // As the operator's own sessions: no password in clear text or as MD5 to a server that anybody could be.
-            command.env("PGREQUIREAUTH", "scram-sha-256");
+        }
+        if let Some(required) = required_auth(self.login.tls) {
+            command.env("PGREQUIREAUTH", required);
         }
         let mut child = command.spawn().map_err(|error| cannot_run(program, &error))?;
         let stderr = child.stderr.take();
@@ -307,48 +347,6 @@ impl Drop for Running {
     }
 }
 
-/// Why a program failed. Only its own lines of errors are repeated: others hold statements and rows of the database.
-fn failure(program: &str, said: &str, status: &str) -> Error {
-    let mut lines = said.lines().filter_map(|line| {
-        let line = line.strip_prefix(program)?.strip_prefix(": ")?;
-        line.strip_prefix("error: ").or_else(|| line.strip_prefix("fatal: "))
-    });
-    let line = lines.next().unwrap_or("it says nothing");
-    let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
-    let (reason, advice) = if has(&["lock timeout", "could not obtain lock"]) {
-        (
-            Reason::LockTimeout,
-            "a table stayed locked; try again, or allow more lockWaitSeconds",
-        )
-    } else if has(&["password authentication failed", "no pg_hba.conf entry"]) {
-        (Reason::WrongPassword, "check the login of the database")
-    } else if has(&["SSL error", "certificate"]) {
-        (
-            Reason::UntrustedServer,
-            "check the server's address and the certificate's authority",
-        )
-    } else if has(&["server version mismatch", "unsupported version"]) {
-        (
-            Reason::Incompatible,
-            "the clients are older than the server or the archive",
-        )
-    } else if has(&[
-        "connection to server",
-        "server closed the connection",
-        "terminating connection",
-    ]) {
-        (Reason::Unreachable, "the connection was refused or broke off")
-    } else if has(&["permission denied", "must be owner"]) {
-        (Reason::DatabaseRefused, "the login lacks a right")
-    } else if program == "pg_dump" {
-        (Reason::DumpFailed, "the database may have changed meanwhile")
-    } else {
-        (Reason::RestoreFailed, "restore into a new and empty database")
-    };
-    let line = text::line(line, 500);
-    Error::new(reason, format!("{program} failed ({status}): {line}; {advice}"))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -360,39 +358,6 @@ mod tests {
             let error = Clients::find(major).await.unwrap_err();
             assert_eq!(error.reason, Reason::Incompatible);
             assert!(error.message.contains(&format!("PostgreSQL {major}")), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_failure_tells_the_clients_own_words_and_no_rows() {
-        let said = "pg_restore: error: COPY failed for table \"a\": ERROR: duplicate key value\nDETAIL:  Key (mail)=(eva@x) \
-                    exists.\nCONTEXT:  COPY a, line 1: \"secret\"\nCommand was: COPY a\n";
-        let error = failure("pg_restore", said, "exit status: 1");
-        assert_eq!(error.reason, Reason::RestoreFailed);
-        assert!(
-            error.message.contains("duplicate key") && !error.message.contains("eva"),
-            "{error}"
-        );
-        for (line, reason) in [
-            (
-                "query failed: ERROR:  canceling statement due to lock timeout",
-                Reason::LockTimeout,
-            ),
-            (
-                "connection to server at \"h\" failed: FATAL:  password authentication failed for user",
-                Reason::WrongPassword,
-            ),
-            (
-                "connection to server at \"h\" failed: Connection refused",
-                Reason::Unreachable,
-            ),
-            ("aborting because of server version mismatch", Reason::Incompatible),
-            ("relation with OID 1 does not exist", Reason::DumpFailed),
-        ] {
-            assert_eq!(
-                failure("pg_dump", &format!("pg_dump: error: {line}\n"), "1").reason,
-                reason
-            );
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Whether a restored database is the one that was backed up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
@@ -24,11 +24,15 @@ const ASSERTION: &str = "60s";
 pub(super) async fn restored(login: &Login, manifest: &Manifest, assertions: &[Assertion]) -> Result<Vec<String>> {
     let mut conn = snapshot::session(login).await?;
     let major = snapshot::major(&mut conn).await?;
-    let after = facts::restored(&mut conn, &manifest.facts).await?;
-    let mut found = differences(&manifest.facts, &after, major == manifest.server_major);
+    let mut after = facts::restored(&mut conn, &manifest.facts).await?;
+    let before = restorable(manifest.facts.clone());
+    let becomes: BTreeSet<&str> = manifest.facts.of_others.iter().map(String::as_str).collect();
+    after.rights.retain(|name, _| !becomes.contains(thing_of(name)));
+    let mut found = differences(&before, &after, major == manifest.server_major);
     // In a session of their own: they are the user's, and so are the functions they call.
     let mut conn = snapshot::session(login).await?;
     run(&mut conn, "SET search_path TO DEFAULT; SET row_security TO DEFAULT").await?;
+    run(&mut conn, snapshot::ANY_RELATION).await?;
     for assertion in assertions {
         found.extend(ask(&mut conn, assertion).await);
     }
@@ -57,6 +61,44 @@ async fn ask(conn: &mut PgConnection, assertion: &Assertion) -> Option<String> {
     };
     let ended = run(conn, "ROLLBACK").await.err().map(|error| error.message);
     complaint.or(ended).map(|cause| format!("assertion {name}: {cause}"))
+}
+
+/// What a restore gives back of a database: without what the logins of its tenant own, and without the rights on what becomes
+/// the owner's.
+fn restorable(mut facts: Facts) -> Facts {
+    let out: BTreeSet<String> = std::mem::take(&mut facts.of_tenants).into_iter().collect();
+    let becomes: BTreeSet<String> = std::mem::take(&mut facts.of_others).into_iter().collect();
+    // `name on schema.table`
+    let on = |name: &str| !name.rsplit_once(" on ").is_some_and(|(_, table)| out.contains(table));
+    facts.rows.retain(|name, _| !out.contains(name));
+    facts.sequences.retain(|name, _| !out.contains(name));
+    facts.row_security.retain(|name, _| !out.contains(name));
+    facts.policies.retain(|name, _| on(name));
+    facts.constraints.retain(|name, _| on(name));
+    facts.rights.retain(|name, _| {
+        let name = thing_of(name);
+        !out.contains(name) && !becomes.contains(name)
+    });
+    facts
+}
+
+/// The object of a right, by its name: `table a.b`, `materialized view a.b`, `column a.b.c`.
+fn thing_of(right: &str) -> &str {
+    const KINDS: [&str; 8] = [
+        "table ",
+        "view ",
+        "materialized view ",
+        "foreign table ",
+        "sequence ",
+        "routine ",
+        "type ",
+        "schema ",
+    ];
+    if let Some(column) = right.strip_prefix("column ") {
+        // A column whose own name holds a dot is compared.
+        return column.rsplit_once('.').map_or(column, |(table, _)| table);
+    }
+    KINDS.iter().find_map(|kind| right.strip_prefix(kind)).unwrap_or(right)
 }
 
 /// The differences. Digests of definitions are compared between servers of one major version only: another one may

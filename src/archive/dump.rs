@@ -16,7 +16,9 @@ use super::snapshot::{self, Snapshot};
 use super::stop::Stop;
 use super::store::Folder;
 use super::stream;
+use super::whose;
 use crate::postgres::{Login, quote};
+use crate::text;
 
 /// What the work on a backup needs besides its order.
 #[derive(Debug)]
@@ -82,6 +84,7 @@ async fn make(
 ) -> Result<Outcome> {
     context.progress.stage("snapshot", None);
     let mut conn = snapshot::session(&context.login).await?;
+    whose::check(&mut conn, order).await?;
     let major = snapshot::major(&mut conn).await?;
     let session = Session::new(Clients::find(major).await?, &context.login)?;
     let without = Without {
@@ -95,6 +98,7 @@ async fn make(
         snapshot = taken => snapshot?,
         error = context.stop.raised() => return Err(error),
     };
+    whose::check_inside(&mut snapshot.conn, order).await?;
     let plan = plan(&snapshot.scope, order, &snapshot.name);
     let (size, suffix) = (
         snapshot.facts.database_bytes,
@@ -143,7 +147,7 @@ async fn make(
         program_version: env!("CARGO_PKG_VERSION").to_owned(),
         objects,
         recipients: order.recipients.clone(),
-        not_covered: not_covered(&snapshot.scope, order),
+        not_covered: not_covered(&snapshot.scope, &snapshot.facts.of_tenants, order),
         facts: snapshot.facts,
     };
     let bytes = manifest.to_bytes()?;
@@ -193,8 +197,14 @@ fn plan(scope: &Scope, order: &BackupOrder, snapshot: &str) -> Vec<(Part, Vec<St
 }
 
 /// What a backup does not hold.
-fn not_covered(scope: &Scope, order: &BackupOrder) -> Vec<String> {
+fn not_covered(scope: &Scope, of_tenants: &[String], order: &BackupOrder) -> Vec<String> {
     let mut out: Vec<String> = vec!["passwords of roles".into()];
+    if !of_tenants.is_empty() {
+        let names = text::names(of_tenants, 3, of_tenants.len());
+        out.push(format!(
+            "what the tenant's login has made ({names}): it is in the archive, and no restore makes it the owner's"
+        ));
+    }
     if scope.hosted {
         let hosted = [
             "files of Storage (their rows are covered)",

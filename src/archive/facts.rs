@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use super::error::Result;
 use super::manifest::{Extension, Facts, Hook};
 use super::scope::{HISTORY, NOT_MANAGED, Scope, Without};
+use super::snapshot::run;
 use crate::postgres;
 
 /// SQL: that the object `$1`'s class and identity name is no part of an extension.
@@ -118,21 +119,45 @@ const ROLES: &str = "SELECT DISTINCT rolname::text FROM pg_shdepend JOIN pg_role
     WHERE refclassid = 'pg_authid'::regclass AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
         AND rolname !~ '^pg_' AND rolname::text <> $1 ORDER BY 1";
 
-/// The tables of migration tools, and what tells their newest migration.
-const HISTORIES: [(&str, &str); 3] = [
+/// What roles own in the schemas `$1` that are neither this session's, `$2`, nor superusers: the role, the name as in
+/// [`RIGHTS`], and a routine with the rights of its owner as SQL writes it.
+const OF_OTHERS: &str = concat!(
+    "SELECT rolname::text, name, routine FROM ( \
+        SELECT relowner AS owner, format('%I.%I', nspname, relname) AS name, NULL::text AS routine \
+            FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND relpersistence <> 't' AND nspname = ANY ($1) AND ",
+    own!("pg_class", "c.oid"),
+    "   UNION ALL SELECT proowner, format('%I.%I(%s)', nspname, proname, pg_get_function_identity_arguments(p.oid)), \
+            CASE WHEN prosecdef THEN p.oid::regprocedure::text END \
+            FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = ANY ($1) AND ",
+    own!("pg_proc", "p.oid"),
+    "   UNION ALL SELECT typowner, format('%I.%I', nspname, typname), NULL \
+            FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE typtype IN ('d', 'e', 'r') AND nspname = ANY ($1) AND ",
+    own!("pg_type", "t.oid"),
+    ") o JOIN pg_roles r ON r.oid = owner WHERE NOT rolsuper AND rolname::text <> $2 AND rolname <> 'pg_database_owner' ORDER BY 2"
+);
+
+/// The tables of migration tools, by schema and name, and what tells their newest migration.
+const HISTORIES: [(&str, &str, &str); 3] = [
     (
-        "public._prisma_migrations",
-        "SELECT max(migration_name COLLATE \"C\") FROM public._prisma_migrations WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL",
+        "public",
+        "_prisma_migrations",
+        "SELECT left(max(migration_name COLLATE \"C\"), 1024) FROM public._prisma_migrations \
+            WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL",
     ),
     (
-        "supabase_migrations.schema_migrations",
-        "SELECT max(version COLLATE \"C\") FROM supabase_migrations.schema_migrations",
+        HISTORY,
+        "schema_migrations",
+        "SELECT left(max(version COLLATE \"C\"), 1024) FROM supabase_migrations.schema_migrations",
     ),
     (
-        "public._sqlx_migrations",
-        "SELECT max(version)::text FROM public._sqlx_migrations",
+        "public",
+        "_sqlx_migrations",
+        "SELECT left(max(version)::text, 1024) FROM public._sqlx_migrations",
     ),
 ];
+
+/// How long the newest migration of a history is looked for. A history has some thousand rows.
+const HISTORY_TIMEOUT: &str = "60s";
 
 /// The tables that a dump locks.
 pub(super) async fn tables(conn: &mut PgConnection, scope: &Scope) -> Result<Vec<String>> {
@@ -191,17 +216,40 @@ pub(super) async fn read(conn: &mut PgConnection, scope: &Scope) -> Result<Facts
             name,
         });
     }
-    for (table, query) in HISTORIES {
-        let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-            .bind(table)
-            .fetch_one(&mut *conn)
-            .await?;
-        if there {
-            let head: Option<String> = sqlx::query_scalar(query).fetch_one(&mut *conn).await?;
-            facts.migration_heads.extend(head.map(|head| (table.to_owned(), head)));
+    let others = sqlx::query(OF_OTHERS).bind(of).bind(me);
+    let others: Vec<(String, String, Option<String>)> = postgres::all(conn, "objects of other roles", others).await?;
+    for (role, name, routine) in others {
+        if postgres::is_tenants(&role) {
+            facts.of_tenants.push(name);
+        } else {
+            facts.of_others.push(name);
+            facts.routines_of_others.extend(routine);
         }
     }
+    facts.migration_heads = heads(conn).await?;
     Ok(facts)
+}
+
+/// The newest migration of each history that is a table of the owner's. What is none is not read: a tenant's login that may
+/// create objects gives a view the name of a history, and a function in it would run as the owner.
+async fn heads(conn: &mut PgConnection) -> Result<BTreeMap<String, String>> {
+    let mut heads = BTreeMap::new();
+    run(conn, &format!("SET statement_timeout = '{HISTORY_TIMEOUT}'")).await?;
+    for (schema, table, query) in HISTORIES {
+        match postgres::check_record(conn, schema, table).await {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(postgres::Error::Untrusted(why)) => {
+                tracing::warn!(why, "the backup names no migration of this history");
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let head: Option<String> = sqlx::query_scalar(query).fetch_one(&mut *conn).await?;
+        heads.extend(head.map(|head| (format!("{schema}.{table}"), head)));
+    }
+    run(conn, "SET statement_timeout = 0").await?;
+    Ok(heads)
 }
 
 /// What a restored database is like, with the same schemas in view as before.

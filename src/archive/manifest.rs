@@ -99,6 +99,12 @@ pub struct Facts {
     pub hooks: Vec<Hook>,
     /// Triggers of the tenant's that send something out: no restored database has them.
     pub outgoing: Vec<Hook>,
+    /// What logins of tenants own. A restore leaves it out: it would be the owner's there, and run with the owner's rights.
+    pub of_tenants: Vec<String>,
+    /// What other roles own that are neither the owner nor superusers. It becomes the owner's in a restore.
+    pub of_others: Vec<String>,
+    /// Functions with the rights of such roles. They keep no rights of the owner.
+    pub routines_of_others: Vec<String>,
     /// Roles that the database names as owners, in rights or in policies.
     pub roles: Vec<String>,
     /// Schemas of the tenant's.

@@ -16,6 +16,7 @@ pub mod outcome;
 mod progress;
 mod refused;
 mod restore;
+mod said;
 mod scope;
 mod snapshot;
 mod stop;
@@ -23,6 +24,7 @@ pub mod store;
 mod stream;
 mod target;
 mod toc;
+mod whose;
 
 pub use dump::{Context, backup};
 pub use error::{Error, Result};

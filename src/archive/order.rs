@@ -112,6 +112,10 @@ pub struct BackupOrder {
     pub path: String,
     /// Whose database it is. Goes into the manifest as it is.
     pub subject: Subject,
+    /// [`DatabaseIdentity::digest`](crate::postgres::DatabaseIdentity::digest) of the database that the login must lead to.
+    /// None: the address is of no other database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// age recipients (X25519, `age1…`) that can read the backup. None: it is not encrypted.
     #[serde(default)]
     pub recipients: Vec<String>,

@@ -71,6 +71,10 @@ pub enum OutcomeReason {
     Interrupted,
     /// The order or a file beside it cannot be used.
     InvalidOrder,
+    /// The login leads to another database than the order names.
+    OtherDatabase,
+    /// The database is another Orchestra's.
+    OtherTenant,
 }
 
 impl OutcomeReason {

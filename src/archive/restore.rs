@@ -111,8 +111,8 @@ struct Restore<'a> {
     manifest: &'a Manifest,
     identity: Option<SecretString>,
     session: Session,
-    /// The objects keep no owner of their own: the owner of the source is not who restores.
-    no_owner: bool,
+    /// The owner of the source is not who restores.
+    is_anothers: bool,
 }
 
 /// Whose empty database it is.
@@ -159,7 +159,7 @@ async fn into_target(
         manifest,
         identity,
         session: Session::new(Clients::find(major).await?, &context.login)?,
-        no_owner: scope.owner != manifest.facts.owner,
+        is_anothers: scope.owner != manifest.facts.owner,
     };
     for object in &manifest.objects {
         work.check(object).await?;
@@ -181,7 +181,8 @@ async fn into_target(
     }
     let before = target::close_defaults(&mut conn).await?;
     work.restore(&target::describe(&mut conn, &scope).await?).await?;
-    if work.no_owner {
+    target::disarm(&mut conn, &manifest.facts).await?;
+    if work.is_anothers {
         for statement in before {
             run(&mut conn, &statement).await?;
         }
@@ -319,16 +320,8 @@ impl Restore<'_> {
     /// Makes a copy of a section of the provider's schemas, which belongs to who restores.
     async fn copy(&self, section: &'static str) -> Result<()> {
         let more = vec![format!("--section={section}"), "--no-privileges".to_owned()];
-        let more = more
-            .into_iter()
-            .chain((!self.no_owner).then(|| "--no-owner".to_owned()));
-        self.stage(
-            "copies of auth and storage",
-            self.part(Part::Hooks)?,
-            more.collect(),
-            "",
-        )
-        .await
+        self.stage("copies of auth and storage", self.part(Part::Hooks)?, more, "")
+            .await
     }
 
     fn part(&self, part: Part) -> Result<&Object> {
@@ -370,11 +363,10 @@ impl Restore<'_> {
             "--single-transaction".to_owned(),
             "--exit-on-error".to_owned(),
             "--no-password".to_owned(),
+            // All that is restored becomes that of who restores.
+            "--no-owner".to_owned(),
             format!("--dbname=dbname='{database}'"),
         ];
-        if self.no_owner {
-            arguments.push("--no-owner".to_owned());
-        }
         arguments.extend(more);
         let mut client = self.session.start("pg_restore", &arguments, settings)?;
         let input = client.input()?;

@@ -15,6 +15,14 @@ use crate::text;
 /// The settings of the session: nothing ends it while it waits, and rows that a policy hides are an error.
 const SETTINGS: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET row_security = off; \
     SET DateStyle = ISO; SET TimeZone = UTC";
+/// Reads nothing but tables: what was a table when the session looked may be a view when it reads, whose functions would run
+/// as the owner (CVE-2024-7348, against which `pg_dump` does the same). Servers before the minor releases of August 2024 do
+/// not have the setting.
+const TABLES_ONLY: &str = "SELECT set_config(name, 'view, foreign-table', false) FROM pg_settings \
+    WHERE name = 'restrict_nonsystem_relation_kind'";
+/// Takes [`TABLES_ONLY`] back, for questions of a user.
+pub(super) const ANY_RELATION: &str = "SELECT set_config(name, '', false) FROM pg_settings \
+    WHERE name = 'restrict_nonsystem_relation_kind'";
 /// Interval at which the session shows that it lives.
 const ALIVE: Duration = Duration::from_secs(15);
 
@@ -53,6 +61,7 @@ pub async fn major(conn: &mut PgConnection) -> Result<u32> {
 pub async fn session(login: &Login) -> Result<PgConnection> {
     let mut conn = postgres::connect(login, APPLICATION).await?;
     run(&mut conn, SETTINGS).await?;
+    run(&mut conn, TABLES_ONLY).await?;
     Ok(conn)
 }
 

@@ -2,6 +2,7 @@
 //! the target has already or that nobody but the provider may make.
 
 use super::manifest::{Facts, Hook};
+use crate::postgres::is_tenants;
 
 /// Extensions that begin outgoing work by themselves. A restored copy does not have them.
 pub(super) const OUTGOING: [&str; 2] = ["pg_cron", "pg_net"];
@@ -22,7 +23,8 @@ pub(super) struct Target {
     pub hosted: bool,
 }
 
-/// The lines of the archive of the tenant's own objects that are restored.
+/// The lines of the archive of the tenant's own objects that are restored. What a tenant's login owns is left out, but for
+/// large objects, which run nothing: a function or a view of it would have the rights of who restores.
 pub(super) fn app(list: &str, facts: &Facts, target: &Target) -> String {
     let mut out: Vec<String> = [
         "EVENT TRIGGER ",
@@ -49,12 +51,15 @@ pub(super) fn app(list: &str, facts: &Facts, target: &Target) -> String {
         out.push(format!("ACL {schema} FUNCTION {function} "));
     }
     let others = facts.owner != target.user;
+    let tenants = facts.roles.iter().filter(|role| is_tenants(role));
+    let tenants: Vec<_> = tenants.map(|role| format!(" {}", line(role))).collect();
     choose(list, |entry| {
         let defaults = entry.starts_with("DEFAULT ACL ");
         let of = |role: &str| entry.strip_suffix(role).is_some_and(|before| before.ends_with(' '));
         let foreign = of("supabase_admin") || others && of(&line(&facts.owner));
         let is_out = out.iter().any(|prefix| entry.starts_with(prefix.as_str()));
-        !(is_out || defaults && foreign)
+        let of_tenant = tenants.iter().any(|role| entry.ends_with(role.as_str())) && !entry.starts_with("BLOB");
+        !(is_out || of_tenant || defaults && foreign)
     })
 }
 
@@ -130,6 +135,27 @@ mod tests {
         // Default privileges of a role that is not there.
         target.user = "owner_b".into();
         assert_eq!(numbers(&app(LIST, &facts, &target)), [3, 7, 8, 11, 16, 17, 18]);
+    }
+
+    #[test]
+    fn what_a_tenants_login_owns_is_left_out() {
+        let role = format!("orchestra_{}", "0".repeat(32));
+        let list = format!(
+            "1; 1255 1 FUNCTION public climb() {role}\n2; 1259 1 VIEW public seen {role}_2\n3; 0 0 ACL public FUNCTION climb() {role}\n\
+             4; 1259 1 TABLE public {role} owner_a\n5; 2613 1 BLOB METADATA - 16400 {role}\n6; 1259 1 TABLE public kept other role\n"
+        );
+        let facts = Facts {
+            owner: "owner_a".into(),
+            roles: vec![role.clone(), format!("{role}_2"), "other role".into()],
+            ..Facts::default()
+        };
+        for user in ["owner_a", "owner_b"] {
+            let target = Target {
+                user: user.into(),
+                ..Target::default()
+            };
+            assert_eq!(numbers(&app(&list, &facts, &target)), [4, 5, 6]);
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::outcome::End;
 use super::plan::{Step, Task};
 use super::{Pass, job, order};
 use crate::api::condition::Reason;
-use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, BACKUP_SERVER_LABEL, RETRY_ANNOTATION, label_of};
+use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, RETRY_ANNOTATION, label_of};
 use crate::api::{BACKUP_FINALIZER, BackupFailure, Orchestra, OrchestraBackupStatus};
 use crate::archive::outcome::BackupFacts;
 use crate::class;
@@ -33,7 +33,7 @@ const KEPT: &str = ", or set deletionPolicy: Retain";
 const LOOK: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether there is room for another Job.
-const ROOM: Duration = Duration::from_secs(10);
+pub const ROOM: Duration = Duration::from_secs(10);
 
 /// How soon it is looked whether a deleted Job is gone.
 const GONE: Duration = Duration::from_secs(1);
@@ -54,7 +54,10 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Start(task) => start(pass, task, observed).await?,
         Step::Conclude(_) => conclude(pass, observed).await?,
         Step::CleanUp => return Ok((!clean_up(pass).await?).then_some(Next::After(GONE))),
-        Step::Queue(_) => return Ok(Some(Next::After(ROOM))),
+        Step::Queue(task) => {
+            pass.ctx.queue.join(observe::asker(pass, task));
+            return Ok(Some(Next::After(ROOM)));
+        }
         Step::Await(_) => return Ok(Some(Next::After(LOOK))),
         Step::Retry(_, wait) => return Ok(Some(Next::After(wait))),
         Step::Release => {
@@ -133,8 +136,17 @@ fn orchestra(pass: &Pass) -> Result<Arc<Orchestra>, Error> {
     Ok(orchestra)
 }
 
-/// Makes the Job, if there is still room for it: Jobs are counted and made one after the other.
+/// Makes the Job. A backup that cannot have one, until a person acts, loses its place, and holds up nobody.
 async fn start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(), Error> {
+    let started = try_start(pass, task, observed).await;
+    if started.is_err() {
+        pass.ctx.queue.leave(pass.uid());
+    }
+    started
+}
+
+/// Makes the Job, if it is still its turn: Jobs are counted and made one after the other.
+async fn try_start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(), Error> {
     let status = pass.status();
     let class = order::class_of(&status, observed.class.clone(), KEPT)?;
     let settings = order::of_class(&class)?.clone();
@@ -144,7 +156,7 @@ async fn start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(), E
         (BACKUP_LABEL.to_owned(), uid),
         (BACKUP_CLASS_LABEL.to_owned(), label_of(&class.name_any())),
     ]);
-    let (order, database) = match task {
+    let order = match task {
         Task::Make => {
             let database = observe::database(pass).ok_or_else(|| {
                 let name = status.database_name.as_deref().unwrap_or_default();
@@ -155,19 +167,18 @@ async fn start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(), E
             })?;
             files.extend(order::files_of_login(&order::login(pass, &database).await?));
             // The server is known once the login was read.
-            labels.insert(
-                BACKUP_SERVER_LABEL.to_owned(),
-                observe::server_label(&pass.ctx, &database),
-            );
-            (order::make(pass, &class, &database)?, Some(database))
+            labels.extend(observe::labels_of_database(&pass.ctx, &database));
+            order::make(pass, &class, &database)?
         }
-        Task::Remove => (order::remove(pass, &class)?, None),
+        Task::Remove => order::remove(pass, &class)?,
     };
     let name = pass.job_name(task, status.attempts);
     let wanted = job::Wanted::of(pass.core(), &settings, (name, labels), (order, files));
     let _one_at_a_time = pass.ctx.starting.lock().await;
-    if observe::has_room(&pass.ctx, &class.name_any(), &settings, database.as_deref()) {
+    let asker = observe::asker(pass, task);
+    if observe::is_next(&pass.ctx, &asker, &settings) {
         job::start(pass.core(), &wanted).await?;
+        pass.ctx.queue.was_given(&asker);
     }
     Ok(())
 }

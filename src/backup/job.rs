@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use crate::api::ClassBackup;
+use crate::api::condition::Reason;
 use crate::api::names::{FIELD_MANAGER, MANAGED_BY};
 use crate::archive::{Order, Outcome};
 use crate::controller::Core;
@@ -95,11 +96,29 @@ pub fn deadline_of_order(deadline: Duration) -> u64 {
     deadline.as_secs().saturating_sub(EARLIER).max(1)
 }
 
+/// Whether a Job may be of this image: the operator's own, or one that begins as the admin says.
+fn check_image(image: &str, own: &str, prefixes: &[String]) -> Result<(), Error> {
+    let is_allowed = |prefix: &String| !prefix.is_empty() && image.starts_with(prefix.as_str());
+    if image == own || prefixes.is_empty() || prefixes.iter().any(is_allowed) {
+        return Ok(());
+    }
+    Err(Error::blocked(
+        Reason::BackupFailed,
+        format!(
+            "the class names the image {image} for the Jobs of backups, and the operator runs only those that begin with {} \
+             (--backup-image-prefix): take spec.backup.image out of the class, or name one of these",
+            prefixes.join(" or ")
+        ),
+    ))
+}
+
 /// Makes the Secret and the Job. Those that are there already stay as they are.
 ///
 /// # Errors
-/// When the Kubernetes API refuses or fails.
+/// When the image is not allowed; when the Kubernetes API refuses or fails.
 pub async fn start(core: &Core, wanted: &Wanted<'_>) -> Result<(), Error> {
+    let settings = &core.settings;
+    check_image(wanted.image, &settings.backup_image, &settings.backup_image_prefixes)?;
     let namespace = &core.settings.namespace;
     let secrets: Api<Secret> = Api::namespaced(core.client.clone(), namespace);
     let mut secret = secret(wanted)?;
@@ -312,4 +331,26 @@ fn job(core: &Core, wanted: &Wanted<'_>) -> Result<Job, Error> {
         },
     });
     Ok(serde_json::from_value(body).map_err(kube::Error::SerdeError)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_no_admin_allows_gets_no_login() {
+        let prefixes = |all: &[&str]| all.iter().map(|&one| one.to_owned()).collect::<Vec<_>>();
+        for (image, allowed, is) in [
+            ("evil.example/x:1", vec![], true),
+            ("own:1", vec!["registry.example/"], true),
+            ("registry.example/backup:1", vec!["registry.example/"], true),
+            ("registry.example/backup:1", vec!["other/", "registry.example/"], true),
+            ("evil.example/registry.example/x", vec!["registry.example/"], false),
+            ("registry.example.evil/x", vec!["registry.example/"], false),
+            ("evil.example/x:1", vec![""], false),
+        ] {
+            let checked = check_image(image, "own:1", &prefixes(&allowed));
+            assert_eq!(checked.is_ok(), is, "{image} {allowed:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod observe;
 mod order;
 pub mod outcome;
 pub mod plan;
+pub mod queue;
 pub mod restore;
 mod status;
 
@@ -33,6 +34,8 @@ pub struct Context {
     pub credentials: Arc<credentials::Context>,
     /// Held while Jobs are counted and one more is made.
     pub starting: Mutex<()>,
+    /// Backups that wait for a Job.
+    pub queue: queue::Queue,
 }
 
 impl AsRef<Core> for Context {
@@ -80,10 +83,15 @@ impl Pass {
 
     /// Name of the Job, and of its Secret, of an attempt.
     fn job_name(&self, task: plan::Task, attempt: i32) -> String {
-        let what = match task {
-            plan::Task::Make => "backup",
-            plan::Task::Remove => "backup-removal",
-        };
-        format!("{what}-{}-{attempt}", self.uid())
+        format!("{}{attempt}", job_prefix(task, self.uid()))
     }
+}
+
+/// What the names of the Jobs of a backup begin with.
+fn job_prefix(task: plan::Task, uid: &str) -> String {
+    let what = match task {
+        plan::Task::Make => "backup",
+        plan::Task::Remove => "backup-removal",
+    };
+    format!("{what}-{uid}-")
 }

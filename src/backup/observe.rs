@@ -11,10 +11,14 @@ use kube::runtime::reflector::ObjectRef;
 use sha2::{Digest as _, Sha256};
 
 use super::job::{self, State};
+use super::order;
 use super::outcome::End;
 use super::plan::{self, Due, Removal, Seen, Task};
+use super::queue::{Asker, Limits};
 use super::{Context, Pass};
-use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_SERVER_LABEL, RETRY_ANNOTATION, label_of};
+use crate::api::names::{
+    BACKUP_CLASS_LABEL, BACKUP_DATABASE_LABEL, BACKUP_LABEL, BACKUP_SERVER_LABEL, RETRY_ANNOTATION, label_of,
+};
 use crate::api::{
     BACKUP_FINALIZER, BackupFailure, ClassBackup, DeletionPolicy, OrchestraBackup, OrchestraClass, OrchestraDatabase,
 };
@@ -66,13 +70,8 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         .as_ref()
         .and_then(|class| class.spec.backup.as_ref())
         .is_none_or(|settings| {
-            let (name, database) = (status.class_name.as_deref().unwrap_or_default(), database(pass));
-            has_room(
-                &pass.ctx,
-                name,
-                settings,
-                database.as_deref().filter(|_| removal.is_none()),
-            )
+            let task = removal.map_or(Task::Make, |_| Task::Remove);
+            is_next(&pass.ctx, &asker(pass, task), settings)
         });
     Ok(Observed {
         seen: Seen {
@@ -161,7 +160,9 @@ fn after(attempts: i32) -> Duration {
     FIRST.saturating_mul(3_u32.pow(power)).min(LONGEST)
 }
 
-/// The database that is backed up, while the recorded Orchestra has it.
+/// The database that is backed up, while the recorded Orchestra has it, or has released it and nothing is being dropped. The
+/// status is believed as far as the claim on the database, which nobody but the operator writes, says the same: it is of the
+/// namespace of the backup, of the Orchestra that the spec names, and of the class.
 pub fn database(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
     let status = pass.object.status.as_ref()?;
     let database = pass
@@ -170,7 +171,26 @@ pub fn database(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
         .databases
         .get(&ObjectRef::new(status.database_name.as_deref()?))?;
     let claim = database.spec.claim_ref.as_ref()?;
-    (Some(&claim.uid) == status.orchestra_uid.as_ref()).then_some(database)
+    let object = &pass.object;
+    // The operator names its final backup itself, wherever that is.
+    let is_final = order::last_of(pass).is_some_and(|last| last.name_any() == database.name_any());
+    let is_its_own = Some(&claim.uid) == status.orchestra_uid.as_ref()
+        && (is_final || Some(&claim.namespace) == object.metadata.namespace.as_ref())
+        && claim.name == object.spec.orchestra_ref.name
+        && database
+            .spec
+            .class_name
+            .as_ref()
+            .is_none_or(|of| Some(of) == status.class_name.as_ref());
+    (is_its_own && !database.is_being_reset()).then_some(database)
+}
+
+/// The labels of a Job that reads or fills a database: its server, and itself.
+pub fn labels_of_database(ctx: &Context, database: &OrchestraDatabase) -> [(String, String); 2] {
+    [
+        (BACKUP_SERVER_LABEL.to_owned(), server_label(ctx, database)),
+        (BACKUP_DATABASE_LABEL.to_owned(), label_of(&database.name_any())),
+    ]
 }
 
 /// The label with the server of a database.
@@ -179,19 +199,56 @@ pub fn server_label(ctx: &Context, database: &OrchestraDatabase) -> String {
     hex::encode(Sha256::digest(server)).chars().take(32).collect()
 }
 
-/// Whether the class, and the server where one is read from, have room for another Job.
-pub fn has_room(ctx: &Context, class: &str, settings: &ClassBackup, database: Option<&OrchestraDatabase>) -> bool {
-    let class = label_of(class);
-    let of_class = |job: &PartialObjectMeta<Job>| job.labels().get(BACKUP_CLASS_LABEL) == Some(&class);
+/// What a backup asks for, which wants a Job.
+pub fn asker(pass: &Pass, task: Task) -> Asker {
+    let (object, status) = (&pass.object, pass.object.status.as_ref());
+    let class = status.and_then(|status| status.class_name.as_deref());
+    let makes = task == Task::Make;
+    let database = database(pass).filter(|_| makes);
+    Asker {
+        uid: pass.uid().to_owned(),
+        namespace: object.namespace().unwrap_or_default(),
+        orchestra: makes.then(|| object.spec.orchestra_ref.name.clone()),
+        class: label_of(class.unwrap_or_default()),
+        server: database.map(|database| server_label(&pass.ctx, &database)),
+    }
+}
+
+/// Whether the Job of a backup may be made: the class and the server have room, nobody else's turn is before, and no other
+/// Job backs up the Orchestra.
+pub fn is_next(ctx: &Context, asker: &Asker, settings: &ClassBackup) -> bool {
+    let of_class = |job: &PartialObjectMeta<Job>| job.labels().get(BACKUP_CLASS_LABEL) == Some(&asker.class);
     let jobs = ctx.core.stores.jobs.state_filter(of_class);
-    let fits_server = database.is_none_or(|database| {
-        let server = server_label(ctx, database);
-        let there = jobs
-            .iter()
-            .filter(|job| job.labels().get(BACKUP_SERVER_LABEL) == Some(&server));
-        there.count() < settings.max_concurrent_per_server()
-    });
-    jobs.len() < settings.max_concurrent() && fits_server
+    let running: Vec<_> = jobs.iter().map(|job| running(ctx, job)).collect();
+    let limits = Limits {
+        class: settings.max_concurrent(),
+        server: settings.max_concurrent_per_server(),
+    };
+    ctx.queue.is_next(asker, &running, limits)
+}
+
+/// The backup that a Job works for.
+fn running(ctx: &Context, job: &PartialObjectMeta<Job>) -> Asker {
+    let label = |name: &str| job.labels().get(name).cloned();
+    let uid = label(BACKUP_LABEL).unwrap_or_default();
+    let backup = ctx
+        .core
+        .stores
+        .backups
+        .find(|backup| backup.metadata.uid.as_ref() == Some(&uid));
+    let makes = job.name_any().starts_with(&super::job_prefix(Task::Make, &uid));
+    Asker {
+        namespace: backup
+            .as_ref()
+            .and_then(|backup| backup.namespace())
+            .unwrap_or_default(),
+        orchestra: backup
+            .filter(|_| makes)
+            .map(|backup| backup.spec.orchestra_ref.name.clone()),
+        class: label(BACKUP_CLASS_LABEL).unwrap_or_default(),
+        server: label(BACKUP_SERVER_LABEL),
+        uid,
+    }
 }
 
 #[cfg(test)]

@@ -147,12 +147,42 @@ pub fn path(cluster: &Cluster, claim: &ClaimReference, backup: &OrchestraBackup,
     format!(
         "{}/{}/{}-{}/{}-{}",
         cluster.digits(),
-        claim.namespace,
+        // That of a final backup may be another one than the Orchestra's.
+        backup.namespace().unwrap_or_default(),
         claim.name,
         claim.uid,
         now.strftime("%Y%m%dT%H%M%SZ"),
         backup.uid().unwrap_or_default(),
     )
+}
+
+/// The folder of a backup, as its status has it. Whoever may write the statuses of a namespace reaches no other folder by it
+/// than that of this backup: below the cluster's and the namespace's own, with the backup's own UID.
+///
+/// # Errors
+/// [`Reason::BackupFailed`], when the operator has not written this status.
+pub fn folder(cluster: &Cluster, backup: &OrchestraBackup) -> Result<String, Error> {
+    let status = backup.status.as_ref();
+    let path = status.and_then(|status| status.path.as_deref()).unwrap_or_default();
+    let parts: Vec<_> = path.split('/').collect();
+    let (namespace, uid) = (backup.namespace().unwrap_or_default(), backup.uid().unwrap_or_default());
+    if let [of, within, orchestra, own] = parts[..]
+        && of == cluster.digits()
+        && within == namespace
+        && !orchestra.starts_with('.')
+        && !uid.is_empty()
+        && own.strip_suffix(&uid).is_some_and(|rest| rest.ends_with('-'))
+    {
+        return Ok(path.to_owned());
+    }
+    Err(Error::blocked(
+        Reason::BackupFailed,
+        format!(
+            "status.path {path:?} is not the folder of this OrchestraBackup, so that nothing is read, written or removed there: \
+             somebody else than the operator has written its status. See who may write orchestrabackups/status, delete this \
+             OrchestraBackup with deletionPolicy: Retain, and create another one"
+        ),
+    ))
 }
 
 /// The order to make a backup.
@@ -173,7 +203,7 @@ pub fn make(pass: &Pass, class: &OrchestraClass, database: &OrchestraDatabase) -
     let project = database.status.as_ref().and_then(|status| status.project.as_ref());
     Ok(Order {
         work: Work::Backup(BackupOrder {
-            path: status.path.unwrap_or_default(),
+            path: folder(&pass.ctx.class.cluster, &pass.object)?,
             subject: Subject {
                 cluster: pass.ctx.class.cluster.digits().to_owned(),
                 orchestra: name.clone(),
@@ -185,6 +215,7 @@ pub fn make(pass: &Pass, class: &OrchestraClass, database: &OrchestraDatabase) -
                 region: project.map(|project| project.region.clone()),
                 backup_name: pass.object.name_any(),
             },
+            identity: inventory::expected(database),
             recipients: settings
                 .encryption
                 .as_ref()
@@ -205,7 +236,7 @@ pub fn remove(pass: &Pass, class: &OrchestraClass) -> Result<Order, Error> {
     let settings = of_class(class)?;
     Ok(Order {
         work: Work::Delete {
-            path: pass.status().path.unwrap_or_default(),
+            path: folder(&pass.ctx.class.cluster, &pass.object)?,
         },
         store: store(settings),
         deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),
@@ -297,4 +328,52 @@ pub async fn files_of_store(core: &Core, class: &ClassBackup) -> Result<Vec<(&'s
         }
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_folder_of_another_backup_is_none_of_this_one() {
+        let cluster = Cluster::of("0a1b2c3d-0000-4000-8000-000000000000").unwrap();
+        let digits = cluster.digits();
+        let backup = |path: &str| -> OrchestraBackup {
+            serde_json::from_value(serde_json::json!({
+                "metadata": {"name": "b", "namespace": "tenants", "uid": "u-1"},
+                "spec": {"orchestraRef": {"name": "acme"}}, "status": {"path": path},
+            }))
+            .unwrap()
+        };
+        let own = format!("{digits}/tenants/acme-o-1/20261129T020000Z-u-1");
+        assert_eq!(folder(&cluster, &backup(&own)).unwrap(), own);
+        for path in [
+            String::new(),
+            own.replace(digits, "another"),
+            own.replace("/tenants/", "/victims/"),
+            own.replace("/tenants/", "/tenants/../victims/"),
+            own.replace("/tenants/acme", "/tenants/.."),
+            own.replace("Z-u-1", "Z-u-2"),
+            own.replace("Z-u-1", "Z-u-2/u-1"),
+            own.replace("Z-u-1", "Zu-1"),
+            format!("{digits}/tenants/acme-o-1"),
+            format!("{own}/more-u-1"),
+        ] {
+            let error = folder(&cluster, &backup(&path)).unwrap_err();
+            assert_eq!(error.reason(), Reason::BackupFailed, "{path}");
+        }
+        // What the operator writes is what it accepts.
+        let orchestra: Orchestra = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "acme", "namespace": "tenants", "uid": "o-1"}, "spec": {},
+        }))
+        .unwrap();
+        let written = path(
+            &cluster,
+            &claim_of(&orchestra),
+            &backup(""),
+            jiff::Timestamp::UNIX_EPOCH,
+        );
+        assert_eq!(folder(&cluster, &backup(&written)).unwrap(), written);
+    }
 }

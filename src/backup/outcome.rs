@@ -63,6 +63,8 @@ fn reason(of: OutcomeReason) -> Reason {
         Of::WrongKey => Reason::BackupKeyMissing,
         Of::NotEmpty => Reason::DatabaseNotEmpty,
         Of::Incompatible => Reason::BackupIncompatible,
+        Of::OtherDatabase => Reason::InvalidEntry,
+        Of::OtherTenant => Reason::DatabaseGone,
         Of::LockTimeout
         | Of::DumpFailed
         | Of::AlreadyExists

@@ -8,9 +8,10 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::outcome::End;
 use super::plan::{Due, Job};
+use super::queue::Asker;
 use super::{Context, job, observe, order};
 use crate::api::condition::Reason;
-use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, BACKUP_SERVER_LABEL, HOLDER_LABEL, label_of};
+use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, HOLDER_LABEL, label_of};
 use crate::api::{BackupFailure, OrchestraBackup, OrchestraClass, OrchestraDatabase};
 use crate::archive::order::{Order, RestoreOrder, Work};
 use crate::controller::error::Error;
@@ -123,16 +124,34 @@ fn class_of(ctx: &Context, backup: &OrchestraBackup) -> Result<Arc<OrchestraClas
     order::class_of(&status, ctx.core.stores.classes.get(&ObjectRef::new(name)), "")
 }
 
-/// Whether the backup's class and the database's server have room for another Job.
-pub fn has_room(ctx: &Context, backup: &OrchestraBackup, database: &OrchestraDatabase) -> bool {
+/// What a restore asks for, which wants a Job.
+fn asker(ctx: &Context, backup: &OrchestraBackup, (uid, database): (&str, &OrchestraDatabase)) -> Asker {
+    let class = backup.status.as_ref().and_then(|status| status.class_name.as_deref());
+    Asker {
+        uid: uid.to_owned(),
+        namespace: backup.namespace().unwrap_or_default(),
+        orchestra: None,
+        class: label_of(class.unwrap_or_default()),
+        server: Some(observe::server_label(ctx, database)),
+    }
+}
+
+/// Whether it is the turn of a restore: the backup's class and the database's server have room, and nobody else's turn is
+/// before.
+pub fn is_next(ctx: &Context, backup: &OrchestraBackup, restored: (&str, &OrchestraDatabase)) -> bool {
     let name = backup.status.as_ref().and_then(|status| status.class_name.as_deref());
     let class = name.and_then(|name| ctx.core.stores.classes.get(&ObjectRef::new(name)));
     let settings = class.as_ref().and_then(|class| class.spec.backup.as_ref());
     // What the class lacks is told when the Job is to be made.
-    settings.is_none_or(|settings| observe::has_room(ctx, name.unwrap_or_default(), settings, Some(database)))
+    settings.is_none_or(|settings| observe::is_next(ctx, &asker(ctx, backup, restored), settings))
 }
 
-/// Makes the Job, if the backup's class and the database's server have room for it. Whether it is made.
+/// Takes a place among those that wait for a Job, or keeps it.
+pub fn join(ctx: &Context, backup: &OrchestraBackup, restored: (&str, &OrchestraDatabase)) {
+    ctx.queue.join(asker(ctx, backup, restored));
+}
+
+/// Makes the Job, if it is still its turn. Whether it is made.
 ///
 /// # Errors
 /// When the store, its credentials or the key are not there; when the Kubernetes API refuses or fails.
@@ -149,18 +168,15 @@ pub async fn start(
     let mut files = order::files_of_store(&ctx.core, settings).await?;
     files.extend(order::files_of_login(target.login));
     files.extend(order::file_of_identity(&ctx.core, settings).await?);
-    let labels = BTreeMap::from([
+    let mut labels = BTreeMap::from([
         (BACKUP_LABEL.to_owned(), backup.uid().unwrap_or_default()),
         (BACKUP_CLASS_LABEL.to_owned(), label_of(&class.name_any())),
-        (
-            BACKUP_SERVER_LABEL.to_owned(),
-            observe::server_label(ctx, target.database),
-        ),
         (HOLDER_LABEL.to_owned(), target.uid.to_owned()),
     ]);
+    labels.extend(observe::labels_of_database(ctx, target.database));
     let order = Order {
         work: Work::Restore(RestoreOrder {
-            path: status.path.unwrap_or_default(),
+            path: order::folder(&ctx.class.cluster, backup)?,
             manifest_digest: Some(digest.to_owned()),
             claim: Some(target.uid.to_owned()),
             former_login: status.orchestra_uid.as_deref().map(tenant::role_name),
@@ -175,9 +191,11 @@ pub async fn start(
         (order, files),
     );
     let _one_at_a_time = ctx.starting.lock().await;
-    let has_room = observe::has_room(ctx, &class.name_any(), settings, Some(target.database));
-    if has_room {
+    let asker = asker(ctx, backup, (target.uid, target.database));
+    let is_next = observe::is_next(ctx, &asker, settings);
+    if is_next {
         job::start(&ctx.core, &wanted).await?;
+        ctx.queue.was_given(&asker);
     }
-    Ok(has_room)
+    Ok(is_next)
 }

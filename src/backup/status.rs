@@ -61,7 +61,8 @@ fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed) -> Opti
             Reconciling,
             Reason::Queued,
             "the class, or the database server, has as many Jobs as it may (backup.maxConcurrent, \
-             backup.maxConcurrentPerServer): the next one begins when one of them has ended"
+             backup.maxConcurrentPerServer), or another backup of this Orchestra is under way: the next one begins when one of \
+             them has ended, and namespaces take turns"
                 .into(),
         ),
         Step::Retry(task, _) => {

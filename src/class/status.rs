@@ -83,12 +83,14 @@ fn render(
     let mut conditions = Conditions::new(class.conditions(), class.metadata.generation);
     let ways = ways(class);
     let notes = [defaults::describe(ctx, class), orphans::odd_projects(ctx, class)];
-    usability(&mut conditions, &ways, error, notes.into_iter().flatten());
+    let spent = ways.contains(&Way::Provider).then(|| Spent::of(ctx, &priced));
+    let full = spent.as_ref().is_some_and(|spent| spent.full.is_some());
+    usability(&mut conditions, (&ways, full), error, notes.into_iter().flatten());
     let mut cost = None;
-    if ways.contains(&Way::Provider) {
+    if let Some(spent) = spent {
         let user = account.as_ref().and_then(|account| account.user.as_deref());
         token_condition(&mut conditions, error, user, &expiry);
-        cost = cost_of(ctx, &priced, &mut conditions);
+        cost = spent.tell(&priced, &mut conditions);
     }
     let rollout = progress::render(class, progress, &mut conditions);
     let databases = &ctx.core.stores.databases;
@@ -116,16 +118,21 @@ fn provider(ways: &[Way]) -> &'static str {
 /// Available, Ready, and Reconciling or Stalled. Available is about the provider alone; a token that the provider
 /// has accepted stays accepted through an outage.
 ///
-/// `notes`: what else people should know of the class.
+/// `full`: the budget has no room for another project. `notes`: what else people should know of the class.
 fn usability(
     conditions: &mut Conditions<'_>,
-    ways: &[Way],
+    (ways, full): (&[Way], bool),
     error: Option<&Error>,
     notes: impl Iterator<Item = String>,
 ) {
     let (provider, pools) = (ways.contains(&Way::Provider), ways.contains(&Way::Pools));
     let reason = error.map_or(Reason::Ready, Error::reason);
-    let mut message = error.map_or_else(|| "claims can be met".to_owned(), ToString::to_string);
+    let mut message = match (error, full, pools) {
+        (Some(error), ..) => error.to_string(),
+        (None, false, _) => "claims can be met".to_owned(),
+        (None, true, false) => "claims wait until the budget has room for another project (WithinBudget)".to_owned(),
+        (None, true, true) => "pools meet claims; the budget has no room for another project (WithinBudget)".to_owned(),
+    };
     if error.is_some_and(|error| !error.is_passing()) && pools {
         message = format!("pools meet claims; the provider creates no database: {message}");
     }
@@ -143,7 +150,7 @@ fn usability(
     } else {
         conditions.set(Is::Available, error.is_none(), reason, &message);
     }
-    if passing && (!pools || conditions.was_true(Is::Ready)) {
+    if passing && (conditions.was_met(Is::Ready) || !(pools || conditions.was_true(Is::Ready))) {
         // Claims wait meanwhile, or pools meet them, and tenants in use need no provider.
         conditions.keep(Is::Ready, reason);
     } else {
@@ -177,25 +184,39 @@ fn token_condition(conditions: &mut Conditions<'_>, error: Option<&Error>, user:
     }
 }
 
-/// The cost of the class's projects, and the condition that says whether there is room for one more.
-fn cost_of(ctx: &Context, class: &OrchestraClass, conditions: &mut Conditions<'_>) -> Option<ClassCost> {
-    let sum = budget::sum(ctx, class);
-    let quote = price::of_class(ctx, class);
-    let price = quote.as_ref().map(|quote| quote.price.monthly);
-    if let Some(limits) = budget::limits(class) {
+/// What the class's projects cost, and whether there is room for one more.
+struct Spent {
+    sum: budget::Spending,
+    quote: Option<price::Quote>,
+    full: Option<budget::Full>,
+}
+
+impl Spent {
+    fn of(ctx: &Context, class: &OrchestraClass) -> Self {
+        let sum = budget::sum(ctx, class);
+        let quote = price::of_class(ctx, class);
+        let price = quote.as_ref().map(|quote| quote.price.monthly);
         let full = budget::fits(class, &sum, price).err();
-        let (room, reason, message) = budget_condition(class, &sum, &limits, full, price);
-        conditions.set(Is::WithinBudget, room, reason, &message);
+        Self { sum, quote, full }
     }
-    let quote = quote?;
-    Some(ClassCost {
-        currency: budget::currency(class).as_str().into(),
-        price_per_project: money::text(quote.price.monthly),
-        price_source: quote.source,
-        prices_as_of: quote.as_of,
-        projects: i32::try_from(sum.projects).unwrap_or(i32::MAX),
-        projected: money::text(sum.monthly),
-    })
+
+    /// Sets the condition of a class that has limits, and returns the cost when the price is known.
+    fn tell(self, class: &OrchestraClass, conditions: &mut Conditions<'_>) -> Option<ClassCost> {
+        let price = self.quote.as_ref().map(|quote| quote.price.monthly);
+        if let Some(limits) = budget::limits(class) {
+            let (room, reason, message) = budget_condition(class, &self.sum, &limits, self.full, price);
+            conditions.set(Is::WithinBudget, room, reason, &message);
+        }
+        let quote = self.quote?;
+        Some(ClassCost {
+            currency: budget::currency(class).as_str().into(),
+            price_per_project: money::text(quote.price.monthly),
+            price_source: quote.source,
+            prices_as_of: quote.as_of,
+            projects: i32::try_from(self.sum.projects).unwrap_or(i32::MAX),
+            projected: money::text(self.sum.monthly),
+        })
+    }
 }
 
 /// True while there is room for one more project, and with a warning from `warnAtPercent` on.
@@ -214,7 +235,7 @@ fn budget_condition(
     let used = limits.monthly.map_or(0, |limit| money::percent(sum.monthly, limit));
     if used >= u32::try_from(warn_at).unwrap_or_default() && used > 0 {
         let message = format!(
-            "more than {warn_at} % of the monthly limit is in use: raise spec.budget.monthlyLimit, or delete databases \
+            "at least {warn_at} % of the monthly limit is in use: raise spec.budget.monthlyLimit, or delete databases \
              that are not needed, before new Orchestras have to wait"
         );
         return (true, Reason::BudgetNearLimit, message);
@@ -225,16 +246,23 @@ fn budget_condition(
 #[cfg(test)]
 mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+    use rust_decimal::Decimal;
     use strum::IntoEnumIterator as _;
 
     use super::*;
     use crate::api::condition::{find, is_true};
+    use crate::api::{Budget, OrchestraClassSpec};
+    use crate::controller::conditions::contradiction;
     use crate::error::ErrorClass;
 
-    /// The conditions of usability and of the token after a pass that ended so.
-    fn after(old: &[Condition], ways: &[Way], error: Option<&Error>) -> Vec<Condition> {
-        let mut conditions = Conditions::new(old, Some(1));
-        usability(&mut conditions, ways, error, std::iter::empty());
+    /// The conditions of usability and of the token after a pass over this generation that ended so.
+    fn after(
+        (old, generation): (&[Condition], i64),
+        (ways, full): (&[Way], bool),
+        error: Option<&Error>,
+    ) -> Vec<Condition> {
+        let mut conditions = Conditions::new(old, Some(generation));
+        usability(&mut conditions, (ways, full), error, std::iter::empty());
         if ways.contains(&Way::Provider) {
             token_condition(&mut conditions, error, None, &Expiry::Unknown);
         }
@@ -258,29 +286,80 @@ mod tests {
     fn no_condition_contradicts_its_reason() {
         let all = every_error();
         for ways in [&[Way::Provider][..], &[Way::Pools], &[Way::Pools, Way::Provider]] {
-            let settled = after(&[], ways, None);
-            for (old, error) in [&[][..], &settled]
-                .iter()
-                .flat_map(|old| all.iter().map(move |error| (old, error)))
-            {
-                let now = after(old, ways, error.as_ref());
-                for condition in &now {
-                    let told = condition.reason.parse::<Reason>();
-                    assert!(told.is_ok(), "{condition:?}");
-                    let fulfilled = told.is_ok_and(Reason::is_fulfilled);
-                    assert!(condition.status != "False" || !fulfilled, "{condition:?} {error:?}");
-                    let standing = [Is::Reconciling, Is::Stalled]
-                        .map(Is::as_str)
-                        .contains(&&*condition.type_);
-                    assert!(!standing || !fulfilled, "{condition:?} {error:?}");
+            let settled = after((&[], 1), (ways, false), None);
+            let before = [(&[][..], 1), (&settled[..], 1), (&settled[..], 2)];
+            for ((old, generation), full) in before.into_iter().flat_map(|old| [(old, false), (old, true)]) {
+                for error in &all {
+                    let now = after((old, generation), (ways, full), error.as_ref());
+                    assert_eq!(contradiction(&now), None, "{now:?}");
+                    let is = |type_| is_true(&now, type_);
+                    assert!(
+                        find(&now, Is::Ready).is_some() && find(&now, Is::Available).is_some(),
+                        "{now:?}"
+                    );
+                    // What an earlier generation had tells nothing of this one.
+                    let tried = error.is_none() || ways.contains(&Way::Pools);
+                    assert!(tried || generation == 1 || !is(Is::Ready), "{now:?}");
+                    let ready = find(&now, Is::Ready).map(|ready| ready.message.as_str());
+                    assert!(
+                        !full || error.is_some() || ready != Some("claims can be met"),
+                        "{now:?}"
+                    );
                 }
-                let is = |type_| is_true(&now, type_);
-                assert!(!(is(Is::Reconciling) && is(Is::Stalled)), "{now:?}");
-                assert!(is(Is::Ready) || is(Is::Reconciling) || is(Is::Stalled), "{now:?}");
-                assert!(!is(Is::Ready) || !is(Is::Stalled), "{now:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_budget_condition_says_what_the_budget_decides() {
+        let amounts = [0_u32, 10, 79, 80, 90, 99, 100, 110].map(Decimal::from);
+        let prices = [None, Some(Decimal::ZERO), Some(Decimal::from(10))];
+        let limits = [None, Some("0.00"), Some("100.00")];
+        for (monthly_limit, max_projects) in limits
+            .into_iter()
+            .flat_map(|limit| [None, Some(0), Some(3)].map(|most| (limit, most)))
+        {
+            let mut class = OrchestraClass::new("standard", OrchestraClassSpec::default());
+            class.spec.budget = Some(Budget {
+                monthly_limit: monthly_limit.map(Into::into),
+                max_projects,
+                warn_at_percent: 80,
+                ..Budget::default()
+            });
+            let Some(limits) = budget::limits(&class) else { continue };
+            for ((amount, price), projects) in amounts
+                .iter()
+                .flat_map(|amount| prices.iter().map(move |price| (*amount, *price)))
+                .flat_map(|of| [0, 2, 3, 4].map(|projects| (of, projects)))
+            {
+                let mut sum = budget::Spending::default();
+                for number in 0..projects {
+                    let monthly = Some(if number == 0 { amount } else { Decimal::ZERO });
+                    sum.add(&budget::BudgetItem {
+                        name: String::new(),
+                        created: Timestamp::UNIX_EPOCH,
+                        issued: true,
+                        monthly,
+                    });
+                }
+                let full = budget::fits(&class, &sum, price).err();
+                let (room, reason, message) = budget_condition(&class, &sum, &limits, full, price);
+                let of = || format!("{reason:?} {message:?} of {sum:?} {limits:?} {price:?}");
+                assert_eq!(room, full.is_none(), "{}", of());
+                let expected: &[Reason] = if room {
+                    &[Reason::Ready, Reason::BudgetNearLimit]
+                } else {
+                    &[Reason::BudgetExceeded, Reason::ProjectLimitReached]
+                };
+                assert!(expected.contains(&reason), "{}", of());
+                let near = limits.monthly.is_some_and(|limit| {
+                    sum.monthly * Decimal::from(100) >= limit * Decimal::from(80) && !sum.monthly.is_zero()
+                });
+                assert!(!room || near == (reason == Reason::BudgetNearLimit), "{}", of());
                 assert!(
-                    find(&now, Is::Ready).is_some() && find(&now, Is::Available).is_some(),
-                    "{now:?}"
+                    reason != Reason::ProjectLimitReached || limits.projects.is_some_and(|most| projects >= most),
+                    "{}",
+                    of()
                 );
             }
         }

@@ -27,6 +27,7 @@ use crate::controller::{Core, Stores};
 use crate::run::{self, wiring};
 use crate::supabase::marker::CLUSTER_NAMESPACE;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 /// Lists all resources of a kind. The error names the role that grants the right.
 ///
@@ -69,6 +70,7 @@ pub async fn class_context(client: &Client, namespace: &str, api_url: &str) -> a
         settings: arguments.settings()?,
         stores: stores(client, namespace).await?,
         metrics: Arc::new(Metrics::default()),
+        traces: Traces::default(),
         events: Events::new(client.clone(), Reporter::from("orchestra-operator")),
         refusals: Refusals::default(),
         backoff: Backoff::default(),

@@ -104,6 +104,13 @@ impl<'a> Conditions<'a> {
         is_true(self.old, type_)
     }
 
+    /// Whether a condition was True for this very generation before. That of an earlier one tells nothing of what the spec
+    /// asks for now.
+    pub fn was_met(&self, type_: ConditionType) -> bool {
+        let last = find(self.old, type_);
+        self.was_true(type_) && last.is_some_and(|last| last.observed_generation == Some(self.generation))
+    }
+
     /// Keeps a condition that is shown only while there is something to tell: as it was, if it was.
     pub fn keep_shown(&mut self, type_: ConditionType) {
         if find(self.old, type_).is_some() {
@@ -123,6 +130,29 @@ impl<'a> Conditions<'a> {
     /// The conditions, in the order in which they were set.
     pub fn finish(self) -> Vec<Condition> {
         self.new
+    }
+}
+
+/// How conditions contradict their reasons, or each other; none when they do not.
+#[cfg(test)]
+pub(crate) fn contradiction(conditions: &[Condition]) -> Option<String> {
+    let is = |type_| is_true(conditions, type_);
+    let reason = |condition: &Condition| condition.reason.parse::<Reason>().ok();
+    let told = |condition: &&Condition| {
+        let Some(reason) = reason(condition) else { return true };
+        let works = [ConditionType::Reconciling, ConditionType::Stalled];
+        let unmet = condition.status == "False" || works.iter().any(|type_| type_.as_str() == condition.type_);
+        unmet && reason.is_fulfilled()
+    };
+    if let Some(odd) = conditions.iter().find(told) {
+        return Some(format!("{odd:?}"));
+    }
+    let (reconciling, stalled) = (is(ConditionType::Reconciling), is(ConditionType::Stalled));
+    match (is(ConditionType::Ready), reconciling, stalled) {
+        (_, true, true) => Some("it goes on by itself, and a person must act".into()),
+        (true, _, true) => Some("it is Ready, and a person must act".into()),
+        (false, false, false) => Some("it is not Ready, and nobody acts".into()),
+        _ => None,
     }
 }
 
@@ -149,6 +179,18 @@ mod tests {
         let mut flipped = Conditions::new(&same, Some(2));
         flipped.set(ConditionType::Ready, true, Reason::Ready, "done");
         assert!(flipped.finish()[0].last_transition_time.0 > Timestamp::UNIX_EPOCH);
+    }
+
+    #[test]
+    fn what_an_earlier_generation_met_is_not_met_by_this_one() {
+        let mut first = Conditions::new(&[], Some(1));
+        first.set(ConditionType::Ready, true, Reason::Ready, "done");
+        let first = first.finish();
+        for (generation, met) in [(Some(1), true), (Some(2), false), (None, false)] {
+            let conditions = Conditions::new(&first, generation);
+            assert!(conditions.was_true(ConditionType::Ready));
+            assert_eq!(conditions.was_met(ConditionType::Ready), met, "{generation:?}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::refusals::Refusals;
 use super::write::namespaced;
 use crate::api::{Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 /// Settings of the operator, from its flags and environment.
 #[derive(Clone, Debug)]
@@ -55,6 +56,8 @@ pub struct Settings {
     pub concurrency: u16,
     /// Image of the Jobs that make, restore and remove backups, for classes that name none.
     pub backup_image: String,
+    /// Beginnings of the images that classes may name for them; none: any.
+    pub backup_image_prefixes: Vec<String>,
     /// ServiceAccount of their pods, which needs no right.
     pub backup_service_account: String,
     /// `SUPABASE_MANAGEMENT_TOKEN`, for classes that name no Secret.
@@ -151,6 +154,8 @@ pub struct Core {
     pub stores: Stores,
     /// Counters and gauges.
     pub metrics: Arc<Metrics>,
+    /// Spans of the ways to Ready.
+    pub traces: Traces,
     /// Publisher of events.
     pub events: Events,
     /// Refusals: contents that must not be tried again yet.

@@ -8,6 +8,7 @@ pub mod conditions;
 mod core;
 pub mod error;
 pub mod events;
+pub mod jobs;
 pub mod latest;
 pub mod lease;
 pub mod reconcile;

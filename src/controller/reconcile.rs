@@ -4,8 +4,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource as _, ResourceExt as _};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
@@ -14,9 +15,11 @@ use super::backoff::SLOWEST;
 use super::error::{Error, caught};
 use super::status::{self, News, Reported};
 use super::unreadable;
+use crate::api::Orchestra;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 use crate::telemetry::metrics::{Metrics, PassOutcome};
+use crate::telemetry::traces::{self, Trace};
 
 /// The longest time of one pass. A pass never waits for long, so this ends only a pass that hangs.
 const PASS_LIMIT: Duration = Duration::from_mins(2);
@@ -56,8 +59,8 @@ where
         object.name_any()
     );
     let span = span(controller, &*object);
-    async {
-        let core = (*ctx).as_ref();
+    let core = (*ctx).as_ref();
+    let work = async {
         if let Err(unknown) = unreadable::check(&*object) {
             return Ok(leave(core, controller, &*object, &unknown).await);
         }
@@ -92,9 +95,23 @@ where
             }
         };
         Ok(action)
-    }
-    .instrument(span)
-    .await
+    };
+    let of = || trace_of(core, &*object);
+    // In memory of its own: each layer around a future would hold it twice.
+    let work = Box::pin(work.instrument(span));
+    core.traces.pass(controller, work, of).await
+}
+
+/// The trace of the Orchestra that an object is, or is for, while that one is on its way to be Ready.
+fn trace_of<K: Reported>(core: &Core, object: &K) -> Option<Trace> {
+    let own = || {
+        let meta = object.meta();
+        let is_orchestra = K::kind(&()) == Orchestra::kind(&());
+        Some((meta.namespace.as_deref()?, meta.name.as_deref()?)).filter(|_| is_orchestra)
+    };
+    let (namespace, name) = object.tenant().or_else(own)?;
+    let orchestra = ObjectRef::new(name).within(namespace);
+    Trace::of(&*core.stores.orchestras.get(&orchestra)?)
 }
 
 /// Leaves an object as it is, its status too: another version of the operator has written it. It is told of in an event.
@@ -152,6 +169,7 @@ fn log(metrics: &Metrics, controller: &'static str, error: &Error, took: Duratio
     } else {
         metrics.reconciled(controller, PassOutcome::Failed, took);
         metrics.reconcile_failed(controller, error.reason(), error.class());
+        traces::fail(error.reason());
         tracing::warn!(reason = %error.reason(), error_class = %error.class(), %error, "the pass stopped");
     }
 }

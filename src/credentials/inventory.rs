@@ -30,8 +30,11 @@ pub async fn survey(ctx: &Context) {
 
 /// Name of the OrchestraDatabase of an entry, whatever URL leads to its database.
 pub fn member_name(identity: &DatabaseIdentity) -> String {
-    format!("orchdb-{}", identity.digest())
+    format!("{MEMBER}{}", identity.digest())
 }
+
+/// What the name of an entry's OrchestraDatabase begins with.
+const MEMBER: &str = "orchdb-";
 
 /// Checks that the entry of an OrchestraDatabase still leads to the database that the name of the object was made
 /// from: the entries of an inventory may be reordered, and a host name may lead elsewhere.
@@ -46,15 +49,20 @@ pub async fn check_identity(session: &mut PgConnection, database: &OrchestraData
     moved(&found, database).map_or(Ok(()), Err)
 }
 
+/// [`DatabaseIdentity::digest`] of the database that the entry of an OrchestraDatabase must lead to; none when it is no
+/// entry.
+pub fn expected(database: &OrchestraDatabase) -> Option<String> {
+    database.spec.inventory.as_ref()?;
+    // What it was made from is an earlier state, which nobody is to use again by accident.
+    let confirmed = database.annotations().get(IDENTITY_ANNOTATION).cloned();
+    let name = database.name_any();
+    Some(confirmed.unwrap_or_else(|| name.strip_prefix(MEMBER).unwrap_or(&name).to_owned()))
+}
+
 /// What is the matter when the entry of an OrchestraDatabase has led to this database; none when it is its own.
 pub fn moved(found: &DatabaseIdentity, database: &OrchestraDatabase) -> Option<Error> {
     let entry = database.spec.inventory.as_ref()?;
-    let is_right = match database.annotations().get(IDENTITY_ANNOTATION) {
-        // What it was made from is an earlier state, which nobody is to use again by accident.
-        Some(confirmed) => *confirmed == found.digest(),
-        None => member_name(found) == database.name_any(),
-    };
-    if is_right {
+    if expected(database)? == found.digest() {
         return None;
     }
     let (InventoryEntry { pool, key }, name) = (entry, database.name_any());

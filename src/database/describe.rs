@@ -132,7 +132,8 @@ const SERVICES: &str = "waiting for the project's services, pooler and keys";
 
 const OTHER_PASSWORD: &str = "the project has another password; setting the stored one";
 
-const DROPS_ALL: &str = "everything that the former tenant left in the database is being dropped";
+const DROPS_ALL: &str = "everything that the former tenant left in the database is being dropped, \
+    once no Job of a backup reads it";
 
 const BACKED_UP: &str =
     "the database is to be destroyed, and is backed up before, as deletion.finalBackup of its class says";

@@ -12,10 +12,12 @@ use super::observe::Observed;
 use super::plan::{Claim, Entry, Reset, Step};
 use super::{Pass, status};
 use crate::api::condition::{ConditionType, Reason};
+use crate::api::names::{BACKUP_DATABASE_LABEL, label_of};
 use crate::api::{Recycle, ResetDecision};
 use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::conditions::Conditions;
 use crate::controller::error::Error;
+use crate::controller::jobs;
 use crate::controller::reconcile::Next;
 use crate::credentials::entries::Trouble;
 use crate::credentials::inventory;
@@ -36,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// When a pass looks again at a reset whose end should have brought the database back.
 const FALLBACK: Duration = Duration::from_mins(1);
+
+/// How often it is looked whether the Jobs that read the database have ended.
+const JOBS: Duration = Duration::from_secs(5);
 
 /// What is left of which so many are named.
 const NAMED: usize = 8;
@@ -101,6 +106,14 @@ pub async fn decide(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
 pub async fn drop_everything(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let (ctx, uid) = (pass.ctx.clone(), pass.object.uid().unwrap_or_default());
     if ctx.resets.under_way_of(&uid).is_none() {
+        // No other one is begun once the reset is decided.
+        if jobs::are_under_way(&ctx.core, BACKUP_DATABASE_LABEL, &label_of(pass.name())).await? {
+            tracing::info!(
+                database = pass.name(),
+                "a Job of a backup reads the database: it is reset afterwards"
+            );
+            return Ok(Some(Next::After(JOBS)));
+        }
         if let Some(wait) = ctx.logins.wait(pass.name(), ctx.core.settings.login_spacing) {
             return Ok(Some(Next::After(wait)));
         }

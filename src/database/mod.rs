@@ -37,6 +37,7 @@ use crate::controller::reconcile::Next;
 use crate::controller::status::current;
 use crate::credentials;
 use crate::supabase::Permit;
+use crate::telemetry::traces;
 
 use crate::postgres::RefusedLogins;
 pub use adopted::{RecordedClaim, recorded_claims};
@@ -98,7 +99,12 @@ pub async fn pass(database: Arc<OrchestraDatabase>, ctx: Arc<Context>) -> Result
         let step = plan::plan(&observed.facts);
         tracing::debug!(?step, "next");
         status::write(&mut pass, step, &observed).await?;
-        if let Some(next) = act::act(&mut pass, step, observed).await? {
+        let act = Box::pin(act::act(&mut pass, step, observed));
+        let acted = match step.carries_out() {
+            Some(name) => traces::span(name, traces::Side::Internal, act).await,
+            None => act.await,
+        };
+        if let Some(next) = acted? {
             return Ok(next);
         }
     }

@@ -21,10 +21,12 @@ pub use facts::{
     Backing, Claim, Connection, Facts, FinalBackup, Grace, Hosted, Issued, KeyWork, Origin, Project, Stop,
 };
 
+use strum::IntoStaticStr;
+
 use crate::api::condition::Reason;
 
 /// The one next step. Each is idempotent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
 pub enum Step {
     /// Add our finalizer.
     AddFinalizer,
@@ -107,6 +109,29 @@ pub enum Step {
     Abandon,
     /// A person must act.
     Stop(Stop),
+}
+
+impl Step {
+    /// Its name, of a step that carries something out.
+    pub fn carries_out(self) -> Option<&'static str> {
+        let waits = matches!(
+            self,
+            Self::AwaitOutcome
+                | Self::TellRefusal
+                | Self::AwaitRequest
+                | Self::RunOn
+                | Self::AwaitPause
+                | Self::Sleep
+                | Self::AwaitRestore
+                | Self::AwaitHealthy
+                | Self::Rest
+                | Self::AwaitEntry { .. }
+                | Self::Hold
+                | Self::AwaitGone
+                | Self::Stop(_)
+        );
+        (!waits).then(|| self.into())
+    }
 }
 
 /// The next step.

@@ -111,7 +111,7 @@ async fn come_back(pass: &mut Pass, wait: Wait, observed: &Observed) -> Result<O
     turns.stay(pass.uid());
     let untold = waited.and_then(|waited| SHORT_QUEUE.checked_sub(waited));
     Ok(Some(Next::After(
-        untold.map_or(restore::pace(observed, wait), |left| left + SOON),
+        untold.map_or(restore::pace(pass, observed, wait), |left| left + SOON),
     )))
 }
 

@@ -59,6 +59,7 @@ use crate::controller::reconcile::Next;
 use crate::controller::status::current;
 use crate::rollout::turns::Turn;
 use crate::rollout::{Kept, Rolled};
+use crate::telemetry::traces;
 use crate::{backup, class, content, credentials, database, health, pool, rollout};
 use access::Access;
 use found::Found;
@@ -124,7 +125,9 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         let step = plan::plan(&observed.seen);
         tracing::debug!(?step, "next");
         let under_way = status::under_way(&pass, step);
-        pass.ctx.core.metrics.provisioning().at(pass.uid(), under_way);
+        if let Some((reason, took)) = pass.ctx.core.metrics.provisioning().at(pass.uid(), under_way) {
+            traces::waited(reason, took);
+        }
         Box::pin(status::write(&mut pass, step, &observed)).await?;
         // A pass that waits for something else comes back in time for the end of a former login.
         let wait = observed
@@ -133,7 +136,12 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
             .into_iter()
             .chain(rotation::ahead(&pass, observed.now))
             .min();
-        if let Some(next) = Box::pin(act::act(&mut pass, step, observed)).await? {
+        let act = Box::pin(act::act(&mut pass, step, observed));
+        let acted = match step.carries_out() {
+            Some(name) => traces::span(name, traces::Side::Internal, act).await,
+            None => act.await,
+        };
+        if let Some(next) = acted? {
             return Ok(expiry::Life::in_time(wait, next, pass.ctx.core.settings.resync));
         }
     }

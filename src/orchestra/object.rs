@@ -6,12 +6,15 @@ use crate::api::{ORCHESTRA_FINALIZER, OrchestraStatus};
 use crate::controller::error::Error;
 use crate::controller::status::{self, News};
 use crate::controller::write;
+use crate::telemetry::traces::Before;
 
 impl Pass {
     /// Writes the status when it has changed, with an event if there is news.
     pub(super) async fn write_status(&mut self, new: OrchestraStatus, news: Option<News>) -> Result<(), Error> {
         let ended = Ended::by(&self.object, &new);
+        let before = Before::of(&self.object);
         self.object = status::write(&self.ctx.core, &self.object, new, news).await?;
+        before.written(&self.object);
         if let Some(ended) = ended {
             ended.count(self.ctx.core.metrics.provisioning());
         }

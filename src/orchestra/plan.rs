@@ -20,6 +20,8 @@ mod seen;
 
 pub use seen::{Database, Expiry, Idle, Inside, Intent, Notice, Power, Restore, Rotation, Seen, Supply, Work};
 
+use strum::IntoStaticStr;
+
 use super::wait::{Stop, Wait};
 
 impl Inside {
@@ -30,7 +32,7 @@ impl Inside {
 }
 
 /// The one next step. Each is idempotent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
 pub enum Step {
     /// Put our finalizer on.
     AddFinalizer,
@@ -113,6 +115,14 @@ pub enum Step {
     Wait(Wait),
     /// A person must act.
     Stop(Stop),
+}
+
+impl Step {
+    /// Its name, of a step that carries something out.
+    pub fn carries_out(self) -> Option<&'static str> {
+        let waits = matches!(self, Self::Wait(_) | Self::Stop(_) | Self::Rest | Self::Sleep);
+        (!waits).then(|| self.into())
+    }
 }
 
 /// The next step for what was seen.

@@ -108,7 +108,7 @@ pub async fn observe(pass: &Pass, database: Option<&OrchestraDatabase>, facts: &
         return Ok(match look.job {
             Job::None => {
                 let backup = backup(pass)?;
-                if restore::has_room(&pass.ctx.backup, &backup, database) {
+                if restore::is_next(&pass.ctx.backup, &backup, (pass.uid(), database)) {
                     Restore::Announced
                 } else {
                     Restore::Queued
@@ -285,12 +285,18 @@ pub fn is_under_way(pass: &Pass) -> bool {
 pub async fn end(pass: &mut Pass, now: Timestamp) -> Result<Option<Next>, Error> {
     let next = clean_up(pass).await?;
     let late = act::is_late(pass, now);
+    pass.ctx.backup.queue.leave(pass.uid());
     pass.restore_ended = late || next.is_none();
     Ok(next.filter(|_| !late))
 }
 
-/// When a pass comes back that waits for the restore.
-pub fn pace(observed: &Observed, wait: Wait) -> Duration {
+/// When a pass comes back that waits for the restore. One that waits for room keeps its place.
+pub fn pace(pass: &Pass, observed: &Observed, wait: Wait) -> Duration {
+    if wait == Wait::RestoreRoom
+        && let (Ok(backup), Some(database)) = (backup(pass), &observed.database)
+    {
+        restore::join(&pass.ctx.backup, &backup, (pass.uid(), database));
+    }
     observed.inside.restoring.again.unwrap_or(wait.pace())
 }
 

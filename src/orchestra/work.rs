@@ -25,6 +25,7 @@ use crate::migrate::{self, SeedOutcome, Watch};
 use crate::postgres;
 use crate::rollout;
 use crate::rollout::turns::TurnOutcome;
+use crate::telemetry::traces::{self, Trace};
 use crate::text;
 
 /// How long a pass waits for work that is under way before others are reconciled.
@@ -146,6 +147,14 @@ fn start(
     // The work changes the database: the last look no longer holds.
     pass.found = None;
     let object = ObjectRef::new(pass.name()).within(pass.namespace());
+    let name = match kind {
+        WorkKind::Migrate => "migrations",
+        WorkKind::Seed => "seed",
+        WorkKind::Probe => "probe",
+        WorkKind::Reset => "reset",
+    };
+    let work = async { work.await.inspect_err(|error| traces::fail(error.reason())) };
+    let work = pass.ctx.core.traces.clone().work(name, Trace::of(&pass.object), work);
     pass.ctx.works.start((pass.uid(), object), kind, watch, work);
 }
 

@@ -124,7 +124,8 @@ pub fn exposure(keys: &[String]) -> String {
     )
 }
 
-/// Writes the error that stopped a pass. One that passes by itself leaves a pool Ready whose entries are usable.
+/// Writes the error that stopped a pass. One that passes by itself leaves a pool Ready whose entries are usable, as its
+/// spec asks for them now.
 pub async fn report(pool: Arc<OrchestraPool>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
     let Some(pool) = current(&ctx.core, &*pool).await? else {
         return Ok(());
@@ -161,12 +162,7 @@ pub async fn tell(
     let old = pool.status.as_ref();
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
     let mut conditions = Conditions::new(before, pool.metadata.generation);
-    if blip && conditions.was_true(ConditionType::Ready) {
-        conditions.keep(ConditionType::Ready, reason);
-    } else {
-        conditions.set(ConditionType::Ready, ready, reason, &message);
-    }
-    conditions.stand(standing, reason, &message);
+    stand(&mut conditions, (ready, standing, reason), &message, blip);
     let told = find(before, ConditionType::ServersClosed).is_some();
     match &servers {
         Known::Open(message) => conditions.set(ConditionType::ServersClosed, false, Reason::ServerOpen, message),
@@ -195,12 +191,48 @@ pub async fn tell(
     Ok(())
 }
 
+/// Ready, and Reconciling or Stalled. After a `blip` a pool that was Ready stays so.
+fn stand(
+    conditions: &mut Conditions<'_>,
+    (ready, standing, reason): (bool, Standing, Reason),
+    message: &str,
+    blip: bool,
+) {
+    if blip && conditions.was_met(ConditionType::Ready) {
+        conditions.keep(ConditionType::Ready, reason);
+    } else {
+        conditions.set(ConditionType::Ready, ready, reason, message);
+    }
+    conditions.stand(standing, reason, message);
+}
+
 #[cfg(test)]
-mod tests {
+pub(in crate::pool) mod tests {
     use strum::IntoEnumIterator as _;
 
     use super::*;
+    use crate::controller::conditions::contradiction;
     use crate::error::ErrorClass;
+
+    /// Every reason of a refusal, of those that pass by themselves and those that need a person.
+    pub fn every_refusal() -> Vec<Refusal> {
+        let classes = [ErrorClass::Transient, ErrorClass::Blocked, ErrorClass::Invalid];
+        let reasons = Reason::iter().filter(|reason| !reason.is_fulfilled());
+        let errors = reasons.flat_map(|reason| {
+            classes.map(|class| {
+                let message = "it is told".to_owned();
+                Refusal::from(Error::Stop { class, reason, message })
+            })
+        });
+        errors.collect()
+    }
+
+    /// How the conditions of what a pool says contradict each other.
+    pub fn contradicts(ready: bool, standing: Standing, reason: Reason) -> Option<String> {
+        let mut conditions = Conditions::new(&[], Some(1));
+        stand(&mut conditions, (ready, standing, reason), "it is told", false);
+        contradiction(&conditions.finish())
+    }
 
     #[test]
     fn what_needs_a_person_comes_first() {
@@ -247,30 +279,39 @@ mod tests {
 
     #[test]
     fn no_condition_contradicts_its_reason() {
-        let classes = [ErrorClass::Transient, ErrorClass::Blocked, ErrorClass::Invalid];
-        let reasons = Reason::iter().filter(|reason| !reason.is_fulfilled());
-        let all: Vec<_> = reasons
-            .flat_map(|reason| {
-                classes.map(|class| {
-                    let message = "it is told".to_owned();
-                    ("key".to_owned(), Refusal::from(Error::Stop { class, reason, message }))
-                })
-            })
-            .collect();
+        let all: Vec<_> = every_refusal().into_iter().map(|one| ("key".to_owned(), one)).collect();
         let two = all.iter().map(|one| vec![all[0].clone(), one.clone()]);
         let one = all.iter().map(|one| vec![one.clone()]);
         for refusals in one.chain(two).chain([Vec::new()]) {
             let said = of_entries(&refusals);
             let settled = said.standing == Standing::Settled;
-            assert_eq!(
-                (said.ready, said.reason.is_fulfilled()),
-                (settled, settled),
-                "{:?}",
-                said.reason
-            );
+            assert_eq!(contradicts(said.ready, said.standing, said.reason), None);
+            assert_eq!((said.ready, settled), (refusals.is_empty(), refusals.is_empty()));
             let person = refusals.iter().any(|(_, refusal)| !refusal.is_passing());
             assert_eq!(said.standing == Standing::Stalled, person, "{:?}", said.reason);
             assert!(settled || said.message.contains("it is told"), "{}", said.message);
+        }
+    }
+
+    #[test]
+    fn a_blip_leaves_ready_what_the_spec_asks_for_now() {
+        let mut first = Conditions::new(&[], Some(1));
+        stand(
+            &mut first,
+            (true, Standing::Settled, Reason::Ready),
+            "every entry is usable",
+            false,
+        );
+        let first = first.finish();
+        for refusal in every_refusal().iter().filter(|refusal| refusal.is_passing()) {
+            for (generation, stays) in [(1, true), (2, false)] {
+                let mut now = Conditions::new(&first, Some(generation));
+                let said = (false, Standing::Reconciling, refusal.reason);
+                stand(&mut now, said, &refusal.message, true);
+                let now = now.finish();
+                assert_eq!(contradiction(&now), None);
+                assert_eq!(crate::api::condition::is_true(&now, ConditionType::Ready), stays);
+            }
         }
     }
 }

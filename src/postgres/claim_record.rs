@@ -119,11 +119,15 @@ pub struct Holder {
 /// As [`claim`].
 pub async fn holder(session: &mut PgConnection) -> Result<Option<Holder>> {
     begin(session).await?;
-    let held = read(session).await;
+    let held = holder_inside(session).await;
     end(session, held).await
 }
 
-async fn read(session: &mut PgConnection) -> Result<Option<Holder>> {
+/// As [`holder`], in the current transaction, of a session in which names mean PostgreSQL's own objects.
+///
+/// # Errors
+/// As [`claim`].
+pub async fn holder_inside(session: &mut PgConnection) -> Result<Option<Holder>> {
     if !check(session, OPERATOR_SCHEMA, "claim").await? {
         return Ok(None);
     }

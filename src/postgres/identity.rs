@@ -1,10 +1,11 @@
 //! Identifies a database, whatever URL leads to it.
 
 use sha2::{Digest, Sha256};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::error::Result;
-use super::sql::{first, literal, look};
+use super::sql::{ask, first, literal, look};
 
 /// One database of one server. Host name, pooler and user do not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,18 +53,37 @@ impl DatabaseIdentity {
 /// # Errors
 /// See [`super::Error`].
 pub async fn identity(conn: &mut PgConnection) -> Result<DatabaseIdentity> {
-    read(conn, "pg_catalog.current_database()").await
+    read(conn, CURRENT, Whose::Own).await
+}
+
+/// As [`identity`], in the current transaction.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn identity_inside(conn: &mut PgConnection) -> Result<DatabaseIdentity> {
+    read(conn, CURRENT, Whose::Current).await
+}
+
+const CURRENT: &str = "pg_catalog.current_database()";
+
+/// Whose transaction it is that the questions are asked in.
+#[derive(Clone, Copy)]
+enum Whose {
+    /// One of their own.
+    Own,
+    /// That of the session.
+    Current,
 }
 
 /// Identifies another database of the server by its name. As [`identity`].
 pub(super) async fn identity_of(conn: &mut PgConnection, database: &str) -> Result<DatabaseIdentity> {
-    read(conn, &literal(database)).await
+    read(conn, &literal(database), Whose::Own).await
 }
 
 /// The identity of the database with the name that an SQL expression gives.
-async fn read(conn: &mut PgConnection, name: &str) -> Result<DatabaseIdentity> {
+async fn read(conn: &mut PgConnection, name: &str, whose: Whose) -> Result<DatabaseIdentity> {
     let allowed = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')";
-    let [rows] = look(conn, [allowed.to_owned()]).await?;
+    let [rows] = answer(conn, allowed.to_owned(), whose).await?;
     let certain = first(&rows)?.try_get(0)?;
     let server = if certain {
         "(SELECT system_identifier::text FROM pg_catalog.pg_control_system())"
@@ -73,11 +93,18 @@ async fn read(conn: &mut PgConnection, name: &str) -> Result<DatabaseIdentity> {
     };
     let query =
         format!("SELECT {server}, d.oid::bigint FROM pg_catalog.pg_database d WHERE d.datname::text = ({name})::text");
-    let [rows] = look(conn, [query]).await?;
+    let [rows] = answer(conn, query, whose).await?;
     let row = first(&rows)?;
     Ok(DatabaseIdentity {
         server: row.try_get(0)?,
         database: row.try_get(1)?,
         certain,
     })
+}
+
+async fn answer(conn: &mut PgConnection, query: String, whose: Whose) -> Result<[Vec<PgRow>; 1]> {
+    match whose {
+        Whose::Own => look(conn, [query]).await,
+        Whose::Current => ask(conn, [query]).await,
+    }
 }

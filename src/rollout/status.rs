@@ -137,7 +137,10 @@ pub fn news(old: Option<&RolloutStatus>, new: &RolloutStatus) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use kube::runtime::reflector::ObjectRef;
+
     use super::*;
+    use crate::rollout::plan::{Allowance, Participant, decide};
 
     fn at(phase: Phase) -> RolloutStatus {
         RolloutStatus {
@@ -185,6 +188,99 @@ mod tests {
             (Some(at(Phase::Complete)), other, true),
         ] {
             assert_eq!(news(old.as_ref(), &new), is, "{old:?} {new:?}");
+        }
+    }
+
+    /// Every fleet of up to two, under every rule.
+    #[test]
+    fn no_condition_contradicts_its_reason() {
+        for (fleet, (paused, failures)) in every_fleet()
+            .iter()
+            .flat_map(|fleet| [(false, 0), (false, 1), (true, 0), (true, 1)].map(|rules| (fleet, rules)))
+        {
+            let allowance = Allowance {
+                concurrent: 2,
+                failures,
+                per_server: 2,
+                paused,
+            };
+            let participants: Vec<_> = fleet.iter().map(|one| one.participant.clone()).collect();
+            let decision = decide(&participants, &allowance);
+            let status = render(fleet, &decision, &Revisions::default());
+            let (done, reason, message) = words(&status);
+            let of = || format!("{reason:?} {message:?} of {participants:?}");
+            assert_eq!(done, reason.is_fulfilled(), "{}", of());
+            let active = || participants.iter().filter(|is| !is.pinned);
+            assert_eq!(done, active().all(|is| is.standing == UpdateState::Updated), "{}", of());
+            let failed = active().filter(|is| is.standing == UpdateState::Failed).count();
+            assert_eq!(status.failing.len(), failed, "{}", of());
+            if reason == Reason::RolloutHalted {
+                assert!(
+                    failed > 0 && message.contains(&format!("{failed} failed: tenants/")),
+                    "{}",
+                    of()
+                );
+                assert!(decision.start.is_empty(), "{}", of());
+            }
+            assert!(reason != Reason::RolloutPaused || paused, "{}", of());
+            let goes_on = reason == Reason::RolloutProgressing;
+            assert!(goes_on || decision.start.is_empty(), "{}", of());
+            let total = status.updated + status.running + status.pending + status.held + status.failed;
+            assert_eq!(usize::try_from(total).ok(), Some(active().count()), "{}", of());
+        }
+    }
+
+    /// UpdateState, canary, pinned and engaged of one Orchestra.
+    type Facts = (UpdateState, bool, bool, bool);
+
+    fn every_fleet() -> Vec<Vec<Enrolled>> {
+        let standings = [
+            UpdateState::Updated,
+            UpdateState::Failed,
+            UpdateState::AwaitsApproval,
+            UpdateState::Broken,
+            UpdateState::Pending,
+        ];
+        let mut every = Vec::new();
+        for standing in standings {
+            for (canary, pinned, engaged) in [
+                (false, false, false),
+                (false, false, true),
+                (false, true, false),
+                (true, false, false),
+                (true, false, true),
+                (true, true, false),
+            ] {
+                every.push((standing, canary, pinned, engaged));
+            }
+        }
+        let pairs = every
+            .iter()
+            .flat_map(|one| every.iter().map(move |two| vec![*one, *two]));
+        let fewer = every.iter().map(|one| vec![*one]).chain([Vec::new()]);
+        let fleets = fewer.chain(pairs);
+        fleets
+            .map(|fleet| fleet.into_iter().enumerate().map(enrolled).collect())
+            .collect()
+    }
+
+    fn enrolled((number, (standing, canary, pinned, engaged)): (usize, Facts)) -> Enrolled {
+        let name = format!("t{number}");
+        Enrolled {
+            participant: Participant {
+                uid: format!("uid-{number}"),
+                name: format!("tenants/{name}"),
+                created: jiff::Timestamp::UNIX_EPOCH,
+                standing,
+                canary,
+                pinned,
+                engaged,
+                able: true,
+                server: Some("one:5432".into()),
+            },
+            object: ObjectRef::new(&name).within("tenants"),
+            revision: None,
+            migration: None,
         }
     }
 }

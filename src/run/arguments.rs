@@ -15,6 +15,7 @@ use crate::postgres::{self, SUPABASE_ROOT};
 use crate::supabase;
 use crate::supabase::settings::{DEFAULT_API_URL, DEFAULT_PROJECT_DOMAIN};
 use crate::telemetry::logs::Format;
+use crate::telemetry::traces::{self, Exporting, Traces};
 
 /// Public registries.
 const OCI_HOSTS: &str = "ghcr.io,docker.io,registry-1.docker.io,quay.io";
@@ -103,10 +104,22 @@ pub struct Arguments {
     /// Image of the Jobs that make and remove backups, where the class names none.
     #[arg(long, env = "ORCHESTRA_BACKUP_IMAGE", default_value = BACKUP_IMAGE)]
     pub backup_image: String,
+    /// Beginnings of the images that a class may name for these Jobs: their pods get the login of a database's owner. None:
+    /// a class may name any. Repeatable, or separated by commas.
+    #[arg(
+        long = "backup-image-prefix",
+        env = "ORCHESTRA_BACKUP_IMAGE_PREFIX",
+        value_delimiter = ','
+    )]
+    pub backup_image_prefixes: Vec<String>,
     /// ServiceAccount of the pods of these Jobs, in the operator's namespace. It needs no right, and its token is not
     /// mounted.
     #[arg(long, env = "ORCHESTRA_BACKUP_SERVICE_ACCOUNT", default_value = "orchestra-backup")]
     pub backup_service_account: String,
+    /// Address of a collector of OpenTelemetry for OTLP over HTTP, such as http://collector:4318: the way of each Orchestra
+    /// to Ready is sent there as a trace. Its credentials come from OTEL_EXPORTER_OTLP_HEADERS.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
     /// Resources of one kind that are reconciled at once.
     #[arg(long, env = "ORCHESTRA_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
@@ -184,6 +197,10 @@ impl Arguments {
             oci_hosts: self.oci_hosts.clone(),
             concurrency: self.concurrency,
             backup_image: self.backup_image.clone(),
+            backup_image_prefixes: {
+                let prefixes = self.backup_image_prefixes.iter().filter(|one| !one.is_empty());
+                prefixes.cloned().collect()
+            },
             backup_service_account: self.backup_service_account.clone(),
             token: text("SUPABASE_MANAGEMENT_TOKEN").map(SecretString::from),
             organization: text("SUPABASE_ORGANIZATION_ID"),
@@ -224,6 +241,18 @@ impl Arguments {
             &self.supabase_project_domain,
             &self.supabase_trusted_hosts,
         )
+    }
+
+    /// Where traces go, and the task that sends them; none when no collector is named.
+    ///
+    /// # Errors
+    /// When they cannot be sent as the flag and the variables of OpenTelemetry say.
+    pub fn traces(&self) -> Result<Option<(Traces, Exporting)>, traces::Error> {
+        let endpoint = self
+            .otlp_endpoint
+            .as_deref()
+            .filter(|endpoint| !endpoint.trim().is_empty());
+        endpoint.map(Traces::export).transpose()
     }
 
     /// The identity of this process in the lease: the pod, or a name of its own.

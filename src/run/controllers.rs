@@ -247,6 +247,7 @@ async fn backups(parts: &Parts<'_>) {
             watched.classes.changes_of(spec_and_conditions),
             parts.by(triggers::backups_of_class),
         )
+        .watches_shared_stream(watched.secrets.events(), parts.by(triggers::backups_with_store))
         .reconcile_all_on(at_start())
         .with_config(parts.config())
         .graceful_shutdown_on(parts.stopped())

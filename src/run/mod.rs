@@ -36,6 +36,7 @@ use crate::credentials::inventory;
 use crate::supabase;
 use crate::telemetry::health::{self, Readiness};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 use controllers::Woken;
 use wiring::Wakers;
 
@@ -67,7 +68,12 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         metrics.clone(),
         stopped(stop.clone()),
     ));
-    work(arguments, readiness, metrics, stop.clone()).await?;
+    let (traces, exporting) = arguments.traces()?.unzip();
+    let shared = (metrics, traces.unwrap_or_default());
+    work(arguments, readiness, shared, stop.clone()).await?;
+    if let Some(exporting) = exporting {
+        exporting.finish().await;
+    }
     endpoints.await??;
     tracing::info!("stopped");
     Ok(())
@@ -78,7 +84,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
 async fn work(
     arguments: Arguments,
     readiness: Arc<Readiness>,
-    metrics: Arc<Metrics>,
+    (metrics, traces): (Arc<Metrics>, Traces),
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let settings = arguments.settings()?;
@@ -119,14 +125,19 @@ async fn work(
     environment::bridge(&client, &settings)
         .await
         .context("the default class could not be made from the environment")?;
-    let core = core(client, &watched, metrics.clone(), settings);
+    let core = core(client, &watched, (metrics.clone(), traces), settings);
     lead(core, provider, watched, &mut held, stop).await?;
     metrics.set_leader(false);
     held.release().await;
     Ok(())
 }
 
-fn core(client: Client, watched: &watches::Watched, metrics: Arc<Metrics>, settings: Settings) -> Arc<Core> {
+fn core(
+    client: Client,
+    watched: &watches::Watched,
+    (metrics, traces): (Arc<Metrics>, Traces),
+    settings: Settings,
+) -> Arc<Core> {
     let reporter = Reporter {
         controller: "orchestra-operator".into(),
         instance: std::env::var("POD_NAME").ok(),
@@ -136,6 +147,7 @@ fn core(client: Client, watched: &watches::Watched, metrics: Arc<Metrics>, setti
         client,
         stores: watched.stores.clone(),
         metrics,
+        traces,
         refusals: Refusals::default(),
         backoff: Backoff::default(),
         clock: Clock::default(),

@@ -285,6 +285,27 @@ pub fn backups_of_orchestra(core: &Core, orchestra: &Orchestra) -> Vec<ObjectRef
     })
 }
 
+/// Backups for whose store a Secret has the credentials.
+pub fn backups_with_store(core: &Core, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<OrchestraBackup>> {
+    if secret.namespace().as_ref() != Some(&core.settings.namespace) {
+        return Vec::new();
+    }
+    let name = secret.name_any();
+    let classes = core.stores.classes.state_filter(|class| {
+        let destination = class.spec.backup.as_ref().map(|backup| &backup.destination);
+        let s3 = destination.and_then(|destination| destination.s3.as_ref());
+        s3.is_some_and(|s3| s3.credentials_secret_ref.name == name)
+    });
+    if classes.is_empty() {
+        return Vec::new();
+    }
+    select(&core.stores.backups, |backup| {
+        let of = backup.status.as_ref().and_then(|status| status.class_name.as_ref());
+        let is_stored = of.is_some_and(|of| classes.iter().any(|class| class.name_any() == *of));
+        backup.is_under_way() && is_stored
+    })
+}
+
 /// Backups that a change of a class may help.
 pub fn backups_of_class(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<OrchestraBackup>> {
     let name = class.name_any();

@@ -122,6 +122,7 @@ pub fn orchestra(
         class: class.clone(),
         credentials: credentials.clone(),
         starting: tokio::sync::Mutex::default(),
+        queue: backup::queue::Queue::default(),
     });
     let health = Arc::new(health::Context::new(
         credentials.clone(),

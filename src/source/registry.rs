@@ -37,6 +37,8 @@ pub struct Repository {
     reference: Reference,
     scheme: &'static str,
     authorization: Option<HeaderValue>,
+    /// It is asked with a login.
+    has_login: bool,
 }
 
 impl Repository {
@@ -57,12 +59,18 @@ impl Repository {
             .map_err(|error| Error::unavailable(&place, cause(error)))?;
         let base = format!("{scheme}://{}", reference.resolve_registry());
         let authorization = token::authorization(&http, &base, reference.repository(), login).await;
-        let authorization = authorization.map_err(|refusal| refused(&place, refusal))?;
+        let has_login = login.is_some();
+        let authorization = authorization.map_err(|refusal| match refusal {
+            TokenRefusal::Login => denied(&place, has_login),
+            TokenRefusal::Lost(error) => Error::unavailable(&place, cause(error)),
+            TokenRefusal::Service(what) => Error::unavailable(&place, what),
+        })?;
         Ok(Self {
             http,
             reference,
             scheme,
             authorization,
+            has_login,
         })
     }
 
@@ -139,10 +147,7 @@ impl Repository {
         let place = self.reference.to_string();
         match answer.status() {
             StatusCode::OK => Ok(()),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Error::denied(
-                &place,
-                "the registry refuses access: give a pullSecretRef with a login that may read it",
-            )),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(denied(&place, self.has_login)),
             StatusCode::NOT_FOUND => Err(Error::NoArtifact(place)),
             status => Err(Error::Unavailable {
                 place,
@@ -158,16 +163,15 @@ fn retry_after(answer: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds).clamp(Duration::from_secs(1), MAX_AFTER))
 }
 
-/// The error of a failed handshake.
-fn refused(place: &str, refusal: TokenRefusal) -> Error {
-    match refusal {
-        TokenRefusal::Login => Error::denied(
-            &place,
-            "the registry refuses the login: correct the Secret of pullSecretRef",
-        ),
-        TokenRefusal::Lost(error) => Error::unavailable(&place, cause(error)),
-        TokenRefusal::Service(what) => Error::unavailable(&place, what),
-    }
+/// The error of a registry that refuses who asks. Many answer the same to a login that is wrong and to one that may not
+/// read the repository.
+fn denied(place: &str, has_login: bool) -> Error {
+    let what = if has_login {
+        "the registry refuses the login: correct the Secret of pullSecretRef, whose login must be allowed to read it"
+    } else {
+        "the registry refuses access without a login: give a pullSecretRef with a login that may read it"
+    };
+    Error::denied(&place, what)
 }
 
 /// The innermost cause, without the address: after a redirect it may hold a token.

@@ -1,4 +1,4 @@
-//! Logs, metrics and health endpoints of the operator.
+//! Logs, metrics, traces and health endpoints of the operator.
 
 pub mod classes;
 mod credentials;
@@ -12,3 +12,4 @@ pub mod pools;
 pub mod provisioning;
 mod queues;
 pub mod tenants;
+pub mod traces;

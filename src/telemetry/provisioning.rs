@@ -104,32 +104,32 @@ impl Provisioning {
         self.outcomes.get_or_create(&labels).inc();
     }
 
-    /// Notes the step that an Orchestra is at; none when nothing is waited for. A step that has ended is observed.
-    pub fn at(&self, uid: &str, step: Option<Reason>) {
-        self.at_time(uid, step, Instant::now());
+    /// Notes the step that an Orchestra is at; none when nothing is waited for. A step that has ended is observed, and
+    /// returned with the time that it took.
+    pub fn at(&self, uid: &str, step: Option<Reason>) -> Option<(Reason, Duration)> {
+        self.at_time(uid, step, Instant::now())
     }
 
-    fn at_time(&self, uid: &str, step: Option<Reason>, now: Instant) {
-        let ended = {
+    fn at_time(&self, uid: &str, step: Option<Reason>, now: Instant) -> Option<(Reason, Duration)> {
+        let (reason, since) = {
             let mut under_way = self.under_way.lock();
             let before = under_way.get(uid).copied();
             if before.map(|(reason, _)| reason) == step {
-                return;
+                return None;
             }
             if let Some(step) = step {
                 under_way.insert(uid.to_owned(), (step, now));
             } else {
                 under_way.remove(uid);
             }
-            before
+            before?
         };
-        if let Some((reason, since)) = ended {
-            let step = reason.as_str();
-            let took = now.saturating_duration_since(since);
-            self.steps
-                .get_or_create(&StepLabels { step })
-                .observe(took.as_secs_f64());
-        }
+        let step = reason.as_str();
+        let took = now.saturating_duration_since(since);
+        self.steps
+            .get_or_create(&StepLabels { step })
+            .observe(took.as_secs_f64());
+        Some((reason, took))
     }
 
     /// Forgets the step of an Orchestra that is gone, or that a person must help: the time until then is not the step's.
@@ -152,7 +152,8 @@ mod tests {
         provisioning.at_time("a", Some(Reason::Provisioning), began);
         provisioning.at_time("b", Some(Reason::Provisioning), began);
         provisioning.at_time("a", Some(Reason::Provisioning), after(3));
-        provisioning.at_time("a", Some(Reason::Migrating), after(40));
+        let ended = provisioning.at_time("a", Some(Reason::Migrating), after(40));
+        assert_eq!(ended, Some((Reason::Provisioning, Duration::from_secs(40))));
         provisioning.at_time("a", None, after(42));
         provisioning.at_time("a", None, after(50));
         provisioning.leave("b");

@@ -20,6 +20,8 @@ pub struct Place {
     pub secrets: Vec<String>,
     /// Further files of the order's folder.
     pub files: Vec<(String, String)>,
+    /// Folder of PostgreSQL's clients.
+    pub clients: PathBuf,
 }
 
 impl Place {
@@ -32,6 +34,7 @@ impl Place {
             root,
             secrets: Vec::new(),
             files: Vec::new(),
+            clients: ensure_clients().unwrap(),
         }
     }
 
@@ -77,7 +80,7 @@ impl Place {
             .args(["job", "--order"])
             .arg(dir.path())
             .env("ORCHESTRA_OUTCOME", dir.path().join("outcome"))
-            .env("ORCHESTRA_PG_CLIENTS", ensure_clients().unwrap())
+            .env("ORCHESTRA_PG_CLIENTS", &self.clients)
             .stdin(Stdio::null())
             .stdout(file("stdout"))
             .stderr(file("stderr"))

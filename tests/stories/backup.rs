@@ -39,7 +39,7 @@ pub async fn until(world: &World, name: &str, is: impl Fn(&Value) -> bool) -> Va
 }
 
 /// The manifests in the volume.
-fn manifests(world: &World) -> Vec<PathBuf> {
+pub fn manifests(world: &World) -> Vec<PathBuf> {
     fn find(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();

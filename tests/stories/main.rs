@@ -11,6 +11,7 @@ mod approval;
 #[path = "../support/artifact.rs"]
 mod artifact;
 mod backup;
+mod backup_walls;
 mod bill;
 mod blips;
 mod bridge;
@@ -70,6 +71,7 @@ mod support;
 mod templates;
 mod tls;
 mod token;
+mod traces;
 mod two_operators;
 mod warm_pool;
 mod way_back;

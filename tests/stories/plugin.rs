@@ -1,6 +1,7 @@
 //! `kubectl orchestra`, as a user of the cluster with the roles that deploy/ has: each command against the real control
 //! plane, its output and exit code, and that no secret is shown.
 
+mod sources;
 mod user;
 
 use std::os::unix::fs::symlink;

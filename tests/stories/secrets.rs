@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World};
 use serde_json::json;
 
-use crate::proof::{generous_world, one_project_and_both_logins};
+use crate::backup::{DESTINATION, backup};
+use crate::proof::{generous_world, one_project_and_both_logins, soon};
 use crate::support::{LONG, gone, orchestra, patch_config_map, reason, secret, sources, standard_class};
 
 const WRONG: &str = "not-the-pool-password-7f1c";
@@ -19,12 +20,18 @@ async fn no_secret_is_ever_shown() {
         command.env("ORCHESTRA_LOG", "trace");
     };
     let operator = world.operator("operator", log).unwrap();
-    standard_class(&world, "");
+    standard_class(&world, DESTINATION);
     sources(&world);
     orchestra(&world, "good", "");
     orchestra(&world, "gone", "  deletionPolicy: Delete");
     one_project_and_both_logins(&world, "good").await;
     one_project_and_both_logins(&world, "gone").await;
+    // Its Job stays: nobody runs pods here.
+    backup(&world, "kept", "good", "Retain");
+    soon("the Job of a backup is there", async || {
+        world.list(Kind::Job).await.unwrap().len() == 1
+    })
+    .await;
     let mut secrets = all_secrets(&world).await;
     let shown = page(&operator).await;
 
@@ -44,13 +51,14 @@ async fn no_secret_is_ever_shown() {
         Kind::Class,
         Kind::Database,
         Kind::Pool,
+        Kind::Backup,
+        Kind::Job,
         Kind::Event,
         Kind::Lease,
     ] {
-        places.push((
-            "resources and events",
-            serde_json::to_string(&world.list(kind).await.unwrap()).unwrap(),
-        ));
+        let found = world.list(kind).await.unwrap();
+        assert!(!found.is_empty(), "{kind:?}");
+        places.push(("resources and events", serde_json::to_string(&found).unwrap()));
     }
     assert!(places.iter().all(|(_, text)| !text.is_empty()));
     assert!(
@@ -141,6 +149,7 @@ pub async fn all_secrets(world: &World) -> BTreeSet<String> {
             "transaction-port",
             "SUPABASE_URL",
             "project-url",
+            "order.json",
         ];
         let values = secret(world, &namespace, &name).await;
         found.extend(

@@ -1,5 +1,6 @@
 //! A static pool while the operator runs: entries come, change and go, and servers die and come back.
 
+mod backed_up;
 mod reset;
 
 use orchestra_sandbox::loopback;

@@ -59,29 +59,48 @@ async fn config_map(client: &Client, namespace: &str, name: &str) -> Result<Conf
 async fn pulled(client: &Client, place: &Place, artifact: &OciSource) -> Result<(Files, Vec<String>), String> {
     hosts::check_tls(place, artifact).map_err(|error| error.to_string())?;
     let named = login::of_source(client, &place.namespace, artifact).await;
-    let told = match named {
+    let (told, is_open) = match named {
         Ok(login) => match files(artifact, login).await {
             Ok(files) => return Ok((files, Vec::new())),
-            Err(source::Error::Denied { .. }) if artifact.pull_secret_ref.is_none() => {
+            Err(source::Error::Denied { .. }) if artifact.pull_secret_ref.is_none() => (
                 "the registry wants a login, and the source names no pullSecretRef: the operator would be refused"
-                    .into()
-            }
+                    .into(),
+                Some(false),
+            ),
             Err(error) => return Err(error.to_string()),
         },
-        Err(error) => error.to_string(),
+        Err(error) => (error.to_string(), None),
     };
+    match as_reader(artifact, is_open).await {
+        Ok((files, with)) => Ok((files, vec![format!("{told}; {with}")])),
+        Err(why) => Err(format!("{told}; {why}")),
+    }
+}
+
+/// The files of an artifact with the login of who reads the plan, and how they were read.
+///
+/// `is_open`: whether the registry gives it without a login, when that is known.
+async fn as_reader(artifact: &OciSource, is_open: Option<bool>) -> Result<(Files, String), String> {
     let (host, _) = oci::split(&artifact.image);
-    let own = match registry::own_login(host, artifact.insecure).await {
-        Ok(own) => own,
-        Err(why) => return Err(format!("{told}; {why}")),
+    let own = registry::own_login(host, artifact.insecure).await?;
+    let refused = match &own {
+        Some(_) => format!("your own login of {host} is refused: `docker login {host}` replaces it"),
+        None if artifact.insecure && !hosts::is_loopback(host) => {
+            format!("your own login is not sent to {host} without TLS")
+        }
+        None => format!("you have no login of it: `docker login {host}` gives you one"),
     };
+    if own.is_none() && is_open == Some(false) {
+        return Err(refused);
+    }
     let with = match &own {
         Some(_) => format!("it was read with your own login of {host}"),
-        None => format!("it was read without a login: `docker login {host}` gives you one"),
+        None => "it was read without a login".into(),
     };
     match files(artifact, own).await {
-        Ok(files) => Ok((files, vec![format!("{told}; {with}")])),
-        Err(error) => Err(format!("{told}; {error}")),
+        Ok(files) => Ok((files, with)),
+        Err(source::Error::Denied { .. }) => Err(refused),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::observe::Observed;
+use super::plan::{Entry, Need};
 use crate::api::OrchestraPoolStatus;
 use crate::api::condition::Reason;
 use crate::api::names::{POOL_LABEL, pool_label};
@@ -92,6 +93,13 @@ fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Described {
             message: "as many databases as replicas says wait for a claim".into(),
         };
     }
+    let leaves = |entry: &Entry| matches!(entry.need, Need::Removal | Need::Withdrawal);
+    if available >= counted.desired && made.seen.entries.iter().any(leaves) {
+        return works(
+            Reason::Provisioning,
+            "databases that are to leave are being dropped, which makes room for others".into(),
+        );
+    }
     if available >= counted.desired {
         return Described {
             ready: false,
@@ -131,7 +139,8 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::pool::server::plan::Seen;
+    use crate::pool::server::plan::{Seen, Work};
+    use crate::pool::status::tests::{contradicts, every_refusal};
     use crate::pool::warm::plan::{self as counting, Member};
 
     fn made(wanted: usize, desired: usize, states: &[MemberState]) -> Observed {
@@ -195,5 +204,75 @@ mod tests {
         let said = standing(&lacks, &[]);
         assert_eq!((said.reason, said.standing), (Reason::InvalidEntry, Standing::Stalled));
         assert_eq!(said.message, "orchestra-entry-1: run ALTER ROLE");
+    }
+
+    /// Every number of databases that wait, are made and leave, with and without trouble.
+    #[test]
+    fn no_condition_contradicts_its_reason() {
+        use MemberState::{Available, Broken, Creating};
+        let groups: [&[MemberState]; 6] = [
+            &[],
+            &[Available],
+            &[Creating],
+            &[Broken],
+            &[Available, Available],
+            &[Available, Creating],
+        ];
+        let needs = [
+            None,
+            Some(Need::Making),
+            Some(Need::Removal),
+            Some(Need::Withdrawal),
+            Some(Need::Keeping),
+        ];
+        let refusals: Vec<_> = every_refusal().into_iter().map(Some).chain([None]).collect();
+        for states in groups {
+            for (wanted, desired) in (0..4).flat_map(|wanted| (0..=wanted).map(move |desired| (wanted, desired))) {
+                for (need, refusal) in needs
+                    .iter()
+                    .flat_map(|need| refusals.iter().map(move |one| (need, one)))
+                {
+                    for (deleting, of_server) in [(false, true), (false, false), (true, true), (true, false)] {
+                        let mut made = made(wanted, desired, states);
+                        made.seen.counted.deleting = deleting;
+                        let entry = |need: &Need| Entry {
+                            name: "orchestra-entry-2".into(),
+                            need: *need,
+                            work: Work::Due,
+                        };
+                        made.seen.entries.extend(need.as_ref().map(entry));
+                        let refused = refusal.clone().map(|refusal| ("orchestra-entry-1".to_owned(), refusal));
+                        let (on_server, of_entries) = if of_server { (refused, None) } else { (None, refused) };
+                        made.refusals.extend(on_server);
+                        check(&made, &of_entries.into_iter().collect::<Vec<_>>());
+                    }
+                }
+            }
+        }
+    }
+
+    fn check(made: &Observed, of_entries: &[(String, Refusal)]) {
+        let said = standing(made, of_entries);
+        let of = || format!("{said:?} of {:?}, {:?}", made.seen, made.refusals);
+        assert_eq!(contradicts(said.ready, said.standing, said.reason), None, "{}", of());
+        let full = available(made) >= made.wanted;
+        let counted = &made.seen.counted;
+        assert!(!said.ready || (full && !counted.deleting), "{}", of());
+        let told = || made.refusals.iter().chain(of_entries).map(|(_, refusal)| refusal);
+        if told().all(is_progress) && !counted.deleting {
+            assert_eq!(said.ready, full, "{}", of());
+            // A person can make room only where no database is on its way out, and none is on its way in.
+            let leaves = made
+                .seen
+                .entries
+                .iter()
+                .any(|entry| matches!(entry.need, Need::Removal | Need::Withdrawal));
+            let exhausted = !full && available(made) >= counted.desired && !leaves;
+            assert_eq!(said.standing == Standing::Stalled, exhausted, "{}", of());
+            assert_eq!(said.reason == Reason::PoolExhausted, exhausted, "{}", of());
+        } else {
+            let person = told().any(|refusal| !refusal.is_passing());
+            assert_eq!(said.standing == Standing::Stalled, person, "{}", of());
+        }
     }
 }

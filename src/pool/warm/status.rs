@@ -179,7 +179,8 @@ fn trouble(troubles: &[(Option<&str>, &Refusal)]) -> Option<Described> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::plan::UnpreparedState;
+    use crate::pool::plan::{Refused, UnpreparedState};
+    use crate::pool::status::tests::{contradicts, every_refusal};
     use crate::pool::warm::plan::{Member, Seen};
 
     fn observed(desired: usize, states: &[MemberState]) -> Observed {
@@ -264,5 +265,82 @@ mod tests {
         assert_eq!(described.message, "OrchestraDatabase orchdb-2: it is gone");
         broken.seen.deleting = true;
         assert_eq!(of_members(&broken).reason, Reason::Deleting);
+    }
+
+    /// Every state of up to three members, of a pool that is to have up to three, with and without trouble.
+    #[test]
+    fn no_condition_contradicts_its_reason() {
+        let passes = UnpreparedState::Refused(Refused {
+            again: std::time::Duration::ZERO,
+            passing: true,
+        });
+        let states = [
+            MemberState::Unrequested,
+            MemberState::Broken,
+            MemberState::Creating,
+            MemberState::Unprepared(UnpreparedState::Due),
+            MemberState::Unprepared(passes),
+            MemberState::Available,
+        ];
+        let all: Vec<_> = every_refusal().into_iter().map(Some).chain([None]).collect();
+        let passing = all.iter().flatten().find(|refusal| refusal.is_passing()).cloned();
+        let few = [None, passing, Some(blocked(Reason::DatabaseLost, "it is told"))];
+        let pairs = |one: &[Option<Refusal>], two: &[Option<Refusal>]| {
+            let pairs = one
+                .iter()
+                .flat_map(|one| two.iter().map(move |two| (one.clone(), two.clone())));
+            pairs.collect::<Vec<_>>()
+        };
+        let (short, long) = ([pairs(&all, &few), pairs(&few, &all)].concat(), pairs(&few, &few));
+        for members in (0..4).flat_map(|count| every(&states, count)) {
+            let troubles = if members.len() < 2 { &short } else { &long };
+            for (desired, (closed, of_member)) in
+                (0..4).flat_map(|desired| troubles.iter().map(move |of| (desired, of)))
+            {
+                for (deleting, class) in [(false, true), (false, false), (true, true)] {
+                    let mut observed = observed(desired, &members);
+                    observed.seen.deleting = deleting;
+                    observed.closed.clone_from(closed);
+                    observed.class = observed.class.filter(|_| class);
+                    let refusal = of_member.clone().map(|refusal| (Some("orchdb-1".to_owned()), refusal));
+                    observed.refusals.extend(refusal);
+                    check(&observed);
+                }
+            }
+        }
+    }
+
+    /// Every sequence of so many states.
+    fn every(states: &[MemberState], count: usize) -> Vec<Vec<MemberState>> {
+        let longer = |shorter: Vec<MemberState>| states.iter().map(move |state| [&shorter[..], &[*state]].concat());
+        match count.checked_sub(1) {
+            None => vec![Vec::new()],
+            Some(less) => every(states, less).into_iter().flat_map(longer).collect(),
+        }
+    }
+
+    fn check(observed: &Observed) {
+        let said = of_members(observed);
+        let of = || format!("{said:?} of {:?}, {:?}", observed.seen, observed.refusals);
+        assert_eq!(contradicts(said.ready, said.standing, said.reason), None, "{}", of());
+        let full = available(observed) >= observed.seen.desired;
+        assert!(!said.ready || (full && !observed.seen.deleting), "{}", of());
+        // Who has to act is said by what is the matter, and by nothing else.
+        let lacks = observed.seen.members.len() < observed.seen.desired;
+        let closed = observed
+            .closed
+            .iter()
+            .filter(|closed| lacks || observed.class.is_none() || closed.reason == Reason::ClassDeleting);
+        let told = || {
+            observed
+                .refusals
+                .iter()
+                .map(|(_, refusal)| refusal)
+                .chain(closed.clone())
+        };
+        let person = !observed.seen.deleting && told().any(|refusal| !refusal.is_passing());
+        assert_eq!(said.standing == Standing::Stalled, person, "{}", of());
+        let quiet = !observed.seen.deleting && told().all(is_progress);
+        assert!(!quiet || said.ready == full, "{}", of());
     }
 }

@@ -323,7 +323,7 @@ fn is_own(role: &str, hosted: bool) -> bool {
 
 /// Whether a role has the name of an Orchestra's login: `orchestra_` and a UID without hyphens, and a number where the
 /// login was rotated.
-fn is_tenants(role: &str) -> bool {
+pub fn is_tenants(role: &str) -> bool {
     let all = |text: &str, is: fn(&u8) -> bool| !text.is_empty() && text.bytes().all(|byte| is(&byte));
     let Some(rest) = role.strip_prefix("orchestra_") else {
         return false;

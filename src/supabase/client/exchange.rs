@@ -14,6 +14,7 @@ use crate::supabase::error::Error;
 use crate::supabase::fields::{Item, Items, item, items};
 use crate::supabase::operation::{Call, Operation};
 use crate::supabase::rate_limit::Permit;
+use crate::telemetry::traces;
 
 /// A read is retried only while its caller has waited for less than this.
 const RETRY_UNTIL: Duration = Duration::from_secs(10);
@@ -118,7 +119,13 @@ impl Client {
     }
 
     /// Sends a request that has its permit.
-    pub(super) async fn exchange_with(&self, request: &Request<'_>, mut permit: Permit) -> Result<Vec<u8>, Error> {
+    pub(super) async fn exchange_with(&self, request: &Request<'_>, permit: Permit) -> Result<Vec<u8>, Error> {
+        let name = request.operation.as_str();
+        let exchange = Box::pin(self.permitted(request, permit));
+        traces::span(name, traces::Side::Client, exchange).await
+    }
+
+    async fn permitted(&self, request: &Request<'_>, mut permit: Permit) -> Result<Vec<u8>, Error> {
         let operation = request.operation;
         if let Some(waited) = permit.waited() {
             self.metrics.queue_waited(operation.as_str(), waited);
@@ -130,10 +137,12 @@ impl Client {
             Err((code, cause)) => {
                 self.metrics
                     .management_request(operation.as_str(), code, started.elapsed());
+                traces::note("error.type", code);
                 tracing::debug!(%operation, code, cause, "Management API request without answer");
                 return Err(Error::Unreachable { operation, cause });
             }
         };
+        traces::note("http.response.status_code", i64::from(status));
         let code = status.to_string();
         self.metrics
             .management_request(operation.as_str(), &code, started.elapsed());

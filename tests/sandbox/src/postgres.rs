@@ -193,6 +193,12 @@ impl Postgres {
         self.keeper.is_some()
     }
 
+    /// The server's first process; none while it is stopped.
+    pub fn id(&self) -> Option<u32> {
+        let file = std::fs::read_to_string(self.data.join("postmaster.pid")).ok()?;
+        file.lines().next()?.trim().parse().ok()
+    }
+
     /// Stops the server; its data stay.
     pub fn stop(&mut self) {
         if let Some(keeper) = self.keeper.take() {

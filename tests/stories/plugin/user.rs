@@ -76,16 +76,21 @@ rules: [{{apiGroups: [''], resources: [secrets, configmaps, events], verbs: [get
 
     /// Runs a command to its end: its exit code, what it prints and its errors.
     pub fn ends(&self, arguments: &[&str]) -> (i32, String, String) {
-        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
+        self.output(&mut self.command(arguments))
+    }
+
+    /// As [`User::ends`], of a command that was changed.
+    pub fn output(&self, command: &mut Command) -> (i32, String, String) {
+        let Output { status, stdout, stderr } = command.output().unwrap();
         let [out, error] = [stdout, stderr].map(|text| String::from_utf8(text).unwrap());
         for hidden in &self.hidden {
             assert!(
                 !out.contains(hidden) && !error.contains(hidden),
-                "{arguments:?} shows a secret"
+                "{command:?} shows a secret"
             );
         }
         for value in ["ApiError", "Status {", "Some(", "Error("] {
-            assert!(!error.contains(value), "{arguments:?}: {error}");
+            assert!(!error.contains(value), "{command:?}: {error}");
         }
         (status.code().unwrap(), out, error)
     }

@@ -60,16 +60,22 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     // The stand-in makes the databases of new projects on this machine, which no provider does.
     world.apply(&pool(&arguments, 1))?;
     let api_server = world.plane.api_server_id().context("the API server has ended")?;
-    let before = [Usage::of(operator.id())?, Usage::of(api_server)?];
+    let postgres = world.api.postgres().and_then(|postgres| postgres.id());
+    let postgres = postgres.context("PostgreSQL has ended")?;
+    let parts = [operator.id(), api_server, postgres];
+    let usage = || -> Result<Vec<_>> { parts.into_iter().map(Usage::of).collect() };
+    let before = usage()?;
     let began = Instant::now();
     let tenants = Tenants::apply(&world, usize::try_from(arguments.claims)?).await?;
     let ready = tenants.until_ready(began, arguments.limit()).await?;
-    let used = [
-        Usage::of(operator.id())?.since(&before[0]),
-        Usage::of(api_server)?.since(&before[1]),
-    ];
+    let after = usage()?;
+    let used: Vec<_> = after
+        .iter()
+        .zip(&before)
+        .map(|(after, before)| after.since(before))
+        .collect();
     check(&arguments, &world).await?;
-    print(&arguments, &ready, used);
+    print(&arguments, &ready, &used);
     Ok(())
 }
 
@@ -175,7 +181,7 @@ async fn check(arguments: &Arguments, world: &World) -> Result<()> {
     Ok(())
 }
 
-fn print(arguments: &Arguments, ready: &Ready, [operator, api_server]: [Usage; 2]) {
+fn print(arguments: &Arguments, ready: &Ready, used: &[Usage]) {
     let mut waits: Vec<_> = ready.tenants.iter().map(|(applied, ready)| *ready - *applied).collect();
     waits.sort();
     let at = |percent: usize| {
@@ -193,9 +199,11 @@ fn print(arguments: &Arguments, ready: &Ready, [operator, api_server]: [Usage; 2
         at(95),
         at(100)
     );
-    println!(
-        "processor time a claim: operator {:.0} ms, API server {:.0} ms",
-        operator.cpu * 1000.0 / claims,
-        api_server.cpu * 1000.0 / claims
-    );
+    // PostgreSQL serves each session by a process of its own.
+    let each: Vec<_> = used
+        .iter()
+        .zip(["operator", "API server", "PostgreSQL"])
+        .map(|(used, name)| format!("{name} {:.0} ms", (used.cpu + used.ended) * 1000.0 / claims))
+        .collect();
+    println!("processor time a claim: {}", each.join(", "));
 }

@@ -7,6 +7,8 @@ use anyhow::{Context, Result};
 pub(crate) struct Usage {
     /// Seconds of processor time, in steps of a hundredth.
     pub(crate) cpu: f64,
+    /// The same, of its children that have ended.
+    pub(crate) ended: f64,
     /// The most memory that it had, in MiB (`VmHWM`).
     pub(crate) peak: f64,
     /// The memory that it has now, in MiB (`VmRSS`).
@@ -21,7 +23,7 @@ impl Usage {
     pub(crate) fn of(process: u32) -> Result<Self> {
         let read = |file: &str| std::fs::read_to_string(format!("/proc/{process}/{file}"));
         let stat = read("stat").with_context(|| format!("process {process} has ended"))?;
-        // After the name in brackets: fields 14 and 15 of proc(5) are user and system time.
+        // After the name in brackets: fields 14 and 15 of proc(5) are user and system time, and 16 and 17 those of children.
         let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |field: usize| fields.get(field - 3).and_then(|text| text.parse::<f64>().ok());
         let status = read("status")?;
@@ -30,8 +32,10 @@ impl Usage {
             let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
             kib.unwrap_or_default() / 1024.0
         };
+        let seconds = |first: usize| (ticks(first).unwrap_or_default() + ticks(first + 1).unwrap_or_default()) / 100.0;
         Ok(Self {
-            cpu: (ticks(14).unwrap_or_default() + ticks(15).unwrap_or_default()) / 100.0,
+            cpu: seconds(14),
+            ended: seconds(16),
             peak: mebibytes("VmHWM:"),
             resident: mebibytes("VmRSS:"),
         })
@@ -41,6 +45,7 @@ impl Usage {
     pub(crate) fn since(self, before: &Self) -> Self {
         Self {
             cpu: self.cpu - before.cpu,
+            ended: self.ended - before.ended,
             ..self
         }
     }

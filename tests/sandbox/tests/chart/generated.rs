@@ -11,6 +11,9 @@ const LABEL: &str = "labels:\n    app.kubernetes.io/name: orchestra-operator\n";
 
 const LABELS: &str = "labels:\n    {{- include \"orchestra-operator.labels\" $ | nindent 4 }}\n";
 
+/// The last line of the account of the pods that make backups.
+const TOKEN: &str = "automountServiceAccountToken: false\n";
+
 /// Path in the chart, and content.
 fn files() -> BTreeMap<PathBuf, String> {
     let mut files = BTreeMap::new();
@@ -34,6 +37,14 @@ fn rbac() -> String {
         LABEL,
         &format!(
             "{LABELS}  {{{{- with .Values.serviceAccount.annotations }}}}\n  annotations:\n    {{{{- toYaml . | nindent 4 }}}}\n  {{{{- end }}}}\n"
+        ),
+        1,
+    );
+    // Pods that name no Secrets for their images' registry get those of their account.
+    let cluster = cluster.replacen(
+        TOKEN,
+        &format!(
+            "{TOKEN}{{{{- with .Values.imagePullSecrets }}}}\nimagePullSecrets:\n  {{{{- toYaml . | nindent 2 }}}}\n{{{{- end }}}}\n"
         ),
         1,
     );

@@ -11,9 +11,10 @@ use serde_json::Value;
 use crate::{chart, helm, project, read, updates};
 
 /// A file of values, and the kustomization that renders the same.
-const CASES: [(&str, Option<&str>); 5] = [
+const CASES: [(&str, Option<&str>); 6] = [
     ("default", Some("kustomize")),
     ("namespaced", Some("namespaced")),
+    ("registry", Some("registry")),
     ("monitoring", None),
     ("production", None),
     ("minimal", None),

@@ -1,0 +1,85 @@
+//! What PostgreSQL's programs say when they fail.
+
+use super::error::Error;
+use super::outcome::OutcomeReason as Reason;
+use crate::text;
+
+/// Why a program failed. Only its own lines of errors are repeated: others hold statements and rows of the database.
+pub(super) fn failure(program: &str, said: &str, status: &str) -> Error {
+    let mut lines = said.lines().filter_map(|line| {
+        let line = line.strip_prefix(program)?.strip_prefix(": ")?;
+        line.strip_prefix("error: ").or_else(|| line.strip_prefix("fatal: "))
+    });
+    let line = lines.next().unwrap_or("it says nothing");
+    let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
+    let (reason, advice) = if has(&["lock timeout", "could not obtain lock"]) {
+        (
+            Reason::LockTimeout,
+            "a table stayed locked; try again, or allow more lockWaitSeconds",
+        )
+    } else if has(&["password authentication failed", "no pg_hba.conf entry"]) {
+        (Reason::WrongPassword, "check the login of the database")
+    } else if has(&["SSL error", "certificate"]) {
+        (
+            Reason::UntrustedServer,
+            "check the server's address and the certificate's authority",
+        )
+    } else if has(&["server version mismatch", "unsupported version"]) {
+        (
+            Reason::Incompatible,
+            "the clients are older than the server or the archive",
+        )
+    } else if has(&[
+        "connection to server",
+        "server closed the connection",
+        "terminating connection",
+    ]) {
+        (Reason::Unreachable, "the connection was refused or broke off")
+    } else if has(&["permission denied", "must be owner"]) {
+        (Reason::DatabaseRefused, "the login lacks a right")
+    } else if program == "pg_dump" {
+        (Reason::DumpFailed, "the database may have changed meanwhile")
+    } else {
+        (Reason::RestoreFailed, "restore into a new and empty database")
+    };
+    let line = text::line(line, 500);
+    Error::new(reason, format!("{program} failed ({status}): {line}; {advice}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_the_clients_own_words_and_no_rows() {
+        let said = "pg_restore: error: COPY failed for table \"a\": ERROR: duplicate key value\nDETAIL:  Key (mail)=(eva@x) \
+                    exists.\nCONTEXT:  COPY a, line 1: \"secret\"\nCommand was: COPY a\n";
+        let error = failure("pg_restore", said, "exit status: 1");
+        assert_eq!(error.reason, Reason::RestoreFailed);
+        assert!(
+            error.message.contains("duplicate key") && !error.message.contains("eva"),
+            "{error}"
+        );
+        for (line, reason) in [
+            (
+                "query failed: ERROR:  canceling statement due to lock timeout",
+                Reason::LockTimeout,
+            ),
+            (
+                "connection to server at \"h\" failed: FATAL:  password authentication failed for user",
+                Reason::WrongPassword,
+            ),
+            (
+                "connection to server at \"h\" failed: Connection refused",
+                Reason::Unreachable,
+            ),
+            ("aborting because of server version mismatch", Reason::Incompatible),
+            ("relation with OID 1 does not exist", Reason::DumpFailed),
+        ] {
+            assert_eq!(
+                failure("pg_dump", &format!("pg_dump: error: {line}\n"), "1").reason,
+                reason
+            );
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Traces: the way of each Orchestra to Ready, from its creation or from when it ceased to be Ready, as OpenTelemetry's
+//! spans.
+//!
+//! The ids of a trace and of its root are computed from the Orchestra's UID and from the time at which it ceased to be
+//! Ready, which its condition tells. Nothing is stored, and an operator that takes over goes on with the trace of the one
+//! before. A span has names of Kubernetes objects, steps, operations and reasons, and nothing that a tenant, the provider
+//! or a database says.
+
+mod export;
+mod record;
+mod trace;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use opentelemetry::KeyValue;
+
+use crate::api::Orchestra;
+use crate::api::condition::{ConditionType, is_true};
+
+pub use export::{Error, Exporting};
+use record::{Keep, Recorder, Root};
+pub use record::{Side, fail, note, span, waited};
+pub use trace::Trace;
+
+/// Where spans go. By default nowhere, and then nothing is recorded.
+#[derive(Clone, Debug, Default)]
+pub struct Traces(Option<Arc<export::Queue>>);
+
+/// An Orchestra as it is before its status is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Before {
+    trace: Option<Trace>,
+    ready: bool,
+    served: bool,
+}
+
+impl Before {
+    /// The Orchestra as it is now.
+    pub fn of(orchestra: &Orchestra) -> Self {
+        Self {
+            trace: Trace::of(orchestra),
+            ready: is_true(orchestra.conditions(), ConditionType::Ready),
+            served: orchestra.is_published(),
+        }
+    }
+
+    /// Notes in the span of the pass what the write of a status means: the way begins, or has come to its end.
+    pub fn written(self, after: &Orchestra) {
+        record::of_pass(|recorder| {
+            let has_come = !self.ready && is_true(after.conditions(), ConditionType::Ready);
+            let created = after.metadata.creation_timestamp.as_ref().map(|created| created.0);
+            let begin = || Trace::since(after, created.unwrap_or_default());
+            let trace = if has_come {
+                Some(self.trace.unwrap_or_else(begin))
+            } else {
+                Trace::of(after)
+            };
+            let Some(trace) = trace else { return };
+            recorder.belongs_to(trace);
+            if has_come {
+                let start = created.filter(|_| !self.served).unwrap_or(trace.since);
+                recorder.ends(Root {
+                    trace,
+                    start,
+                    attributes: attributes(after),
+                });
+            }
+        });
+    }
+}
+
+/// What a root tells of its Orchestra.
+fn attributes(orchestra: &Orchestra) -> Vec<KeyValue> {
+    vec![
+        KeyValue::new("k8s.namespace.name", orchestra.namespace().unwrap_or_default()),
+        KeyValue::new("orchestra.name", orchestra.name_any()),
+        KeyValue::new("orchestra.uid", orchestra.uid().unwrap_or_default()),
+        KeyValue::new(
+            "orchestra.generation",
+            orchestra.metadata.generation.unwrap_or_default(),
+        ),
+        KeyValue::new(
+            "orchestra.class",
+            orchestra.decided_class().unwrap_or_default().to_owned(),
+        ),
+    ]
+}
+
+impl Traces {
+    /// Sends spans to the collector at this address, to whose path `/v1/traces` is added. Headers with its credentials
+    /// come from `OTEL_EXPORTER_OTLP_HEADERS`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn export(endpoint: &str) -> Result<(Self, Exporting), Error> {
+        let (queue, exporting) = export::start(endpoint)?;
+        Ok((Self(Some(Arc::new(queue))), exporting))
+    }
+
+    /// Runs a pass with a span of its own, for the Orchestra that `of` finds at its end. A pass that carried out nothing is
+    /// not told.
+    pub async fn pass<F: Future>(&self, name: &'static str, work: F, of: impl FnOnce() -> Option<Trace>) -> F::Output {
+        self.recorded(name, Keep::IfBusy, work, of).await
+    }
+
+    /// Work in the background of an Orchestra on its way, with a span of its own.
+    pub async fn work<F: Future>(self, name: &'static str, trace: Option<Trace>, work: F) -> F::Output {
+        self.recorded(name, Keep::Always, work, || trace).await
+    }
+
+    async fn recorded<F: Future>(
+        &self,
+        name: &'static str,
+        keep: Keep,
+        work: F,
+        of: impl FnOnce() -> Option<Trace>,
+    ) -> F::Output {
+        let Some(queue) = &self.0 else {
+            return work.await;
+        };
+        let recorder = Arc::new(Recorder::default());
+        let output = record::within(&recorder, name, work).await;
+        for span in recorder.finish(keep, of) {
+            queue.put(span);
+        }
+        output
+    }
+}
+
+#[cfg(test)]
+#[path = "traces/tests.rs"]
+mod tests;
