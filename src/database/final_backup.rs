@@ -2,7 +2,6 @@
 //! Its name is written into the database's status before it is created: only a backup that is named there is of a database
 //! without an Orchestra.
 
-use kube::ResourceExt as _;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::runtime::reflector::ObjectRef;
 
