@@ -5,9 +5,10 @@ mod act;
 pub mod job;
 mod observe;
 mod order;
-mod outcome;
+pub mod outcome;
 pub mod plan;
 pub mod queue;
+pub mod restore;
 mod status;
 
 use std::sync::Arc;
