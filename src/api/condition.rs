@@ -3,8 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
-/// The type of a condition. True is the good state of every type except Reconciling and Stalled, which
-/// kstatus defines.
+/// The type of a condition. True is the good state of every type except Reconciling and Stalled, which kstatus defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
 pub enum ConditionType {
     /// Everything that the spec asks for is in effect.
@@ -17,8 +16,7 @@ pub enum ConditionType {
     CredentialsReady,
     /// No migration is pending.
     Migrated,
-    /// The migration history of the database and the source agree: no applied migration was changed
-    /// later, is missing, or comes after a pending one.
+    /// The history of the database and the source agree: no applied migration was changed, is missing, or is late.
     HistoryAgrees,
     /// The tenant's login reads every table with row level security. Shown as False only.
     TablesReadable,
@@ -44,6 +42,8 @@ pub enum ConditionType {
     ServersClosed,
     /// The last drill of a backup restored it, and found what was backed up.
     Verified,
+    /// The last backup of an Orchestra by its schedule is complete.
+    BackedUp,
 }
 
 impl ConditionType {
@@ -319,6 +319,8 @@ pub enum Reason {
     BackupFailed,
     /// The Orchestra that a backup names does not exist.
     OrchestraNotFound,
+    /// A schedule of backups cannot be carried out.
+    ScheduleInvalid,
     /// The class says nothing of where backups are stored.
     NoBackupDestination,
     /// The backup is in a store that its class does not name any more.

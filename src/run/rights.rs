@@ -62,7 +62,11 @@ const OURS: &str = "stagesub.io";
 const TENANTS: &[Rule] = &[
     (OURS, &["orchestras"], &["get", "list", "watch", "patch", "delete"]),
     (OURS, &["orchestras/status"], &["patch"]),
-    (OURS, &["orchestrabackups"], &["get", "list", "watch", "patch"]),
+    (
+        OURS,
+        &["orchestrabackups"],
+        &["get", "list", "watch", "create", "patch", "delete"],
+    ),
     (OURS, &["orchestrabackups/status"], &["patch"]),
     ("", &["secrets"], &["get", "list", "watch", "create", "patch"]),
     (
