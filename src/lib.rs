@@ -51,6 +51,8 @@ pub mod geography; // which region is nearest to a place
 
 pub mod error; // the class of an error
 
+pub mod cron; // when a cron expression fires, in its time zone
+
 pub mod recent; // values that are forgotten when nothing uses them
 
 pub mod text; // text from outside: on one line, capped, without control characters

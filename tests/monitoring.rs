@@ -18,6 +18,7 @@ use std::time::Duration;
 use metrics_page::{documented, documented_table, families, names_in, table};
 use orchestra_operator::api::condition::Reason;
 use orchestra_operator::error::ErrorClass;
+use orchestra_operator::telemetry::backups::TenantBackup;
 use orchestra_operator::telemetry::classes::{ClassFacts, RequestBudget};
 use orchestra_operator::telemetry::fleet::TenantPhase;
 use orchestra_operator::telemetry::metrics::{Credential, Metrics, PassOutcome, RequestQueue, TenantCredential};
@@ -107,6 +108,18 @@ fn page() -> String {
         namespace: text("tenants"),
         name: text("one"),
         phase: text("Ready"),
+    }]);
+    metrics.backups().attempted(Reason::BackedUp);
+    metrics.backups().made(took);
+    metrics.backups().set_phases([(text("Completed"), 1)]);
+    metrics.backups().set_stored([(text("standard"), 1)]);
+    metrics.backups().set_troubles([(text("standard"), Reason::StoreFull)]);
+    metrics.backups().set_ages(vec![TenantBackup {
+        class: text("standard"),
+        namespace: text("tenants"),
+        name: text("one"),
+        age: 1,
+        named: true,
     }]);
     metrics.provisioning().succeeded(Some("standard"), took);
     metrics.provisioning().at("uid", Some(Reason::Provisioning));

@@ -4,7 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{DeletionPolicy, NAME};
+use super::condition::{ConditionType, find, is_true};
+use super::{DeletionPolicy, NAME, RETRY_ANNOTATION};
 
 /// A backup of an Orchestra's database, taken once, by a Job in the operator's namespace. It is complete when its
 /// manifest is stored: until then there is no backup.
@@ -61,6 +62,36 @@ pub struct OrchestraBackupSpec {
     /// `Delete` removes it from the store before the resource goes. May be changed at any time before the deletion.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub deletion_policy: DeletionPolicy,
+}
+
+impl OrchestraBackup {
+    /// Whether it failed, and nobody has asked for another attempt since.
+    pub fn has_failed(&self) -> bool {
+        let failure = self.status.as_ref().and_then(|status| status.failure.as_ref());
+        let asked = || self.metadata.annotations.as_ref()?.get(RETRY_ANNOTATION);
+        !self.is_complete() && failure.is_some_and(|failure| failure.last && failure.retry.as_ref() == asked())
+    }
+
+    /// Whether a person must act.
+    pub fn is_stalled(&self) -> bool {
+        let status = self.status.as_ref();
+        status.is_some_and(|status| is_true(&status.conditions, ConditionType::Stalled))
+    }
+
+    /// Whether a drill has restored it, and no later one has found it different.
+    pub fn is_verified(&self) -> bool {
+        let Some(status) = &self.status else { return false };
+        let drill = status.verification.as_ref();
+        let failed = find(&status.conditions, ConditionType::Verified).is_some_and(|is| is.status == "False");
+        drill.is_some_and(|drill| drill.last_verified_time.is_some()) && !failed
+    }
+
+    /// Time of the snapshot, or of the creation while there is none.
+    pub fn taken(&self) -> Option<jiff::Timestamp> {
+        let snapshot = self.status.as_ref().and_then(|status| status.snapshot_time.as_ref());
+        let at = snapshot.or(self.metadata.creation_timestamp.as_ref());
+        at.map(|at| at.0)
+    }
 }
 
 /// An Orchestra of the same namespace.

@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{GoDuration, NAME, SecretReference};
+use super::{BackupSchedule, GoDuration, NAME, SecretReference};
 
 /// What an age recipient looks like (X25519, Bech32 in lower case).
 const RECIPIENT: &str = "^age1[02-9ac-hj-np-z]{58}$";
@@ -54,6 +54,9 @@ pub struct ClassBackup {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = IMAGE))]
     pub image: Option<String>,
+    /// When Orchestras are backed up that do not say, and which of the backups are kept. Omitted: on demand only.
+    #[serde(flatten)]
+    pub schedule: BackupSchedule,
 }
 
 impl ClassBackup {

@@ -293,6 +293,8 @@ pub enum Reason {
     DatabaseNotEmpty,
     /// The Orchestra that a backup names does not exist.
     OrchestraNotFound,
+    /// A schedule of backups cannot be carried out.
+    ScheduleInvalid,
     /// The class says nothing of where backups are stored.
     NoBackupDestination,
     /// The backup is in a store that its class does not name any more.

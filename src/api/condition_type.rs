@@ -43,6 +43,8 @@ pub enum ConditionType {
     ServersClosed,
     /// The last drill of a backup restored it, and found what was backed up.
     Verified,
+    /// The last backup of an Orchestra by its schedule is complete.
+    BackedUp,
 }
 
 impl ConditionType {

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::{GoDuration, NAME, RowSecurity};
 
 /// What a name of the IANA time zone database looks like.
-const TIME_ZONE: &str = "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$";
+pub(super) const TIME_ZONE: &str = "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$";
 
 /// What may be in a cron expression of five fields.
-const CRON: &str = "^[0-9A-Za-z*/,#?+ -]+$";
+pub(super) const CRON: &str = "^[0-9A-Za-z*/,#?+ -]+$";
 
 /// The rule that the keys of a map are valid keys of labels, and none that Kubernetes or the operator uses.
 const KEYS: &str = "self.all(key, key.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$') && size(key) <= 253 && !key.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|stagesub[.]io)/'))";

@@ -5,6 +5,7 @@
 mod access;
 mod backup;
 mod backup_policy;
+mod backup_schedule;
 mod budget;
 mod class;
 pub mod condition;
@@ -33,6 +34,7 @@ pub mod unreadable;
 pub use access::*;
 pub use backup::*;
 pub use backup_policy::*;
+pub use backup_schedule::*;
 pub use budget::*;
 pub use class::*;
 pub use connection::*;

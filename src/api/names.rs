@@ -30,7 +30,8 @@ pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "orchestra
 /// Label of a Secret in the operator's namespace: the OrchestraDatabase that it belongs to.
 pub const DATABASE_LABEL: &str = "stagesub.io/database";
 
-/// Label of a connection Secret: the Orchestra that it belongs to.
+/// Label of a connection Secret, and of an OrchestraBackup that a schedule has made: the Orchestra that it belongs to, of a
+/// backup as [`label_of`].
 pub const ORCHESTRA_LABEL: &str = "stagesub.io/orchestra";
 
 /// Label of a Secret that holds the owner's password.
@@ -43,7 +44,8 @@ pub const CONNECTED_LABEL: &str = "stagesub.io/connected";
 pub const KEYS_LABEL: &str = "stagesub.io/keys";
 
 /// Label of a tenant's Secret: the UID of the Orchestra whose login it holds. Secrets of earlier versions have none. Label of
-/// the Job of a restore and of its Secret: the UID of the Orchestra whose database it fills.
+/// the Job of a restore and of its Secret: the UID of the Orchestra whose database it fills. Label of an OrchestraBackup that a
+/// schedule has made: the UID of its Orchestra.
 pub const HOLDER_LABEL: &str = "stagesub.io/orchestra-uid";
 
 /// Label of an owner's Secret: the time of the login's rotation that the last rotation of API keys followed, in seconds
@@ -187,6 +189,10 @@ pub const CLASS_FINALIZER: &str = "stagesub.io/class";
 /// Finalizer that keeps an OrchestraDatabase until its project is either kept on purpose or known to be
 /// gone.
 pub const DATABASE_FINALIZER: &str = "stagesub.io/database";
+
+/// Label of an OrchestraBackup that a schedule has made: the time of the schedule, in seconds since 1970. Without it,
+/// nothing deletes the backup but people. [`ORCHESTRA_LABEL`] and [`HOLDER_LABEL`] are beside it.
+pub const SCHEDULED_LABEL: &str = "stagesub.io/scheduled-at";
 
 /// Finalizer that keeps an OrchestraBackup until its Job has ended, and its data is removed where it is to be.
 pub const BACKUP_FINALIZER: &str = "stagesub.io/backup";

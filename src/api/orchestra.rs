@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::source::LOOPBACK_IMAGE;
 use super::{
-    AppliedTemplate, Binding, ChosenRegion, Connection, Cost, CredentialStatus, DataApi, DatabaseSource,
-    DeletionPolicy, ExpiryNotice, FormerSecret, GoDuration, HealthStatus, Idle, LANGUAGE_TAG, MigrationFormat,
-    Migrations, NAME, Placement, PowerState, PowerStatus, PublishedSecret, RestoreStatus, Seed,
+    AppliedTemplate, BackupSchedule, Binding, ChosenRegion, Connection, Cost, CredentialStatus, DataApi,
+    DatabaseSource, DeletionPolicy, ExpiryNotice, FormerSecret, GoDuration, HealthStatus, Idle, LANGUAGE_TAG,
+    MigrationFormat, Migrations, NAME, Placement, PowerState, PowerStatus, PublishedSecret, RestoreStatus,
+    ScheduledBackups, Seed,
 };
 
 /// What a tenant asks for: a database that is claimed, migrated and seeded, with its login in a Secret
@@ -108,6 +109,10 @@ pub struct OrchestraSpec {
     /// `Delete` destroys both. Omitted: the class's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+    /// When the database is backed up to the store that the class names, and which of those backups are kept. What is
+    /// omitted is as the class's `spec.backup` says. Backups outlive the Orchestra.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub backup: BackupSchedule,
     /// How long the Orchestra lives, from 10s to 8760h: `72h`. Then the operator deletes it, with its database and its
     /// Secrets; `status.expiresAt` says when, and events warn before. It counts from the creation, or from the time in
     /// the annotation `stagesub.io/extended-at`; of an Orchestra that is in use already, from when it is set. Needs
@@ -145,7 +150,8 @@ pub struct OrchestraStatus {
     pub phase: Option<String>,
     /// Ready, Available, DatabaseReady, CredentialsReady, Migrated, HistoryAgrees and Seeded; SourceAvailable, as
     /// False, while a source cannot be read whose content is applied; TablesReadable when the login cannot read a
-    /// table; Reconciling while the operator is working; Stalled when a person must act.
+    /// table; BackedUp where there is a
+    /// schedule of backups; Reconciling while the operator is working; Stalled when a person must act.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -206,6 +212,9 @@ pub struct OrchestraStatus {
     /// `SourceAvailable` is False).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unavailable_sources: Option<Vec<String>>,
+    /// Backups by schedule; absent where there is neither a schedule nor a backup that one has made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<ScheduledBackups>,
     /// When the ttl ends, and the operator deletes the Orchestra.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,

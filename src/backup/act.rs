@@ -211,7 +211,23 @@ async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
         }
         None => return Ok(()),
     }
-    write(pass, new).await
+    write(pass, new).await?;
+    if pass.object.metadata.deletion_timestamp.is_none() {
+        count(pass, now);
+    }
+    Ok(())
+}
+
+/// Counts the end of a Job that was to make the backup.
+fn count(pass: &Pass, now: jiff::Timestamp) {
+    let (status, metrics) = (pass.status(), pass.core().metrics.backups());
+    if let Some(failure) = &status.failure {
+        return metrics.attempted(failure.reason.parse().unwrap_or(Reason::BackupFailed));
+    }
+    metrics.attempted(Reason::BackedUp);
+    if let Some(start) = status.start_time {
+        metrics.made(Duration::try_from(now.duration_since(start.0)).unwrap_or_default());
+    }
 }
 
 fn failure(pass: &Pass, now: jiff::Timestamp, reason: Reason, message: &str, last: bool) -> BackupFailure {

@@ -1,5 +1,6 @@
 //! OrchestraBackup: a backup is made, and its data removed, by Jobs in the operator's namespace. [`plan`] tells it on one
-//! page; [`job`] makes such a Job, whatever it is to do.
+//! page; [`job`] makes such a Job, whatever it is to do; [`schedule`] makes and deletes OrchestraBackups by the schedules
+//! of Orchestras.
 
 mod act;
 pub mod job;
@@ -9,6 +10,7 @@ pub mod outcome;
 pub mod plan;
 pub mod queue;
 pub mod restore;
+pub mod schedule;
 mod status;
 
 use std::sync::Arc;

@@ -21,10 +21,9 @@ pub enum End {
 
 impl End {
     /// The end of a Job with an outcome. What an earlier Job of the same backup has stored, and whose outcome was lost, is
-    /// the backup.
+    /// told as done by the next one.
     pub fn of(outcome: Outcome) -> Self {
-        let is_there = outcome.reason == OutcomeReason::AlreadyExists && outcome.backup.is_some();
-        if outcome.reason == OutcomeReason::Done || is_there {
+        if outcome.reason == OutcomeReason::Done {
             return Self::Done(Box::new(outcome));
         }
         Self::Failed {
@@ -76,24 +75,19 @@ fn reason(of: OutcomeReason) -> Reason {
 
 #[cfg(test)]
 mod tests {
+    use strum::IntoEnumIterator as _;
+
     use super::*;
 
     #[test]
-    fn a_backup_whose_outcome_was_lost_is_found() {
-        let mut outcome = Outcome::done("there is one");
-        outcome.reason = OutcomeReason::AlreadyExists;
-        assert!(matches!(End::of(outcome.clone()), End::Failed { retry: false, .. }));
-        outcome.backup = Some(crate::archive::outcome::BackupFacts {
-            manifest: "a/manifest.json".into(),
-            manifest_digest: "0".repeat(64),
-            snapshot_time: jiff::Timestamp::UNIX_EPOCH,
-            bytes: 1,
-            raw_bytes: 1,
-            server_major: 17,
-            migration_head: None,
-            tables: 1,
-            not_covered: Vec::new(),
-        });
-        assert!(matches!(End::of(outcome), End::Done(_)));
+    fn only_what_is_done_is_done() {
+        for reason in OutcomeReason::iter() {
+            let outcome = Outcome {
+                reason,
+                ..Outcome::done("told")
+            };
+            let is_done = matches!(End::of(outcome), End::Done(_));
+            assert_eq!(is_done, reason == OutcomeReason::Done, "{reason}");
+        }
     }
 }

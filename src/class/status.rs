@@ -82,7 +82,11 @@ fn render(
     priced.status.get_or_insert_default().account.clone_from(&account);
     let mut conditions = Conditions::new(class.conditions(), class.metadata.generation);
     let ways = ways(class);
-    let notes = [defaults::describe(ctx, class), orphans::odd_projects(ctx, class)];
+    let notes = [
+        defaults::describe(ctx, class),
+        orphans::odd_projects(ctx, class),
+        wrong_schedule(class, Timestamp::now()),
+    ];
     let spent = ways.contains(&Way::Provider).then(|| Spent::of(ctx, &priced));
     let full = spent.as_ref().is_some_and(|spent| spent.full.is_some());
     usability(&mut conditions, (&ways, full), error, notes.into_iter().flatten());
@@ -105,6 +109,13 @@ fn render(
         rollout,
         schema: drift::compare(ctx, class),
     }
+}
+
+/// What is wrong with the schedule of backups, which keeps no claim from being met.
+fn wrong_schedule(class: &OrchestraClass, now: Timestamp) -> Option<String> {
+    let backup = class.spec.backup.as_ref()?;
+    let wrong = backup.schedule.read("spec.backup", now).err()?;
+    Some(format!("No backup is made by the schedule of the class: {wrong}"))
 }
 
 fn provider(ways: &[Way]) -> &'static str {

@@ -134,7 +134,13 @@ fn span<K: Reported>(controller: &'static str, object: &K) -> tracing::Span {
         namespace = object.namespace(),
         orchestra = Empty
     );
-    span.record(controller, object.name_any());
+    // The schedules of backups are those of Orchestras.
+    let field = if K::kind(&()) == "Orchestra" {
+        "orchestra"
+    } else {
+        controller
+    };
+    span.record(field, object.name_any());
     if let Some((namespace, name)) = object.tenant() {
         span.record("namespace", namespace).record("orchestra", name);
     }

@@ -24,9 +24,8 @@ use crate::api::names::tenant_secret;
 use crate::api::{CredentialStatus, Orchestra, OrchestraDatabase, OrchestraStatus, ROTATE_ANNOTATION};
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
-use crate::credentials::schedule::Schedule;
-use crate::credentials::secrets;
 use crate::credentials::tenant::{LoginMarks, LoginState, Logins};
+use crate::credentials::{schedule, secrets};
 
 /// The longest value of the annotation that is read: a time is shorter.
 const REQUEST: usize = 128;
@@ -107,7 +106,7 @@ fn next(object: &Orchestra, marks: &LoginMarks, now: Timestamp) -> Option<Timest
         .and_then(|status| status.credentials.as_ref()?.next_rotation.as_ref())
         .map(|next| next.0)
         .filter(|next| marks.rotated_at.is_none_or(|at| at < *next));
-    match Schedule::of(object.spec.connection.rotation.as_ref()?) {
+    match schedule::of(object.spec.connection.rotation.as_ref()?) {
         Ok(schedule) => schedule?.due_or_next(known, now),
         Err(_) => known,
     }

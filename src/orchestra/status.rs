@@ -95,6 +95,7 @@ fn set_conditions(
     parts::parts(pass, observed, conditions, reason);
     reach::keys(observed, conditions);
     let gone = sources(observed, conditions).filter(|_| find(&old.conditions, Is::SourceAvailable).is_none());
+    conditions.keep_shown(Is::BackedUp);
     conditions.stand(standing, summary, message);
     gone
 }
@@ -236,6 +237,7 @@ fn facts(
         template: template.or(old.template),
         seed: observed.inside.seed().or(old.seed),
         unavailable_sources: unavailable_sources(observed, old.unavailable_sources),
+        backup: old.backup,
         expires_at: old.expires_at,
         ttl_since: old.ttl_since,
         expiry_notice: old.expiry_notice,
@@ -373,7 +375,7 @@ fn conditions_of_error(
             conditions.keep_stale(part, reason);
         }
     }
-    for warning in [Is::SourceAvailable, Is::TablesReadable, Is::KeysUsable] {
+    for warning in [Is::SourceAvailable, Is::TablesReadable, Is::KeysUsable, Is::BackedUp] {
         conditions.keep_shown(warning);
     }
     conditions.stand(standing, reason, message);

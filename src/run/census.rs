@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
-use super::ages;
+use super::{ages, backups};
 use crate::api::condition::{ConditionType, Reason, reason_of};
 use crate::api::unreadable::unreadable;
 use crate::api::{Orchestra, OrchestraClass};
@@ -43,7 +43,9 @@ fn count(ctx: &Context, metrics: &Metrics) {
         ("database", unknown(&databases)),
         ("class", unknown(&classes)),
         ("pool", unknown(&pools)),
+        ("backup", unknown(&stores.backups.state())),
     ]);
+    backups::count(stores, &tenants, metrics);
     let phases_of_tenants = phases(tenants.iter().map(|object| phase(object)));
     metrics.set_orchestras(phases_of_tenants.iter().map(|(phase, count)| (phase.as_str(), *count)));
     let databases = phases(databases.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
@@ -123,6 +125,11 @@ fn stalled(stores: &Stores) -> Vec<(&'static str, Reason)> {
         let status = it.status.as_ref();
         ("pool", status.and_then(|status| of(&status.conditions)))
     });
-    let all = orchestras.chain(databases).chain(classes).chain(pools);
+    let backups = stores.backups.state();
+    let backups = backups.iter().map(|it| {
+        let status = it.status.as_ref();
+        ("backup", status.and_then(|status| of(&status.conditions)))
+    });
+    let all = orchestras.chain(databases).chain(classes).chain(pools).chain(backups);
     all.filter_map(|(kind, reason)| Some((kind, reason?))).collect()
 }

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use kube::Resource;
 
 use crate::api::condition::ConditionType;
-use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase};
+use crate::api::{Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase};
 use crate::class;
 
 /// A hash of what users write: the spec, labels, annotations and the deletion, but not the status and our
@@ -58,6 +58,33 @@ pub fn is_paused(database: &OrchestraDatabase) -> u64 {
 /// A hash of whether a class waits.
 pub fn is_waiting(class: &OrchestraClass) -> u64 {
     class.is_reconciling().into()
+}
+
+/// A hash of what the schedule of backups reads of an Orchestra.
+pub fn schedule_facts(orchestra: &Orchestra) -> u64 {
+    let mut hash = DefaultHasher::new();
+    let usable = orchestra.is_published() && !orchestra.is_asleep();
+    (user_changes(orchestra), orchestra.decided_class(), usable).hash(&mut hash);
+    hash.finish()
+}
+
+/// A hash of what a schedule reads of a backup.
+pub fn backup_facts(backup: &OrchestraBackup) -> u64 {
+    let mut hash = DefaultHasher::new();
+    let conditions = backup.status.iter().flat_map(|status| &status.conditions);
+    let stalled = conditions.filter(|condition| condition.type_ == ConditionType::Stalled.as_str());
+    let stalled: Vec<_> = stalled
+        .map(|condition| (&condition.reason, &condition.message))
+        .collect();
+    (
+        user_changes(backup),
+        backup.is_complete(),
+        backup.has_failed(),
+        backup.is_verified(),
+        stalled,
+    )
+        .hash(&mut hash);
+    hash.finish()
 }
 
 /// A hash of what a rollout reads of an Orchestra.

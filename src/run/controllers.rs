@@ -4,8 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join5;
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, join, stream};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Resource;
 use kube::core::PartialObjectMeta;
@@ -16,12 +15,15 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio_stream::wrappers::{UnboundedReceiverStream, WatchStream};
 
-use super::changes::{is_default, is_paused, is_waiting, rollout_facts, spec_and_conditions, spec_and_keys};
+use super::changes::{
+    backup_facts, is_default, is_paused, is_waiting, rollout_facts, schedule_facts, spec_and_conditions, spec_and_keys,
+};
 use super::pace::paced;
 use super::stopped;
 use super::triggers;
 use super::watches::Watched;
-use crate::api::{Orchestra, OrchestraDatabase, OrchestraPool};
+use crate::api::{Orchestra, OrchestraBackup, OrchestraDatabase, OrchestraPool};
+use crate::backup::schedule;
 use crate::controller::Core;
 use crate::controller::reconcile::reconcile;
 use crate::pool::candidates;
@@ -47,14 +49,14 @@ pub async fn run(ctx: Arc<orchestra::Context>, watched: Watched, woken: Woken, s
         watched: &watched,
         stop: &stop,
     };
-    join5(
+    join!(
         orchestras(&parts, woken.orchestras),
         databases(&parts, woken.databases),
         classes(&parts),
         pools(&parts, woken.pools),
         backups(&parts),
-    )
-    .await;
+        schedules(&parts),
+    );
 }
 
 /// The parts of every controller.
@@ -177,6 +179,8 @@ async fn classes(parts: &Parts<'_>) {
         .filter_map(async |database| triggers::class_of_database(&database));
     let rollouts = watched.orchestras.changes_of(rollout_facts);
     let rollouts = rollouts.filter_map(async |orchestra| triggers::class_of_orchestra(&orchestra));
+    let backups = watched.backups.deletions();
+    let backups = backups.filter_map(async |backup| triggers::class_of_backup(&backup));
     // The provider has accepted or rejected a token.
     let verdicts = WatchStream::from_changes(ctx.class.accounts.verdicts()).map(drop);
     Controller::for_shared_stream(watched.classes.user_changes(), watched.classes.store())
@@ -188,6 +192,7 @@ async fn classes(parts: &Parts<'_>) {
         .watches_shared_stream(watched.config_maps.events(), parts.by(triggers::classes_with_source))
         .reconcile_on(paced(databases, COUNT_PERIOD))
         .reconcile_on(paced(rollouts, COUNT_PERIOD))
+        .reconcile_on(paced(backups, COUNT_PERIOD))
         .reconcile_all_on(at_start())
         .reconcile_all_on(verdicts)
         .with_config(parts.config())
@@ -253,6 +258,30 @@ async fn backups(parts: &Parts<'_>) {
         .graceful_shutdown_on(parts.stopped())
         .run(
             |object, ctx| reconcile("backup", object, ctx, backup::pass, backup::report),
+            never_fails,
+            parts.ctx.backup.clone(),
+        )
+        .for_each(|_| async {})
+        .await;
+}
+
+async fn schedules(parts: &Parts<'_>) {
+    let watched = parts.watched;
+    let orchestras = &watched.orchestras;
+    Controller::for_shared_stream(orchestras.changed(schedule_facts), orchestras.store())
+        .watches_shared_stream(
+            watched.classes.changes_of(spec_and_conditions),
+            parts.by(triggers::orchestras_of_class),
+        )
+        .watches_shared_stream(
+            watched.backups.changes_of(backup_facts),
+            |backup: Arc<OrchestraBackup>| schedule::orchestra_of(&backup),
+        )
+        .reconcile_all_on(at_start())
+        .with_config(parts.config())
+        .graceful_shutdown_on(parts.stopped())
+        .run(
+            |object, ctx| reconcile("schedule", object, ctx, schedule::pass, schedule::report),
             never_fails,
             parts.ctx.backup.clone(),
         )

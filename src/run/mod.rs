@@ -2,6 +2,7 @@
 
 mod ages;
 mod arguments;
+mod backups;
 mod census;
 mod changes;
 mod controllers;

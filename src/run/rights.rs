@@ -65,7 +65,7 @@ const TENANTS: &[Rule] = &[
     (
         OURS,
         &["orchestrabackups"],
-        &["get", "list", "watch", "create", "patch"],
+        &["get", "list", "watch", "create", "patch", "delete"],
     ),
     (OURS, &["orchestrabackups/status"], &["patch"]),
     ("", &["secrets"], &["get", "list", "watch", "create", "patch"]),

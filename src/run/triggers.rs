@@ -285,6 +285,19 @@ pub fn backups_of_orchestra(core: &Core, orchestra: &Orchestra) -> Vec<ObjectRef
     })
 }
 
+/// Orchestras of a class, whose schedule of backups may apply to them.
+pub fn orchestras_of_class(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<Orchestra>> {
+    let name = class.name_any();
+    select(&core.stores.orchestras, |orchestra| {
+        orchestra.decided_class() == Some(&name)
+    })
+}
+
+/// The class in whose store a backup was.
+pub fn class_of_backup(backup: &OrchestraBackup) -> Option<ObjectRef<OrchestraClass>> {
+    Some(ObjectRef::new(backup.status.as_ref()?.class_name.as_deref()?))
+}
+
 /// Backups for whose store a Secret has the credentials.
 pub fn backups_with_store(core: &Core, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<OrchestraBackup>> {
     if secret.namespace().as_ref() != Some(&core.settings.namespace) {

@@ -48,7 +48,7 @@ impl Fleet {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "stalled",
-            "Objects that are Stalled: a person must act. The kind is orchestra, database, class or pool, the reason that \
+            "Objects that are Stalled: a person must act. The kind is orchestra, database, class, pool or backup, the reason that \
              of the condition",
             self.stalled.clone(),
         );

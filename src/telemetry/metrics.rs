@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use strum::IntoStaticStr;
 
+use super::backups::Backups;
 use super::classes::{ClassFacts, Classes};
 use super::credentials::CredentialAges;
 pub use super::credentials::{Credential, TenantCredential};
@@ -71,6 +72,7 @@ pub struct Metrics {
     pools: Pools,
     orphans: Orphans,
     tenants: Tenants,
+    backups: Backups,
     rotations: Counter,
     oldest_logins: Family<ClassLabels, Gauge>,
     credential_ages: CredentialAges,
@@ -99,6 +101,7 @@ impl Default for Metrics {
             pools: Pools::default(),
             orphans: Orphans::default(),
             tenants: Tenants::default(),
+            backups: Backups::default(),
             rotations: Counter::default(),
             oldest_logins: Family::default(),
             credential_ages: CredentialAges::default(),
@@ -178,6 +181,7 @@ impl Metrics {
         self.pools.register(registry);
         self.orphans.register(registry);
         self.tenants.register(registry);
+        self.backups.register(registry);
         registry.register(
             "leader",
             "1 while this replica holds the lease, else 0",
@@ -323,6 +327,11 @@ impl Metrics {
         &self.tenants
     }
 
+    /// Those of backups.
+    pub fn backups(&self) -> &Backups {
+        &self.backups
+    }
+
     /// Sets whether this replica holds the lease.
     pub fn set_leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
@@ -346,51 +355,5 @@ fn replace<'a>(family: &Family<PhaseLabels, Gauge>, phases: impl IntoIterator<It
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn the_page_follows_the_naming_rules() {
-        let metrics = Metrics::default();
-        let took = Duration::from_millis(30);
-        metrics.reconciled("orchestra", PassOutcome::Done, took);
-        metrics.reconcile_failed("orchestra", Reason::TokenRejected, ErrorClass::Blocked);
-        metrics.management_request("create_project", "201", took);
-        metrics.set_orchestras([("Ready", 2)]);
-        metrics.set_orchestras([("Failed", 1)]);
-        metrics.set_databases([("Bound", 2)]);
-        metrics.set_expiring(3, 1);
-        metrics.set_credential_ages([("left", Credential::Login, 9)]);
-        metrics.set_credential_ages([("standard", Credential::OwnerPassword, 60)]);
-        let queue = |orchestras: &[&str]| RequestQueue {
-            operation: "create_project",
-            orchestras: orchestras.iter().map(ToString::to_string).collect(),
-        };
-        metrics.set_queues(&[queue(&["a/gone"])]);
-        metrics.set_queues(&[queue(&["a/one", "b/two"])]);
-        metrics.set_leader(true);
-        let page = metrics.encode().unwrap();
-        for line in [
-            r#"orchestra_reconciles_total{controller="orchestra",outcome="done"} 1"#,
-            r#"orchestra_reconcile_duration_seconds_count{controller="orchestra"} 1"#,
-            r#"orchestra_reconcile_errors_total{controller="orchestra",reason="TokenRejected",error_class="blocked"} 1"#,
-            r#"orchestra_management_api_requests_total{operation="create_project",code="201"} 1"#,
-            r#"orchestra_management_api_request_duration_seconds_count{operation="create_project"} 1"#,
-            r#"orchestra_orchestras{phase="Failed"} 1"#,
-            r#"orchestra_databases{phase="Bound"} 2"#,
-            r#"orchestra_orchestras_expiring{state="warned"} 1"#,
-            r#"orchestra_queue_depth{operation="create_project"} 2"#,
-            r#"orchestra_queue_position{namespace="b",name="two"} 2"#,
-            r#"orchestra_class_oldest_credential_age_seconds{class="standard",credential="owner_password"} 60"#,
-            "orchestra_leader 1",
-            "# UNIT orchestra_reconcile_duration_seconds seconds",
-            "# EOF",
-        ] {
-            assert!(page.lines().any(|have| have == line), "{line} is not in\n{page}");
-        }
-        assert!(!page.contains(r#"class="left""#), "a class without tenants must go");
-        assert!(!page.contains("gone"), "who does not wait must go");
-        assert!(!page.contains(r#"phase="Ready""#), "a phase without objects must go");
-    }
-}
+#[path = "metrics_tests.rs"]
+mod tests;

@@ -1,5 +1,6 @@
 //! Logs, metrics, traces and health endpoints of the operator.
 
+pub mod backups;
 pub mod classes;
 mod credentials;
 pub mod fleet;

@@ -2,6 +2,7 @@
 //! them.
 
 pub mod advice;
+pub mod backups;
 pub mod bill;
 pub mod fleet;
 pub mod orphans;

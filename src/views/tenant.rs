@@ -182,6 +182,7 @@ fn warnings(conditions: &[Condition]) -> Vec<Waits> {
         Is::TablesReadable,
         Is::KeysUsable,
         Is::SourceAvailable,
+        Is::BackedUp,
     ];
     let shown = warning.into_iter().filter_map(|type_| find(conditions, type_));
     shown

@@ -95,6 +95,76 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
         "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, deadline: 1s}}",
         "deadline must be from 1m to 168h",
     ),
+    // Schedules.
+    ("Orchestra", "spec: {backup: {}}", ""),
+    (
+        "Orchestra",
+        "spec: {backup: {schedule: \"0 2 * * *\", timeZone: Europe/Stockholm, suspend: true, deletionPolicy: Retain, \
+         retention: {maxAge: 2160h, last: 7, daily: 30, weekly: 8, monthly: 12}}}",
+        "",
+    ),
+    ("Orchestra", "spec: {backup: {retention: {last: 7}}}", ""),
+    (
+        "Orchestra",
+        "spec: {backup: {timeZone: Europe/Stockholm}}",
+        "timeZone belongs to a schedule",
+    ),
+    (
+        "Orchestra",
+        "spec: {backup: {schedule: \"@daily; rm\"}}",
+        "spec.backup.schedule: Invalid value",
+    ),
+    (
+        "Orchestra",
+        "spec: {backup: {schedule: \"0 2 * * *\", timeZone: ../etc/passwd}}",
+        "spec.backup.timeZone: Invalid value",
+    ),
+    (
+        "Orchestra",
+        "spec: {backup: {retention: {}}}",
+        "set maxAge, last, daily, weekly or monthly",
+    ),
+    (
+        "Orchestra",
+        "spec: {backup: {retention: {maxAge: 30m}}}",
+        "maxAge must be from 1h to 87600h",
+    ),
+    (
+        "Orchestra",
+        "spec: {backup: {retention: {last: 0}}}",
+        "spec.backup.retention.last: Invalid value",
+    ),
+    (
+        "Orchestra",
+        "spec: {backup: {retention: {daily: 1001}}}",
+        "spec.backup.retention.daily: Invalid value",
+    ),
+    (
+        "Orchestra",
+        "spec: {backup: {deletionPolicy: Keep}}",
+        "spec.backup.deletionPolicy: Unsupported value",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, \
+         schedule: \"0 2 * * *\", timeZone: Europe/Stockholm, suspend: true, retention: {weekly: 4}}}",
+        "",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, timeZone: UTC}}",
+        "timeZone belongs to a schedule",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, retention: {}}}",
+        "set maxAge, last, daily, weekly or monthly",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {schedule: \"0 2 * * *\"}}",
+        "spec.backup.destination: Required value",
+    ),
 ];
 
 /// Kind, manifest before and after, and a part of the refusal; empty: accepted.

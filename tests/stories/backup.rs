@@ -1,5 +1,7 @@
 //! Backups of Orchestras: the Jobs that make and remove them are run as processes of this machine.
 
+mod schedule;
+
 use std::path::{Path, PathBuf};
 
 use orchestra_sandbox::jobs::{JobRunner, Options};

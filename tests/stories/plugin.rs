@@ -2,7 +2,7 @@
 //! plane, its output and exit code, and that no secret is shown.
 
 mod sources;
-mod user;
+pub mod user;
 
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
@@ -41,6 +41,7 @@ async fn a_user_works_with_kubectl_orchestra() {
     plans(&world, &ada).await;
     changes(&world, &ada).await;
     cures(&world, &ada).await;
+    backs_up(&ada);
     takes_back(&world, &ada).await;
 }
 
@@ -98,6 +99,44 @@ async fn looks(ada: &User<'_>) {
         .output()
         .unwrap();
     assert_eq!(String::from_utf8(asked.stdout).unwrap(), "one\tReady\n:4\n");
+}
+
+/// The class says nothing of backups: who waits is told what to do, and the backup is listed.
+fn backs_up(ada: &User<'_>) {
+    let now = ["backup", "one", "-n", TENANTS, "--name", "now"];
+    let told = ada.fails(1, &[&now[..], &["--wait"]].concat());
+    holds(
+        &told,
+        &["OrchestraBackup now is not complete", "spec.backup.destination"],
+    );
+    holds(&ada.fails(5, &now), &["already exists"]);
+    holds(
+        &ada.fails(3, &["backup", "none", "-n", TENANTS]),
+        &["orchestras.stagesub.io \"none\" not found"],
+    );
+    let made = ada.there(&["backup", "one", "--delete-data"]);
+    assert!(
+        made.starts_with("orchestrabackup.stagesub.io/one-2") && made.ends_with(" created\n"),
+        "{made}"
+    );
+    holds(
+        &ada.there(&["backups", "one"]),
+        &["NAME", "VERIFIED", "now", "Pending", "one"],
+    );
+    holds(
+        &ada.says(&["backups", "-A", "-o", "wide"]),
+        &["NAMESPACE", TENANTS, "Delete"],
+    );
+    let all: Value = serde_json::from_str(&ada.there(&["backups", "-o", "json"])).unwrap();
+    assert_eq!(
+        (all[1]["name"].as_str(), all[1]["orchestra"].as_str()),
+        (Some("now"), Some("one")),
+        "the newest is first"
+    );
+    holds(
+        &ada.there(&["backups", "two"]),
+        &["none: kubectl orchestra backup two makes one"],
+    );
 }
 
 /// Events come while she watches, until Ctrl-C.

@@ -1,6 +1,7 @@
 //! `kubectl orchestra`: the commands of a user of the cluster. The operator's own program, when it is called
 //! `kubectl-orchestra`.
 
+mod backup;
 mod bill;
 mod change;
 pub mod complete;
@@ -158,6 +159,20 @@ pub enum UserCommand {
   # Of several
   kubectl orchestra restore acme --database orchdb-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f")]
     Restore(restore::Arguments),
+    /// Back the database of an Orchestra up, to the store that its class names.
+    ///
+    /// Creates an OrchestraBackup. It outlives the Orchestra, and no retention deletes it.
+    #[command(after_help = "Examples:
+  kubectl orchestra backup acme
+  kubectl orchestra backup acme --wait
+  kubectl orchestra backup acme --name before-the-move --wait --timeout 1h")]
+    Backup(backup::MakeArguments),
+    /// List backups, by Orchestra, the newest first.
+    #[command(after_help = "Examples:
+  kubectl orchestra backups
+  kubectl orchestra backups acme -o wide
+  kubectl orchestra backups -A -o json")]
+    Backups(backup::ListArguments),
     /// Show, pause or resume the rollout of a class's migrations.
     #[command(after_help = "Examples:
   kubectl orchestra rollout status standard --watch
@@ -253,6 +268,8 @@ pub async fn run(plugin: Plugin) -> anyhow::Result<()> {
         UserCommand::Resume(arguments) => say(&change::resume(&scope, &arguments).await?),
         UserCommand::Extend(arguments) => say(&change::extend(&scope, &arguments).await?),
         UserCommand::Restore(arguments) => say(&restore::run(&scope, &arguments).await?),
+        UserCommand::Backup(arguments) => backup::make(&scope, &arguments).await,
+        UserCommand::Backups(arguments) => say(&backup::list(&scope, &arguments).await?),
         UserCommand::Rollout { command } => rollout::run(&scope.client, &command).await,
         UserCommand::Completion { .. } => Ok(()),
     }

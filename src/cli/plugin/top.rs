@@ -138,7 +138,7 @@ fn cells(tenant: &Tenant, created: Option<Timestamp>, (now, all, wide): (Timesta
 }
 
 /// An age in kubectl's way: its largest unit.
-fn age(now: Timestamp, created: Timestamp) -> String {
+pub(super) fn age(now: Timestamp, created: Timestamp) -> String {
     let seconds = now.duration_since(created).as_secs().max(0);
     match seconds {
         ..120 => format!("{seconds}s"),

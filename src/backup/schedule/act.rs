@@ -1,0 +1,178 @@
+//! Carries a step out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::runtime::reflector::ObjectRef;
+use sha2::{Digest as _, Sha256};
+
+use super::observe::Observed;
+use super::plan::Step;
+use super::retention::Removal;
+use crate::api::condition::Reason;
+use crate::api::names::{FIELD_MANAGER, HOLDER_LABEL, MANAGED_BY, ORCHESTRA_LABEL, SCHEDULED_LABEL, label_of};
+use crate::api::{Orchestra, OrchestraBackup, OrchestraBackupSpec, OrchestraReference};
+use crate::backup::Context;
+use crate::controller::clock::{self, Moment};
+use crate::controller::error::Error;
+use crate::controller::reconcile::Next;
+use crate::controller::write::{delete, namespaced};
+
+/// The longest wait for a time. The clock is looked at again then.
+const LONGEST: Duration = Duration::from_hours(1);
+
+/// The shortest one.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// Carries a step out. None when the pass goes on.
+pub async fn act(
+    ctx: &Context,
+    object: &Orchestra,
+    step: Step,
+    due: Option<Timestamp>,
+    observed: &Observed,
+) -> Result<Option<Next>, Error> {
+    let now = observed.seen.now;
+    // One that is due waits for its database, or for the backup before it, which trigger the Orchestra.
+    let ahead = due
+        .filter(|due| *due > now)
+        .map(|due| clock::left(due, now).clamp(SHORTEST, LONGEST));
+    match step {
+        Step::Make(due) => make(ctx, object, due, observed).await?,
+        Step::Remove(removal) => {
+            let wait = remove(ctx, object, removal, observed).await?;
+            return Ok(wait.map(|wait| Next::After(ahead.map_or(wait, |ahead| wait.min(ahead)))));
+        }
+        Step::Wait => return Ok(Some(ahead.map_or(Next::Rest, Next::After))),
+    }
+    Ok(None)
+}
+
+/// Makes the OrchestraBackup of a time. Nobody owns it: it outlives its Orchestra.
+async fn make(ctx: &Context, object: &Orchestra, due: Timestamp, observed: &Observed) -> Result<(), Error> {
+    let Some(times) = &observed.seen.times else {
+        return Ok(());
+    };
+    let wanted = wanted(object, times.fired(due), observed);
+    let api: Api<OrchestraBackup> = namespaced(&ctx.core.client, object);
+    let parameters = PostParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PostParams::default()
+    };
+    let made = match api.create(&parameters, &wanted).await {
+        // By another operator, or before a crash.
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            let there = api.get(&wanted.name_any()).await?;
+            if there.labels().get(SCHEDULED_LABEL) != wanted.labels().get(SCHEDULED_LABEL) {
+                return Err(Error::blocked(
+                    Reason::ScheduleInvalid,
+                    format!(
+                        "the name of the next backup, {}, is taken by an OrchestraBackup that the schedule has not made: \
+                         delete it",
+                        wanted.name_any()
+                    ),
+                ));
+            }
+            there
+        }
+        made => made?,
+    };
+    ctx.core.stores.backups.wrote(&made);
+    tracing::info!(backup = made.name_any(), "a backup is made by its schedule");
+    Ok(())
+}
+
+/// The OrchestraBackup of a time.
+fn wanted(object: &Orchestra, fired: Timestamp, observed: &Observed) -> OrchestraBackup {
+    let (orchestra, uid) = (object.name_any(), object.uid().unwrap_or_default());
+    let spec = OrchestraBackupSpec {
+        orchestra_ref: OrchestraReference {
+            name: orchestra.clone(),
+        },
+        deletion_policy: observed.schedule.deletion_policy(),
+    };
+    let labels = [
+        (ORCHESTRA_LABEL, label_of(&orchestra)),
+        (SCHEDULED_LABEL, fired.as_second().to_string()),
+        (MANAGED_BY.0, MANAGED_BY.1.to_owned()),
+        (HOLDER_LABEL, uid.clone()),
+    ];
+    OrchestraBackup {
+        metadata: ObjectMeta {
+            name: Some(name(&orchestra, &uid, fired)),
+            namespace: object.namespace(),
+            labels: Some(BTreeMap::from(labels.map(|(label, value)| (label.to_owned(), value)))),
+            ..ObjectMeta::default()
+        },
+        ..OrchestraBackup::new("", spec)
+    }
+}
+
+/// The name of the backup of a time: the Orchestra's, the time in UTC, and some digits of its UID, by which it is not that
+/// of an earlier Orchestra of the same name.
+fn name(orchestra: &str, uid: &str, fired: Timestamp) -> String {
+    const LONGEST: usize = 253;
+    let digits = hex::encode(Sha256::digest(uid));
+    let after = format!("-{}-{}", fired.strftime("%Y%m%d-%H%M"), &digits[..5]);
+    let begins = orchestra.get(..LONGEST - after.len()).unwrap_or(orchestra);
+    format!("{}{after}", begins.trim_end_matches(['.', '-']))
+}
+
+/// Deletes a backup. Its data goes as its own deletion policy says. What is deleted because of its age is old by the API
+/// server's clock as well; until then, the time until the next look.
+async fn remove(
+    ctx: &Context,
+    object: &Orchestra,
+    removal: Removal,
+    observed: &Observed,
+) -> Result<Option<Duration>, Error> {
+    let made = &observed.seen.made[removal.of];
+    let namespace = object.namespace().unwrap_or_default();
+    let key = ObjectRef::new(&made.name).within(&namespace);
+    let Some(backup) = ctx.core.stores.backups.get(&key) else {
+        return Ok(None);
+    };
+    let uid = backup.uid().unwrap_or_default();
+    if let Some(since) = removal.since {
+        let age = Duration::try_from(since.duration_since(made.taken)).unwrap_or_default();
+        if let Moment::In(wait) = ctx.core.clock.has_come(&ctx.core.client, &uid, since, age).await? {
+            return Ok(Some(wait.max(SHORTEST)));
+        }
+    }
+    delete(&ctx.core, &*backup).await?;
+    ctx.core.clock.forget(&uid);
+    tracing::info!(
+        backup = made.name,
+        "a backup that the retention does not keep is deleted"
+    );
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_name_is_that_of_one_orchestra_and_one_time() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (one, other) = (at("2026-11-29T02:00:00Z"), at("2026-11-29T02:15:00Z"));
+        let is = name("acme", "uid-1", one);
+        assert!(is.starts_with("acme-20261129-0200-") && is.len() == 24, "{is}");
+        assert_eq!(is, name("acme", "uid-1", one));
+        for another in [
+            name("acme", "uid-1", other),
+            name("acme", "uid-2", one),
+            name("acm", "uid-1", one),
+        ] {
+            assert_ne!(is, another);
+        }
+        for long in ["a".repeat(253), format!("{}.{}", "a".repeat(232), "b".repeat(20))] {
+            let is = name(&long, "uid-1", one);
+            assert!(is.len() <= 253 && is.contains("aaa-20261129-0200-"), "{is}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Backups by schedule: a pass over an Orchestra makes the OrchestraBackup whose time has come, and deletes those that its
+//! retention does not keep. [`plan`] tells it. The room `orchestra` knows nothing of it, but keeps what it writes into the
+//! Orchestra's status: `status.backup` and the condition `BackedUp`.
+
+mod act;
+mod observe;
+pub mod plan;
+pub mod retention;
+mod status;
+pub mod times;
+
+use std::sync::Arc;
+
+use super::Context;
+use crate::api::Orchestra;
+use crate::controller::error::Error;
+use crate::controller::reconcile::Next;
+use crate::controller::status::current;
+
+pub use observe::orchestra_of;
+pub use status::report;
+
+/// One pass: observe → plan → status → act, until it has to wait.
+///
+/// # Errors
+/// When the Kubernetes API fails or refuses.
+pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, Error> {
+    let Some(mut object) = current(&ctx.core, &*orchestra).await? else {
+        return Ok(Next::Gone);
+    };
+    loop {
+        // Nothing is written before the Orchestra's own pass has begun, and nothing any more when it leaves.
+        if object.status.is_none() || object.metadata.deletion_timestamp.is_some() {
+            return Ok(Next::Rest);
+        }
+        let observed = observe::observe(&ctx.core, &object);
+        let (step, due) = plan::plan(&observed.seen);
+        tracing::debug!(?step, ?due, "next");
+        object = status::write(&ctx, object, &observed, due).await?;
+        if let Some(next) = act::act(&ctx, &object, step, due, &observed).await? {
+            return Ok(next);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What is so of an Orchestra's schedule and of the backups that it has made. It reads stores only.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
+
+use super::plan::Seen;
+use super::retention::{Made, State};
+use super::times::Times;
+use crate::api::condition::{ConditionType, Reason, find};
+use crate::api::names::{HOLDER_LABEL, SCHEDULED_LABEL};
+use crate::api::{BackupSchedule, Orchestra, OrchestraBackup, OrchestraClass};
+use crate::backup::order;
+use crate::controller::{Core, unreadable};
+use crate::cron::zone;
+
+/// What was observed.
+pub struct Observed {
+    /// The facts of the plan.
+    pub seen: Seen,
+    /// What applies to the Orchestra.
+    pub schedule: BackupSchedule,
+    /// Why the schedule cannot be carried out.
+    pub trouble: Option<(Reason, String)>,
+}
+
+/// Reads everything.
+pub fn observe(core: &Core, object: &Orchestra) -> Observed {
+    let now = Timestamp::now();
+    let class = match object.decided_class() {
+        Some(name) => unreadable::get(&core.stores.classes, &ObjectRef::new(name)),
+        None => Ok(None),
+    };
+    let of_class = class
+        .as_ref()
+        .ok()
+        .and_then(|class| class.as_ref()?.spec.backup.as_ref());
+    let schedule = match of_class {
+        Some(of_class) => object.spec.backup.or(&of_class.schedule),
+        None => object.spec.backup.clone(),
+    };
+    let times = match &class {
+        Ok(class) => times(object, class.as_deref(), &schedule, now),
+        Err(unknown) => Err((unknown.reason(), unknown.to_string())),
+    };
+    let (times, trouble) = match times {
+        Ok(times) => (times, None),
+        Err(trouble) => (None, Some(trouble)),
+    };
+    let known = object.status.as_ref().and_then(|status| status.backup.as_ref());
+    let zone = zone(schedule.time_zone.as_deref());
+    // Of a store that is not there nothing is deleted, nor by days that are not known.
+    let keep = schedule
+        .retention
+        .clone()
+        .filter(|_| trouble.is_none() && zone.is_some());
+    Observed {
+        seen: Seen {
+            now,
+            times,
+            known: known.and_then(|known| known.next_time.as_ref()).map(|next| next.0),
+            usable: object.is_published() && !object.is_asleep(),
+            made: made(core, object),
+            keep,
+            zone: zone.unwrap_or(TimeZone::UTC),
+        },
+        schedule,
+        trouble,
+    }
+}
+
+/// The times of the schedule that applies; none where there is none, or it is suspended.
+fn times(
+    object: &Orchestra,
+    class: Option<&OrchestraClass>,
+    schedule: &BackupSchedule,
+    now: Timestamp,
+) -> Result<Option<Times>, (Reason, String)> {
+    if schedule.schedule.is_none() || schedule.suspend {
+        return Ok(None);
+    }
+    let Some(class) = class else {
+        let name = object.decided_class().unwrap_or_default();
+        let message = format!("OrchestraClass {name}, in whose store backups are, does not exist: create it again");
+        return Err((Reason::ClassNotFound, message));
+    };
+    order::of_class(class).map_err(|error| (error.reason(), error.to_string()))?;
+    let at = if object.spec.backup.schedule.is_some() {
+        "spec.backup".to_owned()
+    } else {
+        format!("OrchestraClass {}: spec.backup", class.name_any())
+    };
+    let read = schedule
+        .read(&at, now)
+        .map_err(|wrong| (Reason::ScheduleInvalid, wrong))?;
+    Ok(read.map(|schedule| Times::new(schedule, &object.uid().unwrap_or_default())))
+}
+
+/// The backups that the schedule of this very Orchestra has made.
+fn made(core: &Core, object: &Orchestra) -> Vec<Made> {
+    let (name, of) = (object.name_any(), &object.metadata);
+    let all = core.stores.backups.state_filter(|backup| {
+        backup.spec.orchestra_ref.name == name
+            && backup.metadata.namespace == of.namespace
+            && backup.labels().get(HOLDER_LABEL) == of.uid.as_ref()
+    });
+    all.iter().filter_map(|backup| one(backup)).collect()
+}
+
+fn one(backup: &OrchestraBackup) -> Option<Made> {
+    let fired = backup.labels().get(SCHEDULED_LABEL)?.parse().ok()?;
+    Some(Made {
+        name: backup.name_any(),
+        fired: Timestamp::from_second(fired).ok()?,
+        taken: backup.taken()?,
+        state: state(backup),
+        verified: backup.is_verified(),
+    })
+}
+
+fn state(backup: &OrchestraBackup) -> State {
+    if backup.metadata.deletion_timestamp.is_some() || unreadable::check(backup).is_err() {
+        return State::Leaving;
+    }
+    if backup.is_complete() {
+        return State::Complete;
+    }
+    let status = backup.status.as_ref();
+    if let Some(failure) = status
+        .and_then(|status| status.failure.as_ref())
+        .filter(|_| backup.has_failed())
+    {
+        return State::Failed(failure.reason.clone(), failure.message.clone());
+    }
+    let conditions = status.map_or(&[][..], |status| &status.conditions[..]);
+    match find(conditions, ConditionType::Stalled) {
+        Some(stalled) => State::Held(stalled.reason.clone(), stalled.message.clone()),
+        None => State::UnderWay,
+    }
+}
+
+/// The Orchestra whose schedule has made a backup.
+pub fn orchestra_of(backup: &OrchestraBackup) -> Option<ObjectRef<Orchestra>> {
+    backup.labels().get(SCHEDULED_LABEL)?;
+    let namespace = backup.namespace()?;
+    Some(ObjectRef::new(&backup.spec.orchestra_ref.name).within(&namespace))
+}

@@ -1,0 +1,163 @@
+#![allow(clippy::unwrap_used)]
+use jiff::SignedDuration;
+
+use super::*;
+use crate::cron::Schedule;
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn times() -> Times {
+    Times::new(Schedule::read("spec.backup", "0 2 * * *", None).unwrap(), "uid-1")
+}
+
+/// When the backup of a day is made.
+fn time_of(day: i8) -> Timestamp {
+    let midnight = at(&format!("2026-11-{day:02}T00:00:00Z"));
+    times().next(midnight).unwrap()
+}
+
+fn made(day: i8, state: State) -> Made {
+    Made {
+        name: format!("one-{day}"),
+        fired: at(&format!("2026-11-{day:02}T02:00:00Z")),
+        taken: time_of(day),
+        state,
+        verified: false,
+    }
+}
+
+fn failed() -> State {
+    State::Failed("StoreFull".into(), "no room".into())
+}
+
+fn held() -> State {
+    State::Held("NoBackupDestination".into(), "none".into())
+}
+
+fn seen(now: Timestamp, known: Option<Timestamp>, made: Vec<Made>) -> Seen {
+    Seen {
+        now,
+        times: Some(times()),
+        known,
+        usable: true,
+        made,
+        keep: None,
+        zone: TimeZone::UTC,
+    }
+}
+
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+#[test]
+fn a_new_schedule_begins_with_its_next_time() {
+    let noon = at("2026-11-10T12:00:00Z");
+    assert_eq!(plan(&seen(noon, None, Vec::new())), (Step::Wait, Some(time_of(11))));
+    let mut without = seen(noon, Some(time_of(9)), Vec::new());
+    without.times = None;
+    assert_eq!(
+        plan(&without),
+        (Step::Wait, None),
+        "what is suspended is not made up for"
+    );
+}
+
+#[test]
+fn a_backup_is_made_at_its_time_and_once() {
+    let (before, now) = (time_of(10) - SECOND, time_of(10));
+    let known = Some(now);
+    assert_eq!(plan(&seen(before, known, Vec::new())), (Step::Wait, known));
+    assert_eq!(plan(&seen(now, known, Vec::new())), (Step::Make(now), known));
+    // It is there, and the status does not say so yet, as after a crash: the next time is written down.
+    for state in [State::UnderWay, held(), State::Complete, failed(), State::Leaving] {
+        let there = seen(now, known, vec![made(10, state)]);
+        assert_eq!(plan(&there), (Step::Wait, Some(time_of(11))));
+    }
+}
+
+#[test]
+fn what_was_missed_is_made_up_for_once() {
+    let (known, now) = (Some(time_of(7)), at("2026-11-10T12:00:00Z"));
+    let mut missed = seen(now, known, vec![made(6, State::Complete)]);
+    assert_eq!(plan(&missed), (Step::Make(time_of(7)), known));
+    missed.made.push(made(7, State::UnderWay));
+    let (step, next) = plan(&missed);
+    assert_eq!(
+        (step, next),
+        (Step::Wait, Some(time_of(11))),
+        "not the eighth, the ninth and the tenth as well"
+    );
+    missed.known = next;
+    assert_eq!(plan(&missed), (Step::Wait, next));
+}
+
+#[test]
+fn one_is_made_after_the_other_and_of_a_database_that_runs() {
+    let now = at("2026-11-10T12:00:00Z");
+    let known = Some(time_of(10));
+    for (state, step) in [
+        (State::UnderWay, Step::Wait),
+        (held(), Step::Wait),
+        (State::Complete, Step::Make(time_of(10))),
+        (failed(), Step::Make(time_of(10))),
+        (State::Leaving, Step::Make(time_of(10))),
+    ] {
+        let mut seen = seen(now, known, vec![made(9, state.clone())]);
+        assert_eq!(plan(&seen), (step, known), "it stays due: {state:?}");
+        seen.usable = false;
+        assert_eq!(plan(&seen), (Step::Wait, known), "a paused one stays due: {state:?}");
+    }
+}
+
+#[test]
+fn what_is_due_is_made_before_anything_is_deleted() {
+    let now = at("2026-11-10T12:00:00Z");
+    let all: Vec<_> = (7..=9).map(|day| made(day, State::Complete)).collect();
+    let mut seen = seen(now, Some(time_of(10)), all);
+    seen.keep = Some(BackupRetention {
+        last: Some(1),
+        ..BackupRetention::default()
+    });
+    assert_eq!(plan(&seen).0, Step::Make(time_of(10)));
+    seen.made.push(made(10, State::UnderWay));
+    // The one that is under way is none yet that could stand for another.
+    let removal = |of| Step::Remove(Removal { of, since: None });
+    assert_eq!(plan(&seen), (removal(0), Some(time_of(11))));
+    seen.made[0].state = State::Leaving;
+    assert_eq!(plan(&seen).0, removal(1));
+    seen.made[1].state = State::Leaving;
+    assert_eq!(plan(&seen).0, Step::Wait);
+    seen.made[3].state = State::Complete;
+    assert_eq!(plan(&seen).0, removal(2));
+    // Whether the schedule goes on or not.
+    seen.times = None;
+    assert_eq!(plan(&seen), (removal(2), None));
+}
+
+#[test]
+fn the_last_one_that_has_ended_is_told_of() {
+    let complete = |day| made(day, State::Complete);
+    for (all, is) in [
+        (vec![], None),
+        (vec![made(3, State::UnderWay)], None),
+        (vec![complete(1), complete(2)], Some((2, false))),
+        (vec![complete(1), made(2, State::UnderWay)], Some((1, false))),
+        (vec![complete(1), made(2, failed())], Some((2, true))),
+        (vec![made(3, failed()), complete(4)], Some((4, false))),
+        (vec![complete(1), made(2, held())], Some((2, true))),
+        (vec![complete(1), made(2, State::Leaving)], Some((1, false))),
+    ] {
+        let told = match verdict(&all) {
+            Verdict::Nothing => None,
+            Verdict::Complete(made) => Some((made, false)),
+            Verdict::Trouble(made, ..) => Some((made, true)),
+        };
+        let told = told.map(|(made, trouble)| (made.name.clone(), trouble));
+        assert_eq!(
+            told,
+            is.map(|(day, trouble)| (format!("one-{day}"), trouble)),
+            "{all:?}"
+        );
+    }
+}

@@ -1,0 +1,239 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn made(taken: &str, state: State, verified: bool) -> Made {
+    Made {
+        name: format!("b-{taken}").to_lowercase(),
+        fired: at(taken),
+        taken: at(taken),
+        state,
+        verified,
+    }
+}
+
+fn complete(taken: &str) -> Made {
+    made(taken, State::Complete, false)
+}
+
+fn keep(text: &str) -> BackupRetention {
+    serde_saphyr::from_str(text).unwrap()
+}
+
+/// The times of those that are kept, the newest first, without the zeros at their ends.
+fn kept(all: &[Made], retention: &str, zone: &str, now: &str) -> Vec<String> {
+    let zone = TimeZone::get(zone).unwrap();
+    let removed: Vec<_> = removals(all, Some(&keep(retention)), &zone, at(now))
+        .iter()
+        .map(|it| it.of)
+        .collect();
+    let mut left: Vec<_> = (0..all.len())
+        .filter(|of| !removed.contains(of))
+        .map(|of| all[of].taken)
+        .collect();
+    left.sort_by_key(|taken| Reverse(*taken));
+    left.iter()
+        .map(|taken| taken.strftime("%m-%dT%H").to_string())
+        .collect()
+}
+
+/// Backups at two and at fourteen o'clock of each day of these months.
+fn twice_a_day(months: std::ops::RangeInclusive<i8>) -> Vec<Made> {
+    let mut all = Vec::new();
+    for month in months {
+        for day in 1..=Date::new(2026, month, 1).unwrap().days_in_month() {
+            for hour in [2, 14] {
+                all.push(complete(&format!("2026-{month:02}-{day:02}T{hour:02}:00:00Z")));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn counts_keep_the_last_of_each_period() {
+    let all = twice_a_day(9..=11);
+    let now = "2026-11-30T15:00:00Z";
+    for (retention, left) in [
+        ("{last: 1}", vec!["11-30T14"]),
+        ("{last: 3}", vec!["11-30T14", "11-30T02", "11-29T14"]),
+        ("{daily: 3}", vec!["11-30T14", "11-29T14", "11-28T14"]),
+        // The 30th is a Monday: its week has one day so far, and the week before ends on the 29th.
+        ("{weekly: 3}", vec!["11-30T14", "11-29T14", "11-22T14"]),
+        ("{monthly: 3}", vec!["11-30T14", "10-31T14", "09-30T14"]),
+        ("{monthly: 12}", vec!["11-30T14", "10-31T14", "09-30T14"]),
+        (
+            "{last: 2, daily: 2, weekly: 2, monthly: 2}",
+            vec!["11-30T14", "11-30T02", "11-29T14", "10-31T14"],
+        ),
+    ] {
+        assert_eq!(kept(&all, retention, "UTC", now), left, "{retention}");
+    }
+    assert_eq!(kept(&all, "{last: 1000}", "UTC", now).len(), all.len());
+}
+
+#[test]
+fn days_begin_in_the_zone_of_the_schedule() {
+    // Half past midnight in Stockholm is the day before in UTC.
+    let all = [
+        complete("2026-11-28T22:30:00Z"),
+        complete("2026-11-28T23:30:00Z"),
+        complete("2026-11-29T20:00:00Z"),
+    ];
+    let now = "2026-11-29T21:00:00Z";
+    assert_eq!(kept(&all, "{daily: 2}", "UTC", now), ["11-29T20", "11-28T23"]);
+    assert_eq!(
+        kept(&all, "{daily: 2}", "Europe/Stockholm", now),
+        ["11-29T20", "11-28T22"]
+    );
+}
+
+#[test]
+fn days_without_a_backup_do_not_count() {
+    let all = [
+        complete("2026-01-05T02:00:00Z"),
+        complete("2026-03-09T02:00:00Z"),
+        complete("2026-11-29T02:00:00Z"),
+    ];
+    assert_eq!(
+        kept(&all, "{daily: 2}", "UTC", "2026-11-29T03:00:00Z"),
+        ["11-29T02", "03-09T02"]
+    );
+}
+
+#[test]
+fn the_age_removes_whatever_the_counts_say_and_tells_since_when() {
+    let all = [
+        complete("2026-11-01T02:00:00Z"),
+        complete("2026-11-20T02:00:00Z"),
+        complete("2026-11-29T02:00:00Z"),
+    ];
+    for (retention, now, left) in [
+        (
+            "{maxAge: 720h}",
+            "2026-12-01T01:59:59Z",
+            vec!["11-29T02", "11-20T02", "11-01T02"],
+        ),
+        ("{maxAge: 720h}", "2026-12-01T02:00:00Z", vec!["11-29T02", "11-20T02"]),
+        (
+            "{maxAge: 720h, last: 1000}",
+            "2026-12-01T02:00:00Z",
+            vec!["11-29T02", "11-20T02"],
+        ),
+        ("{maxAge: 720h, last: 1}", "2026-11-29T03:00:00Z", vec!["11-29T02"]),
+        // The last one stays, however old it is.
+        ("{maxAge: 1h}", "2030-01-01T00:00:00Z", vec!["11-29T02"]),
+    ] {
+        assert_eq!(kept(&all, retention, "UTC", now), left, "{retention} {now}");
+    }
+    let found = removals(
+        &all,
+        Some(&keep("{maxAge: 24h}")),
+        &TimeZone::UTC,
+        at("2026-11-29T03:00:00Z"),
+    );
+    let since = [at("2026-11-02T02:00:00Z"), at("2026-11-21T02:00:00Z")];
+    let told: Vec<_> = found.iter().map(|removal| (removal.of, removal.since)).collect();
+    assert_eq!(told, [(0, Some(since[0])), (1, Some(since[1]))], "the oldest is first");
+}
+
+#[test]
+fn the_last_complete_and_the_last_verified_one_stay() {
+    let failed = || State::Failed("StoreFull".into(), "no room".into());
+    let all = [
+        made("2026-11-01T02:00:00Z", State::Complete, true),
+        made("2026-11-02T02:00:00Z", State::Complete, true),
+        complete("2026-11-03T02:00:00Z"),
+        complete("2026-11-04T02:00:00Z"),
+        made("2026-11-05T02:00:00Z", failed(), false),
+        made("2026-11-06T02:00:00Z", State::UnderWay, false),
+    ];
+    for retention in ["{last: 1}", "{maxAge: 1h}", "{maxAge: 1h, daily: 1}"] {
+        let left = kept(&all, retention, "UTC", "2027-11-06T03:00:00Z");
+        assert_eq!(left, ["11-06T02", "11-05T02", "11-04T02", "11-02T02"], "{retention}");
+    }
+}
+
+#[test]
+fn failed_ones_are_bounded_and_what_is_under_way_or_leaves_is_let_alone() {
+    let state = |number: usize| match number % 4 {
+        0 => State::UnderWay,
+        1 => State::Held("StoreRefused".into(), "denied".into()),
+        2 => State::Leaving,
+        _ => State::Failed("StoreFull".into(), "no room".into()),
+    };
+    let all: Vec<_> = (0..28)
+        .map(|number| made(&format!("2026-11-{:02}T02:00:00Z", number + 1), state(number), false))
+        .collect();
+    for retention in [None, Some(keep("{maxAge: 1h, last: 1}"))] {
+        let found = removals(&all, retention.as_ref(), &TimeZone::UTC, at("2027-01-01T00:00:00Z"));
+        let removed: Vec<_> = found.iter().map(|removal| removal.of).collect();
+        assert_eq!(removed, [3, 7, 11, 15], "of seven failed ones the last three stay");
+    }
+    let complete: Vec<_> = (1..=28)
+        .map(|day| complete(&format!("2026-11-{day:02}T02:00:00Z")))
+        .collect();
+    assert_eq!(
+        removals(&complete, None, &TimeZone::UTC, at("2030-01-01T00:00:00Z")),
+        [],
+        "without a retention"
+    );
+}
+
+/// Every combination of counts and ages over every combination of four backups' states: what is promised holds in all.
+#[test]
+fn what_is_promised_holds_in_every_case() {
+    let states = [
+        State::Complete,
+        State::UnderWay,
+        State::Failed("F".into(), "f".into()),
+        State::Leaving,
+    ];
+    let now = at("2026-11-29T00:00:00Z");
+    let options = [None, Some(1), Some(2)];
+    let mut cases = 0;
+    for number in 0..8_usize.pow(4) {
+        let all: Vec<_> = (0..4)
+            .map(|of| {
+                let digit = number / 8_usize.pow(of) % 8;
+                let taken = format!("2026-11-{:02}T02:00:00Z", 25 + of);
+                made(&taken, states[digit % 4].clone(), digit >= 4)
+            })
+            .collect();
+        let last = |is: &dyn Fn(&Made) -> bool| {
+            (0..4)
+                .rev()
+                .find(|of| all[*of].state == State::Complete && is(&all[*of]))
+        };
+        let kept = [last(&|_| true), last(&|made| made.verified)];
+        for age in [None, Some("25h"), Some("49h")] {
+            for (last, daily) in options.iter().flat_map(|last| options.map(|daily| (*last, daily))) {
+                let retention = BackupRetention {
+                    max_age: age.map(|age| age.parse().unwrap()),
+                    last,
+                    daily,
+                    ..BackupRetention::default()
+                };
+                for removal in removals(&all, Some(&retention), &TimeZone::UTC, now) {
+                    let of = &all[removal.of];
+                    assert!(
+                        !kept.contains(&Some(removal.of)),
+                        "{all:?} {retention:?} removes {of:?}"
+                    );
+                    let all_failed = all.iter().all(|made| matches!(made.state, State::Failed(..)));
+                    let is_failed = matches!(of.state, State::Failed(..));
+                    assert!(
+                        of.state == State::Complete || is_failed && all_failed,
+                        "{all:?} removes {of:?}"
+                    );
+                    assert!(removal.since.is_none_or(|since| since <= now));
+                }
+                cases += 1;
+            }
+        }
+    }
+    assert_eq!(cases, 4096 * 27);
+}

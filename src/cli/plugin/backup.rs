@@ -1,0 +1,331 @@
+//! `kubectl orchestra backup` and `backups`: makes a backup on demand, and lists those that there are.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap_complete::engine::ArgValueCandidates;
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::api::{Api, ListParams, ObjectMeta, PostParams};
+use tokio::time::Instant;
+
+use super::complete;
+use super::scope::Scope;
+use super::top::{Format, age};
+use crate::api::names::COMMAND_MANAGER;
+use crate::api::{DeletionPolicy, OrchestraBackup, OrchestraBackupSpec, OrchestraReference};
+use crate::cli::output::{self, Cell, say};
+use crate::views::backups::{self, Backup};
+
+/// Backups that are read at once.
+const PAGE: u32 = 500;
+
+/// How often a backup that is waited for is read.
+const PACE: Duration = Duration::from_millis(500);
+
+/// Arguments of `backup`.
+#[derive(clap::Args, Debug)]
+pub struct MakeArguments {
+    /// Name of the Orchestra.
+    #[arg(add = ArgValueCandidates::new(complete::orchestras))]
+    pub name: String,
+    /// Name of the OrchestraBackup. Default: that of the Orchestra, with the time.
+    #[arg(long = "name", value_name = "BACKUP")]
+    pub backup: Option<String>,
+    /// Remove the data as well when the OrchestraBackup is deleted. Default: the data stays in the store.
+    #[arg(long)]
+    pub delete_data: bool,
+    /// Wait until the backup is complete, or a person must act.
+    #[arg(long)]
+    pub wait: bool,
+    /// How long to wait, such as 90s, 10m or 1h30m. Default: until the backup ends.
+    #[arg(long, requires = "wait", value_parser = crate::run::duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// Arguments of `backups`.
+#[derive(clap::Args, Debug)]
+pub struct ListArguments {
+    /// Name of the Orchestra. Omitted: of all.
+    #[arg(add = ArgValueCandidates::new(complete::orchestras))]
+    pub name: Option<String>,
+    /// Of all namespaces.
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+const MAY: &str = "ClusterRole orchestra-editor grants the right to make backups";
+
+/// Makes a backup, and waits for it where that is asked for.
+///
+/// # Errors
+/// When there is no such Orchestra, the backup cannot be created, fails or waits for a person, or the time is over.
+pub async fn make(scope: &Scope, arguments: &MakeArguments) -> anyhow::Result<()> {
+    let orchestra = scope.orchestra(&arguments.name).await?;
+    let name = arguments
+        .backup
+        .clone()
+        .unwrap_or_else(|| default_name(&orchestra.name_any(), Timestamp::now()));
+    let wanted = OrchestraBackup {
+        metadata: ObjectMeta {
+            name: Some(name.clone()),
+            ..ObjectMeta::default()
+        },
+        ..OrchestraBackup::new(
+            &name,
+            OrchestraBackupSpec {
+                orchestra_ref: OrchestraReference {
+                    name: orchestra.name_any(),
+                },
+                deletion_policy: if arguments.delete_data {
+                    DeletionPolicy::Delete
+                } else {
+                    DeletionPolicy::Retain
+                },
+            },
+        )
+    };
+    let parameters = PostParams {
+        field_manager: Some(COMMAND_MANAGER.into()),
+        ..PostParams::default()
+    };
+    let api = of(scope, false);
+    let created = match api.create(&parameters, &wanted).await {
+        created if is_forbidden(&created) => created.context(MAY)?,
+        created => created?,
+    };
+    say(&format!("{} created", told(&created)))?;
+    if arguments.wait {
+        follow(&api, created, arguments.timeout).await?;
+    }
+    Ok(())
+}
+
+fn is_forbidden<T>(outcome: &Result<T, kube::Error>) -> bool {
+    matches!(outcome, Err(kube::Error::Api(status)) if status.code == 403)
+}
+
+/// Prints each change until the backup has ended.
+async fn follow(api: &Api<OrchestraBackup>, created: OrchestraBackup, limit: Option<Duration>) -> anyhow::Result<()> {
+    let (began, name, mut last) = (Instant::now(), created.name_any(), String::new());
+    loop {
+        let object = api.get(&name).await?;
+        if object.uid() != created.uid() {
+            bail!("OrchestraBackup {name} was deleted, and another one has its name");
+        }
+        let seen = backups::backup(&object);
+        if object.is_complete() {
+            let size = seen.bytes.map(size).unwrap_or_default();
+            let at = seen.location.unwrap_or_default();
+            return say(&format!("{} complete: {size} at {at}", told(&object)));
+        }
+        let message = seen.message.unwrap_or_default();
+        if object.is_stalled() {
+            bail!("OrchestraBackup {name} is not complete: {message}");
+        }
+        let line = format!("{}: {message}", seen.phase);
+        if line != last && !message.is_empty() {
+            say(&line)?;
+            last = line;
+        }
+        if limit.is_some_and(|limit| began.elapsed() >= limit) {
+            bail!(
+                "the time is over: OrchestraBackup {name} is {}, and goes on",
+                seen.phase
+            );
+        }
+        tokio::time::sleep(PACE).await;
+    }
+}
+
+/// The name of a backup that is made at this time.
+fn default_name(orchestra: &str, now: Timestamp) -> String {
+    const LONGEST: usize = 253;
+    let after = now.strftime("-%Y%m%d-%H%M%S").to_string();
+    let begins = orchestra.get(..LONGEST - after.len()).unwrap_or(orchestra);
+    format!("{}{after}", begins.trim_end_matches(['.', '-']))
+}
+
+/// The backups in the wanted format.
+///
+/// # Errors
+/// When they cannot be read.
+pub async fn list(scope: &Scope, arguments: &ListArguments) -> anyhow::Result<String> {
+    let api = of(scope, arguments.all_namespaces);
+    let (mut found, mut next) = (Vec::new(), None::<String>);
+    loop {
+        let mut page = ListParams::default().limit(PAGE);
+        page.continue_token = next.take();
+        let list = api.list(&page).await?;
+        let wanted = |object: &&OrchestraBackup| {
+            let of = &object.spec.orchestra_ref.name;
+            arguments.name.as_ref().is_none_or(|name| name == of)
+        };
+        found.extend(list.items.iter().filter(wanted).map(backups::backup));
+        next = list.metadata.continue_.filter(|token| !token.is_empty());
+        if next.is_none() {
+            break;
+        }
+    }
+    render(&backups::listed(found), arguments, Timestamp::now())
+}
+
+fn render(all: &[Backup], arguments: &ListArguments, now: Timestamp) -> anyhow::Result<String> {
+    Ok(match arguments.output {
+        Format::Json => serde_json::to_string_pretty(all)?,
+        Format::Yaml => serde_saphyr::to_string(&all)?.trim_end().to_owned(),
+        Format::Name => {
+            let names = all
+                .iter()
+                .map(|backup| format!("orchestrabackup.stagesub.io/{}", backup.name));
+            names.collect::<Vec<_>>().join("\n")
+        }
+        _ if all.is_empty() => match &arguments.name {
+            Some(name) => format!("none: kubectl orchestra backup {name} makes one"),
+            None if arguments.all_namespaces => "No resources found".into(),
+            None => "none: there is no OrchestraBackup here (-n names a namespace, -A means all)".into(),
+        },
+        format => table(all, arguments.all_namespaces, format == Format::Wide, now),
+    })
+}
+
+fn table(all: &[Backup], everywhere: bool, wide: bool, now: Timestamp) -> String {
+    let mut header = vec!["name", "phase", "orchestra", "size", "age", "verified"];
+    if everywhere {
+        header.insert(0, "namespace");
+    }
+    if wide {
+        header.extend([
+            "snapshot",
+            "scheduled",
+            "data",
+            "database",
+            "migration",
+            "location",
+            "message",
+        ]);
+    }
+    let rows = all.iter().map(|backup| cells(backup, everywhere, wide, now));
+    output::table(&header, rows, &["size"])
+}
+
+fn cells(backup: &Backup, everywhere: bool, wide: bool, now: Timestamp) -> Vec<Cell> {
+    let mut cells = vec![
+        Some(backup.name.clone()),
+        Some(backup.phase.clone()),
+        Some(backup.orchestra.clone()),
+        backup.bytes.map(size),
+        backup.created.map(|created| age(now, created)),
+        backup.verified.map(|verified| format!("{} ago", age(now, verified))),
+    ];
+    if everywhere {
+        cells.insert(0, Some(backup.namespace.clone()));
+    }
+    if wide {
+        let data = match backup.deletion_policy {
+            DeletionPolicy::Retain => "Retain",
+            DeletionPolicy::Delete => "Delete",
+        };
+        cells.extend([
+            backup.snapshot_time.map(|at| at.strftime("%FT%TZ").to_string()),
+            Some(if backup.scheduled { "yes" } else { "no" }.to_owned()),
+            Some(data.to_owned()),
+            backup.database.clone(),
+            backup.migration.clone(),
+            backup.location.clone(),
+            backup.message.clone(),
+        ]);
+    }
+    cells
+}
+
+/// Bytes in the largest binary unit of which there are two at least.
+fn size(bytes: i64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut left, mut unit) = (bytes.max(0), 0);
+    while left >= 2048 && unit + 1 < UNITS.len() {
+        left /= 1024;
+        unit += 1;
+    }
+    format!("{left} {}", UNITS[unit])
+}
+
+fn of(scope: &Scope, everywhere: bool) -> Api<OrchestraBackup> {
+    if everywhere {
+        Api::all(scope.client.clone())
+    } else {
+        Api::namespaced(scope.client.clone(), &scope.namespace)
+    }
+}
+
+/// A backup as kubectl names what it has changed.
+fn told(backup: &OrchestraBackup) -> String {
+    format!("orchestrabackup.stagesub.io/{}", backup.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_size_has_its_largest_unit_and_a_name_its_time() {
+        let sizes = [0, 2047, 2048, 7_000_000, 5 << 30, i64::MAX].map(size);
+        assert_eq!(sizes, ["0 B", "2047 B", "2 KiB", "6 MiB", "5 GiB", "8388607 TiB"]);
+        let at: Timestamp = "2026-11-29T02:03:04Z".parse().unwrap();
+        assert_eq!(default_name("acme", at), "acme-20261129-020304");
+        assert_eq!(default_name(&"a".repeat(253), at).len(), 253);
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_and_the_formats_hold_them_all() {
+        let at = |text: &str| text.parse::<Timestamp>().ok();
+        let backup = Backup {
+            namespace: "tenants".into(),
+            name: "one-1".into(),
+            phase: "Completed".into(),
+            orchestra: "one".into(),
+            bytes: Some(7_000_000),
+            created: at("2026-11-29T02:00:00Z"),
+            snapshot_time: at("2026-11-29T02:00:03Z"),
+            verified: at("2026-11-29T05:00:00Z"),
+            scheduled: true,
+            deletion_policy: DeletionPolicy::Delete,
+            database: None,
+            migration: Some("3_add".into()),
+            location: Some("s3://backups/a".into()),
+            message: None,
+        };
+        let now = at("2026-11-29T08:00:00Z").unwrap();
+        let shown = |output, name: Option<&str>, all: &[Backup]| {
+            let arguments = ListArguments {
+                name: name.map(Into::into),
+                all_namespaces: false,
+                output,
+            };
+            render(all, &arguments, now).unwrap()
+        };
+        let all = [backup];
+        assert_eq!(
+            shown(Format::Table, None, &all),
+            "NAME   PHASE      ORCHESTRA   SIZE  AGE  VERIFIED\none-1  Completed  one        6 MiB  6h   3h ago"
+        );
+        let wide = shown(Format::Wide, None, &all);
+        assert!(
+            wide.contains("2026-11-29T02:00:03Z") && wide.contains("3_add") && wide.contains("Delete"),
+            "{wide}"
+        );
+        assert_eq!(shown(Format::Name, None, &all), "orchestrabackup.stagesub.io/one-1");
+        let json: serde_json::Value = serde_json::from_str(&shown(Format::Json, None, &all)).unwrap();
+        assert_eq!(json[0]["bytes"], 7_000_000);
+        assert!(
+            shown(Format::Yaml, None, &all).contains("snapshotTime: "),
+            "{}",
+            shown(Format::Yaml, None, &all)
+        );
+        assert!(shown(Format::Table, Some("two"), &[]).contains("kubectl orchestra backup two"));
+    }
+}

@@ -1,0 +1,194 @@
+//! When a cron expression fires, in its time zone.
+
+use std::time::Duration;
+
+use croner::Cron;
+use croner::errors::CronError;
+use croner::parser::{CronParser, Seconds, Year};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, Zoned};
+
+use crate::text;
+
+/// How many periods are looked at for the shortest one.
+const PERIODS: usize = 100;
+
+/// Where those periods begin, and how long they are looked at: with two leap years among them. It is the same at all times,
+/// so that a schedule that is right stays right.
+const FROM: Timestamp = Timestamp::constant(1_767_225_600, 0); // 2026-01-01
+const SPAN: SignedDuration = SignedDuration::from_hours(8 * 366 * 24);
+
+/// A zone of the IANA database; without a name, UTC. None where there is no such zone.
+pub fn zone(name: Option<&str>) -> Option<TimeZone> {
+    TimeZone::get(name.unwrap_or("UTC")).ok()
+}
+
+/// A schedule that fires.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    cron: Cron,
+    zone: TimeZone,
+}
+
+impl Schedule {
+    /// The schedule of a cron expression of five fields, in a zone of the IANA database; without one, in UTC. `at` is the
+    /// path of the object with the fields `schedule` and `timeZone`, for messages.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to do.
+    pub fn read(at: &str, schedule: &str, zone: Option<&str>) -> Result<Self, String> {
+        let mut parser = CronParser::builder();
+        parser = parser.seconds(Seconds::Disallowed).year(Year::Disallowed);
+        let cron = parser.build().parse(schedule).map_err(|error| {
+            format!(
+                "{at}.schedule {:?} is no cron expression of five fields ({}): write it as 0 3 1 * *",
+                text::line(schedule, 128),
+                text::line(&error.to_string(), 200)
+            )
+        })?;
+        let found = self::zone(zone).ok_or_else(|| {
+            format!(
+                "{at}.timeZone {:?} does not exist: give a name of the IANA time zone database, such as Europe/Stockholm",
+                text::line(zone.unwrap_or_default(), 64)
+            )
+        })?;
+        Ok(Self { cron, zone: found })
+    }
+
+    /// The same, which must fire after a time.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to do.
+    pub fn that_fires(at: &str, schedule: &str, zone: Option<&str>, now: Timestamp) -> Result<Self, String> {
+        let read = Self::read(at, schedule, zone)?;
+        match read.next(now) {
+            Some(_) => Ok(read),
+            None => Err(format!(
+                "{at}.schedule {:?} never fires: there is no such date",
+                text::line(schedule, 128)
+            )),
+        }
+    }
+
+    /// When it fires next after a time; never, where there is no such date.
+    pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
+        let found: Result<Zoned, CronError> = self
+            .cron
+            .find_next_occurrence(&after.to_zoned(self.zone.clone()), false);
+        // Where clocks are set back, the search may find the hour that is just over.
+        found.ok().map(|next| next.timestamp()).filter(|next| *next > after)
+    }
+
+    /// Whether it fires at this very time.
+    fn fires_at(&self, time: Timestamp) -> bool {
+        // Where clocks are set back, the search from shortly before may find another hour.
+        [SignedDuration::from_secs(1), SignedDuration::from_hours(3)]
+            .into_iter()
+            .filter_map(|before| time.checked_sub(before).ok())
+            .any(|before| self.next(before) == Some(time))
+    }
+
+    /// The time that is known, where it has come and is one of this schedule, or else the next one: whoever was kept from
+    /// what was due makes up for it.
+    pub fn due_or_next(&self, known: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+        let due = known.filter(|known| *known <= now && self.fires_at(*known));
+        due.or_else(|| self.next(now))
+    }
+
+    /// The shortest of its periods by the clock on the wall, where none is shorter because clocks are set; none where it
+    /// fires once at most.
+    pub fn period(&self) -> Option<Duration> {
+        let wall = Self {
+            cron: self.cron.clone(),
+            zone: TimeZone::UTC,
+        };
+        let end = FROM.saturating_add(SPAN).unwrap_or(Timestamp::MAX);
+        let mut times = std::iter::successors(wall.next(FROM), |last| wall.next(*last).filter(|_| *last < end));
+        let mut last = times.next()?;
+        let periods = times.take(PERIODS).map(|next| {
+            let period = next.duration_since(last);
+            last = next;
+            period.unsigned_abs()
+        });
+        periods.min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn read(schedule: &str, zone: Option<&str>) -> Schedule {
+        Schedule::read("spec", schedule, zone).unwrap()
+    }
+
+    #[test]
+    fn the_next_time_is_the_zones() {
+        for (schedule, zone, after, next) in [
+            ("0 3 1 * *", None, "2026-03-01T03:00:00Z", "2026-04-01T03:00:00Z"),
+            (
+                "0 3 1 * *",
+                Some("Europe/Stockholm"),
+                "2026-03-31T22:00:00Z",
+                "2026-04-01T01:00:00Z",
+            ),
+            (
+                "0 3 1 * *",
+                Some("Europe/Stockholm"),
+                "2026-10-31T22:00:00Z",
+                "2026-11-01T02:00:00Z",
+            ),
+            ("*/5 * * * *", None, "2026-03-01T03:01:07Z", "2026-03-01T03:05:00Z"),
+            ("0 0 29 2 *", None, "2026-03-01T00:00:00Z", "2028-02-29T00:00:00Z"),
+        ] {
+            let found = read(schedule, zone).next(after.parse().unwrap());
+            assert_eq!(found, Some(next.parse().unwrap()), "{schedule} {zone:?}");
+        }
+    }
+
+    #[test]
+    fn every_time_is_later_also_where_clocks_are_set() {
+        let schedule = read("*/30 * * * *", Some("Europe/Stockholm"));
+        for start in ["2026-03-28T20:00:00Z", "2026-10-24T20:00:00Z"] {
+            let mut time: Timestamp = start.parse().unwrap();
+            for _ in 0..20 {
+                let next = schedule.next(time).unwrap_or_else(|| panic!("none after {time}"));
+                let late = next.saturating_add(SignedDuration::from_hours(48)).unwrap();
+                assert_eq!(schedule.due_or_next(Some(next), late), Some(next), "it stays due");
+                assert!(
+                    next > time && next.duration_since(time).as_secs() <= 2 * 3600,
+                    "{time} {next}"
+                );
+                time = next;
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_due_is_made_up_for_as_long_as_the_schedule_has_that_time() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let now = "2026-03-05T12:00:00Z";
+        for (schedule, zone, known, is) in [
+            ("0 3 1 * *", None, None, "2026-04-01T03:00:00Z"),
+            ("0 3 1 * *", None, Some("2026-03-01T03:00:00Z"), "2026-03-01T03:00:00Z"),
+            ("0 3 1 * *", None, Some("2026-04-01T03:00:00Z"), "2026-04-01T03:00:00Z"),
+            // Of another schedule, or in another zone, there is no such time.
+            ("0 3 2 * *", None, Some("2026-03-01T03:00:00Z"), "2026-04-02T03:00:00Z"),
+            (
+                "0 3 1 * *",
+                Some("Europe/Stockholm"),
+                Some("2026-03-01T03:00:00Z"),
+                "2026-04-01T01:00:00Z",
+            ),
+            ("0 3 * * *", None, Some("2026-04-01T03:00:00Z"), "2026-03-06T03:00:00Z"),
+        ] {
+            let found = read(schedule, zone);
+            assert_eq!(
+                found.due_or_next(known.map(at), at(now)),
+                Some(at(is)),
+                "{schedule} {zone:?} {known:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Backups: how many there are, how old the last ones are, what they take, and the tenants whose schedule has made none.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::labels::{ClassLabels, PhaseLabels};
+use super::tenants::MOST;
+use crate::api::condition::Reason;
+
+/// Upper bounds of the durations of backups, in seconds: from a small database to the longest Job.
+const BUCKETS: [f64; 10] = [
+    5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 10_800.0, 21_600.0, 86_400.0,
+];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+struct TroubleLabels {
+    class: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TenantLabels {
+    class: String,
+    namespace: String,
+    name: String,
+}
+
+/// The last complete backup of a tenant with a schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantBackup {
+    /// Name of its class.
+    pub class: String,
+    /// Namespace of its Orchestra.
+    pub namespace: String,
+    /// Name of its Orchestra.
+    pub name: String,
+    /// The age of the backup in seconds.
+    pub age: i64,
+    /// Whether its class asks for metrics of its tenants.
+    pub named: bool,
+}
+
+/// The metrics.
+#[derive(Debug)]
+pub struct Backups {
+    phases: Family<PhaseLabels, Gauge>,
+    attempts: Family<ReasonLabels, Counter>,
+    duration: Histogram,
+    stored: Family<ClassLabels, Gauge>,
+    troubles: Family<TroubleLabels, Gauge>,
+    oldest: Family<ClassLabels, Gauge>,
+    tenants: Family<TenantLabels, Gauge>,
+}
+
+impl Default for Backups {
+    fn default() -> Self {
+        Self {
+            phases: Family::default(),
+            attempts: Family::default(),
+            duration: Histogram::new(BUCKETS),
+            stored: Family::default(),
+            troubles: Family::default(),
+            oldest: Family::default(),
+            tenants: Family::default(),
+        }
+    }
+}
+
+impl Backups {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register("backups", "OrchestraBackups by phase", self.phases.clone());
+        registry.register(
+            "backup_attempts",
+            "Jobs that were to make a backup, by BackedUp or the reason why they failed",
+            self.attempts.clone(),
+        );
+        registry.register_with_unit(
+            "backup_duration",
+            "Time from the beginning of a backup to its end, with failed attempts",
+            Unit::Seconds,
+            self.duration.clone(),
+        );
+        registry.register_with_unit(
+            "class_backups_stored",
+            "Stored size of the complete backups of a class that have an OrchestraBackup",
+            Unit::Bytes,
+            self.stored.clone(),
+        );
+        registry.register(
+            "tenants_not_backed_up",
+            "Tenants whose last backup by their schedule is not complete, or whose schedule cannot be carried out, by reason",
+            self.troubles.clone(),
+        );
+        registry.register_with_unit(
+            "class_oldest_backup_age",
+            "Age of the last complete backup by schedule, of the tenant of a class whose is the oldest",
+            Unit::Seconds,
+            self.oldest.clone(),
+        );
+        registry.register_with_unit(
+            "tenant_backup_age",
+            "Age of the last complete backup by schedule of a tenant whose class has health.metrics",
+            Unit::Seconds,
+            self.tenants.clone(),
+        );
+    }
+
+    /// Counts a Job that was to make a backup.
+    pub fn attempted(&self, reason: Reason) {
+        let reason = reason.as_str();
+        self.attempts.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// Counts a backup that is complete, by how long it took.
+    pub fn made(&self, took: Duration) {
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Replaces the counts of backups by phase. A phase that is not named loses its gauge.
+    pub fn set_phases(&self, phases: impl IntoIterator<Item = (String, i64)>) {
+        self.phases.clear();
+        for (phase, count) in phases {
+            self.phases.get_or_create(&PhaseLabels { phase }).set(count);
+        }
+    }
+
+    /// Replaces the stored bytes, each given for a backup of a class.
+    pub fn set_stored(&self, all: impl IntoIterator<Item = (String, i64)>) {
+        let mut sums = BTreeMap::<String, i64>::new();
+        for (class, bytes) in all {
+            let sum = sums.entry(class).or_default();
+            *sum = sum.saturating_add(bytes);
+        }
+        self.stored.clear();
+        for (class, sum) in sums {
+            self.stored.get_or_create(&ClassLabels { class }).set(sum);
+        }
+    }
+
+    /// Replaces the counts of tenants that are not backed up, each given as its class and reason.
+    pub fn set_troubles(&self, all: impl IntoIterator<Item = (String, Reason)>) {
+        let mut counts = BTreeMap::new();
+        for (class, reason) in all {
+            let reason = reason.as_str();
+            *counts.entry(TroubleLabels { class, reason }).or_insert(0) += 1;
+        }
+        self.troubles.clear();
+        for (labels, count) in counts {
+            self.troubles.get_or_create(&labels).set(count);
+        }
+    }
+
+    /// Replaces the ages of the last backups: the oldest of each class, and those of the first tenants, by namespace and
+    /// name, whose class asks for it.
+    pub fn set_ages(&self, mut all: Vec<TenantBackup>) {
+        all.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
+        let mut oldest = BTreeMap::<String, i64>::new();
+        for backup in &all {
+            let age = oldest.entry(backup.class.clone()).or_insert(backup.age);
+            *age = (*age).max(backup.age);
+        }
+        self.oldest.clear();
+        for (class, age) in oldest {
+            self.oldest.get_or_create(&ClassLabels { class }).set(age);
+        }
+        self.tenants.clear();
+        for backup in all.into_iter().filter(|backup| backup.named).take(MOST) {
+            let TenantBackup {
+                class,
+                namespace,
+                name,
+                age,
+                ..
+            } = backup;
+            let labels = TenantLabels { class, namespace, name };
+            self.tenants.get_or_create(&labels).set(age);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_gone_loses_its_gauge_and_the_oldest_of_a_class_counts() {
+        let (backups, mut registry) = (Backups::default(), Registry::with_prefix("orchestra"));
+        backups.register(&mut registry);
+        let page = || {
+            let mut page = String::new();
+            prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+            page
+        };
+        let tenant = |name: &str, age, named| TenantBackup {
+            class: "standard".into(),
+            namespace: "tenants".into(),
+            name: name.into(),
+            age,
+            named,
+        };
+        let standard = || "standard".to_owned();
+        backups.attempted(Reason::StoreFull);
+        backups.made(Duration::from_secs(20));
+        backups.set_phases([("Completed".to_owned(), 2)]);
+        backups.set_stored([(standard(), 5), (standard(), 7)]);
+        backups.set_troubles([(standard(), Reason::StoreFull), (standard(), Reason::StoreFull)]);
+        backups.set_ages(vec![tenant("one", 60, true), tenant("two", 90, false)]);
+        for line in [
+            r#"orchestra_backup_attempts_total{reason="StoreFull"} 1"#,
+            r#"orchestra_backup_duration_seconds_bucket{le="60.0"} 1"#,
+            r#"orchestra_backups{phase="Completed"} 2"#,
+            r#"orchestra_class_backups_stored_bytes{class="standard"} 12"#,
+            r#"orchestra_tenants_not_backed_up{class="standard",reason="StoreFull"} 2"#,
+            r#"orchestra_class_oldest_backup_age_seconds{class="standard"} 90"#,
+            r#"orchestra_tenant_backup_age_seconds{class="standard",namespace="tenants",name="one"} 60"#,
+        ] {
+            assert!(page().contains(line), "{line} is not in\n{}", page());
+        }
+        assert!(!page().contains(r#"name="two""#), "its class does not ask for it");
+        backups.set_phases([]);
+        backups.set_stored([]);
+        backups.set_troubles([]);
+        backups.set_ages(
+            (0..MOST + 3)
+                .map(|number| tenant(&format!("t{number}"), 1, true))
+                .collect(),
+        );
+        let lines = page();
+        let named = lines
+            .lines()
+            .filter(|line| line.starts_with("orchestra_tenant_backup_age_seconds{"));
+        assert_eq!(named.count(), MOST);
+        backups.set_ages(Vec::new());
+        assert!(!page().contains("class=") && !page().contains("phase="), "{}", page());
+    }
+}

@@ -1,0 +1,208 @@
+//! Backups by schedule. A time that has come is one that was missed while no operator ran: the test writes it into the status
+//! as the operator would have.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
+use serde_json::{Value, json};
+
+use super::{DESTINATION, manifests, runner};
+use crate::plugin::user::User;
+use crate::proof::soon;
+use crate::support::{LONG, events_with, gone, orchestra, project, ready, sources, standard_class, world};
+
+/// The names of the backups.
+async fn names(world: &World) -> Vec<String> {
+    let mut all = world.list(Kind::Backup).await.unwrap();
+    all.sort_by_key(|backup| backup["metadata"]["name"].to_string());
+    let name = |backup: &Value| backup["metadata"]["name"].as_str().unwrap().to_owned();
+    all.iter().map(name).collect()
+}
+
+async fn until(world: &World, name: &str, is: impl Fn(&Value) -> bool) -> Value {
+    world.until(Kind::Orchestra, (TENANTS, name), LONG, is).await.unwrap()
+}
+
+fn next_of(object: &Value) -> Option<Timestamp> {
+    object["status"]["backup"]["nextTime"].as_str()?.parse().ok()
+}
+
+/// The next time, once it is written down.
+async fn next(world: &World, name: &str) -> Timestamp {
+    next_of(&until(world, name, |object| next_of(object).is_some()).await).unwrap()
+}
+
+/// Makes a time of the schedule, so many days ago, the one that is due.
+fn miss(world: &World, name: &str, next: Timestamp, days: i64) {
+    let missed = next - SignedDuration::from_hours(24 * days);
+    let patch = json!({"status": {"backup": {"nextTime": missed.to_string()}}}).to_string();
+    world
+        .kubectl([
+            "patch",
+            "orch",
+            name,
+            "-n",
+            TENANTS,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &patch,
+        ])
+        .unwrap();
+}
+
+fn patch(world: &World, name: &str, patch: &Value) {
+    let patch = patch.to_string();
+    world
+        .kubectl(["patch", "orch", name, "-n", TENANTS, "--type=merge", "-p", &patch])
+        .unwrap();
+}
+
+/// The operator is away while two times pass: one backup makes up for both, also when the operator is killed as soon as it is
+/// there. The next ones push it out of the retention, with its data; the one that a person has made stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missed_time_is_made_up_for_once_and_old_backups_go() {
+    let world = world().await;
+    let mut operator = world.operator("operator", |_| {}).unwrap();
+    standard_class(&world, DESTINATION);
+    sources(&world);
+    // Not while the test runs.
+    let hour = (Timestamp::now().to_zoned(TimeZone::UTC).hour() + 12) % 24;
+    let schedule = format!("  backup: {{schedule: \"0 {hour} * * *\", retention: {{last: 2}}}}");
+    orchestra(&world, "acme", &schedule);
+    ready(&world, "acme").await;
+    let time = next(&world, "acme").await;
+    let now = Timestamp::now();
+    assert!(time > now && time < now + SignedDuration::from_hours(25), "{time}");
+    let begins = until(&world, "acme", |object| condition(object, "BackedUp").1 == "Pending").await;
+    assert!(is_true(&begins, "Ready"), "a new schedule is nothing to wait for");
+
+    super::backup(&world, "by-hand", "acme", "Retain");
+    operator.kill().unwrap();
+    miss(&world, "acme", time, 3);
+    operator = world.operator("second", |_| {}).unwrap();
+    soon("the missed one is made", async || names(&world).await.len() == 2).await;
+    operator.kill().unwrap();
+    let _runner = runner(&world).await;
+    let _operator = world.operator("third", |_| {}).unwrap();
+    let done = until(&world, "acme", |object| is_true(object, "BackedUp")).await;
+    assert_eq!(
+        next_of(&done),
+        Some(time),
+        "the times between are not made up for as well"
+    );
+    let first = done["status"]["backup"]["last"].as_str().unwrap().to_owned();
+    assert!(done["status"]["backup"]["lastCompleteTime"].is_string());
+    assert_eq!(names(&world).await, [first.clone(), "by-hand".to_owned()]);
+    let made = world.get(Kind::Backup, TENANTS, &first).await.unwrap().unwrap();
+    assert_eq!(made["spec"]["deletionPolicy"], "Delete", "with a retention");
+    assert!(
+        made["metadata"]["ownerReferences"].is_null(),
+        "it outlives its Orchestra"
+    );
+    super::until(&world, "by-hand", |backup| is_true(backup, "Ready")).await;
+
+    // Two more of the schedule, and the first is gone, with its data.
+    for days in [2, 1] {
+        let last = done_again(&world, time, days).await;
+        assert_ne!(last, first);
+    }
+    gone(&world, Kind::Backup, TENANTS, &first).await;
+    let left = names(&world).await;
+    assert!(left.len() == 3 && left.contains(&"by-hand".to_owned()), "{left:?}");
+    assert_eq!(manifests(&world).len(), 3);
+}
+
+/// Makes up for another time; the name of its backup.
+async fn done_again(world: &World, time: Timestamp, days: i64) -> String {
+    let before = until(world, "acme", |_| true).await["status"]["backup"]["last"].clone();
+    miss(world, "acme", time, days);
+    patch(
+        world,
+        "acme",
+        &json!({"metadata": {"labels": {"round": days.to_string()}}}),
+    );
+    let is = |object: &Value| object["status"]["backup"]["last"] != before && next_of(object) == Some(time);
+    let name = until(world, "acme", is).await["status"]["backup"]["last"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    super::until(world, &name, |backup| is_true(backup, "Ready")).await;
+    name
+}
+
+/// What is wrong with a schedule is told with the fix, in the condition and an event, and the tenant goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_that_cannot_be_carried_out_is_told() {
+    let world = world().await;
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    standard_class(&world, "");
+    sources(&world);
+    orchestra(&world, "acme", "  backup: {schedule: \"0 2 * * *\"}");
+    ready(&world, "acme").await;
+    let told = |reason: &'static str, part: &'static str| {
+        move |object: &Value| {
+            let (is, why, message) = condition(object, "BackedUp");
+            is == "False" && why == reason && message.contains(part)
+        }
+    };
+    until(&world, "acme", told("NoBackupDestination", "spec.backup.destination")).await;
+    standard_class(&world, DESTINATION);
+    until(&world, "acme", told("Pending", "nextTime")).await;
+    for (wrong, part) in [
+        (json!({"schedule": "0 0 30 2 *"}), "never fires"),
+        (
+            json!({"schedule": "0 2 * * *", "timeZone": "Europe/Atlantis"}),
+            "does not exist",
+        ),
+        (
+            json!({"schedule": "* * * * *", "timeZone": null}),
+            "may fire every 900 s at most",
+        ),
+    ] {
+        patch(&world, "acme", &json!({"spec": {"backup": wrong}}));
+        let object = until(&world, "acme", told("ScheduleInvalid", part)).await;
+        assert!(is_true(&object, "Available"), "{object:#}");
+    }
+    events_with(&world, "ScheduleInvalid").await;
+    // The class's schedule applies to who has none, and the path in the message is the class's.
+    standard_class(
+        &world,
+        "  backup: {destination: {persistentVolumeClaim: {claimName: backups}}, schedule: \"0 0 31 6 *\"}",
+    );
+    patch(&world, "acme", &json!({"spec": {"backup": {"schedule": null}}}));
+    until(
+        &world,
+        "acme",
+        told("ScheduleInvalid", "OrchestraClass standard: spec.backup.schedule"),
+    )
+    .await;
+    let wrong = |class: &Value| {
+        let (is, _, message) = condition(class, "Ready");
+        is == "True" && message.contains("spec.backup.schedule \"0 0 31 6 *\" never fires")
+    };
+    world.until(Kind::Class, ("", "standard"), LONG, wrong).await.unwrap();
+    patch(&world, "acme", &json!({"spec": {"backup": {"suspend": true}}}));
+    let object = until(&world, "acme", |object| condition(object, "BackedUp").0.is_empty()).await;
+    assert!(next_of(&object).is_none() && is_true(&object, "Ready"), "{object:#}");
+    assert_eq!(names(&world).await, Vec::<String>::new());
+}
+
+/// The sample.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sample_is_backed_up_on_demand_and_has_a_next_time() {
+    let world = world().await;
+    let _runner = runner(&world).await;
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    standard_class(&world, DESTINATION);
+    let folder = project().join("deploy/samples/backups");
+    world.kubectl(["apply", "-k", folder.to_str().unwrap()]).unwrap();
+    ready(&world, "archive").await;
+    super::until(&world, "archive-before-the-move", |backup| is_true(backup, "Ready")).await;
+    let time = next(&world, "archive").await;
+    assert!(time > Timestamp::now());
+    let ada = User::ada(&world).await;
+    let told = ada.there(&["backup", "archive", "--name", "now", "--wait", "--timeout", "1m"]);
+    assert!(told.contains("orchestrabackup.stagesub.io/now complete: "), "{told}");
+    assert!(ada.there(&["backups", "archive"]).contains("Completed"));
+}
