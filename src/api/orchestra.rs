@@ -150,8 +150,7 @@ pub struct OrchestraStatus {
     pub phase: Option<String>,
     /// Ready, Available, DatabaseReady, CredentialsReady, Migrated, HistoryAgrees and Seeded; SourceAvailable, as
     /// False, while a source cannot be read whose content is applied; TablesReadable when the login cannot read a
-    /// table; BackedUp where there is a
-    /// schedule of backups; Reconciling while the operator is working; Stalled when a person must act.
+    /// table; `BackedUp` where there is a schedule of backups; Reconciling while the operator is working; Stalled when a person must act.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

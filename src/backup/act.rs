@@ -88,17 +88,16 @@ async fn write(pass: &mut Pass, new: OrchestraBackupStatus) -> Result<(), Error>
 /// Writes down whose database it is and where the backup will be, before anything is made. Later changes of the
 /// Orchestra and its class change neither.
 async fn record(pass: &mut Pass) -> Result<(), Error> {
-    let (claim, class, database) = match order::last_of(pass) {
-        Some(database) => (
+    let (claim, class, database) = if let Some(database) = order::last_of(pass) {
+        (
             database.spec.claim_ref.clone().unwrap_or_default(),
             database.spec.class_name.clone(),
             Some(database.name_any()),
-        ),
-        None => {
-            let orchestra = orchestra(pass)?;
-            let given = orchestra.status.clone().unwrap_or_default();
-            (order::claim_of(&orchestra), given.class_name, given.database_name)
-        }
+        )
+    } else {
+        let orchestra = orchestra(pass)?;
+        let given = orchestra.status.clone().unwrap_or_default();
+        (order::claim_of(&orchestra), given.class_name, given.database_name)
     };
     let class = class::resolve(&pass.ctx.class, class.as_deref())?;
     let settings = order::of_class(&class)?;

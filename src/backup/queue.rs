@@ -189,7 +189,9 @@ mod tests {
             asker("a", "o", 2, "s"),
             asker("a", "p", 3, "s"),
         ];
-        all.iter().for_each(|one| queue.join(one.clone()));
+        for one in &all {
+            queue.join(one.clone());
+        }
         let next = |running: &[Asker]| all.each_ref().map(|one| queue.is_next(one, running, LIMITS));
         assert_eq!(next(&[]), [true, false, true]);
         assert_eq!(next(&all[..1]), [false, false, true]);

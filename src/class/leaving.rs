@@ -159,8 +159,9 @@ mod tests {
                 "spec": {"orchestraRef": {"name": "acme"}, "deletionPolicy": policy}, "status": status,
             }))
             .unwrap();
-            backup.metadata.deletion_timestamp =
-                leaves.then(|| k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+            backup.metadata.deletion_timestamp = leaves.then_some(
+                k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH),
+            );
             assert_eq!(needs_store(&backup), is, "{policy} {leaves} {status}");
         }
         let backups = [

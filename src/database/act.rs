@@ -62,7 +62,6 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
         // The pool looks again, and what it finds brings the database back.
         Step::AwaitEntry { .. } => Ok(Some(Next::Rest)),
         Step::MakeFinalBackup => final_backup::make(pass, observed).await.map(|()| None),
-        Step::AwaitFinalBackup => Ok(Some(Next::After(pass.ctx.core.settings.poll_interval * LATE))),
         Step::DecideReset => {
             final_backup::tell_waived(pass, observed).await;
             entry::decide(pass, observed).await.map(|()| None)
@@ -91,7 +90,9 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
             Ok(Some(Next::After(SLOWEST)))
         }
         // The fix may be made at the provider, where nothing is watched.
-        Step::Stop(_) | Step::RunOn => Ok(Some(Next::After(pass.ctx.core.settings.poll_interval * LATE))),
+        Step::Stop(_) | Step::RunOn | Step::AwaitFinalBackup => {
+            Ok(Some(Next::After(pass.ctx.core.settings.poll_interval * LATE)))
+        }
         Step::DeleteSelf => {
             final_backup::tell_waived(pass, observed).await;
             delete_self(pass).await

@@ -154,7 +154,7 @@ fn destroys(facts: &Facts, step: Step) -> bool {
         (Step::Destroy, Backing::Hosted(hosted)) => !hosted.is_discarded(),
         (Step::DeleteSelf, Backing::Hosted(hosted)) => {
             let is_there = !matches!(hosted.project, Project::Absent | Project::Lost | Project::Unclear);
-            facts.destroy && is_there && !hosted.never_let_in()
+            facts.destroy && is_there && !hosted.is_discarded() && !hosted.never_let_in()
         }
         _ => false,
     }

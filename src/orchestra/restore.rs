@@ -239,12 +239,13 @@ pub async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error>
     .await?;
     if let Some(facts) = done {
         let lacks = facts.map(|facts| facts.not_covered).unwrap_or_default();
-        let lacks = match lacks.is_empty() {
-            true => String::new(),
-            false => format!(
+        let lacks = if lacks.is_empty() {
+            String::new()
+        } else {
+            format!(
                 ". It does not hold, and the new database does not have: {}",
                 text::names(&lacks, NAMED, lacks.len())
-            ),
+            )
         };
         let name = status(pass).map_or("", |known| known.backup_name.as_str());
         let note = format!("OrchestraBackup {name} is restored{lacks}");

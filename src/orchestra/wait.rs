@@ -103,6 +103,7 @@ pub enum Stop {
 }
 
 impl Wait {
+    #[allow(clippy::too_many_lines, reason = "one table")]
     const fn table(self) -> Row {
         use Reason as R;
         match self {

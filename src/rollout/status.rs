@@ -230,7 +230,7 @@ mod tests {
         }
     }
 
-    /// UpdateState, canary, pinned and engaged of one Orchestra.
+    /// State of the update, canary, pinned and engaged of one Orchestra.
     type Facts = (UpdateState, bool, bool, bool);
 
     fn every_fleet() -> Vec<Vec<Enrolled>> {

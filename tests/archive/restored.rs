@@ -49,6 +49,7 @@ async fn kill_at(job: Job, argument: &str) {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_restore_that_was_cut_off_is_begun_again_and_nothing_in_use_is_touched() {
     let (from, to) = (server().await, server_as_hosted().await);
     let source = database(&from, "source", "owner_a").await;

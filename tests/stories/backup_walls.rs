@@ -174,7 +174,7 @@ async fn a_forged_status_reaches_no_other_tenants_database_or_folder() {
 async fn one_job_at_a_time_backs_up_an_orchestra_and_credentials_are_noticed() {
     let world = world().await;
     let _operator = world.operator("operator", |_| {}).unwrap();
-    let store = "  backup: {destination: {s3: {bucket: b, region: r, credentialsSecretRef: {name: backups}}}}";
+    let store = "  backup: {destination: {s3: {bucket: bucket, region: r, credentialsSecretRef: {name: backups}}}}";
     standard_class(&world, store);
     sources(&world);
     orchestra(&world, "acme", "");

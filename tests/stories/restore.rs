@@ -68,6 +68,7 @@ async fn kill_job(name: &str, argument: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_deleted_orchestra_comes_back_from_its_backup() {
     let world = world().await;
     let mut operator = world.operator("operator", |_| {}).unwrap();
@@ -169,7 +170,7 @@ async fn an_encrypted_backup_needs_its_key() {
         standard_class(&world, &format!("{destination}}}}}, encryption: {{{encryption}}}}}"));
     };
     let _operator = world.operator("operator", |_| {}).unwrap();
-    let _runner = runner(&world).await;
+    let runner = runner(&world).await;
     class(&recipients);
     sources(&world);
     orchestra(&world, "acme", "");
@@ -199,7 +200,7 @@ async fn an_encrypted_backup_needs_its_key() {
     let mut tenant = login(&keys["DATABASE_URL"]).await.unwrap();
     assert_eq!(scalar(&mut tenant, r#"SELECT count(*) FROM "Member""#).await, 3);
     // An Orchestra that is deleted while it is restored leaves no Job, and lets go of its database.
-    drop(_runner);
+    drop(runner);
     from_backup(&world, "gone", "last");
     restored(&world, "gone", |object| object["status"]["restore"]["attempts"] == 1).await;
     delete(&world, "gone");

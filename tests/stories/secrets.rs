@@ -14,6 +14,7 @@ const WRONG: &str = "not-the-pool-password-7f1c";
 const REVOKED: &str = "sbp_0123456789abcdef0123456789abcdef01234567";
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn no_secret_is_ever_shown() {
     let world = generous_world().await;
     let log = |command: &mut std::process::Command| {

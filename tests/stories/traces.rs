@@ -185,6 +185,7 @@ fn root(trace: &[Seen]) -> &Span {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn one_trace_from_apply_to_ready() {
     let world = generous_world().await;
     standard_class(&world, "");

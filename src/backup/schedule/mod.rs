@@ -36,7 +36,7 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         let observed = observe::observe(&ctx.core, &object);
         let (step, due) = plan::plan(&observed.seen);
         tracing::debug!(?step, ?due, "next");
-        object = status::write(&ctx, object, &observed, due).await?;
+        object = Box::pin(status::write(&ctx, object, &observed, due)).await?;
         if let Some(next) = act::act(&ctx, &object, step, due, &observed).await? {
             return Ok(next);
         }

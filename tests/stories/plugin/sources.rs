@@ -174,7 +174,7 @@ fn without_a_login(scene: &Scene<'_>) {
     scene.require(None);
     let plan = scene.plan(&scene.artifact(&json!({})), None, &[]);
     holds(&plan, &LISTED);
-    assert!(!plan.contains("note:"), "{plan}");
+    assert!(!plan.contains("cannot be"), "{plan}");
     assert!(scene.authorizations().is_empty());
     for login in [Login::Basic, Login::Token] {
         scene.require(Some(login));
@@ -221,12 +221,12 @@ fn with_an_own_login(scene: &Scene<'_>) {
     let right = scene.docker("right", &auths(&host, RIGHT));
     let wrong = scene.docker("wrong", &auths(&host, WRONG));
     let other = scene.docker("other", &auths("ghcr.io", RIGHT));
-    let plain = scene.artifact(&json!({}));
+    let nameless = scene.artifact(&json!({}));
     let named = scene.artifact(&json!({"pullSecretRef": {"name": "pull"}}));
     let mine = format!("it was read with your own login of {host}");
     for login in [Login::Basic, Login::Token] {
         scene.require(Some(login));
-        let plan = scene.plan(&plain, Some(&right), &[]);
+        let plan = scene.plan(&nameless, Some(&right), &[]);
         holds(&plan, &LISTED);
         holds(
             &plan,
@@ -239,7 +239,7 @@ fn with_an_own_login(scene: &Scene<'_>) {
         let plan = scene.plan(&named, Some(&right), &[]);
         holds(&plan, &LISTED);
         holds(&plan, &["Secret tenants/pull: it does not exist", &mine]);
-        let plan = scene.plan(&plain, Some(&wrong), &[]);
+        let plan = scene.plan(&nameless, Some(&wrong), &[]);
         holds(
             &plan,
             &[
@@ -249,7 +249,7 @@ fn with_an_own_login(scene: &Scene<'_>) {
         );
         assert!(!plan.contains("correct the Secret"), "{plan}");
         assert!(!scene.authorizations().is_empty());
-        let plan = scene.plan(&plain, Some(&other), &[]);
+        let plan = scene.plan(&nameless, Some(&other), &[]);
         holds(&plan, &["you have no login of it"]);
         // The login of another registry stays where it is.
         assert!(scene.authorizations().is_empty());
@@ -261,10 +261,10 @@ fn with_a_helper(scene: &Scene<'_>) {
     let host = scene.registry.host().to_owned();
     scene.require(Some(Login::Token));
     let helped = scene.docker("helped", &json!({"credHelpers": {host.clone(): "story"}}));
-    let helper = helped.join("docker-credential-story");
+    let program = helped.join("docker-credential-story");
     let says = |script: &str| {
-        std::fs::write(&helper, format!("#!/bin/sh\ncat >/dev/null\n{script}\n")).unwrap();
-        std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o700)).unwrap();
+        std::fs::write(&program, format!("#!/bin/sh\ncat >/dev/null\n{script}\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
         scene.plan(&scene.artifact(&json!({})), Some(&helped), &[])
     };
     let answer = json!({"ServerURL": host, "Username": "ada", "Secret": RIGHT});
