@@ -15,6 +15,8 @@ mod hosted;
 mod job;
 #[path = "archive/pool.rs"]
 mod pool;
+#[path = "archive/restored.rs"]
+mod restored;
 #[path = "archive/s3.rs"]
 mod s3;
 #[path = "archive/walls.rs"]

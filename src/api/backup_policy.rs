@@ -146,4 +146,8 @@ pub struct BackupEncryption {
     #[schemars(length(min = 1, max = 16), inner(length(min = 62, max = 62), regex(pattern = RECIPIENT)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub recipients: Vec<String>,
+    /// Secret in the operator's namespace with the key `identity`, a private key of one of the recipients. Only restores
+    /// need it: create it for the time of a restore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_secret_ref: Option<SecretReference>,
 }

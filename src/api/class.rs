@@ -5,8 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Adoption, Budget, ClassBackup, ClassCost, ClassPlacement, DataApi, DeletionPolicy, Effect, GoDuration, Health,
-    Idle, Migrations, NAME, Rollout, RolloutStatus, RowSecurity, Template,
+    Adoption, Budget, ClassBackup, ClassCost, ClassPlacement, DataApi, DeletionPolicy, Effect, FinalBackup, GoDuration,
+    Health, Idle, Migrations, NAME, Rollout, RolloutStatus, RowSecurity, Template,
 };
 
 /// How Orchestras of this class get their databases: the provider and its token, pools, placement,
@@ -62,6 +62,7 @@ use super::{
     validation = Rule::new("!has(self.migrations) || has(self.migrations.source)").message("a class's migrations need a source"),
     validation = Rule::new("!has(self.migrations) || !has(self.migrations.resolve) && !has(self.migrations.baseline)").message("resolve and baseline describe one database: set them in its Orchestra"),
     validation = Rule::new("!has(self.template) || has(self.templates) && self.templates.exists(template, template.name == self.template)").message("template must be the name of one of templates"),
+    validation = Rule::new("!has(self.deletion) || !has(self.deletion.finalBackup) || self.deletion.finalBackup == 'None' || has(self.backup)").message("finalBackup needs a store: set backup.destination as well"),
     validation = Rule::new("!has(self.template) || !has(self.migrations)").message("set either template or migrations: a template has its own migrations"),
 )]
 pub struct OrchestraClassSpec {
@@ -301,6 +302,11 @@ pub struct Deletion {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('8760h')").message("gracePeriod must be from 1s to 8760h"))]
     pub grace_period: Option<GoDuration>,
+    /// Whether a database that was in use is backed up before it is destroyed: `None` (default); `BestEffort`, and it is
+    /// destroyed when that fails for good; `Required`, and nothing is destroyed without a complete backup. Needs `backup`.
+    /// A project is not paused in its grace period then. Orchestras cannot change it.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub final_backup: FinalBackup,
 }
 
 /// The last observed state of a class.

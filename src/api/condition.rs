@@ -3,55 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
-/// The type of a condition. True is the good state of every type except Reconciling and Stalled, which kstatus defines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
-pub enum ConditionType {
-    /// Everything that the spec asks for is in effect.
-    Ready,
-    /// Applications can use the database now, whatever else is in progress.
-    Available,
-    /// The database is usable, proven by a login.
-    DatabaseReady,
-    /// The login is published in the connection Secret.
-    CredentialsReady,
-    /// No migration is pending.
-    Migrated,
-    /// The history of the database and the source agree: no applied migration was changed, is missing, or is late.
-    HistoryAgrees,
-    /// The tenant's login reads every table with row level security. Shown as False only.
-    TablesReadable,
-    /// The keys in the connection Secret work. Shown as False only.
-    KeysUsable,
-    /// The entry of a static pool leads to the claimed database. Shown as False only.
-    EntryUsable,
-    /// The seed is applied.
-    Seeded,
-    /// The operator is working on the object, or will continue without help.
-    Reconciling,
-    /// A person must act.
-    Stalled,
-    /// The provider accepts the token of a class.
-    TokenAccepted,
-    /// The budget of a class has room.
-    WithinBudget,
-    /// Every Orchestra of a class, except pinned ones, has the class's migrations.
-    RolledOut,
-    /// The sources can be read. It is set, as False, only while one cannot be read whose content is applied.
-    SourceAvailable,
-    /// Tenants' logins can connect to no database for administration of a pool's servers.
-    ServersClosed,
-    /// The last drill of a backup restored it, and found what was backed up.
-    Verified,
-    /// The last backup of an Orchestra by its schedule is complete.
-    BackedUp,
-}
-
-impl ConditionType {
-    /// The type as conditions spell it.
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
-}
+pub use super::condition_type::ConditionType;
 
 /// The reason of a condition, an event or an error metric. One reason has one meaning everywhere.
 /// Reasons are metric labels, so this set is closed.
@@ -317,6 +269,28 @@ pub enum Reason {
     BackedUp,
     /// The Job of a backup failed.
     BackupFailed,
+    /// A Job restores a backup into a new database, or will.
+    RestoringBackup,
+    /// The backup is restored.
+    BackupRestored,
+    /// The Job of a restore failed.
+    RestoreFailed,
+    /// A database that is to be destroyed is backed up before.
+    FinalBackup,
+    /// The backup of a database that is to be destroyed failed.
+    FinalBackupFailed,
+    /// The backup that a spec names does not exist.
+    BackupNotFound,
+    /// The backup that a spec names is not complete.
+    BackupIncomplete,
+    /// The stored backup is not what was written.
+    BackupDamaged,
+    /// The backup is encrypted to a key that the operator does not have.
+    BackupKeyMissing,
+    /// The backup does not fit the server that it is to be restored into.
+    BackupIncompatible,
+    /// The database that a backup is to be restored into is not empty.
+    DatabaseNotEmpty,
     /// The Orchestra that a backup names does not exist.
     OrchestraNotFound,
     /// A schedule of backups cannot be carried out.
@@ -357,6 +331,7 @@ impl Reason {
                 | Self::RolloutComplete
                 | Self::Recovered
                 | Self::BackedUp
+                | Self::BackupRestored
         )
     }
 

@@ -248,6 +248,30 @@ pub struct OrchestraDatabaseStatus {
     /// When a login first proved the database usable. A database that was ever usable may hold data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usable_since: Option<Time>,
+    /// The backup that is made before it is destroyed. Written before the OrchestraBackup is created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_backup: Option<FinalBackupReference>,
+}
+
+/// The backup of a database that is to be destroyed.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FinalBackupReference {
+    /// Namespace of the OrchestraBackup: that of the Orchestra, or the operator's own where it is gone.
+    pub namespace: String,
+    /// Name of the OrchestraBackup. Nobody can guess it before it is there.
+    pub name: String,
+    /// UID of the Orchestra that had the database: the backup is of its data.
+    pub claim_uid: String,
+}
+
+impl OrchestraDatabase {
+    /// The backup that is made of it before it is destroyed, of the Orchestra that had it last.
+    pub fn final_backup(&self) -> Option<&FinalBackupReference> {
+        let claim = self.spec.claim_ref.as_ref()?;
+        let recorded = self.status.as_ref()?.final_backup.as_ref()?;
+        (recorded.claim_uid == claim.uid).then_some(recorded)
+    }
 }
 
 /// The decision to drop everything in a released database.

@@ -4,12 +4,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LABEL, NAME, OrchestraSpec, PROJECT, TemplateReference};
+use super::{BackupFailure, LABEL, NAME, OrchestraSpec, PROJECT, TemplateReference};
 
 /// What a database is created from, or which one is used.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.templateRef) || has(self.existing)").message("set templateRef, existing, or both"))]
+#[x_kube(
+    validation = Rule::new("has(self.templateRef) || has(self.existing) || has(self.backupRef)").message("set templateRef, existing or backupRef"),
+    validation = Rule::new("!has(self.existing) || !has(self.backupRef)").message("set either existing or backupRef: nothing is restored into a database that is in use"),
+)]
 pub struct DatabaseSource {
     /// A template of the class: its migrations and its seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -17,6 +20,47 @@ pub struct DatabaseSource {
     /// A database that exists, with its data, in place of a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub existing: Option<ExistingDatabase>,
+    /// A backup that is restored into the new database, before its migrations. With `templateRef`, the migrations are those
+    /// of the template. A seed with policy `Once` is not applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_ref: Option<BackupReference>,
+}
+
+/// An OrchestraBackup of the same namespace.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupReference {
+    /// Name of the OrchestraBackup.
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
+    pub name: String,
+}
+
+/// The restore of a backup into the database of an Orchestra.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreStatus {
+    /// Name of the OrchestraBackup. Written before the first Job is made, as are the next three.
+    pub backup_name: String,
+    /// UID of the OrchestraBackup: another one of its name is not restored.
+    pub backup_uid: String,
+    /// SHA-256 digest of the backup's manifest.
+    pub manifest_digest: String,
+    /// OrchestraDatabase that it is restored into.
+    pub database_name: String,
+    /// Number of Jobs that were made for the restore. Written before each.
+    pub attempts: i32,
+    /// Number of them whose end is known.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub concluded: i32,
+    /// Why the last Job failed; absent once one was successful.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<BackupFailure>,
+    /// When the first Job was about to be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+    /// When the operator learned that the restore is complete. From then on nothing is restored into the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
 }
 
 /// A database that exists.
@@ -128,6 +172,11 @@ impl OrchestraSpec {
     /// The template that it names.
     pub fn template(&self) -> Option<&TemplateReference> {
         self.source.as_ref()?.template_ref.as_ref()
+    }
+
+    /// The backup that it is restored from.
+    pub fn backup(&self) -> Option<&BackupReference> {
+        self.source.as_ref()?.backup_ref.as_ref()
     }
 
     /// The existing database that it names.

@@ -9,6 +9,7 @@ mod backup_schedule;
 mod budget;
 mod class;
 pub mod condition;
+mod condition_type;
 mod connection;
 mod database;
 mod duration;
@@ -288,6 +289,19 @@ pub enum DeletionPolicy {
     Retain,
     /// Destroy the database and its data.
     Delete,
+}
+
+/// Whether a database is backed up before it is destroyed.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[schemars(transform = leave_description_to_field)]
+pub enum FinalBackup {
+    /// It is not.
+    #[default]
+    None,
+    /// It is, and a backup that fails for good does not keep it.
+    BestEffort,
+    /// Without a complete backup it is not destroyed.
+    Required,
 }
 
 /// Removes the description of an optional enum, which kube would show instead of its field's.

@@ -43,7 +43,9 @@ pub const CONNECTED_LABEL: &str = "stagesub.io/connected";
 /// Label of a Secret that holds API keys that the provider has changed: a digest of them.
 pub const KEYS_LABEL: &str = "stagesub.io/keys";
 
-/// Label of a tenant's Secret, and of an OrchestraBackup that a schedule has made: the UID of the Orchestra whose it is. Secrets of earlier versions have none.
+/// Label of a tenant's Secret: the UID of the Orchestra whose login it holds. Secrets of earlier versions have none. Label of
+/// the Job of a restore and of its Secret: the UID of the Orchestra whose database it fills; of an OrchestraBackup that a
+/// schedule has made: the UID of the Orchestra whose it is.
 pub const HOLDER_LABEL: &str = "stagesub.io/orchestra-uid";
 
 /// Label of an owner's Secret: the time of the login's rotation that the last rotation of API keys followed, in seconds

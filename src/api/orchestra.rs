@@ -8,7 +8,8 @@ use super::source::LOOPBACK_IMAGE;
 use super::{
     AppliedTemplate, BackupSchedule, Binding, ChosenRegion, Connection, Cost, CredentialStatus, DataApi,
     DatabaseSource, DeletionPolicy, ExpiryNotice, FormerSecret, GoDuration, HealthStatus, Idle, LANGUAGE_TAG,
-    MigrationFormat, Migrations, NAME, Placement, PowerState, PowerStatus, PublishedSecret, ScheduledBackups, Seed,
+    MigrationFormat, Migrations, NAME, Placement, PowerState, PowerStatus, PublishedSecret, RestoreStatus,
+    ScheduledBackups, Seed,
 };
 
 /// What a tenant asks for: a database that is claimed, migrated and seeded, with its login in a Secret
@@ -29,6 +30,7 @@ use super::{
     validation = Rule::new("size(self.metadata.name) <= 200").message("metadata.name must have at most 200 characters: the connection Secret's name is made from it"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.placement) || !has(self.spec.placement) || (has(oldSelf.status.project) && has(self.spec.placement.region) && oldSelf.status.project.region == self.spec.placement.region)").message("placement cannot be added to an Orchestra whose database is elsewhere, because a database cannot change its region: remove placement, or create a new Orchestra"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.source) || !has(self.spec.source) || !has(self.spec.source.existing)").message("source.existing cannot be added to an Orchestra that has a database: delete it, and create it with the field"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.source) || !has(self.spec.source) || !has(self.spec.source.backupRef)").message("source.backupRef cannot be added to an Orchestra that has a database: a backup is restored into a new one only; create a new Orchestra with the field"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || !has(oldSelf.status.className) || has(oldSelf.spec.className) || !has(self.spec.className) || oldSelf.status.className == self.spec.className").message("className must be the class that the database was claimed through (status.className): create a new Orchestra to change the class"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status"),
@@ -142,8 +144,8 @@ pub struct OrchestraStatus {
     /// Generation that this status describes; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// The current step, for people: Pending, Queued, Provisioning, Migrating, Seeding, Ready, Paused, Failed
-    /// or Deleting.
+    /// The current step, for people: Pending, Queued, Provisioning, Restoring, Migrating, Seeding, Ready, Paused,
+    /// Failed or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
     /// Ready, Available, DatabaseReady, CredentialsReady, Migrated, HistoryAgrees and Seeded; SourceAvailable, as
@@ -172,6 +174,9 @@ pub struct OrchestraStatus {
     /// Region that was chosen for the database, and why, where the Orchestra or its class names a place to be near to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<ChosenRegion>,
+    /// The restore of the backup that `spec.source.backupRef` names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreStatus>,
     /// Secret that holds the login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<PublishedSecret>,

@@ -198,14 +198,13 @@ pub(super) async fn read(conn: &mut PgConnection, scope: &Scope) -> Result<Facts
     for (name, schema, version) in extensions {
         facts.extensions.insert(name, Extension { schema, version });
     }
-    for (kind, schema, table, name) in hooks {
-        facts.hooks.push(Hook {
-            kind,
-            schema,
-            table,
-            name,
-        });
-    }
+    let hooks = hooks.into_iter().map(|(kind, schema, table, name)| Hook {
+        kind,
+        schema,
+        table,
+        name,
+    });
+    facts.hooks.extend(hooks);
     let outgoing: Vec<(String, String, String)> =
         postgres::all(conn, "triggers", sqlx::query(OUTGOING).bind(of)).await?;
     for (schema, table, name) in outgoing {

@@ -7,6 +7,7 @@
 pub mod clients;
 mod compare;
 mod dump;
+mod empty;
 mod error;
 mod facts;
 pub mod manifest;

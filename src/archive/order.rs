@@ -144,6 +144,14 @@ pub struct RestoreOrder {
     /// SHA-256 of the manifest, hexadecimal. None: the manifest is believed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_digest: Option<String>,
+    /// UID of the Orchestra whose claim the database must record. A restore that was cut off there is begun again in a
+    /// database that is emptied before. None: the database is anybody's, and must be empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
+    /// First role of the tenant that the backup was made for: it has no rights in the restored database, whose tenant gets
+    /// a login of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_login: Option<String>,
 }
 
 /// A drill in the empty database of `database-url`.

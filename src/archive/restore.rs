@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use super::clients::{Clients, Session};
 use super::compare;
 use super::dump::{Context, facts_of};
+use super::empty;
 use super::error::{Error, Result};
 use super::manifest::{self, Manifest, Object, Part};
 use super::order::{RestoreOrder, VerifyOrder};
@@ -18,7 +19,9 @@ use super::snapshot::{self, run};
 use super::stream::Reading;
 use super::target;
 use super::toc;
-use crate::postgres::quote;
+use crate::postgres::claim_record::{self, Holder};
+use crate::postgres::restore_record::{self, RestoreRecord};
+use crate::postgres::{self, quote};
 use crate::text;
 
 /// The most bytes of an archive's table of contents as text.
@@ -26,13 +29,20 @@ const LIST: usize = 64 << 20;
 /// The setting under which rows come in without the triggers and foreign keys of the provider's tables.
 const REPLICA: &str = "-c session_replication_role=replica";
 
-/// Restores a backup into the empty database of the context's login.
+/// Restores a backup into the empty database of the context's login. One that an earlier run has restored for the same
+/// claim is done.
 ///
 /// # Errors
-/// Why it is not restored. What a failed restore leaves is in the target, which is to be thrown away.
+/// Why it is not restored. What a failed restore leaves is in the target: with a claim, the next run removes it; without
+/// one, the target is to be thrown away.
 pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let (manifest, bytes) = read(context, order.manifest_digest.as_deref()).await?;
-    into_target(context, &manifest, identity).await?;
+    let claim = order.claim.as_ref().map(|uid| Claim {
+        uid,
+        digest: manifest::digest_of(&bytes),
+        former_login: order.former_login.as_deref(),
+    });
+    into_target(context, &manifest, identity, claim.as_ref()).await?;
     let mut outcome = Outcome::done("the backup was restored");
     outcome.backup = Some(facts_of(context, &manifest, &bytes));
     Ok(outcome)
@@ -45,7 +55,7 @@ pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<S
 pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let began = Instant::now();
     let (manifest, bytes) = read(context, Some(&order.manifest_digest)).await?;
-    into_target(context, &manifest, identity).await?;
+    into_target(context, &manifest, identity, None).await?;
     let restore_seconds = began.elapsed().as_secs().max(1);
     context.progress.stage("compare", None);
     let work = compare::restored(&context.login, &manifest, &order.assertions);
@@ -105,7 +115,22 @@ struct Restore<'a> {
     is_anothers: bool,
 }
 
-async fn into_target(context: &Context, manifest: &Manifest, identity: Option<SecretString>) -> Result<()> {
+/// Whose empty database it is.
+struct Claim<'a> {
+    /// UID of the Orchestra.
+    uid: &'a str,
+    /// SHA-256 of the manifest.
+    digest: String,
+    /// First role of the tenant that the backup was made for.
+    former_login: Option<&'a str>,
+}
+
+async fn into_target(
+    context: &Context,
+    manifest: &Manifest,
+    identity: Option<SecretString>,
+    claim: Option<&Claim<'_>>,
+) -> Result<()> {
     let mut conn = snapshot::session(&context.login).await?;
     let major = snapshot::major(&mut conn).await?;
     if major < manifest.server_major {
@@ -122,7 +147,13 @@ async fn into_target(context: &Context, manifest: &Manifest, identity: Option<Se
         ..Without::default()
     };
     let scope = Scope::look(&mut conn, without).await?;
-    target::check(&mut conn, &scope, &manifest.facts).await?;
+    let earlier = match claim {
+        Some(claim) => earlier_run(&mut conn, claim).await?,
+        None => None,
+    };
+    if earlier.as_ref().is_some_and(|earlier| earlier.is_finished) {
+        return Ok(());
+    }
     let work = Restore {
         context,
         manifest,
@@ -133,7 +164,18 @@ async fn into_target(context: &Context, manifest: &Manifest, identity: Option<Se
     for object in &manifest.objects {
         work.check(object).await?;
     }
-    let roles = target::make_roles(&mut conn, &manifest.facts).await?;
+    if let Some(earlier) = &earlier {
+        context.progress.stage("empty", None);
+        empty::empty(&mut conn, earlier, &scope, &manifest.facts).await?;
+    }
+    let scope = Scope::look(&mut conn, without).await?;
+    target::check(&mut conn, &scope, &manifest.facts).await?;
+    let roles = match (claim, earlier) {
+        (_, Some(earlier)) => earlier.roles,
+        (None, None) => target::missing_roles(&mut conn, &manifest.facts).await?,
+        (Some(claim), None) => begin(&mut conn, claim, manifest).await?,
+    };
+    target::make_roles(&mut conn, &roles).await?;
     if manifest.facts.hosted && !scope.hosted {
         target::make_schemas(&mut conn, &manifest.facts).await?;
     }
@@ -145,13 +187,78 @@ async fn into_target(context: &Context, manifest: &Manifest, identity: Option<Se
             run(&mut conn, &statement).await?;
         }
     }
-    leave(&mut conn, &roles).await
+    leave(&mut conn, &roles, claim).await
 }
 
-/// Gives back what was needed to hand objects over to their owners.
-async fn leave(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
-    for role in roles {
-        run(conn, &format!("REVOKE {} FROM CURRENT_USER", quote(role))).await?;
+/// The record of a run that was cut off, or whose answer was lost, in a database that this claim holds. It is the only run
+/// from now on.
+async fn earlier_run(conn: &mut PgConnection, claim: &Claim<'_>) -> Result<Option<RestoreRecord>> {
+    match claim_record::holder(conn).await? {
+        Some(Holder { uid, .. }) if uid == claim.uid => {}
+        Some(Holder { name, .. }) => {
+            return Err(Error::new(
+                Reason::NotEmpty,
+                format!("the target carries the claim record of Orchestra {name}: nothing is restored into it"),
+            ));
+        }
+        None => {
+            return Err(Error::new(
+                Reason::NotEmpty,
+                "the target carries no claim record, so that it may be somebody's: nothing is restored into it",
+            ));
+        }
+    }
+    // The key is no other program's: the first bytes of SHA-256 of "stagesub.restore".
+    let alone: bool = sqlx::query_scalar(
+        "SELECT pg_try_advisory_lock(('x' || left(encode(sha256('stagesub.restore'), 'hex'), 16))::bit(64)::bigint)",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    if !alone {
+        return Err(Error::new(
+            Reason::Interrupted,
+            "another run of this restore has not ended: it is tried again",
+        ));
+    }
+    empty::end_sessions(conn).await?;
+    let found = restore_record::read(conn).await?;
+    if let Some(found) = &found
+        && (found.uid != claim.uid || found.digest != claim.digest)
+    {
+        return Err(Error::new(
+            Reason::NotEmpty,
+            "another restore was begun in the target: restore into a new database",
+        ));
+    }
+    Ok(found)
+}
+
+/// Writes down that the restore begins. The roles that it makes.
+async fn begin(conn: &mut PgConnection, claim: &Claim<'_>, manifest: &Manifest) -> Result<Vec<String>> {
+    let record = RestoreRecord {
+        uid: claim.uid.to_owned(),
+        digest: claim.digest.clone(),
+        roles: target::missing_roles(conn, &manifest.facts).await?,
+        extensions: target::extensions(conn).await?,
+        is_finished: false,
+    };
+    restore_record::write(conn, &record).await?;
+    Ok(record.roles)
+}
+
+/// Gives back what was needed to hand objects over to their owners, and takes the former tenant's rights away.
+async fn leave(conn: &mut PgConnection, roles: &[String], claim: Option<&Claim<'_>>) -> Result<()> {
+    if let Some(former) = claim.and_then(|claim| claim.former_login) {
+        target::disinherit(conn, former).await?;
+        if roles.iter().any(|role| role == former) {
+            postgres::drop_tenant_role(conn, former).await?;
+        }
+    }
+    for role in target::present(conn, roles).await? {
+        run(conn, &format!("REVOKE {} FROM CURRENT_USER", quote(&role))).await?;
+    }
+    if claim.is_some() {
+        restore_record::finish(conn).await?;
     }
     Ok(())
 }

@@ -39,6 +39,20 @@ const DEFAULTS: &str = "SELECT format('ALTER DEFAULT PRIVILEGES IN SCHEMA %I REV
         WHERE defaclrole = (SELECT oid FROM pg_roles WHERE rolname = current_user) AND a.grantee <> defaclrole) x \
     WHERE kind IS NOT NULL AND nspname NOT IN ('auth', 'storage')";
 
+/// Statements that take away what the logins of the former tenant, whose first role is `$1`, were granted by who owns
+/// the objects.
+const INHERITED: &str = "WITH former AS (SELECT oid, rolname FROM pg_roles WHERE rolname::text = $1 \
+        OR rolname::text ~ ('^' || $1 || '_[1-9][0-9]*$') AND $1 ~ '^[a-z0-9_]+$') \
+    SELECT DISTINCT format('REVOKE ALL ON %s %s FROM %I CASCADE', kind, name, rolname) FROM ( \
+        SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, format('%I.%I', nspname, relname) AS name, a.grantee \
+            FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, LATERAL (SELECT grantee FROM aclexplode(relacl) \
+                UNION SELECT x.grantee FROM pg_attribute, aclexplode(attacl) x WHERE attrelid = c.oid) a \
+            WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') \
+        UNION ALL SELECT 'ROUTINE', p.oid::regprocedure::text, grantee FROM pg_proc p, aclexplode(proacl) \
+        UNION ALL SELECT 'TYPE', t.oid::regtype::text, grantee FROM pg_type t, aclexplode(typacl) \
+        UNION ALL SELECT 'SCHEMA', quote_ident(nspname), grantee FROM pg_namespace, aclexplode(nspacl)) granted \
+    JOIN former ON former.oid = grantee LIMIT 20000";
+
 /// Whether the database is empty and can hold the backup.
 ///
 /// # Errors
@@ -81,22 +95,60 @@ pub(super) async fn check(conn: &mut PgConnection, scope: &Scope, facts: &Facts)
     ))
 }
 
-/// Makes the roles of a backup that the server does not have, without login, and becomes a member of each, so that it can
-/// own what it owned. The roles that were made.
+/// The roles of a backup that the server does not have.
 ///
 /// # Errors
 /// What the database says.
-pub(super) async fn make_roles(conn: &mut PgConnection, facts: &Facts) -> Result<Vec<String>> {
-    let there = sqlx::query("SELECT rolname::text FROM pg_roles WHERE rolname = ANY ($1)").bind(&facts.roles);
-    let there = postgres::column(conn, "roles", there).await?;
-    let mut made = Vec::new();
-    for role in facts.roles.iter().filter(|role| !there.contains(role)) {
+pub(super) async fn missing_roles(conn: &mut PgConnection, facts: &Facts) -> Result<Vec<String>> {
+    let there = present(conn, &facts.roles).await?;
+    let missing = facts.roles.iter().filter(|role| !there.contains(role));
+    Ok(missing.cloned().collect())
+}
+
+/// Those of these roles that the server has.
+///
+/// # Errors
+/// What the database says.
+pub(super) async fn present(conn: &mut PgConnection, roles: &[String]) -> Result<Vec<String>> {
+    let there = sqlx::query("SELECT rolname::text FROM pg_roles WHERE rolname = ANY ($1)").bind(roles);
+    Ok(postgres::column(conn, "roles", there).await?)
+}
+
+/// Makes those of these roles that an earlier run has not made, without login, and becomes a member of each, so that it can
+/// own what it owned.
+///
+/// # Errors
+/// What the database says.
+pub(super) async fn make_roles(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
+    let there = present(conn, roles).await?;
+    for role in roles {
         let name = quote(role);
-        run(conn, &format!("CREATE ROLE {name} NOLOGIN")).await?;
+        if !there.contains(role) {
+            run(conn, &format!("CREATE ROLE {name} NOLOGIN")).await?;
+        }
         run(conn, &format!("GRANT {name} TO CURRENT_USER")).await?;
-        made.push(role.clone());
     }
-    Ok(made)
+    Ok(())
+}
+
+/// Takes the rights away that the former tenant's logins have on what was restored, as far as this session gave them.
+///
+/// # Errors
+/// What the database says.
+pub(super) async fn disinherit(conn: &mut PgConnection, former: &str) -> Result<()> {
+    for statement in postgres::column(conn, "rights", sqlx::query(INHERITED).bind(former)).await? {
+        run(conn, &statement).await?;
+    }
+    Ok(())
+}
+
+/// Names of the extensions.
+///
+/// # Errors
+/// What the database says.
+pub(super) async fn extensions(conn: &mut PgConnection) -> Result<Vec<String>> {
+    let extensions = sqlx::query("SELECT extname::text FROM pg_extension");
+    Ok(postgres::column(conn, "extensions", extensions).await?)
 }
 
 /// Statements after which the functions `$1` and the views among `$2` have the rights of those who use them, whoever owns them.
@@ -155,13 +207,12 @@ pub(super) async fn close_defaults(conn: &mut PgConnection) -> Result<Vec<String
 /// # Errors
 /// What the database says.
 pub(super) async fn describe(conn: &mut PgConnection, scope: &Scope) -> Result<Target> {
-    let extensions = sqlx::query("SELECT extname::text FROM pg_extension");
     let watchers = sqlx::query(
         "SELECT nspname || ' ' || proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' FROM pg_proc p \
             JOIN pg_namespace n ON n.oid = pronamespace WHERE p.oid IN (SELECT evtfoid FROM pg_event_trigger)",
     );
     Ok(Target {
-        extensions: postgres::column(conn, "extensions", extensions).await?,
+        extensions: extensions(conn).await?,
         watchers: postgres::column(conn, "event triggers", watchers).await?,
         user: scope.owner.clone(),
         hosted: scope.hosted,

@@ -14,7 +14,7 @@ use super::plan::{Step, Task};
 use super::{Pass, job, order};
 use crate::api::condition::Reason;
 use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, RETRY_ANNOTATION, label_of};
-use crate::api::{BACKUP_FINALIZER, BackupFailure, Orchestra, OrchestraBackupStatus, OrchestraClass};
+use crate::api::{BACKUP_FINALIZER, BackupFailure, Orchestra, OrchestraBackupStatus};
 use crate::archive::outcome::BackupFacts;
 use crate::class;
 use crate::controller::clock;
@@ -24,7 +24,10 @@ use crate::controller::status;
 use crate::controller::write::set_finalizer;
 
 /// Most attempts to make a backup.
-const ATTEMPTS: i32 = 6;
+pub const ATTEMPTS: i32 = 6;
+
+/// What else helps against a store that is not there: an object that goes without its data.
+const KEPT: &str = ", or set deletionPolicy: Retain";
 
 /// How often a running Job is looked at, where no watch tells of its end.
 const LOOK: Duration = Duration::from_secs(30);
@@ -85,17 +88,27 @@ async fn write(pass: &mut Pass, new: OrchestraBackupStatus) -> Result<(), Error>
 /// Writes down whose database it is and where the backup will be, before anything is made. Later changes of the
 /// Orchestra and its class change neither.
 async fn record(pass: &mut Pass) -> Result<(), Error> {
-    let orchestra = orchestra(pass)?;
-    let given = orchestra.status.clone().unwrap_or_default();
-    let class = class::resolve(&pass.ctx.class, given.class_name.as_deref())?;
+    let (claim, class, database) = match order::last_of(pass) {
+        Some(database) => (
+            database.spec.claim_ref.clone().unwrap_or_default(),
+            database.spec.class_name.clone(),
+            Some(database.name_any()),
+        ),
+        None => {
+            let orchestra = orchestra(pass)?;
+            let given = orchestra.status.clone().unwrap_or_default();
+            (order::claim_of(&orchestra), given.class_name, given.database_name)
+        }
+    };
+    let class = class::resolve(&pass.ctx.class, class.as_deref())?;
     let settings = order::of_class(&class)?;
     let now = clock::own();
-    let path = order::path(&pass.ctx.class.cluster, &orchestra, &pass.object, now);
+    let path = order::path(&pass.ctx.class.cluster, &claim, &pass.object, now);
     let mut new = pass.status();
     new.location = Some(order::location(settings, &path));
     new.class_name = Some(class.name_any());
-    new.database_name = given.database_name;
-    new.orchestra_uid = orchestra.uid();
+    new.database_name = database;
+    new.orchestra_uid = Some(claim.uid);
     new.path = Some(path);
     new.start_time = Some(Time(clock::whole(now)));
     write(pass, new).await
@@ -134,9 +147,9 @@ async fn start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(), E
 
 /// Makes the Job, if it is still its turn: Jobs are counted and made one after the other.
 async fn try_start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(), Error> {
-    let class = class(pass, observed)?;
-    let settings = order::of_class(&class)?.clone();
     let status = pass.status();
+    let class = order::class_of(&status, observed.class.clone(), KEPT)?;
+    let settings = order::of_class(&class)?.clone();
     let mut files = order::files_of_store(pass.core(), &settings).await?;
     let uid = pass.uid().to_owned();
     let mut labels = BTreeMap::from([
@@ -159,19 +172,8 @@ async fn try_start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(
         }
         Task::Remove => order::remove(pass, &class)?,
     };
-    let wanted = job::Wanted {
-        name: pass.job_name(task, status.attempts),
-        labels,
-        order,
-        files,
-        image: settings.image.as_deref().unwrap_or(&pass.core().settings.backup_image),
-        deadline: settings.deadline().as_std(),
-        claim: settings
-            .destination
-            .persistent_volume_claim
-            .as_ref()
-            .map(|volume| volume.claim_name.as_str()),
-    };
+    let name = pass.job_name(task, status.attempts);
+    let wanted = job::Wanted::of(pass.core(), &settings, (name, labels), (order, files));
     let _one_at_a_time = pass.ctx.starting.lock().await;
     let asker = observe::asker(pass, task);
     if observe::is_next(&pass.ctx, &asker, &settings) {
@@ -179,29 +181,6 @@ async fn try_start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(
         pass.ctx.queue.was_given(&asker);
     }
     Ok(())
-}
-
-/// The class in whose store the backup is, with the destination that was written down.
-fn class(pass: &Pass, observed: &Observed) -> Result<Arc<OrchestraClass>, Error> {
-    let status = pass.status();
-    let name = status.class_name.as_deref().unwrap_or_default();
-    let class = observed.class.clone().ok_or_else(|| {
-        Error::blocked(
-            Reason::ClassNotFound,
-            format!("OrchestraClass {name}, in whose store the backup is, does not exist: create it again, or set deletionPolicy: Retain"),
-        )
-    })?;
-    let now = order::location(order::of_class(&class)?, status.path.as_deref().unwrap_or_default());
-    match status.location {
-        Some(then) if then != now => Err(Error::blocked(
-            Reason::BackupDestinationChanged,
-            format!(
-                "the backup is at {then}, and OrchestraClass {name} has another destination now: set it back for as long as \
-                 the backup is worked on, or set deletionPolicy: Retain"
-            ),
-        )),
-        _ => Ok(class),
-    }
 }
 
 /// Writes down how the Job of the last attempt ended.

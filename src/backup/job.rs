@@ -13,6 +13,7 @@ use kube::runtime::reflector::ObjectRef;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
+use crate::api::ClassBackup;
 use crate::api::condition::Reason;
 use crate::api::names::{FIELD_MANAGER, MANAGED_BY};
 use crate::archive::{Order, Outcome};
@@ -54,6 +55,27 @@ pub struct Wanted<'a> {
     pub deadline: Duration,
     /// PersistentVolumeClaim with the store.
     pub claim: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    /// A Job with this name and these labels that works on the store of a class, as the class says.
+    pub fn of(
+        core: &'a Core,
+        settings: &'a ClassBackup,
+        (name, labels): (String, BTreeMap<String, String>),
+        (order, files): (Order, Vec<(&'static str, SecretString)>),
+    ) -> Self {
+        let volume = settings.destination.persistent_volume_claim.as_ref();
+        Self {
+            name,
+            labels,
+            order,
+            files,
+            image: settings.image.as_deref().unwrap_or(&core.settings.backup_image),
+            deadline: settings.deadline().as_std(),
+            claim: volume.map(|volume| volume.claim_name.as_str()),
+        }
+    }
 }
 
 /// How far a Job is.

@@ -6,9 +6,10 @@ mod act;
 pub mod job;
 mod observe;
 mod order;
-mod outcome;
+pub mod outcome;
 pub mod plan;
 pub mod queue;
+pub mod restore;
 pub mod schedule;
 mod status;
 

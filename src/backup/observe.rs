@@ -11,6 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use sha2::{Digest as _, Sha256};
 
 use super::job::{self, State};
+use super::order;
 use super::outcome::End;
 use super::plan::{self, Due, Removal, Seen, Task};
 use super::queue::{Asker, Limits};
@@ -109,7 +110,7 @@ fn removal(object: &OrchestraBackup) -> Option<Removal> {
 }
 
 /// A Job whose outcome says that it is done has done its work, whatever else is said of it.
-fn fact(state: &State) -> plan::Job {
+pub fn fact(state: &State) -> plan::Job {
     match state {
         State::None => plan::Job::None,
         State::Runs(_) => plan::Job::Runs,
@@ -124,15 +125,26 @@ fn fact(state: &State) -> plan::Job {
 /// When the next attempt may be made. What failed before the deletion was requested says nothing of the removal.
 fn due(pass: &Pass, failure: Option<&BackupFailure>, attempts: i32, now: Timestamp) -> Due {
     let deleted = pass.object.metadata.deletion_timestamp.as_ref().map(|at| at.0);
-    let Some(failure) = failure.filter(|failure| deleted.is_none_or(|deleted| failure.time.0 >= deleted)) else {
-        return Due::Now;
-    };
-    if failure.retry.as_ref() != pass.object.annotations().get(RETRY_ANNOTATION) {
+    let failure = failure.filter(|failure| deleted.is_none_or(|deleted| failure.time.0 >= deleted));
+    let asked = pass.object.annotations().get(RETRY_ANNOTATION);
+    again(failure, (asked, deleted.is_some()), attempts, now)
+}
+
+/// When the next attempt may be made after so many. `asked`: the value of the annotation that asks for one; `patient`: an
+/// attempt that a person must act for is made all the same, later.
+pub fn again(
+    failure: Option<&BackupFailure>,
+    (asked, patient): (Option<&String>, bool),
+    attempts: i32,
+    now: Timestamp,
+) -> Due {
+    let Some(failure) = failure else { return Due::Now };
+    if failure.retry.as_ref() != asked {
         return Due::Now;
     }
-    let wait = match (failure.last, deleted) {
-        (true, None) => return Due::Never,
-        (true, Some(_)) => LONGEST,
+    let wait = match (failure.last, patient) {
+        (true, false) => return Due::Never,
+        (true, true) => LONGEST,
         (false, _) => after(attempts),
     };
     let passed = Duration::try_from(now.duration_since(failure.time.0)).unwrap_or_default();
@@ -160,8 +172,10 @@ pub fn database(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
         .get(&ObjectRef::new(status.database_name.as_deref()?))?;
     let claim = database.spec.claim_ref.as_ref()?;
     let object = &pass.object;
+    // The operator names its final backup itself, wherever that is.
+    let is_final = order::last_of(pass).is_some_and(|last| last.name_any() == database.name_any());
     let is_its_own = Some(&claim.uid) == status.orchestra_uid.as_ref()
-        && Some(&claim.namespace) == object.metadata.namespace.as_ref()
+        && (is_final || Some(&claim.namespace) == object.metadata.namespace.as_ref())
         && claim.name == object.spec.orchestra_ref.name
         && database
             .spec
@@ -180,7 +194,7 @@ pub fn labels_of_database(ctx: &Context, database: &OrchestraDatabase) -> [(Stri
 }
 
 /// The label with the server of a database.
-fn server_label(ctx: &Context, database: &OrchestraDatabase) -> String {
+pub fn server_label(ctx: &Context, database: &OrchestraDatabase) -> String {
     let server = servers::of_database(&ctx.credentials, database).unwrap_or_else(|| database.name_any());
     hex::encode(Sha256::digest(server)).chars().take(32).collect()
 }

@@ -1,5 +1,7 @@
 //! What a Job of a backup is given: the order, the owner's login, and the credentials of the store.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use kube::api::Api;
@@ -8,7 +10,10 @@ use secrecy::SecretString;
 
 use super::{Pass, job};
 use crate::api::condition::Reason;
-use crate::api::{ClassBackup, MigrationFormat, Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase};
+use crate::api::{
+    ClaimReference, ClassBackup, MigrationFormat, Orchestra, OrchestraBackup, OrchestraBackupStatus, OrchestraClass,
+    OrchestraDatabase, SecretReference,
+};
 use crate::archive::order::{BackupOrder, Order, Store, Subject, Work};
 use crate::controller::Core;
 use crate::controller::error::Error;
@@ -38,6 +43,36 @@ pub fn of_class(class: &OrchestraClass) -> Result<&ClassBackup, Error> {
             ),
         )
     })
+}
+
+/// The class in whose store a backup is, with the destination that was written down. `advice`: what else helps where it is
+/// not.
+///
+/// # Errors
+/// [`Reason::ClassNotFound`], [`Reason::NoBackupDestination`], [`Reason::BackupDestinationChanged`].
+pub fn class_of(
+    status: &OrchestraBackupStatus,
+    class: Option<Arc<OrchestraClass>>,
+    advice: &str,
+) -> Result<Arc<OrchestraClass>, Error> {
+    let name = status.class_name.as_deref().unwrap_or_default();
+    let class = class.ok_or_else(|| {
+        Error::blocked(
+            Reason::ClassNotFound,
+            format!("OrchestraClass {name}, in whose store the backup is, does not exist: create it again{advice}"),
+        )
+    })?;
+    let now = location(of_class(&class)?, status.path.as_deref().unwrap_or_default());
+    match &status.location {
+        Some(then) if *then != now => Err(Error::blocked(
+            Reason::BackupDestinationChanged,
+            format!(
+                "the backup is at {then}, and OrchestraClass {name} has another destination now: set it back for as long as \
+                 the backup is worked on{advice}"
+            ),
+        )),
+        _ => Ok(class),
+    }
 }
 
 /// The store of a class, as an order has it.
@@ -88,14 +123,34 @@ fn below(prefix: Option<&str>, path: &str) -> String {
     prefix.map_or_else(|| path.to_owned(), |prefix| format!("{prefix}/{path}"))
 }
 
+/// The database that this backup is the final one of: its Orchestra may be gone, and another one may have its name. The database
+/// says so itself; what an OrchestraBackup says of itself, anybody could write.
+pub fn last_of(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
+    let (namespace, name) = (pass.object.namespace(), pass.object.name_any());
+    pass.core().stores.databases.find(|database| {
+        let named = database.final_backup();
+        named.is_some_and(|named| Some(&named.namespace) == namespace.as_ref() && named.name == name)
+    })
+}
+
+/// An Orchestra as a database names it.
+pub fn claim_of(orchestra: &Orchestra) -> ClaimReference {
+    ClaimReference {
+        namespace: orchestra.namespace().unwrap_or_default(),
+        name: orchestra.name_any(),
+        uid: orchestra.uid().unwrap_or_default(),
+    }
+}
+
 /// The folder of a backup. No part of it is chosen by a tenant but the names of its objects, which Kubernetes bounds.
-pub fn path(cluster: &Cluster, orchestra: &Orchestra, backup: &OrchestraBackup, now: jiff::Timestamp) -> String {
+pub fn path(cluster: &Cluster, claim: &ClaimReference, backup: &OrchestraBackup, now: jiff::Timestamp) -> String {
     format!(
         "{}/{}/{}-{}/{}-{}",
         cluster.digits(),
-        orchestra.namespace().unwrap_or_default(),
-        orchestra.name_any(),
-        orchestra.uid().unwrap_or_default(),
+        // That of a final backup may be another one than the Orchestra's.
+        backup.namespace().unwrap_or_default(),
+        claim.name,
+        claim.uid,
         now.strftime("%Y%m%dT%H%M%SZ"),
         backup.uid().unwrap_or_default(),
     )
@@ -140,6 +195,8 @@ pub fn make(pass: &Pass, class: &OrchestraClass, database: &OrchestraDatabase) -
         .stores
         .orchestras
         .get(&ObjectRef::new(name).within(&namespace));
+    let last = last_of(pass).and_then(|database| database.spec.claim_ref.clone());
+    let (is_final, namespace) = (last.is_some(), last.map_or(namespace, |claim| claim.namespace));
     let migrations = orchestra
         .as_ref()
         .and_then(|orchestra| orchestra.status.as_ref()?.migrations.as_ref());
@@ -164,7 +221,8 @@ pub fn make(pass: &Pass, class: &OrchestraClass, database: &OrchestraDatabase) -
                 .as_ref()
                 .map(|by| by.recipients.clone())
                 .unwrap_or_default(),
-            history_schema_included: migrations.is_some_and(|is| is.format == MigrationFormat::Supabase),
+            // Of an Orchestra that is gone, the format is not known.
+            history_schema_included: is_final || migrations.is_some_and(|is| is.format == MigrationFormat::Supabase),
             exclude_schemas: Vec::new(),
             lock_wait_seconds: 60,
         }),
@@ -210,6 +268,31 @@ pub fn files_of_login(login: &Login) -> Vec<(&'static str, SecretString)> {
         files.push(("database-ca.pem", SecretString::from(roots.to_string())));
     }
     files
+}
+
+/// The file with the private key that decrypts a class's backups; none where the class names no Secret with one.
+///
+/// # Errors
+/// When the Secret, or its key `identity`, is not there.
+pub async fn file_of_identity(core: &Core, class: &ClassBackup) -> Result<Option<(&'static str, SecretString)>, Error> {
+    let named = class.encryption.as_ref().and_then(|by| by.identity_secret_ref.as_ref());
+    let Some(SecretReference { name }) = named else {
+        return Ok(None);
+    };
+    let namespace = &core.settings.namespace;
+    let secrets: Api<Secret> = Api::namespaced(core.client.clone(), namespace);
+    let data = secrets.get_opt(name).await?.and_then(|secret| secret.data);
+    let identity = data.unwrap_or_default().remove("identity");
+    match identity.and_then(|identity| String::from_utf8(identity.0).ok()) {
+        Some(identity) => Ok(Some(("age-identity", SecretString::from(identity)))),
+        None => Err(Error::blocked(
+            Reason::BackupKeyMissing,
+            format!(
+                "Secret {namespace}/{name}, which backup.encryption.identitySecretRef of the class names, is not there or has \
+                 no key identity: create it with the private key (AGE-SECRET-KEY-1…) of one of the recipients"
+            ),
+        )),
+    }
 }
 
 /// The files with the credentials of a class's store.
@@ -285,7 +368,12 @@ mod tests {
             "metadata": {"name": "acme", "namespace": "tenants", "uid": "o-1"}, "spec": {},
         }))
         .unwrap();
-        let written = path(&cluster, &orchestra, &backup(""), jiff::Timestamp::UNIX_EPOCH);
+        let written = path(
+            &cluster,
+            &claim_of(&orchestra),
+            &backup(""),
+            jiff::Timestamp::UNIX_EPOCH,
+        );
         assert_eq!(folder(&cluster, &backup(&written)).unwrap(), written);
     }
 }

@@ -37,7 +37,7 @@ impl End {
     pub fn silent(why: &str) -> Self {
         Self::Failed {
             reason: Reason::BackupFailed,
-            message: format!("the Job of the backup has left no outcome: {why}"),
+            message: format!("the Job has left no outcome: {why}"),
             retry: true,
         }
     }
@@ -57,16 +57,16 @@ fn reason(of: OutcomeReason) -> Reason {
         Of::StoreUnreachable => Reason::StoreUnreachable,
         Of::StoreUnsafe => Reason::StoreUnsafe,
         Of::DeadlineExceeded => Reason::DeadlineExceeded,
+        Of::RestoreFailed => Reason::RestoreFailed,
+        Of::Damaged => Reason::BackupDamaged,
+        Of::WrongKey => Reason::BackupKeyMissing,
+        Of::NotEmpty => Reason::DatabaseNotEmpty,
+        Of::Incompatible => Reason::BackupIncompatible,
         Of::OtherDatabase => Reason::InvalidEntry,
         Of::OtherTenant => Reason::DatabaseGone,
         Of::LockTimeout
         | Of::DumpFailed
-        | Of::RestoreFailed
         | Of::AlreadyExists
-        | Of::Incompatible
-        | Of::Damaged
-        | Of::WrongKey
-        | Of::NotEmpty
         | Of::Discrepancies
         | Of::Interrupted
         | Of::InvalidOrder => Reason::BackupFailed,

@@ -43,6 +43,10 @@ impl Rows {
         let Some((seed, _)) = named(ctx, tenant) else {
             return Ok(Self::None);
         };
+        // The initial rows are in the backup, as they were then.
+        if seed.policy == SeedPolicy::Once && tenant.object.spec.backup().is_some() {
+            return Ok(Self::None);
+        }
         let status = tenant.object.status.as_ref();
         let waits = kept && tenant.object.spec.seed.is_none();
         // The template got its first seed after the Orchestra was seeded.

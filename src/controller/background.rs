@@ -77,6 +77,8 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) {
         let ended = self.ended.clone();
+        // In memory of its own: each layer around a future would hold it once more, on the stack as well.
+        let work = Box::pin(work);
         let work = async move {
             let outcome = caught(work).await;
             // The channel is closed only while the operator is shutting down.

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::observe::{Observed, too_early};
 use super::plan::Step;
-use super::{Pass, adopted, create, deadline, entry, grace, key_rotation, keys, power, region, status};
+use super::{Pass, adopted, create, deadline, entry, final_backup, grace, key_rotation, keys, power, region, status};
 use crate::api::condition::Reason;
 use crate::api::names::PASSWORD_LABEL;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
@@ -61,7 +61,12 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
         Step::ReadKeys => read_keys(pass, observed).await,
         // The pool looks again, and what it finds brings the database back.
         Step::AwaitEntry { .. } => Ok(Some(Next::Rest)),
-        Step::DecideReset => entry::decide(pass, observed).await.map(|()| None),
+        Step::MakeFinalBackup => final_backup::make(pass, observed).await.map(|()| None),
+        Step::AwaitFinalBackup => Ok(Some(Next::After(pass.ctx.core.settings.poll_interval * LATE))),
+        Step::DecideReset => {
+            final_backup::tell_waived(pass, observed).await;
+            entry::decide(pass, observed).await.map(|()| None)
+        }
         Step::Reset => entry::drop_everything(pass).await,
         Step::BeginPassword => super::password::begin(pass).await,
         Step::ChangePassword => {
@@ -87,8 +92,14 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
         }
         // The fix may be made at the provider, where nothing is watched.
         Step::Stop(_) | Step::RunOn => Ok(Some(Next::After(pass.ctx.core.settings.poll_interval * LATE))),
-        Step::DeleteSelf => delete_self(pass).await,
-        Step::Destroy => destroy(pass, observed).await,
+        Step::DeleteSelf => {
+            final_backup::tell_waived(pass, observed).await;
+            delete_self(pass).await
+        }
+        Step::Destroy => {
+            final_backup::tell_waived(pass, observed).await;
+            destroy(pass, observed).await
+        }
         Step::Forget => forget(pass, observed).await,
         Step::Abandon => abandon(pass).await,
     }

@@ -68,7 +68,9 @@ pub fn describe(step: Step, claim: Claim, replaces: bool) -> Description {
         | Step::RotateKeys(_)
         | Step::BeginPassword
         | Step::ChangePassword
+        | Step::MakeFinalBackup
         | Step::Schedule => rest(claim),
+        Step::AwaitFinalBackup => working("Reclaiming", Reason::FinalBackup, BACKED_UP),
         Step::DecideReset | Step::Reset => working("Resetting", Reason::Resetting, DROPS_ALL),
         Step::AwaitEntry { reason, passing } => Description {
             standing: if passing {
@@ -132,6 +134,9 @@ const OTHER_PASSWORD: &str = "the project has another password; setting the stor
 
 const DROPS_ALL: &str = "everything that the former tenant left in the database is being dropped, \
     once no Job of a backup reads it";
+
+const BACKED_UP: &str =
+    "the database is to be destroyed, and is backed up before, as deletion.finalBackup of its class says";
 
 const HELD: &str = "deletion was requested, but an Orchestra uses the database: it stays usable, and is deleted when that Orchestra is \
     deleted and releases it";
@@ -198,6 +203,8 @@ fn words(stop: Stop, claim: Claim) -> (Reason, &'static str) {
         Stop::Elsewhere => (Reason::ExistingNotFound, ELSEWHERE),
         Stop::WrongPassword if claim == Claim::Held => (Reason::LoginFailed, WRONG_PASSWORD),
         Stop::WrongPassword => (Reason::LoginFailed, NOT_RESET),
+        // The backup's own words stand in place of a text.
+        Stop::FinalBackup => (Reason::FinalBackupFailed, ""),
     }
 }
 

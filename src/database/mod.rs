@@ -6,6 +6,7 @@ mod create;
 mod deadline;
 mod describe;
 mod entry;
+mod final_backup;
 mod grace;
 mod holder;
 mod key_rotation;

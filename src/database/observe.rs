@@ -8,9 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::deadline::{self, is_to_be_replaced};
-use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Origin, Project, Reset, Stop};
+use super::plan::{
+    Backing, Claim, Connection, Facts, FinalBackup, Grace, Hosted, Issued, Origin, Project, Reset, Stop,
+};
 use super::unclear::{self, Unclear};
-use super::{Pass, adopted, create, entry, grace, holder, key_rotation, password, power};
+use super::{Pass, adopted, create, entry, final_backup, grace, holder, key_rotation, password, power};
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{DATABASE_FINALIZER, OrchestraDatabaseStatus, SupabaseProject, is_abandoned};
 use crate::class;
@@ -49,6 +51,8 @@ pub struct Observed {
     pub project: Option<ListedProject>,
     /// How long a released database still waits for its end.
     pub wait: Option<Duration>,
+    /// What is the matter with its final backup.
+    pub final_backup: Option<String>,
     /// The identities of the listed projects that have no name.
     pub unnamed: Vec<String>,
 }
@@ -76,6 +80,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             destroy: object.is_to_be_destroyed(),
             grace: Grace::None,
             refused: false,
+            final_backup: FinalBackup::NotWanted,
             backing: Backing::Static(entry::UNSEEN),
         },
         now,
@@ -85,6 +90,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         account: None,
         project: None,
         wait: None,
+        final_backup: None,
         unnamed: Vec::new(),
     };
     let Some(wanted) = &object.spec.supabase else {
@@ -93,6 +99,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         if seen.reset != Reset::Never && !deleting {
             let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref())?;
             (observed.facts.grace, observed.wait) = grace::look(pass, &class).await?;
+            (observed.facts.final_backup, observed.final_backup) = final_backup::look(pass, &class).await?;
         }
         observed.facts.backing = Backing::Static(seen);
         return Ok(observed);
@@ -113,6 +120,7 @@ async fn look_up(pass: &Pass, wanted: &SupabaseProject, observed: &mut Observed)
     let (object, now, claim) = (&pass.object, observed.now, observed.facts.claim);
     let class = class::resolve(&pass.ctx.class, object.spec.class_name.as_deref())?;
     (observed.facts.grace, observed.wait) = grace::look(pass, &class).await?;
+    (observed.facts.final_backup, observed.final_backup) = final_backup::look(pass, &class).await?;
     let asked = object.status.as_ref().and_then(|status| status.organization.as_deref());
     let account = class::account(&pass.ctx.class, &class, asked).await?;
     let listing = listing(pass, &account, now).await?;

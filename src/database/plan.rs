@@ -7,6 +7,7 @@
 //! pause:   Pause → AwaitRequest → AwaitPause → Sleep … Restore → AwaitRestore → Probe → Rest
 //! released, to be destroyed: Schedule → Rest until the grace period is over → DeleteSelf
 //! adopted: StorePassword → Record → AwaitHealthy → Connect → Probe …; never Announce, Create, Replace
+//! before everything in it is destroyed, where the class says so: MakeFinalBackup → AwaitFinalBackup
 //! gone:    Destroy → AwaitGone → Forget
 //! static entry: Rest, or AwaitEntry while it cannot be claimed; Forget when deleted
 //! released, to be reset: Schedule → Rest until the grace period is over → DecideReset → DeleteSelf → Reset → Forget
@@ -16,7 +17,9 @@ mod entry;
 mod facts;
 
 pub use entry::{Entry, Reset};
-pub use facts::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, KeyWork, Origin, Project, Stop};
+pub use facts::{
+    Backing, Claim, Connection, Facts, FinalBackup, Grace, Hosted, Issued, KeyWork, Origin, Project, Stop,
+};
 
 use strum::IntoStaticStr;
 
@@ -82,6 +85,10 @@ pub enum Step {
         /// That passes by itself.
         passing: bool,
     },
+    /// Have a backup made before everything in it is destroyed.
+    MakeFinalBackup,
+    /// Wait until that backup is complete.
+    AwaitFinalBackup,
     /// Record that everything in the released database is about to be dropped.
     DecideReset,
     /// Drop it.
@@ -131,7 +138,35 @@ impl Step {
 pub fn plan(facts: &Facts) -> Step {
     match next(facts) {
         Step::AwaitOutcome if facts.refused => Step::TellRefusal,
+        step if destroys(facts, step) => backed_up(facts.final_backup, step),
+        // Nobody changes its data any more, and the time is used.
+        Step::Rest if facts.grace == Grace::Running && facts.destroy && facts.final_backup == FinalBackup::Unmade => {
+            Step::MakeFinalBackup
+        }
         step => step,
+    }
+}
+
+/// Whether a step ends what may hold an Orchestra's data.
+fn destroys(facts: &Facts, step: Step) -> bool {
+    match (step, facts.backing) {
+        (Step::DecideReset, _) => true,
+        (Step::Destroy, Backing::Hosted(hosted)) => !hosted.is_discarded(),
+        (Step::DeleteSelf, Backing::Hosted(hosted)) => {
+            let is_there = !matches!(hosted.project, Project::Absent | Project::Lost | Project::Unclear);
+            facts.destroy && is_there && !hosted.never_let_in()
+        }
+        _ => false,
+    }
+}
+
+/// A step that destroys, once the final backup lets it.
+fn backed_up(backup: FinalBackup, step: Step) -> Step {
+    match backup {
+        FinalBackup::NotWanted | FinalBackup::Settled => step,
+        FinalBackup::Unmade => Step::MakeFinalBackup,
+        FinalBackup::UnderWay => Step::AwaitFinalBackup,
+        FinalBackup::Failed => Step::Stop(Stop::FinalBackup),
     }
 }
 

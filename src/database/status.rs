@@ -8,7 +8,7 @@ use super::deadline::{self, REPLACEMENTS};
 use super::describe::{describe, is_at_rest, is_replacing};
 use super::observe::Observed;
 use super::plan::{Claim, Step, Stop};
-use super::{Context, Pass, entry, grace, unclear};
+use super::{Context, Pass, entry, final_backup, grace, unclear};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
 use crate::controller::conditions::{Conditions, Standing};
@@ -50,6 +50,7 @@ fn told(step: Step) -> WrittenBy {
         | Step::BeginPassword
         | Step::ChangePassword
         | Step::Schedule
+        | Step::MakeFinalBackup
         | Step::DecideReset
         | Step::DeleteSelf
         | Step::Forget
@@ -62,6 +63,7 @@ fn told(step: Step) -> WrittenBy {
         | Step::AwaitRestore
         | Step::AwaitHealthy
         | Step::ResetPassword
+        | Step::AwaitFinalBackup
         | Step::AwaitEntry { .. }
         | Step::Reset
         | Step::Destroy
@@ -125,6 +127,9 @@ fn render(pass: &Pass, step: Step, observed: &Observed, new: &mut OrchestraDatab
         reason: said.reason,
         text: match (step, entry) {
             (Step::Stop(Stop::Unclear), _) => unclear::advice(pass.name(), &observed.unclear),
+            (Step::Stop(Stop::FinalBackup) | Step::AwaitFinalBackup, _) => {
+                final_backup::told(pass, step, observed, said.text)
+            }
             (_, Some(trouble)) => trouble.message.clone(),
             _ => reclaimed.unwrap_or_else(|| said.text.to_owned()),
         },

@@ -8,7 +8,7 @@ use super::plan::{Database, Step, Work};
 use super::wait::{SHORT_QUEUE, SOON, UNWATCHED, Wait};
 use super::{
     Looked, Pass, approval, carried_out, claim, direct, existing, expiry, former, former_login, idle, login, power,
-    rotation, status, work,
+    restore, rotation, status, work,
 };
 use crate::api::condition::Reason;
 use crate::api::{ConnectionMode, PublishedSecret, is_abandoned};
@@ -47,6 +47,11 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
             Ok(())
         }
         Step::Create | Step::Take => obtain(pass, step, &observed).await,
+        Step::AnnounceRestore => return restore::announce(pass, &observed).await,
+        Step::StartRestore => return restore::start(pass, &observed).await,
+        Step::ConcludeRestore => restore::conclude(pass, &observed).await,
+        Step::ClearRestore => return restore::clean_up(pass).await,
+        Step::EndRestore => return restore::end(pass, observed.now).await,
         Step::PrepareLogin => return prepare_login(pass, &observed).await,
         Step::TakeTurn => {
             take_turn(pass, &observed);
@@ -105,7 +110,9 @@ async fn come_back(pass: &mut Pass, wait: Wait, observed: &Observed) -> Result<O
     let waited = turns.waited(pass.uid()).filter(|_| wait == Wait::Turn);
     turns.stay(pass.uid());
     let untold = waited.and_then(|waited| SHORT_QUEUE.checked_sub(waited));
-    Ok(Some(Next::After(untold.map_or(wait.pace(), |left| left + SOON))))
+    Ok(Some(Next::After(
+        untold.map_or(restore::pace(pass, observed, wait), |left| left + SOON),
+    )))
 }
 
 /// When a pass comes back that has nothing to do.
@@ -387,7 +394,7 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
 }
 
 /// Whether the deletion was asked for long enough ago.
-fn is_late(pass: &Pass, now: Timestamp) -> bool {
+pub fn is_late(pass: &Pass, now: Timestamp) -> bool {
     let asked = pass.object.metadata.deletion_timestamp.as_ref();
     asked.is_some_and(|asked| now.duration_since(asked.0) > REVOKE_WITHIN)
 }

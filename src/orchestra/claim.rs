@@ -9,7 +9,7 @@ use serde_json::json;
 use super::observe::Observed;
 use super::plan::{Database, Inside, Intent, Supply};
 use super::wait::{Stop, Wait};
-use super::{Context, Pass, existing, power, reclaim};
+use super::{Context, Pass, existing, power, reclaim, restore};
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::names::{POOL_LABEL, tenant_secret};
 use crate::api::slim::Slim;
@@ -120,6 +120,9 @@ pub async fn supply(pass: &Pass, class: &OrchestraClass) -> Result<Offer, Error>
             let message = format!("OrchestraDatabase {name} is being prepared");
             return Ok(Offer::none(Supply::Awaited(Wait::Member), message));
         }
+    }
+    if let Some(offer) = restore::offer(pass) {
+        return Ok(offer);
     }
     if let Some(name) = pass.reserved.clone() {
         let supply = if name == own { Supply::Provider } else { Supply::Member };

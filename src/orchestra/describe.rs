@@ -47,6 +47,9 @@ pub const fn describe(step: Step) -> Description {
         Step::Reserve | Step::Intend => claiming("claiming a database"),
         Step::Create => claiming("requesting a database from the provider"),
         Step::Take => claiming("claiming a database of a pool"),
+        Step::AnnounceRestore | Step::StartRestore | Step::ConcludeRestore | Step::ClearRestore => {
+            Wait::Restore.describe()
+        }
         Step::PrepareLogin => working("Migrating", R::PreparingLogin, "preparing the tenant's login"),
         Step::TakeTurn => Wait::Turn.describe(),
         Step::Migrate => Wait::Migrations.describe(),
@@ -71,7 +74,7 @@ pub const fn describe(step: Step) -> Description {
             settled("Ready", R::Ready, "the database is migrated, seeded and handed over")
         }
         Step::BeginTtl | Step::WarnOfExpiry => settled("Ready", R::Expiring, "the ttl ends soon"),
-        Step::Expire | Step::Revoke | Step::Release | Step::Forget => {
+        Step::Expire | Step::EndRestore | Step::Revoke | Step::Release | Step::Forget => {
             working("Deleting", R::Deleting, "releasing the database")
         }
         Step::Wait(wait) => wait.describe(),
@@ -90,6 +93,10 @@ pub const fn telling(step: Step) -> Telling {
         Step::Reserve
         | Step::Create
         | Step::Take
+        | Step::AnnounceRestore
+        | Step::StartRestore
+        | Step::ConcludeRestore
+        | Step::ClearRestore
         | Step::PrepareLogin
         | Step::TakeTurn
         | Step::ClearPlan
@@ -112,6 +119,7 @@ pub const fn telling(step: Step) -> Telling {
         | Step::WarnIdle
         | Step::FallAsleep
         | Step::Rest
+        | Step::EndRestore
         | Step::Revoke
         | Step::Release
         | Step::Wait(_)

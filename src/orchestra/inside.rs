@@ -9,11 +9,12 @@ use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
 use super::found::{Found, SecretState};
-use super::plan::{Inside, Rotation, Work};
+use super::plan::{Inside, Restore, Rotation, Work};
+use super::restore::RestoreLook;
 use super::wait::Wait;
 use super::wanted::{WantedContents, refused, wanted, without_a_look, without_a_turn};
 use super::{
-    Pass, approval, carried_out, drift, failure, former, former_login, login, migrating, rotation, unavailable,
+    Pass, approval, carried_out, drift, failure, former, former_login, login, migrating, restore, rotation, unavailable,
 };
 use crate::api::names::KEYS_LABEL;
 use crate::api::{MigrationStatus, PublishedSecret};
@@ -34,6 +35,8 @@ pub struct Facts {
     pub message: Option<String>,
     /// The reason why the connection of the spec cannot be carried out.
     pub invalid: Option<String>,
+    /// What was seen of a restore.
+    pub restoring: RestoreLook,
     /// The wanted contents of the database.
     pub wanted: WantedContents,
     /// The result of a look into the database, when one was taken.
@@ -50,6 +53,7 @@ impl Facts {
             inside,
             message: None,
             invalid: None,
+            restoring: RestoreLook::default(),
             wanted: WantedContents::default(),
             found: None,
             secret: SecretState::default(),
@@ -105,6 +109,11 @@ pub async fn observe(
     };
     let mut facts = Facts::new(inside, now);
     facts.invalid.clone_from(&pass.invalid);
+    facts.inside.restore = restore::observe(pass, tenant.database, &mut facts).await?;
+    // What a restore brings is not there yet.
+    if facts.inside.restore != Restore::Settled {
+        return Ok(facts);
+    }
     look(pass, tenant, session, &mut facts).await?;
     facts.inside.notice = approval::notice(pass, facts.review()).await?;
     Ok(facts)

@@ -33,6 +33,7 @@ mod power;
 mod reach;
 mod reclaim;
 mod record;
+mod restore;
 mod rotation;
 mod serving;
 mod status;
@@ -178,6 +179,8 @@ struct Pass {
     recorded: bool,
     /// The logins of a pool's database were shut.
     shut: bool,
+    /// The Job of a restore has ended, or does not end in time, of an Orchestra that is being deleted.
+    restore_ended: bool,
     /// Its place among those that claim and work inside databases.
     place: Option<OwnedSemaphorePermit>,
     /// The API server refused to delete it when its ttl was over: what it said.
@@ -202,6 +205,7 @@ impl Pass {
             revoked: false,
             recorded: false,
             shut: false,
+            restore_ended: false,
             place: None,
             outlives: None,
         }

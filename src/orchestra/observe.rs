@@ -11,7 +11,7 @@ use super::expiry::{self, Life};
 use super::idle::{self, Unused};
 use super::inside::{self, Facts};
 use super::plan::{Database, Expiry, Idle, Inside, Power, Seen, Supply};
-use super::{Pass, approval, existing, power};
+use super::{Pass, approval, existing, power, restore};
 use crate::api::condition::Reason;
 use crate::api::{ORCHESTRA_FINALIZER, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class;
@@ -77,6 +77,7 @@ pub async fn observe(pass: &Pass, session: Option<&mut PgConnection>) -> Result<
         deleting: pass.is_deleting(),
         finalizer: finalizers.iter().any(|name| name == ORCHESTRA_FINALIZER),
         revoked: pass.revoked,
+        restoring: pass.is_deleting() && restore::is_under_way(pass),
         expiry: Expiry::Later,
         database: Database::Provisioning,
         power: Power::Running,

@@ -3,6 +3,7 @@
 //! ```text
 //! AddFinalizer → Reserve → Intend → Create | Take → Wait(Database) → [inside] → Rest
 //! inside:        PrepareLogin → TakeTurn → Migrate → Seed → Publish
+//! from a backup: AnnounceRestore → StartRestore → Wait(Restore) → ConcludeRestore → ClearRestore → [inside]
 //! rotation:      BeginRotation → PrepareLogin → Publish → EndRotation … RevokeFormer … DropFormer
 //! approval:      TellPlan → Wait(Approval) → Migrate → ClearPlan
 //! paused:        Pause → Wait(Pausing) | Shut → Sleep → Resume;  idle: LookForUse → NoteUse → WarnIdle → FallAsleep → Pause
@@ -17,7 +18,7 @@
 
 mod seen;
 
-pub use seen::{Database, Expiry, Idle, Inside, Intent, Notice, Power, Rotation, Seen, Supply, Work};
+pub use seen::{Database, Expiry, Idle, Inside, Intent, Notice, Power, Restore, Rotation, Seen, Supply, Work};
 
 use strum::IntoStaticStr;
 
@@ -44,6 +45,16 @@ pub enum Step {
     Create,
     /// Take a database of a pool, by compare-and-swap.
     Take,
+    /// Record the claim in the database, and write down that a Job is about to restore the backup into it.
+    AnnounceRestore,
+    /// Make that Job.
+    StartRestore,
+    /// Write down how it ended.
+    ConcludeRestore,
+    /// Delete it.
+    ClearRestore,
+    /// End the Job of a restore before the database is let go of.
+    EndRestore,
     /// Make the tenant's login role.
     PrepareLogin,
     /// Ask for a turn to migrate.
@@ -130,9 +141,11 @@ pub fn plan(seen: &Seen) -> Step {
     }
 }
 
-/// A deletion waits for nothing: the reclaim policy decides about the database after the claim is released.
+/// A deletion waits for nothing but the end of a Job that fills the database: the reclaim policy decides about the database
+/// after the claim is released.
 fn leave(seen: &Seen) -> Step {
     match seen.database {
+        _ if seen.restoring => Step::EndRestore,
         Database::None(_) | Database::Lost | Database::Leaving => Step::Forget,
         Database::Usable(_) if !seen.revoked => Step::Revoke,
         _ => Step::Release,
@@ -185,8 +198,9 @@ fn claim(supply: Supply) -> Step {
 }
 
 /// The work inside a usable database: the first link that has something to do decides.
-const INSIDE: [fn(&Inside) -> Option<Step>; 13] = [
+const INSIDE: [fn(&Inside) -> Option<Step>; 14] = [
     await_work,
+    restore,
     end_former,
     restore_secret,
     rotate,
@@ -207,6 +221,23 @@ fn await_work(seen: &Inside) -> Option<Step> {
         (Work::Running, _) => Some(Step::Wait(Wait::Migrations)),
         (Work::Done, Work::Running) => Some(Step::Wait(Wait::Seed)),
         _ => None,
+    }
+}
+
+/// Before everything else that looks or writes into the database, which must be empty for it. Never for a tenant that uses
+/// its database.
+fn restore(seen: &Inside) -> Option<Step> {
+    match seen.restore {
+        _ if seen.serving => None,
+        Restore::Settled => None,
+        Restore::Due => Some(Step::AnnounceRestore),
+        Restore::Announced => Some(Step::StartRestore),
+        Restore::Queued => Some(Step::Wait(Wait::RestoreRoom)),
+        Restore::Runs => Some(Step::Wait(Wait::Restore)),
+        Restore::Ended => Some(Step::ConcludeRestore),
+        Restore::Leftover => Some(Step::ClearRestore),
+        Restore::Again => Some(Step::Wait(Wait::RestoreAgain)),
+        Restore::Failed(reason) => Some(Step::Stop(Stop::Restore(reason))),
     }
 }
 
@@ -300,5 +331,7 @@ fn await_correction(seen: &Inside) -> Option<Step> {
 
 #[cfg(test)]
 mod inside_tests;
+#[cfg(test)]
+mod restore_tests;
 #[cfg(test)]
 mod tests;

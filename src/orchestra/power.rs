@@ -17,8 +17,8 @@ use super::wait::{Stop, UNWATCHED, Wait};
 use super::{Looked, Pass, act, claim, idle, inside, login, status};
 use crate::api::condition::{ConditionType, Reason, find};
 use crate::api::{
-    DeletionPolicy, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseStatus, PausedBy, PowerState,
-    PowerStatus, WAKE_ANNOTATION,
+    DeletionPolicy, FinalBackup, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseStatus, PausedBy,
+    PowerState, PowerStatus, WAKE_ANNOTATION,
 };
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -126,8 +126,11 @@ pub fn sleeps_on(pass: &Pass, observed: &Observed, database: &OrchestraDatabase)
 /// long. An adopted one is somebody's who may use it.
 pub fn sleeps_in_grace(class: Option<&OrchestraClass>, database: &OrchestraDatabase, policy: DeletionPolicy) -> bool {
     let grace = class.and_then(|class| class.spec.deletion.grace_period);
+    // A backup is made of a project that runs.
+    let is_backed_up = class.is_some_and(|class| class.spec.deletion.final_backup != FinalBackup::None);
     let account = class.and_then(|class| class.status.as_ref()?.account.as_ref());
     policy == DeletionPolicy::Delete
+        && !is_backed_up
         && grace.is_some_and(|period| period.as_std() <= RESTORABLE)
         && account.is_some_and(|account| account.pausing == Some(true))
         && database.spec.supabase.is_some()

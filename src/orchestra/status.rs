@@ -227,6 +227,7 @@ fn facts(
             .or(old.placement),
         former_secrets: former::after(&pass.object, published.as_ref(), now),
         binding: former::binding(&pass.object, published.as_ref()),
+        restore: old.restore,
         secret_ref: published.or(old.secret_ref),
         health: serving::health(pass, settled, old.health.as_ref(), now).filter(|_| step != Step::Sleep),
         credentials: rotation::status(pass, database, old.credentials, now),

@@ -56,8 +56,16 @@ pub enum Wait {
     Member,
     /// The turn of its creation in the queue of requests.
     Creation,
+    /// The backup that it is restored from.
+    Backup,
     /// A usable database.
     Database,
+    /// Room for the Job of a restore.
+    RestoreRoom,
+    /// The Job of a restore.
+    Restore,
+    /// The next attempt to restore.
+    RestoreAgain,
     /// A project that the provider is pausing.
     Pausing,
     /// A turn to migrate on its server.
@@ -84,6 +92,8 @@ pub enum Stop {
     Database(Reason),
     /// The claimed OrchestraDatabase is gone, or its claim is released.
     Lost,
+    /// The backup cannot be restored.
+    Restore(Reason),
     /// The connection of the spec cannot be carried out. What was published before goes on.
     Connection,
     /// The plan of the provider's organization does not allow pauses. The database runs on.
@@ -120,11 +130,36 @@ impl Wait {
                 R::Queued,
                 "the migrations wait for their turn on the server",
             ),
+            Self::Backup => Row(
+                UNWATCHED,
+                "Pending",
+                R::BackupIncomplete,
+                "waiting until the backup is complete",
+            ),
             Self::Database => Row(
                 UNWATCHED,
                 "Provisioning",
                 R::Provisioning,
                 "waiting until the database is usable",
+            ),
+            Self::RestoreRoom => Row(
+                TELLING,
+                "Queued",
+                R::Queued,
+                "the backup's class, or the database server, has as many Jobs as it may (backup.maxConcurrent, \
+                 backup.maxConcurrentPerServer): the restore begins when one of them has ended",
+            ),
+            Self::Restore => Row(
+                UNWATCHED,
+                "Restoring",
+                R::RestoringBackup,
+                "a Job restores the backup into the database",
+            ),
+            Self::RestoreAgain => Row(
+                UNWATCHED,
+                "Restoring",
+                R::RestoreFailed,
+                "the restore failed, and another attempt follows",
             ),
             Self::Pausing => Row(UNWATCHED, "Paused", R::Pausing, "the database is being paused"),
             Self::Rollout => Row(
@@ -175,6 +210,7 @@ impl Stop {
                 Reason::DatabaseLost,
                 "the OrchestraDatabase that this Orchestra claimed is gone",
             ),
+            Self::Restore(reason) => Row(SLOWEST, "Failed", reason, "the backup cannot be restored"),
             Self::Connection => Row(
                 SLOWEST,
                 "Failed",

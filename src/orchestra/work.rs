@@ -57,7 +57,7 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
             reach::tell(&ctx.core, &subject, &mut session, &role, hints).await?;
             Ok::<_, Error>((session, status))
         };
-        let outcome = caught(apply).await.map_err(|error| error.of_run(&run));
+        let outcome = caught(Box::pin(apply)).await.map_err(|error| error.of_run(&run));
         run.close();
         if let Err(error) = &outcome {
             ctx.core.refusals.refuse(&uid, (&source.digest(), &wish), error);
@@ -72,7 +72,7 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
         }
         outcome.map(|(session, _)| session)
     };
-    start(pass, WorkKind::Migrate, watch, work);
+    start(pass, WorkKind::Migrate, watch, Box::pin(work));
     wait(pass, false).await
 }
 
@@ -98,7 +98,7 @@ pub async fn seed(pass: &mut Pass, mut observed: Observed) -> Result<Option<Next
         }
         Ok(session)
     };
-    start(pass, WorkKind::Seed, Watch::default(), work);
+    start(pass, WorkKind::Seed, Watch::default(), Box::pin(work));
     wait(pass, false).await
 }
 

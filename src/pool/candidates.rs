@@ -153,6 +153,11 @@ fn rank(
     let member_of = database.pool()?;
     let pools = &class.spec.pools.as_ref()?.names;
     let pool = pools.iter().position(|pool| pool == member_of)?;
+    let (restored, status) = (object.spec.backup().is_some(), database.status.as_ref());
+    if restored && status.is_some_and(|status| status.template.is_some() || status.prepared.is_some()) {
+        // A backup is restored into an empty database.
+        return None;
+    }
     if database.is_spare() {
         let prepared = made::fits(object, class, database)?;
         // The one that has waited for the longest time first.
@@ -200,6 +205,12 @@ pub fn shortage(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> St
         return format!(
             "every free database of {pools} is being prepared, or is about to be claimed by another Orchestra: the \
              operator claims one as soon as it is free; add databases to the pool's inventory to shorten the wait"
+        );
+    }
+    if object.spec.backup().is_some() {
+        return format!(
+            "the free databases of {pools} are prepared, and a backup is restored into an empty one: add a database to the \
+             pool's inventory, or use a class with a provider"
         );
     }
     format!(

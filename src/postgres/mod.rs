@@ -23,6 +23,7 @@ mod probe;
 mod records;
 mod relay;
 pub mod reset;
+pub mod restore_record;
 mod role_changes;
 mod role_plan;
 mod roles;

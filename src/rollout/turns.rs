@@ -5,7 +5,7 @@
 //! The limit of a server holds also for passes that ask at the same moment. A turn is taken before the intent is
 //! written into the status, and returned when the work ends, however it ends.
 
-pub mod fair;
+pub(crate) mod fair;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

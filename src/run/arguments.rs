@@ -116,8 +116,8 @@ pub struct Arguments {
     /// mounted.
     #[arg(long, env = "ORCHESTRA_BACKUP_SERVICE_ACCOUNT", default_value = "orchestra-backup")]
     pub backup_service_account: String,
-    /// Address of a collector of OpenTelemetry for OTLP over HTTP, such as http://collector:4318: the way of each Orchestra
-    /// to Ready is sent there as a trace. Its credentials come from OTEL_EXPORTER_OTLP_HEADERS.
+    /// Address of a collector of OpenTelemetry for OTLP over HTTP, such as `http://collector:4318`: the way of each Orchestra
+    /// to Ready is sent there as a trace. Its credentials come from `OTEL_EXPORTER_OTLP_HEADERS`.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
     /// Resources of one kind that are reconciled at once.

@@ -116,6 +116,8 @@ async fn orchestras(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<Orches
         .watches_shared_stream(watched.secrets.events(), parts.by(triggers::orchestras_with_inventory))
         .watches_shared_stream(watched.namespaces.user_changes(), parts.by(triggers::unclaimed_in))
         .watches_shared_stream(watched.secrets.events(), parts.by(triggers::claimant_of_keys))
+        .watches_shared_stream(watched.backups.events(), parts.by(triggers::restored_from))
+        .watches_shared_stream(watched.jobs.events(), parts.by(triggers::orchestra_of_job))
         .owns_shared_stream(watched.connections.events())
         .reconcile_on(UnboundedReceiverStream::new(woken))
         .reconcile_all_on(at_start())
@@ -150,6 +152,7 @@ async fn databases(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<Orchest
             parts.by(triggers::waiting_databases),
         )
         .watches_shared_stream(watched.databases.deletions(), parts.by(database::quota_freed))
+        .watches_shared_stream(watched.backups.events(), parts.by(triggers::database_of_final))
         .watches_shared_stream(
             watched.databases.changes_of(is_paused),
             parts.by(database::quota_freed_by_pause),

@@ -78,6 +78,12 @@ const TENANTS: &[Rule] = &[
 
 /// In the operator's own namespace.
 const OWN: &[Rule] = &[
+    (
+        OURS,
+        &["orchestrabackups"],
+        &["get", "list", "watch", "create", "patch"],
+    ),
+    (OURS, &["orchestrabackups/status"], &["patch"]),
     ("", &["secrets"], &["get", "list", "watch", "create", "patch", "delete"]),
     ("", &["configmaps"], &["get", "list", "watch"]),
     ("batch", &["jobs"], &["get", "list", "watch", "create", "delete"]),

@@ -8,7 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
 use crate::api::condition::Reason;
-use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, DATABASE_LABEL, KEYS_LABEL, label_of};
+use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, DATABASE_LABEL, HOLDER_LABEL, KEYS_LABEL, label_of};
 use crate::api::{
     ExistingDatabase, Migrations, Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraPool,
     ScriptSource,
@@ -237,6 +237,34 @@ fn of_class(core: &Core, wanted: impl Fn(&str) -> bool) -> Vec<ObjectRef<Orchest
 pub fn backup_of_job(core: &Core, job: &PartialObjectMeta<Job>) -> Vec<ObjectRef<OrchestraBackup>> {
     let uid = job.labels().get(BACKUP_LABEL);
     select(&core.stores.backups, |backup| backup.metadata.uid.as_ref() == uid)
+}
+
+/// The Orchestra whose database a Job fills.
+pub fn orchestra_of_job(core: &Core, job: &PartialObjectMeta<Job>) -> Vec<ObjectRef<Orchestra>> {
+    let Some(uid) = job.labels().get(HOLDER_LABEL) else {
+        return Vec::new();
+    };
+    select(&core.stores.orchestras, |orchestra| {
+        orchestra.metadata.uid.as_ref() == Some(uid)
+    })
+}
+
+/// Orchestras without a database that are restored from a backup.
+pub fn restored_from(core: &Core, backup: &OrchestraBackup) -> Vec<ObjectRef<Orchestra>> {
+    let (namespace, name) = (backup.namespace(), backup.name_any());
+    select(&core.stores.orchestras, |orchestra| {
+        let names = orchestra.spec.backup().is_some_and(|named| named.name == name);
+        names && orchestra.namespace() == namespace && candidates::is_unmet(orchestra)
+    })
+}
+
+/// The database that waits for its final backup.
+pub fn database_of_final(core: &Core, backup: &OrchestraBackup) -> Vec<ObjectRef<OrchestraDatabase>> {
+    let (namespace, name) = (backup.namespace(), backup.name_any());
+    select(&core.stores.databases, |database| {
+        let named = database.final_backup();
+        named.is_some_and(|named| Some(&named.namespace) == namespace.as_ref() && named.name == name)
+    })
 }
 
 /// Backups that may have waited for a Job of their class that is gone.

@@ -102,7 +102,8 @@ pub fn start(client: &Client, scope: &Scope<'_>) -> Watched {
     let classes = share(vec![(Api::all(client.clone()), all.clone())], trim::whole, &mut tasks);
     let databases = share(vec![(Api::all(client.clone()), all.clone())], trim::whole, &mut tasks);
     let pools = share(vec![(Api::all(client.clone()), all.clone())], trim::whole, &mut tasks);
-    let backups = share(scope.tenants(client, &all), trim::whole, &mut tasks);
+    // Final backups of tenants whose namespaces are gone are in the operator's own.
+    let backups = share(scope.tenants_and_own(client, &all), trim::whole, &mut tasks);
     let jobs = all.clone().labels(BACKUP_LABEL);
     let jobs = share(
         vec![(Api::namespaced(client.clone(), scope.namespace), jobs)],

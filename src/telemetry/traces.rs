@@ -12,7 +12,6 @@ mod trace;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use kube::ResourceExt as _;
 use opentelemetry::KeyValue;
 

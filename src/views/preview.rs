@@ -148,6 +148,12 @@ fn claim(cluster: &mut Cluster, wanted: &Orchestra, change: &mut Change) {
         change.database = name.map(|name| format!("takes back {name}, with its data"));
         return;
     }
+    if let Some(backup) = wanted.spec.backup() {
+        change.notes.push(format!(
+            "OrchestraBackup {}, once it is complete, is restored into it before its migrations",
+            backup.name
+        ));
+    }
     if cluster.classes.is_none() {
         change
             .notes

@@ -12,7 +12,7 @@ use super::pool::{database, fill};
 use super::support::postgres::server;
 use super::support::{execute, session};
 
-fn signal(pid: u32, name: &str) {
+pub fn signal(pid: u32, name: &str) {
     let sent = Command::new("kill").args([name, &pid.to_string()]).status().unwrap();
     assert!(sent.success());
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::job::{Place, backup};
 use super::support::{ask, execute, session};
 
-const CONTENT: [&str; 12] = [
+pub const CONTENT: [&str; 12] = [
     "INSERT INTO auth.users (id, email) VALUES ('11111111-1111-1111-1111-111111111111', 'ester@example.com')",
     "INSERT INTO storage.buckets (id, name) VALUES ('scores', 'scores')",
     "CREATE TABLE profile (id uuid PRIMARY KEY REFERENCES auth.users ON DELETE CASCADE, name text NOT NULL)",
@@ -25,7 +25,7 @@ const CONTENT: [&str; 12] = [
         INSERT INTO supabase_migrations.schema_migrations VALUES ('20261101000000', 'init')",
 ];
 
-async fn project(projects: &Projects, reference: &str, switches: Switches) -> Login {
+pub async fn project(projects: &Projects, reference: &str, switches: Switches) -> Login {
     let url = projects
         .create(reference, &format!("password-of-{reference}"), switches)
         .await

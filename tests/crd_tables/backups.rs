@@ -28,7 +28,22 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
         "OrchestraClass",
         "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a, prefix: eu/one}}, \
          maxConcurrent: 8, maxConcurrentPerServer: 2, deadline: 2h, image: registry.example/backup:1, \
-         encryption: {recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p]}}}",
+         encryption: {recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p], identitySecretRef: {name: a}}}}",
+        "",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, deletion: {finalBackup: Required}}",
+        "set backup.destination as well",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, deletion: {finalBackup: Required}, backup: {destination: {persistentVolumeClaim: {claimName: a}}}}",
+        "",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, deletion: {finalBackup: None}}",
         "",
     ),
     (

@@ -17,7 +17,27 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
         "spec: {source: {templateRef: {name: symphony}}, migrations: {source: {configMapRef: {name: a}}}}",
         "set either source.templateRef or migrations.source",
     ),
-    ("Orchestra", "spec: {source: {}}", "set templateRef, existing, or both"),
+    (
+        "Orchestra",
+        "spec: {source: {}}",
+        "set templateRef, existing or backupRef",
+    ),
+    ("Orchestra", "spec: {source: {backupRef: {name: last}}}", ""),
+    (
+        "Orchestra",
+        "spec: {source: {backupRef: {name: last}, templateRef: {name: symphony}}}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {source: {backupRef: {name: last}, existing: {databaseName: orchdb-1}}}",
+        "set either existing or backupRef",
+    ),
+    (
+        "Orchestra",
+        "spec: {source: {backupRef: {name: ../last}}}",
+        "spec.source.backupRef.name: Invalid value",
+    ),
     (
         "Orchestra",
         "spec: {source: {existing: {databaseName: A_B}}}",

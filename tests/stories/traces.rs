@@ -114,10 +114,6 @@ fn is_root_of(seen: &Seen, uid: &str) -> bool {
     seen.span.parent_span_id.is_empty() && text(&seen.span.attributes, "orchestra.uid") == uid
 }
 
-async fn get(world: &World, name: &str) -> Value {
-    world.get(Kind::Orchestra, TENANTS, name).await.unwrap().unwrap()
-}
-
 fn operator(world: &World, name: &str, endpoint: &str) -> Operator {
     world
         .operator(name, |command| {

@@ -112,6 +112,7 @@ fn taking_back(scope: &Scope, name: &str, spec: OrchestraSpec, database: &Orches
             source: Some(DatabaseSource {
                 template_ref,
                 existing: Some(existing),
+                backup_ref: None,
             }),
             ..spec
         },

@@ -32,6 +32,7 @@ fn a_released_project_whose_status_was_lost_is_let_go_of_only_when_it_refuses_th
             destroy: false,
             grace: Grace::None,
             refused: false,
+            final_backup: FinalBackup::NotWanted,
             backing: Backing::Hosted(Hosted {
                 origin: Origin::Adopted {
                     resets: true,

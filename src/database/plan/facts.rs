@@ -106,6 +106,8 @@ pub enum Stop {
     Elsewhere,
     /// The project refuses the password, and the operator may not set another one.
     WrongPassword,
+    /// Its final backup failed, and it is not destroyed without one.
+    FinalBackup,
 }
 
 /// Whether a request to create the project was issued.
@@ -182,6 +184,21 @@ pub enum Grace {
     Over,
 }
 
+/// The backup that is made before the database is destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinalBackup {
+    /// The class wants none, or there is nothing to back up.
+    NotWanted,
+    /// It is to be made.
+    Unmade,
+    /// It is being made.
+    UnderWay,
+    /// It is complete, or it failed and the class does not insist.
+    Settled,
+    /// It failed, and nothing is destroyed without it.
+    Failed,
+}
+
 /// All facts that the next step depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
@@ -200,6 +217,8 @@ pub struct Facts {
     pub grace: Grace,
     /// A proxy refused the last request to create the project, and its outcome is unknown.
     pub refused: bool,
+    /// The backup that is made before it is destroyed.
+    pub final_backup: FinalBackup,
     /// What it is.
     pub backing: Backing,
 }

@@ -101,6 +101,7 @@ fn every_state() -> Vec<Facts> {
                             destroy,
                             grace,
                             refused: false,
+                            final_backup: FinalBackup::NotWanted,
                             backing: *backing,
                         }));
                     }
@@ -113,6 +114,7 @@ fn every_state() -> Vec<Facts> {
 
 /// What the world looks like after a step that went well.
 fn after(mut facts: Facts, step: Step) -> Facts {
+    facts.final_backup = final_backup::after(facts.final_backup, step);
     let mut hosted = match facts.backing {
         Backing::Hosted(hosted) => hosted,
         Backing::Static(entry) => return after_of_entry(facts, entry, step),
@@ -149,6 +151,8 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         | Step::RunOn
         | Step::Hold
         | Step::AwaitEntry { .. }
+        | Step::MakeFinalBackup
+        | Step::AwaitFinalBackup
         | Step::DecideReset
         | Step::Reset
         | Step::Stop(_) => {}
@@ -381,17 +385,9 @@ fn nothing_is_dropped_but_what_was_released_for_good_after_its_grace_period() {
     }
 }
 
-#[test]
-fn a_refusal_of_a_proxy_is_told_in_place_of_the_wait_for_the_outcome_alone() {
-    for facts in every_state() {
-        let refused = Facts { refused: true, ..facts };
-        let step = match plan(&facts) {
-            Step::AwaitOutcome => Step::TellRefusal,
-            step => step,
-        };
-        assert_eq!(plan(&refused), step, "{facts:?}");
-    }
-}
-
 #[path = "adopted_tests.rs"]
 mod adopted;
+#[path = "final_tests.rs"]
+mod final_backup;
+#[path = "refused_tests.rs"]
+mod refused;

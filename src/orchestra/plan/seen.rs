@@ -5,6 +5,7 @@ use crate::orchestra::wait::{Stop, Wait};
 
 /// Everything that the next step depends on. What comes later is looked at only when it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Seen {
     /// The resource is being deleted.
     pub deleting: bool,
@@ -12,6 +13,8 @@ pub struct Seen {
     pub finalizer: bool,
     /// While the resource is being deleted: the tenant's login is revoked, or cannot be revoked now.
     pub revoked: bool,
+    /// While the resource is being deleted: the Job of a restore may work in the database.
+    pub restoring: bool,
     /// Whether something of its ttl is due.
     pub expiry: Expiry,
     /// Its database.
@@ -132,6 +135,29 @@ pub enum Work {
     Done,
 }
 
+/// How far the restore of a backup is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restore {
+    /// None is asked for, or it is done.
+    Settled,
+    /// Another Job is to be made.
+    Due,
+    /// The same, and it is written down.
+    Announced,
+    /// The same, and there is no room for it yet.
+    Queued,
+    /// The Job runs, or will.
+    Runs,
+    /// It has ended, and that is not written down.
+    Ended,
+    /// Its end is written down, and it is still there.
+    Leftover,
+    /// It failed, and another one follows later.
+    Again,
+    /// It failed, and a person must act.
+    Failed(Reason),
+}
+
 /// Where the plan of migrations that wait for approval is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
@@ -147,6 +173,8 @@ pub enum Notice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Inside {
+    /// The restore of a backup.
+    pub restore: Restore,
     /// The owner's session is open and the tenant's login works, or nothing needs them.
     pub login: bool,
     /// The migrations.
@@ -186,6 +214,7 @@ pub enum Rotation {
 impl Inside {
     /// Stands for what is inside of a database that is not looked into.
     pub const UNSEEN: Self = Self {
+        restore: Restore::Settled,
         login: false,
         migrations: Work::Pending,
         notice: Notice::Told,

@@ -18,12 +18,17 @@ pub(super) fn every_state() -> Vec<Seen> {
     databases.extend(every_inside().into_iter().map(Database::Usable));
     let mut states = Vec::new();
     for database in databases {
-        for bits in 0..8 {
+        for bits in 0..16 {
+            // While it lives, a restore is inside.
+            if bits & 8 > 0 && bits & 1 == 0 {
+                continue;
+            }
             states.extend(
                 [Expiry::Later, Expiry::Begin, Expiry::Warn, Expiry::Over].map(|expiry| Seen {
                     deleting: bits & 1 > 0,
                     finalizer: bits & 2 > 0,
                     revoked: bits & 4 > 0,
+                    restoring: bits & 8 > 0,
                     expiry,
                     database,
                     power: Power::Running,
@@ -78,6 +83,7 @@ fn every_inside() -> Vec<Inside> {
                 for rotation in [Rotation::Settled, Rotation::Due, Rotation::Pending, Rotation::Ended] {
                     for bits in 0..64 {
                         states.push(Inside {
+                            restore: Restore::Settled,
                             login: bits & 1 > 0,
                             migrations,
                             notice,
@@ -94,6 +100,7 @@ fn every_inside() -> Vec<Inside> {
             }
         }
     }
+    states.extend(super::restore_tests::every_restore());
     states
 }
 
@@ -118,6 +125,7 @@ fn after(mut seen: Seen, step: Step) -> Seen {
         Step::Take | Step::Wait(Wait::Database) => seen.database = Database::Usable(Inside::UNSEEN),
         Step::BeginTtl | Step::WarnOfExpiry => seen.expiry = Expiry::Later,
         Step::Expire => seen.deleting = true,
+        Step::EndRestore => seen.restoring = false,
         Step::Revoke => seen.revoked = true,
         Step::Release => seen.database = Database::Leaving,
         Step::Forget => seen.finalizer = false,
@@ -138,6 +146,12 @@ fn after(mut seen: Seen, step: Step) -> Seen {
 
 fn after_inside(seen: &mut Inside, step: Step) {
     match step {
+        Step::AnnounceRestore => seen.restore = Restore::Announced,
+        Step::StartRestore | Step::Wait(Wait::RestoreRoom) => seen.restore = Restore::Runs,
+        Step::Wait(Wait::Restore) => seen.restore = Restore::Ended,
+        Step::Wait(Wait::RestoreAgain) => seen.restore = Restore::Due,
+        Step::ConcludeRestore => seen.restore = Restore::Leftover,
+        Step::ClearRestore => seen.restore = Restore::Settled,
         Step::PrepareLogin => {
             seen.login = true;
             // The Secret has the former login still.
@@ -163,7 +177,7 @@ fn every_life_settles_and_claims_at_most_once() {
     for start in every_power_state().into_iter().chain(every_state()) {
         let mut seen = start;
         let mut claims = 0;
-        for _ in 0..20 {
+        for _ in 0..30 {
             let step = plan(&seen);
             claims += usize::from(matches!(step, Step::Create | Step::Take));
             seen = after(seen, step);
@@ -292,7 +306,10 @@ fn a_lost_database_is_never_replaced() {
 fn nothing_is_claimed_or_changed_while_deleting() {
     for seen in every_power_state().into_iter().filter(|seen| seen.deleting) {
         assert!(
-            matches!(plan(&seen), Step::Rest | Step::Revoke | Step::Release | Step::Forget),
+            matches!(
+                plan(&seen),
+                Step::Rest | Step::EndRestore | Step::Revoke | Step::Release | Step::Forget
+            ),
             "{seen:?}"
         );
     }

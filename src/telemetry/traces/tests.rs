@@ -1,10 +1,19 @@
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::post;
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use opentelemetry::trace::SpanId;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_sdk::trace::SpanData;
+use prost::Message as _;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use super::*;
 use crate::api::condition::Reason;
@@ -165,4 +174,42 @@ async fn nothing_is_recorded_where_no_collector_is_named() {
         span("Create", Side::Internal, async { Ok::<_, ()>(1) }).await
     };
     assert_eq!(Traces::default().pass("database", work, || panic!()).await, Ok(1));
+}
+
+async fn listener() -> (TcpListener, String) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    (listener, address)
+}
+
+#[tokio::test]
+async fn the_collector_is_sent_what_was_recorded() {
+    let (sent, mut received) = mpsc::unbounded_channel();
+    let take = async move |body: Bytes| sent.send(ExportTraceServiceRequest::decode(body).unwrap()).unwrap();
+    let service = Router::new().route("/base/v1/traces", post(take));
+    let (listener, address) = listener().await;
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    let (traces, exporting) = Traces::export(&format!("{address}/base")).unwrap();
+    let trace = Trace::of(&orchestra(Some(("False", CREATED)))).unwrap();
+    traces.work("seed", Some(trace), async {}).await;
+    exporting.finish().await;
+    let request = received.recv().await.unwrap();
+    let span = &request.resource_spans[0].scope_spans[0].spans[0];
+    assert_eq!(span.name, "seed");
+    assert_eq!(span.trace_id, trace.id.to_bytes());
+    assert_eq!(span.parent_span_id, trace.root.to_bytes());
+}
+
+#[tokio::test]
+async fn a_silent_collector_holds_up_nobody() {
+    let (_silent, address) = listener().await;
+    let (traces, exporting) = Traces::export(&address).unwrap();
+    let trace = Trace::of(&orchestra(Some(("False", CREATED)))).unwrap();
+    let began = Instant::now();
+    for _ in 0..5000 {
+        traces.clone().work("seed", Some(trace), async {}).await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    exporting.finish().await;
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }

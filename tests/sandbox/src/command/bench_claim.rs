@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use orchestra_sandbox::Options as ApiOptions;
 use orchestra_sandbox::api::{Behaviour, Hosting, RateLimit};
+use orchestra_sandbox::postgres::Postgres;
 use orchestra_sandbox::world::{Kind, Operator, Options, SYSTEM, World, is_true};
 use serde_json::{Value, json};
 
@@ -60,7 +61,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     // The stand-in makes the databases of new projects on this machine, which no provider does.
     world.apply(&pool(&arguments, 1))?;
     let api_server = world.plane.api_server_id().context("the API server has ended")?;
-    let postgres = world.api.postgres().and_then(|postgres| postgres.id());
+    let postgres = world.api.postgres().and_then(Postgres::id);
     let postgres = postgres.context("PostgreSQL has ended")?;
     let parts = [operator.id(), api_server, postgres];
     let usage = || -> Result<Vec<_>> { parts.into_iter().map(Usage::of).collect() };

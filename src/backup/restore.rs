@@ -1,0 +1,201 @@
+//! What a restore into an Orchestra's new database takes from the backups: which backup it is, and the Job.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
+
+use super::outcome::End;
+use super::plan::{Due, Job};
+use super::queue::Asker;
+use super::{Context, job, observe, order};
+use crate::api::condition::Reason;
+use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, HOLDER_LABEL, label_of};
+use crate::api::{BackupFailure, OrchestraBackup, OrchestraClass, OrchestraDatabase};
+use crate::archive::order::{Order, RestoreOrder, Work};
+use crate::controller::error::Error;
+use crate::credentials::tenant;
+use crate::postgres::Login;
+
+pub use super::act::ATTEMPTS;
+
+/// A backup as a restore finds it.
+pub enum Found {
+    /// It is complete.
+    Complete(Arc<OrchestraBackup>),
+    /// It is being made.
+    UnderWay(String),
+}
+
+/// A backup, by its name in a namespace: only Orchestras of the same namespace may have its data.
+///
+/// # Errors
+/// [`Reason::BackupNotFound`], and [`Reason::BackupIncomplete`] where a person must act for it.
+pub fn find(ctx: &Context, namespace: &str, name: &str) -> Result<Found, Error> {
+    let backup = ctx.core.stores.backups.get(&ObjectRef::new(name).within(namespace));
+    let Some(backup) = backup.filter(|backup| backup.metadata.deletion_timestamp.is_none()) else {
+        let message = format!(
+            "OrchestraBackup {name}, which spec.source.backupRef names, does not exist in namespace {namespace}, or is being \
+             deleted: create this Orchestra with the name of one that does"
+        );
+        return Err(Error::blocked(Reason::BackupNotFound, message));
+    };
+    if backup.is_complete() {
+        return Ok(Found::Complete(backup));
+    }
+    let failure = backup.status.as_ref().and_then(|status| status.failure.as_ref());
+    match failure.filter(|failure| failure.last) {
+        Some(failure) => Err(Error::blocked(
+            Reason::BackupIncomplete,
+            format!(
+                "OrchestraBackup {name} is not complete ({}), so that there is nothing to restore: complete it \
+                 (stagesub.io/retry-requested-at), or create this Orchestra with another one",
+                failure.message
+            ),
+        )),
+        None => Ok(Found::UnderWay(format!(
+            "OrchestraBackup {name} is not complete yet: it is restored when it is"
+        ))),
+    }
+}
+
+/// What a restore is into.
+pub struct Target<'a> {
+    /// UID of the Orchestra that holds the claim.
+    pub uid: &'a str,
+    /// Its database.
+    pub database: &'a OrchestraDatabase,
+    /// The login of the database's owner.
+    pub login: &'a Login,
+}
+
+/// The Job of an attempt.
+pub fn job_name(uid: &str, attempt: i32) -> String {
+    format!("restore-{uid}-{attempt}")
+}
+
+/// How far the Job of an attempt is.
+pub struct Look {
+    /// For the plan.
+    pub job: Job,
+    /// How it ended.
+    pub end: Option<End>,
+    /// Why its pod does not start.
+    pub waits: Option<String>,
+}
+
+/// Looks at the Job of an attempt.
+///
+/// # Errors
+/// When the Kubernetes API refuses or fails.
+pub async fn look(ctx: &Context, uid: &str, attempt: i32) -> Result<Look, Error> {
+    let state = job::look(&ctx.core, &job_name(uid, attempt)).await?;
+    let job = observe::fact(&state);
+    Ok(match state {
+        job::State::Ended(outcome) => Look {
+            job,
+            end: Some(End::of(*outcome)),
+            waits: None,
+        },
+        job::State::Silent(why) => Look {
+            job,
+            end: Some(End::silent(&why)),
+            waits: None,
+        },
+        job::State::Runs(waits) => Look { job, end: None, waits },
+        job::State::None => Look {
+            job,
+            end: None,
+            waits: None,
+        },
+    })
+}
+
+/// When the next attempt may be made. `asked`: the value of the annotation that asks for one.
+pub fn due(failure: Option<&BackupFailure>, asked: Option<&String>, attempts: i32, now: jiff::Timestamp) -> Due {
+    observe::again(failure, (asked, false), attempts, now)
+}
+
+/// The class in whose store a backup is.
+fn class_of(ctx: &Context, backup: &OrchestraBackup) -> Result<Arc<OrchestraClass>, Error> {
+    let status = backup.status.clone().unwrap_or_default();
+    let name = status.class_name.as_deref().unwrap_or_default();
+    order::class_of(&status, ctx.core.stores.classes.get(&ObjectRef::new(name)), "")
+}
+
+/// What a restore asks for, which wants a Job.
+fn asker(ctx: &Context, backup: &OrchestraBackup, (uid, database): (&str, &OrchestraDatabase)) -> Asker {
+    let class = backup.status.as_ref().and_then(|status| status.class_name.as_deref());
+    Asker {
+        uid: uid.to_owned(),
+        namespace: backup.namespace().unwrap_or_default(),
+        orchestra: None,
+        class: label_of(class.unwrap_or_default()),
+        server: Some(observe::server_label(ctx, database)),
+    }
+}
+
+/// Whether it is the turn of a restore: the backup's class and the database's server have room, and nobody else's turn is
+/// before.
+pub fn is_next(ctx: &Context, backup: &OrchestraBackup, restored: (&str, &OrchestraDatabase)) -> bool {
+    let name = backup.status.as_ref().and_then(|status| status.class_name.as_deref());
+    let class = name.and_then(|name| ctx.core.stores.classes.get(&ObjectRef::new(name)));
+    let settings = class.as_ref().and_then(|class| class.spec.backup.as_ref());
+    // What the class lacks is told when the Job is to be made.
+    settings.is_none_or(|settings| observe::is_next(ctx, &asker(ctx, backup, restored), settings))
+}
+
+/// Takes a place among those that wait for a Job, or keeps it.
+pub fn join(ctx: &Context, backup: &OrchestraBackup, restored: (&str, &OrchestraDatabase)) {
+    ctx.queue.join(asker(ctx, backup, restored));
+}
+
+/// Makes the Job, if it is still its turn. Whether it is made.
+///
+/// # Errors
+/// When the store, its credentials or the key are not there; when the Kubernetes API refuses or fails.
+pub async fn start(
+    ctx: &Context,
+    backup: &OrchestraBackup,
+    digest: &str,
+    attempt: i32,
+    target: &Target<'_>,
+) -> Result<bool, Error> {
+    let class = class_of(ctx, backup)?;
+    let settings = order::of_class(&class)?;
+    let status = backup.status.clone().unwrap_or_default();
+    let mut files = order::files_of_store(&ctx.core, settings).await?;
+    files.extend(order::files_of_login(target.login));
+    files.extend(order::file_of_identity(&ctx.core, settings).await?);
+    let mut labels = BTreeMap::from([
+        (BACKUP_LABEL.to_owned(), backup.uid().unwrap_or_default()),
+        (BACKUP_CLASS_LABEL.to_owned(), label_of(&class.name_any())),
+        (HOLDER_LABEL.to_owned(), target.uid.to_owned()),
+    ]);
+    labels.extend(observe::labels_of_database(ctx, target.database));
+    let order = Order {
+        work: Work::Restore(RestoreOrder {
+            path: order::folder(&ctx.class.cluster, backup)?,
+            manifest_digest: Some(digest.to_owned()),
+            claim: Some(target.uid.to_owned()),
+            former_login: status.orchestra_uid.as_deref().map(tenant::role_name),
+        }),
+        store: order::store(settings),
+        deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),
+    };
+    let wanted = job::Wanted::of(
+        &ctx.core,
+        settings,
+        (job_name(target.uid, attempt), labels),
+        (order, files),
+    );
+    let _one_at_a_time = ctx.starting.lock().await;
+    let asker = asker(ctx, backup, (target.uid, target.database));
+    let is_next = observe::is_next(ctx, &asker, settings);
+    if is_next {
+        job::start(&ctx.core, &wanted).await?;
+        ctx.queue.was_given(&asker);
+    }
+    Ok(is_next)
+}

@@ -1,0 +1,170 @@
+//! The final backup: an OrchestraBackup of a database that is to be destroyed, which its class wants to have been made before.
+//! Its name is written into the database's status before it is created: only a backup that is named there is of a database
+//! without an Orchestra.
+
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::runtime::reflector::ObjectRef;
+
+use super::Pass;
+use super::observe::Observed;
+use super::plan::{FinalBackup as Fact, Step};
+use super::status;
+use crate::api::condition::{ConditionType, Reason, find, is_true};
+use crate::api::names::{FIELD_MANAGER, MANAGED_BY};
+use crate::api::{
+    ClaimReference, FinalBackup, FinalBackupReference, OrchestraBackup, OrchestraBackupSpec, OrchestraClass,
+    OrchestraReference,
+};
+use crate::controller::error::Error;
+use crate::controller::status::{News, tell};
+use crate::text;
+
+/// The longest part of an Orchestra's name in the name of its final backup.
+const NAMED: usize = 200;
+
+/// How far the final backup is, and what is the matter with it.
+///
+/// # Errors
+/// When the Kubernetes API fails.
+pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Fact, Option<String>), Error> {
+    let object = &pass.object;
+    let wanted = class.spec.deletion.final_backup;
+    // What never let anybody in holds nothing.
+    let was_used = object.spec.inventory.is_some() || object.was_usable();
+    let is_asked = object.spec.claim_ref.is_some() && !object.is_held() && object.is_to_be_destroyed();
+    if wanted == FinalBackup::None || !was_used || !is_asked {
+        return Ok((Fact::NotWanted, None));
+    }
+    let Some(recorded) = object.final_backup() else {
+        return Ok((Fact::Unmade, None));
+    };
+    let stores = &pass.ctx.core.stores;
+    let key = ObjectRef::new(&recorded.name).within(&recorded.namespace);
+    let backup = match stores.backups.get(&key) {
+        Some(backup) => Some((*backup).clone()),
+        None => api(pass, &recorded.namespace).get_opt(&recorded.name).await?,
+    };
+    let Some(backup) = backup else {
+        return Ok((Fact::Unmade, None));
+    };
+    if backup.is_complete() {
+        return Ok((Fact::Settled, None));
+    }
+    let conditions = backup.status.as_ref().map_or(&[][..], |status| &status.conditions[..]);
+    let said = find(conditions, ConditionType::Ready).map(|ready| ready.message.clone());
+    let said = said.unwrap_or_else(|| "it has not begun".into());
+    Ok(match (is_true(conditions, ConditionType::Stalled), wanted) {
+        (false, _) => (Fact::UnderWay, Some(said)),
+        (true, FinalBackup::Required) => (Fact::Failed, Some(said)),
+        (true, _) => (Fact::Settled, Some(said)),
+    })
+}
+
+fn api(pass: &Pass, namespace: &str) -> Api<OrchestraBackup> {
+    Api::namespaced(pass.ctx.core.client.clone(), namespace)
+}
+
+/// Writes down the name of the backup, and creates it.
+///
+/// # Errors
+/// When the Kubernetes API refuses or fails.
+pub async fn make(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+    let Some(claim) = pass.object.spec.claim_ref.clone() else {
+        return Ok(());
+    };
+    if pass.object.final_backup().is_none() {
+        let reference = name(pass, &claim);
+        status::change(pass, Step::MakeFinalBackup, observed, |status| {
+            status.final_backup = Some(reference);
+        })
+        .await?;
+    }
+    let Some(recorded) = pass.object.final_backup().cloned() else {
+        return Ok(());
+    };
+    let spec = OrchestraBackupSpec {
+        orchestra_ref: OrchestraReference { name: claim.name },
+        ..OrchestraBackupSpec::default()
+    };
+    let backup = OrchestraBackup {
+        metadata: ObjectMeta {
+            name: Some(recorded.name.clone()),
+            labels: Some([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())].into()),
+            ..ObjectMeta::default()
+        },
+        spec,
+        status: None,
+    };
+    let parameters = PostParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PostParams::default()
+    };
+    let api = api(pass, &recorded.namespace);
+    let made = match api.create(&parameters, &backup).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&recorded.name).await?,
+        made => made?,
+    };
+    pass.ctx.core.stores.backups.wrote(&made);
+    Ok(())
+}
+
+/// Where the backup will be: beside the Orchestra's other backups, or with the operator where the namespace is gone, or
+/// goes.
+fn name(pass: &Pass, claim: &ClaimReference) -> FinalBackupReference {
+    let core = &pass.ctx.core;
+    let there = core.stores.namespaces.get(&ObjectRef::new(&claim.namespace));
+    let stays = there.is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_none());
+    let mut named = claim.name.clone();
+    named.truncate(NAMED);
+    let marker = uuid::Uuid::new_v4().simple().to_string();
+    FinalBackupReference {
+        namespace: if stays {
+            claim.namespace.clone()
+        } else {
+            core.settings.namespace.clone()
+        },
+        name: format!("{}-final-{}", named.trim_end_matches(['.', '-']), &marker[..12]),
+        claim_uid: claim.uid.clone(),
+    }
+}
+
+/// What is told while the backup is made, and of one that failed.
+pub fn told(pass: &Pass, step: Step, observed: &Observed, words: &str) -> String {
+    let place = pass
+        .object
+        .final_backup()
+        .map(|backup| format!("OrchestraBackup {}/{}", backup.namespace, backup.name))
+        .unwrap_or_default();
+    let said = observed.final_backup.as_deref().unwrap_or_default();
+    let message = match step {
+        Step::AwaitFinalBackup => format!("{words} ({place}: {said})"),
+        _ => format!(
+            "the database is not destroyed without its final backup, and {place} failed: {said}. Once that is put right, annotate the \
+             OrchestraBackup with stagesub.io/retry-requested-at; or set reclaimPolicy: Retain here, or another \
+             deletion.finalBackup in the class"
+        ),
+    };
+    text::line(&message, text::MESSAGE - 1)
+}
+
+/// An event about a database that is destroyed although its backup failed.
+pub async fn tell_waived(pass: &Pass, observed: &Observed) {
+    let Some(said) = observed
+        .final_backup
+        .as_ref()
+        .filter(|_| observed.facts.final_backup == Fact::Settled)
+    else {
+        return;
+    };
+    let note = format!(
+        "the final backup of {} failed ({said}), and the database is destroyed all the same: deletion.finalBackup of its class is \
+         BestEffort",
+        pass.name()
+    );
+    tell(
+        &pass.ctx.core,
+        &pass.object,
+        &News::warning(Reason::FinalBackupFailed, note),
+    )
+    .await;
+}

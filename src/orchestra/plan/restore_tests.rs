@@ -1,0 +1,66 @@
+//! Orchestras that are restored from a backup.
+
+use super::*;
+use crate::api::condition::Reason;
+
+/// Every state of a restore. Before it is settled, nothing else is looked at.
+pub(super) fn every_restore() -> Vec<Inside> {
+    let mut states = Vec::new();
+    for restore in [
+        Restore::Due,
+        Restore::Announced,
+        Restore::Queued,
+        Restore::Runs,
+        Restore::Ended,
+        Restore::Leftover,
+        Restore::Again,
+        Restore::Failed(Reason::BackupDamaged),
+    ] {
+        for serving in [false, true] {
+            states.push(Inside {
+                restore,
+                serving,
+                login: serving,
+                published: serving,
+                migrations: if serving { Work::Done } else { Work::Pending },
+                seed: if serving { Work::Done } else { Work::Pending },
+                ..Inside::UNSEEN
+            });
+        }
+    }
+    states
+}
+
+#[test]
+fn nothing_is_done_in_a_database_before_its_backup_is_restored_and_nothing_is_restored_into_one_in_use() {
+    for inside in every_restore() {
+        let seen = Seen {
+            deleting: false,
+            finalizer: true,
+            revoked: false,
+            restoring: false,
+            expiry: Expiry::Later,
+            database: Database::Usable(inside),
+            power: Power::Running,
+            idle: Idle::No,
+        };
+        let step = plan(&seen);
+        let restores = matches!(
+            step,
+            Step::AnnounceRestore
+                | Step::StartRestore
+                | Step::ConcludeRestore
+                | Step::ClearRestore
+                | Step::Wait(Wait::Restore | Wait::RestoreRoom | Wait::RestoreAgain)
+                | Step::Stop(Stop::Restore(_))
+        );
+        assert_eq!(restores, !inside.serving, "{seen:?}: {step:?}");
+        // A Job ends before the database is let go of.
+        let leaving = Seen {
+            deleting: true,
+            restoring: true,
+            ..seen
+        };
+        assert_eq!(plan(&leaving), Step::EndRestore);
+    }
+}

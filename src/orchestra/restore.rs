@@ -1,0 +1,312 @@
+//! The restore of a backup into the new database of an Orchestra, before its migrations: by a Job, which is written down
+//! before it is made. The Job restores into an empty database that has this Orchestra's claim record, and writes a record of
+//! its own there: one that was cut off is begun again in a database that holds nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
+
+use super::claim::Offer;
+use super::inside::Facts;
+use super::observe::Observed;
+use super::plan::{Restore, Supply};
+use super::wait::{Stop, UNWATCHED, Wait};
+use super::{Pass, act, login, record};
+use crate::api::condition::Reason;
+use crate::api::{BackupFailure, OrchestraBackup, OrchestraDatabase, RETRY_ANNOTATION, RestoreStatus};
+use crate::backup::job;
+use crate::backup::outcome::End;
+use crate::backup::plan::{Due, Job};
+use crate::backup::restore::{self, ATTEMPTS, Found, Target};
+use crate::controller::clock;
+use crate::controller::error::Error;
+use crate::controller::reconcile::Next;
+use crate::controller::status::{News, tell};
+use crate::text;
+
+/// How soon it is looked whether a deleted Job is gone.
+const GONE: Duration = Duration::from_secs(1);
+
+/// The most parts that an event names.
+const NAMED: usize = 8;
+
+/// How the Job of the last attempt ended, and when the next one may be made.
+#[derive(Default)]
+pub struct RestoreLook {
+    /// How it ended, once it has.
+    pub end: Option<End>,
+    /// The wait before the next attempt.
+    pub again: Option<Duration>,
+}
+
+fn status(pass: &Pass) -> Option<&RestoreStatus> {
+    pass.object.status.as_ref()?.restore.as_ref()
+}
+
+/// Why no database is claimed yet for an Orchestra that is restored from a backup: nothing is bought for one that is not
+/// there, or is not complete.
+pub fn offer(pass: &Pass) -> Option<Offer> {
+    let named = pass.object.spec.backup()?;
+    match restore::find(&pass.ctx.backup, pass.namespace(), &named.name) {
+        Ok(Found::Complete(_)) => None,
+        Ok(Found::UnderWay(message)) => Some(Offer::none(Supply::Awaited(Wait::Backup), message)),
+        Err(error) => {
+            let stop = Supply::Blocked(Stop::Claim(error.reason()));
+            Some(Offer::none(stop, error.to_string()))
+        }
+    }
+}
+
+/// The backup that is restored: the very one that was written down.
+fn backup(pass: &Pass) -> Result<Arc<OrchestraBackup>, Error> {
+    let name = pass.object.spec.backup().map_or("", |named| named.name.as_str());
+    let found = match restore::find(&pass.ctx.backup, pass.namespace(), name)? {
+        Found::Complete(backup) => backup,
+        Found::UnderWay(message) => return Err(Error::transient(Reason::BackupIncomplete, message)),
+    };
+    match status(pass) {
+        Some(known) if Some(&known.backup_uid) != found.metadata.uid.as_ref() => Err(Error::blocked(
+            Reason::BackupNotFound,
+            format!(
+                "OrchestraBackup {name}, of which the restore was begun, is gone, and this one is another: delete this \
+                 Orchestra, and create it again"
+            ),
+        )),
+        _ => Ok(found),
+    }
+}
+
+/// How far the restore is, of an Orchestra that has a usable database.
+///
+/// # Errors
+/// When the backup cannot be restored any more, or the Kubernetes API fails.
+pub async fn observe(pass: &Pass, database: Option<&OrchestraDatabase>, facts: &mut Facts) -> Result<Restore, Error> {
+    let known = status(pass);
+    let is_done = known.is_some_and(|known| known.completion_time.is_some());
+    let Some(database) = database.filter(|_| pass.object.spec.backup().is_some() && !pass.is_serving()) else {
+        return Ok(Restore::Settled);
+    };
+    let (attempts, concluded) = known.map_or((0, true), |known| (known.attempts, known.concluded >= known.attempts));
+    if attempts > 0 && concluded {
+        let name = restore::job_name(pass.uid(), attempts);
+        if job::is_there(&pass.ctx.core, &name) {
+            return Ok(Restore::Leftover);
+        }
+    }
+    if is_done {
+        return Ok(Restore::Settled);
+    }
+    if attempts > 0 && !concluded {
+        let look = restore::look(&pass.ctx.backup, pass.uid(), attempts).await?;
+        facts.message = look
+            .waits
+            .map(|why| format!("a Job restores the backup into the database; its pod does not start: {why}"));
+        facts.restoring.end = look.end;
+        return Ok(match look.job {
+            Job::None => {
+                let backup = backup(pass)?;
+                if restore::is_next(&pass.ctx.backup, &backup, (pass.uid(), database)) {
+                    Restore::Announced
+                } else {
+                    Restore::Queued
+                }
+            }
+            Job::Runs => Restore::Runs,
+            Job::Done | Job::Failed => Restore::Ended,
+        });
+    }
+    backup(pass)?;
+    let failure = known.and_then(|known| known.failure.as_ref());
+    let asked = pass.object.annotations().get(RETRY_ANNOTATION);
+    let told =
+        |follows: &str| failure.map(|failure| format!("attempt {attempts} failed{follows}: {}", failure.message));
+    Ok(match restore::due(failure, asked, attempts, facts.now) {
+        Due::Now => Restore::Due,
+        Due::In(wait) => {
+            facts.message = told(", and another one follows");
+            facts.restoring.again = Some(wait);
+            Restore::Again
+        }
+        Due::Never => {
+            facts.message = failure.map(|failure| {
+                format!(
+                    "{} (attempt {attempts}). Put that right, and annotate this Orchestra with stagesub.io/retry-requested-at, or \
+                     delete it and create it again",
+                    failure.message
+                )
+            });
+            let reason = failure.and_then(|failure| failure.reason.parse().ok());
+            Restore::Failed(reason.unwrap_or(Reason::RestoreFailed))
+        }
+    })
+}
+
+/// Records the claim in the database, and writes down that a Job is about to be made. None is made for a database that
+/// carries another claim.
+pub async fn announce(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    let Some(database) = &observed.database else {
+        return Ok(Some(Next::After(UNWATCHED)));
+    };
+    let backup = backup(pass)?;
+    let (ctx, name) = (pass.ctx.clone(), database.name_any());
+    if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing) {
+        return Ok(Some(Next::After(wait)));
+    }
+    let claimed = login::within(login::LOGIN_LIMIT, async {
+        let mut session = login::open(pass, database).await?;
+        record::claim(&mut session, pass, database).await
+    });
+    claimed.await?;
+    let given = backup.status.clone().unwrap_or_default();
+    let now = Time(clock::whole(clock::own()));
+    pass.change_status(|new| {
+        let restore = new.restore.get_or_insert_with(|| RestoreStatus {
+            backup_name: backup.name_any(),
+            backup_uid: backup.uid().unwrap_or_default(),
+            manifest_digest: given.manifest_digest.unwrap_or_default(),
+            database_name: name.clone(),
+            start_time: Some(now),
+            ..RestoreStatus::default()
+        });
+        restore.attempts += 1;
+    })
+    .await?;
+    Ok(None)
+}
+
+/// Makes the announced Job.
+pub async fn start(pass: &Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    let (Some(database), Some(known)) = (&observed.database, status(pass)) else {
+        return Ok(Some(Next::After(UNWATCHED)));
+    };
+    if known.database_name != database.name_any() {
+        return Err(Error::blocked(
+            Reason::ClaimConflict,
+            format!(
+                "the restore was begun in OrchestraDatabase {}, and this Orchestra holds {}: delete it, and create it again",
+                known.database_name,
+                database.name_any()
+            ),
+        ));
+    }
+    let owner = login::owner_login(pass, database).await?;
+    let target = Target {
+        uid: pass.uid(),
+        database,
+        login: &owner,
+    };
+    let (backup, digest, attempt) = (backup(pass)?, known.manifest_digest.clone(), known.attempts);
+    let is_made = restore::start(&pass.ctx.backup, &backup, &digest, attempt, &target).await?;
+    Ok((!is_made).then_some(Next::After(Wait::RestoreRoom.pace())))
+}
+
+/// Writes down how the Job of the last attempt ended, and tells what the backup did not hold.
+pub async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+    let Some(end) = &observed.inside.restoring.end else {
+        return Ok(());
+    };
+    let now = Time(clock::whole(clock::own()));
+    let retry = pass.object.annotations().get(RETRY_ANNOTATION).cloned();
+    let (mut done, attempts) = (None, status(pass).map_or(0, |known| known.attempts));
+    let failure = match end {
+        End::Done(outcome) => {
+            done = Some(outcome.backup.clone());
+            None
+        }
+        End::Failed {
+            reason,
+            message,
+            retry: again,
+        } => Some(BackupFailure {
+            reason: of_restore(*reason).as_str().into(),
+            message: message.clone(),
+            time: now.clone(),
+            last: !again || attempts >= ATTEMPTS,
+            retry,
+        }),
+    };
+    let is_done = done.is_some();
+    pass.change_status(|new| {
+        if let Some(restore) = &mut new.restore {
+            restore.concluded = restore.attempts;
+            restore.failure = failure;
+            restore.completion_time = is_done.then_some(now);
+        }
+    })
+    .await?;
+    if let Some(facts) = done {
+        let lacks = facts.map(|facts| facts.not_covered).unwrap_or_default();
+        let lacks = match lacks.is_empty() {
+            true => String::new(),
+            false => format!(
+                ". It does not hold, and the new database does not have: {}",
+                text::names(&lacks, NAMED, lacks.len())
+            ),
+        };
+        let name = status(pass).map_or("", |known| known.backup_name.as_str());
+        let note = format!("OrchestraBackup {name} is restored{lacks}");
+        tell(
+            &pass.ctx.core,
+            &pass.object,
+            &News::normal(Reason::BackupRestored, note),
+        )
+        .await;
+    }
+    Ok(())
+}
+
+/// The reason of a failure that is not of a backup that is made.
+fn of_restore(reason: Reason) -> Reason {
+    match reason {
+        Reason::BackupFailed => Reason::RestoreFailed,
+        reason => reason,
+    }
+}
+
+/// Deletes the Job of the last attempt, with its Secret.
+pub async fn clean_up(pass: &Pass) -> Result<Option<Next>, Error> {
+    let attempts = status(pass).map_or(0, |known| known.attempts);
+    let name = restore::job_name(pass.uid(), attempts);
+    Ok((!job::clear(&pass.ctx.core, &name).await?).then_some(Next::After(GONE)))
+}
+
+/// Whether a Job of an Orchestra that is being deleted may work in its database.
+pub fn is_under_way(pass: &Pass) -> bool {
+    let Some(known) = status(pass).filter(|_| !pass.restore_ended) else {
+        return false;
+    };
+    known.concluded < known.attempts || job::is_there(&pass.ctx.core, &restore::job_name(pass.uid(), known.attempts))
+}
+
+/// Ends that Job. A pod that does not end holds a deletion up for a short time only.
+pub async fn end(pass: &mut Pass, now: Timestamp) -> Result<Option<Next>, Error> {
+    let next = clean_up(pass).await?;
+    let late = act::is_late(pass, now);
+    pass.ctx.backup.queue.leave(pass.uid());
+    pass.restore_ended = late || next.is_none();
+    Ok(next.filter(|_| !late))
+}
+
+/// When a pass comes back that waits for the restore. One that waits for room keeps its place.
+pub fn pace(pass: &Pass, observed: &Observed, wait: Wait) -> Duration {
+    if wait == Wait::RestoreRoom
+        && let (Ok(backup), Some(database)) = (backup(pass), &observed.database)
+    {
+        restore::join(&pass.ctx.backup, &backup, (pass.uid(), database));
+    }
+    observed.inside.restoring.again.unwrap_or(wait.pace())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_restore_is_no_failed_backup() {
+        assert_eq!(of_restore(Reason::BackupFailed), Reason::RestoreFailed);
+        assert_eq!(of_restore(Reason::StoreMissing), Reason::StoreMissing);
+    }
+}

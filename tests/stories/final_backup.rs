@@ -1,0 +1,87 @@
+//! A database is backed up before it is destroyed, and is not destroyed while its store is down.
+
+use std::fs;
+
+use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
+use serde_json::Value;
+
+use crate::backup::{DESTINATION, runner, until};
+use crate::support::{LONG, events_with, gone, kill, orchestra, ready, sources, standard_class, world};
+
+async fn database(world: &World, name: &str, is: impl Fn(&Value) -> bool) -> Value {
+    world.until(Kind::Database, ("", name), LONG, is).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_destroyed_only_with_its_final_backup() {
+    let world = world().await;
+    let mut operator = world.operator("operator", |_| {}).unwrap();
+    let class = |backup: &str| {
+        standard_class(
+            &world,
+            &format!("{DESTINATION}\n  deletion: {{policy: Delete, finalBackup: {backup}}}"),
+        );
+    };
+    class("Required");
+    sources(&world);
+    orchestra(&world, "acme", "");
+    let object = ready(&world, "acme").await;
+    let name = object["status"]["databaseName"].as_str().unwrap().to_owned();
+    // The store is down: a file is where its folder would be.
+    let volume = world.dir().join("jobs/volumes/backups");
+    fs::create_dir_all(&volume).unwrap();
+    fs::write(volume.join("eu"), "no folder").unwrap();
+    let _runner = runner(&world).await;
+    world
+        .kubectl(["delete", "orch", "acme", "-n", TENANTS, "--wait=false"])
+        .unwrap();
+    gone(&world, Kind::Orchestra, TENANTS, "acme").await;
+    let waits = database(&world, &name, |object| object["status"]["finalBackup"].is_object()).await;
+    // The operator is killed when the name of the backup is written down.
+    kill(&world, &mut operator);
+    let backup = waits["status"]["finalBackup"]["name"].as_str().unwrap().to_owned();
+    assert!(backup.starts_with("acme-final-"), "{backup}");
+    // An Orchestra of the same name is another one: its database is not what is backed up.
+    orchestra(&world, "acme", "");
+    let _operator = world.operator("second", |_| {}).unwrap();
+    until(&world, &backup, |object| object["status"]["failure"].is_object()).await;
+    let held = database(&world, &name, |object| {
+        let (_, reason, _) = condition(object, "Ready");
+        ["FinalBackup", "FinalBackupFailed"].contains(&reason.as_str())
+    })
+    .await;
+    assert!(held["metadata"]["deletionTimestamp"].is_null(), "{held:#}");
+    assert!(world.api.ledger().projects()[0].deleted.is_none());
+    // The store is there again.
+    fs::remove_file(volume.join("eu")).unwrap();
+    world
+        .kubectl([
+            "annotate",
+            "orchbackup",
+            &backup,
+            "-n",
+            TENANTS,
+            "--overwrite",
+            "stagesub.io/retry-requested-at=now",
+        ])
+        .unwrap();
+    let done = until(&world, &backup, |object| is_true(object, "Ready")).await;
+    assert_eq!(done["status"]["databaseName"], name.as_str());
+    gone(&world, Kind::Database, "", &name).await;
+    let renewed = ready(&world, "acme").await;
+    assert_ne!(renewed["status"]["databaseName"], name.as_str());
+    assert!(world.api.ledger().projects()[0].deleted.is_some());
+    assert!(is_true(&until(&world, &backup, |_| true).await, "Ready"));
+
+    // A class that does not insist: it is destroyed once the backup has failed for good, and that is told.
+    class("BestEffort");
+    fs::rename(volume.join("eu"), volume.join("kept")).unwrap();
+    fs::write(volume.join("eu"), "no folder").unwrap();
+    let name = renewed["status"]["databaseName"].as_str().unwrap().to_owned();
+    world
+        .kubectl(["delete", "orch", "acme", "-n", TENANTS, "--wait=false"])
+        .unwrap();
+    gone(&world, Kind::Database, "", &name).await;
+    events_with(&world, "is destroyed all the same").await;
+    assert_eq!(world.list(Kind::Backup).await.unwrap().len(), 2);
+}
