@@ -105,10 +105,10 @@ fn made(core: &Core, object: &Orchestra) -> Vec<Made> {
             && backup.metadata.namespace == of.namespace
             && backup.labels().get(HOLDER_LABEL) == of.uid.as_ref()
     });
-    all.iter().filter_map(|backup| one(backup)).collect()
+    all.iter().filter_map(|backup| one(core, backup)).collect()
 }
 
-fn one(backup: &OrchestraBackup) -> Option<Made> {
+fn one(core: &Core, backup: &OrchestraBackup) -> Option<Made> {
     let fired = backup.labels().get(SCHEDULED_LABEL)?.parse().ok()?;
     Some(Made {
         name: backup.name_any(),
@@ -116,7 +116,22 @@ fn one(backup: &OrchestraBackup) -> Option<Made> {
         taken: backup.taken()?,
         state: state(backup),
         verified: backup.is_verified(),
+        in_use: core
+            .stores
+            .orchestras
+            .find(|other| is_restored(other, backup))
+            .is_some(),
     })
+}
+
+/// Whether an Orchestra is being restored, or will be, from a backup.
+fn is_restored(object: &Orchestra, backup: &OrchestraBackup) -> bool {
+    let from = object.spec.backup().map(|from| from.name.as_str());
+    let restore = object.status.as_ref().and_then(|status| status.restore.as_ref());
+    from == backup.metadata.name.as_deref()
+        && from.is_some()
+        && object.metadata.namespace == backup.metadata.namespace
+        && restore.is_none_or(|restore| restore.completion_time.is_none())
 }
 
 fn state(backup: &OrchestraBackup) -> State {

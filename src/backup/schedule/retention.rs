@@ -26,6 +26,8 @@ pub struct Made {
     pub state: State,
     /// A drill has restored it.
     pub verified: bool,
+    /// An Orchestra is being restored from it.
+    pub in_use: bool,
 }
 
 /// How far a backup is.
@@ -86,6 +88,7 @@ fn of_complete(
     let mut protected = BTreeSet::<usize>::new();
     protected.extend(complete.first());
     protected.extend(complete.iter().find(|of| made[**of].verified));
+    protected.extend(complete.iter().filter(|of| made[**of].in_use));
     let counted = counted(made, complete, keep, zone);
     let removal = |of: usize| {
         let since = keep.max_age.and_then(|age| old_since(made[of].taken, age.as_std()));

@@ -25,6 +25,7 @@ fn made(day: i8, state: State) -> Made {
         taken: time_of(day),
         state,
         verified: false,
+        in_use: false,
     }
 }
 

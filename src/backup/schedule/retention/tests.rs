@@ -12,6 +12,7 @@ fn made(taken: &str, state: State, verified: bool) -> Made {
         taken: at(taken),
         state,
         verified,
+        in_use: false,
     }
 }
 
@@ -154,6 +155,18 @@ fn the_last_complete_and_the_last_verified_one_stay() {
     for retention in ["{last: 1}", "{maxAge: 1h}", "{maxAge: 1h, daily: 1}"] {
         let left = kept(&all, retention, "UTC", "2027-11-06T03:00:00Z");
         assert_eq!(left, ["11-06T02", "11-05T02", "11-04T02", "11-02T02"], "{retention}");
+    }
+}
+
+#[test]
+fn one_that_is_being_restored_stays() {
+    let mut all: Vec<_> = (1..=5)
+        .map(|day| complete(&format!("2026-11-{day:02}T02:00:00Z")))
+        .collect();
+    all[1].in_use = true;
+    for retention in ["{last: 1}", "{maxAge: 1h}"] {
+        let left = kept(&all, retention, "UTC", "2027-11-06T03:00:00Z");
+        assert_eq!(left, ["11-05T02", "11-02T02"], "{retention}");
     }
 }
 
