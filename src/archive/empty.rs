@@ -10,7 +10,7 @@ use super::error::Result;
 use super::facts;
 use super::manifest::Facts;
 use super::scope::Scope;
-use super::snapshot::run;
+use super::sql::run;
 use crate::postgres::restore_record::RestoreRecord;
 use crate::postgres::{self, quote};
 

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::error::Result;
 use super::manifest::{Extension, Facts, Hook};
 use super::scope::{HISTORY, NOT_MANAGED, Scope, Without};
-use super::snapshot::run;
+use super::sql::run;
 use crate::postgres;
 
 /// SQL: that the object `$1`'s class and identity name is no part of an extension.

@@ -19,6 +19,7 @@ mod restore;
 mod said;
 mod scope;
 mod snapshot;
+mod sql;
 mod stop;
 pub mod store;
 mod stream;

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 
 use super::error::{Error, Result};
 use super::facts;
 use super::outcome::OutcomeReason as Reason;
 use super::scope::Scope;
+use super::sql::run;
 use crate::postgres::{self, APPLICATION, Login};
 use crate::text;
 
@@ -63,11 +64,6 @@ pub async fn session(login: &Login) -> Result<PgConnection> {
     run(&mut conn, SETTINGS).await?;
     run(&mut conn, TABLES_ONLY).await?;
     Ok(conn)
-}
-
-pub(super) async fn run(conn: &mut PgConnection, sql: &str) -> Result<()> {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(conn).await?;
-    Ok(())
 }
 
 impl Snapshot {

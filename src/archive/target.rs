@@ -6,7 +6,7 @@ use super::error::{Error, Result};
 use super::manifest::Facts;
 use super::outcome::OutcomeReason as Reason;
 use super::scope::Scope;
-use super::snapshot::run;
+use super::sql::run;
 use super::toc::{OUTGOING, PROVIDERS_OWN, Target};
 use crate::postgres::{self, quote};
 use crate::text;

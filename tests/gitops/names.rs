@@ -50,6 +50,7 @@ fn every_reference_is_followed() {
             "OrchestraClass" => found == "dev-standard",
             "OrchestraPool" => found == "dev-house",
             "Orchestra" => found == "dev-acme",
+            "OrchestraBackup" => found == "dev-last",
             "PersistentVolumeClaim" => found == "dev-disk",
             // The hash of the contents comes last.
             _ => found.starts_with("dev-thing-") && found.len() == "dev-thing-".len() + 10,
@@ -120,6 +121,7 @@ fn walk(schema: &Value, path: &str, found: &mut impl FnMut(&str, String)) {
             "configMapRef" => found("ConfigMap", format!("{here}/name")),
             "configMapRefs" => found("ConfigMap", format!("{here}/{LIST}/name")),
             "className" => found("OrchestraClass", here),
+            "backupRef" => found("OrchestraBackup", format!("{here}/name")),
             "orchestraRef" => found("Orchestra", format!("{here}/name")),
             "claimName" => found("PersistentVolumeClaim", here),
             name if name.to_lowercase().ends_with("secretref") => found("Secret", format!("{here}/name")),
@@ -168,6 +170,7 @@ fn referring(number: usize, (to, kind, path): &Reference) -> Value {
         "OrchestraClass" => "standard",
         "OrchestraPool" => "house",
         "Orchestra" => "acme",
+        "OrchestraBackup" => "last",
         "PersistentVolumeClaim" => "disk",
         _ => "thing",
     };
@@ -199,16 +202,18 @@ fn write(dir: &Path, objects: &[Value]) {
     let class = named(ours, "OrchestraClass", json!({"name": "standard"}));
     let pool = named(ours, "OrchestraPool", json!({"name": "house"}));
     let tenant = named(ours, "Orchestra", json!({"name": "acme", "namespace": "tenants"}));
+    let backup = named(ours, "OrchestraBackup", json!({"name": "last", "namespace": "tenants"}));
     let claim = named(
         "v1",
         "PersistentVolumeClaim",
         json!({"name": "disk", "namespace": "orchestra-system"}),
     );
     for (folder, namespace, mut objects, own) in [
-        ("tenants", "tenants", tenants, &tenant),
-        ("system", "orchestra-system", system, &claim),
+        ("tenants", "tenants", tenants, vec![&tenant, &backup]),
+        ("system", "orchestra-system", system, vec![&claim]),
     ] {
-        objects.extend([&class, &pool, own]);
+        objects.extend([&class, &pool]);
+        objects.extend(own);
         let documents = crate::stream(objects.into_iter());
         let of_generator = json!([{"name": "thing", "namespace": namespace, "literals": ["a=b"]}]);
         let kustomization = json!({
