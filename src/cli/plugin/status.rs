@@ -110,7 +110,7 @@ fn text(tenant: &Tenant, without_events: bool) -> String {
     let facts = [
         ("Name", Some(tenant.name.clone())),
         ("Namespace", Some(tenant.namespace.clone())),
-        ("TenantState", Some(standing(tenant))),
+        ("State", Some(standing(tenant))),
         ("Available", Some(if tenant.available { "yes" } else { "no" }.into())),
         ("Class", tenant.class.clone()),
         ("Database", tenant.database.clone()),
