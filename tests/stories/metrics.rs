@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use orchestra_operator::supabase::marker::{Cluster, mint};
 use orchestra_sandbox::api::{Fault, Operation, Rule};
 use orchestra_sandbox::prometheus::{Programs, Prometheus};
-use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World, condition};
+use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
@@ -28,7 +28,8 @@ async fn classes(world: &World) {
     world.apply(&map.to_string()).unwrap();
     standard_class(
         world,
-        "  budget: {monthlyLimit: \"100.00\"}\n  health: {metrics: true}\n  limits: {connections: 20}\n  \
+        "  backup: {destination: {persistentVolumeClaim: {claimName: backups}}, schedule: \"0 2 * * *\"}\n  \
+         budget: {monthlyLimit: \"100.00\"}\n  health: {metrics: true}\n  limits: {connections: 20}\n  \
          migrations: {format: Prisma, source: {configMapRef: {name: fleet}}, drift: {fingerprint: true}}",
     );
     let expires = "stagesub.io/token-expires-at=2999-01-01";
@@ -73,6 +74,9 @@ async fn tenants(world: &World, operator: &Operator) {
     );
     tenant(world, "quiet", "className: house");
     ready(world, "one").await;
+    let _runner = crate::backup::runner(world).await;
+    crate::backup::backup(world, "first", "one", "Retain");
+    crate::backup::until(world, "first", |object| is_true(object, "Ready")).await;
     ready(world, "quiet").await;
     reason(world, "broken", "MigrationFailed").await;
     let throttled = Fault::Status {
