@@ -77,6 +77,14 @@ async fn tenants(world: &World, operator: &Operator) {
     let _runner = crate::backup::runner(world).await;
     crate::backup::backup(world, "first", "one", "Retain");
     crate::backup::until(world, "first", |object| is_true(object, "Ready")).await;
+    let next = crate::backup::schedule::next(world, "one").await;
+    crate::backup::schedule::miss(world, "one", next, 1);
+    let is_backed_up = |object: &Value| object["status"]["backup"]["lastCompleteTime"].is_string();
+    let orchestra = (TENANTS, "one");
+    world
+        .until(Kind::Orchestra, orchestra, LONG, is_backed_up)
+        .await
+        .unwrap();
     ready(world, "quiet").await;
     reason(world, "broken", "MigrationFailed").await;
     let throttled = Fault::Status {
@@ -90,7 +98,7 @@ async fn tenants(world: &World, operator: &Operator) {
         told("operation=\"create_project\",code=\"429\"").await
     })
     .await;
-    tenant(world, "three", "");
+    tenant(world, "three", "backup: {schedule: \"0 0 30 2 *\"}");
     soon("the queue is told", async || told("orchestra_queue_position{").await).await;
     ready(world, "two").await;
     ready(world, "three").await;
