@@ -1,6 +1,6 @@
 //! Backups of Orchestras: the Jobs that make and remove them are run as processes of this machine.
 
-pub mod schedule;
+mod schedule;
 
 use std::path::{Path, PathBuf};
 

@@ -28,12 +28,12 @@ fn next_of(object: &Value) -> Option<Timestamp> {
 }
 
 /// The next time, once it is written down.
-pub async fn next(world: &World, name: &str) -> Timestamp {
+async fn next(world: &World, name: &str) -> Timestamp {
     next_of(&until(world, name, |object| next_of(object).is_some()).await).unwrap()
 }
 
 /// Makes a time of the schedule, so many days ago, the one that is due.
-pub fn miss(world: &World, name: &str, next: Timestamp, days: i64) {
+fn miss(world: &World, name: &str, next: Timestamp, days: i64) {
     let missed = next - SignedDuration::from_hours(24 * days);
     let patch = json!({"status": {"backup": {"nextTime": missed.to_string()}}}).to_string();
     world
