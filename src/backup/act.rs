@@ -164,7 +164,7 @@ async fn try_start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(
                     format!("OrchestraDatabase {name} is gone, or is not this Orchestra's any more: delete this OrchestraBackup"),
                 )
             })?;
-            files.extend(order::files_of_login(&order::login(pass, &database).await?));
+            files.extend(order::files_of_login(&order::login(&pass.ctx, &database).await?));
             // The server is known once the login was read.
             labels.extend(observe::labels_of_database(&pass.ctx, &database));
             order::make(pass, &class, &database)?

@@ -43,6 +43,45 @@ pub struct Observed {
     pub class: Option<Arc<OrchestraClass>>,
 }
 
+/// How far a Job is.
+#[derive(Default)]
+pub struct JobLook {
+    /// For the plan.
+    pub job: plan::Job,
+    /// How it ended, once it has.
+    pub end: Option<End>,
+    /// Why its pod does not start.
+    pub waits: Option<String>,
+}
+
+impl From<State> for JobLook {
+    fn from(state: State) -> Self {
+        match state {
+            State::None => Self::default(),
+            State::Runs(waits) => Self {
+                job: plan::Job::Runs,
+                waits,
+                ..Self::default()
+            },
+            State::Silent(why) => End::silent(&why).into(),
+            State::Ended(outcome) => End::of(*outcome).into(),
+        }
+    }
+}
+
+impl From<End> for JobLook {
+    fn from(end: End) -> Self {
+        Self {
+            job: match end {
+                End::Done(_) => plan::Job::Done,
+                End::Failed { .. } => plan::Job::Failed,
+            },
+            end: Some(end),
+            waits: None,
+        }
+    }
+}
+
 /// Reads everything.
 pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let (core, object, status) = (pass.core(), &pass.object, pass.status());
@@ -50,16 +89,15 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let concluded = status.concluded >= status.attempts;
     let names = [Task::Make, Task::Remove].map(|task| pass.job_name(task, status.attempts));
     let left_over = names.iter().any(|name| job::is_there(core, name));
-    let mut found = [State::None, State::None];
+    let [mut making, mut removing] = [JobLook::default(), JobLook::default()];
     // A Job is looked up as long as its end is not known, whatever the watch shows.
     if status.attempts > 0 && (!concluded || left_over) {
-        found[0] = job::look(core, &names[0]).await?;
+        making = job::look(core, &names[0]).await?.into();
         if removal.is_some() {
-            found[1] = job::look(core, &names[1]).await?;
+            removing = job::look(core, &names[1]).await?.into();
         }
     }
-    let [making, removing] = found;
-    let (making_is, removing_is) = (fact(&making), fact(&removing));
+    let (making_is, removing_is) = (making.job, removing.job);
     let left_over = left_over || making_is != plan::Job::None || removing_is != plan::Job::None;
     let current = if removal.is_some() { removing } else { making };
     let class = status
@@ -87,15 +125,8 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             due: due(pass, status.failure.as_ref(), status.attempts, Timestamp::now()),
             has_room,
         },
-        waits: match &current {
-            State::Runs(waits) => waits.clone(),
-            _ => None,
-        },
-        end: match current {
-            State::Ended(outcome) => Some(End::of(*outcome)),
-            State::Silent(why) => Some(End::silent(&why)),
-            State::None | State::Runs(_) => None,
-        },
+        waits: current.waits,
+        end: current.end,
         class,
     })
 }
@@ -107,19 +138,6 @@ fn removal(object: &OrchestraBackup) -> Option<Removal> {
         DeletionPolicy::Retain => Removal::Keep,
         DeletionPolicy::Delete => Removal::Remove,
     })
-}
-
-/// A Job whose outcome says that it is done has done its work, whatever else is said of it.
-pub fn fact(state: &State) -> plan::Job {
-    match state {
-        State::None => plan::Job::None,
-        State::Runs(_) => plan::Job::Runs,
-        State::Silent(_) => plan::Job::Failed,
-        State::Ended(outcome) => match End::of((**outcome).clone()) {
-            End::Done(_) => plan::Job::Done,
-            End::Failed { .. } => plan::Job::Failed,
-        },
-    }
 }
 
 /// When the next attempt may be made. What failed before the deletion was requested says nothing of the removal.

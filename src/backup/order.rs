@@ -8,7 +8,7 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 
-use super::{Pass, job};
+use super::{Context, Pass, job};
 use crate::api::condition::Reason;
 use crate::api::{
     ClaimReference, ClassBackup, MigrationFormat, Orchestra, OrchestraBackup, OrchestraBackupStatus, OrchestraClass,
@@ -244,10 +244,10 @@ pub fn remove(pass: &Pass, class: &OrchestraClass) -> Result<Order, Error> {
 }
 
 /// The owner's login of a database.
-pub async fn login(pass: &Pass, database: &OrchestraDatabase) -> Result<Login, Error> {
-    let core = pass.core();
+pub async fn login(ctx: &Context, database: &OrchestraDatabase) -> Result<Login, Error> {
+    let core = &ctx.core;
     if let Some(entry) = &database.spec.inventory {
-        let (login, _) = inventory::login(&pass.ctx.credentials, entry).await?;
+        let (login, _) = inventory::login(&ctx.credentials, entry).await?;
         return Ok(login);
     }
     let stored = owner::read(&owner::secrets(core), &database.name_any())

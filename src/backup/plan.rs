@@ -41,9 +41,10 @@ pub enum Removal {
 }
 
 /// How far a Job is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Job {
     /// There is none.
+    #[default]
     None,
     /// It runs, or will.
     Runs,

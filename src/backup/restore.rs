@@ -6,8 +6,8 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::outcome::End;
-use super::plan::{Due, Job};
+use super::observe::JobLook;
+use super::plan::Due;
 use super::queue::Asker;
 use super::{Context, job, observe, order};
 use crate::api::condition::Reason;
@@ -16,7 +16,6 @@ use crate::api::{BackupFailure, OrchestraBackup, OrchestraClass, OrchestraDataba
 use crate::archive::order::{Order, RestoreOrder, Work};
 use crate::controller::error::Error;
 use crate::credentials::tenant;
-use crate::postgres::Login;
 
 pub use super::act::ATTEMPTS;
 
@@ -60,56 +59,17 @@ pub fn find(ctx: &Context, namespace: &str, name: &str) -> Result<Found, Error> 
     }
 }
 
-/// What a restore is into.
-pub struct Target<'a> {
-    /// UID of the Orchestra that holds the claim.
-    pub uid: &'a str,
-    /// Its database.
-    pub database: &'a OrchestraDatabase,
-    /// The login of the database's owner.
-    pub login: &'a Login,
-}
-
 /// The Job of an attempt.
 pub fn job_name(uid: &str, attempt: i32) -> String {
     format!("restore-{uid}-{attempt}")
-}
-
-/// How far the Job of an attempt is.
-pub struct Look {
-    /// For the plan.
-    pub job: Job,
-    /// How it ended.
-    pub end: Option<End>,
-    /// Why its pod does not start.
-    pub waits: Option<String>,
 }
 
 /// Looks at the Job of an attempt.
 ///
 /// # Errors
 /// When the Kubernetes API refuses or fails.
-pub async fn look(ctx: &Context, uid: &str, attempt: i32) -> Result<Look, Error> {
-    let state = job::look(&ctx.core, &job_name(uid, attempt)).await?;
-    let job = observe::fact(&state);
-    Ok(match state {
-        job::State::Ended(outcome) => Look {
-            job,
-            end: Some(End::of(*outcome)),
-            waits: None,
-        },
-        job::State::Silent(why) => Look {
-            job,
-            end: Some(End::silent(&why)),
-            waits: None,
-        },
-        job::State::Runs(waits) => Look { job, end: None, waits },
-        job::State::None => Look {
-            job,
-            end: None,
-            waits: None,
-        },
-    })
+pub async fn look(ctx: &Context, uid: &str, attempt: i32) -> Result<JobLook, Error> {
+    Ok(job::look(&ctx.core, &job_name(uid, attempt)).await?.into())
 }
 
 /// When the next attempt may be made. `asked`: the value of the annotation that asks for one.
@@ -160,38 +120,33 @@ pub async fn start(
     backup: &OrchestraBackup,
     digest: &str,
     attempt: i32,
-    target: &Target<'_>,
+    (uid, database): (&str, &OrchestraDatabase),
 ) -> Result<bool, Error> {
     let class = class_of(ctx, backup)?;
     let settings = order::of_class(&class)?;
     let status = backup.status.clone().unwrap_or_default();
     let mut files = order::files_of_store(&ctx.core, settings).await?;
-    files.extend(order::files_of_login(target.login));
+    files.extend(order::files_of_login(&order::login(ctx, database).await?));
     files.extend(order::file_of_identity(&ctx.core, settings).await?);
     let mut labels = BTreeMap::from([
         (BACKUP_LABEL.to_owned(), backup.uid().unwrap_or_default()),
         (BACKUP_CLASS_LABEL.to_owned(), label_of(&class.name_any())),
-        (HOLDER_LABEL.to_owned(), target.uid.to_owned()),
+        (HOLDER_LABEL.to_owned(), uid.to_owned()),
     ]);
-    labels.extend(observe::labels_of_database(ctx, target.database));
+    labels.extend(observe::labels_of_database(ctx, database));
     let order = Order {
         work: Work::Restore(RestoreOrder {
             path: order::folder(&ctx.class.cluster, backup)?,
             manifest_digest: Some(digest.to_owned()),
-            claim: Some(target.uid.to_owned()),
+            claim: Some(uid.to_owned()),
             former_login: status.orchestra_uid.as_deref().map(tenant::role_name),
         }),
         store: order::store(settings),
         deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),
     };
-    let wanted = job::Wanted::of(
-        &ctx.core,
-        settings,
-        (job_name(target.uid, attempt), labels),
-        (order, files),
-    );
+    let wanted = job::Wanted::of(&ctx.core, settings, (job_name(uid, attempt), labels), (order, files));
     let _one_at_a_time = ctx.starting.lock().await;
-    let asker = asker(ctx, backup, (target.uid, target.database));
+    let asker = asker(ctx, backup, (uid, database));
     let is_next = observe::is_next(ctx, &asker, settings);
     if is_next {
         job::start(&ctx.core, &wanted).await?;

@@ -31,6 +31,9 @@ const SERVICES: [Service; 2] = [Service::Db, Service::Pooler];
 pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<Option<Next>, Error> {
     let observed = &mut observed;
     let poll = Some(Next::After(pace(pass, observed)));
+    if matches!(step, Step::DecideReset | Step::DeleteSelf | Step::Destroy) {
+        final_backup::tell_waived(pass, observed).await;
+    }
     match step {
         Step::AddFinalizer => {
             if let Some(object) = set_finalizer(&pass.ctx.core, &pass.object, DATABASE_FINALIZER, true).await? {
@@ -62,10 +65,7 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
         // The pool looks again, and what it finds brings the database back.
         Step::AwaitEntry { .. } => Ok(Some(Next::Rest)),
         Step::MakeFinalBackup => final_backup::make(pass, observed).await.map(|()| None),
-        Step::DecideReset => {
-            final_backup::tell_waived(pass, observed).await;
-            entry::decide(pass, observed).await.map(|()| None)
-        }
+        Step::DecideReset => entry::decide(pass, observed).await.map(|()| None),
         Step::Reset => entry::drop_everything(pass).await,
         Step::BeginPassword => super::password::begin(pass).await,
         Step::ChangePassword => {
@@ -93,14 +93,8 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
         Step::Stop(_) | Step::RunOn | Step::AwaitFinalBackup => {
             Ok(Some(Next::After(pass.ctx.core.settings.poll_interval * LATE)))
         }
-        Step::DeleteSelf => {
-            final_backup::tell_waived(pass, observed).await;
-            delete_self(pass).await
-        }
-        Step::Destroy => {
-            final_backup::tell_waived(pass, observed).await;
-            destroy(pass, observed).await
-        }
+        Step::DeleteSelf => delete_self(pass).await,
+        Step::Destroy => destroy(pass, observed).await,
         Step::Forget => forget(pass, observed).await,
         Step::Abandon => abandon(pass).await,
     }

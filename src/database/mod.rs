@@ -11,6 +11,7 @@ mod grace;
 mod holder;
 mod key_rotation;
 mod keys;
+mod login;
 mod observe;
 mod password;
 pub mod plan;

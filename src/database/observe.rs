@@ -12,7 +12,7 @@ use super::plan::{
     Backing, Claim, Connection, Facts, FinalBackup, Grace, Hosted, Issued, Origin, Project, Reset, Stop,
 };
 use super::unclear::{self, Unclear};
-use super::{Pass, adopted, create, entry, final_backup, grace, holder, key_rotation, password, power};
+use super::{Pass, adopted, create, entry, final_backup, grace, holder, login, power};
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{DATABASE_FINALIZER, OrchestraDatabaseStatus, SupabaseProject, is_abandoned};
 use crate::class;
@@ -158,7 +158,7 @@ async fn look_up(pass: &Pass, wanted: &SupabaseProject, observed: &mut Observed)
         password,
         project,
         issued,
-        connection: connection(pass, claim, connected, observed.project.as_ref()),
+        connection: login::connection(pass, claim, connected, observed.project.as_ref()),
     })
 }
 
@@ -373,29 +373,4 @@ pub fn settled_at(issued: Timestamp, settle: Duration) -> Timestamp {
         .ok()
         .and_then(|settle| issued.checked_add(settle).ok())
         .unwrap_or(Timestamp::MAX)
-}
-
-fn connection(pass: &Pass, claim: Claim, connected: bool, project: Option<&ListedProject>) -> Connection {
-    let vague = project.is_some_and(|project| project.status.is_vague());
-    let wrong = pass.ctx.logins.wrong_password(pass.name());
-    // The password may be changed at the provider: a refusal says more than the project's status.
-    let doubted = vague || wrong;
-    match connected {
-        false => Connection::Unread,
-        // Before any other login: the project may have either password.
-        true if password::is_pending(pass) => Connection::PasswordPending,
-        true if pass.proven || (!doubted && pass.object.is_ready()) => {
-            if password::is_due(pass, claim) {
-                Connection::PasswordDue
-            } else if let Some(work) = key_rotation::work(pass, claim) {
-                Connection::KeysRotate(work)
-            } else if pass.ctx.keys.are_due(pass.name(), pass.ctx.core.settings.resync) {
-                Connection::KeysDue
-            } else {
-                Connection::Proven
-            }
-        }
-        true if wrong && !adopted::is_tried_again(pass) => Connection::WrongPassword,
-        true => Connection::Unproven,
-    }
 }

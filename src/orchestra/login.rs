@@ -41,11 +41,6 @@ async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owne
     Ok((login, stored, None))
 }
 
-/// The login of the database's owner.
-pub async fn owner_login(pass: &Pass, database: &OrchestraDatabase) -> Result<Login, Error> {
-    owner(pass, database).await.map(|(login, ..)| login)
-}
-
 /// The way into a database, proven.
 pub struct WayIn {
     /// The owner's login.

@@ -20,7 +20,7 @@ use crate::api::{BackupFailure, OrchestraBackup, OrchestraDatabase, RETRY_ANNOTA
 use crate::backup::job;
 use crate::backup::outcome::End;
 use crate::backup::plan::{Due, Job};
-use crate::backup::restore::{self, ATTEMPTS, Found, Target};
+use crate::backup::restore::{self, ATTEMPTS, Found};
 use crate::controller::clock;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -192,14 +192,8 @@ pub async fn start(pass: &Pass, observed: &Observed) -> Result<Option<Next>, Err
             ),
         ));
     }
-    let owner = login::owner_login(pass, database).await?;
-    let target = Target {
-        uid: pass.uid(),
-        database,
-        login: &owner,
-    };
     let (backup, digest, attempt) = (backup(pass)?, known.manifest_digest.clone(), known.attempts);
-    let is_made = restore::start(&pass.ctx.backup, &backup, &digest, attempt, &target).await?;
+    let is_made = restore::start(&pass.ctx.backup, &backup, &digest, attempt, (pass.uid(), database)).await?;
     Ok((!is_made).then_some(Next::After(Wait::RestoreRoom.pace())))
 }
 

@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::labels::{ClassLabels, PhaseLabels};
+use super::labels::{ClassLabels, PhaseLabels, TenantLabels};
 use super::tenants::MOST;
 use crate::api::condition::Reason;
 
@@ -28,13 +28,6 @@ struct ReasonLabels {
 struct TroubleLabels {
     class: String,
     reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TenantLabels {
-    class: String,
-    namespace: String,
-    name: String,
 }
 
 /// The last complete backup of a tenant with a schedule.

@@ -47,6 +47,13 @@ pub(super) struct ClassLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct TenantLabels {
+    pub(super) class: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct PhaseLabels {
     pub(super) phase: String,
 }

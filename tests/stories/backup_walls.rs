@@ -8,24 +8,11 @@ use serde_json::{Value, json};
 use crate::backup::{DESTINATION, backup, manifests, runner, until};
 use crate::pool::{house, inventory};
 use crate::proof::soon;
-use crate::support::{LONG, gone, orchestra, ready, sources, standard_class, world};
+use crate::support::{LONG, gone, orchestra, patch_status, ready, sources, standard_class, world};
 
 /// Writes a part of a backup's status, as somebody with that right alone.
 fn forge(world: &World, name: &str, status: &Value) {
-    let patch = json!({ "status": status }).to_string();
-    world
-        .kubectl([
-            "patch",
-            "orchbackup",
-            name,
-            "-n",
-            TENANTS,
-            "--subresource=status",
-            "--type=merge",
-            "-p",
-            &patch,
-        ])
-        .unwrap();
+    patch_status(world, "orchbackup", name, status);
 }
 
 fn stalls(reason: &'static str) -> impl Fn(&Value) -> bool {

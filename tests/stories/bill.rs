@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::orphans::command;
 use crate::proof::{generous_world, soon};
-use crate::support::{gone, orchestra, ready, sources, standard_class};
+use crate::support::{gone, orchestra, patch_status, ready, sources, standard_class};
 
 fn bill(world: &World, arguments: &[&str]) -> Value {
     let output = command(world, &[&["bill", "-o", "json"], arguments].concat());
@@ -80,18 +80,7 @@ async fn the_bill_shows_who_costs_what_and_adds_up() {
 }
 
 fn a_price_that_is_not_known_is_not_summed(world: &World, database: &str) {
-    let unpriced = r#"{"status":{"cost":null}}"#;
-    world
-        .kubectl([
-            "patch",
-            "orchdb",
-            database,
-            "--subresource=status",
-            "--type=merge",
-            "-p",
-            unpriced,
-        ])
-        .unwrap();
+    patch_status(world, "orchdb", database, &json!({"cost": null}));
     let without = bill(world, &[]);
     assert_eq!(
         (&without["unpriced"], &without["totals"][0]["monthly"]),

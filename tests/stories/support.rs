@@ -198,3 +198,21 @@ pub async fn scalar(connection: &mut PgConnection, query: &'static str) -> i64 {
 }
 
 pub use world::SYSTEM;
+
+/// Merges this into the status of an object, as somebody with that right would.
+pub fn patch_status(world: &World, kind: &str, name: &str, status: &Value) {
+    let patch = serde_json::json!({ "status": status }).to_string();
+    world
+        .kubectl([
+            "patch",
+            kind,
+            name,
+            "-n",
+            TENANTS,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &patch,
+        ])
+        .unwrap();
+}

@@ -10,7 +10,7 @@ use sqlx::AssertSqlSafe;
 use crate::process::get;
 use crate::proof::{generous_world, owner_url, soon};
 use crate::samples::all_files_are_named;
-use crate::support::{LONG, gone, login, project, ready, scalar, secret, standard_class};
+use crate::support::{LONG, gone, login, patch_status, project, ready, scalar, secret, standard_class};
 
 /// A class with a template, whose seed names no tenant, and the pool `warm`.
 pub fn class(world: &World, more: &str) {
@@ -243,18 +243,7 @@ async fn old_members_are_replaced(world: &World) {
     filled(world, 1).await;
     soon("their projects are destroyed", async || alive(world) == 2).await;
     let old = name(&waiting(world).await[0]);
-    let status = json!({"status": {"usableSince": "2026-01-01T00:00:00Z"}}).to_string();
-    world
-        .kubectl([
-            "patch",
-            "orchdb",
-            &old,
-            "--subresource=status",
-            "--type=merge",
-            "-p",
-            &status,
-        ])
-        .unwrap();
+    patch_status(world, "orchdb", &old, &json!({"usableSince": "2026-01-01T00:00:00Z"}));
     world
         .kubectl([
             "patch",

@@ -1,5 +1,7 @@
 //! What is so of an Orchestra's schedule and of the backups that it has made. It reads stores only.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kube::ResourceExt as _;
@@ -105,10 +107,30 @@ fn made(core: &Core, object: &Orchestra) -> Vec<Made> {
             && backup.metadata.namespace == of.namespace
             && backup.labels().get(HOLDER_LABEL) == of.uid.as_ref()
     });
-    all.iter().filter_map(|backup| one(core, backup)).collect()
+    let restored = if all.is_empty() {
+        BTreeSet::new()
+    } else {
+        being_restored(core, of.namespace.as_deref())
+    };
+    all.iter().filter_map(|backup| one(backup, &restored)).collect()
 }
 
-fn one(core: &Core, backup: &OrchestraBackup) -> Option<Made> {
+/// Names of the backups from which Orchestras of a namespace are being restored, or will be.
+fn being_restored(core: &Core, namespace: Option<&str>) -> BTreeSet<String> {
+    let is_under_way = |object: &Orchestra| {
+        let restore = object.status.as_ref().and_then(|status| status.restore.as_ref());
+        object.metadata.namespace.as_deref() == namespace
+            && object.spec.backup().is_some()
+            && restore.is_none_or(|restore| restore.completion_time.is_none())
+    };
+    let restored = core.stores.orchestras.state_filter(is_under_way);
+    let names = restored
+        .iter()
+        .filter_map(|object| Some(object.spec.backup()?.name.clone()));
+    names.collect()
+}
+
+fn one(backup: &OrchestraBackup, restored: &BTreeSet<String>) -> Option<Made> {
     let fired = backup.labels().get(SCHEDULED_LABEL)?.parse().ok()?;
     Some(Made {
         name: backup.name_any(),
@@ -116,22 +138,8 @@ fn one(core: &Core, backup: &OrchestraBackup) -> Option<Made> {
         taken: backup.taken()?,
         state: state(backup),
         verified: backup.is_verified(),
-        in_use: core
-            .stores
-            .orchestras
-            .find(|other| is_restored(other, backup))
-            .is_some(),
+        in_use: restored.contains(&backup.name_any()),
     })
-}
-
-/// Whether an Orchestra is being restored, or will be, from a backup.
-fn is_restored(object: &Orchestra, backup: &OrchestraBackup) -> bool {
-    let from = object.spec.backup().map(|from| from.name.as_str());
-    let restore = object.status.as_ref().and_then(|status| status.restore.as_ref());
-    from == backup.metadata.name.as_deref()
-        && from.is_some()
-        && object.metadata.namespace == backup.metadata.namespace
-        && restore.is_none_or(|restore| restore.completion_time.is_none())
 }
 
 fn state(backup: &OrchestraBackup) -> State {

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use super::{DESTINATION, manifests, runner};
 use crate::plugin::user::User;
 use crate::proof::soon;
-use crate::support::{LONG, events_with, gone, orchestra, project, ready, sources, standard_class, world};
+use crate::support::{
+    LONG, events_with, gone, orchestra, patch_status, project, ready, sources, standard_class, world,
+};
 
 /// The names of the backups.
 async fn names(world: &World) -> Vec<String> {
@@ -35,20 +37,12 @@ async fn next(world: &World, name: &str) -> Timestamp {
 /// Makes a time of the schedule, so many days ago, the one that is due.
 fn miss(world: &World, name: &str, next: Timestamp, days: i64) {
     let missed = next - SignedDuration::from_hours(24 * days);
-    let patch = json!({"status": {"backup": {"nextTime": missed.to_string()}}}).to_string();
-    world
-        .kubectl([
-            "patch",
-            "orch",
-            name,
-            "-n",
-            TENANTS,
-            "--subresource=status",
-            "--type=merge",
-            "-p",
-            &patch,
-        ])
-        .unwrap();
+    patch_status(
+        world,
+        "orch",
+        name,
+        &json!({"backup": {"nextTime": missed.to_string()}}),
+    );
 }
 
 fn patch(world: &World, name: &str, patch: &Value) {
