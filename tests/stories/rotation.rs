@@ -104,7 +104,8 @@ pub async fn killed_at(world: &World, operator: &mut Operator, step: &str, numbe
     let database = database_name(world, "one").await;
     let tenant = format!("{database}-tenant");
     let label = async |name: &str| {
-        let object = world.get(Kind::Secret, SYSTEM, &tenant).await.unwrap().unwrap();
+        let object = world.get(Kind::Secret, SYSTEM, &tenant).await.unwrap();
+        let object = object.unwrap_or(Value::Null); // A story may just have deleted it.
         object["metadata"]["labels"][format!("stagesub.io/{name}")].clone()
     };
     let is_published = async || label("generation").await.as_str() == Some(number.to_string().as_str());

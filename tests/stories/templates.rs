@@ -274,7 +274,7 @@ async fn what_does_not_fit_together_is_refused_at_once() {
         ),
         ("first", "deletionPolicy: Retain", "source is immutable once set"),
         ("bad", "source: {templateRef: {name: Symphony_1}}", "should match"),
-        ("bad", "source: {}", "set templateRef, existing, or both"),
+        ("bad", "source: {}", "set templateRef, existing or backupRef"),
         ("bad", "migrations: {format: Prisma}", "format belongs to a source"),
     ] {
         let error = tenant(&world, name, spec).unwrap_err().to_string();
