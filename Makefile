@@ -79,7 +79,7 @@ chart: ## Write anew what is generated of deploy/chart, and with helm its render
 	UPDATE_CHART=1 cargo test --quiet --package orchestra-sandbox --test chart -- --test-threads=1 generated checked_in
 
 .PHONY: release
-release: ## Build the program as the image has it (static, at most 25 MiB) into target/release-static
+release: ## Build the programs as the images have them (static, at most 25 MiB each) into target/release-static
 	scripts/release
 
 .PHONY: image

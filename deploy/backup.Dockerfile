@@ -1,6 +1,5 @@
-# The image of the Jobs that make backups: the operator's program, and PostgreSQL's clients of every major version that it
-# knows. `make image` builds it. `operator` is the operator's image:
-# docker build -f deploy/backup.Dockerfile --build-context operator=docker-image://IMAGE .
+# The image of the Jobs that make backups: the program orchestra-backup, and PostgreSQL's clients of every major version that
+# it knows. `make image` builds it. `program` is the stage `backup` of deploy/Dockerfile.
 FROM debian:trixie-slim@sha256:a29215f6a35e51e22adffa17f89e9d2ef06214e64a2bad10d765c46aea49f11f AS clients
 # Debian has one major version, the PostgreSQL project's own packages have all. Debian's package brings the key that signs them.
 ARG PACKAGES=https://apt.postgresql.org/pub/repos/apt
@@ -14,7 +13,6 @@ COPY scripts/backup-clients /usr/local/bin/
 RUN backup-clients /clients 15 16 17 18
 
 # No shell and no package manager: what the clients load, the static program, root certificates and time zones.
-FROM operator AS image
+FROM program AS image
 COPY --from=clients /clients /
 USER 65532:65532
-CMD ["job"]

@@ -29,11 +29,16 @@ target "image" {
   tags     = ["${IMAGE}:${VERSION}"]
 }
 
+target "backup-program" {
+  inherits = ["base"]
+  target   = "backup"
+}
+
 # What the operator's flag --backup-image names where it is not set.
 target "backup-image" {
   inherits   = ["base", "pushed"]
   dockerfile = "deploy/backup.Dockerfile"
-  contexts   = { operator = "target:image" }
+  contexts   = { program = "target:backup-program" }
   tags       = ["${IMAGE}-backup:${VERSION}"]
   labels     = {
     "org.opencontainers.image.licenses" = "Apache-2.0 AND PostgreSQL"

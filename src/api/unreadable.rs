@@ -4,8 +4,7 @@
 
 use kube::ResourceExt;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
-use serde_path_to_error::{Path, Segment};
+use serde_json::{Value, json};
 
 use crate::text;
 
@@ -40,18 +39,49 @@ pub fn decode<K: DeserializeOwned>(mut object: Value) -> Result<K, serde_json::E
     };
     let mut left_out = Vec::new();
     while left_out.len() < MOST {
-        let Err(error) = serde_path_to_error::deserialize::<_, K>(&object) else {
-            mark(&mut object, &left_out);
-            return K::deserialize(&object);
-        };
-        let path = steps(error.path());
-        left_out.push(format!("{}: {}", error.path(), error.inner()));
-        last = error.into_inner();
+        let path = culprit::<K>(&object, &last.to_string());
+        left_out.push(format!("{}: {last}", shown(&path)));
         if is_identity(&path) || !remove(&mut object, &path) {
             break;
         }
+        last = match K::deserialize(&object) {
+            Ok(_) => {
+                mark(&mut object, &left_out);
+                return K::deserialize(&object);
+            }
+            Err(error) => error,
+        };
     }
     Err(last)
+}
+
+/// The way to the innermost value that alone makes the object fail so. The types are decoded as they are: a decoder that
+/// notes its way would be a second one of each, and half a MiB of the program.
+fn culprit<K: DeserializeOwned>(object: &Value, failure: &str) -> Vec<Step> {
+    let fails = |way: &[Step], inside: Value| {
+        let only = way.iter().rev().fold(inside, |inside, step| step.around(inside));
+        matches!(K::deserialize(&only), Err(error) if error.to_string() == failure)
+    };
+    let (mut way, mut value) = (Vec::new(), object);
+    loop {
+        let steps: Vec<_> = match value {
+            Value::Object(fields) => fields.keys().cloned().map(Step::Field).collect(),
+            Value::Array(items) => (0..items.len()).map(Step::Item).collect(),
+            _ => return way,
+        };
+        let empty = if value.is_array() { json!([]) } else { json!({}) };
+        // Something is missing in it, whatever else it holds.
+        if fails(&way, empty) {
+            return way;
+        }
+        let guilty = steps.into_iter().find_map(|step| {
+            let inside = step.inside(value)?;
+            fails(&way, step.around(inside.clone())).then_some((step, inside))
+        });
+        let Some((step, inside)) = guilty else { return way };
+        way.push(step);
+        value = inside;
+    }
 }
 
 /// The values of an object that this version does not know, and that were left out of it; none of an object that was
@@ -78,14 +108,35 @@ enum Step {
     Item(usize),
 }
 
-/// The way to a value that could not be decoded, as far as it is the way in the JSON text.
-fn steps(path: &Path) -> Vec<Step> {
-    let steps = path.iter().map_while(|segment| match segment {
-        Segment::Map { key } => Some(Step::Field(key.clone())),
-        Segment::Seq { index } => Some(Step::Item(*index)),
-        Segment::Enum { .. } | Segment::Unknown => None,
-    });
-    steps.collect()
+impl Step {
+    /// The value that it leads to.
+    fn inside<'a>(&self, value: &'a Value) -> Option<&'a Value> {
+        match self {
+            Self::Field(name) => value.get(name),
+            Self::Item(index) => value.get(index),
+        }
+    }
+
+    /// A value that holds nothing but this one.
+    fn around(&self, inside: Value) -> Value {
+        match self {
+            Self::Field(name) => Value::Object(serde_json::Map::from_iter([(name.clone(), inside)])),
+            Self::Item(_) => Value::Array(vec![inside]),
+        }
+    }
+}
+
+/// A way as users write it: `spec.seeds[0].format`.
+fn shown(way: &[Step]) -> String {
+    let mut shown = String::new();
+    for step in way {
+        match step {
+            Step::Field(name) if shown.is_empty() => shown.push_str(name),
+            Step::Field(name) => shown.extend([".", name]),
+            Step::Item(index) => shown.push_str(&format!("[{index}]")),
+        }
+    }
+    shown
 }
 
 /// Whether the value is, or holds, what says whose a database is. Nothing outside spec and status is left out.
@@ -123,7 +174,7 @@ fn remove(object: &mut Value, path: &[Step]) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use serde_json::json;
+    use serde::Deserialize as _;
 
     use super::*;
     use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, PowerState};
@@ -172,6 +223,41 @@ mod tests {
         spec["reclaimPolicy"] = json!("Retain");
         let free: OrchestraDatabase = decode(object("OrchestraDatabase", &spec, &Value::Null)).unwrap();
         assert!(free.is_unclaimed());
+    }
+
+    #[test]
+    fn the_innermost_value_that_is_wrong_is_named() {
+        let object = |spec: &Value| object("Orchestra", spec, &Value::Null);
+        for (spec, way) in [
+            (
+                json!({"powerState": "Hibernated", "displayName": "A"}),
+                "spec.powerState",
+            ),
+            // Two values that fail with the same words.
+            (
+                json!({"powerState": "Archive", "deletionPolicy": "Archive"}),
+                "spec.deletionPolicy",
+            ),
+            (
+                json!({"migrations": {"format": "Future", "source": {"folder": "a"}}}),
+                "spec.migrations.format",
+            ),
+            (json!({"source": {"templateRef": {}}}), "spec.source.templateRef"),
+            (
+                json!({"migrations": {"sources": [{"configMapRef": {"name": "a"}}, {"configMapRef": {"name": 7}}]}}),
+                "spec.migrations.sources[1].configMapRef.name",
+            ),
+        ] {
+            let object = object(&spec);
+            let Err(error) = Orchestra::deserialize(&object) else {
+                panic!("{spec} is read")
+            };
+            assert_eq!(
+                shown(&culprit::<Orchestra>(&object, &error.to_string())),
+                way,
+                "{error}"
+            );
+        }
     }
 
     #[test]

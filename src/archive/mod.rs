@@ -1,5 +1,5 @@
 //! A backup of one database: three archives of one snapshot and a manifest, in a store; its restore, and its comparison
-//! with what it was made from. The program of a pod of its own does the work (`orchestra-operator job`): the pod is given
+//! with what it was made from. The program of a pod of its own does the work (`orchestra-backup`): the pod is given
 //! an [`Order`] and gives back an [`Outcome`].
 //!
 //! A backup without a manifest does not exist: the manifest is written last, and only where there is none.

@@ -1,5 +1,5 @@
 //! A Job of the image with PostgreSQL's clients, and the Secret that it reads: its order, a login and the credentials of
-//! the store. Its pod runs `orchestra-operator job` and ends with an [`Outcome`].
+//! the store. Its pod runs `orchestra-backup` and ends with an [`Outcome`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -314,7 +314,7 @@ fn job(core: &Core, wanted: &Wanted<'_>) -> Result<Job, Error> {
                     "containers": [{
                         "name": "job",
                         "image": wanted.image,
-                        "args": ["job", "--order", FOLDER],
+                        "args": ["--order", FOLDER],
                         "securityContext": {
                             "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
                             "capabilities": {"drop": ["ALL"]},

@@ -1,15 +1,18 @@
-//! `orchestra-operator job`: the program of a pod that works on a backup.
+//! `orchestra-backup`: the program of a pod that works on a backup. The operator's own program has nothing of it.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::bail;
+use clap::Parser;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::archive::store::{Folder, Secrets};
 use crate::archive::{self, Context, Error, Order, Outcome, OutcomeReason, Progress, Stopper, Work, order};
 use crate::postgres::Login;
+use crate::telemetry;
 use crate::telemetry::logs::Format;
 
 /// The most bytes of a file beside the order.
@@ -17,8 +20,12 @@ const FILE: u64 = 1 << 20;
 /// How long the work may take to clean up when it is told to end. The kubelet kills after 30 s.
 const CLEANING: Duration = Duration::from_secs(20);
 
-/// Flags of `orchestra-operator job`.
-#[derive(clap::Args, Debug)]
+/// Does the work of one pod on a backup: makes it, restores it, verifies it or deletes it.
+///
+/// The operator starts it in a Job. It reads its order and the secrets of the order from a folder, and writes an outcome
+/// as JSON into the file that `ORCHESTRA_OUTCOME` names. Exits with 0 when the work is done.
+#[derive(Parser, Debug)]
+#[command(name = "orchestra-backup", version)]
 pub struct Arguments {
     /// Folder of the order and its secrets: `order.json`, `database-url`, `database-ca.pem`, `s3-access-key-id`,
     /// `s3-secret-access-key`, `store-ca.pem`, `age-identity`.
@@ -33,6 +40,17 @@ pub struct Arguments {
     /// Filter of the logs.
     #[arg(long, env = "ORCHESTRA_LOG", default_value = "info")]
     pub log: String,
+}
+
+/// Runs the program to its end.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let logs = telemetry::logs::init(arguments.log_format, &arguments.log);
+    let ended = logs.map_err(Into::into).and_then(|()| super::block_on(run(&arguments)));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => super::fail("orchestra-backup: ", &error),
+    }
 }
 
 /// Does the work, and writes its outcome.

@@ -4,7 +4,7 @@ mod bill;
 mod check;
 mod cluster;
 mod crd;
-mod job;
+pub mod job;
 mod orphans;
 mod output;
 mod plan;
@@ -55,12 +55,6 @@ pub enum Command {
     /// With `--watch-namespaces` the operator has rights on Secrets and ConfigMaps in these namespaces and in
     /// its own only.
     Rbac(rbac::Arguments),
-    /// Do the work of one pod on a backup: make it, restore it, verify it or delete it.
-    ///
-    /// The operator starts it in a Job. It reads its order and the secrets of the order from a folder, and writes an outcome
-    /// as JSON into the file that `ORCHESTRA_OUTCOME` names. Exits with 0 when the work is done.
-    #[command(hide = true)]
-    Job(job::Arguments),
 }
 
 /// Subcommands that use the cluster of the kubeconfig, and need no running operator.
@@ -168,7 +162,12 @@ pub fn main() -> ExitCode {
         }
         return code.into();
     }
-    let told = crate::text::line(&words::one_line(&error), usize::from(u16::MAX));
+    fail(name, &error)
+}
+
+/// Prints why a program of the operator's ends.
+fn fail(name: &str, error: &anyhow::Error) -> ExitCode {
+    let told = crate::text::line(&words::one_line(error), usize::from(u16::MAX));
     eprintln!("{name}{told}");
     ExitCode::FAILURE
 }
@@ -185,10 +184,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         }),
         Command::Crd(arguments) => crd::run(&arguments),
         Command::Rbac(arguments) => say(&rbac::run(&arguments)?),
-        Command::Job(arguments) => {
-            telemetry::logs::init(arguments.log_format, &arguments.log)?;
-            block_on(job::run(&arguments))
-        }
     }
 }
 

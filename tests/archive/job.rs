@@ -76,8 +76,8 @@ impl Place {
             self.secrets.push(secret);
         }
         let file = |name: &str| fs::File::create(dir.path().join(name)).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_orchestra-operator"))
-            .args(["job", "--order"])
+        let child = Command::new(env!("CARGO_BIN_EXE_orchestra-backup"))
+            .arg("--order")
             .arg(dir.path())
             .env("ORCHESTRA_OUTCOME", dir.path().join("outcome"))
             .env("ORCHESTRA_PG_CLIENTS", &self.clients)

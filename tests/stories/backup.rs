@@ -25,7 +25,7 @@ pub fn backup(world: &World, name: &str, of: &str, policy: &str) {
 pub async fn runner(world: &World) -> JobRunner {
     let clients = tokio::task::spawn_blocking(ensure_clients).await.unwrap().unwrap();
     let options = Options {
-        program: env!("CARGO_BIN_EXE_orchestra-operator").into(),
+        program: env!("CARGO_BIN_EXE_orchestra-backup").into(),
         namespace: SYSTEM.into(),
         dir: world.dir().join("jobs"),
         env: vec![

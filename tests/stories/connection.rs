@@ -259,7 +259,7 @@ async fn what_was_published_goes_on_while_the_spec_is_wrong(world: &World) {
 async fn a_new_name_leaves_the_old_one_for_the_overlap(world: &World) {
     let object = connect(
         world,
-        &json!({"secretName": "new-name", "type": "servicebinding.io/postgresql", "rotation": {"overlap": "4s"}}),
+        &json!({"secretName": "new-name", "type": "servicebinding.io/postgresql", "rotation": {"overlap": "10s"}}),
     )
     .await;
     let status = &object["status"];

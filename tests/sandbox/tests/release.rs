@@ -86,6 +86,7 @@ impl Machine {
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
+        fs::copy(&file, folder.join("orchestra-backup")).unwrap();
         let mut file = fs::OpenOptions::new().append(true).open(file).unwrap();
         file.write_all(bytes).unwrap();
         folder.display().to_string()
@@ -244,8 +245,8 @@ fn images_are_pinned_and_have_the_clients_that_the_program_knows() {
         (backup, ":trixie-slim@", "@", "without tag and digest"),
         (
             backup,
-            "FROM operator",
-            "FROM scratch\nCOPY --from=debian:sid /bin/sh /\nFROM operator",
+            "FROM program",
+            "FROM scratch\nCOPY --from=debian:sid /bin/sh /\nFROM program",
             "debian:sid",
         ),
         (
