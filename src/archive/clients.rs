@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use super::error::{Error, Result};
 use super::outcome::OutcomeReason as Reason;
 use super::said::failure;
-use super::stop::Stop;
+use super::stop::StopSignal;
 use crate::postgres::{APPLICATION, Login, Tls};
 use crate::text;
 
@@ -322,8 +322,8 @@ impl Running {
     /// Waits for its end, which is good only with exit code 0.
     ///
     /// # Errors
-    /// Why it failed, from its messages; what [`Stop`] says, and then it is killed.
-    pub async fn end(mut self, stop: &Stop) -> Result<()> {
+    /// Why it failed, from its messages; what [`StopSignal`] says, and then it is killed.
+    pub async fn end(mut self, stop: &StopSignal) -> Result<()> {
         drop(self.child.stdin.take());
         let status = tokio::select! {
             status = self.child.wait() => status.map_err(|error| cannot_run(self.program, &error))?,

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::error::{Error, Result};
 use super::facts;
-use super::manifest::{Facts, Hook, Manifest};
+use super::manifest::{Hook, Manifest, SnapshotFacts};
 use super::order::Assertion;
 use super::snapshot;
 use super::sql::run;
@@ -66,7 +66,7 @@ async fn ask(conn: &mut PgConnection, assertion: &Assertion) -> Option<String> {
 
 /// What a restore gives back of a database: without what the logins of its tenant own, and without the rights on what becomes
 /// the owner's.
-fn restorable(mut facts: Facts) -> Facts {
+fn restorable(mut facts: SnapshotFacts) -> SnapshotFacts {
     let out: BTreeSet<String> = std::mem::take(&mut facts.of_tenants).into_iter().collect();
     let becomes: BTreeSet<String> = std::mem::take(&mut facts.of_others).into_iter().collect();
     // `name on schema.table`
@@ -104,7 +104,7 @@ fn thing_of(right: &str) -> &str {
 
 /// The differences. Digests of definitions are compared between servers of one major version only: another one may
 /// write the same definition in other words.
-fn differences(before: &Facts, after: &Facts, same_major: bool) -> Vec<String> {
+fn differences(before: &SnapshotFacts, after: &SnapshotFacts, same_major: bool) -> Vec<String> {
     let mut found = Vec::new();
     maps(&mut found, "rows of", &before.rows, &after.rows, u64::eq);
     maps(&mut found, "sequence", &before.sequences, &after.sequences, |a, b| {
@@ -187,8 +187,8 @@ mod tests {
     use super::*;
     use crate::archive::manifest::Extension;
 
-    fn facts() -> Facts {
-        let mut facts = Facts::default();
+    fn facts() -> SnapshotFacts {
+        let mut facts = SnapshotFacts::default();
         facts.rows.insert("public.player".into(), 3);
         facts.sequences.insert("public.player_id_seq".into(), 3);
         facts.rights.insert("table public.player".into(), "a".into());
@@ -208,7 +208,7 @@ mod tests {
         facts
     }
 
-    type Change = (fn(&mut Facts), &'static str);
+    type Change = (fn(&mut SnapshotFacts), &'static str);
 
     #[test]
     fn each_difference_is_told_by_its_name() {

@@ -7,13 +7,13 @@ use parking_lot::Mutex;
 
 use super::clients::{Clients, Session};
 use super::error::{Error, Result};
-use super::manifest::{self, Manifest, Object, Part};
+use super::manifest::{self, Manifest, ManifestObject, Part};
 use super::order::BackupOrder;
 use super::outcome::{BackupFacts, Outcome, OutcomeReason as Reason};
 use super::progress::Progress;
-use super::scope::{NOT_MANAGED, Scope, Without};
+use super::scope::{NOT_MANAGED, SchemaScope, Without};
 use super::snapshot::{self, Snapshot};
-use super::stop::Stop;
+use super::stop::StopSignal;
 use super::store::Folder;
 use super::stream;
 use super::whose;
@@ -28,7 +28,7 @@ pub struct Context {
     /// The backup's folder.
     pub folder: Folder,
     /// The order to stop.
-    pub stop: Stop,
+    pub stop: StopSignal,
     /// How far the work is.
     pub progress: Progress,
 }
@@ -92,7 +92,7 @@ async fn make(
         schemas: &order.exclude_schemas,
         provider: false,
     };
-    let scope = Scope::look(&mut conn, without).await?;
+    let scope = SchemaScope::look(&mut conn, without).await?;
     let taken = Snapshot::take(conn, scope, order.lock_wait_seconds);
     let mut snapshot = tokio::select! {
         snapshot = taken => snapshot?,
@@ -125,7 +125,7 @@ async fn make(
                 (Err(error), _) if error.reason != Reason::DumpFailed => return Err(error),
                 (stored, ended) => ended.and(stored)?,
             };
-            objects.push(Object {
+            objects.push(ManifestObject {
                 part,
                 name,
                 bytes: stored.bytes,
@@ -159,7 +159,7 @@ async fn make(
 }
 
 /// The dumps of a backup, and the arguments of each.
-fn plan(scope: &Scope, order: &BackupOrder, snapshot: &str) -> Vec<(Part, Vec<String>)> {
+fn plan(scope: &SchemaScope, order: &BackupOrder, snapshot: &str) -> Vec<(Part, Vec<String>)> {
     let base = [
         // Compression is zstd's, outside.
         "--format=custom".to_owned(),
@@ -197,7 +197,7 @@ fn plan(scope: &Scope, order: &BackupOrder, snapshot: &str) -> Vec<(Part, Vec<St
 }
 
 /// What a backup does not hold.
-fn not_covered(scope: &Scope, of_tenants: &[String], order: &BackupOrder) -> Vec<String> {
+fn not_covered(scope: &SchemaScope, of_tenants: &[String], order: &BackupOrder) -> Vec<String> {
     let mut out: Vec<String> = vec!["passwords of roles".into()];
     if !of_tenants.is_empty() {
         let names = text::names(of_tenants, 3, of_tenants.len());

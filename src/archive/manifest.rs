@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Error, Result};
-use super::order::Subject;
+use super::order::BackupSubject;
 use super::outcome::OutcomeReason;
 
 /// Name of the manifest in the backup's folder.
@@ -24,7 +24,7 @@ pub struct Manifest {
     /// Version of the format.
     pub version: u32,
     /// Whose database it is.
-    pub subject: Subject,
+    pub subject: BackupSubject,
     /// When the snapshot was taken: the backup holds the database as it was then.
     pub snapshot_time: Timestamp,
     /// When the backup was complete.
@@ -38,11 +38,11 @@ pub struct Manifest {
     /// The version of this program.
     pub program_version: String,
     /// The archives.
-    pub objects: Vec<Object>,
+    pub objects: Vec<ManifestObject>,
     /// age recipients that can read the archives. None: they are not encrypted.
     pub recipients: Vec<String>,
     /// What the database was like.
-    pub facts: Facts,
+    pub facts: SnapshotFacts,
     /// What the backup does not hold, one sentence each.
     pub not_covered: Vec<String>,
 }
@@ -50,7 +50,7 @@ pub struct Manifest {
 /// An archive of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Object {
+pub struct ManifestObject {
     /// Which part of the database.
     pub part: Part,
     /// Name in the backup's folder.
@@ -80,7 +80,7 @@ pub enum Part {
 /// a value; a value that may be long is its SHA-256, the first 16 hexadecimal digits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Facts {
+pub struct SnapshotFacts {
     /// Rows of each table.
     pub rows: BTreeMap<String, u64>,
     /// The last value of each sequence that has given one.
@@ -143,7 +143,7 @@ pub struct Hook {
     pub name: String,
 }
 
-impl Facts {
+impl SnapshotFacts {
     /// The newest migration, if the database has one history.
     pub fn migration_head(&self) -> Option<&str> {
         self.migration_heads.values().next().map(String::as_str)
@@ -210,7 +210,7 @@ impl Manifest {
     }
 
     /// An archive.
-    pub fn object(&self, part: Part) -> Option<&Object> {
+    pub fn object(&self, part: Part) -> Option<&ManifestObject> {
         self.objects.iter().find(|object| object.part == part)
     }
 }

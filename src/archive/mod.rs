@@ -34,4 +34,4 @@ pub use order::{Order, Work};
 pub use outcome::{Outcome, OutcomeReason};
 pub use progress::Progress;
 pub use restore::{restore, verify};
-pub use stop::{Stop, Stopper, stop};
+pub use stop::{StopSignal, Stopper, stop};

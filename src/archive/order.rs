@@ -81,7 +81,7 @@ pub enum Store {
 /// Whose database a backup holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Subject {
+pub struct BackupSubject {
     /// The cluster's own identity.
     pub cluster: String,
     /// Namespace of the Orchestra.
@@ -111,7 +111,7 @@ pub struct BackupOrder {
     /// The backup's own folder below the store's prefix.
     pub path: String,
     /// Whose database it is. Goes into the manifest as it is.
-    pub subject: Subject,
+    pub subject: BackupSubject,
     /// [`DatabaseIdentity::digest`](crate::postgres::DatabaseIdentity::digest) of the database that the login must lead to.
     /// None: the address is of no other database.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,10 +13,10 @@ const EVERY: Duration = Duration::from_secs(5);
 
 /// How far the work is.
 #[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<Mutex<Now>>);
+pub struct Progress(Arc<Mutex<CurrentWork>>);
 
 #[derive(Debug, Default)]
-struct Now {
+struct CurrentWork {
     stage: &'static str,
     of: Option<u64>,
     passed: Passed,
@@ -27,7 +27,7 @@ impl Progress {
     pub fn stage(&self, stage: &'static str, of: Option<u64>) -> Passed {
         let passed = Passed::default();
         tracing::info!(stage, of, "the work goes on");
-        *self.0.lock() = Now {
+        *self.0.lock() = CurrentWork {
             stage,
             of,
             passed: passed.clone(),

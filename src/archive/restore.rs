@@ -11,16 +11,16 @@ use super::compare;
 use super::dump::{Context, facts_of};
 use super::empty;
 use super::error::{Error, Result};
-use super::manifest::{self, Manifest, Object, Part};
+use super::manifest::{self, Manifest, ManifestObject, Part};
 use super::order::{RestoreOrder, VerifyOrder};
 use super::outcome::{DrillFacts, Outcome, OutcomeReason as Reason};
-use super::scope::{Scope, Without};
+use super::scope::{SchemaScope, Without};
 use super::snapshot;
 use super::sql::run;
 use super::stream::Reading;
 use super::target;
 use super::toc;
-use crate::postgres::claim_record::{self, Holder};
+use crate::postgres::claim_record::{self, RecordHolder};
 use crate::postgres::restore_record::{self, RestoreRecord};
 use crate::postgres::{self, quote};
 use crate::text;
@@ -38,7 +38,7 @@ const REPLICA: &str = "-c session_replication_role=replica";
 /// one, the target is to be thrown away.
 pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let (manifest, bytes) = read(context, order.manifest_digest.as_deref()).await?;
-    let claim = order.claim.as_ref().map(|uid| Claim {
+    let claim = order.claim.as_ref().map(|uid| RestoreClaim {
         uid,
         digest: manifest::digest_of(&bytes),
         former_login: order.former_login.as_deref(),
@@ -117,7 +117,7 @@ struct Restore<'a> {
 }
 
 /// Whose empty database it is.
-struct Claim<'a> {
+struct RestoreClaim<'a> {
     /// UID of the Orchestra.
     uid: &'a str,
     /// SHA-256 of the manifest.
@@ -130,7 +130,7 @@ async fn into_target(
     context: &Context,
     manifest: &Manifest,
     identity: Option<SecretString>,
-    claim: Option<&Claim<'_>>,
+    claim: Option<&RestoreClaim<'_>>,
 ) -> Result<()> {
     let mut conn = snapshot::session(&context.login).await?;
     let major = snapshot::major(&mut conn).await?;
@@ -147,7 +147,7 @@ async fn into_target(
         history_included: true,
         ..Without::default()
     };
-    let scope = Scope::look(&mut conn, without).await?;
+    let scope = SchemaScope::look(&mut conn, without).await?;
     let earlier = match claim {
         Some(claim) => earlier_run(&mut conn, claim).await?,
         None => None,
@@ -169,7 +169,7 @@ async fn into_target(
         context.progress.stage("empty", None);
         empty::empty(&mut conn, earlier, &scope, &manifest.facts).await?;
     }
-    let scope = Scope::look(&mut conn, without).await?;
+    let scope = SchemaScope::look(&mut conn, without).await?;
     target::check(&mut conn, &scope, &manifest.facts).await?;
     let roles = match (claim, earlier) {
         (_, Some(earlier)) => earlier.roles,
@@ -193,10 +193,10 @@ async fn into_target(
 
 /// The record of a run that was cut off, or whose answer was lost, in a database that this claim holds. It is the only run
 /// from now on.
-async fn earlier_run(conn: &mut PgConnection, claim: &Claim<'_>) -> Result<Option<RestoreRecord>> {
+async fn earlier_run(conn: &mut PgConnection, claim: &RestoreClaim<'_>) -> Result<Option<RestoreRecord>> {
     match claim_record::holder(conn).await? {
-        Some(Holder { uid, .. }) if uid == claim.uid => {}
-        Some(Holder { name, .. }) => {
+        Some(RecordHolder { uid, .. }) if uid == claim.uid => {}
+        Some(RecordHolder { name, .. }) => {
             return Err(Error::new(
                 Reason::NotEmpty,
                 format!("the target carries the claim record of Orchestra {name}: nothing is restored into it"),
@@ -235,7 +235,7 @@ async fn earlier_run(conn: &mut PgConnection, claim: &Claim<'_>) -> Result<Optio
 }
 
 /// Writes down that the restore begins. The roles that it makes.
-async fn begin(conn: &mut PgConnection, claim: &Claim<'_>, manifest: &Manifest) -> Result<Vec<String>> {
+async fn begin(conn: &mut PgConnection, claim: &RestoreClaim<'_>, manifest: &Manifest) -> Result<Vec<String>> {
     let record = RestoreRecord {
         uid: claim.uid.to_owned(),
         digest: claim.digest.clone(),
@@ -248,7 +248,7 @@ async fn begin(conn: &mut PgConnection, claim: &Claim<'_>, manifest: &Manifest) 
 }
 
 /// Gives back what was needed to hand objects over to their owners, and takes the former tenant's rights away.
-async fn leave(conn: &mut PgConnection, roles: &[String], claim: Option<&Claim<'_>>) -> Result<()> {
+async fn leave(conn: &mut PgConnection, roles: &[String], claim: Option<&RestoreClaim<'_>>) -> Result<()> {
     if let Some(former) = claim.and_then(|claim| claim.former_login) {
         target::disinherit(conn, former).await?;
         if roles.iter().any(|role| role == former) {
@@ -265,7 +265,7 @@ async fn leave(conn: &mut PgConnection, roles: &[String], claim: Option<&Claim<'
 }
 
 impl Restore<'_> {
-    fn reading<'b>(&'b self, object: &'b Object, stage: &'static str) -> Reading<'b> {
+    fn reading<'b>(&'b self, object: &'b ManifestObject, stage: &'static str) -> Reading<'b> {
         Reading {
             folder: &self.context.folder,
             object,
@@ -276,7 +276,7 @@ impl Restore<'_> {
     }
 
     /// Reads an archive to its end, before anything of it is run.
-    async fn check(&self, object: &Object) -> Result<()> {
+    async fn check(&self, object: &ManifestObject) -> Result<()> {
         let check = self.reading(object, "check").unpack(io::sink(), true);
         tokio::select! {
             checked = check => checked,
@@ -325,7 +325,7 @@ impl Restore<'_> {
             .await
     }
 
-    fn part(&self, part: Part) -> Result<&Object> {
+    fn part(&self, part: Part) -> Result<&ManifestObject> {
         self.manifest.object(part).ok_or_else(|| {
             let name: &'static str = part.into();
             Error::new(Reason::Damaged, format!("the manifest names no archive {name}"))
@@ -333,7 +333,7 @@ impl Restore<'_> {
     }
 
     /// The archive's table of contents.
-    async fn list(&self, object: &Object) -> Result<String> {
+    async fn list(&self, object: &ManifestObject) -> Result<String> {
         let mut client = self.session.start("pg_restore", &["--list".to_owned()], "")?;
         let (input, output) = (client.input()?, client.output()?);
         let listing = tokio::task::spawn_blocking(move || {
@@ -358,7 +358,13 @@ impl Restore<'_> {
         String::from_utf8(list).map_err(|_| Error::new(Reason::Damaged, "the archive's table of contents is no UTF-8"))
     }
 
-    async fn stage(&self, stage: &'static str, object: &Object, more: Vec<String>, settings: &str) -> Result<()> {
+    async fn stage(
+        &self,
+        stage: &'static str,
+        object: &ManifestObject,
+        more: Vec<String>,
+        settings: &str,
+    ) -> Result<()> {
         let database = self.context.login.database.replace('\\', "\\\\").replace('\'', "\\'");
         let mut arguments = vec![
             "--single-transaction".to_owned(),

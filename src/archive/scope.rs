@@ -57,7 +57,7 @@ pub(super) const NOT_MANAGED: [&str; 4] = [
 
 /// The schemas of a database, told apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scope {
+pub struct SchemaScope {
     /// Whether it is a hosted project with the provider's schemas.
     pub hosted: bool,
     /// The tenant's.
@@ -81,7 +81,7 @@ pub struct Without<'a> {
     pub provider: bool,
 }
 
-impl Scope {
+impl SchemaScope {
     /// Looks at the schemas of a database.
     ///
     /// # Errors

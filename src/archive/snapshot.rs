@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::error::{Error, Result};
 use super::facts;
 use super::outcome::OutcomeReason as Reason;
-use super::scope::Scope;
+use super::scope::SchemaScope;
 use super::sql::run;
 use crate::postgres::{self, APPLICATION, Login};
 use crate::text;
@@ -33,9 +33,9 @@ pub struct Snapshot {
     /// The session, in the transaction of the snapshot.
     pub conn: PgConnection,
     /// What the database is like, without its rows.
-    pub facts: super::manifest::Facts,
+    pub facts: super::manifest::SnapshotFacts,
     /// Its schemas.
-    pub scope: Scope,
+    pub scope: SchemaScope,
     /// The name by which other sessions see it.
     pub name: String,
     /// When it was taken.
@@ -72,7 +72,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`Reason::LockTimeout`], which names the table; what the database says.
-    pub async fn take(mut conn: PgConnection, scope: Scope, lock_wait: u32) -> Result<Self> {
+    pub async fn take(mut conn: PgConnection, scope: SchemaScope, lock_wait: u32) -> Result<Self> {
         let tables = facts::tables(&mut conn, &scope).await?;
         let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '{lock_wait}s'");
         run(&mut conn, &begin).await?;

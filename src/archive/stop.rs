@@ -11,12 +11,12 @@ pub struct Stopper(watch::Sender<Option<Reason>>);
 
 /// What the work hears it by.
 #[derive(Clone, Debug)]
-pub struct Stop(watch::Receiver<Option<Reason>>);
+pub struct StopSignal(watch::Receiver<Option<Reason>>);
 
 /// An order to stop that was not given yet.
-pub fn stop() -> (Stopper, Stop) {
+pub fn stop() -> (Stopper, StopSignal) {
     let (sender, receiver) = watch::channel(None);
-    (Stopper(sender), Stop(receiver))
+    (Stopper(sender), StopSignal(receiver))
 }
 
 impl Stopper {
@@ -30,7 +30,7 @@ impl Stopper {
     }
 }
 
-impl Stop {
+impl StopSignal {
     /// Waits for the order. It never comes when nobody can give it any more.
     pub async fn raised(&self) -> Error {
         let mut receiver = self.0.clone();

@@ -33,7 +33,7 @@ const PROBE: &str = "create-only-probe";
 
 /// The secrets of a store.
 #[derive(Clone, Debug, Default)]
-pub struct Secrets {
+pub struct StoreSecrets {
     /// S3's access key.
     pub access_key_id: Option<SecretString>,
     /// S3's secret key.
@@ -56,7 +56,7 @@ impl Folder {
     ///
     /// # Errors
     /// [`Reason::InvalidOrder`], when the store is not one that can be used; [`Reason::StoreMissing`].
-    pub fn open(store: &Store, secrets: &Secrets, path: &str) -> Result<Self> {
+    pub fn open(store: &Store, secrets: &StoreSecrets, path: &str) -> Result<Self> {
         let below = |prefix: &str| Path::from(format!("{prefix}/{path}").trim_start_matches('/'));
         match store {
             Store::S3 { prefix, .. } => Ok(Self {
@@ -298,7 +298,7 @@ impl Upload {
     }
 }
 
-fn s3(store: &Store, secrets: &Secrets) -> Result<Arc<dyn ObjectStore>> {
+fn s3(store: &Store, secrets: &StoreSecrets) -> Result<Arc<dyn ObjectStore>> {
     let Store::S3 {
         endpoint,
         region,

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::error::{Error, Result};
-use super::manifest::Object;
+use super::manifest::ManifestObject;
 use super::outcome::OutcomeReason as Reason;
 use super::store::Folder;
 
@@ -31,7 +31,7 @@ const LARGEST_PART: u64 = 256 << 20;
 const WINDOW_LOG: u32 = 27;
 
 /// What was written.
-pub(super) struct Written {
+pub(super) struct WrittenStream {
     pub bytes: u64,
     pub raw_bytes: u64,
     pub sha256: String,
@@ -78,7 +78,7 @@ pub(super) async fn write(
     source: impl Read + Send + 'static,
     (recipients, database_bytes): (Vec<age::x25519::Recipient>, u64),
     passed: Passed,
-) -> Result<Written> {
+) -> Result<WrittenStream> {
     let part = (database_bytes / PARTS).clamp(LEAST_PART, LARGEST_PART);
     let part = usize::try_from(part).unwrap_or(usize::MAX);
     let (sender, mut parts) = mpsc::channel(1);
@@ -113,7 +113,7 @@ fn pack(
     parts: Parts,
     recipients: &[age::x25519::Recipient],
     passed: &Passed,
-) -> io::Result<Written> {
+) -> io::Result<WrittenStream> {
     let (raw_bytes, parts) = if recipients.is_empty() {
         compress(&mut source, parts, passed)?
     } else {
@@ -123,7 +123,7 @@ fn pack(
         (raw_bytes, encrypted.finish()?)
     };
     let (bytes, sha256) = parts.finish()?;
-    Ok(Written {
+    Ok(WrittenStream {
         bytes,
         raw_bytes,
         sha256,
@@ -203,7 +203,7 @@ impl Write for Parts {
 #[derive(Clone)]
 pub(super) struct Reading<'a> {
     pub folder: &'a Folder,
-    pub object: &'a Object,
+    pub object: &'a ManifestObject,
     /// Whether it is encrypted, and to which identity.
     pub encrypted: bool,
     pub identity: Option<SecretString>,

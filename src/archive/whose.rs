@@ -9,7 +9,7 @@ use super::error::{Error, Result};
 use super::order::BackupOrder;
 use super::outcome::OutcomeReason as Reason;
 use crate::api::names::IDENTITY_ANNOTATION;
-use crate::postgres::claim_record::{self, Holder};
+use crate::postgres::claim_record::{self, RecordHolder};
 use crate::postgres::{self, DatabaseIdentity};
 
 /// Checks the database of a new session.
@@ -51,7 +51,7 @@ fn identity(found: &DatabaseIdentity, order: &BackupOrder) -> Result<()> {
 }
 
 /// A database without a record is the Orchestra's whose resource says so: a script may have dropped the record.
-fn holder(found: Option<&Holder>, order: &BackupOrder) -> Result<()> {
+fn holder(found: Option<&RecordHolder>, order: &BackupOrder) -> Result<()> {
     let subject = &order.subject;
     if found.is_none_or(|holder| holder.uid == subject.orchestra_uid) {
         return Ok(());

@@ -7,10 +7,10 @@ use anyhow::bail;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::archive::store::{Folder, Secrets};
+use crate::archive::store::{Folder, StoreSecrets};
 use crate::archive::{self, Context, Error, Order, Outcome, OutcomeReason, Progress, Stopper, Work, order};
 use crate::postgres::Login;
-use crate::telemetry::logs::Format;
+use crate::telemetry::logs::LogFormat;
 
 /// The most bytes of a file beside the order.
 const FILE: u64 = 1 << 20;
@@ -29,7 +29,7 @@ pub struct Arguments {
     pub outcome: PathBuf,
     /// Format of the logs on standard error.
     #[arg(long, env = "ORCHESTRA_LOG_FORMAT", value_enum, default_value = "json")]
-    pub log_format: Format,
+    pub log_format: LogFormat,
     /// Filter of the logs.
     #[arg(long, env = "ORCHESTRA_LOG", default_value = "info")]
     pub log: String,
@@ -121,7 +121,7 @@ async fn told_to_end(stopper: &Stopper, deadline: u64) -> OutcomeReason {
 
 fn open(folder: &Path, order: &Order) -> archive::Result<Folder> {
     let ca = file(folder, "store-ca.pem", FILE)?;
-    let secrets = Secrets {
+    let secrets = StoreSecrets {
         access_key_id: file(folder, "s3-access-key-id", FILE)?,
         secret_access_key: file(folder, "s3-secret-access-key", FILE)?,
         ca: ca.map(|pem| pem.expose_secret().to_owned()),

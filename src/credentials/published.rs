@@ -79,7 +79,7 @@ pub fn is_hidden(orchestra: &Orchestra) -> bool {
 /// When Kubernetes fails, or the inventory has no such entry.
 pub async fn login(
     ctx: &Context,
-    trusted: &supabase::Settings,
+    trusted: &supabase::ApiSettings,
     orchestra: &Orchestra,
     database: &OrchestraDatabase,
     known: Option<Published>,
@@ -95,9 +95,9 @@ pub async fn login(
         return Ok(known);
     }
     match read(ctx, trusted, orchestra, database, written).await {
-        Ok(Read::Login(login)) => Ok(Some(Published { made_from, login })),
-        Ok(Read::Elsewhere) => Ok(None),
-        Ok(Read::Touched) => Ok(known),
+        Ok(ReadSecret::Login(login)) => Ok(Some(Published { made_from, login })),
+        Ok(ReadSecret::Elsewhere) => Ok(None),
+        Ok(ReadSecret::Touched) => Ok(known),
         Err(error) => known.map_or(Err(error), |known| Ok(Some(known))),
     }
 }
@@ -114,7 +114,7 @@ fn place(ctx: &Context, database: &OrchestraDatabase) -> Option<Vec<(String, Str
 }
 
 /// What came of reading a published login.
-enum Read {
+enum ReadSecret {
     Login(Login),
     /// The Secret is not as it was written.
     Touched,
@@ -124,18 +124,18 @@ enum Read {
 
 async fn read(
     ctx: &Context,
-    trusted: &supabase::Settings,
+    trusted: &supabase::ApiSettings,
     orchestra: &Orchestra,
     database: &OrchestraDatabase,
     written: &PublishedSecret,
-) -> Result<Read, Error> {
+) -> Result<ReadSecret, Error> {
     let api: Api<Secret> = namespaced(&ctx.core.client, orchestra);
     let found = api.get_opt(&written.name).await?;
     let Some(secret) = found.filter(|secret| secret.resource_version() == written.resource_version) else {
-        return Ok(Read::Touched);
+        return Ok(ReadSecret::Touched);
     };
     let Some(keys) = Keys::of(&secret) else {
-        return Ok(Read::Elsewhere);
+        return Ok(ReadSecret::Elsewhere);
     };
     let mode = orchestra.spec.connection.mode;
     let place = if let Some(entry) = &database.spec.inventory {
@@ -146,16 +146,16 @@ async fn read(
     };
     let uid = orchestra.metadata.uid.as_deref().unwrap_or_default();
     let login = place.and_then(|place| keys.at(&place, uid));
-    Ok(login.map_or(Read::Elsewhere, Read::Login))
+    Ok(login.map_or(ReadSecret::Elsewhere, ReadSecret::Login))
 }
 
 /// Where a hosted database is reached in this mode. The direct host is not stored: it is one that the provider's
 /// settings trust, or none.
 fn hosted(
-    stored: &owner::Owner,
+    stored: &owner::OwnerSecret,
     ctx: &Context,
     mode: ConnectionMode,
-    trusted: &supabase::Settings,
+    trusted: &supabase::ApiSettings,
     keys: &Keys,
 ) -> Option<Login> {
     let session = stored.login(&ctx.core.settings.database_roots)?;

@@ -65,7 +65,7 @@ impl Readiness {
 }
 
 #[derive(Clone)]
-struct Shared {
+struct SharedHealth {
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
 }
@@ -85,7 +85,7 @@ pub async fn serve(
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(page))
-        .with_state(Shared { readiness, metrics });
+        .with_state(SharedHealth { readiness, metrics });
     let service = TowerToHyperService::new(router);
     let (open, slots) = (GracefulShutdown::new(), Slots::default());
     let mut http = http1::Builder::new();
@@ -125,28 +125,28 @@ pub async fn serve(
 struct Slots(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 /// One of them.
-struct Slot {
+struct ConnectionSlot {
     slots: Slots,
     peer: IpAddr,
 }
 
 impl Slots {
     /// A place for one more connection, unless all are taken, or this peer has its share.
-    fn take(&self, peer: IpAddr) -> Option<Slot> {
+    fn take(&self, peer: IpAddr) -> Option<ConnectionSlot> {
         let mut taken = self.0.lock();
         let mine = taken.get(&peer).copied().unwrap_or_default();
         if mine >= PEER_CONNECTIONS || taken.values().sum::<usize>() >= CONNECTIONS {
             return None;
         }
         taken.insert(peer, mine + 1);
-        Some(Slot {
+        Some(ConnectionSlot {
             slots: self.clone(),
             peer,
         })
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut taken = self.slots.0.lock();
         if let Some(mine) = taken.get_mut(&self.peer) {
@@ -170,7 +170,7 @@ async fn livez() -> impl IntoResponse {
     }
 }
 
-async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
+async fn readyz(State(shared): State<SharedHealth>) -> impl IntoResponse {
     match shared.readiness.missing().as_slice() {
         [] => (StatusCode::OK, "ok\n".to_owned()),
         missing => (
@@ -180,7 +180,7 @@ async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
     }
 }
 
-async fn page(State(shared): State<Shared>) -> impl IntoResponse {
+async fn page(State(shared): State<SharedHealth>) -> impl IntoResponse {
     match shared.metrics.encode() {
         Ok(page) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -40,12 +40,12 @@ pub struct OrphanFacts {
 
 /// The gauges.
 #[derive(Debug, Default)]
-pub(super) struct Orphans {
+pub(super) struct OrphanGauges {
     count: Family<Labels, Gauge>,
     monthly: Family<MoneyLabels, Amount>,
 }
 
-impl Orphans {
+impl OrphanGauges {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "orphans",

@@ -22,9 +22,9 @@ pub struct PoolFacts {
 
 /// The gauges.
 #[derive(Debug, Default)]
-pub(super) struct Pools(Family<Labels, Gauge>);
+pub(super) struct PoolGauges(Family<Labels, Gauge>);
 
-impl Pools {
+impl PoolGauges {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "pool_databases",
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_pool_that_is_gone_loses_its_gauges() {
-        let (pools, mut registry) = (Pools::default(), Registry::with_prefix("orchestra"));
+        let (pools, mut registry) = (PoolGauges::default(), Registry::with_prefix("orchestra"));
         pools.register(&mut registry);
         let page = |registry: &Registry| {
             let mut page = String::new();

@@ -25,17 +25,17 @@ pub use trace::Trace;
 
 /// Where spans go. By default nowhere, and then nothing is recorded.
 #[derive(Clone, Debug, Default)]
-pub struct Traces(Option<Arc<export::Queue>>);
+pub struct Traces(Option<Arc<export::SpanQueue>>);
 
 /// An Orchestra as it is before its status is written.
 #[derive(Clone, Copy, Debug)]
-pub struct Before {
+pub struct ParentSpan {
     trace: Option<Trace>,
     ready: bool,
     served: bool,
 }
 
-impl Before {
+impl ParentSpan {
     /// The Orchestra as it is now.
     pub fn of(orchestra: &Orchestra) -> Self {
         Self {

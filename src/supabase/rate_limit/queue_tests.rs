@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 
 use proptest::prelude::*;
 
-use super::core::{Core, Key};
+use super::core::{LimitKey, LimiterCore};
 use super::tests::place;
 use super::*;
 use crate::supabase::operation::Priority;
@@ -39,9 +39,9 @@ impl Server {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     /// The server's answer comes in: what was left, and the seconds until the end.
-    Answer(Slot, u32, u64),
+    Answer(WindowSlot, u32, u64),
     /// The request of this waiter comes to the server.
-    Count(Slot, usize),
+    Count(WindowSlot, usize),
     /// One that waits asks again.
     Ask(usize),
 }
@@ -82,8 +82,8 @@ fn some(n: usize, most: u64) -> Duration {
 fn play(scene: Scene, gone: &[usize]) -> Outcome {
     let Scene { count, limit, .. } = scene;
     let start = Instant::now();
-    let mut core = Core::new(start);
-    let key: Key = (Operation::CreateProject, "acme".to_owned());
+    let mut core = LimiterCore::new(start);
+    let key: LimitKey = (Operation::CreateProject, "acme".to_owned());
     let mut server = Server {
         limit,
         window: Duration::from_secs(scene.window),

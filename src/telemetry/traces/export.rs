@@ -69,9 +69,9 @@ pub enum Error {
 
 /// The queue's entrance.
 #[derive(Debug)]
-pub(super) struct Queue(mpsc::Sender<SpanData>);
+pub(super) struct SpanQueue(mpsc::Sender<SpanData>);
 
-impl Queue {
+impl SpanQueue {
     pub(super) fn put(&self, span: SpanData) {
         // What does not fit is lost. That the collector does not keep up is told by the exporter.
         let _ = self.0.try_send(span);
@@ -102,7 +102,7 @@ impl Exporting {
 ///
 /// # Errors
 /// See [`Error`].
-pub(super) fn start(endpoint: &str) -> Result<(Queue, Exporting), Error> {
+pub(super) fn start(endpoint: &str) -> Result<(SpanQueue, Exporting), Error> {
     for variable in ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] {
         let value = std::env::var(variable).unwrap_or_default();
         if !value.is_empty() && value != PROTOCOL {
@@ -138,7 +138,7 @@ pub(super) fn start(endpoint: &str) -> Result<(Queue, Exporting), Error> {
     let (stop, stopped) = oneshot::channel();
     let host = address.host_str().unwrap_or_default().to_owned();
     let task = tokio::spawn(run(exporter, spans, stopped, host));
-    Ok((Queue(queue), Exporting { stop, task }))
+    Ok((SpanQueue(queue), Exporting { stop, task }))
 }
 
 /// The address that traces are sent to.

@@ -51,7 +51,7 @@ pub(super) struct Recorder(Mutex<Recorded>);
 
 #[derive(Debug, Default)]
 struct Recorded {
-    spans: Vec<Ended>,
+    spans: Vec<EndedSpan>,
     trace: Option<Trace>,
     root: Option<(Root, SystemTime)>,
     left_out: u32,
@@ -59,7 +59,7 @@ struct Recorded {
 
 /// A span that has ended.
 #[derive(Debug)]
-struct Ended {
+struct EndedSpan {
     id: SpanId,
     /// None: the root of the trace.
     parent: Option<SpanId>,
@@ -102,7 +102,7 @@ impl Recorder {
         self.0.lock().root.get_or_insert((root, SystemTime::now()));
     }
 
-    fn add(&self, span: Ended) {
+    fn add(&self, span: EndedSpan) {
         let mut recorded = self.0.lock();
         // The span of the task itself comes last, and has no parent here.
         if recorded.spans.len() < MOST || span.parent.is_none() {
@@ -127,7 +127,7 @@ impl Recorder {
             let left_out = i64::from(recorded.left_out);
             own.attributes.push(KeyValue::new("orchestra.spans_left_out", left_out));
         }
-        let root = recorded.root.map(|(root, end)| Ended {
+        let root = recorded.root.map(|(root, end)| EndedSpan {
             id: root.trace.root,
             parent: Some(SpanId::INVALID),
             name: "Ready".into(),
@@ -146,7 +146,7 @@ impl Recorder {
     }
 }
 
-impl Ended {
+impl EndedSpan {
     fn of(self, trace: Trace) -> SpanData {
         let state = TraceState::default();
         SpanData {
@@ -201,7 +201,7 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         let noted = self.noted.get_mut();
-        self.recorder.add(Ended {
+        self.recorder.add(EndedSpan {
             id: self.id,
             parent: self.parent,
             name: std::mem::take(&mut self.name),
@@ -252,7 +252,7 @@ pub fn fail(reason: Reason) {
 pub fn waited(reason: Reason, took: Duration) {
     of_pass(|recorder| {
         let end = SystemTime::now();
-        recorder.add(Ended {
+        recorder.add(EndedSpan {
             id: random(),
             parent: None,
             name: reason.as_str().into(),
