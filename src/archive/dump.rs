@@ -1,4 +1,4 @@
-//! A backup: the archives of one snapshot, and the manifest.
+//! Makes a backup: the archives of one snapshot, and the manifest.
 
 use std::collections::BTreeSet;
 
@@ -20,21 +20,21 @@ use super::whose;
 use crate::postgres::{Login, quote};
 use crate::text;
 
-/// What the work on a backup needs besides its order.
+/// The environment of the work, besides its order.
 #[derive(Debug)]
 pub struct Context {
     /// The login of the database.
     pub login: Login,
     /// The backup's folder.
     pub folder: Folder,
-    /// The order to stop.
+    /// The stop signal.
     pub stop: StopSignal,
-    /// How far the work is.
+    /// The progress.
     pub progress: Progress,
 }
 
-/// Makes a backup. A failed one leaves nothing in the store. One that is there already, of the same subject, is done: the
-/// answer to an earlier run was lost.
+/// Makes a backup. A failed run leaves nothing in the store. Where the backup of the same subject exists, the outcome of an
+/// earlier run was lost, and this one reports success.
 ///
 /// # Errors
 /// Why there is no backup.
@@ -62,7 +62,7 @@ async fn earlier(context: &Context, order: &BackupOrder) -> Result<Outcome> {
         return Err(Error::new(
             Reason::AlreadyExists,
             format!(
-                "{} holds another backup: give each its own path",
+                "{} contains another backup: use another path",
                 context.folder.path_of("")
             ),
         ));
@@ -74,7 +74,7 @@ async fn earlier(context: &Context, order: &BackupOrder) -> Result<Outcome> {
 
 #[allow(
     clippy::too_many_lines,
-    reason = "the snapshot lives from the first line to the last"
+    reason = "the snapshot is held from the first line to the last"
 )]
 async fn make(
     context: &Context,
@@ -104,7 +104,7 @@ async fn make(
         snapshot.facts.database_bytes,
         if recipients.is_empty() { "" } else { ".age" },
     );
-    // Two runs for one path do not write over each other's archives.
+    // Two runs for one path do not overwrite each other's archives.
     let run = uuid::Uuid::new_v4().simple().to_string();
     let mut objects = Vec::new();
     let archives = async {
@@ -120,7 +120,7 @@ async fn make(
                 stream::write(&context.folder, &name, output, to, passed),
                 dump.end(&context.stop)
             );
-            // A store that fails breaks the dumper's pipe, and a dumper that fails breaks off the archive.
+            // An error of the store closes pg_dump's pipe, and an error of pg_dump truncates the archive.
             let stored = match (stored, ended) {
                 (Err(error), _) if error.reason != Reason::DumpFailed => return Err(error),
                 (stored, ended) => ended.and(stored)?,
@@ -196,13 +196,13 @@ fn plan(scope: &SchemaScope, order: &BackupOrder, snapshot: &str) -> Vec<(Part, 
     dumps
 }
 
-/// What a backup does not hold.
+/// What a backup does not contain.
 fn not_covered(scope: &SchemaScope, of_tenants: &[String], order: &BackupOrder) -> Vec<String> {
     let mut out: Vec<String> = vec!["passwords of roles".into()];
     if !of_tenants.is_empty() {
         let names = text::names(of_tenants, 3, of_tenants.len());
         out.push(format!(
-            "what the tenant's login has made ({names}): it is in the archive, and no restore makes it the owner's"
+            "objects that the tenant's login owns ({names}): they are in the archive, but are not restored"
         ));
     }
     if scope.hosted {

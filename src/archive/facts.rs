@@ -1,4 +1,4 @@
-//! What a database is like: read in the snapshot of a backup, and again after a restore.
+//! Reads the facts about a database: in the snapshot of a backup, and again after a restore.
 
 use std::collections::BTreeMap;
 
@@ -164,7 +164,7 @@ pub(super) async fn tables(conn: &mut PgConnection, scope: &SchemaScope) -> Resu
     Ok(postgres::column(conn, "tables", sqlx::query(TABLES).bind(&scope.included)).await?)
 }
 
-/// What a database is like, without its rows.
+/// The facts about a database, without its rows.
 ///
 /// # Errors
 /// What the database says; when it has more objects of a kind than are read.
@@ -239,7 +239,7 @@ async fn heads(conn: &mut PgConnection) -> Result<BTreeMap<String, String>> {
             Ok(true) => {}
             Ok(false) => continue,
             Err(postgres::Error::Untrusted(why)) => {
-                tracing::warn!(why, "the backup names no migration of this history");
+                tracing::warn!(why, "the newest migration of this history could not be read");
                 continue;
             }
             Err(error) => return Err(error.into()),
@@ -251,7 +251,7 @@ async fn heads(conn: &mut PgConnection) -> Result<BTreeMap<String, String>> {
     Ok(heads)
 }
 
-/// What a restored database is like, with the same schemas in view as before.
+/// The facts about a restored database, for the same schemas as in the backup.
 ///
 /// # Errors
 /// What the database says.

@@ -1,4 +1,4 @@
-//! The manifest of a backup: what it holds, and what the database was like in the snapshot it was made from.
+//! The manifest of a backup: its archives, and the facts about the database in the snapshot.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub struct Manifest {
     pub server_version: String,
     /// The major version of the server and of the clients that made the archives.
     pub server_major: u32,
-    /// What `pg_dump --version` says.
+    /// The output of `pg_dump --version`.
     pub client_version: String,
     /// The version of this program.
     pub program_version: String,
@@ -41,9 +41,9 @@ pub struct Manifest {
     pub objects: Vec<ManifestObject>,
     /// age recipients that can read the archives. None: they are not encrypted.
     pub recipients: Vec<String>,
-    /// What the database was like.
+    /// Facts about the database.
     pub facts: SnapshotFacts,
-    /// What the backup does not hold, one sentence each.
+    /// What the backup does not contain, one sentence each.
     pub not_covered: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ pub struct ManifestObject {
     pub raw_bytes: u64,
 }
 
-/// A part of a database.
+/// The part of a database that an archive contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
@@ -76,8 +76,8 @@ pub enum Part {
     Hooks,
 }
 
-/// What a database was like in the snapshot. Names are quoted as SQL quotes them. What is compared is a map from a name to
-/// a value; a value that may be long is its SHA-256, the first 16 hexadecimal digits.
+/// Facts about a database in the snapshot. Names are quoted as in SQL. Compared facts are maps from a name to a value; a value
+/// that may be long is replaced by the first 16 hexadecimal digits of its SHA-256.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SnapshotFacts {
@@ -202,7 +202,7 @@ impl Manifest {
         };
         match manifest.objects.iter().find(|object| !plain(&object.name)) {
             Some(object) => Err(damaged(format!(
-                "the manifest names an object {:?}, which cannot be one of a backup",
+                "the manifest names the object {:?}, which is not the name of an archive: use another backup",
                 object.name
             ))),
             None => Ok(manifest),

@@ -1,4 +1,4 @@
-//! A restore into an empty database, and a drill: a restore that is compared with what the backup was made from.
+//! A restore into an empty database, and a drill: a restore whose result is compared with the backup's snapshot.
 
 use std::io;
 use std::time::Instant;
@@ -30,18 +30,18 @@ const LIST: usize = 64 << 20;
 /// The setting under which rows come in without the triggers and foreign keys of the provider's tables.
 const REPLICA: &str = "-c session_replication_role=replica";
 
-/// Restores a backup into the empty database of the context's login. One that an earlier run has restored for the same
-/// claim is done.
+/// Restores a backup into the empty database of the context's login. Where an earlier run for the same claim has finished, this
+/// one reports success.
 ///
 /// # Errors
-/// Why it is not restored. What a failed restore leaves is in the target: with a claim, the next run removes it; without
-/// one, the target is to be thrown away.
+/// Why it is not restored. A failed restore leaves objects in the target: with a claim, the next run removes them; without
+/// one, the target must be dropped.
 pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let (manifest, bytes) = read(context, order.manifest_digest.as_deref()).await?;
     let claim = order.claim.as_ref().map(|uid| RestoreClaim {
         uid,
         digest: manifest::digest_of(&bytes),
-        former_login: order.former_login.as_deref(),
+        tenant: order.tenant.as_deref(),
     });
     into_target(context, &manifest, identity, claim.as_ref()).await?;
     let mut outcome = Outcome::done("the backup was restored");
@@ -52,7 +52,7 @@ pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<S
 /// Restores a backup and compares the restored database with what was recorded in the backup's snapshot.
 ///
 /// # Errors
-/// Why it is not restored. Differences are no error, but an outcome.
+/// Why it is not restored. Differences are an outcome, not an error.
 pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let began = Instant::now();
     let (manifest, bytes) = read(context, Some(&order.manifest_digest)).await?;
@@ -64,13 +64,13 @@ pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<Sec
         found = work => found?,
         error = context.stop.raised() => return Err(error),
     };
-    let mut outcome = Outcome::done("the backup was restored and is what was backed up");
+    let mut outcome = Outcome::done("the backup was restored, and equals the snapshot");
     if let Some(first) = found.first() {
         outcome.reason = Reason::Discrepancies;
         outcome.message = text::line(
             &format!(
-                "the restored database differs from the one that was backed up in {} places, the first: {first}; do not rely on \
-                 this backup",
+                "the restored database differs from the backup's snapshot in {} places, the first: {first}; do not rely on this \
+                 backup",
                 found.len()
             ),
             text::MESSAGE - 1,
@@ -122,8 +122,8 @@ struct RestoreClaim<'a> {
     uid: &'a str,
     /// SHA-256 of the manifest.
     digest: String,
-    /// First role of the tenant that the backup was made for.
-    former_login: Option<&'a str>,
+    /// First role of its tenant.
+    tenant: Option<&'a str>,
 }
 
 async fn into_target(
@@ -191,8 +191,8 @@ async fn into_target(
     leave(&mut conn, &roles, claim).await
 }
 
-/// The record of a run that was cut off, or whose answer was lost, in a database that this claim holds. It is the only run
-/// from now on.
+/// The record of an interrupted run, or of one whose outcome was lost, in a database with this claim. Takes the lock, so that
+/// this is the only run from now on.
 async fn earlier_run(conn: &mut PgConnection, claim: &RestoreClaim<'_>) -> Result<Option<RestoreRecord>> {
     match claim_record::holder(conn).await? {
         Some(RecordHolder { uid, .. }) if uid == claim.uid => {}
@@ -205,7 +205,7 @@ async fn earlier_run(conn: &mut PgConnection, claim: &RestoreClaim<'_>) -> Resul
         None => {
             return Err(Error::new(
                 Reason::NotEmpty,
-                "the target carries no claim record, so that it may be somebody's: nothing is restored into it",
+                "the target carries no claim record and may belong to somebody: nothing is restored into it",
             ));
         }
     }
@@ -218,7 +218,7 @@ async fn earlier_run(conn: &mut PgConnection, claim: &RestoreClaim<'_>) -> Resul
     if !alone {
         return Err(Error::new(
             Reason::Interrupted,
-            "another run of this restore has not ended: it is tried again",
+            "another run of this restore has not ended: the operator tries again",
         ));
     }
     empty::end_sessions(conn).await?;
@@ -247,15 +247,16 @@ async fn begin(conn: &mut PgConnection, claim: &RestoreClaim<'_>, manifest: &Man
     Ok(record.roles)
 }
 
-/// Gives back what was needed to hand objects over to their owners, and takes the former tenant's rights away.
+/// Gives back what was needed to hand objects over to their owners. No tenant's login of the backup keeps rights, and those
+/// that this restore made go.
 async fn leave(conn: &mut PgConnection, roles: &[String], claim: Option<&RestoreClaim<'_>>) -> Result<()> {
-    if let Some(former) = claim.and_then(|claim| claim.former_login) {
-        target::disinherit(conn, former).await?;
-        if roles.iter().any(|role| role == former) {
-            postgres::drop_tenant_role(conn, former).await?;
-        }
-    }
-    for role in target::present(conn, roles).await? {
+    target::disinherit(conn, claim.and_then(|claim| claim.tenant)).await?;
+    let (tenants, others): (Vec<_>, Vec<_>) = target::present(conn, roles)
+        .await?
+        .into_iter()
+        .partition(|role| postgres::is_tenants(role));
+    postgres::drop_made_roles(conn, &tenants).await?;
+    for role in others {
         run(conn, &format!("REVOKE {} FROM CURRENT_USER", quote(&role))).await?;
     }
     if claim.is_some() {
@@ -275,7 +276,7 @@ impl Restore<'_> {
         }
     }
 
-    /// Reads an archive to its end, before anything of it is run.
+    /// Reads an archive to its end and checks it, before anything of it is run.
     async fn check(&self, object: &ManifestObject) -> Result<()> {
         let check = self.reading(object, "check").unpack(io::sink(), true);
         tokio::select! {
@@ -293,7 +294,7 @@ impl Restore<'_> {
             self.copy("pre-data").await?;
         }
         self.stage("pre-data", app, with("pre-data"), "").await?;
-        // A server of one's own gets copies of the provider's schemas, for drills.
+        // A self-hosted server gets copies of the provider's schemas, for drills.
         let hosted = self.manifest.facts.hosted;
         if hosted {
             let managed = self.part(Part::Managed)?;
@@ -355,7 +356,7 @@ impl Restore<'_> {
                 "the archive's table of contents is longer than 64 MiB",
             ));
         }
-        String::from_utf8(list).map_err(|_| Error::new(Reason::Damaged, "the archive's table of contents is no UTF-8"))
+        String::from_utf8(list).map_err(|_| Error::new(Reason::Damaged, "the archive's table of contents is not UTF-8"))
     }
 
     async fn stage(
@@ -370,7 +371,7 @@ impl Restore<'_> {
             "--single-transaction".to_owned(),
             "--exit-on-error".to_owned(),
             "--no-password".to_owned(),
-            // All that is restored becomes that of who restores.
+            // The login that restores owns everything that is restored.
             "--no-owner".to_owned(),
             format!("--dbname=dbname='{database}'"),
         ];
@@ -381,7 +382,7 @@ impl Restore<'_> {
             self.reading(object, stage).unpack(input, false),
             client.end(&self.context.stop)
         );
-        // A store that fails looks to the client like an archive that breaks off.
+        // To the client, an error of the store looks like a truncated archive.
         match (read, ended) {
             (Err(error), Err(_)) => Err(error),
             (read, ended) => ended.and(read).map_err(|error| {

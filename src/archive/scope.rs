@@ -55,7 +55,7 @@ pub(super) const NOT_MANAGED: [&str; 4] = [
     "storage.vector_indexes",
 ];
 
-/// The schemas of a database, told apart.
+/// The schemas of a database, by who manages them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SchemaScope {
     /// Whether it is a hosted project with the provider's schemas.
@@ -70,7 +70,7 @@ pub struct SchemaScope {
     pub owner: String,
 }
 
-/// What is left out of a look at a database.
+/// What is left out of the facts about a database.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Without<'a> {
     /// Whether the Supabase CLI's history in a hosted project is the tenant's.

@@ -1,4 +1,4 @@
-//! The session that holds the snapshot of a backup: while it lives, every archive is of the same moment.
+//! The session that holds the snapshot of a backup: while it is open, every archive is of the same moment.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const TABLES_ONLY: &str = "SELECT set_config(name, 'view, foreign-table', false)
 /// Takes [`TABLES_ONLY`] back, for questions of a user.
 pub(super) const ANY_RELATION: &str = "SELECT set_config(name, '', false) FROM pg_settings \
     WHERE name = 'restrict_nonsystem_relation_kind'";
-/// Interval at which the session shows that it lives.
+/// Interval of the statements that keep the session alive.
 const ALIVE: Duration = Duration::from_secs(15);
 
 /// A snapshot, and the session that holds it.
@@ -32,7 +32,7 @@ const ALIVE: Duration = Duration::from_secs(15);
 pub struct Snapshot {
     /// The session, in the transaction of the snapshot.
     pub conn: PgConnection,
-    /// What the database is like, without its rows.
+    /// Facts about the database, without its rows.
     pub facts: super::manifest::SnapshotFacts,
     /// Its schemas.
     pub scope: SchemaScope,
@@ -47,7 +47,7 @@ pub struct Snapshot {
 /// The major version of a server.
 ///
 /// # Errors
-/// What it says.
+/// When the version cannot be read.
 pub async fn major(conn: &mut PgConnection) -> Result<u32> {
     let number: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
         .fetch_one(conn)
@@ -55,7 +55,7 @@ pub async fn major(conn: &mut PgConnection) -> Result<u32> {
     Ok(u32::try_from(number).unwrap_or_default() / 10_000)
 }
 
-/// A session that may take its time.
+/// A session without a statement timeout.
 ///
 /// # Errors
 /// See [`postgres::connect`].

@@ -1,7 +1,7 @@
-//! The way of an archive: to the store through compression, encryption and a digest, and back.
+//! The stream of an archive to the store, through compression, encryption and a digest, and back.
 //!
-//! Compression and encryption are synchronous, and run on threads of their own. The two ends of a way meet in a channel of
-//! a few parts, so that memory does not grow with the archive.
+//! Compression and encryption are synchronous, and run on threads of their own. A channel of a few parts connects them with
+//! the store, so that memory does not grow with the archive.
 
 use std::io::{self, BufReader, Read, Write};
 use std::str::FromStr as _;
@@ -30,19 +30,19 @@ const LARGEST_PART: u64 = 256 << 20;
 /// zstd's window: what its level 3 needs, and no more on the way back.
 const WINDOW_LOG: u32 = 27;
 
-/// What was written.
+/// The result of a write.
 pub(super) struct WrittenStream {
     pub bytes: u64,
     pub raw_bytes: u64,
     pub sha256: String,
 }
 
-/// Bytes of the archives that have passed by.
+/// Counter of the bytes of the archives.
 #[derive(Clone, Debug, Default)]
 pub struct Passed(Arc<AtomicU64>);
 
 impl Passed {
-    /// So many.
+    /// The number of bytes.
     pub fn bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -83,7 +83,8 @@ pub(super) async fn write(
     let part = usize::try_from(part).unwrap_or(usize::MAX);
     let (sender, mut parts) = mpsc::channel(1);
     let mut upload = folder.upload(name).await?;
-    let packing = tokio::task::spawn_blocking(move || pack(source, Parts::new(sender, part), &recipients, &passed));
+    let packing =
+        tokio::task::spawn_blocking(move || pack(source, PartWriter::new(sender, part), &recipients, &passed));
     let sent: Result<()> = async {
         while let Some(bytes) = parts.recv().await {
             upload.part(bytes).await?;
@@ -110,7 +111,7 @@ pub(super) async fn write(
 
 fn pack(
     mut source: impl Read,
-    parts: Parts,
+    parts: PartWriter,
     recipients: &[age::x25519::Recipient],
     passed: &Passed,
 ) -> io::Result<WrittenStream> {
@@ -147,7 +148,7 @@ fn compress<W: Write>(source: &mut impl Read, to: W, passed: &Passed) -> io::Res
 }
 
 /// Cuts what is written into parts of one size, as some services ask for, and digests it.
-struct Parts {
+struct PartWriter {
     sender: mpsc::Sender<Vec<u8>>,
     size: usize,
     part: Vec<u8>,
@@ -155,7 +156,7 @@ struct Parts {
     digest: Sha256,
 }
 
-impl Parts {
+impl PartWriter {
     fn new(sender: mpsc::Sender<Vec<u8>>, size: usize) -> Self {
         Self {
             sender,
@@ -181,7 +182,7 @@ impl Parts {
     }
 }
 
-impl Write for Parts {
+impl Write for PartWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = self.size - self.part.len();
         let taken = &bytes[..bytes.len().min(room)];

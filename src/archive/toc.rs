@@ -1,16 +1,16 @@
-//! What of an archive is restored: its table of contents, as `pg_restore --list` prints it, with the lines left out that
-//! the target has already or that nobody but the provider may make.
+//! The part of an archive that is restored: the table of contents, as `pg_restore --list` prints it, without the lines of
+//! objects that the target has already or that only the provider may create.
 
 use super::manifest::{Hook, SnapshotFacts};
 use crate::postgres::is_tenants;
 
-/// Extensions that begin outgoing work by themselves. A restored copy does not have them.
+/// Extensions that start outgoing work by themselves. A restored copy does not get them.
 pub(super) const OUTGOING: [&str; 2] = ["pg_cron", "pg_net"];
 
 /// Extensions of the provider's own, which a server of one's own does not have or lets only a superuser make.
 pub(super) const PROVIDERS_OWN: [&str; 4] = ["pg_graphql", "pg_stat_statements", "pgsodium", "supabase_vault"];
 
-/// What the target has.
+/// Facts about the target.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Target {
     /// Names of its extensions.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::plan::Need;
+use super::plan::Requirement;
 use super::{Pass, observe, order};
 use crate::api::condition::Reason;
 use crate::api::{ClaimReference, Orchestra, OrchestraClass, OrchestraDatabase};
@@ -40,12 +40,12 @@ pub struct Needs {
 
 impl Needs {
     /// Looks everything up that the next Job needs: the database to back up, and the store.
-    pub fn look(pass: &Pass, is_deleted: bool) -> (Self, Need, Need) {
+    pub fn look(pass: &Pass, is_deleted: bool) -> (Self, Requirement, Requirement) {
         let (status, mut needs) = (pass.status(), Self::default());
         if status.path.is_none() {
             let origin = if is_deleted { Ok(None) } else { origin(pass).map(Some) };
             let source = needs.take(origin, |needs, origin| needs.origin = origin);
-            return (needs, source, Need::Met);
+            return (needs, source, Requirement::Met);
         }
         let name = status.class_name.as_deref().unwrap_or_default();
         let class = pass.core().stores.classes.get(&ObjectRef::new(name));
@@ -57,20 +57,20 @@ impl Needs {
     }
 
     /// Keeps what was found, or what is missing.
-    fn take<T>(&mut self, found: Result<T, Error>, keep: impl FnOnce(&mut Self, T)) -> Need {
+    fn take<T>(&mut self, found: Result<T, Error>, keep: impl FnOnce(&mut Self, T)) -> Requirement {
         match found {
             Ok(found) => {
                 keep(self, found);
-                Need::Met
+                Requirement::Met
             }
             Err(error) => {
                 let reason = error.reason();
                 let is_passing = error.is_passing();
                 self.missing.push(error);
                 if is_passing {
-                    Need::Awaited(reason)
+                    Requirement::Awaited(reason)
                 } else {
-                    Need::Missing(reason)
+                    Requirement::Missing(reason)
                 }
             }
         }

@@ -15,7 +15,7 @@ use super::needs::Needs;
 use super::order;
 use super::outcome::JobEnd;
 use super::plan::{self, Due, Facts, Removal, Task};
-use super::queue::{Asker, Limits};
+use super::queue::{Asker, JobLimits};
 use super::{Context, Pass};
 use crate::api::names::{
     BACKUP_CLASS_LABEL, BACKUP_DATABASE_LABEL, BACKUP_LABEL, BACKUP_SERVER_LABEL, RETRY_ANNOTATION, label_of,
@@ -240,7 +240,7 @@ pub fn is_next(ctx: &Context, asker: &Asker, settings: &ClassBackup) -> bool {
     let of_class = |job: &PartialObjectMeta<Job>| job.labels().get(BACKUP_CLASS_LABEL) == Some(&asker.class);
     let jobs = ctx.core.stores.jobs.state_filter(of_class);
     let running: Vec<_> = jobs.iter().map(|job| running(ctx, job)).collect();
-    let limits = Limits {
+    let limits = JobLimits {
         class: settings.max_concurrent(),
         server: settings.max_concurrent_per_server(),
     };

@@ -30,9 +30,9 @@ pub struct Facts {
     /// When the next attempt may be made.
     pub due: Due,
     /// What is backed up: an Orchestra in use whose class names a store; once that is recorded, its database.
-    pub source: Need,
+    pub source: Requirement,
     /// The store that was recorded: its class, with the same destination.
-    pub store: Need,
+    pub store: Requirement,
     /// The class and the server have room for another Job.
     pub has_room: bool,
 }
@@ -73,7 +73,7 @@ pub enum Due {
 
 /// Whether something that the next Job needs is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub enum Requirement {
     /// It is there.
     Met,
     /// It is not there yet, and no person has to act.
@@ -178,16 +178,20 @@ fn attempt(seen: &Facts, task: Task, job: Job) -> Step {
 
 /// The step towards a Job, once its store, its database and room for it are there. A removal needs no database.
 fn next(seen: &Facts, task: Task, step: Step) -> Step {
-    let source = if task == Task::Make { seen.source } else { Need::Met };
+    let source = if task == Task::Make {
+        seen.source
+    } else {
+        Requirement::Met
+    };
     let lacking = lacking(task, seen.store).or_else(|| lacking(task, source));
     lacking.unwrap_or(if seen.has_room { step } else { Step::Queue(task) })
 }
 
-fn lacking(task: Task, need: Need) -> Option<Step> {
+fn lacking(task: Task, need: Requirement) -> Option<Step> {
     match need {
-        Need::Met => None,
-        Need::Awaited(reason) => Some(Step::Wait(task, reason)),
-        Need::Missing(reason) => Some(Step::Stop(task, reason)),
+        Requirement::Met => None,
+        Requirement::Awaited(reason) => Some(Step::Wait(task, reason)),
+        Requirement::Missing(reason) => Some(Step::Stop(task, reason)),
     }
 }
 

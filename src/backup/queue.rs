@@ -32,7 +32,7 @@ pub struct Asker {
 
 /// How many Jobs there may be at once.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct JobLimits {
     /// Of a class.
     pub class: usize,
     /// Of a class on one server.
@@ -81,7 +81,7 @@ impl JobQueue {
     }
 
     /// Whether a Job may be made for this backup, while these Jobs of its class are there.
-    pub fn is_next(&self, asker: &Asker, running: &[Asker], limits: Limits) -> bool {
+    pub fn is_next(&self, asker: &Asker, running: &[Asker], limits: JobLimits) -> bool {
         let state = self.0.lock();
         let number = state.waiting.get(&asker.uid).map_or(u64::MAX, |(number, ..)| *number);
         let others = state
@@ -101,7 +101,7 @@ fn is_next(
     asker: (u64, &Asker),
     others: Vec<(u64, &Asker)>,
     running: &[Asker],
-    limits: Limits,
+    limits: JobLimits,
     given: impl Fn(&str) -> u64,
 ) -> bool {
     let on = |server: &String| running.iter().filter(|job| job.server.as_ref() == Some(server)).count();
@@ -157,7 +157,7 @@ mod tests {
         }
     }
 
-    const LIMITS: Limits = Limits { class: 2, server: 2 };
+    const LIMITS: JobLimits = JobLimits { class: 2, server: 2 };
 
     #[test]
     fn a_namespace_that_fills_the_queue_delays_itself_alone() {
@@ -178,7 +178,7 @@ mod tests {
         queue.was_given(&first);
         queue.was_given(&other);
         queue.join(asker("quiet", "p", 1, "s"));
-        let one = Limits { class: 1, server: 1 };
+        let one = JobLimits { class: 1, server: 1 };
         assert!(queue.is_next(&second, &[], one) && !queue.is_next(&asker("quiet", "p", 1, "s"), &[], one));
     }
 
@@ -215,7 +215,7 @@ mod tests {
         let (same, other) = (asker("c", "o", 3, "s"), asker("a", "q", 4, "t"));
         queue.join(same.clone());
         queue.join(other.clone());
-        let wide = Limits { class: 3, server: 2 };
+        let wide = JobLimits { class: 3, server: 2 };
         assert!(!queue.is_next(&same, &running, wide));
         assert!(queue.is_next(&other, &running, wide));
         assert!(!queue.is_next(&other, &running, LIMITS));

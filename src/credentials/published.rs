@@ -19,14 +19,14 @@ use crate::supabase;
 /// A login that was published, with what it was made from: nothing is read again while that is the same.
 #[derive(Clone)]
 pub struct Published {
-    made_from: Sources,
+    made_from: SecretSources,
     /// The login.
     pub login: Login,
 }
 
 /// What a published login is made from.
 #[derive(Clone, PartialEq, Eq)]
-struct Sources {
+struct SecretSources {
     /// The connection Secret as it was written.
     secret: PublishedSecret,
     /// Name of the database.
@@ -41,13 +41,13 @@ impl Published {
     /// A login that is being published, by a Secret that was just written.
     pub fn new(ctx: &Context, database: &OrchestraDatabase, secret: &PublishedSecret, login: &Login) -> Self {
         Self {
-            made_from: Sources::of(ctx, database, secret),
+            made_from: SecretSources::of(ctx, database, secret),
             login: login.clone(),
         }
     }
 }
 
-impl Sources {
+impl SecretSources {
     fn of(ctx: &Context, database: &OrchestraDatabase, secret: &PublishedSecret) -> Self {
         Self {
             secret: secret.clone(),
@@ -89,7 +89,7 @@ pub async fn login(
     let Some(written) = written.filter(|_| !is_hidden(orchestra)) else {
         return Ok(None);
     };
-    let made_from = Sources::of(ctx, database, written);
+    let made_from = SecretSources::of(ctx, database, written);
     let known = known.filter(|known| made_from.is_of_same(&known.made_from));
     if known.as_ref().is_some_and(|known| known.made_from == made_from) {
         return Ok(known);
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_login_stays_known_while_only_its_place_has_another_version() {
-        let of = |secret: &str, database: &str, place: &str| Sources {
+        let of = |secret: &str, database: &str, place: &str| SecretSources {
             secret: PublishedSecret {
                 name: "a-connection".into(),
                 resource_version: Some(secret.into()),

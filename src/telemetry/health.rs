@@ -23,9 +23,9 @@ use super::metrics::{CONTENT_TYPE, Metrics};
 /// How long a new task may wait for the runtime before the runtime counts as blocked.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
 
-/// How long a request's head may take, and a connection may be idle.
+/// Time limit of a request's head, and of an idle connection.
 const HEADERS: Duration = Duration::from_secs(10);
-/// How long a connection may last.
+/// Time limit of a connection.
 const CONNECTION: Duration = Duration::from_mins(5);
 /// Connections at once, of all peers and of one.
 const CONNECTIONS: usize = 256;
@@ -102,7 +102,7 @@ pub async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, or the peer has left again.
-                tracing::debug!(%error, "a connection was not accepted");
+                tracing::debug!(%error, "could not accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
@@ -111,7 +111,7 @@ pub async fn serve(
         let connection = open.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
         tokio::spawn(async move {
             let _slot = slot;
-            // A peer that is too slow is cut off.
+            // The connection of a slow peer is closed.
             let _ = tokio::time::timeout(CONNECTION, connection).await;
         });
     }
@@ -124,14 +124,14 @@ pub async fn serve(
 #[derive(Clone, Default)]
 struct Slots(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// One of them.
+/// An open connection.
 struct ConnectionSlot {
     slots: Slots,
     peer: IpAddr,
 }
 
 impl Slots {
-    /// A place for one more connection, unless all are taken, or this peer has its share.
+    /// A slot for one more connection; none while all slots, or those of this peer, are taken.
     fn take(&self, peer: IpAddr) -> Option<ConnectionSlot> {
         let mut taken = self.0.lock();
         let mine = taken.get(&peer).copied().unwrap_or_default();

@@ -133,8 +133,8 @@ where
         .with(lines))
 }
 
-/// Writes each event as one line without what a terminal would carry out: the texts of servers and of scripts come
-/// into events, and the notices of sqlx come as they are.
+/// Writes each event as one line without control characters, which a terminal would execute: events contain texts of servers
+/// and scripts, and sqlx passes notices on unchanged.
 struct Plain<W>(W);
 
 impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Plain<W> {

@@ -6,7 +6,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
+struct PoolLabels {
     pool: String,
     state: &'static str,
 }
@@ -22,7 +22,7 @@ pub struct PoolFacts {
 
 /// The gauges.
 #[derive(Debug, Default)]
-pub(super) struct PoolGauges(Family<Labels, Gauge>);
+pub(super) struct PoolGauges(Family<PoolLabels, Gauge>);
 
 impl PoolGauges {
     pub(super) fn register(&self, registry: &mut Registry) {
@@ -39,7 +39,7 @@ impl PoolGauges {
         for facts in pools {
             for (state, count) in facts.databases {
                 let pool = facts.pool.clone();
-                self.0.get_or_create(&Labels { pool, state }).set(count.into());
+                self.0.get_or_create(&PoolLabels { pool, state }).set(count.into());
             }
         }
     }

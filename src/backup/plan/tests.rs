@@ -4,15 +4,15 @@ use super::*;
 
 const BOTH: [bool; 2] = [false, true];
 const JOBS: [Job; 4] = [Job::None, Job::Runs, Job::Done, Job::Failed];
-const SOURCES: [Need; 3] = [
-    Need::Met,
-    Need::Awaited(Reason::Paused),
-    Need::Missing(Reason::OrchestraNotFound),
+const SOURCES: [Requirement; 3] = [
+    Requirement::Met,
+    Requirement::Awaited(Reason::Paused),
+    Requirement::Missing(Reason::OrchestraNotFound),
 ];
-const STORES: [Need; 2] = [Need::Met, Need::Missing(Reason::BackupDestinationChanged)];
+const STORES: [Requirement; 2] = [Requirement::Met, Requirement::Missing(Reason::BackupDestinationChanged)];
 const DUES: [Due; 3] = [Due::Now, Due::In(Duration::from_secs(1)), Due::Never];
 
-fn needs() -> impl Iterator<Item = (Due, Need, Need)> {
+fn needs() -> impl Iterator<Item = (Due, Requirement, Requirement)> {
     let sources = DUES.into_iter().flat_map(|due| SOURCES.map(|source| (due, source)));
     sources.flat_map(|(due, source)| STORES.map(|store| (due, source, store)))
 }
@@ -63,14 +63,14 @@ fn nothing_is_made_that_was_not_written_down_before() {
 #[test]
 fn nothing_begins_without_what_it_needs() {
     for seen in all() {
-        let (has_source, has_store) = (seen.source == Need::Met, seen.store == Need::Met);
+        let (has_source, has_store) = (seen.source == Requirement::Met, seen.store == Requirement::Met);
         match plan(&seen) {
             Step::Record => assert!(has_source, "{seen:?}"),
             Step::Announce(Task::Make) | Step::Start(Task::Make) => assert!(has_source && has_store, "{seen:?}"),
             Step::Announce(Task::Remove) | Step::Start(Task::Remove) => assert!(has_store, "{seen:?}"),
-            Step::Wait(_, reason) => assert_eq!(seen.source, Need::Awaited(reason), "{seen:?}"),
+            Step::Wait(_, reason) => assert_eq!(seen.source, Requirement::Awaited(reason), "{seen:?}"),
             Step::Stop(_, reason) => {
-                let missing = Need::Missing(reason);
+                let missing = Requirement::Missing(reason);
                 assert!(seen.source == missing || seen.store == missing, "{seen:?}");
             }
             _ => {}
@@ -91,8 +91,8 @@ fn recorded(removal: Option<Removal>) -> Facts {
         removing: Job::None,
         left_over: false,
         due: Due::Now,
-        source: Need::Met,
-        store: Need::Met,
+        source: Requirement::Met,
+        store: Requirement::Met,
         has_room: true,
     }
 }
@@ -101,12 +101,12 @@ fn recorded(removal: Option<Removal>) -> Facts {
 fn a_missing_orchestra_stops_a_backup_that_is_not_recorded() {
     let missing = Facts {
         recorded: false,
-        source: Need::Missing(Reason::OrchestraNotFound),
+        source: Requirement::Missing(Reason::OrchestraNotFound),
         ..recorded(None)
     };
     assert_eq!(plan(&missing), Step::Stop(Task::Make, Reason::OrchestraNotFound));
     let paused = Facts {
-        source: Need::Awaited(Reason::Paused),
+        source: Requirement::Awaited(Reason::Paused),
         ..missing
     };
     assert_eq!(plan(&paused), Step::Wait(Task::Make, Reason::Paused));
@@ -114,7 +114,7 @@ fn a_missing_orchestra_stops_a_backup_that_is_not_recorded() {
 
 #[test]
 fn a_changed_destination_stops_the_next_job_and_not_the_one_that_runs() {
-    let changed = Need::Missing(Reason::BackupDestinationChanged);
+    let changed = Requirement::Missing(Reason::BackupDestinationChanged);
     let of = |seen: Facts| Facts { store: changed, ..seen };
     let stop = |task| Step::Stop(task, Reason::BackupDestinationChanged);
     assert_eq!(plan(&of(recorded(None))), stop(Task::Make));
@@ -142,7 +142,7 @@ fn a_changed_destination_stops_the_next_job_and_not_the_one_that_runs() {
 #[test]
 fn a_removal_needs_no_database() {
     let gone = Facts {
-        source: Need::Missing(Reason::DatabaseGone),
+        source: Requirement::Missing(Reason::DatabaseGone),
         ..recorded(Some(Removal::Remove))
     };
     assert_eq!(plan(&gone), Step::Announce(Task::Remove));
@@ -225,7 +225,7 @@ fn after(seen: Facts, step: Step, job: Job) -> Facts {
         }
         Step::Queue(_) => next.has_room = true,
         Step::Retry(..) => next.due = Due::Now,
-        Step::Wait(..) | Step::Stop(..) => (next.source, next.store) = (Need::Met, Need::Met),
+        Step::Wait(..) | Step::Stop(..) => (next.source, next.store) = (Requirement::Met, Requirement::Met),
         Step::Release => next.finalizer = false,
         Step::Fail | Step::Rest => {}
     }

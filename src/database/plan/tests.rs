@@ -384,10 +384,7 @@ fn nothing_is_dropped_but_what_was_released_for_good_after_its_grace_period() {
                 );
             }
             Step::DeleteSelf => assert!(released && entry.reset == Reset::Decided, "{facts:?}"),
-            Step::Reset => {
-                let decided = facts.deleting && entry.reset == Reset::Decided;
-                assert!(released && decided, "{facts:?}");
-            }
+            Step::Reset => assert!(released && facts.deleting && entry.reset == Reset::Decided, "{facts:?}"),
             _ => {}
         }
     }

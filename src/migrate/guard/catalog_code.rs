@@ -206,13 +206,13 @@ const ANON_EXECUTES: &str = "\
 SELECT EXISTS (SELECT FROM pg_default_acl, aclexplode(defaclacl) a JOIN pg_roles g ON g.oid = a.grantee
     WHERE defaclobjtype = 'f' AND pg_get_userbyid(defaclrole) = current_user AND g.rolname = 'anon')";
 
-type Statement<'q> = Query<'q, Postgres, PgArguments>;
+type CatalogStatement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// The rows of a query, [`MOST`] at most. Whether there are more.
 async fn some(
     conn: &mut PgConnection,
     (what, most): (&'static str, usize),
-    query: Statement<'_>,
+    query: CatalogStatement<'_>,
     mut take: impl FnMut(&PgRow) -> sqlx::Result<()> + Send,
 ) -> Result<bool> {
     let mut count = 0;

@@ -13,7 +13,7 @@ use crate::supabase::operation::{ApiCall, Operation};
 use crate::supabase::types::KeyType;
 
 #[derive(Serialize)]
-struct CreateBody<'a> {
+struct CreateKeyBody<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     name: &'a str,
@@ -89,7 +89,7 @@ impl Client {
     ) -> Result<ApiKey, Error> {
         let operation = Operation::CreateApiKey;
         let is_secret = *kind == KeyType::Secret;
-        let body = encode(&CreateBody {
+        let body = encode(&CreateKeyBody {
             kind: kind.as_ref(),
             name,
             description,

@@ -61,7 +61,7 @@ struct Scene {
 }
 
 /// What came of a scene.
-struct Outcome {
+struct QueueOutcome {
     /// The order in which they were served, and how long that took.
     order: Vec<usize>,
     took: Duration,
@@ -79,7 +79,7 @@ fn some(n: usize, most: u64) -> Duration {
 }
 
 /// Lets the waiters of a scene ask, each again after the time that it is given; those in `gone` never ask again.
-fn play(scene: Scene, gone: &[usize]) -> Outcome {
+fn play(scene: Scene, gone: &[usize]) -> QueueOutcome {
     let Scene { count, limit, .. } = scene;
     let start = Instant::now();
     let mut core = LimiterCore::new(start);
@@ -133,7 +133,7 @@ fn play(scene: Scene, gone: &[usize]) -> Outcome {
         }
         assert!(at < Duration::from_hours(24), "they wait for ever");
     }
-    Outcome {
+    QueueOutcome {
         order,
         took,
         early,
@@ -154,7 +154,7 @@ proptest! {
         count in 1_usize..700, limit in 5_u32..200, window in 5_u64..90, way in 0_u64..400, work in 0_u64..500,
     ) {
         let scene = Scene { count, limit, window, way, work, apart: 0 };
-        let Outcome { order, took, early, refused, asked } = play(scene, &[]);
+        let QueueOutcome { order, took, early, refused, asked } = play(scene, &[]);
         prop_assert_eq!(order.len(), count);
         prop_assert_eq!(refused, 0);
         prop_assert!(early <= unknowing(scene).saturating_sub(limit), "{} were refused", early);
@@ -181,7 +181,7 @@ proptest! {
         apart in 1_u64..300,
     ) {
         let scene = Scene { count, limit, window, way, work, apart };
-        let Outcome { order, early, refused, .. } = play(scene, &[]);
+        let QueueOutcome { order, early, refused, .. } = play(scene, &[]);
         prop_assert_eq!(order.len(), count);
         prop_assert_eq!(refused, 0);
         prop_assert!(early <= unknowing(scene).saturating_sub(limit), "{} were refused", early);
@@ -200,7 +200,7 @@ fn an_answer_that_may_be_about_the_open_window_counts_in_it() {
             work,
             apart,
         };
-        let Outcome { order, refused, .. } = play(scene, &[]);
+        let QueueOutcome { order, refused, .. } = play(scene, &[]);
         assert_eq!((order.len(), refused), (count, 0), "{scene:?}");
     }
 }
@@ -216,7 +216,7 @@ fn those_who_never_come_back_hold_up_nobody_for_long() {
         work: 50,
         apart: 0,
     };
-    let Outcome {
+    let QueueOutcome {
         order, took, refused, ..
     } = play(scene, &gone);
     assert_eq!(refused, 0);
