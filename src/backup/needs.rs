@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::plan::Requirement;
-use super::{Pass, observe, order};
+use super::{Pass, order};
 use crate::api::condition::Reason;
 use crate::api::{ClaimReference, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class;
@@ -51,7 +51,7 @@ impl Needs {
         let class = pass.core().stores.classes.get(&ObjectRef::new(name));
         let class = order::class_of(&status, class, KEPT);
         let store = needs.take(class, |needs, class| needs.class = Some(class));
-        let database = if is_deleted { Ok(None) } else { database(pass).map(Some) };
+        let database = if is_deleted { Ok(None) } else { recorded(pass).map(Some) };
         let source = needs.take(database, |needs, database| needs.database = database);
         (needs, source, store)
     }
@@ -83,9 +83,34 @@ impl Needs {
     }
 }
 
-/// The recorded database.
-fn database(pass: &Pass) -> Result<Arc<OrchestraDatabase>, Error> {
-    observe::database(pass).ok_or_else(|| {
+/// The database that is backed up, while the recorded Orchestra claims it, or has released it and it is not being reset. The
+/// status of a backup is not trusted: the claim of the database, which only the operator writes, must have the backup's
+/// namespace, the Orchestra of the spec, and the class.
+pub fn database(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
+    let status = pass.object.status.as_ref()?;
+    let database = pass
+        .core()
+        .stores
+        .databases
+        .get(&ObjectRef::new(status.database_name.as_deref()?))?;
+    let claim = database.spec.claim_ref.as_ref()?;
+    let object = &pass.object;
+    // A final backup may be in another namespace than its Orchestra: the database names it.
+    let is_final = order::last_of(pass).is_some_and(|last| last.name_any() == database.name_any());
+    let is_its_own = Some(&claim.uid) == status.orchestra_uid.as_ref()
+        && (is_final || Some(&claim.namespace) == object.metadata.namespace.as_ref())
+        && claim.name == object.spec.orchestra_ref.name
+        && database
+            .spec
+            .class_name
+            .as_ref()
+            .is_none_or(|of| Some(of) == status.class_name.as_ref());
+    (is_its_own && !database.is_being_reset()).then_some(database)
+}
+
+/// The recorded database, which must still be the Orchestra's.
+fn recorded(pass: &Pass) -> Result<Arc<OrchestraDatabase>, Error> {
+    database(pass).ok_or_else(|| {
         let status = pass.status();
         let name = status.database_name.as_deref().unwrap_or_default();
         Error::blocked(

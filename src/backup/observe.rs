@@ -1,6 +1,5 @@
 //! Reads the state of a backup, its Jobs and its class.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,8 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use sha2::{Digest as _, Sha256};
 
 use super::job::{self, JobState};
-use super::needs::Needs;
-use super::order;
+use super::needs::{self, Needs};
 use super::outcome::JobEnd;
 use super::plan::{self, Due, Facts, Removal, Task};
 use super::queue::{Asker, JobLimits};
@@ -180,31 +178,6 @@ fn after(attempts: i32) -> Duration {
     FIRST.saturating_mul(3_u32.pow(power)).min(LONGEST)
 }
 
-/// The database that is backed up, while the recorded Orchestra claims it, or has released it and it is not being reset. The
-/// status of a backup is not trusted: the claim of the database, which only the operator writes, must have the backup's
-/// namespace, the Orchestra of the spec, and the class.
-pub fn database(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
-    let status = pass.object.status.as_ref()?;
-    let database = pass
-        .core()
-        .stores
-        .databases
-        .get(&ObjectRef::new(status.database_name.as_deref()?))?;
-    let claim = database.spec.claim_ref.as_ref()?;
-    let object = &pass.object;
-    // A final backup may be in another namespace than its Orchestra: the database names it.
-    let is_final = order::last_of(pass).is_some_and(|last| last.name_any() == database.name_any());
-    let is_its_own = Some(&claim.uid) == status.orchestra_uid.as_ref()
-        && (is_final || Some(&claim.namespace) == object.metadata.namespace.as_ref())
-        && claim.name == object.spec.orchestra_ref.name
-        && database
-            .spec
-            .class_name
-            .as_ref()
-            .is_none_or(|of| Some(of) == status.class_name.as_ref());
-    (is_its_own && !database.is_being_reset()).then_some(database)
-}
-
 /// The labels of a Job that reads or fills a database: its server, and itself.
 pub fn labels_of_database(ctx: &Context, database: &OrchestraDatabase) -> [(String, String); 2] {
     [
@@ -224,7 +197,7 @@ pub fn asker(pass: &Pass, task: Task) -> Asker {
     let (object, status) = (&pass.object, pass.object.status.as_ref());
     let class = status.and_then(|status| status.class_name.as_deref());
     let makes = task == Task::Make;
-    let database = database(pass).filter(|_| makes);
+    let database = needs::database(pass).filter(|_| makes);
     Asker {
         uid: pass.uid().to_owned(),
         namespace: object.namespace().unwrap_or_default(),

@@ -14,7 +14,7 @@ use crate::telemetry::logs::LogFormat;
 
 /// The most bytes of a file beside the order.
 const FILE: u64 = 1 << 20;
-/// How long the work may take to clean up when it is told to end. The kubelet kills after 30 s.
+/// Time limit of the cleanup after SIGTERM. The kubelet kills after 30 s.
 const CLEANING: Duration = Duration::from_secs(20);
 
 /// Flags of `orchestra-operator job`.
@@ -38,13 +38,13 @@ pub struct Arguments {
 /// Does the work, and writes its outcome.
 ///
 /// # Errors
-/// When the work is not done, or its outcome cannot be written.
+/// When the work fails, or its outcome cannot be written.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let outcome = match work(&arguments.order).await {
         Ok(outcome) => outcome,
         Err(error) => error.into(),
     };
-    tracing::info!(reason = %outcome.reason, message = outcome.message, "the work has ended");
+    tracing::info!(reason = %outcome.reason, message = outcome.message, "the Job ended");
     if let Err(error) = std::fs::write(&arguments.outcome, outcome.to_json()) {
         bail!(
             "the outcome cannot be written to {}: {error}",
@@ -99,7 +99,7 @@ async fn work(folder: &Path) -> archive::Result<Outcome> {
     }
 }
 
-/// Waits for a signal or the end of the time, and tells the work.
+/// Waits for SIGTERM or the deadline, and stops the work.
 async fn told_to_end(stopper: &Stopper, deadline: u64) -> OutcomeReason {
     let asked = async {
         let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))

@@ -133,7 +133,7 @@ async fn follow(api: &Api<OrchestraBackup>, created: OrchestraBackup, limit: Opt
         }
         if limit.is_some_and(|limit| began.elapsed() >= limit) {
             bail!(
-                "the time is over: OrchestraBackup {name} is {}, and goes on",
+                "timed out: OrchestraBackup {name} is {}; the backup continues",
                 seen.phase
             );
         }
