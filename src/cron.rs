@@ -1,4 +1,4 @@
-//! When a cron expression fires, in its time zone.
+//! Computes when a cron expression fires, in its time zone.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 
 use crate::text;
 
-/// How many periods are looked at for the shortest one.
+/// Number of periods that are examined for the shortest one.
 const PERIODS: usize = 100;
 
-/// Where those periods begin, and how long they are looked at: with two leap years among them. It is the same at all times,
-/// so that a schedule that is right stays right.
+/// The first of the examined periods, and the span of them: it has two leap years. Both are constants, so that a schedule that
+/// is accepted once stays accepted.
 const FROM: Timestamp = Timestamp::constant(1_767_225_600, 0); // 2026-01-01
 const SPAN: SignedDuration = SignedDuration::from_hours(8 * 366 * 24);
 
-/// A zone of the IANA database; without a name, UTC. None where there is no such zone.
+/// A zone of the IANA time zone database; UTC without a name; none where the zone does not exist.
 pub fn zone(name: Option<&str>) -> Option<TimeZone> {
     TimeZone::get(name.unwrap_or("UTC")).ok()
 }
@@ -31,72 +31,71 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The schedule of a cron expression of five fields, in a zone of the IANA database; without one, in UTC. `at` is the
-    /// path of the object with the fields `schedule` and `timeZone`, for messages.
+    /// Reads a cron expression of five fields, in a zone of the IANA time zone database, or in UTC. `at` is the path of the
+    /// object with the fields `schedule` and `timeZone`, for messages.
     ///
     /// # Errors
-    /// What is wrong with it, and what to do.
+    /// A message: what is wrong, and what to do.
     pub fn read(at: &str, schedule: &str, zone: Option<&str>) -> Result<Self, String> {
         let mut parser = CronParser::builder();
         parser = parser.seconds(Seconds::Disallowed).year(Year::Disallowed);
         let cron = parser.build().parse(schedule).map_err(|error| {
             format!(
-                "{at}.schedule {:?} is no cron expression of five fields ({}): write it as 0 3 1 * *",
+                "{at}.schedule {:?} is not a cron expression of five fields ({}): write it as in 0 3 1 * *",
                 text::line(schedule, 128),
                 text::line(&error.to_string(), 200)
             )
         })?;
         let found = self::zone(zone).ok_or_else(|| {
             format!(
-                "{at}.timeZone {:?} does not exist: give a name of the IANA time zone database, such as Europe/Stockholm",
+                "{at}.timeZone {:?} does not exist: use a name from the IANA time zone database, such as Europe/Stockholm",
                 text::line(zone.unwrap_or_default(), 64)
             )
         })?;
         Ok(Self { cron, zone: found })
     }
 
-    /// The same, which must fire after a time.
+    /// Reads a cron expression that must fire after a time.
     ///
     /// # Errors
-    /// What is wrong with it, and what to do.
+    /// A message: what is wrong, and what to do.
     pub fn that_fires(at: &str, schedule: &str, zone: Option<&str>, now: Timestamp) -> Result<Self, String> {
         let read = Self::read(at, schedule, zone)?;
         match read.next(now) {
             Some(_) => Ok(read),
             None => Err(format!(
-                "{at}.schedule {:?} never fires: there is no such date",
+                "{at}.schedule {:?} never fires: use a date that exists",
                 text::line(schedule, 128)
             )),
         }
     }
 
-    /// When it fires next after a time; never, where there is no such date.
+    /// When it fires next after a time; none where it never does.
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let found: Result<Zoned, CronError> = self
             .cron
             .find_next_occurrence(&after.to_zoned(self.zone.clone()), false);
-        // Where clocks are set back, the search may find the hour that is just over.
+        // When clocks are set back, the search may find the hour that has just ended.
         found.ok().map(|next| next.timestamp()).filter(|next| *next > after)
     }
 
     /// Whether it fires at this very time.
     fn fires_at(&self, time: Timestamp) -> bool {
-        // Where clocks are set back, the search from shortly before may find another hour.
+        // When clocks are set back, the search from shortly before may find another hour.
         [SignedDuration::from_secs(1), SignedDuration::from_hours(3)]
             .into_iter()
             .filter_map(|before| time.checked_sub(before).ok())
             .any(|before| self.next(before) == Some(time))
     }
 
-    /// The time that is known, where it has come and is one of this schedule, or else the next one: whoever was kept from
-    /// what was due makes up for it.
+    /// The recorded time, where it has come and belongs to this schedule, so that a missed time is made up for; otherwise the
+    /// next one.
     pub fn due_or_next(&self, known: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
         let due = known.filter(|known| *known <= now && self.fires_at(*known));
         due.or_else(|| self.next(now))
     }
 
-    /// The shortest of its periods by the clock on the wall, where none is shorter because clocks are set; none where it
-    /// fires once at most.
+    /// The shortest of its periods by wall time, without changes of the clock; none where it fires once at most.
     pub fn period(&self) -> Option<Duration> {
         let wall = Self {
             cron: self.cron.clone(),

@@ -4,7 +4,7 @@
 mod support;
 
 use orchestra_operator::error::ErrorClass;
-use orchestra_operator::postgres::holdings::{Allowed, judge, observe};
+use orchestra_operator::postgres::holdings::{AcceptedHoldings, judge, observe};
 use orchestra_operator::postgres::{
     Error, Login, Sharing, TenantRights, TenantRole, connect, connect_through_transaction_pooler, ensure_tenant_role,
     is_prepared, isolate,
@@ -172,9 +172,9 @@ async fn the_sample_makes_an_entry_that_is_accepted_whoever_runs_it() {
         let login = server.login(&entry).as_user(&entry, "owner".to_owned().into());
         let mut own = session(&login).await;
         let found = observe(&mut own).await.unwrap();
-        let allowed = Allowed {
+        let allowed = AcceptedHoldings {
             legacy_servers: true,
-            ..Allowed::default()
+            ..AcceptedHoldings::default()
         };
         assert_eq!(judge(&found, &allowed), []);
         // Only who owns the databases for administration closes them.

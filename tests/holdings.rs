@@ -10,7 +10,7 @@ mod reached;
 mod servers_of_entries;
 mod support;
 
-use orchestra_operator::postgres::holdings::{Allowed, is_hosted_project, judge, observe};
+use orchestra_operator::postgres::holdings::{AcceptedHoldings, is_hosted_project, judge, observe};
 use orchestra_operator::postgres::{Login, Sharing, TenantRights, TenantRole, drop_tenant_role, ensure_tenant_role};
 use support::postgres::{Server, server};
 use support::{ask, execute, migrate, session, source};
@@ -37,8 +37,8 @@ async fn entry(server: &Server, name: &str) -> Login {
 }
 
 /// What speaks against an entry on a server of this version.
-async fn said(login: &Login, allowed: Allowed) -> String {
-    let allowed = Allowed {
+async fn said(login: &Login, allowed: AcceptedHoldings) -> String {
+    let allowed = AcceptedHoldings {
         legacy_servers: true,
         ..allowed
     };
@@ -48,12 +48,12 @@ async fn said(login: &Login, allowed: Allowed) -> String {
 }
 
 async fn refused(login: &Login, says: &str) {
-    let said = said(login, Allowed::default()).await;
+    let said = said(login, AcceptedHoldings::default()).await;
     assert!(said.contains(says), "{says:?} is not in: {said}");
 }
 
 async fn accepted(login: &Login) {
-    assert_eq!(said(login, Allowed::default()).await, "");
+    assert_eq!(said(login, AcceptedHoldings::default()).await, "");
 }
 
 #[tokio::test]
@@ -148,9 +148,9 @@ async fn a_schema_in_which_everybody_creates_and_that_is_not_the_logins_is_refus
     )
     .await;
     for allowed in [false, true] {
-        let allowed = Allowed {
+        let allowed = AcceptedHoldings {
             non_empty: allowed,
-            ..Allowed::default()
+            ..AcceptedHoldings::default()
         };
         let told = said(&one, allowed).await;
         assert!(told.contains("REVOKE CREATE ON SCHEMA"), "{told}");

@@ -3,8 +3,8 @@
 
 mod support;
 
-use orchestra_operator::postgres::holdings::{Allowed, judge, observe};
-use orchestra_operator::postgres::made::{Entry, Maker, Removal, exists, make, maker, unmake};
+use orchestra_operator::postgres::holdings::{AcceptedHoldings, judge, observe};
+use orchestra_operator::postgres::made::{Maker, OwnedDatabase, RemovalEnd, exists, make, maker, unmake};
 use orchestra_operator::postgres::{self, APPLICATION, DatabaseIdentity, Error, Login};
 use secrecy::SecretString;
 use sqlx::PgConnection;
@@ -35,8 +35,8 @@ async fn superuser(server: &Server) -> PgConnection {
     postgres::connect(&server.login("postgres"), APPLICATION).await.unwrap()
 }
 
-fn entry<'a>(name: &'a str, password: &'a SecretString) -> Entry<'a> {
-    Entry {
+fn entry<'a>(name: &'a str, password: &'a SecretString) -> OwnedDatabase<'a> {
+    OwnedDatabase {
         name,
         password,
         record: RECORD,
@@ -54,9 +54,9 @@ async fn is_fit(server: &Server, name: &str, identity: &DatabaseIdentity) {
     let login: Login = server.login(name).as_user(name, "pass-word".to_owned().into());
     let mut own = postgres::connect(&login, APPLICATION).await.unwrap();
     let found = observe(&mut own).await.unwrap();
-    let allowed = Allowed {
+    let allowed = AcceptedHoldings {
         legacy_servers: true,
-        ..Allowed::default()
+        ..AcceptedHoldings::default()
     };
     assert_eq!(judge(&found, &allowed), [], "{name}");
     assert!(found.login.owns_database && !found.login.superuser);
@@ -67,7 +67,7 @@ async fn is_fit(server: &Server, name: &str, identity: &DatabaseIdentity) {
     assert_eq!(ask(&mut own, open).await, "0");
 }
 
-async fn removed(session: &mut PgConnection, name: &str, identity: Option<&DatabaseIdentity>) -> Removal {
+async fn removed(session: &mut PgConnection, name: &str, identity: Option<&DatabaseIdentity>) -> RemovalEnd {
     let may = maker(session).await.unwrap();
     unmake(session, &may, (name, RECORD), identity).await.unwrap()
 }
@@ -109,8 +109,8 @@ async fn a_login_that_is_no_superuser_makes_databases_and_drops_them() {
         // Again is the same.
         assert_eq!(made(&mut session, "one").await.digest(), one.digest());
         is_fit(&server, "one", &one).await;
-        assert_eq!(removed(&mut session, "one", Some(&one)).await, Removal::Done);
-        assert_eq!(removed(&mut session, "one", Some(&one)).await, Removal::Done);
+        assert_eq!(removed(&mut session, "one", Some(&one)).await, RemovalEnd::Done);
+        assert_eq!(removed(&mut session, "one", Some(&one)).await, RemovalEnd::Done);
         is_gone(&mut session, "one").await;
         is_fit(&server, "two", &two).await;
     }
@@ -127,7 +127,7 @@ async fn work_that_was_cut_off_at_any_step_is_ended_and_leaves_nothing() {
             is_fit(&server, &name, &identity).await;
             let name = format!("{kind}_{steps}_gone");
             cut_off(&mut session, &name, steps).await;
-            assert_eq!(removed(&mut session, &name, None).await, Removal::Done, "{name}");
+            assert_eq!(removed(&mut session, &name, None).await, RemovalEnd::Done, "{name}");
             is_gone(&mut session, &name).await;
         }
     }
@@ -153,7 +153,7 @@ async fn nothing_is_taken_or_dropped_that_was_not_made() {
         "{refused:?}"
     );
     for (name, says) in [("theirs", "another record"), ("foreign_one", "another record")] {
-        let Removal::Kept(why) = removed(&mut session, name, None).await else {
+        let RemovalEnd::Kept(why) = removed(&mut session, name, None).await else {
             panic!("{name} was dropped")
         };
         assert!(why.contains(says), "{why}");
@@ -167,7 +167,7 @@ async fn nothing_is_taken_or_dropped_that_was_not_made() {
         "ALTER DATABASE one RENAME TO was_one;; CREATE DATABASE one OWNER one",
     )
     .await;
-    let Removal::Kept(why) = removed(&mut session, "one", Some(&one)).await else {
+    let RemovalEnd::Kept(why) = removed(&mut session, "one", Some(&one)).await else {
         panic!("it was dropped")
     };
     assert!(why.contains("is another one than the entry's"), "{why}");
@@ -175,7 +175,7 @@ async fn nothing_is_taken_or_dropped_that_was_not_made() {
 
     // A server that the entry was not made on.
     let elsewhere = DatabaseIdentity::from_record("1/1").unwrap();
-    let Removal::Kept(why) = removed(&mut session, "gone", Some(&elsewhere)).await else {
+    let RemovalEnd::Kept(why) = removed(&mut session, "gone", Some(&elsewhere)).await else {
         panic!("it was taken for dropped")
     };
     assert!(why.contains("was made on another server"), "{why}");
@@ -190,7 +190,7 @@ async fn nothing_is_taken_or_dropped_that_was_not_made() {
         "{busy:?}"
     );
     sqlx::Connection::close(own).await.unwrap();
-    assert_eq!(removed(&mut session, "two", Some(&two)).await, Removal::Done);
+    assert_eq!(removed(&mut session, "two", Some(&two)).await, RemovalEnd::Done);
     is_gone(&mut session, "two").await;
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use orchestra_operator::api::{LoginLimits, RowSecurity, SeedPolicy};
 use orchestra_operator::error::ErrorClass;
-use orchestra_operator::migrate::{SeedSource, Variables, seed};
+use orchestra_operator::migrate::{SeedSource, SeedVariables, seed};
 use orchestra_operator::postgres::{
     Error, Login, Sharing, TenantRights, TenantRole, connect, drop_tenant_role, ensure_tenant_logins,
     ensure_tenant_role, grant_existing, identity, isolate,
@@ -339,7 +339,7 @@ async fn a_tenants_functions_never_run_as_the_owner() {
         .unwrap();
     migrate(&owner, &source).await.unwrap();
     let rows = SeedSource::read(vec![("a.sql".to_owned(), b"SELECT 1".to_vec())]).unwrap();
-    let (none, limit) = (Variables::default(), Duration::from_secs(30));
+    let (none, limit) = (SeedVariables::default(), Duration::from_secs(30));
     seed(session(&owner).await, &rows, &none, SeedPolicy::Once, None, limit)
         .await
         .unwrap();

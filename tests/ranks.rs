@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use orchestra_operator::api::{LoginLimits, MigrationFormat, SeedPolicy};
 use orchestra_operator::error::ErrorClass;
-use orchestra_operator::migrate::{SeedSource, Variables, seed};
+use orchestra_operator::migrate::{SeedSource, SeedVariables, seed};
 use orchestra_operator::postgres::{Error, Sharing, TenantRights, connect, ensure_tenant_role, grant_existing};
 use sqlx::PgConnection;
 use support::postgres::server;
@@ -204,7 +204,7 @@ async fn only_the_owner_writes_the_histories_and_the_records_of_seeds() {
         let scripts = source_of(format, &[(name, "CREATE TABLE a ();")]);
         migrate(&owner, &scripts).await.unwrap();
         let rows = SeedSource::read(vec![("a.sql".to_owned(), b"SELECT 1".to_vec())]).unwrap();
-        let (none, limit) = (Variables::default(), Duration::from_secs(30));
+        let (none, limit) = (SeedVariables::default(), Duration::from_secs(30));
         let conn = connect(&owner, "test").await.unwrap();
         seed(conn, &rows, &none, SeedPolicy::Once, Some(format), limit)
             .await

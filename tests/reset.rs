@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use orchestra_operator::postgres::claim_record::{self, ClaimRecord};
-use orchestra_operator::postgres::holdings::{Allowed, judge, observe};
+use orchestra_operator::postgres::holdings::{AcceptedHoldings, judge, observe};
 use orchestra_operator::postgres::reset::{Stay, reset};
 use orchestra_operator::postgres::{self, APPLICATION, Login, isolate};
 use sqlx::PgConnection;
@@ -60,7 +60,7 @@ async fn try_reset(login: &Login) -> Result<(), Stay> {
 async fn is_fresh(login: &Login) {
     let mut own = operators(login).await;
     let found = observe(&mut own).await.unwrap();
-    let said = judge(&found, &Allowed::default());
+    let said = judge(&found, &AcceptedHoldings::default());
     assert!(said.is_empty(), "{said:?}");
     assert_eq!(claim_record::holder(&mut own).await.unwrap(), None);
     // It may do what an owner does, and still make tenants' logins members of the group.

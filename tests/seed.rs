@@ -10,7 +10,7 @@ use std::time::Duration;
 use orchestra_operator::api::SeedPolicy::{self, OnChange, Once};
 use orchestra_operator::api::condition::Reason;
 use orchestra_operator::error::ErrorClass;
-use orchestra_operator::migrate::{Error, Script, SeedOutcome, SeedSource, Seeded, Variables, seed, seeded};
+use orchestra_operator::migrate::{Error, Script, SeedOutcome, SeedSource, SeedVariables, Seeded, seed, seeded};
 use orchestra_operator::postgres::Login;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -27,8 +27,8 @@ fn source(files: &[(&str, &str)]) -> SeedSource {
     SeedSource::read(files.collect()).unwrap()
 }
 
-fn named(name: &str) -> Variables {
-    let mut variables = Variables::default();
+fn named(name: &str) -> SeedVariables {
+    let mut variables = SeedVariables::default();
     variables.set("display_name", name, "display_name");
     variables
 }
@@ -36,7 +36,7 @@ fn named(name: &str) -> Variables {
 async fn run(
     login: &Login,
     source: &SeedSource,
-    variables: &Variables,
+    variables: &SeedVariables,
     policy: SeedPolicy,
 ) -> Result<SeedOutcome, Error> {
     seed(session(login).await, source, variables, policy, None, LIMIT)
@@ -368,7 +368,7 @@ async fn a_killed_session_leaves_nothing() {
     ]);
     let task = tokio::spawn({
         let login = login.clone();
-        async move { run(&login, &slow, &Variables::default(), Once).await }
+        async move { run(&login, &slow, &SeedVariables::default(), Once).await }
     });
     let sleeper = "FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
     while ask(&mut conn, &format!("SELECT count(*) {sleeper}")).await == "0" {

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use orchestra_operator::api::{MigrationFormat, SeedPolicy};
-use orchestra_operator::migrate::{SeedSource, Variables, fingerprint, seed, seeded};
+use orchestra_operator::migrate::{SeedSource, SeedVariables, fingerprint, seed, seeded};
 use orchestra_operator::postgres::claim_record::{ClaimRecord, claim, holder};
 use orchestra_operator::postgres::{Error, Sharing, TenantRights, connect, ensure_tenant_role, identity, isolate};
 use support::postgres::server;
@@ -328,7 +328,7 @@ async fn dates_are_read_by_the_databases_settings_unless_the_tool_sets_them() {
     let source = SeedSource::read(files.into()).unwrap();
     let own = connect(&owner, "test").await.unwrap();
     let limit = Duration::from_secs(30);
-    seed(own, &source, &Variables::default(), SeedPolicy::Once, None, limit)
+    seed(own, &source, &SeedVariables::default(), SeedPolicy::Once, None, limit)
         .await
         .unwrap();
     assert_eq!(

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use orchestra_operator::api::{MigrationFormat, SeedPolicy};
-use orchestra_operator::migrate::{Error, SeedSource, Source, Variables, seed};
+use orchestra_operator::migrate::{Error, SeedSource, SeedVariables, Source, seed};
 use orchestra_operator::postgres::Login;
 use secrecy::ExposeSecret;
 use support::{ask, execute, migrate, npm::installed, pending, postgres::server, session, source_of};
@@ -261,7 +261,7 @@ async fn seed_with(login: &Login, source: &SeedSource, policy: SeedPolicy) {
     seed(
         session(login).await,
         source,
-        &Variables::default(),
+        &SeedVariables::default(),
         policy,
         format,
         limit,

@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use orchestra_operator::api::SeedPolicy;
-use orchestra_operator::migrate::{Error, SeedOutcome, SeedSource, Variables, seed, sequences_behind};
+use orchestra_operator::migrate::{Error, SeedOutcome, SeedSource, SeedVariables, seed, sequences_behind};
 use orchestra_operator::postgres::Login;
 use support::{ask, execute, postgres::server, session};
 
@@ -16,7 +16,15 @@ async fn run(login: &Login, files: &[(&str, &str)]) -> Result<SeedOutcome, Error
         .map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()));
     let (source, limit) = (SeedSource::read(files.collect()).unwrap(), Duration::from_secs(30));
     let conn = session(login).await;
-    let ran = seed(conn, &source, &Variables::default(), SeedPolicy::OnChange, None, limit).await;
+    let ran = seed(
+        conn,
+        &source,
+        &SeedVariables::default(),
+        SeedPolicy::OnChange,
+        None,
+        limit,
+    )
+    .await;
     ran.map(|(_, outcome)| outcome)
 }
 

@@ -157,7 +157,7 @@ mod tests {
             (
                 "0 25 * * *",
                 None,
-                "spec.backup.schedule \"0 25 * * *\" is no cron expression",
+                "spec.backup.schedule \"0 25 * * *\" is not a cron expression",
             ),
             (
                 "0 2 * * *",

@@ -244,8 +244,8 @@ mod tests {
             ),
             (json!({"source": {"templateRef": {}}}), "spec.source.templateRef"),
             (
-                json!({"migrations": {"sources": [{"configMapRef": {"name": "a"}}, {"configMapRef": {"name": 7}}]}}),
-                "spec.migrations.sources[1].configMapRef.name",
+                json!({"connection": {"rotation": {"also": ["OwnerPassword", "Everything"]}}}),
+                "spec.connection.rotation.also[1]",
             ),
         ] {
             let object = object(&spec);

@@ -1,5 +1,5 @@
-//! PostgreSQL's own programs, of the server's major version, and how they are run: no secret is on a command line or in
-//! the environment, and a program that is not waited for to its end is killed with all that it has started.
+//! PostgreSQL's client programs, of the server's major version, and how they are run: no secret is on a command line or in
+//! the environment, and a program that is dropped before its end is killed with all of its children.
 
 use std::fs;
 use std::io::Write as _;
@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use super::error::{Error, Result};
 use super::outcome::OutcomeReason as Reason;
 use super::said::failure;
-use super::stop::Stop;
+use super::stop::StopSignal;
 use crate::postgres::{APPLICATION, Login, Tls};
 use crate::text;
 
@@ -36,7 +36,7 @@ pub struct Clients {
     bin: PathBuf,
     /// Their major version.
     pub major: u32,
-    /// What `pg_dump --version` says.
+    /// The output of `pg_dump --version`.
     pub version: String,
     /// Whether their libpq can refuse to send a password in clear text: 16 or later, whatever their own version. Debian's
     /// packages of all versions share the newest one.
@@ -271,7 +271,7 @@ fn roots(login: &Login) -> Result<String> {
     Ok(all)
 }
 
-/// The end of what a program says.
+/// The end of a program's messages.
 async fn messages(stderr: Option<tokio::process::ChildStderr>) -> String {
     let Some(mut stderr) = stderr else {
         return String::new();
@@ -297,7 +297,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// What it writes.
+    /// Its standard output.
     ///
     /// # Errors
     /// When it was taken before.
@@ -306,7 +306,7 @@ impl Running {
         fd.map(fs::File::from).ok_or_else(|| self.no_pipe())
     }
 
-    /// What it reads.
+    /// Its standard input.
     ///
     /// # Errors
     /// When it was taken before.
@@ -322,8 +322,8 @@ impl Running {
     /// Waits for its end, which is good only with exit code 0.
     ///
     /// # Errors
-    /// Why it failed, from its messages; what [`Stop`] says, and then it is killed.
-    pub async fn end(mut self, stop: &Stop) -> Result<()> {
+    /// Why it failed, from its messages; what [`StopSignal`] says, and then it is killed.
+    pub async fn end(mut self, stop: &StopSignal) -> Result<()> {
         drop(self.child.stdin.take());
         let status = tokio::select! {
             status = self.child.wait() => status.map_err(|error| cannot_run(self.program, &error))?,

@@ -1,4 +1,4 @@
-//! Whether a restored database is the one that was backed up.
+//! Compares a restored database with the snapshot of its backup.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::error::{Error, Result};
 use super::facts;
-use super::manifest::{Facts, Hook, Manifest};
+use super::manifest::{Hook, Manifest, SnapshotFacts};
 use super::order::Assertion;
 use super::snapshot;
 use super::sql::run;
@@ -15,7 +15,7 @@ use super::toc::{OUTGOING, PROVIDERS_OWN};
 use crate::postgres::Login;
 use crate::text;
 
-/// The longest that an assertion may take.
+/// The time limit of an assertion.
 const ASSERTION: &str = "60s";
 
 /// The differences between a backup and the database that it was restored to, and the assertions that do not hold.
@@ -30,7 +30,7 @@ pub(super) async fn restored(login: &Login, manifest: &Manifest, assertions: &[A
     let becomes: BTreeSet<&str> = manifest.facts.of_others.iter().map(String::as_str).collect();
     after.rights.retain(|name, _| !becomes.contains(thing_of(name)));
     let mut found = differences(&before, &after, major == manifest.server_major);
-    // In a session of their own: they are the user's, and so are the functions they call.
+    // In a session of their own, because users write the assertions and the functions that these call.
     let mut conn = snapshot::session(login).await?;
     run(&mut conn, "SET search_path TO DEFAULT; SET row_security TO DEFAULT").await?;
     run(&mut conn, snapshot::ANY_RELATION).await?;
@@ -40,7 +40,7 @@ pub(super) async fn restored(login: &Login, manifest: &Manifest, assertions: &[A
     Ok(found)
 }
 
-/// Asks one question in a transaction that can change nothing. The complaint, if it is not answered with true.
+/// Runs one assertion in a read-only transaction. Returns the complaint, unless the query returns true.
 async fn ask(conn: &mut PgConnection, assertion: &Assertion) -> Option<String> {
     let name = text::line(&assertion.name, 60);
     let begin = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = '{ASSERTION}'");
@@ -64,9 +64,9 @@ async fn ask(conn: &mut PgConnection, assertion: &Assertion) -> Option<String> {
     complaint.or(ended).map(|cause| format!("assertion {name}: {cause}"))
 }
 
-/// What a restore gives back of a database: without what the logins of its tenant own, and without the rights on what becomes
-/// the owner's.
-fn restorable(mut facts: Facts) -> Facts {
+/// The part of a database that a restore brings back: without objects of the tenant's logins, and without rights on objects
+/// whose owner changes.
+fn restorable(mut facts: SnapshotFacts) -> SnapshotFacts {
     let out: BTreeSet<String> = std::mem::take(&mut facts.of_tenants).into_iter().collect();
     let becomes: BTreeSet<String> = std::mem::take(&mut facts.of_others).into_iter().collect();
     // `name on schema.table`
@@ -104,7 +104,7 @@ fn thing_of(right: &str) -> &str {
 
 /// The differences. Digests of definitions are compared between servers of one major version only: another one may
 /// write the same definition in other words.
-fn differences(before: &Facts, after: &Facts, same_major: bool) -> Vec<String> {
+fn differences(before: &SnapshotFacts, after: &SnapshotFacts, same_major: bool) -> Vec<String> {
     let mut found = Vec::new();
     maps(&mut found, "rows of", &before.rows, &after.rows, u64::eq);
     maps(&mut found, "sequence", &before.sequences, &after.sequences, |a, b| {
@@ -187,8 +187,8 @@ mod tests {
     use super::*;
     use crate::archive::manifest::Extension;
 
-    fn facts() -> Facts {
-        let mut facts = Facts::default();
+    fn facts() -> SnapshotFacts {
+        let mut facts = SnapshotFacts::default();
         facts.rows.insert("public.player".into(), 3);
         facts.sequences.insert("public.player_id_seq".into(), 3);
         facts.rights.insert("table public.player".into(), "a".into());
@@ -208,7 +208,7 @@ mod tests {
         facts
     }
 
-    type Change = (fn(&mut Facts), &'static str);
+    type Change = (fn(&mut SnapshotFacts), &'static str);
 
     #[test]
     fn each_difference_is_told_by_its_name() {

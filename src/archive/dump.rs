@@ -1,4 +1,4 @@
-//! A backup: the archives of one snapshot, and the manifest.
+//! Makes a backup: the archives of one snapshot, and the manifest.
 
 use std::collections::BTreeSet;
 
@@ -7,34 +7,34 @@ use parking_lot::Mutex;
 
 use super::clients::{Clients, Session};
 use super::error::{Error, Result};
-use super::manifest::{self, Manifest, Object, Part};
+use super::manifest::{self, Manifest, ManifestObject, Part};
 use super::order::BackupOrder;
 use super::outcome::{BackupFacts, Outcome, OutcomeReason as Reason};
 use super::progress::Progress;
-use super::scope::{NOT_MANAGED, Scope, Without};
+use super::scope::{NOT_MANAGED, SchemaScope, Without};
 use super::snapshot::{self, Snapshot};
-use super::stop::Stop;
+use super::stop::StopSignal;
 use super::store::Folder;
 use super::stream;
 use super::whose;
 use crate::postgres::{Login, quote};
 use crate::text;
 
-/// What the work on a backup needs besides its order.
+/// The environment of the work, besides its order.
 #[derive(Debug)]
 pub struct Context {
     /// The login of the database.
     pub login: Login,
     /// The backup's folder.
     pub folder: Folder,
-    /// The order to stop.
-    pub stop: Stop,
-    /// How far the work is.
+    /// The stop signal.
+    pub stop: StopSignal,
+    /// The progress.
     pub progress: Progress,
 }
 
-/// Makes a backup. A failed one leaves nothing in the store. One that is there already, of the same subject, is done: the
-/// answer to an earlier run was lost.
+/// Makes a backup. A failed run leaves nothing in the store. Where the backup of the same subject exists, the outcome of an
+/// earlier run was lost, and this one reports success.
 ///
 /// # Errors
 /// Why there is no backup.
@@ -62,7 +62,7 @@ async fn earlier(context: &Context, order: &BackupOrder) -> Result<Outcome> {
         return Err(Error::new(
             Reason::AlreadyExists,
             format!(
-                "{} holds another backup: give each its own path",
+                "{} contains another backup: use another path",
                 context.folder.path_of("")
             ),
         ));
@@ -74,7 +74,7 @@ async fn earlier(context: &Context, order: &BackupOrder) -> Result<Outcome> {
 
 #[allow(
     clippy::too_many_lines,
-    reason = "the snapshot lives from the first line to the last"
+    reason = "the snapshot is held from the first line to the last"
 )]
 async fn make(
     context: &Context,
@@ -92,7 +92,7 @@ async fn make(
         schemas: &order.exclude_schemas,
         provider: false,
     };
-    let scope = Scope::look(&mut conn, without).await?;
+    let scope = SchemaScope::look(&mut conn, without).await?;
     let taken = Snapshot::take(conn, scope, order.lock_wait_seconds);
     let mut snapshot = tokio::select! {
         snapshot = taken => snapshot?,
@@ -104,7 +104,7 @@ async fn make(
         snapshot.facts.database_bytes,
         if recipients.is_empty() { "" } else { ".age" },
     );
-    // Two runs for one path do not write over each other's archives.
+    // Two runs for one path do not overwrite each other's archives.
     let run = uuid::Uuid::new_v4().simple().to_string();
     let mut objects = Vec::new();
     let archives = async {
@@ -120,12 +120,12 @@ async fn make(
                 stream::write(&context.folder, &name, output, to, passed),
                 dump.end(&context.stop)
             );
-            // A store that fails breaks the dumper's pipe, and a dumper that fails breaks off the archive.
+            // An error of the store closes pg_dump's pipe, and an error of pg_dump truncates the archive.
             let stored = match (stored, ended) {
                 (Err(error), _) if error.reason != Reason::DumpFailed => return Err(error),
                 (stored, ended) => ended.and(stored)?,
             };
-            objects.push(Object {
+            objects.push(ManifestObject {
                 part,
                 name,
                 bytes: stored.bytes,
@@ -159,7 +159,7 @@ async fn make(
 }
 
 /// The dumps of a backup, and the arguments of each.
-fn plan(scope: &Scope, order: &BackupOrder, snapshot: &str) -> Vec<(Part, Vec<String>)> {
+fn plan(scope: &SchemaScope, order: &BackupOrder, snapshot: &str) -> Vec<(Part, Vec<String>)> {
     let base = [
         // Compression is zstd's, outside.
         "--format=custom".to_owned(),
@@ -196,13 +196,13 @@ fn plan(scope: &Scope, order: &BackupOrder, snapshot: &str) -> Vec<(Part, Vec<St
     dumps
 }
 
-/// What a backup does not hold.
-fn not_covered(scope: &Scope, of_tenants: &[String], order: &BackupOrder) -> Vec<String> {
+/// What a backup does not contain.
+fn not_covered(scope: &SchemaScope, of_tenants: &[String], order: &BackupOrder) -> Vec<String> {
     let mut out: Vec<String> = vec!["passwords of roles".into()];
     if !of_tenants.is_empty() {
         let names = text::names(of_tenants, 3, of_tenants.len());
         out.push(format!(
-            "what the tenant's login has made ({names}): it is in the archive, and no restore makes it the owner's"
+            "objects that the tenant's login owns ({names}): they are in the archive, but are not restored"
         ));
     }
     if scope.hosted {

@@ -8,8 +8,8 @@ use sqlx::PgConnection;
 
 use super::error::Result;
 use super::facts;
-use super::manifest::Facts;
-use super::scope::Scope;
+use super::manifest::SnapshotFacts;
+use super::scope::SchemaScope;
 use super::sql::run;
 use crate::postgres::restore_record::RestoreRecord;
 use crate::postgres::{self, quote};
@@ -82,7 +82,12 @@ pub(super) async fn end_sessions(conn: &mut PgConnection) -> Result<()> {
 ///
 /// # Errors
 /// What the database says, other than that it does not let go of an object.
-pub(super) async fn empty(conn: &mut PgConnection, record: &RestoreRecord, scope: &Scope, facts: &Facts) -> Result<()> {
+pub(super) async fn empty(
+    conn: &mut PgConnection,
+    record: &RestoreRecord,
+    scope: &SchemaScope,
+    facts: &SnapshotFacts,
+) -> Result<()> {
     loop {
         let found = sqlx::query(RELATIONS).bind(&scope.included);
         let found = postgres::column(conn, "tables and views", found).await?;
@@ -124,13 +129,13 @@ async fn drop_one(conn: &mut PgConnection, statement: &str) -> bool {
 
 /// Removes the restored rows of the provider's tables, and the tenant's policies on them. Its triggers have gone with their
 /// functions.
-async fn provider(conn: &mut PgConnection, scope: &Scope, facts: &Facts) -> Result<()> {
+async fn provider(conn: &mut PgConnection, scope: &SchemaScope, facts: &SnapshotFacts) -> Result<()> {
     let hooks = facts.hooks.iter().filter(|hook| hook.kind == "POLICY");
     for hook in hooks {
         let (name, schema, table) = (quote(&hook.name), quote(&hook.schema), quote(&hook.table));
         drop_one(conn, &format!("DROP POLICY IF EXISTS {name} ON {schema}.{table}")).await;
     }
-    let managed = Scope {
+    let managed = SchemaScope {
         included: Vec::new(),
         ..scope.clone()
     };

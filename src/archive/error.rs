@@ -5,8 +5,8 @@ use crate::error::ErrorClass;
 use crate::postgres;
 use crate::text;
 
-/// Why the work on a backup ended without its result. The message says what is the matter and what to do next. It holds no
-/// password, no URL with one, and no key.
+/// Why the work on a backup failed. The message says what is the matter and what to do next. It has no password, no URL with
+/// a password, and no key.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{message}")]
 pub struct Error {
@@ -16,7 +16,7 @@ pub struct Error {
     pub message: String,
 }
 
-/// A result whose error is that of the work on a backup.
+/// The result of work on a backup.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
@@ -28,7 +28,7 @@ impl Error {
         }
     }
 
-    /// Who can resolve it.
+    /// The class of the error: who can resolve it.
     pub fn class(&self) -> ErrorClass {
         if self.reason.may_pass() {
             ErrorClass::Transient

@@ -1,12 +1,12 @@
-//! What a database is like: read in the snapshot of a backup, and again after a restore.
+//! Reads the facts about a database: in the snapshot of a backup, and again after a restore.
 
 use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
 use super::error::Result;
-use super::manifest::{Extension, Facts, Hook};
-use super::scope::{HISTORY, NOT_MANAGED, Scope, Without};
+use super::manifest::{Extension, Hook, SnapshotFacts};
+use super::scope::{HISTORY, NOT_MANAGED, SchemaScope, Without};
 use super::sql::run;
 use crate::postgres;
 
@@ -160,15 +160,15 @@ const HISTORIES: [(&str, &str, &str); 3] = [
 const HISTORY_TIMEOUT: &str = "60s";
 
 /// The tables that a dump locks.
-pub(super) async fn tables(conn: &mut PgConnection, scope: &Scope) -> Result<Vec<String>> {
+pub(super) async fn tables(conn: &mut PgConnection, scope: &SchemaScope) -> Result<Vec<String>> {
     Ok(postgres::column(conn, "tables", sqlx::query(TABLES).bind(&scope.included)).await?)
 }
 
-/// What a database is like, without its rows.
+/// The facts about a database, without its rows.
 ///
 /// # Errors
 /// What the database says; when it has more objects of a kind than are read.
-pub(super) async fn read(conn: &mut PgConnection, scope: &Scope) -> Result<Facts> {
+pub(super) async fn read(conn: &mut PgConnection, scope: &SchemaScope) -> Result<SnapshotFacts> {
     let (of, me) = (&scope.included, &scope.owner);
     let rights = sqlx::query(RIGHTS).bind(of).bind(me);
     let policies = sqlx::query(POLICIES).bind(of).bind(me);
@@ -182,7 +182,7 @@ pub(super) async fn read(conn: &mut PgConnection, scope: &Scope) -> Result<Facts
     let size: i64 = sqlx::query_scalar("SELECT pg_database_size(current_database())")
         .fetch_one(&mut *conn)
         .await?;
-    let mut facts = Facts {
+    let mut facts = SnapshotFacts {
         sequences: map(conn, "sequences", sqlx::query(SEQUENCES).bind(of)).await?,
         rights: map(conn, "tables, columns and functions", rights).await?,
         policies: map(conn, "policies", policies).await?,
@@ -193,7 +193,7 @@ pub(super) async fn read(conn: &mut PgConnection, scope: &Scope) -> Result<Facts
         hosted: scope.hosted,
         owner: me.clone(),
         database_bytes: u64::try_from(size).unwrap_or_default(),
-        ..Facts::default()
+        ..SnapshotFacts::default()
     };
     for (name, schema, version) in extensions {
         facts.extensions.insert(name, Extension { schema, version });
@@ -239,7 +239,7 @@ async fn heads(conn: &mut PgConnection) -> Result<BTreeMap<String, String>> {
             Ok(true) => {}
             Ok(false) => continue,
             Err(postgres::Error::Untrusted(why)) => {
-                tracing::warn!(why, "the backup names no migration of this history");
+                tracing::warn!(why, "the newest migration of this history could not be read");
                 continue;
             }
             Err(error) => return Err(error.into()),
@@ -251,17 +251,17 @@ async fn heads(conn: &mut PgConnection) -> Result<BTreeMap<String, String>> {
     Ok(heads)
 }
 
-/// What a restored database is like, with the same schemas in view as before.
+/// The facts about a restored database, for the same schemas as in the backup.
 ///
 /// # Errors
 /// What the database says.
-pub(super) async fn restored(conn: &mut PgConnection, before: &Facts) -> Result<Facts> {
+pub(super) async fn restored(conn: &mut PgConnection, before: &SnapshotFacts) -> Result<SnapshotFacts> {
     let without = Without {
         history_included: before.schemas.iter().any(|schema| schema == HISTORY),
         provider: before.hosted,
         ..Without::default()
     };
-    let scope = Scope::look(conn, without).await?;
+    let scope = SchemaScope::look(conn, without).await?;
     let mut facts = read(conn, &scope).await?;
     facts.rows = rows(conn, &scope).await?;
     Ok(facts)
@@ -271,7 +271,7 @@ pub(super) async fn restored(conn: &mut PgConnection, before: &Facts) -> Result<
 ///
 /// # Errors
 /// What the database says.
-pub(super) async fn rows(conn: &mut PgConnection, scope: &Scope) -> Result<BTreeMap<String, u64>> {
+pub(super) async fn rows(conn: &mut PgConnection, scope: &SchemaScope) -> Result<BTreeMap<String, u64>> {
     let of = [scope.included.as_slice(), scope.managed.as_slice()].concat();
     let out: Vec<String> = NOT_MANAGED.map(Into::into).to_vec();
     let tables = postgres::column(conn, "tables", sqlx::query(ROWS).bind(of).bind(out)).await?;

@@ -1,4 +1,4 @@
-//! The manifest of a backup: what it holds, and what the database was like in the snapshot it was made from.
+//! The manifest of a backup: its archives, and the facts about the database in the snapshot.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Error, Result};
-use super::order::Subject;
+use super::order::BackupSubject;
 use super::outcome::OutcomeReason;
 
 /// Name of the manifest in the backup's folder.
@@ -24,7 +24,7 @@ pub struct Manifest {
     /// Version of the format.
     pub version: u32,
     /// Whose database it is.
-    pub subject: Subject,
+    pub subject: BackupSubject,
     /// When the snapshot was taken: the backup holds the database as it was then.
     pub snapshot_time: Timestamp,
     /// When the backup was complete.
@@ -33,24 +33,24 @@ pub struct Manifest {
     pub server_version: String,
     /// The major version of the server and of the clients that made the archives.
     pub server_major: u32,
-    /// What `pg_dump --version` says.
+    /// The output of `pg_dump --version`.
     pub client_version: String,
     /// The version of this program.
     pub program_version: String,
     /// The archives.
-    pub objects: Vec<Object>,
+    pub objects: Vec<ManifestObject>,
     /// age recipients that can read the archives. None: they are not encrypted.
     pub recipients: Vec<String>,
-    /// What the database was like.
-    pub facts: Facts,
-    /// What the backup does not hold, one sentence each.
+    /// Facts about the database.
+    pub facts: SnapshotFacts,
+    /// What the backup does not contain, one sentence each.
     pub not_covered: Vec<String>,
 }
 
 /// An archive of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Object {
+pub struct ManifestObject {
     /// Which part of the database.
     pub part: Part,
     /// Name in the backup's folder.
@@ -63,7 +63,7 @@ pub struct Object {
     pub raw_bytes: u64,
 }
 
-/// A part of a database.
+/// The part of a database that an archive contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
@@ -76,11 +76,11 @@ pub enum Part {
     Hooks,
 }
 
-/// What a database was like in the snapshot. Names are quoted as SQL quotes them. What is compared is a map from a name to
-/// a value; a value that may be long is its SHA-256, the first 16 hexadecimal digits.
+/// Facts about a database in the snapshot. Names are quoted as in SQL. Compared facts are maps from a name to a value; a value
+/// that may be long is replaced by the first 16 hexadecimal digits of its SHA-256.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Facts {
+pub struct SnapshotFacts {
     /// Rows of each table.
     pub rows: BTreeMap<String, u64>,
     /// The last value of each sequence that has given one.
@@ -143,7 +143,7 @@ pub struct Hook {
     pub name: String,
 }
 
-impl Facts {
+impl SnapshotFacts {
     /// The newest migration, if the database has one history.
     pub fn migration_head(&self) -> Option<&str> {
         self.migration_heads.values().next().map(String::as_str)
@@ -202,7 +202,7 @@ impl Manifest {
         };
         match manifest.objects.iter().find(|object| !plain(&object.name)) {
             Some(object) => Err(damaged(format!(
-                "the manifest names an object {:?}, which cannot be one of a backup",
+                "the manifest names the object {:?}, which is not the name of an archive: use another backup",
                 object.name
             ))),
             None => Ok(manifest),
@@ -210,7 +210,7 @@ impl Manifest {
     }
 
     /// An archive.
-    pub fn object(&self, part: Part) -> Option<&Object> {
+    pub fn object(&self, part: Part) -> Option<&ManifestObject> {
         self.objects.iter().find(|object| object.part == part)
     }
 }

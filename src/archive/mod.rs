@@ -1,8 +1,8 @@
-//! A backup of one database: three archives of one snapshot and a manifest, in a store; its restore, and its comparison
-//! with what it was made from. The program of a pod of its own does the work (`orchestra-backup`): the pod is given
-//! an [`Order`] and gives back an [`Outcome`].
+//! A backup of one database: up to three archives of one snapshot and a manifest, in a store; its restore, and the comparison
+//! of a restored database with the snapshot. `orchestra-backup` does the work in a pod: it reads an [`Order`] and ends
+//! with an [`Outcome`].
 //!
-//! A backup without a manifest does not exist: the manifest is written last, and only where there is none.
+//! A backup exists once its manifest does: the manifest is written last, and never replaced.
 
 pub mod clients;
 mod compare;
@@ -34,4 +34,4 @@ pub use order::{Order, Work};
 pub use outcome::{Outcome, OutcomeReason};
 pub use progress::Progress;
 pub use restore::{restore, verify};
-pub use stop::{Stop, Stopper, stop};
+pub use stop::{StopSignal, Stopper, stop};

@@ -1,11 +1,11 @@
-//! What a pod is to do, as the file `order.json` of its Secret says. The secrets themselves are files beside it.
+//! The order of a pod: the file `order.json` of its Secret. The secrets themselves are files beside it.
 
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
 use super::outcome::OutcomeReason;
 
-/// The most bytes of `order.json`: a Secret holds no more.
+/// The most bytes of `order.json`: the limit of a Secret.
 pub const ORDER: usize = 1 << 20;
 /// The most assertions of a drill.
 pub const ASSERTIONS: usize = 100;
@@ -16,15 +16,15 @@ const PATH: usize = 800;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Order {
-    /// What to do.
+    /// The kind of work.
     pub work: Work,
     /// Where backups are.
     pub store: Store,
-    /// Seconds after which the program ends itself, before its Job's deadline does.
+    /// Seconds after which the program ends, earlier than its Job's deadline.
     pub deadline_seconds: u64,
 }
 
-/// What to do.
+/// The kind of work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 #[allow(clippy::large_enum_variant, reason = "a program holds one order")]
@@ -33,7 +33,7 @@ pub enum Work {
     Backup(BackupOrder),
     /// Restore a backup into an empty database.
     Restore(RestoreOrder),
-    /// A drill: restore a backup into an empty database, and compare it with what it was made from.
+    /// A drill: restore a backup into an empty database, and compare it with the backup's snapshot.
     Verify(VerifyOrder),
     /// Remove a backup's objects, its manifest first.
     Delete {
@@ -81,7 +81,7 @@ pub enum Store {
 /// Whose database a backup holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Subject {
+pub struct BackupSubject {
     /// The cluster's own identity.
     pub cluster: String,
     /// Namespace of the Orchestra.
@@ -111,7 +111,7 @@ pub struct BackupOrder {
     /// The backup's own folder below the store's prefix.
     pub path: String,
     /// Whose database it is. Goes into the manifest as it is.
-    pub subject: Subject,
+    pub subject: BackupSubject,
     /// [`DatabaseIdentity::digest`](crate::postgres::DatabaseIdentity::digest) of the database that the login must lead to.
     /// None: the address is of no other database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -141,7 +141,7 @@ fn lock_wait() -> u32 {
 pub struct RestoreOrder {
     /// The backup's folder below the store's prefix.
     pub path: String,
-    /// SHA-256 of the manifest, hexadecimal. None: the manifest is believed.
+    /// SHA-256 of the manifest, hexadecimal. None: the manifest is not checked against a digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_digest: Option<String>,
     /// UID of the Orchestra whose claim the database must record. A restore that was cut off there is begun again in a
@@ -161,12 +161,12 @@ pub struct VerifyOrder {
     pub path: String,
     /// SHA-256 of the manifest, hexadecimal.
     pub manifest_digest: String,
-    /// Questions to the restored database.
+    /// Assertions about the restored database.
     #[serde(default)]
     pub assertions: Vec<Assertion>,
 }
 
-/// A question to a restored database, which must answer it with true.
+/// A query to a restored database, which must return true.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Assertion {

@@ -1,4 +1,4 @@
-//! What a pod gives back: the file that its container ends with (`terminationMessagePath`).
+//! The outcome of a pod: the termination message of its container (`terminationMessagePath`).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ const DISCREPANCY: usize = 200;
     strum::Display,
 )]
 pub enum OutcomeReason {
-    /// It is done.
+    /// Success.
     Done,
     /// The database cannot be reached, or the connection broke.
     Unreachable,
@@ -53,21 +53,21 @@ pub enum OutcomeReason {
     StoreUnreachable,
     /// The store overwrites what it is told to create only: a backup could be replaced.
     StoreUnsafe,
-    /// There is a backup in this place.
+    /// The path contains a backup already.
     AlreadyExists,
-    /// Server, clients, manifest or database do not fit each other.
+    /// Server, clients, manifest or database are incompatible.
     Incompatible,
-    /// The backup is not what was written.
+    /// The backup differs from what was written.
     Damaged,
     /// The backup is encrypted to another key.
     WrongKey,
     /// The target of a restore is not empty.
     NotEmpty,
-    /// The restored database differs from the one that was backed up.
+    /// The restored database differs from the backup's snapshot.
     Discrepancies,
-    /// The time was over.
+    /// The deadline was exceeded.
     DeadlineExceeded,
-    /// The program was told to end.
+    /// The program was interrupted.
     Interrupted,
     /// The order or a file beside it cannot be used.
     InvalidOrder,
@@ -78,7 +78,7 @@ pub enum OutcomeReason {
 }
 
 impl OutcomeReason {
-    /// Whether it may pass by itself, so that a repeat may help.
+    /// Whether it may pass by itself, so that another attempt may succeed.
     pub fn may_pass(self) -> bool {
         matches!(
             self,
@@ -98,21 +98,21 @@ impl OutcomeReason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
-    /// The kind.
+    /// The reason.
     pub reason: OutcomeReason,
-    /// Whether a repeat may help.
+    /// Whether another attempt may succeed.
     pub retry: bool,
     /// What is the matter, and what to do. At most 1,000 characters, and no secret in it.
     pub message: String,
     /// The backup that was made, restored or verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupFacts>,
-    /// The restore of a drill, and what it showed.
+    /// The restore of a drill, and its result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill: Option<DrillFacts>,
 }
 
-/// A backup in a few words.
+/// A summary of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupFacts {
@@ -133,12 +133,12 @@ pub struct BackupFacts {
     pub migration_head: Option<String>,
     /// Tables whose rows it holds.
     pub tables: u64,
-    /// What it does not hold.
+    /// What it does not contain.
     #[serde(default)]
     pub not_covered: Vec<String>,
 }
 
-/// A restore and what it showed.
+/// A restore and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DrillFacts {
@@ -156,7 +156,7 @@ pub struct DrillFacts {
 }
 
 impl Outcome {
-    /// The work is done.
+    /// The outcome of success.
     pub fn done(message: impl AsRef<str>) -> Self {
         Self {
             reason: OutcomeReason::Done,
@@ -167,7 +167,7 @@ impl Outcome {
         }
     }
 
-    /// As JSON of at most [`MOST`] bytes: what is too long loses discrepancies, then what is not covered, then words.
+    /// JSON of at most [`MOST`] bytes: where it is longer, discrepancies are cut first, then `not_covered`, then the message.
     pub fn to_json(&self) -> String {
         let mut outcome = self.clone();
         outcome.message = text::whole_words(&outcome.message, text::MESSAGE);

@@ -1,4 +1,4 @@
-//! How far the work is, as lines on standard output.
+//! Reports the progress of the work, as lines on standard output.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use super::stream::Passed;
 /// Interval of the lines.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// How far the work is.
+/// The progress of the work.
 #[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<Mutex<Now>>);
+pub struct Progress(Arc<Mutex<CurrentWork>>);
 
 #[derive(Debug, Default)]
-struct Now {
+struct CurrentWork {
     stage: &'static str,
     of: Option<u64>,
     passed: Passed,
 }
 
 impl Progress {
-    /// A new stage, of so many bytes where that is known. Returns what counts its bytes.
+    /// Begins a stage, with its number of bytes where that is known. Returns the counter of its bytes.
     pub fn stage(&self, stage: &'static str, of: Option<u64>) -> Passed {
         let passed = Passed::default();
-        tracing::info!(stage, of, "the work goes on");
-        *self.0.lock() = Now {
+        tracing::info!(stage, of, "stage started");
+        *self.0.lock() = CurrentWork {
             stage,
             of,
             passed: passed.clone(),
@@ -41,7 +41,7 @@ impl Progress {
         json!({"progress": {"stage": now.stage, "bytes": now.passed.bytes(), "of": now.of}}).to_string()
     }
 
-    /// Tells each line, and never ends.
+    /// Prints the lines, and never ends.
     pub async fn tell(&self, mut say: impl FnMut(String)) {
         loop {
             tokio::time::sleep(EVERY).await;

@@ -1,9 +1,9 @@
-//! What the answer of a store means.
+//! Maps the errors of a store to errors of a backup.
 
 use super::error::Error;
 use super::outcome::OutcomeReason as Reason;
 
-/// What the store's answer means, and what to do.
+/// The error for the store's answer, with what to do.
 pub(super) fn refused(error: &object_store::Error, what: &str) -> Error {
     use object_store::Error as E;
     let cause = causes(error);
@@ -16,9 +16,9 @@ pub(super) fn refused(error: &object_store::Error, what: &str) -> Error {
         "No space left",
         "quota exceeded",
     ]) {
-        (Reason::StoreFull, "make room in it, or raise its quota")
+        (Reason::StoreFull, "free space in it, or raise its quota")
     } else if has(&["NoSuchBucket"]) {
-        (Reason::StoreMissing, "make the bucket, or correct its name")
+        (Reason::StoreMissing, "create the bucket, or correct its name")
     } else {
         match error {
             E::NotFound { .. } => (Reason::StoreMissing, "check the bucket's name and the backup's path"),
@@ -27,7 +27,7 @@ pub(super) fn refused(error: &object_store::Error, what: &str) -> Error {
                 "check the credentials, and that they may read, write, list and delete below the prefix",
             ),
             E::AlreadyExists { .. } | E::Precondition { .. } => {
-                (Reason::AlreadyExists, "another run has written there")
+                (Reason::AlreadyExists, "another run has written to this path")
             }
             E::NotSupported { .. } | E::NotImplemented { .. } => (
                 Reason::StoreUnsafe,
@@ -44,7 +44,7 @@ pub(super) fn refused(error: &object_store::Error, what: &str) -> Error {
             }
             _ => (
                 Reason::StoreUnreachable,
-                "check the store's address, and whether it works",
+                "check that the store runs and that its address is right",
             ),
         }
     };

@@ -1,4 +1,4 @@
-//! A restore into an empty database, and a drill: a restore that is compared with what the backup was made from.
+//! A restore into an empty database, and a drill: a restore whose result is compared with the backup's snapshot.
 
 use std::io;
 use std::time::Instant;
@@ -11,16 +11,16 @@ use super::compare;
 use super::dump::{Context, facts_of};
 use super::empty;
 use super::error::{Error, Result};
-use super::manifest::{self, Manifest, Object, Part};
+use super::manifest::{self, Manifest, ManifestObject, Part};
 use super::order::{RestoreOrder, VerifyOrder};
 use super::outcome::{DrillFacts, Outcome, OutcomeReason as Reason};
-use super::scope::{Scope, Without};
+use super::scope::{SchemaScope, Without};
 use super::snapshot;
 use super::sql::run;
 use super::stream::Reading;
 use super::target;
 use super::toc;
-use crate::postgres::claim_record::{self, Holder};
+use crate::postgres::claim_record::{self, RecordHolder};
 use crate::postgres::restore_record::{self, RestoreRecord};
 use crate::postgres::{self, quote};
 use crate::text;
@@ -30,15 +30,15 @@ const LIST: usize = 64 << 20;
 /// The setting under which rows come in without the triggers and foreign keys of the provider's tables.
 const REPLICA: &str = "-c session_replication_role=replica";
 
-/// Restores a backup into the empty database of the context's login. One that an earlier run has restored for the same
-/// claim is done.
+/// Restores a backup into the empty database of the context's login. Where an earlier run for the same claim has finished, this
+/// one reports success.
 ///
 /// # Errors
-/// Why it is not restored. What a failed restore leaves is in the target: with a claim, the next run removes it; without
-/// one, the target is to be thrown away.
+/// Why it is not restored. A failed restore leaves objects in the target: with a claim, the next run removes them; without
+/// one, the target must be dropped.
 pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let (manifest, bytes) = read(context, order.manifest_digest.as_deref()).await?;
-    let claim = order.claim.as_ref().map(|uid| Claim {
+    let claim = order.claim.as_ref().map(|uid| RestoreClaim {
         uid,
         digest: manifest::digest_of(&bytes),
         tenant: order.tenant.as_deref(),
@@ -52,7 +52,7 @@ pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<S
 /// Restores a backup and compares the restored database with what was recorded in the backup's snapshot.
 ///
 /// # Errors
-/// Why it is not restored. Differences are no error, but an outcome.
+/// Why it is not restored. Differences are an outcome, not an error.
 pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let began = Instant::now();
     let (manifest, bytes) = read(context, Some(&order.manifest_digest)).await?;
@@ -64,13 +64,13 @@ pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<Sec
         found = work => found?,
         error = context.stop.raised() => return Err(error),
     };
-    let mut outcome = Outcome::done("the backup was restored and is what was backed up");
+    let mut outcome = Outcome::done("the backup was restored, and equals the snapshot");
     if let Some(first) = found.first() {
         outcome.reason = Reason::Discrepancies;
         outcome.message = text::line(
             &format!(
-                "the restored database differs from the one that was backed up in {} places, the first: {first}; do not rely on \
-                 this backup",
+                "the restored database differs from the backup's snapshot in {} places, the first: {first}; do not rely on this \
+                 backup",
                 found.len()
             ),
             text::MESSAGE - 1,
@@ -117,7 +117,7 @@ struct Restore<'a> {
 }
 
 /// Whose empty database it is.
-struct Claim<'a> {
+struct RestoreClaim<'a> {
     /// UID of the Orchestra.
     uid: &'a str,
     /// SHA-256 of the manifest.
@@ -130,7 +130,7 @@ async fn into_target(
     context: &Context,
     manifest: &Manifest,
     identity: Option<SecretString>,
-    claim: Option<&Claim<'_>>,
+    claim: Option<&RestoreClaim<'_>>,
 ) -> Result<()> {
     let mut conn = snapshot::session(&context.login).await?;
     let major = snapshot::major(&mut conn).await?;
@@ -147,7 +147,7 @@ async fn into_target(
         history_included: true,
         ..Without::default()
     };
-    let scope = Scope::look(&mut conn, without).await?;
+    let scope = SchemaScope::look(&mut conn, without).await?;
     let earlier = match claim {
         Some(claim) => earlier_run(&mut conn, claim).await?,
         None => None,
@@ -169,7 +169,7 @@ async fn into_target(
         context.progress.stage("empty", None);
         empty::empty(&mut conn, earlier, &scope, &manifest.facts).await?;
     }
-    let scope = Scope::look(&mut conn, without).await?;
+    let scope = SchemaScope::look(&mut conn, without).await?;
     target::check(&mut conn, &scope, &manifest.facts).await?;
     let roles = match (claim, earlier) {
         (_, Some(earlier)) => earlier.roles,
@@ -191,12 +191,12 @@ async fn into_target(
     leave(&mut conn, &roles, claim).await
 }
 
-/// The record of a run that was cut off, or whose answer was lost, in a database that this claim holds. It is the only run
-/// from now on.
-async fn earlier_run(conn: &mut PgConnection, claim: &Claim<'_>) -> Result<Option<RestoreRecord>> {
+/// The record of an interrupted run, or of one whose outcome was lost, in a database with this claim. Takes the lock, so that
+/// this is the only run from now on.
+async fn earlier_run(conn: &mut PgConnection, claim: &RestoreClaim<'_>) -> Result<Option<RestoreRecord>> {
     match claim_record::holder(conn).await? {
-        Some(Holder { uid, .. }) if uid == claim.uid => {}
-        Some(Holder { name, .. }) => {
+        Some(RecordHolder { uid, .. }) if uid == claim.uid => {}
+        Some(RecordHolder { name, .. }) => {
             return Err(Error::new(
                 Reason::NotEmpty,
                 format!("the target carries the claim record of Orchestra {name}: nothing is restored into it"),
@@ -205,7 +205,7 @@ async fn earlier_run(conn: &mut PgConnection, claim: &Claim<'_>) -> Result<Optio
         None => {
             return Err(Error::new(
                 Reason::NotEmpty,
-                "the target carries no claim record, so that it may be somebody's: nothing is restored into it",
+                "the target carries no claim record and may belong to somebody: nothing is restored into it",
             ));
         }
     }
@@ -218,7 +218,7 @@ async fn earlier_run(conn: &mut PgConnection, claim: &Claim<'_>) -> Result<Optio
     if !alone {
         return Err(Error::new(
             Reason::Interrupted,
-            "another run of this restore has not ended: it is tried again",
+            "another run of this restore has not ended: the operator tries again",
         ));
     }
     empty::end_sessions(conn).await?;
@@ -235,7 +235,7 @@ async fn earlier_run(conn: &mut PgConnection, claim: &Claim<'_>) -> Result<Optio
 }
 
 /// Writes down that the restore begins. The roles that it makes.
-async fn begin(conn: &mut PgConnection, claim: &Claim<'_>, manifest: &Manifest) -> Result<Vec<String>> {
+async fn begin(conn: &mut PgConnection, claim: &RestoreClaim<'_>, manifest: &Manifest) -> Result<Vec<String>> {
     let record = RestoreRecord {
         uid: claim.uid.to_owned(),
         digest: claim.digest.clone(),
@@ -249,7 +249,7 @@ async fn begin(conn: &mut PgConnection, claim: &Claim<'_>, manifest: &Manifest) 
 
 /// Gives back what was needed to hand objects over to their owners. No tenant's login of the backup keeps rights, and those
 /// that this restore made go.
-async fn leave(conn: &mut PgConnection, roles: &[String], claim: Option<&Claim<'_>>) -> Result<()> {
+async fn leave(conn: &mut PgConnection, roles: &[String], claim: Option<&RestoreClaim<'_>>) -> Result<()> {
     target::disinherit(conn, claim.and_then(|claim| claim.tenant)).await?;
     let (tenants, others): (Vec<_>, Vec<_>) = target::present(conn, roles)
         .await?
@@ -266,7 +266,7 @@ async fn leave(conn: &mut PgConnection, roles: &[String], claim: Option<&Claim<'
 }
 
 impl Restore<'_> {
-    fn reading<'b>(&'b self, object: &'b Object, stage: &'static str) -> Reading<'b> {
+    fn reading<'b>(&'b self, object: &'b ManifestObject, stage: &'static str) -> Reading<'b> {
         Reading {
             folder: &self.context.folder,
             object,
@@ -276,8 +276,8 @@ impl Restore<'_> {
         }
     }
 
-    /// Reads an archive to its end, before anything of it is run.
-    async fn check(&self, object: &Object) -> Result<()> {
+    /// Reads an archive to its end and checks it, before anything of it is run.
+    async fn check(&self, object: &ManifestObject) -> Result<()> {
         let check = self.reading(object, "check").unpack(io::sink(), true);
         tokio::select! {
             checked = check => checked,
@@ -294,7 +294,7 @@ impl Restore<'_> {
             self.copy("pre-data").await?;
         }
         self.stage("pre-data", app, with("pre-data"), "").await?;
-        // A server of one's own gets copies of the provider's schemas, for drills.
+        // A self-hosted server gets copies of the provider's schemas, for drills.
         let hosted = self.manifest.facts.hosted;
         if hosted {
             let managed = self.part(Part::Managed)?;
@@ -326,7 +326,7 @@ impl Restore<'_> {
             .await
     }
 
-    fn part(&self, part: Part) -> Result<&Object> {
+    fn part(&self, part: Part) -> Result<&ManifestObject> {
         self.manifest.object(part).ok_or_else(|| {
             let name: &'static str = part.into();
             Error::new(Reason::Damaged, format!("the manifest names no archive {name}"))
@@ -334,7 +334,7 @@ impl Restore<'_> {
     }
 
     /// The archive's table of contents.
-    async fn list(&self, object: &Object) -> Result<String> {
+    async fn list(&self, object: &ManifestObject) -> Result<String> {
         let mut client = self.session.start("pg_restore", &["--list".to_owned()], "")?;
         let (input, output) = (client.input()?, client.output()?);
         let listing = tokio::task::spawn_blocking(move || {
@@ -356,16 +356,22 @@ impl Restore<'_> {
                 "the archive's table of contents is longer than 64 MiB",
             ));
         }
-        String::from_utf8(list).map_err(|_| Error::new(Reason::Damaged, "the archive's table of contents is no UTF-8"))
+        String::from_utf8(list).map_err(|_| Error::new(Reason::Damaged, "the archive's table of contents is not UTF-8"))
     }
 
-    async fn stage(&self, stage: &'static str, object: &Object, more: Vec<String>, settings: &str) -> Result<()> {
+    async fn stage(
+        &self,
+        stage: &'static str,
+        object: &ManifestObject,
+        more: Vec<String>,
+        settings: &str,
+    ) -> Result<()> {
         let database = self.context.login.database.replace('\\', "\\\\").replace('\'', "\\'");
         let mut arguments = vec![
             "--single-transaction".to_owned(),
             "--exit-on-error".to_owned(),
             "--no-password".to_owned(),
-            // All that is restored becomes that of who restores.
+            // The login that restores owns everything that is restored.
             "--no-owner".to_owned(),
             format!("--dbname=dbname='{database}'"),
         ];
@@ -376,7 +382,7 @@ impl Restore<'_> {
             self.reading(object, stage).unpack(input, false),
             client.end(&self.context.stop)
         );
-        // A store that fails looks to the client like an archive that breaks off.
+        // To the client, an error of the store looks like a truncated archive.
         match (read, ended) {
             (Err(error), Err(_)) => Err(error),
             (read, ended) => ended.and(read).map_err(|error| {

@@ -1,21 +1,21 @@
-//! What PostgreSQL's programs say when they fail.
+//! Maps the messages of failed PostgreSQL programs to errors.
 
 use super::error::Error;
 use super::outcome::OutcomeReason as Reason;
 use crate::text;
 
-/// Why a program failed. Only its own lines of errors are repeated: others hold statements and rows of the database.
+/// The error of a failed program. It quotes only the program's own error lines: other lines may contain statements and rows.
 pub(super) fn failure(program: &str, said: &str, status: &str) -> Error {
     let mut lines = said.lines().filter_map(|line| {
         let line = line.strip_prefix(program)?.strip_prefix(": ")?;
         line.strip_prefix("error: ").or_else(|| line.strip_prefix("fatal: "))
     });
-    let line = lines.next().unwrap_or("it says nothing");
+    let line = lines.next().unwrap_or("it printed no error");
     let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
     let (reason, advice) = if has(&["lock timeout", "could not obtain lock"]) {
         (
             Reason::LockTimeout,
-            "a table stayed locked; try again, or allow more lockWaitSeconds",
+            "a table stayed locked; end the session that holds the lock, or try again at another time",
         )
     } else if has(&["password authentication failed", "no pg_hba.conf entry"]) {
         (Reason::WrongPassword, "check the login of the database")
@@ -27,18 +27,27 @@ pub(super) fn failure(program: &str, said: &str, status: &str) -> Error {
     } else if has(&["server version mismatch", "unsupported version"]) {
         (
             Reason::Incompatible,
-            "the clients are older than the server or the archive",
+            "the clients are older than the server or the archive; use a newer image",
         )
     } else if has(&[
         "connection to server",
         "server closed the connection",
         "terminating connection",
     ]) {
-        (Reason::Unreachable, "the connection was refused or broke off")
+        (
+            Reason::Unreachable,
+            "the connection was refused or lost; check that the server runs and can be reached",
+        )
     } else if has(&["permission denied", "must be owner"]) {
-        (Reason::DatabaseRefused, "the login lacks a right")
+        (
+            Reason::DatabaseRefused,
+            "the database login lacks a privilege; grant it",
+        )
     } else if program == "pg_dump" {
-        (Reason::DumpFailed, "the database may have changed meanwhile")
+        (
+            Reason::DumpFailed,
+            "the database may have changed during the dump; try again",
+        )
     } else {
         (Reason::RestoreFailed, "restore into a new and empty database")
     };

@@ -55,9 +55,9 @@ pub(super) const NOT_MANAGED: [&str; 4] = [
     "storage.vector_indexes",
 ];
 
-/// The schemas of a database, told apart.
+/// The schemas of a database, by who manages them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scope {
+pub struct SchemaScope {
     /// Whether it is a hosted project with the provider's schemas.
     pub hosted: bool,
     /// The tenant's.
@@ -70,7 +70,7 @@ pub struct Scope {
     pub owner: String,
 }
 
-/// What is left out of a look at a database.
+/// What is left out of the facts about a database.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Without<'a> {
     /// Whether the Supabase CLI's history in a hosted project is the tenant's.
@@ -81,7 +81,7 @@ pub struct Without<'a> {
     pub provider: bool,
 }
 
-impl Scope {
+impl SchemaScope {
     /// Looks at the schemas of a database.
     ///
     /// # Errors

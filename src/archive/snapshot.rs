@@ -1,4 +1,4 @@
-//! The session that holds the snapshot of a backup: while it lives, every archive is of the same moment.
+//! The session that holds the snapshot of a backup: while it is open, every archive is of the same moment.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::error::{Error, Result};
 use super::facts;
 use super::outcome::OutcomeReason as Reason;
-use super::scope::Scope;
+use super::scope::SchemaScope;
 use super::sql::run;
 use crate::postgres::{self, APPLICATION, Login};
 use crate::text;
@@ -24,7 +24,7 @@ const TABLES_ONLY: &str = "SELECT set_config(name, 'view, foreign-table', false)
 /// Takes [`TABLES_ONLY`] back, for questions of a user.
 pub(super) const ANY_RELATION: &str = "SELECT set_config(name, '', false) FROM pg_settings \
     WHERE name = 'restrict_nonsystem_relation_kind'";
-/// Interval at which the session shows that it lives.
+/// Interval of the statements that keep the session alive.
 const ALIVE: Duration = Duration::from_secs(15);
 
 /// A snapshot, and the session that holds it.
@@ -32,10 +32,10 @@ const ALIVE: Duration = Duration::from_secs(15);
 pub struct Snapshot {
     /// The session, in the transaction of the snapshot.
     pub conn: PgConnection,
-    /// What the database is like, without its rows.
-    pub facts: super::manifest::Facts,
+    /// Facts about the database, without its rows.
+    pub facts: super::manifest::SnapshotFacts,
     /// Its schemas.
-    pub scope: Scope,
+    pub scope: SchemaScope,
     /// The name by which other sessions see it.
     pub name: String,
     /// When it was taken.
@@ -47,7 +47,7 @@ pub struct Snapshot {
 /// The major version of a server.
 ///
 /// # Errors
-/// What it says.
+/// When the version cannot be read.
 pub async fn major(conn: &mut PgConnection) -> Result<u32> {
     let number: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
         .fetch_one(conn)
@@ -55,7 +55,7 @@ pub async fn major(conn: &mut PgConnection) -> Result<u32> {
     Ok(u32::try_from(number).unwrap_or_default() / 10_000)
 }
 
-/// A session that may take its time.
+/// A session without a statement timeout.
 ///
 /// # Errors
 /// See [`postgres::connect`].
@@ -72,7 +72,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`Reason::LockTimeout`], which names the table; what the database says.
-    pub async fn take(mut conn: PgConnection, scope: Scope, lock_wait: u32) -> Result<Self> {
+    pub async fn take(mut conn: PgConnection, scope: SchemaScope, lock_wait: u32) -> Result<Self> {
         let tables = facts::tables(&mut conn, &scope).await?;
         let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '{lock_wait}s'");
         run(&mut conn, &begin).await?;

@@ -1,26 +1,26 @@
-//! The order to stop, which every wait of the work hears: a signal, or the end of its time.
+//! The stop signal, which every wait of the work observes: SIGTERM, or the deadline.
 
 use tokio::sync::watch;
 
 use super::error::Error;
 use super::outcome::OutcomeReason as Reason;
 
-/// Who stops the work.
+/// The sender of the stop signal.
 #[derive(Debug)]
 pub struct Stopper(watch::Sender<Option<Reason>>);
 
-/// What the work hears it by.
+/// The receiver of the stop signal.
 #[derive(Clone, Debug)]
-pub struct Stop(watch::Receiver<Option<Reason>>);
+pub struct StopSignal(watch::Receiver<Option<Reason>>);
 
-/// An order to stop that was not given yet.
-pub fn stop() -> (Stopper, Stop) {
+/// A stop signal that is not raised yet.
+pub fn stop() -> (Stopper, StopSignal) {
     let (sender, receiver) = watch::channel(None);
-    (Stopper(sender), Stop(receiver))
+    (Stopper(sender), StopSignal(receiver))
 }
 
 impl Stopper {
-    /// Stops the work for this reason. The first reason stands.
+    /// Stops the work for this reason. The first reason counts.
     pub fn stop(&self, reason: Reason) {
         self.0.send_if_modified(|now| {
             let first = now.is_none();
@@ -30,8 +30,8 @@ impl Stopper {
     }
 }
 
-impl Stop {
-    /// Waits for the order. It never comes when nobody can give it any more.
+impl StopSignal {
+    /// Waits for the signal; forever when its sender is gone.
     pub async fn raised(&self) -> Error {
         let mut receiver = self.0.clone();
         let reason = receiver.wait_for(Option::is_some).await.ok().and_then(|reason| *reason);

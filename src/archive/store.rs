@@ -1,4 +1,4 @@
-//! Where backups are: a bucket of an S3-compatible service, or a folder of a mounted volume.
+//! The store of backups: a bucket of an S3-compatible service, or a folder of a mounted volume.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,20 +20,20 @@ use super::order::Store;
 use super::outcome::OutcomeReason as Reason;
 use super::refused::refused;
 
-/// The longest that a connection to the store may take.
+/// The time limit of a connection attempt to the store.
 const CONNECT: Duration = Duration::from_secs(10);
-/// The longest that the store may send nothing, or take no byte of a part.
+/// The time limit without any byte sent or received.
 const SILENCE: Duration = Duration::from_mins(2);
-/// The longest that a failed request is repeated.
+/// The time limit of all retries of a request.
 const RETRIES: Duration = Duration::from_mins(2);
-/// The most parts of one object that are on their way at a time, each held in memory.
+/// The most parts of one object that are uploaded at a time, each held in memory.
 const PARTS: usize = 3;
-/// How the name of the object begins that tells whether the store can create only.
+/// Prefix of the name of the object that tests conditional writes.
 const PROBE: &str = "create-only-probe";
 
 /// The secrets of a store.
 #[derive(Clone, Debug, Default)]
-pub struct Secrets {
+pub struct StoreSecrets {
     /// S3's access key.
     pub access_key_id: Option<SecretString>,
     /// S3's secret key.
@@ -56,7 +56,7 @@ impl Folder {
     ///
     /// # Errors
     /// [`Reason::InvalidOrder`], when the store is not one that can be used; [`Reason::StoreMissing`].
-    pub fn open(store: &Store, secrets: &Secrets, path: &str) -> Result<Self> {
+    pub fn open(store: &Store, secrets: &StoreSecrets, path: &str) -> Result<Self> {
         let below = |prefix: &str| Path::from(format!("{prefix}/{path}").trim_start_matches('/'));
         match store {
             Store::S3 { prefix, .. } => Ok(Self {
@@ -69,7 +69,7 @@ impl Folder {
                     let cause = error.to_string();
                     Error::new(
                         Reason::StoreMissing,
-                        format!("the folder {root} is not there: is the volume mounted? ({cause})"),
+                        format!("the folder {root} does not exist: check that the volume is mounted ({cause})"),
                     )
                 })?;
                 let path = below(prefix);
@@ -83,7 +83,7 @@ impl Folder {
         }
     }
 
-    /// Whether the store creates what is not there and leaves what is there: it is tried.
+    /// Tests that the store supports conditional writes: that it creates an object and does not overwrite it.
     ///
     /// # Errors
     /// [`Reason::StoreUnsafe`], when it overwrites; [`Reason::AlreadyExists`], when the folder holds a manifest; otherwise
@@ -154,7 +154,7 @@ impl Folder {
                     Ok(found) if found == bytes => Ok(()),
                     _ => Err(Error::new(
                         Reason::AlreadyExists,
-                        format!("{} is there already: another run has written it", self.path_of(name)),
+                        format!("{} exists already: another run wrote it", self.path_of(name)),
                     )),
                 }
             }
@@ -211,17 +211,16 @@ impl Folder {
         }
     }
 
-    /// Removes these objects of a run that failed. What cannot be removed is told in the log: without a manifest it is no
-    /// backup.
+    /// Removes these objects of a failed run. Objects that cannot be removed are logged: without a manifest they are no backup.
     pub async fn discard(&self, names: &[String]) {
         for name in names {
             if let Err(error) = self.delete(name).await {
-                tracing::warn!(%error, name, "an archive of a failed backup stays in the store");
+                tracing::warn!(%error, name, "an archive of a failed backup could not be removed from the store");
             }
         }
     }
 
-    /// Removes everything in the folder, the manifest first: then there is no backup any more.
+    /// Removes everything in the folder, the manifest first, so that the rest is no backup any more.
     ///
     /// # Errors
     /// What the store says. A repeat goes on.
@@ -293,12 +292,12 @@ impl Upload {
     pub async fn abort(mut self) {
         self.under_way.shutdown().await;
         if let Err(error) = self.upload.abort().await {
-            tracing::warn!(%error, "an unfinished upload stays in the store");
+            tracing::warn!(%error, "an unfinished upload could not be removed from the store");
         }
     }
 }
 
-fn s3(store: &Store, secrets: &Secrets) -> Result<Arc<dyn ObjectStore>> {
+fn s3(store: &Store, secrets: &StoreSecrets) -> Result<Arc<dyn ObjectStore>> {
     let Store::S3 {
         endpoint,
         region,
@@ -341,7 +340,7 @@ fn s3(store: &Store, secrets: &Secrets) -> Result<Arc<dyn ObjectStore>> {
         _ => {
             return Err(Error::new(
                 Reason::InvalidOrder,
-                "the store's credentials are not there: the Secret needs s3-access-key-id and s3-secret-access-key",
+                "the store's credentials are missing: the Job's Secret needs s3-access-key-id and s3-secret-access-key",
             ));
         }
     }

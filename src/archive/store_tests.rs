@@ -6,7 +6,7 @@ fn folder(root: &std::path::Path) -> Folder {
         path: root.to_str().unwrap().to_owned(),
         prefix: "p".into(),
     };
-    Folder::open(&store, &Secrets::default(), "a/b").unwrap()
+    Folder::open(&store, &StoreSecrets::default(), "a/b").unwrap()
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ fn a_store_that_cannot_be_used_is_refused() {
         path: "/nowhere/at/all".into(),
         prefix: String::new(),
     };
-    let error = Folder::open(&missing, &Secrets::default(), "a").unwrap_err();
+    let error = Folder::open(&missing, &StoreSecrets::default(), "a").unwrap_err();
     assert_eq!(error.reason, Reason::StoreMissing);
     let bucket = Store::S3 {
         endpoint: None,
@@ -50,6 +50,6 @@ fn a_store_that_cannot_be_used_is_refused() {
         prefix: String::new(),
         path_style: true,
     };
-    let error = Folder::open(&bucket, &Secrets::default(), "a").unwrap_err();
+    let error = Folder::open(&bucket, &StoreSecrets::default(), "a").unwrap_err();
     assert!(error.message.contains("s3-access-key-id"), "{error}");
 }

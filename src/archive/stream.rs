@@ -1,7 +1,7 @@
-//! The way of an archive: to the store through compression, encryption and a digest, and back.
+//! The stream of an archive to the store, through compression, encryption and a digest, and back.
 //!
-//! Compression and encryption are synchronous, and run on threads of their own. The two ends of a way meet in a channel of
-//! a few parts, so that memory does not grow with the archive.
+//! Compression and encryption are synchronous, and run on threads of their own. A channel of a few parts connects them with
+//! the store, so that memory does not grow with the archive.
 
 use std::io::{self, BufReader, Read, Write};
 use std::str::FromStr as _;
@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::error::{Error, Result};
-use super::manifest::Object;
+use super::manifest::ManifestObject;
 use super::outcome::OutcomeReason as Reason;
 use super::store::Folder;
 
@@ -30,19 +30,19 @@ const LARGEST_PART: u64 = 256 << 20;
 /// zstd's window: what its level 3 needs, and no more on the way back.
 const WINDOW_LOG: u32 = 27;
 
-/// What was written.
-pub(super) struct Written {
+/// The result of a write.
+pub(super) struct WrittenStream {
     pub bytes: u64,
     pub raw_bytes: u64,
     pub sha256: String,
 }
 
-/// Bytes of the archives that have passed by.
+/// Counter of the bytes of the archives.
 #[derive(Clone, Debug, Default)]
 pub struct Passed(Arc<AtomicU64>);
 
 impl Passed {
-    /// So many.
+    /// The number of bytes.
     pub fn bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -78,12 +78,13 @@ pub(super) async fn write(
     source: impl Read + Send + 'static,
     (recipients, database_bytes): (Vec<age::x25519::Recipient>, u64),
     passed: Passed,
-) -> Result<Written> {
+) -> Result<WrittenStream> {
     let part = (database_bytes / PARTS).clamp(LEAST_PART, LARGEST_PART);
     let part = usize::try_from(part).unwrap_or(usize::MAX);
     let (sender, mut parts) = mpsc::channel(1);
     let mut upload = folder.upload(name).await?;
-    let packing = tokio::task::spawn_blocking(move || pack(source, Parts::new(sender, part), &recipients, &passed));
+    let packing =
+        tokio::task::spawn_blocking(move || pack(source, PartWriter::new(sender, part), &recipients, &passed));
     let sent: Result<()> = async {
         while let Some(bytes) = parts.recv().await {
             upload.part(bytes).await?;
@@ -110,10 +111,10 @@ pub(super) async fn write(
 
 fn pack(
     mut source: impl Read,
-    parts: Parts,
+    parts: PartWriter,
     recipients: &[age::x25519::Recipient],
     passed: &Passed,
-) -> io::Result<Written> {
+) -> io::Result<WrittenStream> {
     let (raw_bytes, parts) = if recipients.is_empty() {
         compress(&mut source, parts, passed)?
     } else {
@@ -123,7 +124,7 @@ fn pack(
         (raw_bytes, encrypted.finish()?)
     };
     let (bytes, sha256) = parts.finish()?;
-    Ok(Written {
+    Ok(WrittenStream {
         bytes,
         raw_bytes,
         sha256,
@@ -147,7 +148,7 @@ fn compress<W: Write>(source: &mut impl Read, to: W, passed: &Passed) -> io::Res
 }
 
 /// Cuts what is written into parts of one size, as some services ask for, and digests it.
-struct Parts {
+struct PartWriter {
     sender: mpsc::Sender<Vec<u8>>,
     size: usize,
     part: Vec<u8>,
@@ -155,7 +156,7 @@ struct Parts {
     digest: Sha256,
 }
 
-impl Parts {
+impl PartWriter {
     fn new(sender: mpsc::Sender<Vec<u8>>, size: usize) -> Self {
         Self {
             sender,
@@ -181,7 +182,7 @@ impl Parts {
     }
 }
 
-impl Write for Parts {
+impl Write for PartWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = self.size - self.part.len();
         let taken = &bytes[..bytes.len().min(room)];
@@ -203,7 +204,7 @@ impl Write for Parts {
 #[derive(Clone)]
 pub(super) struct Reading<'a> {
     pub folder: &'a Folder,
-    pub object: &'a Object,
+    pub object: &'a ManifestObject,
     /// Whether it is encrypted, and to which identity.
     pub encrypted: bool,
     pub identity: Option<SecretString>,

@@ -1,11 +1,11 @@
-//! The target of a restore: whether it is empty and can hold the backup, and what it needs before.
+//! The target of a restore: checks that it is empty and compatible with the backup, and prepares it.
 
 use sqlx::PgConnection;
 
 use super::error::{Error, Result};
-use super::manifest::Facts;
+use super::manifest::SnapshotFacts;
 use super::outcome::OutcomeReason as Reason;
-use super::scope::Scope;
+use super::scope::SchemaScope;
 use super::sql::run;
 use super::toc::{OUTGOING, PROVIDERS_OWN, Target};
 use crate::postgres::{self, quote};
@@ -53,11 +53,11 @@ const INHERITED: &str = "WITH former AS (SELECT oid, rolname FROM pg_roles \
         UNION ALL SELECT 'SCHEMA', quote_ident(nspname), grantee FROM pg_namespace, aclexplode(nspacl)) granted \
     JOIN former ON former.oid = grantee LIMIT 20000";
 
-/// Whether the database is empty and can hold the backup.
+/// Checks that the database is empty and compatible with the backup.
 ///
 /// # Errors
 /// [`Reason::NotEmpty`], which names what is there; [`Reason::Incompatible`], which names the extension that the server lacks.
-pub(super) async fn check(conn: &mut PgConnection, scope: &Scope, facts: &Facts) -> Result<()> {
+pub(super) async fn check(conn: &mut PgConnection, scope: &SchemaScope, facts: &SnapshotFacts) -> Result<()> {
     let mut things = postgres::column(conn, "objects", sqlx::query(THINGS).bind(&scope.included)).await?;
     if scope.hosted {
         things.extend(postgres::column(conn, "rows", sqlx::query(USED)).await?);
@@ -66,7 +66,7 @@ pub(super) async fn check(conn: &mut PgConnection, scope: &Scope, facts: &Facts)
         return Err(Error::new(
             Reason::NotEmpty,
             format!(
-                "the target is not empty, it has {}: restore into a new database or project",
+                "the target is not empty, it contains {}: restore into a new database or project",
                 text::names(&things, 5, things.len())
             ),
         ));
@@ -99,7 +99,7 @@ pub(super) async fn check(conn: &mut PgConnection, scope: &Scope, facts: &Facts)
 ///
 /// # Errors
 /// What the database says.
-pub(super) async fn missing_roles(conn: &mut PgConnection, facts: &Facts) -> Result<Vec<String>> {
+pub(super) async fn missing_roles(conn: &mut PgConnection, facts: &SnapshotFacts) -> Result<Vec<String>> {
     let there = present(conn, &facts.roles).await?;
     let missing = facts.roles.iter().filter(|role| !there.contains(role));
     Ok(missing.cloned().collect())
@@ -162,7 +162,7 @@ const DISARMING: &str = "SELECT format('ALTER ROUTINE %s SECURITY INVOKER', p.oi
 ///
 /// # Errors
 /// What the database says.
-pub(super) async fn disarm(conn: &mut PgConnection, facts: &Facts) -> Result<()> {
+pub(super) async fn disarm(conn: &mut PgConnection, facts: &SnapshotFacts) -> Result<()> {
     let of_others = sqlx::query(DISARMING)
         .bind(&facts.routines_of_others)
         .bind(&facts.of_others);
@@ -176,7 +176,7 @@ pub(super) async fn disarm(conn: &mut PgConnection, facts: &Facts) -> Result<()>
 ///
 /// # Errors
 /// What the database says.
-pub(super) async fn make_schemas(conn: &mut PgConnection, facts: &Facts) -> Result<()> {
+pub(super) async fn make_schemas(conn: &mut PgConnection, facts: &SnapshotFacts) -> Result<()> {
     let all = facts.extensions.iter().filter(|(name, _)| {
         let name = name.as_str();
         !PROVIDERS_OWN.contains(&name) && !OUTGOING.contains(&name)
@@ -203,11 +203,11 @@ pub(super) async fn close_defaults(conn: &mut PgConnection) -> Result<Vec<String
     Ok(found.into_iter().map(|(_, open)| open).collect())
 }
 
-/// What the target has already.
+/// Reads what the target has already.
 ///
 /// # Errors
 /// What the database says.
-pub(super) async fn describe(conn: &mut PgConnection, scope: &Scope) -> Result<Target> {
+pub(super) async fn describe(conn: &mut PgConnection, scope: &SchemaScope) -> Result<Target> {
     let watchers = sqlx::query(
         "SELECT nspname || ' ' || proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' FROM pg_proc p \
             JOIN pg_namespace n ON n.oid = pronamespace WHERE p.oid IN (SELECT evtfoid FROM pg_event_trigger)",

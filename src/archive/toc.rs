@@ -1,16 +1,16 @@
-//! What of an archive is restored: its table of contents, as `pg_restore --list` prints it, with the lines left out that
-//! the target has already or that nobody but the provider may make.
+//! The part of an archive that is restored: the table of contents, as `pg_restore --list` prints it, without the lines of
+//! objects that the target has already or that only the provider may create.
 
-use super::manifest::{Facts, Hook};
+use super::manifest::{Hook, SnapshotFacts};
 use crate::postgres::is_tenants;
 
-/// Extensions that begin outgoing work by themselves. A restored copy does not have them.
+/// Extensions that start outgoing work by themselves. A restored copy does not get them.
 pub(super) const OUTGOING: [&str; 2] = ["pg_cron", "pg_net"];
 
 /// Extensions of the provider's own, which a server of one's own does not have or lets only a superuser make.
 pub(super) const PROVIDERS_OWN: [&str; 4] = ["pg_graphql", "pg_stat_statements", "pgsodium", "supabase_vault"];
 
-/// What the target has.
+/// Facts about the target.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Target {
     /// Names of its extensions.
@@ -25,7 +25,7 @@ pub(super) struct Target {
 
 /// The lines of the archive of the tenant's own objects that are restored. What a tenant's login owns is left out, but for
 /// large objects, which run nothing: a function or a view of it would have the rights of who restores.
-pub(super) fn app(list: &str, facts: &Facts, target: &Target) -> String {
+pub(super) fn app(list: &str, facts: &SnapshotFacts, target: &Target) -> String {
     let mut out: Vec<String> = [
         "EVENT TRIGGER ",
         "COMMENT - EVENT TRIGGER ",
@@ -121,9 +121,9 @@ mod tests {
 
     #[test]
     fn what_the_target_has_or_may_not_make_is_left_out() {
-        let facts = Facts {
+        let facts = SnapshotFacts {
             owner: "owner_a".into(),
-            ..Facts::default()
+            ..SnapshotFacts::default()
         };
         let mut target = Target {
             extensions: vec!["pgcrypto".into()],
@@ -144,10 +144,10 @@ mod tests {
             "1; 1255 1 FUNCTION public climb() {role}\n2; 1259 1 VIEW public seen {role}_2\n3; 0 0 ACL public FUNCTION climb() {role}\n\
              4; 1259 1 TABLE public {role} owner_a\n5; 2613 1 BLOB METADATA - 16400 {role}\n6; 1259 1 TABLE public kept other role\n"
         );
-        let facts = Facts {
+        let facts = SnapshotFacts {
             owner: "owner_a".into(),
             roles: vec![role.clone(), format!("{role}_2"), "other role".into()],
-            ..Facts::default()
+            ..SnapshotFacts::default()
         };
         for user in ["owner_a", "owner_b"] {
             let target = Target {

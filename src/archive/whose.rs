@@ -1,7 +1,7 @@
-//! Whose database a session has reached: the very one that is ordered, and no other tenant's.
+//! Checks that a session has reached the database of the order, and not another tenant's.
 //!
-//! An order may be older than its pod: meanwhile the entry of a pool may lead elsewhere, and the database may have been reset
-//! and given to another Orchestra.
+//! The order may be older than its pod: meanwhile the entry of a pool may lead to another database, or the database may have
+//! been reset and claimed by another Orchestra.
 
 use sqlx::PgConnection;
 
@@ -9,7 +9,7 @@ use super::error::{Error, Result};
 use super::order::BackupOrder;
 use super::outcome::OutcomeReason as Reason;
 use crate::api::names::IDENTITY_ANNOTATION;
-use crate::postgres::claim_record::{self, Holder};
+use crate::postgres::claim_record::{self, RecordHolder};
 use crate::postgres::{self, DatabaseIdentity};
 
 /// Checks the database of a new session.
@@ -23,7 +23,7 @@ pub(super) async fn check(conn: &mut PgConnection, order: &BackupOrder) -> Resul
     holder(claim_record::holder(conn).await?.as_ref(), order)
 }
 
-/// As [`check`], as of the snapshot of the current transaction: what is dumped is what it shows.
+/// As [`check`], within the snapshot of the current transaction, which is what is dumped.
 ///
 /// # Errors
 /// As [`check`].
@@ -43,15 +43,15 @@ fn identity(found: &DatabaseIdentity, order: &BackupOrder) -> Result<()> {
     Err(Error::new(
         Reason::OtherDatabase,
         format!(
-            "the pool's entry leads to another database than {name} was made from, or than its annotation \
-             {IDENTITY_ANNOTATION} names: nothing was read there. An admin puts the entry's URL back, or, if the database was \
-             moved with its data: kubectl annotate orchdb {name} {IDENTITY_ANNOTATION}={digest} --overwrite"
+            "the pool's entry leads to another database than the one of {name}, or than its annotation {IDENTITY_ANNOTATION} \
+             names: nothing was read there. An admin must restore the entry's URL, or, if the database was moved with its data: \
+             kubectl annotate orchdb {name} {IDENTITY_ANNOTATION}={digest} --overwrite"
         ),
     ))
 }
 
-/// A database without a record is the Orchestra's whose resource says so: a script may have dropped the record.
-fn holder(found: Option<&Holder>, order: &BackupOrder) -> Result<()> {
+/// A database without a claim record passes: a script may have dropped the record.
+fn holder(found: Option<&RecordHolder>, order: &BackupOrder) -> Result<()> {
     let subject = &order.subject;
     if found.is_none_or(|holder| holder.uid == subject.orchestra_uid) {
         return Ok(());
@@ -60,8 +60,8 @@ fn holder(found: Option<&Holder>, order: &BackupOrder) -> Result<()> {
         Reason::OtherTenant,
         format!(
             "the database carries the claim record of another Orchestra than {}/{} (UID {}), for which the backup was ordered: \
-             nothing was read from it. Delete this OrchestraBackup; if the Orchestra uses the database all the same, an admin \
-             looks who wrote stagesub.claim there",
+             nothing was read from it. Delete this OrchestraBackup; if the Orchestra uses this database, an admin must find out \
+             who wrote stagesub.claim there",
             subject.namespace, subject.orchestra, subject.orchestra_uid
         ),
     ))

@@ -1,22 +1,20 @@
 //! Carries a step out.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
-use kube::runtime::reflector::ObjectRef;
 
+use super::needs::Origin;
 use super::observe::{self, Observed};
-use super::outcome::End;
+use super::outcome::JobEnd;
 use super::plan::{Step, Task};
 use super::{Pass, job, order};
 use crate::api::condition::Reason;
 use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, RETRY_ANNOTATION, label_of};
-use crate::api::{BACKUP_FINALIZER, BackupFailure, Orchestra, OrchestraBackupStatus};
+use crate::api::{BACKUP_FINALIZER, BackupFailure, OrchestraBackupStatus};
 use crate::archive::outcome::BackupFacts;
-use crate::class;
 use crate::controller::clock;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -26,26 +24,23 @@ use crate::controller::write::set_finalizer;
 /// Most attempts to make a backup.
 pub const ATTEMPTS: i32 = 6;
 
-/// What else helps against a store that is not there: an object that goes without its data.
-const KEPT: &str = ", or set deletionPolicy: Retain";
-
-/// How often a running Job is looked at, where no watch tells of its end.
+/// The interval of looks at a running Job and at what a Job needs, beside the watches.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// How often it is looked whether there is room for another Job.
+/// The interval of looks for room for another Job.
 pub const ROOM: Duration = Duration::from_secs(10);
 
-/// How soon it is looked whether a deleted Job is gone.
+/// The wait before the next look at a deleted Job.
 const GONE: Duration = Duration::from_secs(1);
 
 /// Carries a step out. None when the pass goes on.
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
     match step {
-        Step::Hold => {
-            let held = set_finalizer(pass.core(), &pass.object, BACKUP_FINALIZER, true).await?;
-            return Ok(replace(pass, held));
+        Step::AddFinalizer => {
+            let object = set_finalizer(pass.core(), &pass.object, BACKUP_FINALIZER, true).await?;
+            return Ok(replace(pass, object));
         }
-        Step::Record => record(pass).await?,
+        Step::Record => record(pass, observed).await?,
         Step::Announce(_) => {
             let mut new = pass.status();
             new.attempts += 1;
@@ -57,6 +52,10 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Queue(task) => {
             pass.ctx.queue.join(observe::asker(pass, task));
             return Ok(Some(Next::After(ROOM)));
+        }
+        Step::Wait(..) | Step::Stop(..) => {
+            pass.ctx.queue.leave(pass.uid());
+            return Ok(Some(Next::After(LOOK)));
         }
         Step::Await(_) => return Ok(Some(Next::After(LOOK))),
         Step::Retry(_, wait) => return Ok(Some(Next::After(wait))),
@@ -85,57 +84,25 @@ async fn write(pass: &mut Pass, new: OrchestraBackupStatus) -> Result<(), Error>
     Ok(())
 }
 
-/// Writes down whose database it is and where the backup will be, before anything is made. Later changes of the
-/// Orchestra and its class change neither.
-async fn record(pass: &mut Pass) -> Result<(), Error> {
-    let (claim, class, database) = if let Some(database) = order::last_of(pass) {
-        (
-            database.spec.claim_ref.clone().unwrap_or_default(),
-            database.spec.class_name.clone(),
-            Some(database.name_any()),
-        )
-    } else {
-        let orchestra = orchestra(pass)?;
-        let given = orchestra.status.clone().unwrap_or_default();
-        (order::claim_of(&orchestra), given.class_name, given.database_name)
+/// Records whose database is backed up and where to, before anything is made.
+async fn record(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+    let Some(Origin { claim, class, database }) = &observed.needs.origin else {
+        return Ok(());
     };
-    let class = class::resolve(&pass.ctx.class, class.as_deref())?;
-    let settings = order::of_class(&class)?;
+    let settings = order::of_class(class)?;
     let now = clock::own();
-    let path = order::path(&pass.ctx.class.cluster, &claim, &pass.object, now);
+    let path = order::path(&pass.ctx.class.cluster, claim, &pass.object, now);
     let mut new = pass.status();
     new.location = Some(order::location(settings, &path));
     new.class_name = Some(class.name_any());
-    new.database_name = database;
-    new.orchestra_uid = Some(claim.uid);
+    new.database_name.clone_from(database);
+    new.orchestra_uid = Some(claim.uid.clone());
     new.path = Some(path);
     new.start_time = Some(Time(clock::whole(now)));
     write(pass, new).await
 }
 
-/// The Orchestra, in use.
-fn orchestra(pass: &Pass) -> Result<Arc<Orchestra>, Error> {
-    let name = &pass.object.spec.orchestra_ref.name;
-    let namespace = pass.object.namespace().unwrap_or_default();
-    let key = ObjectRef::new(name).within(&namespace);
-    let orchestra = pass.core().stores.orchestras.get(&key).ok_or_else(|| {
-        Error::blocked(
-            Reason::OrchestraNotFound,
-            format!("Orchestra {name} does not exist in namespace {namespace}: name one that does in another OrchestraBackup"),
-        )
-    })?;
-    if orchestra.is_asleep() {
-        let message = format!("the database of Orchestra {name} is paused: the backup begins when it runs again");
-        return Err(Error::transient(Reason::Paused, message));
-    }
-    if !orchestra.is_published() {
-        let message = format!("Orchestra {name} has no usable database yet: the backup begins when it has one");
-        return Err(Error::transient(Reason::Provisioning, message));
-    }
-    Ok(orchestra)
-}
-
-/// Makes the Job. A backup that cannot have one, until a person acts, loses its place, and holds up nobody.
+/// Makes the Job. A backup whose Job cannot be made leaves the queue, so that it delays no other backup.
 async fn start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(), Error> {
     let started = try_start(pass, task, observed).await;
     if started.is_err() {
@@ -144,11 +111,13 @@ async fn start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(), E
     started
 }
 
-/// Makes the Job, if it is still its turn: Jobs are counted and made one after the other.
+/// Makes the Job if it is still the backup's turn. One Job is made at a time, so that the count of Jobs is right.
 async fn try_start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(), Error> {
     let status = pass.status();
-    let class = order::class_of(&status, observed.class.clone(), KEPT)?;
-    let settings = order::of_class(&class)?.clone();
+    let Some(class) = &observed.needs.class else {
+        return Ok(());
+    };
+    let settings = order::of_class(class)?.clone();
     let mut files = order::files_of_store(pass.core(), &settings).await?;
     let uid = pass.uid().to_owned();
     let mut labels = BTreeMap::from([
@@ -157,19 +126,15 @@ async fn try_start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(
     ]);
     let order = match task {
         Task::Make => {
-            let database = observe::database(pass).ok_or_else(|| {
-                let name = status.database_name.as_deref().unwrap_or_default();
-                Error::blocked(
-                    Reason::DatabaseGone,
-                    format!("OrchestraDatabase {name} is gone, or is not this Orchestra's any more: delete this OrchestraBackup"),
-                )
-            })?;
-            files.extend(order::files_of_login(&order::login(&pass.ctx, &database).await?));
+            let Some(database) = &observed.needs.database else {
+                return Ok(());
+            };
+            files.extend(order::files_of_login(&order::login(&pass.ctx, database).await?));
             // The server is known once the login was read.
-            labels.extend(observe::labels_of_database(&pass.ctx, &database));
-            order::make(pass, &class, &database)?
+            labels.extend(observe::labels_of_database(&pass.ctx, database));
+            order::make(pass, class, database)?
         }
-        Task::Remove => order::remove(pass, &class)?,
+        Task::Remove => order::remove(pass, class)?,
     };
     let name = pass.job_name(task, status.attempts);
     let wanted = job::Wanted::of(pass.core(), &settings, (name, labels), (order, files));
@@ -182,13 +147,13 @@ async fn try_start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(
     Ok(())
 }
 
-/// Writes down how the Job of the last attempt ended.
+/// Records how the Job of the last attempt ended.
 async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let mut new = pass.status();
     new.concluded = new.attempts;
     let now = clock::whole(clock::own());
     match &observed.end {
-        Some(End::Done(outcome)) => {
+        Some(JobEnd::Done(outcome)) => {
             new.failure = None;
             if let Some(facts) = outcome.backup.as_ref().filter(|_| new.manifest_digest.is_none()) {
                 tell(&mut new, facts);
@@ -199,12 +164,12 @@ async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
                     pass,
                     now,
                     Reason::BackupFailed,
-                    "the Job has named no manifest",
+                    "the Job ended successfully, but its outcome names no manifest",
                     true,
                 ));
             }
         }
-        Some(End::Failed { reason, message, retry }) => {
+        Some(JobEnd::Failed { reason, message, retry }) => {
             let last = !retry || new.attempts >= ATTEMPTS;
             new.failure = Some(failure(pass, now, *reason, message, last));
         }

@@ -1,5 +1,5 @@
-//! A Job of the image with PostgreSQL's clients, and the Secret that it reads: its order, a login and the credentials of
-//! the store. Its pod runs `orchestra-backup` and ends with an [`Outcome`].
+//! A Job with the image that has PostgreSQL's clients, and the Job's Secret: the order, a login and the credentials of the
+//! store. The pod runs `orchestra-backup` and ends with an [`Outcome`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,10 +30,10 @@ pub const VOLUME: &str = "/store";
 /// The user and the group of the pod.
 const USER: i64 = 65532;
 
-/// How long the Job of an operator that does not come back is kept after its end, in seconds.
+/// Seconds after which Kubernetes deletes an ended Job, where no operator has deleted it.
 const KEPT: i64 = 24 * 3600;
 
-/// What the program ends itself earlier than the Job's deadline would, in seconds: it has an outcome to write.
+/// Seconds by which the program's own deadline is earlier than the Job's, so that it can write its outcome.
 const EARLIER: u64 = 30;
 
 /// A label of Jobs that the Job controller puts on their pods.
@@ -45,7 +45,7 @@ pub struct Wanted<'a> {
     pub name: String,
     /// Labels of both, and of the pod.
     pub labels: BTreeMap<String, String>,
-    /// What to do.
+    /// The order.
     pub order: Order,
     /// Files beside the order.
     pub files: Vec<(&'static str, SecretString)>,
@@ -78,16 +78,16 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// How far a Job is.
+/// The state of a Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum JobState {
     /// There is none of this name.
     None,
-    /// It waits or runs; why its pod does not start, where that is known.
+    /// It is pending or runs; with the cause why its pod does not start, where that is known.
     Runs(Option<String>),
     /// It has ended with this outcome.
     Ended(Box<Outcome>),
-    /// It has ended, and its pod has said nothing that can be read: why, as far as it is known.
+    /// It has ended, and its pod left no outcome; with the cause, as far as it is known.
     Silent(String),
 }
 
@@ -96,7 +96,7 @@ pub fn deadline_of_order(deadline: Duration) -> u64 {
     deadline.as_secs().saturating_sub(EARLIER).max(1)
 }
 
-/// Whether a Job may be of this image: the operator's own, or one that begins as the admin says.
+/// Checks that a Job may run this image: the operator's own, or one with a prefix that the admin allows.
 fn check_image(image: &str, own: &str, prefixes: &[String]) -> Result<(), Error> {
     let is_allowed = |prefix: &String| !prefix.is_empty() && image.starts_with(prefix.as_str());
     if image == own || prefixes.is_empty() || prefixes.iter().any(is_allowed) {
@@ -105,14 +105,14 @@ fn check_image(image: &str, own: &str, prefixes: &[String]) -> Result<(), Error>
     Err(Error::blocked(
         Reason::BackupFailed,
         format!(
-            "the class names the image {image} for the Jobs of backups, and the operator runs only those that begin with {} \
-             (--backup-image-prefix): take spec.backup.image out of the class, or name one of these",
+            "spec.backup.image of the class is {image}, and the operator allows only images that begin with {} \
+             (--backup-image-prefix): remove spec.backup.image from the class, or name an allowed image",
             prefixes.join(" or ")
         ),
     ))
 }
 
-/// Makes the Secret and the Job. Those that are there already stay as they are.
+/// Makes the Secret and the Job. An existing Job stays as it is.
 ///
 /// # Errors
 /// When the image is not allowed; when the Kubernetes API refuses or fails.
@@ -130,21 +130,21 @@ pub async fn start(core: &Core, wanted: &Wanted<'_>) -> Result<(), Error> {
         made => made?,
     };
     core.stores.jobs.wrote_whole(&made);
-    // The garbage collector deletes the Secret with its Job, whoever deletes that.
+    // The garbage collector deletes the Secret with the Job.
     secret.metadata.owner_references = made.owner_ref(&()).map(|owner| vec![owner]);
     secrets.patch(&wanted.name, &parameters, &Patch::Apply(&secret)).await?;
     Ok(())
 }
 
-/// How far a Job is, as the API server has it.
+/// Reads the state of a Job from the API server.
 ///
 /// # Errors
 /// When the Kubernetes API refuses or fails.
-pub async fn look(core: &Core, name: &str) -> Result<State, Error> {
+pub async fn look(core: &Core, name: &str) -> Result<JobState, Error> {
     let namespace = &core.settings.namespace;
     let jobs: Api<Job> = Api::namespaced(core.client.clone(), namespace);
     let Some(job) = jobs.get_opt(name).await? else {
-        return Ok(State::None);
+        return Ok(JobState::None);
     };
     let pods: Api<Pod> = Api::namespaced(core.client.clone(), namespace);
     let of_job = ListParams::default().labels(&format!("{JOB_NAME}={name}"));
@@ -158,14 +158,14 @@ pub async fn look(core: &Core, name: &str) -> Result<State, Error> {
             )
     });
     let Some(ended) = ended else {
-        return Ok(State::Runs(pod.as_ref().and_then(waits)));
+        return Ok(JobState::Runs(pod.as_ref().and_then(waits)));
     };
     let terminated = pod.as_ref().and_then(terminated);
     let said = terminated.and_then(|terminated| terminated.message.as_deref());
     let read = said.and_then(|said| serde_json::from_str::<Outcome>(said).ok());
     Ok(match read {
-        Some(outcome) => State::Ended(Box::new(outcome)),
-        None => State::Silent(silence(terminated, ended.reason.as_deref())),
+        Some(outcome) => JobState::Ended(Box::new(outcome)),
+        None => JobState::Silent(silence(terminated, ended.reason.as_deref())),
     })
 }
 
@@ -201,7 +201,7 @@ fn waits(pod: &Pod) -> Option<String> {
     Some(text::line(&format!("{reason}: {message}"), 300))
 }
 
-/// What is known of a pod that has said nothing.
+/// What is known of a pod that left no outcome.
 fn silence(terminated: Option<&ContainerStateTerminated>, reason: Option<&str>) -> String {
     let pod = terminated.map_or_else(
         || "its pod is gone".to_owned(),
@@ -220,7 +220,7 @@ fn silence(terminated: Option<&ContainerStateTerminated>, reason: Option<&str>) 
     )
 }
 
-/// Whether a Job or a Secret of this name is known to be there.
+/// Whether the watches show a Job or a Secret of this name.
 pub fn is_there(core: &Core, name: &str) -> bool {
     let namespace = &core.settings.namespace;
     let job = core.stores.jobs.get(&ObjectRef::new(name).within(namespace));
@@ -279,7 +279,7 @@ fn secret(wanted: &Wanted<'_>) -> Result<Secret, Error> {
     })
 }
 
-/// The Job: one pod, which is not started again, with the rights of nobody (Pod Security Standard `restricted`).
+/// The Job: one pod, which is not restarted and has no rights (Pod Security Standard `restricted`).
 fn job(core: &Core, wanted: &Wanted<'_>) -> Result<Job, Error> {
     let mut volumes = vec![
         json!({"name": "job", "secret": {"secretName": wanted.name, "defaultMode": 0o440}}),

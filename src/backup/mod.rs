@@ -1,9 +1,10 @@
-//! OrchestraBackup: a backup is made, and its data removed, by Jobs in the operator's namespace. [`plan`] tells it on one
-//! page; [`job`] makes such a Job, whatever it is to do; [`schedule`] makes and deletes OrchestraBackups by the schedules
-//! of Orchestras.
+//! OrchestraBackup: Jobs in the operator's namespace make a backup and remove its data. [`plan`] has the whole life of a
+//! backup; [`needs`] looks up what a Job needs; [`job`] makes Jobs for backups and restores; [`schedule`] makes and deletes
+//! OrchestraBackups by the schedules of Orchestras.
 
 mod act;
 pub mod job;
+mod needs;
 mod observe;
 mod order;
 pub mod outcome;
@@ -26,18 +27,18 @@ use crate::{class, credentials};
 
 pub use status::report;
 
-/// What passes over backups need.
+/// The state that passes over backups share.
 pub struct Context {
     /// What every pass needs.
     pub core: Arc<Core>,
-    /// Classes, and what marks this cluster.
+    /// Classes, and the marker of this cluster.
     pub class: Arc<class::Context>,
     /// Logins of owners.
     pub credentials: Arc<credentials::Context>,
-    /// Held while Jobs are counted and one more is made.
+    /// Locked while Jobs are counted and one more is made.
     pub starting: Mutex<()>,
     /// Backups that wait for a Job.
-    pub queue: queue::Queue,
+    pub queue: queue::JobQueue,
 }
 
 impl AsRef<Core> for Context {
@@ -66,7 +67,7 @@ pub async fn pass(backup: Arc<OrchestraBackup>, ctx: Arc<Context>) -> Result<Nex
 /// One pass over a backup.
 struct Pass {
     ctx: Arc<Context>,
-    /// The object, as the last write of this pass left it.
+    /// The object, as returned by the last write of this pass.
     object: OrchestraBackup,
 }
 
@@ -83,13 +84,17 @@ impl Pass {
         self.object.status.clone().unwrap_or_default()
     }
 
-    /// Name of the Job, and of its Secret, of an attempt.
+    /// Name of the Job of an attempt, and of the Job's Secret.
     fn job_name(&self, task: plan::Task, attempt: i32) -> String {
-        format!("{}{attempt}", job_prefix(task, self.uid()))
+        job_name(task, self.uid(), attempt)
     }
 }
 
-/// What the names of the Jobs of a backup begin with.
+fn job_name(task: plan::Task, uid: &str, attempt: i32) -> String {
+    format!("{}{attempt}", job_prefix(task, uid))
+}
+
+/// The prefix of the names of a backup's Jobs.
 fn job_prefix(task: plan::Task, uid: &str) -> String {
     let what = match task {
         plan::Task::Make => "backup",

@@ -1,6 +1,5 @@
-//! What is so of a backup, its Jobs and its class.
+//! Reads the state of a backup, its Jobs and its class.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,71 +9,69 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use sha2::{Digest as _, Sha256};
 
-use super::job::{self, State};
-use super::order;
-use super::outcome::End;
-use super::plan::{self, Due, Removal, Seen, Task};
-use super::queue::{Asker, Limits};
+use super::job::{self, JobState};
+use super::needs::{self, Needs};
+use super::outcome::JobEnd;
+use super::plan::{self, Due, Facts, Removal, Task};
+use super::queue::{Asker, JobLimits};
 use super::{Context, Pass};
 use crate::api::names::{
     BACKUP_CLASS_LABEL, BACKUP_DATABASE_LABEL, BACKUP_LABEL, BACKUP_SERVER_LABEL, RETRY_ANNOTATION, label_of,
 };
-use crate::api::{
-    BACKUP_FINALIZER, BackupFailure, ClassBackup, DeletionPolicy, OrchestraBackup, OrchestraClass, OrchestraDatabase,
-};
+use crate::api::{BACKUP_FINALIZER, BackupFailure, ClassBackup, DeletionPolicy, OrchestraBackup, OrchestraDatabase};
 use crate::controller::error::Error;
 use crate::credentials::servers;
 
-/// The wait after the first failure. It is three times as long after each further one.
+/// The wait after the first failure. Each further failure triples it.
 const FIRST: Duration = Duration::from_secs(5);
 
-/// The longest wait after a failure, and the wait before a removal that a person must act for is tried again.
+/// The longest wait after a failure. A removal that needs a person is retried at this interval.
 const LONGEST: Duration = Duration::from_hours(1);
 
 /// What was observed.
 pub struct Observed {
     /// The facts of the plan.
-    pub seen: Seen,
-    /// How the Job of the last attempt ended, once it has.
-    pub end: Option<End>,
-    /// Why its pod does not start.
+    pub seen: Facts,
+    /// How the Job of the last attempt ended; none while it runs.
+    pub end: Option<JobEnd>,
+    /// Why the Job's pod does not start.
     pub waits: Option<String>,
-    /// The class in whose store the backup is or will be, where that is written down and it is there.
-    pub class: Option<Arc<OrchestraClass>>,
+    /// What was looked up for the next Job.
+    pub needs: Needs,
 }
 
-/// How far a Job is.
+/// The state of a Job.
 #[derive(Default)]
 pub struct JobLook {
-    /// For the plan.
+    /// The fact for the plan.
     pub job: plan::Job,
-    /// How it ended, once it has.
-    pub end: Option<End>,
-    /// Why its pod does not start.
+    /// How it ended; none while it runs.
+    pub end: Option<JobEnd>,
+    /// Why the Job's pod does not start.
     pub waits: Option<String>,
 }
 
-impl From<State> for JobLook {
-    fn from(state: State) -> Self {
+impl From<JobState> for JobLook {
+    fn from(state: JobState) -> Self {
         match state {
-            State::None => Self::default(),
-            State::Runs(waits) => Self {
+            JobState::None => Self::default(),
+            JobState::Runs(waits) => Self {
                 job: plan::Job::Runs,
                 waits,
                 ..Self::default()
             },
-            State::Silent(why) => End::silent(&why).into(),
-            State::Ended(outcome) => End::of(*outcome).into(),
+            JobState::Silent(why) => JobEnd::silent(&why).into(),
+            JobState::Ended(outcome) => JobEnd::of(*outcome).into(),
         }
     }
 }
 
-impl From<End> for JobLook {
-    fn from(end: End) -> Self {
+impl From<JobEnd> for JobLook {
+    fn from(end: JobEnd) -> Self {
         Self {
             job: match end {
-                End::Done(_) => plan::Job::Done,
-                End::Failed { .. } => plan::Job::Failed,
+                JobEnd::Done(_) => plan::Job::Done,
+                JobEnd::Failed { .. } => plan::Job::Failed,
             },
             end: Some(end),
             waits: None,
@@ -90,7 +87,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let names = [Task::Make, Task::Remove].map(|task| pass.job_name(task, status.attempts));
     let left_over = names.iter().any(|name| job::is_there(core, name));
     let [mut making, mut removing] = [JobLook::default(), JobLook::default()];
-    // A Job is looked up as long as its end is not known, whatever the watch shows.
+    // While the end of a Job is not recorded, the API server is asked: the watch may be late.
     if status.attempts > 0 && (!concluded || left_over) {
         making = job::look(core, &names[0]).await?.into();
         if removal.is_some() {
@@ -111,9 +108,10 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             let task = removal.map_or(Task::Make, |_| Task::Remove);
             is_next(&pass.ctx, &asker(pass, task), settings)
         });
+    let (needs, source, store) = Needs::look(pass, removal.is_some());
     Ok(Observed {
-        seen: Seen {
-            held: object.finalizers().iter().any(|name| name == BACKUP_FINALIZER),
+        seen: Facts {
+            finalizer: object.finalizers().iter().any(|name| name == BACKUP_FINALIZER),
             removal,
             recorded: status.path.is_some(),
             complete: status.manifest_digest.is_some(),
@@ -123,15 +121,17 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             removing: removing_is,
             left_over,
             due: due(pass, status.failure.as_ref(), status.attempts, Timestamp::now()),
+            source,
+            store,
             has_room,
         },
         waits: current.waits,
         end: current.end,
-        class,
+        needs,
     })
 }
 
-/// What becomes of the data, once a deletion was requested.
+/// What happens to the data, once the deletion of the object was requested.
 fn removal(object: &OrchestraBackup) -> Option<Removal> {
     object.metadata.deletion_timestamp.as_ref()?;
     Some(match object.spec.deletion_policy {
@@ -140,7 +140,7 @@ fn removal(object: &OrchestraBackup) -> Option<Removal> {
     })
 }
 
-/// When the next attempt may be made. What failed before the deletion was requested says nothing of the removal.
+/// When the next attempt may be made. A failure from before the deletion request does not delay the removal.
 fn due(pass: &Pass, failure: Option<&BackupFailure>, attempts: i32, now: Timestamp) -> Due {
     let deleted = pass.object.metadata.deletion_timestamp.as_ref().map(|at| at.0);
     let failure = failure.filter(|failure| deleted.is_none_or(|deleted| failure.time.0 >= deleted));
@@ -148,8 +148,8 @@ fn due(pass: &Pass, failure: Option<&BackupFailure>, attempts: i32, now: Timesta
     again(failure, (asked, deleted.is_some()), attempts, now)
 }
 
-/// When the next attempt may be made after so many. `asked`: the value of the annotation that asks for one; `patient`: an
-/// attempt that a person must act for is made all the same, later.
+/// When the next attempt may be made after `attempts` attempts. `asked`: the value of the retry annotation; `patient`: the
+/// operator retries, after the longest wait, even where a person must act.
 pub fn again(
     failure: Option<&BackupFailure>,
     (asked, patient): (Option<&String>, bool),
@@ -172,35 +172,10 @@ pub fn again(
     }
 }
 
-/// The wait after so many attempts.
+/// The wait after this number of attempts.
 fn after(attempts: i32) -> Duration {
     let power = u32::try_from(attempts.clamp(1, 8) - 1).unwrap_or_default();
     FIRST.saturating_mul(3_u32.pow(power)).min(LONGEST)
-}
-
-/// The database that is backed up, while the recorded Orchestra has it, or has released it and nothing is being dropped. The
-/// status is believed as far as the claim on the database, which nobody but the operator writes, says the same: it is of the
-/// namespace of the backup, of the Orchestra that the spec names, and of the class.
-pub fn database(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
-    let status = pass.object.status.as_ref()?;
-    let database = pass
-        .core()
-        .stores
-        .databases
-        .get(&ObjectRef::new(status.database_name.as_deref()?))?;
-    let claim = database.spec.claim_ref.as_ref()?;
-    let object = &pass.object;
-    // The operator names its final backup itself, wherever that is.
-    let is_final = order::last_of(pass).is_some_and(|last| last.name_any() == database.name_any());
-    let is_its_own = Some(&claim.uid) == status.orchestra_uid.as_ref()
-        && (is_final || Some(&claim.namespace) == object.metadata.namespace.as_ref())
-        && claim.name == object.spec.orchestra_ref.name
-        && database
-            .spec
-            .class_name
-            .as_ref()
-            .is_none_or(|of| Some(of) == status.class_name.as_ref());
-    (is_its_own && !database.is_being_reset()).then_some(database)
 }
 
 /// The labels of a Job that reads or fills a database: its server, and itself.
@@ -217,12 +192,12 @@ pub fn server_label(ctx: &Context, database: &OrchestraDatabase) -> String {
     hex::encode(Sha256::digest(server)).chars().take(32).collect()
 }
 
-/// What a backup asks for, which wants a Job.
+/// The place in the queue that a backup asks for.
 pub fn asker(pass: &Pass, task: Task) -> Asker {
     let (object, status) = (&pass.object, pass.object.status.as_ref());
     let class = status.and_then(|status| status.class_name.as_deref());
     let makes = task == Task::Make;
-    let database = database(pass).filter(|_| makes);
+    let database = needs::database(pass).filter(|_| makes);
     Asker {
         uid: pass.uid().to_owned(),
         namespace: object.namespace().unwrap_or_default(),
@@ -232,20 +207,20 @@ pub fn asker(pass: &Pass, task: Task) -> Asker {
     }
 }
 
-/// Whether the Job of a backup may be made: the class and the server have room, nobody else's turn is before, and no other
-/// Job backs up the Orchestra.
+/// Whether the Job of a backup may be made: the class and the server have room, no other backup has the turn, and no other
+/// Job of the same Orchestra runs.
 pub fn is_next(ctx: &Context, asker: &Asker, settings: &ClassBackup) -> bool {
     let of_class = |job: &PartialObjectMeta<Job>| job.labels().get(BACKUP_CLASS_LABEL) == Some(&asker.class);
     let jobs = ctx.core.stores.jobs.state_filter(of_class);
     let running: Vec<_> = jobs.iter().map(|job| running(ctx, job)).collect();
-    let limits = Limits {
+    let limits = JobLimits {
         class: settings.max_concurrent(),
         server: settings.max_concurrent_per_server(),
     };
     ctx.queue.is_next(asker, &running, limits)
 }
 
-/// The backup that a Job works for.
+/// The backup of a running Job.
 fn running(ctx: &Context, job: &PartialObjectMeta<Job>) -> Asker {
     let label = |name: &str| job.labels().get(name).cloned();
     let uid = label(BACKUP_LABEL).unwrap_or_default();

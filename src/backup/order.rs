@@ -1,4 +1,4 @@
-//! What a Job of a backup is given: the order, the owner's login, and the credentials of the store.
+//! The input of a Job: the order, the owner's login, and the credentials of the store.
 
 use std::sync::Arc;
 
@@ -14,21 +14,21 @@ use crate::api::{
     ClaimReference, ClassBackup, MigrationFormat, Orchestra, OrchestraBackup, OrchestraBackupStatus, OrchestraClass,
     OrchestraDatabase, SecretReference,
 };
-use crate::archive::order::{BackupOrder, Order, Store, Subject, Work};
+use crate::archive::order::{BackupOrder, BackupSubject, Order, Store, Work};
 use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::credentials::{inventory, owner};
 use crate::postgres::Login;
-use crate::supabase::marker::Cluster;
+use crate::supabase::marker::ClusterMarker;
 
-/// Keys of the Secret with a store's credentials, and the files that a Job has them in.
+/// Keys of the Secret with a store's credentials, the Job's file for each, and whether it is required.
 const CREDENTIALS: [(&str, &str, bool); 3] = [
     ("AWS_ACCESS_KEY_ID", "s3-access-key-id", true),
     ("AWS_SECRET_ACCESS_KEY", "s3-secret-access-key", true),
     ("ca.crt", "store-ca.pem", false),
 ];
 
-/// What a class says of backups.
+/// The settings of backups of a class.
 ///
 /// # Errors
 /// [`Reason::NoBackupDestination`].
@@ -37,16 +37,15 @@ pub fn of_class(class: &OrchestraClass) -> Result<&ClassBackup, Error> {
         Error::blocked(
             Reason::NoBackupDestination,
             format!(
-                "OrchestraClass {} does not say where backups are stored: ask the cluster's admin to set \
-                 spec.backup.destination",
+                "OrchestraClass {} has no store for backups: ask the cluster's admin to set spec.backup.destination in it",
                 class.name_any()
             ),
         )
     })
 }
 
-/// The class in whose store a backup is, with the destination that was written down. `advice`: what else helps where it is
-/// not.
+/// The class in whose store a backup is, with the recorded destination. `advice`: what else helps where the class is not
+/// there or has another destination.
 ///
 /// # Errors
 /// [`Reason::ClassNotFound`], [`Reason::NoBackupDestination`], [`Reason::BackupDestinationChanged`].
@@ -59,7 +58,7 @@ pub fn class_of(
     let class = class.ok_or_else(|| {
         Error::blocked(
             Reason::ClassNotFound,
-            format!("OrchestraClass {name}, in whose store the backup is, does not exist: create it again{advice}"),
+            format!("OrchestraClass {name}, whose store has the backup, does not exist: create it again{advice}"),
         )
     })?;
     let now = location(of_class(&class)?, status.path.as_deref().unwrap_or_default());
@@ -67,15 +66,15 @@ pub fn class_of(
         Some(then) if *then != now => Err(Error::blocked(
             Reason::BackupDestinationChanged,
             format!(
-                "the backup is at {then}, and OrchestraClass {name} has another destination now: set it back for as long as \
-                 the backup is worked on{advice}"
+                "the backup is at {then}, but OrchestraClass {name} has another destination now: restore the former destination \
+                 until this is done{advice}"
             ),
         )),
         _ => Ok(class),
     }
 }
 
-/// The store of a class, as an order has it.
+/// The store of a class, for an order.
 pub fn store(backup: &ClassBackup) -> Store {
     let destination = &backup.destination;
     match (&destination.s3, &destination.persistent_volume_claim) {
@@ -96,7 +95,7 @@ pub fn store(backup: &ClassBackup) -> Store {
     }
 }
 
-/// Where a path of a class's store is, for people.
+/// The location of a path in a class's store, for people.
 pub fn location(backup: &ClassBackup, path: &str) -> String {
     let destination = &backup.destination;
     let (root, prefix) = match (&destination.s3, &destination.persistent_volume_claim) {
@@ -123,8 +122,8 @@ fn below(prefix: Option<&str>, path: &str) -> String {
     prefix.map_or_else(|| path.to_owned(), |prefix| format!("{prefix}/{path}"))
 }
 
-/// The database that this backup is the final one of: its Orchestra may be gone, and another one may have its name. The database
-/// says so itself; what an OrchestraBackup says of itself, anybody could write.
+/// The database whose final backup this is. Its Orchestra may be gone, and another one may have its name. Only the status of
+/// the database counts, because users can write any OrchestraBackup.
 pub fn last_of(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
     let (namespace, name) = (pass.object.namespace(), pass.object.name_any());
     pass.core().stores.databases.find(|database| {
@@ -133,7 +132,7 @@ pub fn last_of(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
     })
 }
 
-/// An Orchestra as a database names it.
+/// An Orchestra as the claim of a database names it.
 pub fn claim_of(orchestra: &Orchestra) -> ClaimReference {
     ClaimReference {
         namespace: orchestra.namespace().unwrap_or_default(),
@@ -142,12 +141,12 @@ pub fn claim_of(orchestra: &Orchestra) -> ClaimReference {
     }
 }
 
-/// The folder of a backup. No part of it is chosen by a tenant but the names of its objects, which Kubernetes bounds.
-pub fn path(cluster: &Cluster, claim: &ClaimReference, backup: &OrchestraBackup, now: jiff::Timestamp) -> String {
+/// The folder of a backup. A tenant chooses no part of it except the names of its objects, which Kubernetes restricts.
+pub fn path(cluster: &ClusterMarker, claim: &ClaimReference, backup: &OrchestraBackup, now: jiff::Timestamp) -> String {
     format!(
         "{}/{}/{}-{}/{}-{}",
         cluster.digits(),
-        // That of a final backup may be another one than the Orchestra's.
+        // The namespace of a final backup may differ from the Orchestra's.
         backup.namespace().unwrap_or_default(),
         claim.name,
         claim.uid,
@@ -156,12 +155,12 @@ pub fn path(cluster: &Cluster, claim: &ClaimReference, backup: &OrchestraBackup,
     )
 }
 
-/// The folder of a backup, as its status has it. Whoever may write the statuses of a namespace reaches no other folder by it
-/// than that of this backup: below the cluster's and the namespace's own, with the backup's own UID.
+/// The folder of a backup, from its status. It must be below the cluster's and the namespace's folder and end with the
+/// backup's UID, so that a user who can write statuses reaches no other folder.
 ///
 /// # Errors
-/// [`Reason::BackupFailed`], when the operator has not written this status.
-pub fn folder(cluster: &Cluster, backup: &OrchestraBackup) -> Result<String, Error> {
+/// [`Reason::BackupFailed`], when the operator did not write this status.
+pub fn folder(cluster: &ClusterMarker, backup: &OrchestraBackup) -> Result<String, Error> {
     let status = backup.status.as_ref();
     let path = status.and_then(|status| status.path.as_deref()).unwrap_or_default();
     let parts: Vec<_> = path.split('/').collect();
@@ -178,8 +177,8 @@ pub fn folder(cluster: &Cluster, backup: &OrchestraBackup) -> Result<String, Err
     Err(Error::blocked(
         Reason::BackupFailed,
         format!(
-            "status.path {path:?} is not the folder of this OrchestraBackup, so that nothing is read, written or removed there: \
-             somebody else than the operator has written its status. See who may write orchestrabackups/status, delete this \
+            "status.path {path:?} is not the folder of this OrchestraBackup, because somebody other than the operator wrote the \
+             status; nothing is read, written or removed there. Find out who may write orchestrabackups/status, delete this \
              OrchestraBackup with deletionPolicy: Retain, and create another one"
         ),
     ))
@@ -204,7 +203,7 @@ pub fn make(pass: &Pass, class: &OrchestraClass, database: &OrchestraDatabase) -
     Ok(Order {
         work: Work::Backup(BackupOrder {
             path: folder(&pass.ctx.class.cluster, &pass.object)?,
-            subject: Subject {
+            subject: BackupSubject {
                 cluster: pass.ctx.class.cluster.digits().to_owned(),
                 orchestra: name.clone(),
                 namespace,
@@ -221,7 +220,7 @@ pub fn make(pass: &Pass, class: &OrchestraClass, database: &OrchestraDatabase) -
                 .as_ref()
                 .map(|by| by.recipients.clone())
                 .unwrap_or_default(),
-            // Of an Orchestra that is gone, the format is not known.
+            // The format is not known when the Orchestra is gone.
             history_schema_included: is_final || migrations.is_some_and(|is| is.format == MigrationFormat::Supabase),
             exclude_schemas: Vec::new(),
             lock_wait_seconds: 60,
@@ -256,7 +255,7 @@ pub async fn login(ctx: &Context, database: &OrchestraDatabase) -> Result<Login,
     stored.login(&core.settings.database_roots).ok_or_else(|| {
         Error::transient(
             Reason::Provisioning,
-            "the owner's login is not stored yet; the operator stores it again",
+            "the Secret with the owner's login does not exist yet: the operator writes it and tries again",
         )
     })
 }
@@ -270,10 +269,10 @@ pub fn files_of_login(login: &Login) -> Vec<(&'static str, SecretString)> {
     files
 }
 
-/// The file with the private key that decrypts a class's backups; none where the class names no Secret with one.
+/// The file with the private key that decrypts a class's backups; none where the class names no Secret for it.
 ///
 /// # Errors
-/// When the Secret, or its key `identity`, is not there.
+/// When the Secret or its key `identity` does not exist.
 pub async fn file_of_identity(core: &Core, class: &ClassBackup) -> Result<Option<(&'static str, SecretString)>, Error> {
     let named = class.encryption.as_ref().and_then(|by| by.identity_secret_ref.as_ref());
     let Some(SecretReference { name }) = named else {
@@ -288,8 +287,8 @@ pub async fn file_of_identity(core: &Core, class: &ClassBackup) -> Result<Option
         None => Err(Error::blocked(
             Reason::BackupKeyMissing,
             format!(
-                "Secret {namespace}/{name}, which backup.encryption.identitySecretRef of the class names, is not there or has \
-                 no key identity: create it with the private key (AGE-SECRET-KEY-1…) of one of the recipients"
+                "Secret {namespace}/{name} of the class's backup.encryption.identitySecretRef does not exist or has no key \
+                 identity: create it with the private key (AGE-SECRET-KEY-1…) of one of the recipients"
             ),
         )),
     }
@@ -298,7 +297,7 @@ pub async fn file_of_identity(core: &Core, class: &ClassBackup) -> Result<Option
 /// The files with the credentials of a class's store.
 ///
 /// # Errors
-/// When the Secret, or a key in it, is not there.
+/// When the Secret or a key in it does not exist.
 pub async fn files_of_store(core: &Core, class: &ClassBackup) -> Result<Vec<(&'static str, SecretString)>, Error> {
     let Some(s3) = &class.destination.s3 else {
         return Ok(Vec::new());
@@ -319,8 +318,8 @@ pub async fn files_of_store(core: &Core, class: &ClassBackup) -> Result<Vec<(&'s
                 return Err(Error::blocked(
                     Reason::StoreRefused,
                     format!(
-                        "Secret {namespace}/{name} with the credentials of the backups' store has no key {key}: create it \
-                         with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                        "Secret {namespace}/{name} with the credentials of the backup store does not exist or has no key {key}: \
+                         create it with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
                     ),
                 ));
             }
@@ -337,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_folder_of_another_backup_is_none_of_this_one() {
-        let cluster = Cluster::of("0a1b2c3d-0000-4000-8000-000000000000").unwrap();
+        let cluster = ClusterMarker::of("0a1b2c3d-0000-4000-8000-000000000000").unwrap();
         let digits = cluster.digits();
         let backup = |path: &str| -> OrchestraBackup {
             serde_json::from_value(serde_json::json!({

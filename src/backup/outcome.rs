@@ -1,27 +1,27 @@
-//! What an outcome of a Job means for conditions.
+//! Maps the outcome of a Job to a reason of conditions.
 
 use crate::api::condition::Reason;
 use crate::archive::{Outcome, OutcomeReason};
 
 /// The end of a Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// It has done its work.
+pub enum JobEnd {
+    /// The Job succeeded.
     Done(Box<Outcome>),
-    /// It has not.
+    /// The Job failed.
     Failed {
         /// Why.
         reason: Reason,
         /// What is the matter, and what to do.
         message: String,
-        /// Another Job may be successful.
+        /// Another Job may succeed.
         retry: bool,
     },
 }
 
-impl End {
-    /// The end of a Job with an outcome. What an earlier Job of the same backup has stored, and whose outcome was lost, is
-    /// told as done by the next one.
+impl JobEnd {
+    /// The end of a Job with an outcome. Where an earlier Job stored the backup and its outcome was lost, the next Job
+    /// reports success.
     pub fn of(outcome: Outcome) -> Self {
         if outcome.reason == OutcomeReason::Done {
             return Self::Done(Box::new(outcome));
@@ -33,11 +33,11 @@ impl End {
         }
     }
 
-    /// The end of a Job whose pod has said nothing.
+    /// The end of a Job whose pod left no outcome.
     pub fn silent(why: &str) -> Self {
         Self::Failed {
             reason: Reason::BackupFailed,
-            message: format!("the Job has left no outcome: {why}"),
+            message: format!("the Job left no outcome: {why}"),
             retry: true,
         }
     }
@@ -86,7 +86,7 @@ mod tests {
                 reason,
                 ..Outcome::done("told")
             };
-            let is_done = matches!(End::of(outcome), End::Done(_));
+            let is_done = matches!(JobEnd::of(outcome), JobEnd::Done(_));
             assert_eq!(is_done, reason == OutcomeReason::Done, "{reason}");
         }
     }

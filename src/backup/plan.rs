@@ -1,23 +1,25 @@
 //! The life of a backup: one Job makes it, and when its object is deleted with `deletionPolicy: Delete`, another removes its
-//! data. What a Job is about to do is written down before it is made, and its end before it is deleted.
+//! data. What a Job is about to do is recorded before the Job is made, and its end before the Job is deleted.
 
 use std::time::Duration;
+
+use crate::api::condition::Reason;
 
 /// What one pass has observed.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct Facts {
     /// The finalizer is on the object.
-    pub held: bool,
+    pub finalizer: bool,
     /// What is to become of the data; none while no deletion was requested.
     pub removal: Option<Removal>,
-    /// Class, database and path are written down.
+    /// Class, database and path are recorded.
     pub recorded: bool,
     /// The manifest is stored.
     pub complete: bool,
     /// Jobs that were announced.
     pub attempts: i32,
-    /// The end of the last of them is written down.
+    /// The end of the last of them is recorded.
     pub concluded: bool,
     /// The Job that makes the backup.
     pub making: Job,
@@ -27,6 +29,10 @@ pub struct Seen {
     pub left_over: bool,
     /// When the next attempt may be made.
     pub due: Due,
+    /// What is backed up: an Orchestra in use whose class names a store; once that is recorded, its database.
+    pub source: Requirement,
+    /// The store that was recorded: its class, with the same destination.
+    pub store: Requirement,
     /// The class and the server have room for another Job.
     pub has_room: bool,
 }
@@ -65,6 +71,17 @@ pub enum Due {
     Never,
 }
 
+/// Whether something that the next Job needs is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// It is there.
+    Met,
+    /// It is not there yet, and no person has to act.
+    Awaited(Reason),
+    /// It is not there until a person acts.
+    Missing(Reason),
+}
+
 /// What a Job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
@@ -78,24 +95,28 @@ pub enum Task {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Put the finalizer on the object.
-    Hold,
-    /// Write down whose database is backed up, and where to.
+    AddFinalizer,
+    /// Record whose database is backed up, and where to.
     Record,
-    /// Write down that another Job is about to be made.
+    /// Record that another Job is about to be made.
     Announce(Task),
     /// Make the announced Job and its Secret.
     Start(Task),
-    /// Write down how the Job ended.
+    /// Record how the Job ended.
     Conclude(Task),
     /// Delete the Jobs and their Secrets.
     CleanUp,
+    /// Wait for something that the Job needs.
+    Wait(Task, Reason),
+    /// A person must provide what the Job needs.
+    Stop(Task, Reason),
     /// Wait until another Job of the class or the server has ended.
     Queue(Task),
     /// Wait until the Job has ended.
     Await(Task),
     /// Wait before the next attempt.
     Retry(Task, Duration),
-    /// Delete what is left of Jobs and their Secrets, and take the finalizer off: the object goes.
+    /// Delete what is left of Jobs and their Secrets, and remove the finalizer: the object goes.
     Release,
     /// The backup failed, and a person must act.
     Fail,
@@ -104,18 +125,18 @@ pub enum Step {
 }
 
 /// The next step for what was observed.
-pub fn plan(seen: &Seen) -> Step {
+pub fn plan(seen: &Facts) -> Step {
     match seen.removal {
-        Some(_) if !seen.held => Step::Release,
+        Some(_) if !seen.finalizer => Step::Release,
         Some(removal) => remove(seen, removal),
-        None if !seen.held => Step::Hold,
+        None if !seen.finalizer => Step::AddFinalizer,
         None => make(seen),
     }
 }
 
-fn make(seen: &Seen) -> Step {
+fn make(seen: &Facts) -> Step {
     if !seen.recorded {
-        return Step::Record;
+        return lacking(Task::Make, seen.source).unwrap_or(Step::Record);
     }
     if seen.concluded && seen.left_over {
         return Step::CleanUp;
@@ -127,7 +148,7 @@ fn make(seen: &Seen) -> Step {
 }
 
 /// Without a Job that was ever announced there is nothing in the store. Half a backup is removed as a whole one is.
-fn remove(seen: &Seen, removal: Removal) -> Step {
+fn remove(seen: &Facts, removal: Removal) -> Step {
     if seen.making != Job::None {
         return Step::CleanUp;
     }
@@ -140,11 +161,10 @@ fn remove(seen: &Seen, removal: Removal) -> Step {
     attempt(seen, Task::Remove, seen.removing)
 }
 
-fn attempt(seen: &Seen, task: Task, job: Job) -> Step {
+fn attempt(seen: &Facts, task: Task, job: Job) -> Step {
     if seen.attempts > 0 && !seen.concluded {
         return match job {
-            Job::None if seen.has_room => Step::Start(task),
-            Job::None => Step::Queue(task),
+            Job::None => next(seen, task, Step::Start(task)),
             Job::Runs => Step::Await(task),
             Job::Done | Job::Failed => Step::Conclude(task),
         };
@@ -152,8 +172,26 @@ fn attempt(seen: &Seen, task: Task, job: Job) -> Step {
     match seen.due {
         Due::Never => Step::Fail,
         Due::In(wait) => Step::Retry(task, wait),
-        Due::Now if seen.has_room => Step::Announce(task),
-        Due::Now => Step::Queue(task),
+        Due::Now => next(seen, task, Step::Announce(task)),
+    }
+}
+
+/// The step towards a Job, once its store, its database and room for it are there. A removal needs no database.
+fn next(seen: &Facts, task: Task, step: Step) -> Step {
+    let source = if task == Task::Make {
+        seen.source
+    } else {
+        Requirement::Met
+    };
+    let lacking = lacking(task, seen.store).or_else(|| lacking(task, source));
+    lacking.unwrap_or(if seen.has_room { step } else { Step::Queue(task) })
+}
+
+fn lacking(task: Task, need: Requirement) -> Option<Step> {
+    match need {
+        Requirement::Met => None,
+        Requirement::Awaited(reason) => Some(Step::Wait(task, reason)),
+        Requirement::Missing(reason) => Some(Step::Stop(task, reason)),
     }
 }
 

@@ -1,17 +1,18 @@
-//! Whose Job is next where a class or a server has room for fewer than are wanted: fair between namespaces, as turns to migrate
-//! are, so that a namespace with hundreds of OrchestraBackups delays itself alone; and one Job at a time backs up an Orchestra.
+//! The queue for Jobs, where a class or a server has room for fewer Jobs than are wanted. Namespaces take turns, as with
+//! migrations, so that a namespace with hundreds of OrchestraBackups delays only itself; and one Job at a time runs for an
+//! Orchestra.
 //!
-//! Places are kept in memory. A backup that waits asks again within seconds (`ROOM` in `act.rs`), so that after a restart the queue is
-//! there again at once, but for the order in which it was joined.
+//! Places are kept in memory. A backup that waits asks again within seconds (`ROOM` in `act.rs`), so that the queue is filled
+//! again soon after a restart; only the order of the places is lost.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::rollout::turns::fair::{self, Place};
+use crate::rollout::turns::fair::{self, TurnPlace};
 
-/// A backup that has not asked for so long has lost its place.
+/// A backup that has not asked for this long loses its place.
 const STALE: Duration = Duration::from_mins(1);
 
 /// A backup that wants a Job, or has one.
@@ -21,17 +22,17 @@ pub struct Asker {
     pub uid: String,
     /// Its namespace.
     pub namespace: String,
-    /// The Orchestra that is backed up; none when data is removed.
+    /// The Orchestra that is backed up; none for a removal of data.
     pub orchestra: Option<String>,
     /// The label of its class.
     pub class: String,
-    /// The label of the server that is read from; none when data is removed.
+    /// The label of the server that is read from; none for a removal of data.
     pub server: Option<String>,
 }
 
 /// How many Jobs there may be at once.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct JobLimits {
     /// Of a class.
     pub class: usize,
     /// Of a class on one server.
@@ -40,10 +41,10 @@ pub struct Limits {
 
 /// The queues of all classes.
 #[derive(Default)]
-pub struct Queue(Mutex<State>);
+pub struct JobQueue(Mutex<QueueState>);
 
 #[derive(Default)]
-struct State {
+struct QueueState {
     /// Places, by UID: the number, when it was last asked, and what for.
     waiting: HashMap<String, (u64, Instant, Asker)>,
     /// The number of the next place.
@@ -52,7 +53,7 @@ struct State {
     given: HashMap<(String, String), u64>,
 }
 
-impl Queue {
+impl JobQueue {
     /// Takes a place, or keeps the one that it has.
     pub fn join(&self, asker: Asker) {
         let mut state = self.0.lock();
@@ -80,7 +81,7 @@ impl Queue {
     }
 
     /// Whether a Job may be made for this backup, while these Jobs of its class are there.
-    pub fn is_next(&self, asker: &Asker, running: &[Asker], limits: Limits) -> bool {
+    pub fn is_next(&self, asker: &Asker, running: &[Asker], limits: JobLimits) -> bool {
         let state = self.0.lock();
         let number = state.waiting.get(&asker.uid).map_or(u64::MAX, |(number, ..)| *number);
         let others = state
@@ -100,7 +101,7 @@ fn is_next(
     asker: (u64, &Asker),
     others: Vec<(u64, &Asker)>,
     running: &[Asker],
-    limits: Limits,
+    limits: JobLimits,
     given: impl Fn(&str) -> u64,
 ) -> bool {
     let on = |server: &String| running.iter().filter(|job| job.server.as_ref() == Some(server)).count();
@@ -128,7 +129,7 @@ fn is_next(
         for job in running.iter().filter(|job| among(job)) {
             *held.entry(job.namespace.as_str()).or_default() += 1;
         }
-        let places = all.iter().filter(|(_, one)| among(one)).map(|(number, one)| Place {
+        let places = all.iter().filter(|(_, one)| among(one)).map(|(number, one)| TurnPlace {
             uid: &one.uid,
             namespace: &one.namespace,
             number: *number,
@@ -156,11 +157,11 @@ mod tests {
         }
     }
 
-    const LIMITS: Limits = Limits { class: 2, server: 2 };
+    const LIMITS: JobLimits = JobLimits { class: 2, server: 2 };
 
     #[test]
     fn a_namespace_that_fills_the_queue_delays_itself_alone() {
-        let queue = Queue::default();
+        let queue = JobQueue::default();
         for number in 0..300 {
             queue.join(asker("greedy", &format!("o{number}"), number, "s"));
         }
@@ -177,13 +178,13 @@ mod tests {
         queue.was_given(&first);
         queue.was_given(&other);
         queue.join(asker("quiet", "p", 1, "s"));
-        let one = Limits { class: 1, server: 1 };
+        let one = JobLimits { class: 1, server: 1 };
         assert!(queue.is_next(&second, &[], one) && !queue.is_next(&asker("quiet", "p", 1, "s"), &[], one));
     }
 
     #[test]
     fn one_job_at_a_time_backs_up_an_orchestra_and_the_others_take_no_room() {
-        let queue = Queue::default();
+        let queue = JobQueue::default();
         let all = [
             asker("a", "o", 1, "s"),
             asker("a", "o", 2, "s"),
@@ -209,12 +210,12 @@ mod tests {
 
     #[test]
     fn a_full_class_or_server_has_no_next_and_holds_up_no_other_server() {
-        let queue = Queue::default();
+        let queue = JobQueue::default();
         let running = [asker("a", "o", 1, "s"), asker("b", "p", 2, "s")];
         let (same, other) = (asker("c", "o", 3, "s"), asker("a", "q", 4, "t"));
         queue.join(same.clone());
         queue.join(other.clone());
-        let wide = Limits { class: 3, server: 2 };
+        let wide = JobLimits { class: 3, server: 2 };
         assert!(!queue.is_next(&same, &running, wide));
         assert!(queue.is_next(&other, &running, wide));
         assert!(!queue.is_next(&other, &running, LIMITS));

@@ -1,4 +1,4 @@
-//! What a restore into an Orchestra's new database takes from the backups: which backup it is, and the Job.
+//! The restore of a backup into an Orchestra's new database: finds the backup and makes the Job.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use crate::credentials::tenant;
 
 pub use super::act::ATTEMPTS;
 
-/// A backup as a restore finds it.
-pub enum Found {
+/// The state of a backup that is to be restored.
+pub enum FoundBackup {
     /// It is complete.
     Complete(Arc<OrchestraBackup>),
     /// It is being made.
@@ -31,30 +31,30 @@ pub enum Found {
 ///
 /// # Errors
 /// [`Reason::BackupNotFound`], and [`Reason::BackupIncomplete`] where a person must act for it.
-pub fn find(ctx: &Context, namespace: &str, name: &str) -> Result<Found, Error> {
+pub fn find(ctx: &Context, namespace: &str, name: &str) -> Result<FoundBackup, Error> {
     let backup = ctx.core.stores.backups.get(&ObjectRef::new(name).within(namespace));
     let Some(backup) = backup.filter(|backup| backup.metadata.deletion_timestamp.is_none()) else {
         let message = format!(
-            "OrchestraBackup {name}, which spec.source.backupRef names, does not exist in namespace {namespace}, or is being \
-             deleted: create this Orchestra with the name of one that does"
+            "OrchestraBackup {name} of spec.source.backupRef does not exist in namespace {namespace}, or is being deleted: \
+             create this Orchestra again with the name of a backup that exists"
         );
         return Err(Error::blocked(Reason::BackupNotFound, message));
     };
     if backup.is_complete() {
-        return Ok(Found::Complete(backup));
+        return Ok(FoundBackup::Complete(backup));
     }
     let failure = backup.status.as_ref().and_then(|status| status.failure.as_ref());
     match failure.filter(|failure| failure.last) {
         Some(failure) => Err(Error::blocked(
             Reason::BackupIncomplete,
             format!(
-                "OrchestraBackup {name} is not complete ({}), so that there is nothing to restore: complete it \
-                 (stagesub.io/retry-requested-at), or create this Orchestra with another one",
+                "OrchestraBackup {name} failed and has nothing to restore ({}): have it tried again \
+                 (stagesub.io/retry-requested-at), or create this Orchestra again with another backup",
                 failure.message
             ),
         )),
-        None => Ok(Found::UnderWay(format!(
-            "OrchestraBackup {name} is not complete yet: it is restored when it is"
+        None => Ok(FoundBackup::UnderWay(format!(
+            "OrchestraBackup {name} is not complete yet: the restore starts when it is"
         ))),
     }
 }
@@ -72,7 +72,7 @@ pub async fn look(ctx: &Context, uid: &str, attempt: i32) -> Result<JobLook, Err
     Ok(job::look(&ctx.core, &job_name(uid, attempt)).await?.into())
 }
 
-/// When the next attempt may be made. `asked`: the value of the annotation that asks for one.
+/// When the next attempt may be made. `asked`: the value of the retry annotation.
 pub fn due(failure: Option<&BackupFailure>, asked: Option<&String>, attempts: i32, now: jiff::Timestamp) -> Due {
     observe::again(failure, (asked, false), attempts, now)
 }
@@ -84,7 +84,7 @@ fn class_of(ctx: &Context, backup: &OrchestraBackup) -> Result<Arc<OrchestraClas
     order::class_of(&status, ctx.core.stores.classes.get(&ObjectRef::new(name)), "")
 }
 
-/// What a restore asks for, which wants a Job.
+/// The place in the queue that a restore asks for.
 fn asker(ctx: &Context, backup: &OrchestraBackup, (uid, database): (&str, &OrchestraDatabase)) -> Asker {
     let class = backup.status.as_ref().and_then(|status| status.class_name.as_deref());
     Asker {
@@ -96,25 +96,25 @@ fn asker(ctx: &Context, backup: &OrchestraBackup, (uid, database): (&str, &Orche
     }
 }
 
-/// Whether it is the turn of a restore: the backup's class and the database's server have room, and nobody else's turn is
-/// before.
+/// Whether it is the turn of a restore: the backup's class and the database's server have room, and no other backup or
+/// restore has the turn.
 pub fn is_next(ctx: &Context, backup: &OrchestraBackup, restored: (&str, &OrchestraDatabase)) -> bool {
     let name = backup.status.as_ref().and_then(|status| status.class_name.as_deref());
     let class = name.and_then(|name| ctx.core.stores.classes.get(&ObjectRef::new(name)));
     let settings = class.as_ref().and_then(|class| class.spec.backup.as_ref());
-    // What the class lacks is told when the Job is to be made.
+    // `start` reports what the class lacks.
     settings.is_none_or(|settings| observe::is_next(ctx, &asker(ctx, backup, restored), settings))
 }
 
-/// Takes a place among those that wait for a Job, or keeps it.
+/// Joins the queue for a Job, or keeps the place in it.
 pub fn join(ctx: &Context, backup: &OrchestraBackup, restored: (&str, &OrchestraDatabase)) {
     ctx.queue.join(asker(ctx, backup, restored));
 }
 
-/// Makes the Job, if it is still its turn. Whether it is made.
+/// Makes the Job if it is still the restore's turn, and returns whether it was made.
 ///
 /// # Errors
-/// When the store, its credentials or the key are not there; when the Kubernetes API refuses or fails.
+/// When the store, its credentials or the key do not exist; when the Kubernetes API refuses or fails.
 pub async fn start(
     ctx: &Context,
     backup: &OrchestraBackup,

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use kube::ResourceExt as _;
+
 use super::observe::Observed;
 use super::plan::{Step, Task};
-use super::{Context, Pass};
+use super::{Context, Pass, job};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraBackup, OrchestraBackupStatus};
 use crate::controller::conditions::{Conditions, Standing};
@@ -12,7 +14,7 @@ use crate::controller::error::Error;
 use crate::controller::status::{self, News, current};
 
 /// What the status says at a step.
-struct Described {
+struct Description {
     phase: &'static str,
     standing: Standing,
     reason: Reason,
@@ -29,7 +31,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
 }
 
 #[allow(clippy::too_many_lines, reason = "one table of the steps")]
-fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed) -> Option<Described> {
+fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed) -> Option<Description> {
     use Standing::{Reconciling, Settled, Stalled};
     let failed = of.failure.as_ref();
     let is_waiting = || match &observed.waits {
@@ -37,33 +39,43 @@ fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed) -> Opti
         None => String::new(),
     };
     let (phase, standing, reason, message) = match step {
-        Step::Hold | Step::Conclude(_) | Step::CleanUp | Step::Release => return None,
+        Step::AddFinalizer | Step::Conclude(_) | Step::CleanUp | Step::Release => return None,
         Step::Record => (
             "Pending",
             Reconciling,
             Reason::Pending,
-            "the backup has not begun".into(),
+            "the operator records what is backed up and where to".into(),
         ),
         Step::Announce(Task::Make) | Step::Start(Task::Make) | Step::Await(Task::Make) => (
             "Running",
             Reconciling,
             Reason::BackingUp,
-            format!("a Job backs the database up{}", is_waiting()),
+            format!("a Job is making the backup{}", is_waiting()),
         ),
         Step::Announce(Task::Remove) | Step::Start(Task::Remove) | Step::Await(Task::Remove) => (
             "Deleting",
             Reconciling,
             Reason::Deleting,
-            format!("a Job removes the stored data{}", is_waiting()),
+            format!("a Job is removing the stored data{}", is_waiting()),
         ),
         Step::Queue(task) => (
             if task == Task::Make { "Queued" } else { "Deleting" },
             Reconciling,
             Reason::Queued,
-            "the class, or the database server, has as many Jobs as it may (backup.maxConcurrent, \
-             backup.maxConcurrentPerServer), or another backup of this Orchestra is under way: the next one begins when one of \
-             them has ended, and namespaces take turns"
+            "the class or the database server runs as many Jobs as are allowed (backup.maxConcurrent, \
+             backup.maxConcurrentPerServer), or another backup of this Orchestra is running: this one starts when a Job ends; \
+             namespaces take turns"
                 .into(),
+        ),
+        Step::Wait(task, reason) | Step::Stop(task, reason) => (
+            if task == Task::Make { "Pending" } else { "Deleting" },
+            if matches!(step, Step::Stop(..)) {
+                Stalled
+            } else {
+                Reconciling
+            },
+            reason,
+            observed.needs.message(reason),
         ),
         Step::Retry(task, _) => {
             let failure = failed?;
@@ -75,7 +87,7 @@ fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed) -> Opti
                 standing,
                 reason,
                 format!(
-                    "attempt {} failed, and another one follows: {}",
+                    "attempt {} failed, the operator tries again: {}",
                     of.attempts, failure.message
                 ),
             )
@@ -84,15 +96,15 @@ fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed) -> Opti
             let failure = failed?;
             let reason = failure.reason.parse().unwrap_or(Reason::BackupFailed);
             let message = format!(
-                "{} (attempt {}). Put that right, and create another OrchestraBackup, or annotate this one with \
-                 stagesub.io/retry-requested-at",
+                "{} (attempt {}). Fix the cause, then annotate this OrchestraBackup with stagesub.io/retry-requested-at, or \
+                 create another one",
                 failure.message, of.attempts
             );
             ("Failed", Stalled, reason, message)
         }
         Step::Rest => ("Completed", Settled, Reason::BackedUp, "the backup is complete".into()),
     };
-    Some(Described {
+    Some(Description {
         phase,
         standing,
         reason,
@@ -105,14 +117,11 @@ pub async fn report(backup: Arc<OrchestraBackup>, ctx: Arc<Context>, error: Arc<
     let Some(backup) = current(&ctx.core, &*backup).await? else {
         return Ok(());
     };
-    let phase = if backup.metadata.deletion_timestamp.is_some() {
-        "Deleting"
-    } else if backup.is_complete() {
-        "Completed"
-    } else {
-        "Pending"
-    };
-    let described = Described {
+    let attempts = backup.status.as_ref().map_or(0, |status| status.attempts);
+    let name = super::job_name(Task::Make, backup.uid().as_deref().unwrap_or_default(), attempts);
+    let has_job = attempts > 0 && job::is_there(&ctx.core, &name);
+    let phase = phase_at_error(&backup, has_job, error.is_passing());
+    let described = Description {
         phase,
         standing: if error.is_passing() {
             Standing::Reconciling
@@ -125,8 +134,25 @@ pub async fn report(backup: Arc<OrchestraBackup>, ctx: Arc<Context>, error: Arc<
     tell(&ctx, &backup, described).await.map(drop)
 }
 
-async fn tell(ctx: &Context, backup: &OrchestraBackup, described: Described) -> Result<OrchestraBackup, Error> {
-    let Described {
+/// The phase of a backup whose pass ended in an error. What the backup has reached stays, whatever the error is; without a
+/// Job, a backup that a person must help is Pending.
+fn phase_at_error(backup: &OrchestraBackup, has_job: bool, is_passing: bool) -> &'static str {
+    let status = backup.status.as_ref();
+    if backup.metadata.deletion_timestamp.is_some() {
+        "Deleting"
+    } else if backup.is_complete() {
+        "Completed"
+    } else if backup.has_failed() {
+        "Failed"
+    } else if has_job || (is_passing && status.is_some_and(|status| status.attempts > 0)) {
+        "Running"
+    } else {
+        "Pending"
+    }
+}
+
+async fn tell(ctx: &Context, backup: &OrchestraBackup, described: Description) -> Result<OrchestraBackup, Error> {
+    let Description {
         phase,
         standing,
         reason,
@@ -147,4 +173,50 @@ async fn tell(ctx: &Context, backup: &OrchestraBackup, described: Described) -> 
     new.observed_generation = backup.metadata.generation.unwrap_or_default();
     let news = status::is_news(&old, &new.conditions).then(|| News::of(standing, reason, message));
     status::write(&ctx.core, backup, new, news).await
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_error_does_not_take_back_what_a_backup_has_reached() {
+        let backup = |meta: &serde_json::Value, status: &serde_json::Value| -> OrchestraBackup {
+            serde_json::from_value(json!({
+                "apiVersion": "stagesub.io/v1alpha1", "kind": "OrchestraBackup", "metadata": meta,
+                "spec": {"orchestraRef": {"name": "acme"}}, "status": status,
+            }))
+            .unwrap()
+        };
+        let own = json!({"name": "b", "namespace": "tenants"});
+        let deleted = json!({"name": "b", "namespace": "tenants", "deletionTimestamp": "2026-11-29T02:00:00Z"});
+        let failure = json!({"reason": "StoreFull", "message": "m", "time": "2026-11-29T02:00:00Z", "last": true});
+        let failed = json!({"attempts": 6, "concluded": 6, "failure": failure});
+        let (new, running) = (json!({}), json!({"attempts": 1}));
+        let complete = json!({"attempts": 1, "concluded": 1, "manifestDigest": "d"});
+        for (meta, status, has_job, is_passing, phase) in [
+            (&own, &new, false, true, "Pending"),
+            (&own, &new, false, false, "Pending"),
+            // The Kubernetes API fails while the Job runs, or refuses to say how it is.
+            (&own, &running, true, true, "Running"),
+            (&own, &running, true, false, "Running"),
+            (&own, &running, false, true, "Running"),
+            // The Job cannot be made until a person acts.
+            (&own, &running, false, false, "Pending"),
+            (&own, &failed, false, true, "Failed"),
+            (&own, &failed, false, false, "Failed"),
+            (&own, &complete, false, false, "Completed"),
+            (&deleted, &complete, true, false, "Deleting"),
+        ] {
+            let backup = backup(meta, status);
+            assert_eq!(
+                phase_at_error(&backup, has_job, is_passing),
+                phase,
+                "{status} {has_job} {is_passing}"
+            );
+        }
+    }
 }

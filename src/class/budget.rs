@@ -40,11 +40,11 @@ const GRANT: Duration = Duration::from_mins(1);
 #[derive(Default)]
 pub struct Budgets {
     pub(super) prices: price::Prices,
-    grants: Mutex<HashMap<String, Grant>>,
+    grants: Mutex<HashMap<String, BudgetGrant>>,
 }
 
 /// A project that was granted and that the watch may not show yet.
-struct Grant {
+struct BudgetGrant {
     class: String,
     project: BudgetItem,
     at: Instant,
@@ -79,7 +79,7 @@ impl Budgets {
                 spare
             };
             project.created = project.created.min(granted);
-            let grant = Grant {
+            let grant = BudgetGrant {
                 class: class.to_owned(),
                 project,
                 at: now,
@@ -97,7 +97,7 @@ impl Budgets {
 }
 
 /// Adds the grants to the projects that are shown, and drops the grants that are shown or have expired.
-fn merge(grants: &mut HashMap<String, Grant>, class: &str, projects: &mut Vec<BudgetItem>, now: Instant) {
+fn merge(grants: &mut HashMap<String, BudgetGrant>, class: &str, projects: &mut Vec<BudgetItem>, now: Instant) {
     grants.retain(|_, grant| now.saturating_duration_since(grant.at) < GRANT);
     let mut seen = HashSet::new();
     for project in projects.iter_mut() {

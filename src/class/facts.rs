@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 use super::{Context, budget};
 use crate::api::{MigrationStatus, Orchestra, OrchestraClass, RolloutStatus};
 use crate::money;
-use crate::supabase::Budget;
+use crate::supabase::RequestsLeft;
 use crate::telemetry::classes::{ClassFacts, RequestBudget};
 
 /// The metrics of a class; `orchestras` are those of all classes.
@@ -73,7 +73,7 @@ fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn request_budget(budget: Budget) -> RequestBudget {
+fn request_budget(budget: RequestsLeft) -> RequestBudget {
     RequestBudget {
         operation: budget.operation.as_str(),
         limit: budget.limit,

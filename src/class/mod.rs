@@ -28,7 +28,7 @@ use crate::api::{DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, OrchestraClas
 use crate::controller::error::Error;
 use crate::controller::unreadable;
 use crate::controller::{Core, Stores};
-use crate::supabase::marker::{CLUSTER_NAMESPACE, Cluster};
+use crate::supabase::marker::{CLUSTER_NAMESPACE, ClusterMarker};
 use crate::supabase::{Account, Accounts};
 use crate::{content, rollout};
 
@@ -55,7 +55,7 @@ pub struct Context {
     /// Which classes the provider does not answer.
     pub outages: Outages,
     /// What marks the projects of this cluster.
-    pub cluster: Cluster,
+    pub cluster: ClusterMarker,
     /// Orphans that were found.
     pub orphans: Orphans,
     /// Prices, and the grants of budgets.
@@ -70,9 +70,9 @@ impl AsRef<Core> for Context {
 
 /// What marks the projects of this cluster: the UID of the namespace `kube-system`. None when the store
 /// does not hold that namespace, or its UID is not a UUID.
-pub fn cluster(stores: &Stores) -> Option<Cluster> {
+pub fn cluster(stores: &Stores) -> Option<ClusterMarker> {
     let namespace = stores.namespaces.get(&ObjectRef::new(CLUSTER_NAMESPACE))?;
-    Cluster::of(namespace.metadata.uid.as_deref()?)
+    ClusterMarker::of(namespace.metadata.uid.as_deref()?)
 }
 
 /// Name of the OrchestraDatabase that is created for an Orchestra, by the Orchestra's UID.

@@ -9,14 +9,14 @@ use strum::IntoStaticStr;
 use super::database_name;
 use crate::api::{Orchestra, OrchestraDatabase};
 use crate::supabase::listed::ListedProject;
-use crate::supabase::marker::{Cluster, Owner, parse};
+use crate::supabase::marker::{ClusterMarker, MarkerOwner, parse};
 use crate::supabase::types::StatusClass;
 
 /// The projects of a listing that this cluster created, that are not being deleted, and that none of these databases
 /// refers to. An OrchestraDatabase exists before its project is requested; so the databases must be read after the
 /// listing.
 pub fn projects<'a>(
-    cluster: &Cluster,
+    cluster: &ClusterMarker,
     listed: &'a [ListedProject],
     databases: impl IntoIterator<Item = impl AsRef<OrchestraDatabase>>,
 ) -> Vec<&'a ListedProject> {
@@ -75,8 +75,8 @@ impl Users {
     /// The Orchestra that uses a project, or that it was made for.
     pub fn of_project(&self, project: &ListedProject) -> Option<&str> {
         let owner = parse(&project.name).map(|marker| match marker.owner {
-            Owner::Database(rest) => database_name(rest),
-            Owner::Orchestra(digits) => digits.to_owned(),
+            MarkerOwner::Database(rest) => database_name(rest),
+            MarkerOwner::Orchestra(digits) => digits.to_owned(),
         });
         let made_for = || self.0.get(&owner?);
         self.0.get(&project.reference).or_else(made_for).map(String::as_str)
@@ -226,8 +226,8 @@ mod tests {
 
     #[test]
     fn a_project_is_an_orphan_when_it_is_ours_and_nobody_holds_it() {
-        let ours = Cluster::of("7d1f0c2e-93ab-4c1d-8e2f-001122334455").unwrap();
-        let other = Cluster::of("11111111-93ab-4c1d-8e2f-001122334455").unwrap();
+        let ours = ClusterMarker::of("7d1f0c2e-93ab-4c1d-8e2f-001122334455").unwrap();
+        let other = ClusterMarker::of("11111111-93ab-4c1d-8e2f-001122334455").unwrap();
         let uid = |digit: char| digit.to_string().repeat(32);
         let name = |digit| mint(&ours, "tenants", "one", &uid(digit));
         let listed = [
@@ -259,7 +259,7 @@ mod tests {
     /// An OrchestraDatabase was lost, or the Orchestras have other UIDs since a backup was restored.
     #[test]
     fn what_an_orchestra_uses_is_not_to_be_deleted() {
-        let ours = Cluster::of("7d1f0c2e-93ab-4c1d-8e2f-001122334455").unwrap();
+        let ours = ClusterMarker::of("7d1f0c2e-93ab-4c1d-8e2f-001122334455").unwrap();
         let uid = "0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f";
         let orchestra = |name: &str, uid: &str, status: &Value| -> Arc<Orchestra> {
             let whole = json!({

@@ -19,7 +19,7 @@ const MOST: usize = 32;
 
 /// Where a project is requested.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Choice {
+pub struct RegionChoice {
     /// The first region.
     pub region: String,
     /// The regions that follow when one has no capacity, in their order; none when the Orchestra names its own.
@@ -32,11 +32,11 @@ pub struct Choice {
 ///
 /// # Errors
 /// When the Orchestra names a region that the class does not allow, or a place that is not known.
-pub fn choose(class: &OrchestraClass, wanted: Option<&Placement>) -> Result<Choice, Error> {
+pub fn choose(class: &OrchestraClass, wanted: Option<&Placement>) -> Result<RegionChoice, Error> {
     let placement = class.spec.placement.clone().unwrap_or_default();
     let allowed = placement.allowed_regions.clone().unwrap_or_default();
     if let Some(region) = wanted.and_then(|wanted| wanted.region.clone()) {
-        let choice = Choice {
+        let choice = RegionChoice {
             region,
             alternatives: Vec::new(),
             near: None,
@@ -51,7 +51,7 @@ pub fn choose(class: &OrchestraClass, wanted: Option<&Placement>) -> Result<Choi
     }
     let mut alternatives = allowed.clone();
     alternatives.retain(|other| *other != first);
-    let choice = Choice {
+    let choice = RegionChoice {
         region: first,
         alternatives,
         near: None,
@@ -68,7 +68,7 @@ fn of_class(placement: &ClassPlacement, first: &str) -> Option<Near> {
     placement.near.clone().or_else(|| Near::region(first))
 }
 
-fn nearest(allowed: &[String], near: Near) -> Result<Choice, Error> {
+fn nearest(allowed: &[String], near: Near) -> Result<RegionChoice, Error> {
     let Some((point, _)) = near.point() else {
         let message = format!(
             "placement.near {} is not a country or a coordinate: write a country's two-letter code of ISO 3166-1 in capitals, in quotes if \
@@ -83,14 +83,14 @@ fn nearest(allowed: &[String], near: Near) -> Result<Choice, Error> {
         geography::rank(point, allowed.iter().map(String::as_str))
     };
     let mut ranked = ranked.into_iter().map(|ranked| ranked.region);
-    Ok(Choice {
+    Ok(RegionChoice {
         region: ranked.next().unwrap_or_else(|| FALLBACK_REGION.into()),
         alternatives: ranked.take(MOST).collect(),
         near: Some(near),
     })
 }
 
-fn admitted(class: &OrchestraClass, allowed: &[String], choice: Choice) -> Result<Choice, Error> {
+fn admitted(class: &OrchestraClass, allowed: &[String], choice: RegionChoice) -> Result<RegionChoice, Error> {
     if allowed.is_empty() || allowed.contains(&choice.region) {
         return Ok(choice);
     }

@@ -10,7 +10,7 @@ use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::current;
 use crate::error::ErrorClass;
-use crate::supabase::billing::Allowed;
+use crate::supabase::billing::Entitlements;
 use crate::supabase::{self, Account};
 
 /// Pace of passes during a rollout: the event of an Orchestra that has finished may be lost.
@@ -104,13 +104,13 @@ async fn look(account: &Account) -> Result<ProviderAccount, Error> {
     let (client, slug) = (account.client(), account.organization());
     let organization = client.get_organization(slug).await?;
     let allowed = match client.entitlements(slug).await {
-        Ok(entitlements) => Allowed::read(&entitlements),
+        Ok(entitlements) => Entitlements::read(&entitlements),
         Err(error @ supabase::Error::TokenRejected { .. }) => return Err(error.into()),
         // The request only waits for its turn.
         Err(error) if matches!(error.class(), ErrorClass::After(_)) => return Err(error.into()),
         Err(error) => {
             tracing::info!(%error, "the entitlements of the plan cannot be read");
-            Allowed::default()
+            Entitlements::default()
         }
     };
     Ok(ProviderAccount {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::progress::{self, RolloutProgress};
-use super::token::{self, Expiry};
+use super::token::{self, TokenExpiry};
 use super::{Way, budget, defaults, drift, orphans, price, ways};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{ClassCost, OrchestraClass, OrchestraClassStatus, ProviderAccount};
@@ -73,8 +73,8 @@ fn render(
     };
     if let Some(account) = &mut account {
         account.token_expires_at = match expiry {
-            Expiry::At(at) => Some(Time(at)),
-            Expiry::Unknown | Expiry::Unreadable(_) => None,
+            TokenExpiry::At(at) => Some(Time(at)),
+            TokenExpiry::Unknown | TokenExpiry::Unreadable(_) => None,
         };
     }
     // Prices depend on the plan, which this pass may have read for the first time.
@@ -179,7 +179,7 @@ fn usability(
 }
 
 /// Whether the provider accepts the token. A token that lacks a permission is an accepted one.
-fn token_condition(conditions: &mut Conditions<'_>, error: Option<&Error>, user: Option<&str>, expiry: &Expiry) {
+fn token_condition(conditions: &mut Conditions<'_>, error: Option<&Error>, user: Option<&str>, expiry: &TokenExpiry) {
     match error.map(|error| (error, error.reason())) {
         Some((error, reason @ (Reason::TokenMissing | Reason::TokenRejected))) => {
             let last = user.map_or_else(String::new, |user| {
@@ -275,7 +275,7 @@ mod tests {
         let mut conditions = Conditions::new(old, Some(generation));
         usability(&mut conditions, (ways, full), error, std::iter::empty());
         if ways.contains(&Way::Provider) {
-            token_condition(&mut conditions, error, None, &Expiry::Unknown);
+            token_condition(&mut conditions, error, None, &TokenExpiry::Unknown);
         }
         conditions.finish()
     }

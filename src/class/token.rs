@@ -20,7 +20,7 @@ use crate::api::condition::Reason;
 use crate::api::{OrchestraClass, ProviderAccount, SecretKeyReference, SupabaseProvider, TOKEN_EXPIRES_ANNOTATION};
 use crate::class::Context;
 use crate::controller::error::Error;
-use crate::supabase::{Account, Budget};
+use crate::supabase::{Account, RequestsLeft};
 
 /// How long before a token's expiry the class warns of it: two weeks to create a new one.
 pub const WARNING: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -29,14 +29,14 @@ pub const WARNING: SignedDuration = SignedDuration::from_hours(14 * 24);
 #[derive(Default)]
 pub struct Tokens {
     /// Values by the Secret's name and key, with the version that was read.
-    read: Mutex<HashMap<SecretKeyReference, Read>>,
+    read: Mutex<HashMap<SecretKeyReference, TokenRead>>,
     /// The accepted account by class.
     accepted: Mutex<HashMap<String, Accepted>>,
 }
 
 /// A token as it was read.
 #[derive(Clone)]
-struct Read {
+struct TokenRead {
     /// `resourceVersion` of the Secret.
     version: Option<String>,
     token: SecretString,
@@ -82,7 +82,7 @@ impl Tokens {
     }
 
     /// What is left of the request limits of the token of a class that the provider has accepted.
-    pub(super) fn budget(&self, class: &OrchestraClass) -> Vec<Budget> {
+    pub(super) fn budget(&self, class: &OrchestraClass) -> Vec<RequestsLeft> {
         let accepted = self.accepted.lock();
         let account = accepted.get(&class.name_any()).map(|accepted| accepted.account.clone());
         drop(accepted);
@@ -158,7 +158,7 @@ async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<S
         ))
     };
     let token = SecretString::from(text.ok_or_else(empty)?);
-    let entry = Read {
+    let entry = TokenRead {
         changed: changed(&secret.metadata),
         version: secret.metadata.resource_version,
         token: token.clone(),
@@ -189,7 +189,7 @@ fn changed(meta: &ObjectMeta) -> Option<Timestamp> {
 
 /// When a token expires, by the annotation of its Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expiry {
+pub enum TokenExpiry {
     /// There is no annotation.
     Unknown,
     /// At this time.
@@ -199,20 +199,20 @@ pub enum Expiry {
 }
 
 /// When the token of a class expires.
-pub(super) fn expiry(ctx: &Context, class: &OrchestraClass) -> Expiry {
+pub(super) fn expiry(ctx: &Context, class: &OrchestraClass) -> TokenExpiry {
     let provider = class.spec.provider.as_ref();
     let Some(reference) = provider.and_then(|provider| provider.supabase.token_secret_ref.as_ref()) else {
-        return Expiry::Unknown;
+        return TokenExpiry::Unknown;
     };
     let Some(secret) = watched(ctx, reference) else {
-        return Expiry::Unknown;
+        return TokenExpiry::Unknown;
     };
     let Some(text) = secret.annotations().get(TOKEN_EXPIRES_ANNOTATION) else {
-        return Expiry::Unknown;
+        return TokenExpiry::Unknown;
     };
     match read_expiry(text) {
-        Some(at) => Expiry::At(at),
-        None => Expiry::Unreadable(format!(
+        Some(at) => TokenExpiry::At(at),
+        None => TokenExpiry::Unreadable(format!(
             "the annotation {TOKEN_EXPIRES_ANNOTATION} of Secret {} is neither a date like 2026-12-31 nor a timestamp \
              like 2026-12-31T12:00:00Z, so the operator cannot warn before the token expires: use one of these forms",
             reference.name
@@ -232,14 +232,14 @@ fn read_expiry(text: &str) -> Option<Timestamp> {
 }
 
 /// Reason and message of a token that the provider accepts.
-pub fn accepted(user: Option<&str>, expiry: &Expiry, now: Timestamp) -> (Reason, String) {
+pub fn accepted(user: Option<&str>, expiry: &TokenExpiry, now: Timestamp) -> (Reason, String) {
     let whose = user.map_or_else(String::new, |user| format!("; it belongs to user {user}"));
     let accepted = format!("the provider accepts the token{whose}");
     match expiry {
-        Expiry::Unknown => (Reason::TokenAccepted, accepted),
-        Expiry::Unreadable(words) => (Reason::TokenAccepted, format!("{accepted}; {words}")),
-        Expiry::At(at) if at.duration_since(now) > WARNING => (Reason::TokenAccepted, accepted),
-        Expiry::At(at) => {
+        TokenExpiry::Unknown => (Reason::TokenAccepted, accepted),
+        TokenExpiry::Unreadable(words) => (Reason::TokenAccepted, format!("{accepted}; {words}")),
+        TokenExpiry::At(at) if at.duration_since(now) > WARNING => (Reason::TokenAccepted, accepted),
+        TokenExpiry::At(at) => {
             let verb = if *at > now { "expires" } else { "should have expired" };
             let todo = "put a new one into its Secret, and correct the annotation";
             (
@@ -315,10 +315,10 @@ mod tests {
                 "it should have expired at",
             ),
         ] {
-            let (is, message) = accepted(Some("u-1"), &Expiry::At(at(expires)), now);
+            let (is, message) = accepted(Some("u-1"), &TokenExpiry::At(at(expires)), now);
             assert!(is == reason && message.contains(says), "{expires}: {is} {message}");
         }
-        let (reason, message) = accepted(None, &Expiry::Unreadable("write a date".into()), now);
+        let (reason, message) = accepted(None, &TokenExpiry::Unreadable("write a date".into()), now);
         assert_eq!(reason, Reason::TokenAccepted);
         assert!(message.ends_with("write a date"), "{message}");
     }

@@ -5,11 +5,11 @@ use kube::Client;
 
 use super::cluster;
 use super::output::{self, Cell, Output};
-use crate::views::bill::{self, Amounts, Bill, Group, Query, Row, Rows};
+use crate::views::bill::{self, Amounts, Bill, BillRows, Group, Query, Row};
 
 /// What one row of the bill stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum By {
+pub enum ByFlag {
     /// One database, with its tenant.
     #[default]
     Tenant,
@@ -19,12 +19,12 @@ pub enum By {
     Namespace,
 }
 
-impl From<By> for bill::By {
-    fn from(by: By) -> Self {
+impl From<ByFlag> for bill::By {
+    fn from(by: ByFlag) -> Self {
         match by {
-            By::Tenant => Self::Tenant,
-            By::Class => Self::Class,
-            By::Namespace => Self::Namespace,
+            ByFlag::Tenant => Self::Tenant,
+            ByFlag::Class => Self::Class,
+            ByFlag::Namespace => Self::Namespace,
         }
     }
 }
@@ -34,7 +34,7 @@ impl From<By> for bill::By {
 pub struct Arguments {
     /// What one row stands for.
     #[arg(long, value_enum, default_value_t)]
-    pub by: By,
+    pub by: ByFlag,
     /// Only databases of this class.
     #[arg(long)]
     pub class: Option<String>,
@@ -62,8 +62,8 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Strin
 
 fn render(bill: &Bill, output: Output) -> anyhow::Result<String> {
     let (header, cells) = match &bill.rows {
-        Rows::Tenants(rows) => (TENANT.as_slice(), rows.iter().map(cells_of_row).collect()),
-        Rows::Groups(groups) => (GROUP.as_slice(), groups.iter().map(cells_of_group).collect::<Vec<_>>()),
+        BillRows::Tenants(rows) => (TENANT.as_slice(), rows.iter().map(cells_of_row).collect()),
+        BillRows::Groups(groups) => (GROUP.as_slice(), groups.iter().map(cells_of_group).collect::<Vec<_>>()),
     };
     match output {
         Output::Csv => output::csv(header, cells),

@@ -7,7 +7,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::Client;
 use kube::api::Api;
 
-use crate::run::{self, Scope, definitions, rights};
+use crate::run::{self, WatchScope, definitions, rights};
 use crate::text;
 
 /// Interval between two looks.
@@ -37,7 +37,7 @@ pub struct Arguments {
 /// The first thing that is not, when the time is over.
 pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<String> {
     let tenants = run::tenants(&arguments.watch_namespaces, &arguments.namespace)?;
-    let scope = Scope {
+    let scope = WatchScope {
         namespace: &arguments.namespace,
         tenants: &tenants,
     };

@@ -9,15 +9,15 @@ use clap::Parser;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::archive::store::{Folder, Secrets};
+use crate::archive::store::{Folder, StoreSecrets};
 use crate::archive::{self, Context, Error, Order, Outcome, OutcomeReason, Progress, Stopper, Work, order};
 use crate::postgres::Login;
 use crate::telemetry;
-use crate::telemetry::logs::Format;
+use crate::telemetry::logs::LogFormat;
 
 /// The most bytes of a file beside the order.
 const FILE: u64 = 1 << 20;
-/// How long the work may take to clean up when it is told to end. The kubelet kills after 30 s.
+/// Time limit of the cleanup after SIGTERM. The kubelet kills after 30 s.
 const CLEANING: Duration = Duration::from_secs(20);
 
 /// Does the work of one pod on a backup: makes it, restores it, verifies it or deletes it.
@@ -36,7 +36,7 @@ pub struct Arguments {
     pub outcome: PathBuf,
     /// Format of the logs on standard error.
     #[arg(long, env = "ORCHESTRA_LOG_FORMAT", value_enum, default_value = "json")]
-    pub log_format: Format,
+    pub log_format: LogFormat,
     /// Filter of the logs.
     #[arg(long, env = "ORCHESTRA_LOG", default_value = "info")]
     pub log: String,
@@ -56,13 +56,13 @@ pub fn main() -> ExitCode {
 /// Does the work, and writes its outcome.
 ///
 /// # Errors
-/// When the work is not done, or its outcome cannot be written.
+/// When the work fails, or its outcome cannot be written.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let outcome = match work(&arguments.order).await {
         Ok(outcome) => outcome,
         Err(error) => error.into(),
     };
-    tracing::info!(reason = %outcome.reason, message = outcome.message, "the work has ended");
+    tracing::info!(reason = %outcome.reason, message = outcome.message, "the Job ended");
     if let Err(error) = std::fs::write(&arguments.outcome, outcome.to_json()) {
         bail!(
             "the outcome cannot be written to {}: {error}",
@@ -117,7 +117,7 @@ async fn work(folder: &Path) -> archive::Result<Outcome> {
     }
 }
 
-/// Waits for a signal or the end of the time, and tells the work.
+/// Waits for SIGTERM or the deadline, and stops the work.
 async fn told_to_end(stopper: &Stopper, deadline: u64) -> OutcomeReason {
     let asked = async {
         let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
@@ -139,7 +139,7 @@ async fn told_to_end(stopper: &Stopper, deadline: u64) -> OutcomeReason {
 
 fn open(folder: &Path, order: &Order) -> archive::Result<Folder> {
     let ca = file(folder, "store-ca.pem", FILE)?;
-    let secrets = Secrets {
+    let secrets = StoreSecrets {
         access_key_id: file(folder, "s3-access-key-id", FILE)?,
         secret_access_key: file(folder, "s3-secret-access-key", FILE)?,
         ca: ca.map(|pem| pem.expose_secret().to_owned()),

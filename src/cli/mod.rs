@@ -131,7 +131,7 @@ pub enum ClusterCommand {
     Rollout {
         /// What to do with the rollout.
         #[command(subcommand)]
-        command: rollout::Command,
+        command: rollout::RolloutCommand,
     },
 }
 

@@ -25,7 +25,7 @@ pub struct Arguments {
 }
 
 /// The orphans in the wanted format, and the classes that could not be checked.
-pub struct Report {
+pub struct OrphansReport {
     /// The orphans that were found.
     pub printed: String,
     /// One line for each class whose organization could not be listed.
@@ -36,7 +36,7 @@ pub struct Report {
 ///
 /// # Errors
 /// When the cluster cannot be read, or a token must not be sent to the address of the API.
-pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Report> {
+pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<OrphansReport> {
     let ctx = cluster::class_context(client, &arguments.namespace, &arguments.supabase_api_url).await?;
     let organizations = orphans::organizations(&ctx).await;
     let databases = cluster::list::<OrchestraDatabase>(client).await?;
@@ -44,7 +44,7 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Repor
     let orchestras = cluster::list::<Orchestra>(client).await?;
     let orchestras: Vec<_> = orchestras.into_iter().map(Arc::new).collect();
     let found = orphans::orphans(&ctx, &organizations, &databases, &orchestras);
-    Ok(Report {
+    Ok(OrphansReport {
         printed: render(&found, arguments.output)?,
         missed: organizations.missed,
     })

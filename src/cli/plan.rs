@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::output::{self, Cell, Output};
 use crate::api::{APPROVE_MIGRATIONS, MigrationPlan, Orchestra};
-use crate::views::plans::{Finding, Plan, waiting};
+use crate::views::plans::{PlanFinding, PlanView, waiting};
 
 /// Flags of `orchestra-operator plan`.
 #[derive(clap::Args, Debug)]
@@ -59,7 +59,7 @@ pub async fn run(client: &Client, arguments: &PlanArguments) -> anyhow::Result<S
 
 const HEADER: [&str; 6] = ["migration", "line", "kind", "effect", "object", "statement"];
 
-fn cells(finding: Finding) -> Vec<Cell> {
+fn cells(finding: PlanFinding) -> Vec<Cell> {
     let line = finding.line.to_string();
     [
         finding.migration,
@@ -105,7 +105,7 @@ pub async fn approve(client: &Client, arguments: &ApproveArguments) -> anyhow::R
 }
 
 /// The plan in its ConfigMap, as the operator wrote it.
-async fn written(client: &Client, orchestra: &Orchestra, summary: &MigrationPlan) -> anyhow::Result<Plan> {
+async fn written(client: &Client, orchestra: &Orchestra, summary: &MigrationPlan) -> anyhow::Result<PlanView> {
     let namespace = orchestra.namespace().unwrap_or_default();
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
     let map = maps.get_opt(&summary.config_map).await;
@@ -116,7 +116,7 @@ async fn written(client: &Client, orchestra: &Orchestra, summary: &MigrationPlan
             summary.config_map
         )
     })?;
-    Plan::of(summary, &map)
+    PlanView::of(summary, &map)
 }
 
 async fn orchestra(client: &Client, namespace: Option<&str>, name: &str) -> anyhow::Result<Orchestra> {

@@ -29,7 +29,7 @@ pub struct Arguments {
 }
 
 /// The manifests, and how many projects are not in them.
-pub struct Report {
+pub struct RebuildReport {
     /// The manifests.
     pub printed: String,
     /// Projects of the lost cluster for which there is no manifest.
@@ -40,7 +40,7 @@ pub struct Report {
 ///
 /// # Errors
 /// When the cluster or the projects cannot be read, or the projects are of several clusters and none is named.
-pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Report> {
+pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<RebuildReport> {
     let ctx = cluster::class_context(client, &arguments.namespace, &arguments.supabase_api_url).await?;
     let class = class::resolve(&ctx, Some(&arguments.class))?;
     let databases = cluster::list::<OrchestraDatabase>(client).await?;
@@ -48,7 +48,7 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Repor
     let orchestras = cluster::list::<Orchestra>(client).await?;
     let wanted = arguments.cluster.as_deref();
     let found = rebuild::look(&ctx, &class, wanted, &databases, &orchestras).await?;
-    Ok(Report {
+    Ok(RebuildReport {
         printed: if found.tenants.is_empty() && found.left.is_empty() {
             "# None: every project with the marker of a cluster has its OrchestraDatabase.".to_owned()
         } else {

@@ -78,7 +78,7 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Strin
         }
     }
     let claims = members.iter().filter_map(|member| member.spec.claim_ref.as_ref());
-    let entry = Entry {
+    let entry = RecycledEntry {
         name: format!("{key} of pool {pool}"),
         place: secret.map_or_else(
             || format!("{key} of the operator's environment"),
@@ -107,7 +107,7 @@ async fn from_secret(client: &Client, namespace: &str, name: &str) -> anyhow::Re
 }
 
 /// The facts about an entry beside its login.
-struct Entry {
+struct RecycledEntry {
     /// Key and pool.
     name: String,
     /// Where its URL is.
@@ -119,7 +119,7 @@ struct Entry {
 }
 
 /// Refuses a database that cannot be dropped, and names that psql would not read as one line.
-fn check(login: &Login, entry: &Entry) -> anyhow::Result<()> {
+fn check(login: &Login, entry: &RecycledEntry) -> anyhow::Result<()> {
     let Login {
         host, database, user, ..
     } = login;
@@ -140,7 +140,7 @@ fn literal(name: &str) -> String {
 }
 
 /// Lists the other roles that reach the database, and stops when one of them is another Orchestra's.
-fn guard(login: &Login, entry: &Entry) -> String {
+fn guard(login: &Login, entry: &RecycledEntry) -> String {
     let known = entry.tenants.iter().chain([&login.user]).map(|name| literal(name));
     let known = known.collect::<Vec<_>>().join(", ");
     let (datname, rolname) = (literal(&login.database), literal(&login.user));
@@ -173,7 +173,7 @@ END $check$;
 }
 
 /// The statements for psql. They hold no password: psql asks for the new one.
-fn statements(login: &Login, entry: &Entry) -> anyhow::Result<String> {
+fn statements(login: &Login, entry: &RecycledEntry) -> anyhow::Result<String> {
     check(login, entry)?;
     let Login {
         host,
@@ -230,8 +230,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn entry() -> Entry {
-        Entry {
+    fn entry() -> RecycledEntry {
+        RecycledEntry {
             name: "DATABASE_URL_POOL_1 of pool house".into(),
             place: "key DATABASE_URL_POOL_1 of Secret orchestra-system/database-pool".into(),
             tenants: vec!["orchestra_1".into()],

@@ -21,21 +21,21 @@ const PACE: Duration = Duration::from_millis(500);
 
 /// Subcommands of `orchestra-operator rollout`.
 #[derive(clap::Subcommand, Clone, Debug)]
-pub enum Command {
+pub enum RolloutCommand {
     /// Print how many Orchestras of a class have its current migrations. Exits with 1 when the rollout
     /// is halted, or ended with failed Orchestras.
     Status(StatusArguments),
     /// Migrate no further Orchestra. Migrations that have begun are finished.
-    Pause(Named),
+    Pause(ClassArguments),
     /// Continue a paused rollout, and retry failed Orchestras at once.
-    Resume(Named),
+    Resume(ClassArguments),
     /// Print how many Orchestras have which version of the source.
-    History(Named),
+    History(ClassArguments),
 }
 
 /// Arguments of the subcommands that only need a class.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Named {
+pub struct ClassArguments {
     /// Name of the OrchestraClass.
     #[arg(add = clap_complete::engine::ArgValueCandidates::new(super::plugin::complete::classes))]
     pub class: String,
@@ -61,12 +61,12 @@ pub struct StatusArguments {
 /// # Errors
 /// When the class cannot be read or changed, the rollout is halted or has failed Orchestras, or the time
 /// to wait is over.
-pub async fn run(client: &Client, command: &Command) -> anyhow::Result<()> {
+pub async fn run(client: &Client, command: &RolloutCommand) -> anyhow::Result<()> {
     let classes: Api<OrchestraClass> = Api::all(client.clone());
     match command {
-        Command::Status(arguments) => follow(&classes, arguments).await,
-        Command::History(Named { class }) => say(&history(rollout(&read(&classes, class).await?)?)),
-        Command::Pause(Named { class }) => {
+        RolloutCommand::Status(arguments) => follow(&classes, arguments).await,
+        RolloutCommand::History(ClassArguments { class }) => say(&history(rollout(&read(&classes, class).await?)?)),
+        RolloutCommand::Pause(ClassArguments { class }) => {
             let found = read(&classes, class).await?;
             if found.spec.rollout.paused {
                 bail!("the rollout of class {class} is already paused");
@@ -74,7 +74,7 @@ pub async fn run(client: &Client, command: &Command) -> anyhow::Result<()> {
             set(&classes, class, true, json!({})).await?;
             say(&format!("orchestraclass.stagesub.io/{class} paused"))
         }
-        Command::Resume(Named { class }) => {
+        RolloutCommand::Resume(ClassArguments { class }) => {
             read(&classes, class).await?;
             let now = json!({ RETRY_ROLLOUT_ANNOTATION: Timestamp::now().to_string() });
             set(&classes, class, false, now).await?;

@@ -22,7 +22,7 @@ Exit codes:
 /// A command that ended as it should, with an exit code that says what it has found.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Found {
+pub struct FoundExit {
     /// The exit code.
     pub code: u8,
     /// The message, which may be empty.
@@ -31,7 +31,7 @@ pub struct Found {
 
 /// The lines for a person, and the exit code.
 pub fn of(error: &anyhow::Error) -> (String, u8) {
-    if let Some(found) = error.downcast_ref::<Found>() {
+    if let Some(found) = error.downcast_ref::<FoundExit>() {
         return (found.message.clone(), found.code);
     }
     let kube = error.chain().find_map(|cause| cause.downcast_ref::<Kube>());
@@ -162,7 +162,7 @@ mod tests {
         }
         let told = of(&anyhow::anyhow!("first\nsecret: x").context("outer"));
         assert_eq!(told, ("error: outer: first".to_owned(), FAILED));
-        let found = Found {
+        let found = FoundExit {
             code: 11,
             message: String::new(),
         };

@@ -11,13 +11,13 @@ use crate::api::{
 };
 use crate::controller::error::Error;
 use crate::migrate::TimeLimits;
-use crate::source::Place;
+use crate::source::SourcePlace;
 
 /// The migrations of a tenant: the source of its own, of its template or of its class, and the other settings of
 /// its own spec.
 pub struct MigrationSpec<'a> {
     /// Where the scripts are.
-    pub place: Place,
+    pub place: SourcePlace,
     /// Their format, when the spec names it.
     pub format: Option<MigrationFormat>,
     /// The settings of the Orchestra.
@@ -49,10 +49,10 @@ pub fn migrations_of<'a>(
     let of_class = class.and_then(|class| class.spec.migrations.as_ref());
     let theirs = || template.map(|template| &template.migrations).or(of_class);
     let (base, place) = if let Some((own, source)) = own.and_then(|own| Some((own, own.source.as_ref()?))) {
-        (own, Place::of_orchestra(object, source))
+        (own, SourcePlace::of_orchestra(object, source))
     } else {
         let theirs = theirs()?;
-        (theirs, Place::of_class(namespace, theirs.source.as_ref()?))
+        (theirs, SourcePlace::of_class(namespace, theirs.source.as_ref()?))
     };
     Some(MigrationSpec {
         place,
@@ -64,7 +64,7 @@ pub fn migrations_of<'a>(
 
 /// Where the migrations of an Orchestra come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin<'a> {
+pub enum MigrationsOrigin<'a> {
     /// It names them itself, or a template that the class does not have.
     Own,
     /// A template of the class.
@@ -76,16 +76,16 @@ pub enum Origin<'a> {
 }
 
 /// Where the migrations of an Orchestra of this class come from.
-pub fn origin<'a>(object: &Orchestra, class: &'a OrchestraClass) -> Origin<'a> {
+pub fn origin<'a>(object: &Orchestra, class: &'a OrchestraClass) -> MigrationsOrigin<'a> {
     if object.has_own_migrations() {
-        return Origin::Own;
+        return MigrationsOrigin::Own;
     }
     let of_class = class.spec.migrations.as_ref();
     match template_of(object, class) {
-        Some(template) => Origin::Template(&template.name),
-        None if object.spec.template().is_some() => Origin::Own,
-        None if of_class.is_some_and(|own| own.source.is_some()) => Origin::Class,
-        None => Origin::Nowhere,
+        Some(template) => MigrationsOrigin::Template(&template.name),
+        None if object.spec.template().is_some() => MigrationsOrigin::Own,
+        None if of_class.is_some_and(|own| own.source.is_some()) => MigrationsOrigin::Class,
+        None => MigrationsOrigin::Nowhere,
     }
 }
 

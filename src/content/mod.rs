@@ -11,9 +11,9 @@ use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, Seed, Template};
 use crate::controller::Core;
 use crate::source::Sources;
 
-pub use migrations::{MigrationSpec, Origin, check_template, migrations_of, origin, template_of};
+pub use migrations::{MigrationSpec, MigrationsOrigin, check_template, migrations_of, origin, template_of};
 pub use scripts::{Scripts, migrations};
-pub use seed::{Rows, SeedRun, before_claim as seed_before_claim, place as seed_place};
+pub use seed::{SeedRows, SeedRun, before_claim as seed_before_claim, place as seed_place};
 
 /// The context of a room that reads scripts.
 pub struct Context {
@@ -33,7 +33,7 @@ impl AsRef<Core> for Context {
 
 /// The Orchestra whose content it is, with its class and its database.
 #[derive(Clone, Copy)]
-pub struct Tenant<'a> {
+pub struct TenantContext<'a> {
     /// The Orchestra.
     pub object: &'a Orchestra,
     /// The class that meets its claim.
@@ -42,7 +42,7 @@ pub struct Tenant<'a> {
     pub database: Option<&'a OrchestraDatabase>,
 }
 
-impl<'a> Tenant<'a> {
+impl<'a> TenantContext<'a> {
     /// The template that it is made from: the one that it names, or the default one of its class.
     pub fn template(&self) -> Option<&'a Template> {
         template_of(self.object, self.class?)

@@ -13,7 +13,7 @@ use crate::api::MigrationFormat;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
 use crate::migrate::{SeedSource, Source, SourceError, aside};
-use crate::source::{self, Files, Place, ROOM_UNUSED, Version, layout};
+use crate::source::{self, Files, ROOM_UNUSED, SourcePlace, SourceVersion, layout};
 
 /// Most bytes of scripts that the cache holds. The source that was used longest ago is removed first; whoever
 /// needs it again reads it again.
@@ -28,7 +28,7 @@ const ROOM_KEPT: Duration = Duration::from_secs(30);
 
 /// The scripts that were read, by place and purpose. A new version replaces the old one.
 pub struct Scripts {
-    read: Mutex<HashMap<Key, Cached>>,
+    read: Mutex<HashMap<ScriptsKey, CachedScripts>>,
     /// Migrations by their digest, so that copies of one set are held once.
     same: Mutex<Same>,
     /// Scripts that were not used for this long are removed.
@@ -38,19 +38,19 @@ pub struct Scripts {
 /// By digest and revision.
 type Same = HashMap<(String, Option<String>), Weak<Source>>;
 
-type Key = (Place, What);
+type ScriptsKey = (SourcePlace, ScriptsPurpose);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum What {
+enum ScriptsPurpose {
     /// In this format, or in the one that the names of the files show.
     Migrations(Option<MigrationFormat>),
     Seed,
 }
 
-struct Cached {
-    version: Version,
+struct CachedScripts {
+    version: SourceVersion,
     /// A refusal is remembered as well: the same files are not read again at every event.
-    loaded: Result<Loaded, Refused>,
+    loaded: Result<Loaded, RefusedSource>,
     bytes: usize,
     since: Instant,
     used: Instant,
@@ -73,21 +73,21 @@ impl Loaded {
 
 /// Why files cannot be used, whatever else happens.
 #[derive(Clone)]
-enum Refused {
+enum RefusedSource {
     Files(source::Error),
     Scripts(SourceError),
 }
 
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
+impl From<RefusedSource> for Error {
+    fn from(refused: RefusedSource) -> Self {
         match refused {
-            Refused::Files(error) => error.into(),
-            Refused::Scripts(error) => crate::migrate::Error::from(error).into(),
+            RefusedSource::Files(error) => error.into(),
+            RefusedSource::Scripts(error) => crate::migrate::Error::from(error).into(),
         }
     }
 }
 
-impl Cached {
+impl CachedScripts {
     fn size(&self) -> Size {
         Size {
             used: self.used,
@@ -111,7 +111,7 @@ impl Scripts {
         }
     }
 
-    fn known(&self, key: &Key, version: &Version) -> Option<Result<Loaded, Refused>> {
+    fn known(&self, key: &ScriptsKey, version: &SourceVersion) -> Option<Result<Loaded, RefusedSource>> {
         let mut read = self.read.lock();
         read.retain(|_, entry| entry.used.elapsed() < self.idle);
         let entry = read.get_mut(key).filter(|entry| entry.version == *version)?;
@@ -121,13 +121,13 @@ impl Scripts {
 
     /// Drops the large sources that are not used, or have been kept for long, so that another one can be read.
     fn make_room(&self) {
-        let is_due = |entry: &Cached| entry.used.elapsed() >= ROOM_UNUSED || entry.since.elapsed() >= ROOM_KEPT;
+        let is_due = |entry: &CachedScripts| entry.used.elapsed() >= ROOM_UNUSED || entry.since.elapsed() >= ROOM_KEPT;
         let mut read = self.read.lock();
         read.retain(|_, entry| !(is_due(entry) && entry.loaded.as_ref().is_ok_and(Loaded::is_large)));
     }
 
-    fn keep(&self, key: Key, version: Version, outcome: &Result<(Loaded, usize), Refused>) {
-        let entry = Cached {
+    fn keep(&self, key: ScriptsKey, version: SourceVersion, outcome: &Result<(Loaded, usize), RefusedSource>) {
+        let entry = CachedScripts {
             version,
             bytes: outcome.as_ref().map_or(0, |(_, bytes)| *bytes) + weight_of(&key.0),
             loaded: outcome.as_ref().map(|(loaded, _)| loaded.clone()).map_err(Clone::clone),
@@ -136,7 +136,7 @@ impl Scripts {
         };
         let mut read = self.read.lock();
         read.insert(key, entry);
-        let sizes = read.values().map(Cached::size).collect();
+        let sizes = read.values().map(CachedScripts::size).collect();
         if let Some(oldest) = oldest_that_fits(sizes, MAX_BYTES) {
             read.retain(|_, entry| entry.used >= oldest);
         }
@@ -157,7 +157,7 @@ impl Scripts {
 }
 
 /// The bytes of the texts that a place itself holds.
-fn weight_of(place: &Place) -> usize {
+fn weight_of(place: &SourcePlace) -> usize {
     let texts = place.source.inline.iter().flatten();
     texts.map(|(name, text)| name.len() + text.len()).sum()
 }
@@ -189,8 +189,12 @@ fn oldest_that_fits(mut sizes: Vec<Size>, most: usize) -> Option<Instant> {
 }
 
 /// The migrations of a source.
-pub async fn migrations(ctx: &Context, place: Place, format: Option<MigrationFormat>) -> Result<Arc<Source>, Error> {
-    match load(ctx, (place, What::Migrations(format))).await? {
+pub async fn migrations(
+    ctx: &Context,
+    place: SourcePlace,
+    format: Option<MigrationFormat>,
+) -> Result<Arc<Source>, Error> {
+    match load(ctx, (place, ScriptsPurpose::Migrations(format))).await? {
         Loaded::Migrations(source) => Ok(source),
         Loaded::Seed(_) => Err(Error::transient(
             Reason::SourceInvalid,
@@ -200,8 +204,8 @@ pub async fn migrations(ctx: &Context, place: Place, format: Option<MigrationFor
 }
 
 /// The seed of a source.
-pub async fn seed(ctx: &Context, place: Place) -> Result<Arc<SeedSource>, Error> {
-    match load(ctx, (place, What::Seed)).await? {
+pub async fn seed(ctx: &Context, place: SourcePlace) -> Result<Arc<SeedSource>, Error> {
+    match load(ctx, (place, ScriptsPurpose::Seed)).await? {
         Loaded::Seed(source) => Ok(source),
         Loaded::Migrations(_) => Err(Error::transient(
             Reason::SourceInvalid,
@@ -210,7 +214,7 @@ pub async fn seed(ctx: &Context, place: Place) -> Result<Arc<SeedSource>, Error>
     }
 }
 
-async fn load(ctx: &Context, key: Key) -> Result<Loaded, Error> {
+async fn load(ctx: &Context, key: ScriptsKey) -> Result<Loaded, Error> {
     let place = &key.0;
     if ctx.sources.want_room() {
         ctx.sources.make_room();
@@ -228,8 +232,8 @@ async fn load(ctx: &Context, key: Key) -> Result<Loaded, Error> {
     let read =
         read.ok_or_else(|| Error::transient(Reason::SourceUnavailable, "the work on the scripts was cut off"))?;
     let outcome = match read {
-        Ok((Read::Migrations(source), bytes)) => Ok((Loaded::Migrations(ctx.scripts.shared(source)), bytes)),
-        Ok((Read::Seed(source), bytes)) => Ok((Loaded::Seed(Arc::new(source)), bytes)),
+        Ok((ReadScripts::Migrations(source), bytes)) => Ok((Loaded::Migrations(ctx.scripts.shared(source)), bytes)),
+        Ok((ReadScripts::Seed(source), bytes)) => Ok((Loaded::Seed(Arc::new(source)), bytes)),
         Err(refused) => Err(refused),
     };
     ctx.scripts.keep(key, version, &outcome);
@@ -237,36 +241,41 @@ async fn load(ctx: &Context, key: Key) -> Result<Loaded, Error> {
 }
 
 /// The scripts that were read from files, and their size in bytes.
-enum Read {
+enum ReadScripts {
     Migrations(Source),
     Seed(SeedSource),
 }
 
-fn read(place: &Place, what: What, files: &Files, revision: Option<String>) -> Result<(Read, usize), Refused> {
+fn read(
+    place: &SourcePlace,
+    what: ScriptsPurpose,
+    files: &Files,
+    revision: Option<String>,
+) -> Result<(ReadScripts, usize), RefusedSource> {
     let path = place.source.path.as_deref();
     let flaw = |flaw: source::Flaw| {
-        Refused::Files(source::Error::Invalid {
+        RefusedSource::Files(source::Error::Invalid {
             place: place.to_string(),
             flaw: flaw.brief(),
         })
     };
-    let size = |found: &layout::Found| {
+    let size = |found: &layout::FoundFiles| {
         let sizes = found.iter().map(|(path, content)| PLACE + path.len() + content.len());
         sizes.sum()
     };
     match what {
-        What::Seed => {
+        ScriptsPurpose::Seed => {
             let found = layout::seed(files, path).map_err(flaw)?;
             let bytes = size(&found);
-            let source = SeedSource::read(found).map_err(Refused::Scripts)?;
-            Ok((Read::Seed(source.with_permit(files.permit().clone())), bytes))
+            let source = SeedSource::read(found).map_err(RefusedSource::Scripts)?;
+            Ok((ReadScripts::Seed(source.with_permit(files.permit().clone())), bytes))
         }
-        What::Migrations(wanted) => {
+        ScriptsPurpose::Migrations(wanted) => {
             let (found, format) = layout::migrations(files, path, wanted).map_err(flaw)?;
             let bytes = size(&found);
-            let source = Source::read(format, found).map_err(Refused::Scripts)?;
+            let source = Source::read(format, found).map_err(RefusedSource::Scripts)?;
             let source = source.with_revision(revision).with_permit(files.permit().clone());
-            Ok((Read::Migrations(source), bytes))
+            Ok((ReadScripts::Migrations(source), bytes))
         }
     }
 }

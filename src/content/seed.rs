@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 
-use super::{Context, Tenant, scripts};
+use super::{Context, TenantContext, scripts};
 use crate::api::{Orchestra, OrchestraDatabase, OrchestraStatus, SEED_LABEL_PREFIX, Seed, SeedPolicy, Template};
 use crate::controller::error::Error;
-use crate::migrate::{self, SeedSource, Source, Variables};
-use crate::source::Place;
+use crate::migrate::{self, SeedSource, SeedVariables, Source};
+use crate::source::SourcePlace;
 
 /// The language of an Orchestra whose spec names none.
 const LOCALE: &str = "en";
 
 /// The seed that an Orchestra is to have.
-pub enum Rows {
+pub enum SeedRows {
     /// No seed applies.
     None,
     /// The seed that ran is enough, whatever its source is now: with policy Once, and while a rollout of its
@@ -30,16 +30,16 @@ pub struct SeedRun {
     /// The scripts and rows.
     pub source: Arc<SeedSource>,
     /// The values that they may use.
-    pub variables: Variables,
+    pub variables: SeedVariables,
     /// When it runs again.
     pub policy: SeedPolicy,
     /// Over the files and the values that they use.
     pub digest: String,
 }
 
-impl Rows {
+impl SeedRows {
     /// The seed that applies.
-    pub async fn of(ctx: &Context, tenant: &Tenant<'_>, kept: bool) -> Result<Self, Error> {
+    pub async fn of(ctx: &Context, tenant: &TenantContext<'_>, kept: bool) -> Result<Self, Error> {
         let Some((seed, _)) = named(ctx, tenant) else {
             return Ok(Self::None);
         };
@@ -65,7 +65,7 @@ impl Rows {
     ///
     /// # Errors
     /// When the seed cannot be read.
-    pub async fn again(ctx: &Context, tenant: &Tenant<'_>) -> Result<Self, Error> {
+    pub async fn again(ctx: &Context, tenant: &TenantContext<'_>) -> Result<Self, Error> {
         Ok(wanted(ctx, tenant).await?.map_or(Self::None, Self::Wanted))
     }
 
@@ -92,21 +92,24 @@ impl Rows {
 }
 
 /// The seed of the Orchestra itself, or else of its template, with its place.
-fn named<'a>(ctx: &Context, tenant: &Tenant<'a>) -> Option<(&'a Seed, Place)> {
+fn named<'a>(ctx: &Context, tenant: &TenantContext<'a>) -> Option<(&'a Seed, SourcePlace)> {
     if let Some(own) = &tenant.object.spec.seed {
-        return Some((own, Place::of_orchestra(tenant.object, &own.source)));
+        return Some((own, SourcePlace::of_orchestra(tenant.object, &own.source)));
     }
     let theirs = tenant.template_seed()?;
-    Some((theirs, Place::of_class(&ctx.core.settings.namespace, &theirs.source)))
+    Some((
+        theirs,
+        SourcePlace::of_class(&ctx.core.settings.namespace, &theirs.source),
+    ))
 }
 
 /// Where the seed that applies is.
-pub fn place(ctx: &Context, tenant: &Tenant<'_>) -> Option<Place> {
+pub fn place(ctx: &Context, tenant: &TenantContext<'_>) -> Option<SourcePlace> {
     named(ctx, tenant).map(|(_, place)| place)
 }
 
 /// The seed that applies, read whatever its policy says.
-async fn wanted(ctx: &Context, tenant: &Tenant<'_>) -> Result<Option<SeedRun>, Error> {
+async fn wanted(ctx: &Context, tenant: &TenantContext<'_>) -> Result<Option<SeedRun>, Error> {
     let Some((seed, place)) = named(ctx, tenant) else {
         return Ok(None);
     };
@@ -130,9 +133,9 @@ async fn wanted(ctx: &Context, tenant: &Tenant<'_>) -> Result<Option<SeedRun>, E
 /// When the seed cannot be read.
 pub async fn before_claim(ctx: &Context, template: &Template) -> Result<Option<SeedRun>, Error> {
     let Some(seed) = &template.seed else { return Ok(None) };
-    let place = Place::of_class(&ctx.core.settings.namespace, &seed.source);
+    let place = SourcePlace::of_class(&ctx.core.settings.namespace, &seed.source);
     let source = scripts::seed(ctx, place).await?;
-    let mut variables = Variables::default();
+    let mut variables = SeedVariables::default();
     set_settings(&mut variables, template.settings.as_ref());
     let Ok(digest) = source.digest(&variables) else {
         return Ok(None);
@@ -145,7 +148,7 @@ pub async fn before_claim(ctx: &Context, template: &Template) -> Result<Option<S
     }))
 }
 
-fn set_settings(variables: &mut Variables, settings: Option<&BTreeMap<String, String>>) {
+fn set_settings(variables: &mut SeedVariables, settings: Option<&BTreeMap<String, String>>) {
     for (key, value) in settings.into_iter().flatten() {
         variables.set(&format!("setting_{key}"), value, &format!("the setting {key}"));
     }
@@ -156,14 +159,14 @@ fn variables(
     object: &Orchestra,
     database: Option<&OrchestraDatabase>,
     settings: Option<&BTreeMap<String, String>>,
-) -> Variables {
+) -> SeedVariables {
     let name = object.name_any();
     let spec = &object.spec;
     let project = database.and_then(|database| database.status.as_ref()?.project.as_ref());
     let region = project
         .map(|project| &project.region)
         .or(spec.placement.as_ref().and_then(|placement| placement.region.as_ref()));
-    let mut variables = Variables::default();
+    let mut variables = SeedVariables::default();
     for (name, value) in [
         ("orchestra", name.as_str()),
         ("namespace", object.metadata.namespace.as_deref().unwrap_or_default()),

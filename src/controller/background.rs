@@ -38,7 +38,7 @@ pub enum WorkProgress<T> {
     Done(T),
 }
 
-struct Work<T> {
+struct BackgroundWork<T> {
     kind: WorkKind,
     watch: Watch,
     task: JoinHandle<Result<T, Error>>,
@@ -47,7 +47,7 @@ struct Work<T> {
 /// Work by the UID of its object, one piece at a time for each. A piece of work results in a `T`, and its end
 /// triggers its `K`.
 pub struct Works<K: Resource, T> {
-    running: Mutex<HashMap<String, Work<T>>>,
+    running: Mutex<HashMap<String, BackgroundWork<T>>>,
     ended: UnboundedSender<ObjectRef<K>>,
     stopping: watch::Receiver<bool>,
 }
@@ -86,7 +86,7 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
             outcome
         };
         let task = tokio::spawn(work.in_current_span());
-        self.lock().insert(uid.into(), Work { kind, watch, task });
+        self.lock().insert(uid.into(), BackgroundWork { kind, watch, task });
     }
 
     /// The work of an object, until its outcome is taken by [`Works::progress`]: its kind, and what it does.
@@ -154,7 +154,7 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
         self.lock().values().filter(|work| !work.task.is_finished()).count()
     }
 
-    fn lock(&self) -> parking_lot::MutexGuard<'_, HashMap<String, Work<T>>> {
+    fn lock(&self) -> parking_lot::MutexGuard<'_, HashMap<String, BackgroundWork<T>>> {
         self.running.lock()
     }
 }

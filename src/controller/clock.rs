@@ -23,10 +23,10 @@ const LONGEST: Duration = Duration::from_hours(1);
 
 /// Deadlines that have passed by the API server's clock and await a second look.
 #[derive(Default)]
-pub struct Clock(Mutex<HashMap<String, Look>>);
+pub struct Clock(Mutex<HashMap<String, ClockLook>>);
 
 /// The first look that found a deadline passed.
-struct Look {
+struct ClockLook {
     due: Timestamp,
     /// By a clock that does not jump.
     at: Instant,
@@ -34,7 +34,7 @@ struct Look {
 
 /// Whether a time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
+pub enum TimeCheck {
     /// It has.
     Come,
     /// Look again after this time.
@@ -54,24 +54,24 @@ impl Clock {
         key: &str,
         due: Timestamp,
         period: Duration,
-    ) -> Result<Moment, Error> {
+    ) -> Result<TimeCheck, Error> {
         let left = left_by_both(due, Timestamp::now(), || now(client)).await?;
         Ok(self.look(key, due, left, second_look(period), Instant::now()))
     }
 
-    fn look(&self, key: &str, due: Timestamp, left: Duration, second: Duration, now: Instant) -> Moment {
+    fn look(&self, key: &str, due: Timestamp, left: Duration, second: Duration, now: Instant) -> TimeCheck {
         let mut looks = self.0.lock();
         if !left.is_zero() {
             looks.remove(key);
-            return Moment::In(left.min(LONGEST));
+            return TimeCheck::In(left.min(LONGEST));
         }
-        let look = looks.entry(key.to_owned()).or_insert(Look { due, at: now });
+        let look = looks.entry(key.to_owned()).or_insert(ClockLook { due, at: now });
         if look.due != due {
-            *look = Look { due, at: now };
+            *look = ClockLook { due, at: now };
         }
         match second.saturating_sub(now.saturating_duration_since(look.at)) {
-            Duration::ZERO => Moment::Come,
-            wait => Moment::In(wait),
+            Duration::ZERO => TimeCheck::Come,
+            wait => TimeCheck::In(wait),
         }
     }
 
@@ -157,25 +157,25 @@ mod tests {
             let left = Duration::from_secs(left);
             clock.look("one", due, left, SECOND, start + Duration::from_secs(after))
         };
-        assert_eq!(look(due, 90, 0), Moment::In(Duration::from_secs(90)));
-        assert_eq!(look(due, 90_000, 0), Moment::In(LONGEST));
-        assert_eq!(look(due, 0, 90), Moment::In(SECOND));
-        assert_eq!(look(due, 0, 149), Moment::In(Duration::from_secs(1)));
+        assert_eq!(look(due, 90, 0), TimeCheck::In(Duration::from_secs(90)));
+        assert_eq!(look(due, 90_000, 0), TimeCheck::In(LONGEST));
+        assert_eq!(look(due, 0, 90), TimeCheck::In(SECOND));
+        assert_eq!(look(due, 0, 149), TimeCheck::In(Duration::from_secs(1)));
         // The clock had jumped, and is right again.
-        assert_eq!(look(due, 600, 150), Moment::In(Duration::from_mins(10)));
-        assert_eq!(look(due, 0, 750), Moment::In(SECOND));
+        assert_eq!(look(due, 600, 150), TimeCheck::In(Duration::from_mins(10)));
+        assert_eq!(look(due, 0, 750), TimeCheck::In(SECOND));
         // Meanwhile it was put off, and has passed again.
         let later = due + SignedDuration::from_secs(5);
-        assert_eq!(look(later, 0, 809), Moment::In(SECOND));
-        assert_eq!(look(later, 0, 868), Moment::In(Duration::from_secs(1)));
-        assert_eq!(look(later, 0, 869), Moment::Come);
+        assert_eq!(look(later, 0, 809), TimeCheck::In(SECOND));
+        assert_eq!(look(later, 0, 868), TimeCheck::In(Duration::from_secs(1)));
+        assert_eq!(look(later, 0, 869), TimeCheck::Come);
         clock.forget("one");
-        assert_eq!(look(later, 0, 870), Moment::In(SECOND));
+        assert_eq!(look(later, 0, 870), TimeCheck::In(SECOND));
     }
 
     /// What is told of a time that ends a period of an hour, by clocks that are wrong by these seconds, this long after the
     /// first look.
-    async fn told(clock: &Clock, (own, server): (i64, Option<i64>), start: Instant, after: u64) -> Option<Moment> {
+    async fn told(clock: &Clock, (own, server): (i64, Option<i64>), start: Instant, after: u64) -> Option<TimeCheck> {
         let due: Timestamp = "2026-12-01T10:00:00Z".parse().unwrap();
         let by = |wrong: i64| due + SignedDuration::from_secs(wrong + i64::try_from(after).unwrap());
         let untold = || Error::transient(Reason::KubernetesUnavailable, "no Date");
@@ -192,18 +192,24 @@ mod tests {
         for wrong in [(90_000, -3600), (-3600, 90_000), (90_000, 90_000)] {
             let clock = Clock::default();
             let told = async |(own, server), after| told(&clock, (own, Some(server)), start, after).await.unwrap();
-            assert!(matches!(told(wrong, 0).await, Moment::In(_)), "{wrong:?}");
-            assert!(matches!(told((-3600, -3600), 50).await, Moment::In(_)), "{wrong:?}");
+            assert!(matches!(told(wrong, 0).await, TimeCheck::In(_)), "{wrong:?}");
+            assert!(matches!(told((-3600, -3600), 50).await, TimeCheck::In(_)), "{wrong:?}");
             // The first look of before does not count.
-            assert!(matches!(told(wrong, 70).await, Moment::In(_)), "{wrong:?}");
-            assert!(matches!(told((-3600, -3600), 100).await, Moment::In(_)), "{wrong:?}");
-            assert_eq!(told((0, 0), 3600).await, Moment::In(SECOND), "{wrong:?}");
-            assert_eq!(told((0, 0), 3660).await, Moment::Come, "{wrong:?}");
+            assert!(matches!(told(wrong, 70).await, TimeCheck::In(_)), "{wrong:?}");
+            assert!(matches!(told((-3600, -3600), 100).await, TimeCheck::In(_)), "{wrong:?}");
+            assert_eq!(told((0, 0), 3600).await, TimeCheck::In(SECOND), "{wrong:?}");
+            assert_eq!(told((0, 0), 3660).await, TimeCheck::Come, "{wrong:?}");
         }
         // A clock that is behind delays the end, and one that tells nothing as well.
         let clock = Clock::default();
-        assert_eq!(told(&clock, (-60, Some(0)), start, 0).await, Some(Moment::In(SECOND)));
-        assert_eq!(told(&clock, (0, Some(-60)), start, 0).await, Some(Moment::In(SECOND)));
+        assert_eq!(
+            told(&clock, (-60, Some(0)), start, 0).await,
+            Some(TimeCheck::In(SECOND))
+        );
+        assert_eq!(
+            told(&clock, (0, Some(-60)), start, 0).await,
+            Some(TimeCheck::In(SECOND))
+        );
         assert_eq!(told(&clock, (0, None), start, 0).await, None);
     }
 

@@ -20,10 +20,10 @@ const KEPT: usize = 8 << 10;
 
 /// An attempt: the digest of what is tried, and what a person had asked for when it began
 /// ([`crate::api::retry_wish`]).
-pub type Attempt<'a> = (&'a str, &'a str);
+pub type AttemptKey<'a> = (&'a str, &'a str);
 
 /// The last refusal of each key, with a digest of what was tried.
-pub struct Refusals(Mutex<Recent<Refused>>);
+pub struct Refusals(Mutex<Recent<LastRefusal>>);
 
 impl Default for Refusals {
     fn default() -> Self {
@@ -31,7 +31,7 @@ impl Default for Refusals {
     }
 }
 
-struct Refused {
+struct LastRefusal {
     digest: String,
     wish: String,
     /// A person has asked for another attempt since.
@@ -45,7 +45,7 @@ struct Refused {
     of_run: bool,
 }
 
-impl Refused {
+impl LastRefusal {
     fn wait(&self) -> Duration {
         let longest = if self.asked { FIRST } else { SLOWEST };
         FIRST.saturating_mul(2_u32.saturating_pow(self.times)).min(longest)
@@ -55,7 +55,7 @@ impl Refused {
 impl Refusals {
     /// Remembers a refusal, unless its error is a passing one. What a person asked for while the attempt was under way is
     /// not answered by it.
-    pub fn refuse(&self, key: &str, (digest, wish): Attempt<'_>, error: &Error) {
+    pub fn refuse(&self, key: &str, (digest, wish): AttemptKey<'_>, error: &Error) {
         if error.is_passing() {
             return;
         }
@@ -64,7 +64,7 @@ impl Refusals {
             .get(key)
             .filter(|last| last.digest == digest && last.wish == wish)
             .map_or(0, |last| last.times + 1);
-        let last = Refused {
+        let last = LastRefusal {
             digest: digest.into(),
             wish: wish.into(),
             asked: false,
@@ -79,7 +79,7 @@ impl Refusals {
     }
 
     /// The refusal, as long as the same must not be tried again.
-    pub fn refusal(&self, key: &str, (digest, wish): Attempt<'_>) -> Option<Error> {
+    pub fn refusal(&self, key: &str, (digest, wish): AttemptKey<'_>) -> Option<Error> {
         let mut refused = self.0.lock();
         let last = refused.get_mut(key).filter(|last| last.digest == digest)?;
         last.asked = !wish.is_empty() && last.wish != wish;
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_slowest() {
-        let refused = |times| Refused {
+        let refused = |times| LastRefusal {
             digest: String::new(),
             wish: String::new(),
             asked: false,

@@ -9,9 +9,9 @@ use kube::api::ObjectMeta;
 use kube::{Resource, ResourceExt};
 use secrecy::ExposeSecret;
 
-use super::inventory::Project;
+use super::inventory::ProjectApi;
 use super::secrets::{self, Secrets};
-use super::template::Variables;
+use super::template::TemplateVariables;
 use super::{schedule, template};
 use crate::api::condition::Reason;
 use crate::api::names::{FIELD_MANAGER, MANAGED_BY, ORCHESTRA_LABEL};
@@ -30,7 +30,7 @@ pub struct Handover {
     /// The tenant's login without a pooler; `None` for an entry of a static pool, and where it is not asked for.
     pub direct: Option<Login>,
     /// The hosted project's API; `None` for an entry of a static pool that brings none.
-    pub project: Option<Project>,
+    pub project: Option<ProjectApi>,
 }
 
 impl Handover {
@@ -113,12 +113,12 @@ impl Handover {
     }
 
     /// The variables of `connection.template`.
-    fn variables(&self, orchestra: &Orchestra) -> Variables {
+    fn variables(&self, orchestra: &Orchestra) -> TemplateVariables {
         let mode = orchestra.spec.connection.mode;
         let primary = self.primary(mode);
         let url = |login: &Login| login.url().expose_secret().to_string();
         let keys = self.project.as_ref();
-        let key = |of: fn(&Project) -> &secrecy::SecretString| keys.map(|keys| of(keys).expose_secret().to_string());
+        let key = |of: fn(&ProjectApi) -> &secrecy::SecretString| keys.map(|keys| of(keys).expose_secret().to_string());
         let values = [
             orchestra.name_any(),
             orchestra.namespace().unwrap_or_default(),

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use super::Context;
 pub use super::listing::{Inventories, concerns, inventory, versions};
-pub use super::project::{Inventory, KEY_PREFIX, Project, is_read};
+pub use super::project::{Inventory, KEY_PREFIX, ProjectApi, is_read};
 use crate::api::condition::Reason;
 use crate::api::names::IDENTITY_ANNOTATION;
 use crate::api::{InventoryEntry, OrchestraDatabase};
@@ -82,7 +82,7 @@ pub fn moved(found: &DatabaseIdentity, database: &OrchestraDatabase) -> Option<E
 ///
 /// # Errors
 /// When the entry is not there, or is not what it should be.
-pub async fn login(ctx: &Context, entry: &InventoryEntry) -> Result<(Login, Option<Project>), Error> {
+pub async fn login(ctx: &Context, entry: &InventoryEntry) -> Result<(Login, Option<ProjectApi>), Error> {
     let missing = || {
         let (pool, key) = (&entry.pool, &entry.key);
         Error::blocked(
@@ -106,7 +106,7 @@ pub async fn login(ctx: &Context, entry: &InventoryEntry) -> Result<(Login, Opti
 ///
 /// # Errors
 /// What is missing or wrong.
-pub fn project<'a>(inventory: &'a Inventory, key: &str) -> Result<Option<&'a Project>, Error> {
+pub fn project<'a>(inventory: &'a Inventory, key: &str) -> Result<Option<&'a ProjectApi>, Error> {
     inventory
         .project(key)
         .map_err(|wrong| Error::blocked(Reason::InvalidEntry, wrong))

@@ -36,9 +36,9 @@ pub type Versions = Option<Vec<(String, String)>>;
 /// The inventories as they were last read, by the name of the pool. An inventory is read again when one of its
 /// Secrets has another `resourceVersion`, or when they are other ones.
 #[derive(Default)]
-pub struct Inventories(Mutex<HashMap<String, Cached>>);
+pub struct Inventories(Mutex<HashMap<String, CachedListing>>);
 
-struct Cached {
+struct CachedListing {
     read: Versions,
     entries: Arc<Inventory>,
 }
@@ -56,7 +56,7 @@ impl Inventories {
     }
 
     fn put(&self, pool: String, read: Versions, entries: Arc<Inventory>) {
-        self.0.lock().insert(pool, Cached { read, entries });
+        self.0.lock().insert(pool, CachedListing { read, entries });
     }
 
     fn retain(&self, exists: impl Fn(&str) -> bool) {

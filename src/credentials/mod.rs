@@ -22,14 +22,14 @@ use std::sync::Arc;
 
 use crate::controller::Core;
 pub use secrets::Secrets;
-use servers::Servers;
+use servers::EntryServers;
 
 /// The context of a room that logs in to databases.
 pub struct Context {
     /// What every pass needs.
     pub core: Arc<Core>,
     /// The servers of the entries of static pools.
-    pub servers: Servers,
+    pub servers: EntryServers,
     /// What is known of the entries of members.
     pub entries: entries::Entries,
     /// Inventories of pools as they were last read.

@@ -84,7 +84,7 @@ impl Address {
 
 /// What the owner's Secret of an OrchestraDatabase holds.
 #[derive(Clone, Debug, Default)]
-pub struct Owner {
+pub struct OwnerSecret {
     /// The owner's password; absent for an entry of a static pool.
     pub password: Option<SecretString>,
     /// A new password, which the project may have already.
@@ -102,7 +102,7 @@ pub struct Owner {
     pub tenant_password: Option<SecretString>,
 }
 
-impl Owner {
+impl OwnerSecret {
     /// The owner's login of a hosted database, once its password and address are stored. The server's certificate
     /// must be issued by one of `roots`, or of the system's.
     pub fn login(&self, roots: &Arc<str>) -> Option<Login> {
@@ -204,17 +204,17 @@ pub fn secrets(core: &Core) -> Secrets<'_> {
 }
 
 /// Reads the owner's Secret of an OrchestraDatabase.
-pub async fn read(secrets: &Secrets<'_>, database: &str) -> Result<Option<Owner>, Error> {
+pub async fn read(secrets: &Secrets<'_>, database: &str) -> Result<Option<OwnerSecret>, Error> {
     let secret = secrets.get(database).await?;
-    Ok(secret.map(|secret| Owner::parse(&secret.data.unwrap_or_default())))
+    Ok(secret.map(|secret| OwnerSecret::parse(&secret.data.unwrap_or_default())))
 }
 
 /// Stores the owner's password before anything is bought with it. A stored password is never overwritten:
 /// it may be the password of a project that exists.
 pub async fn store_password(secrets: &Secrets<'_>, database: &str, password: &SecretString) -> Result<(), Error> {
-    let first = Owner {
+    let first = OwnerSecret {
         password: Some(password.clone()),
-        ..Owner::default()
+        ..OwnerSecret::default()
     };
     if secrets::create(secrets, OWNER_MANAGER, &first.render(database))
         .await?
@@ -306,9 +306,9 @@ pub async fn forget(secrets: &Secrets<'_>, database: &str) -> Result<(), Error> 
 
 /// Reads the Secret, changes what it holds, and writes the whole of it, as a compare-and-swap on what was
 /// read.
-async fn change(secrets: &Secrets<'_>, database: &str, change: impl FnOnce(&mut Owner)) -> Result<(), Error> {
+async fn change(secrets: &Secrets<'_>, database: &str, change: impl FnOnce(&mut OwnerSecret)) -> Result<(), Error> {
     let stored = secrets.get(database).await?.unwrap_or_default();
-    let mut owner = Owner::parse(&stored.data.unwrap_or_default());
+    let mut owner = OwnerSecret::parse(&stored.data.unwrap_or_default());
     change(&mut owner);
     let mut secret = owner.render(database);
     secret.metadata.resource_version = stored.metadata.resource_version;

@@ -20,14 +20,14 @@ fn keys_that_the_provider_has_changed_are_stored_with_their_digest() {
     let (anon, service) = ("anon".to_string().into(), "service".to_string().into());
     assert!(address().with_keys(&anon, &service).is_none(), "the same keys");
     let new = address().with_keys(&anon, &"other".to_string().into()).unwrap();
-    let owner = Owner {
+    let owner = OwnerSecret {
         address: Some(new.clone()),
-        ..Owner::default()
+        ..OwnerSecret::default()
     };
     let secret = owner.render("orchdb-1");
     let label = secret.metadata.labels.clone().unwrap()[KEYS_LABEL].clone();
     assert_eq!((Some(&label), label.len()), (new.keys.as_ref(), DIGITS));
-    let read = Owner::parse(&secret.data.unwrap()).address.unwrap();
+    let read = OwnerSecret::parse(&secret.data.unwrap()).address.unwrap();
     assert_eq!(read.keys, new.keys);
     assert!(read.with_keys(&anon, &"other".to_string().into()).is_none());
     let turned = address().with_keys(&service, &anon).unwrap();
@@ -37,10 +37,10 @@ fn keys_that_the_provider_has_changed_are_stored_with_their_digest() {
 #[test]
 fn a_secret_holds_the_whole_and_its_labels_say_what() {
     for (password, connected) in [(true, false), (false, true), (true, true)] {
-        let owner = Owner {
+        let owner = OwnerSecret {
             password: password.then(|| "word".to_string().into()),
             address: connected.then(address),
-            ..Owner::default()
+            ..OwnerSecret::default()
         };
         let secret = owner.render("orchdb-1");
         let labels = secret.metadata.labels.clone().unwrap();
@@ -48,7 +48,7 @@ fn a_secret_holds_the_whole_and_its_labels_say_what() {
         assert_eq!(labels[DATABASE_LABEL], "orchdb-1");
         assert_eq!(labels.contains_key(PASSWORD_LABEL), password);
         assert_eq!(labels.contains_key(CONNECTED_LABEL), connected);
-        let read = Owner::parse(&secret.data.clone().unwrap());
+        let read = OwnerSecret::parse(&secret.data.clone().unwrap());
         assert_eq!(read.password.is_some(), password);
         assert_eq!(read.address.is_some(), connected);
         let login = read.login(&"roots".into());
@@ -60,13 +60,13 @@ fn a_secret_holds_the_whole_and_its_labels_say_what() {
 
 #[test]
 fn both_passwords_are_stored_until_the_new_one_is_proven() {
-    let owner = Owner {
+    let owner = OwnerSecret {
         password: Some("old".to_string().into()),
         pending: Some("new".to_string().into()),
         rotated_at: Some(1_800_000_000),
         followed: Some(3),
         address: Some(address()),
-        ..Owner::default()
+        ..OwnerSecret::default()
     };
     let secret = owner.render("orchdb-1");
     let labels = secret.metadata.labels.clone().unwrap();
@@ -78,7 +78,7 @@ fn both_passwords_are_stored_until_the_new_one_is_proven() {
         ),
         ("true", "1800000000", "3")
     );
-    let read = Owner::parse(&secret.data.clone().unwrap());
+    let read = OwnerSecret::parse(&secret.data.clone().unwrap());
     assert_eq!(read.pending.as_ref().unwrap().expose_secret(), "new");
     assert_eq!(read.login(&"roots".into()).unwrap().password.expose_secret(), "old");
     assert_eq!(read.render("orchdb-1"), secret);
@@ -87,15 +87,15 @@ fn both_passwords_are_stored_until_the_new_one_is_proven() {
 
 #[test]
 fn a_tenants_password_of_an_earlier_version_is_read_and_never_written() {
-    let mut data = Owner {
+    let mut data = OwnerSecret {
         password: Some("word".to_string().into()),
-        ..Owner::default()
+        ..OwnerSecret::default()
     }
     .render("orchdb-1")
     .data
     .unwrap();
     data.insert(TENANT_PASSWORD_KEY.into(), ByteString(b"tenant".to_vec()));
-    let owner = Owner::parse(&data);
+    let owner = OwnerSecret::parse(&data);
     assert_eq!(owner.tenant_password.as_ref().unwrap().expose_secret(), "tenant");
     let written = owner.render("orchdb-1").data.unwrap();
     assert_eq!(written.keys().collect::<Vec<_>>(), ["password"]);
@@ -104,7 +104,7 @@ fn a_tenants_password_of_an_earlier_version_is_read_and_never_written() {
 #[test]
 fn what_an_earlier_version_stored_is_written_as_it_is() {
     let stored = secrets::fixture(include_str!("../../tests/fixtures/stored/hosted/owner-secret.yaml"));
-    let read = Owner::parse(&stored.data.clone().unwrap());
+    let read = OwnerSecret::parse(&stored.data.clone().unwrap());
     assert!(read.login(&"roots".into()).is_some() && read.rotated_at == Some(1_795_845_600));
     assert_eq!(read.render("orchdb-hosted"), stored);
 }

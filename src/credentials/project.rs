@@ -27,12 +27,12 @@ const LONGEST: usize = 8192;
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
     urls: BTreeMap<String, SecretString>,
-    projects: BTreeMap<String, Result<Project, String>>,
+    projects: BTreeMap<String, Result<ProjectApi, String>>,
 }
 
 /// The API of a hosted project.
 #[derive(Clone, Debug)]
-pub struct Project {
+pub struct ProjectApi {
     /// `https://<ref>.<domain>`.
     pub url: String,
     /// Key for browsers.
@@ -44,7 +44,7 @@ pub struct Project {
     pub digest: Option<String>,
 }
 
-impl From<&Address> for Project {
+impl From<&Address> for ProjectApi {
     fn from(address: &Address) -> Self {
         Self {
             url: address.project_url.clone(),
@@ -147,7 +147,7 @@ impl Inventory {
     ///
     /// # Errors
     /// What is missing or wrong.
-    pub fn project(&self, key: &str) -> Result<Option<&Project>, String> {
+    pub fn project(&self, key: &str) -> Result<Option<&ProjectApi>, String> {
         self.projects
             .get(key)
             .map_or(Ok(None), |project| project.as_ref().map(Some).map_err(Clone::clone))
@@ -179,7 +179,7 @@ fn project(
     values: &BTreeMap<String, SecretString>,
     number: &str,
     url: Option<&SecretString>,
-) -> Option<Result<Project, String>> {
+) -> Option<Result<ProjectApi, String>> {
     let names = PARTS.map(|part| format!("{part}{number}"));
     let given = names
         .clone()
@@ -206,7 +206,7 @@ fn project(
             names[0]
         )));
     };
-    let project = Project {
+    let project = ProjectApi {
         url: address.expose_secret().trim_end_matches('/').to_owned(),
         anon_key: anon.clone(),
         service_role_key: service.clone(),
@@ -225,7 +225,7 @@ fn digest(values: [&SecretString; 3]) -> String {
 }
 
 /// What is wrong with the API of an entry. It tells no value.
-fn check(project: &Project, names: &[String; 3], database: &SecretString) -> Option<String> {
+fn check(project: &ProjectApi, names: &[String; 3], database: &SecretString) -> Option<String> {
     let [address, ..] = names;
     for (name, key) in names[1..].iter().zip([&project.anon_key, &project.service_role_key]) {
         let key = key.expose_secret();

@@ -19,14 +19,14 @@ use crate::supabase;
 /// A login that was published, with what it was made from: nothing is read again while that is the same.
 #[derive(Clone)]
 pub struct Published {
-    made_from: Sources,
+    made_from: SecretSources,
     /// The login.
     pub login: Login,
 }
 
 /// What a published login is made from.
 #[derive(Clone, PartialEq, Eq)]
-struct Sources {
+struct SecretSources {
     /// The connection Secret as it was written.
     secret: PublishedSecret,
     /// Name of the database.
@@ -41,13 +41,13 @@ impl Published {
     /// A login that is being published, by a Secret that was just written.
     pub fn new(ctx: &Context, database: &OrchestraDatabase, secret: &PublishedSecret, login: &Login) -> Self {
         Self {
-            made_from: Sources::of(ctx, database, secret),
+            made_from: SecretSources::of(ctx, database, secret),
             login: login.clone(),
         }
     }
 }
 
-impl Sources {
+impl SecretSources {
     fn of(ctx: &Context, database: &OrchestraDatabase, secret: &PublishedSecret) -> Self {
         Self {
             secret: secret.clone(),
@@ -79,7 +79,7 @@ pub fn is_hidden(orchestra: &Orchestra) -> bool {
 /// When Kubernetes fails, or the inventory has no such entry.
 pub async fn login(
     ctx: &Context,
-    trusted: &supabase::Settings,
+    trusted: &supabase::ApiSettings,
     orchestra: &Orchestra,
     database: &OrchestraDatabase,
     known: Option<Published>,
@@ -89,15 +89,15 @@ pub async fn login(
     let Some(written) = written.filter(|_| !is_hidden(orchestra)) else {
         return Ok(None);
     };
-    let made_from = Sources::of(ctx, database, written);
+    let made_from = SecretSources::of(ctx, database, written);
     let known = known.filter(|known| made_from.is_of_same(&known.made_from));
     if known.as_ref().is_some_and(|known| known.made_from == made_from) {
         return Ok(known);
     }
     match read(ctx, trusted, orchestra, database, written).await {
-        Ok(Read::Login(login)) => Ok(Some(Published { made_from, login })),
-        Ok(Read::Elsewhere) => Ok(None),
-        Ok(Read::Touched) => Ok(known),
+        Ok(ReadSecret::Login(login)) => Ok(Some(Published { made_from, login })),
+        Ok(ReadSecret::Elsewhere) => Ok(None),
+        Ok(ReadSecret::Touched) => Ok(known),
         Err(error) => known.map_or(Err(error), |known| Ok(Some(known))),
     }
 }
@@ -114,7 +114,7 @@ fn place(ctx: &Context, database: &OrchestraDatabase) -> Option<Vec<(String, Str
 }
 
 /// What came of reading a published login.
-enum Read {
+enum ReadSecret {
     Login(Login),
     /// The Secret is not as it was written.
     Touched,
@@ -124,18 +124,18 @@ enum Read {
 
 async fn read(
     ctx: &Context,
-    trusted: &supabase::Settings,
+    trusted: &supabase::ApiSettings,
     orchestra: &Orchestra,
     database: &OrchestraDatabase,
     written: &PublishedSecret,
-) -> Result<Read, Error> {
+) -> Result<ReadSecret, Error> {
     let api: Api<Secret> = namespaced(&ctx.core.client, orchestra);
     let found = api.get_opt(&written.name).await?;
     let Some(secret) = found.filter(|secret| secret.resource_version() == written.resource_version) else {
-        return Ok(Read::Touched);
+        return Ok(ReadSecret::Touched);
     };
     let Some(keys) = Keys::of(&secret) else {
-        return Ok(Read::Elsewhere);
+        return Ok(ReadSecret::Elsewhere);
     };
     let mode = orchestra.spec.connection.mode;
     let place = if let Some(entry) = &database.spec.inventory {
@@ -146,16 +146,16 @@ async fn read(
     };
     let uid = orchestra.metadata.uid.as_deref().unwrap_or_default();
     let login = place.and_then(|place| keys.at(&place, uid));
-    Ok(login.map_or(Read::Elsewhere, Read::Login))
+    Ok(login.map_or(ReadSecret::Elsewhere, ReadSecret::Login))
 }
 
 /// Where a hosted database is reached in this mode. The direct host is not stored: it is one that the provider's
 /// settings trust, or none.
 fn hosted(
-    stored: &owner::Owner,
+    stored: &owner::OwnerSecret,
     ctx: &Context,
     mode: ConnectionMode,
-    trusted: &supabase::Settings,
+    trusted: &supabase::ApiSettings,
     keys: &Keys,
 ) -> Option<Login> {
     let session = stored.login(&ctx.core.settings.database_roots)?;
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_login_stays_known_while_only_its_place_has_another_version() {
-        let of = |secret: &str, database: &str, place: &str| Sources {
+        let of = |secret: &str, database: &str, place: &str| SecretSources {
             secret: PublishedSecret {
                 name: "a-connection".into(),
                 resource_version: Some(secret.into()),

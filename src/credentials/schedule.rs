@@ -93,10 +93,10 @@ mod tests {
         for (schedule, zone, overlap, says) in [
             ("0 0 30 2 *", None, "1h", "never fires"),
             ("0 0 31 4,6,9,11 *", None, "1h", "never fires"),
-            ("61 * * * *", None, "1h", "is no cron expression"),
-            ("* * * *", None, "1h", "is no cron expression"),
-            ("0 0 3 1 * *", None, "1h", "is no cron expression"),
-            ("banana", None, "1h", "is no cron expression"),
+            ("61 * * * *", None, "1h", "is not a cron expression"),
+            ("* * * *", None, "1h", "is not a cron expression"),
+            ("0 0 3 1 * *", None, "1h", "is not a cron expression"),
+            ("banana", None, "1h", "is not a cron expression"),
             (
                 "0 3 * * *",
                 Some("Europe/Atlantis"),

@@ -12,10 +12,10 @@ use crate::postgres::Login;
 
 /// The servers of the entries of static pools, from the inventories that were read last.
 #[derive(Default)]
-pub struct Servers(Mutex<HashMap<(String, String), Known>>);
+pub struct EntryServers(Mutex<HashMap<(String, String), EntryServer>>);
 
 /// Where an entry leads.
-struct Known {
+struct EntryServer {
     /// `host:port`.
     server: String,
     /// User of its login.
@@ -24,7 +24,7 @@ struct Known {
     listed: bool,
 }
 
-impl Servers {
+impl EntryServers {
     /// Remembers where the entries of a pool lead. The server of an entry that has left stays known: an Orchestra
     /// may use its database.
     pub fn learn<'a>(&self, pool: &str, entries: impl Iterator<Item = (&'a str, Login)>) {
@@ -33,7 +33,7 @@ impl Servers {
             entry.listed &= of != pool;
         }
         for (key, login) in entries {
-            let entry = Known {
+            let entry = EntryServer {
                 server: address(&login),
                 user: login.user,
                 listed: true,
@@ -92,13 +92,13 @@ mod tests {
     #[test]
     fn an_entry_that_left_is_nobodys_neighbour_but_its_server_stays_known() {
         let login = |user: &str, host: &str| Login::parse(&format!("postgres://{user}:x@{host}/a").into()).unwrap();
-        let servers = Servers::default();
+        let servers = EntryServers::default();
         servers.learn(
             "house",
             [("1", login("a", "one")), ("2", login("b", "one"))].into_iter(),
         );
         servers.learn("hall", [("1", login("c", "one")), ("2", login("d", "two"))].into_iter());
-        let others = |servers: &Servers| {
+        let others = |servers: &EntryServers| {
             let mut others = servers.other_users(("house", "1"), &login("a", "one"));
             others.sort();
             others.into_iter().map(|(user, _)| user).collect::<Vec<_>>()

@@ -37,7 +37,7 @@ const EXPRESSION: &str = "_.|(),~+-=!<> \t\r\n";
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The variables of a template, by name. One without a value is empty.
-pub type Variables = BTreeMap<&'static str, String>;
+pub type TemplateVariables = BTreeMap<&'static str, String>;
 
 /// The names of the variables, in the order of the documentation.
 pub const NAMES: [&str; 17] = [
@@ -64,7 +64,10 @@ pub const NAMES: [&str; 17] = [
 ///
 /// # Errors
 /// What is wrong, with the key and, where it is one, the variable; without any value.
-pub fn render(templates: &BTreeMap<String, String>, variables: &Variables) -> Result<BTreeMap<String, String>, String> {
+pub fn render(
+    templates: &BTreeMap<String, String>,
+    variables: &TemplateVariables,
+) -> Result<BTreeMap<String, String>, String> {
     let environment = environment();
     let mut left = ALTOGETHER;
     let mut rendered = BTreeMap::new();
@@ -101,7 +104,12 @@ pub fn last_valid(
     Some(last.cloned().unwrap_or_else(own))
 }
 
-fn one(environment: &Environment<'_>, text: &str, variables: &Variables, limit: usize) -> Result<String, String> {
+fn one(
+    environment: &Environment<'_>,
+    text: &str,
+    variables: &TemplateVariables,
+    limit: usize,
+) -> Result<String, String> {
     guard(text)?;
     let template = environment.template_from_str(text).map_err(|error| told(&error))?;
     let mut unknown: Vec<_> = template
@@ -120,7 +128,7 @@ fn one(environment: &Environment<'_>, text: &str, variables: &Variables, limit: 
         .iter()
         .map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str())));
     let values = Value::from(values.collect::<BTreeMap<_, _>>());
-    let mut output = Output {
+    let mut output = RenderedTemplate {
         text: Vec::new(),
         limit,
     };
@@ -134,12 +142,12 @@ fn one(environment: &Environment<'_>, text: &str, variables: &Variables, limit: 
 }
 
 /// A text that cannot grow beyond its limit.
-struct Output {
+struct RenderedTemplate {
     text: Vec<u8>,
     limit: usize,
 }
 
-impl io::Write for Output {
+impl io::Write for RenderedTemplate {
     fn write(&mut self, more: &[u8]) -> io::Result<usize> {
         if self.text.len() + more.len() > self.limit {
             return Err(io::Error::other("too long"));
@@ -275,8 +283,8 @@ mod tests {
 
     const HUSH: &str = "Hu-sh.of~the_night/@?";
 
-    fn variables() -> Variables {
-        let mut all: Variables = NAMES.map(|name| (name, String::new())).into();
+    fn variables() -> TemplateVariables {
+        let mut all: TemplateVariables = NAMES.map(|name| (name, String::new())).into();
         all.insert("password", HUSH.into());
         all.insert("session_url", "postgresql://u:p@h:5432/d?sslmode=verify-full".into());
         all.insert("url", "postgresql://u:p@h:5432/d".into());

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Secret;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::connection::Handover;
-use super::inventory::Project;
+use super::inventory::ProjectApi;
 pub use super::login_state::{LoginMarks, LoginState, MOST_FORMER};
 use super::login_state::{STATE_KEY, is_left_by_another};
 use super::owner::{self, Address};
@@ -58,7 +58,7 @@ pub async fn state(core: &Core, database: &str, uid: &str) -> Result<Option<Logi
 
 /// What is known of a tenant's logins beside its Secret, which may be lost.
 #[derive(Clone, Debug)]
-pub struct Known<'a> {
+pub struct KnownLogins<'a> {
     /// UID of the Orchestra. A Secret that another one has left holds nothing of it.
     pub uid: &'a str,
     /// The password that an earlier version of the operator stored in the owner's Secret.
@@ -94,7 +94,7 @@ impl Logins {
     ///
     /// # Errors
     /// When Kubernetes fails.
-    pub async fn read(core: &Core, database: &str, known: Known<'_>) -> Result<Self, Error> {
+    pub async fn read(core: &Core, database: &str, known: KnownLogins<'_>) -> Result<Self, Error> {
         let (api, name) = (owner::secrets(core), tenant_secret(database));
         let watched = secrets::is_watched(core, &name);
         let stored = if watched { api.get(&name).await? } else { None };
@@ -123,7 +123,7 @@ impl Logins {
         Ok(logins)
     }
 
-    fn first(password: SecretString, known: &Known<'_>) -> Self {
+    fn first(password: SecretString, known: &KnownLogins<'_>) -> Self {
         Self {
             state: LoginState::default(),
             template: None,
@@ -136,7 +136,7 @@ impl Logins {
     }
 
     /// Where there is no Secret, with the last number that was known.
-    fn lost(known: &Known<'_>) -> Self {
+    fn lost(known: &KnownLogins<'_>) -> Self {
         let state = LoginState {
             current: known.generation.max(1),
             ..LoginState::default()
@@ -156,7 +156,7 @@ impl Logins {
 
     /// As a Secret has them. One that another Orchestra has left, whose claim on the database was never released, is as good
     /// as none, and is written anew.
-    fn of(stored: Secret, known: &Known<'_>) -> Self {
+    fn of(stored: Secret, known: &KnownLogins<'_>) -> Self {
         if is_left_by_another(&stored.metadata, known.uid) {
             return Self {
                 stored: Some(stored),
@@ -172,7 +172,7 @@ impl Logins {
         stored.is_some_and(|stored| is_left_by_another(&stored.metadata, &self.uid))
     }
 
-    fn parse(stored: Secret, known: &Known<'_>) -> Self {
+    fn parse(stored: Secret, known: &KnownLogins<'_>) -> Self {
         let data = stored.data.as_ref();
         let text = |key: &str| String::from_utf8(data?.get(key)?.0.clone()).ok();
         let state = LoginState::stored(&stored);
@@ -370,7 +370,7 @@ fn key(generation: u32) -> String {
 }
 
 /// What the tenant is given: its own login, where the owner logs in.
-pub fn handover(owner: &Login, role: &TenantRole, address: Option<&Address>, project: Option<Project>) -> Handover {
+pub fn handover(owner: &Login, role: &TenantRole, address: Option<&Address>, project: Option<ProjectApi>) -> Handover {
     let session = tenant_login(owner, role);
     let transaction = address.map(|address| Login {
         port: address.transaction_port,
@@ -380,7 +380,7 @@ pub fn handover(owner: &Login, role: &TenantRole, address: Option<&Address>, pro
         session,
         transaction,
         direct: None,
-        project: project.or_else(|| address.map(Project::from)),
+        project: project.or_else(|| address.map(ProjectApi::from)),
     }
 }
 

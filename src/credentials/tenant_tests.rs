@@ -7,8 +7,8 @@ use super::*;
 
 const UID: &str = "0b5c1a3e-0000-4000-8000-000000000001";
 
-fn known(generation: u32, published: bool) -> Known<'static> {
-    Known {
+fn known(generation: u32, published: bool) -> KnownLogins<'static> {
+    KnownLogins {
         uid: UID,
         earlier: None,
         generation,
@@ -164,7 +164,7 @@ fn what_another_orchestra_has_left_is_none_of_this_ones() {
     left.template = Some([("KEY".to_owned(), "{{ user }}".to_owned())].into());
     left.complete();
     let secret = left.render("orchdb-1").unwrap();
-    let mut other = Known {
+    let mut other = KnownLogins {
         uid: "another",
         ..known(1, false)
     };

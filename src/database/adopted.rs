@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::Pass;
-use super::plan::{Claim, Origin};
+use super::plan::{ClaimState, ProjectOrigin};
 use crate::api::condition::Reason;
 use crate::api::{AdoptedProject, DeletionPolicy, OrchestraDatabase, PasswordReference};
 use crate::controller::backoff::SLOWEST;
@@ -19,10 +19,10 @@ use crate::supabase::Account;
 use crate::text;
 
 /// Whether the operator made the project, and what it may do with one that it did not make.
-pub fn origin(pass: &Pass) -> Origin {
+pub fn origin(pass: &Pass) -> ProjectOrigin {
     match pass.object.adopted() {
-        None => Origin::Made,
-        Some(adopted) => Origin::Adopted {
+        None => ProjectOrigin::Made,
+        Some(adopted) => ProjectOrigin::Adopted {
             resets: adopted.adopt.reset_password,
             proven: pass.object.was_usable(),
         },
@@ -119,8 +119,8 @@ pub async fn has_another(pass: &Pass) -> Result<bool, Error> {
 
 /// Whether an Orchestra has given a password that no login has proven yet. What is stored may be left from an earlier
 /// adoption of the project, or be the operator's.
-pub fn is_untried(pass: &Pass, claim: Claim) -> bool {
-    was_given_password(pass) && claim == Claim::Held && !pass.object.was_usable()
+pub fn is_untried(pass: &Pass, claim: ClaimState) -> bool {
+    was_given_password(pass) && claim == ClaimState::Held && !pass.object.was_usable()
 }
 
 /// Why a project stays that the operator lets go of.

@@ -16,7 +16,7 @@ use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::tell;
 use crate::credentials::owner;
-use crate::supabase::regions::Offer;
+use crate::supabase::regions::RegionState;
 use crate::supabase::types::{NewProject, RegionSelection};
 use crate::supabase::{self, Account, QueuePlace};
 
@@ -194,9 +194,9 @@ async fn not_created(
 }
 
 /// What the provider's list of regions says, for a refusal that does not say by itself what it is about.
-async fn offer(account: &Account, project: &NewProject, region: &str, error: &supabase::Error) -> Offer {
+async fn offer(account: &Account, project: &NewProject, region: &str, error: &supabase::Error) -> RegionState {
     if !matches!(error, supabase::Error::Refused { outside: false, .. }) {
-        return Offer::Unknown;
+        return RegionState::Unknown;
     }
     let size = project.instance_size.as_deref();
     // Not the list that the region was chosen by: it may be older than what made it full.

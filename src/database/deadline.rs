@@ -5,11 +5,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Pass;
-use super::plan::Claim;
+use super::plan::ClaimState;
 use crate::api::GoDuration;
 use crate::api::names::CONNECTED_LABEL;
 use crate::class;
-use crate::supabase::types::ProjectStatus;
+use crate::supabase::types::ProjectState;
 
 /// How often a project that never became usable is replaced, at most. After three failures in a row a person must
 /// act.
@@ -60,7 +60,13 @@ fn is_past(deadline: GoDuration, since: Timestamp, now: Timestamp) -> bool {
 /// Whether the recorded project is to be replaced: its class says `replaceStuck`, an Orchestra or a pool waits for it, this
 /// very resource requested it, and nothing was stored that only a usable project can provide. A project whose status
 /// was lost, as after a restore of the resource, counts as one in use.
-pub fn is_to_be_replaced(pass: &Pass, claim: Claim, project: &ProjectStatus, connected: bool, now: Timestamp) -> bool {
+pub fn is_to_be_replaced(
+    pass: &Pass,
+    claim: ClaimState,
+    project: &ProjectState,
+    connected: bool,
+    now: Timestamp,
+) -> bool {
     let Some(status) = &pass.object.status else {
         return false;
     };
@@ -70,10 +76,10 @@ pub fn is_to_be_replaced(pass: &Pass, claim: Claim, project: &ProjectStatus, con
         && status.usable_since.is_none()
         && !connected
         && status.create_issued_at.is_some();
-    let failed = *project == ProjectStatus::InitFailed;
+    let failed = *project == ProjectState::InitFailed;
     wanted
         && never_usable
-        && (claim == Claim::Held || pass.object.is_spare())
+        && (claim == ClaimState::Held || pass.object.is_spare())
         && pass.object.metadata.deletion_timestamp.is_none()
         && status.replaced.len() < REPLACEMENTS
         && project.is_before_first_use()

@@ -1,6 +1,6 @@
 //! The words of each step: phase, conditions, reason and message.
 
-use super::plan::{Claim, Step, Stop};
+use super::plan::{ClaimState, DatabaseStop, Step};
 use crate::api::condition::Reason;
 use crate::controller::conditions::Standing;
 
@@ -33,7 +33,7 @@ pub const fn is_at_rest(step: Step) -> bool {
 }
 
 /// The words of a step. `replaces`: as [`is_replacing`] says.
-pub fn describe(step: Step, claim: Claim, replaces: bool) -> Description {
+pub fn describe(step: Step, claim: ClaimState, replaces: bool) -> Description {
     match step {
         _ if replaces => REPLACING,
         Step::Replace | Step::Renew => REPLACING,
@@ -52,7 +52,7 @@ pub fn describe(step: Step, claim: Claim, replaces: bool) -> Description {
             text: RUNS_ON,
             ..rest(claim)
         },
-        Step::Sleep if claim == Claim::Released => Description {
+        Step::Sleep if claim == ClaimState::Released => Description {
             phase: "Released",
             ..PAUSED
         },
@@ -165,23 +165,23 @@ const fn usable(phase: &'static str, standing: Standing, reason: Reason, text: &
     }
 }
 
-fn rest(claim: Claim) -> Description {
+fn rest(claim: ClaimState) -> Description {
     match claim {
-        Claim::None => usable("Available", Standing::Settled, Reason::Available, "waits for a claim"),
-        Claim::Held => usable(
+        ClaimState::None => usable("Available", Standing::Settled, Reason::Available, "waits for a claim"),
+        ClaimState::Held => usable(
             "Bound",
             Standing::Settled,
             Reason::Bound,
             "claimed, and proven usable by a login",
         ),
-        Claim::Abandoned => usable(
+        ClaimState::Abandoned => usable(
             "Released",
             Standing::Stalled,
             Reason::Orphaned,
             "the Orchestra that claimed it no longer exists and never released it; the database, its data and its cost \
              remain. Set spec.releasedAt to release it: the reclaim policy then decides whether it is kept or destroyed",
         ),
-        Claim::Released => usable(
+        ClaimState::Released => usable(
             "Released",
             Standing::Settled,
             Reason::Released,
@@ -191,20 +191,20 @@ fn rest(claim: Claim) -> Description {
 }
 
 /// The reason of a stop, and what a person should do about it.
-fn words(stop: Stop, claim: Claim) -> (Reason, &'static str) {
+fn words(stop: DatabaseStop, claim: ClaimState) -> (Reason, &'static str) {
     match stop {
-        Stop::Conflict => (Reason::ProjectConflict, CONFLICT),
-        Stop::Lost => (Reason::DatabaseLost, LOST),
+        DatabaseStop::Conflict => (Reason::ProjectConflict, CONFLICT),
+        DatabaseStop::Lost => (Reason::DatabaseLost, LOST),
         // The entries of the listing are named in place of a text.
-        Stop::Unclear => (Reason::ProjectUnclear, ""),
-        Stop::Paused => (Reason::ProjectPaused, STOPPED),
-        Stop::Failed => (Reason::ProviderFailed, FAILED),
-        Stop::PauseHangs => (Reason::DeadlineExceeded, PAUSE_HANGS),
-        Stop::Elsewhere => (Reason::ExistingNotFound, ELSEWHERE),
-        Stop::WrongPassword if claim == Claim::Held => (Reason::LoginFailed, WRONG_PASSWORD),
-        Stop::WrongPassword => (Reason::LoginFailed, NOT_RESET),
+        DatabaseStop::Unclear => (Reason::ProjectUnclear, ""),
+        DatabaseStop::Paused => (Reason::ProjectPaused, STOPPED),
+        DatabaseStop::Failed => (Reason::ProviderFailed, FAILED),
+        DatabaseStop::PauseHangs => (Reason::DeadlineExceeded, PAUSE_HANGS),
+        DatabaseStop::Elsewhere => (Reason::ExistingNotFound, ELSEWHERE),
+        DatabaseStop::WrongPassword if claim == ClaimState::Held => (Reason::LoginFailed, WRONG_PASSWORD),
+        DatabaseStop::WrongPassword => (Reason::LoginFailed, NOT_RESET),
         // The backup's own words stand in place of a text.
-        Stop::FinalBackup => (Reason::FinalBackupFailed, ""),
+        DatabaseStop::FinalBackup => (Reason::FinalBackupFailed, ""),
     }
 }
 

@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::observe::Observed;
-use super::plan::{Claim, Entry, Reset, Step};
+use super::plan::{ClaimState, EntryFacts, Reset, Step};
 use super::{Pass, status};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::names::{BACKUP_DATABASE_LABEL, label_of};
@@ -27,7 +27,7 @@ use crate::postgres::reset::{Stay, reset};
 use crate::text;
 
 /// Before anything is known.
-pub const UNSEEN: Entry = Entry {
+pub const UNSEEN: EntryFacts = EntryFacts {
     out: None,
     reset: Reset::Never,
 };
@@ -47,12 +47,12 @@ const NAMED: usize = 8;
 
 /// What is known of the entry, and what is the matter with it. Before the pool has looked, a database that waits for a
 /// claim is as it was, and its status stays.
-pub async fn observe(pass: &Pass, claim: Claim) -> Result<(Entry, Option<Trouble>), Error> {
+pub async fn observe(pass: &Pass, claim: ClaimState) -> Result<(EntryFacts, Option<Trouble>), Error> {
     let known = pass.ctx.credentials.entries.of(pass.name());
-    let was_out = known.is_none() && claim == Claim::None && pass.object.is_not_ready();
+    let was_out = known.is_none() && claim == ClaimState::None && pass.object.is_not_ready();
     let trouble = known.flatten();
     let out = trouble.as_ref().map(|trouble| (trouble.reason, trouble.passing));
-    let entry = Entry {
+    let entry = EntryFacts {
         out: out.or_else(|| was_out.then_some((Reason::Pending, true))),
         reset: reset_state(pass, claim).await?,
     };
@@ -60,13 +60,13 @@ pub async fn observe(pass: &Pass, claim: Claim) -> Result<(Entry, Option<Trouble
 }
 
 /// What becomes of the database once it is released. When its entry has left, nobody is given the database.
-async fn reset_state(pass: &Pass, claim: Claim) -> Result<Reset, Error> {
+async fn reset_state(pass: &Pass, claim: ClaimState) -> Result<Reset, Error> {
     let Some(entry) = pass
         .object
         .spec
         .inventory
         .as_ref()
-        .filter(|_| claim == Claim::Released && pass.object.spec.recycle == Some(Recycle::Reset))
+        .filter(|_| claim == ClaimState::Released && pass.object.spec.recycle == Some(Recycle::Reset))
     else {
         return Ok(Reset::Never);
     };
@@ -178,7 +178,7 @@ fn told_of(stay: &Stay) -> Error {
 
 /// Tells of an entry that cannot be used any more while an Orchestra uses its database, which goes on.
 pub fn tell(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>) {
-    if pass.object.spec.inventory.is_none() || observed.facts.claim != Claim::Held {
+    if pass.object.spec.inventory.is_none() || observed.facts.claim != ClaimState::Held {
         return;
     }
     match (&observed.trouble, pass.ctx.credentials.entries.of(pass.name())) {

@@ -1,13 +1,12 @@
-//! The final backup: an OrchestraBackup of a database that is to be destroyed, which its class wants to have been made before.
-//! Its name is written into the database's status before it is created: only a backup that is named there is of a database
-//! without an Orchestra.
+//! The final backup: the OrchestraBackup that a class asks for before a database is destroyed. Its name is recorded in the
+//! database's status before it is created: only a backup that is named there may read a database without an Orchestra.
 
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::runtime::reflector::ObjectRef;
 
 use super::Pass;
 use super::observe::Observed;
-use super::plan::{FinalBackup as Fact, Step};
+use super::plan::{FinalBackupState as Fact, Step};
 use super::status;
 use crate::api::condition::{ConditionType, Reason, find, is_true};
 use crate::api::names::{FIELD_MANAGER, MANAGED_BY};
@@ -22,14 +21,14 @@ use crate::text;
 /// The longest part of an Orchestra's name in the name of its final backup.
 const NAMED: usize = 200;
 
-/// How far the final backup is, and what is the matter with it.
+/// The state of the final backup, and its message.
 ///
 /// # Errors
 /// When the Kubernetes API fails.
 pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Fact, Option<String>), Error> {
     let object = &pass.object;
     let wanted = class.spec.deletion.final_backup;
-    // What never let anybody in holds nothing.
+    // A database that was never usable holds nothing.
     let was_used = object.spec.inventory.is_some() || object.was_usable();
     let is_asked = object.spec.claim_ref.is_some() && !object.is_held() && object.is_to_be_destroyed();
     if wanted == FinalBackup::None || !was_used || !is_asked {
@@ -52,7 +51,7 @@ pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Fact, Option<S
     }
     let conditions = backup.status.as_ref().map_or(&[][..], |status| &status.conditions[..]);
     let said = find(conditions, ConditionType::Ready).map(|ready| ready.message.clone());
-    let said = said.unwrap_or_else(|| "it has not begun".into());
+    let said = said.unwrap_or_else(|| "it has not started".into());
     Ok(match (is_true(conditions, ConditionType::Stalled), wanted) {
         (false, _) => (Fact::UnderWay, Some(said)),
         (true, FinalBackup::Required) => (Fact::Failed, Some(said)),
@@ -64,7 +63,7 @@ fn api(pass: &Pass, namespace: &str) -> Api<OrchestraBackup> {
     Api::namespaced(pass.ctx.core.client.clone(), namespace)
 }
 
-/// Writes down the name of the backup, and creates it.
+/// Records the name of the backup, and creates it.
 ///
 /// # Errors
 /// When the Kubernetes API refuses or fails.
@@ -108,8 +107,8 @@ pub async fn make(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     Ok(())
 }
 
-/// Where the backup will be: beside the Orchestra's other backups, or with the operator where the namespace is gone, or
-/// goes.
+/// Where the backup will be: in the Orchestra's namespace, or in the operator's where that namespace is gone or is being
+/// deleted.
 fn name(pass: &Pass, claim: &ClaimReference) -> FinalBackupReference {
     let core = &pass.ctx.core;
     let there = core.stores.namespaces.get(&ObjectRef::new(&claim.namespace));
@@ -128,7 +127,7 @@ fn name(pass: &Pass, claim: &ClaimReference) -> FinalBackupReference {
     }
 }
 
-/// What is told while the backup is made, and of one that failed.
+/// The message while the backup is made, and of one that failed.
 pub fn told(pass: &Pass, step: Step, observed: &Observed, words: &str) -> String {
     let place = pass
         .object
@@ -139,15 +138,15 @@ pub fn told(pass: &Pass, step: Step, observed: &Observed, words: &str) -> String
     let message = match step {
         Step::AwaitFinalBackup => format!("{words} ({place}: {said})"),
         _ => format!(
-            "the database is not destroyed without its final backup, and {place} failed: {said}. Once that is put right, annotate the \
-             OrchestraBackup with stagesub.io/retry-requested-at; or set reclaimPolicy: Retain here, or another \
+            "the database is not destroyed before its final backup is complete, and {place} failed: {said}. Fix the cause, then \
+             annotate the OrchestraBackup with stagesub.io/retry-requested-at; or set reclaimPolicy: Retain here, or another \
              deletion.finalBackup in the class"
         ),
     };
     text::line(&message, text::MESSAGE - 1)
 }
 
-/// An event about a database that is destroyed although its backup failed.
+/// Publishes an event about a database that is destroyed although its final backup failed.
 pub async fn tell_waived(pass: &Pass, observed: &Observed) {
     let Some(said) = observed
         .final_backup
@@ -157,8 +156,8 @@ pub async fn tell_waived(pass: &Pass, observed: &Observed) {
         return;
     };
     let note = format!(
-        "the final backup of {} failed ({said}), and the database is destroyed all the same: deletion.finalBackup of its class is \
-         BestEffort",
+        "the final backup of {} failed ({said}); the operator destroys the database, because deletion.finalBackup of its class \
+         is BestEffort",
         pass.name()
     );
     tell(

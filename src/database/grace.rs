@@ -12,7 +12,7 @@ use super::Pass;
 use super::plan::Grace;
 use crate::api::{DeletionPolicy, GoDuration, OrchestraClass};
 use crate::class;
-use crate::controller::clock::{self, Moment};
+use crate::controller::clock::{self, TimeCheck};
 use crate::controller::error::Error;
 
 /// Whether the grace period of a database is over, and else how long it goes on.
@@ -48,8 +48,8 @@ pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Grace, Option<
             .has_come(&ctx.core.client, pass.name(), due.0, period)
             .await?
         {
-            Moment::Come => (Grace::Over, None),
-            Moment::In(wait) => (Grace::Running, Some(wait)),
+            TimeCheck::Come => (Grace::Over, None),
+            TimeCheck::In(wait) => (Grace::Running, Some(wait)),
         },
     )
 }

@@ -6,20 +6,20 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
 use super::Pass;
-use super::plan::Claim;
+use super::plan::ClaimState;
 use crate::api::{Orchestra, OrchestraPool};
 use crate::controller::error::Error;
 use crate::controller::unreadable;
 use crate::credentials::tenant::LoginMarks;
 
 /// Who holds the database.
-pub async fn claim(pass: &Pass) -> Result<Claim, Error> {
+pub async fn claim(pass: &Pass) -> Result<ClaimState, Error> {
     Ok(match (&pass.object.spec.claim_ref, &pass.object.spec.released_at) {
-        (None, _) if is_without_pool(pass).await? => Claim::Abandoned,
-        (None, _) => Claim::None,
-        (Some(_), None) if is_deserted(pass).await? => Claim::Abandoned,
-        (Some(_), None) => Claim::Held,
-        (Some(_), Some(_)) => Claim::Released,
+        (None, _) if is_without_pool(pass).await? => ClaimState::Abandoned,
+        (None, _) => ClaimState::None,
+        (Some(_), None) if is_deserted(pass).await? => ClaimState::Abandoned,
+        (Some(_), None) => ClaimState::Held,
+        (Some(_), Some(_)) => ClaimState::Released,
     })
 }
 

@@ -1,31 +1,31 @@
 //! How far the owner's login to a hosted database is proven.
 
-use super::plan::{Claim, Connection};
+use super::plan::{ClaimState, ConnectionState};
 use super::{Pass, adopted, key_rotation, password};
 use crate::supabase::listed::ListedProject;
 
 /// How far it is, and what of it is due. `connected`: the project's address is stored.
-pub fn connection(pass: &Pass, claim: Claim, connected: bool, project: Option<&ListedProject>) -> Connection {
+pub fn connection(pass: &Pass, claim: ClaimState, connected: bool, project: Option<&ListedProject>) -> ConnectionState {
     let vague = project.is_some_and(|project| project.status.is_vague());
     let wrong = pass.ctx.logins.wrong_password(pass.name());
     // The password may be changed at the provider: a refusal says more than the project's status.
     let doubted = vague || wrong;
     match connected {
-        false => Connection::Unread,
+        false => ConnectionState::Unread,
         // Before any other login: the project may have either password.
-        true if password::is_pending(pass) => Connection::PasswordPending,
+        true if password::is_pending(pass) => ConnectionState::PasswordPending,
         true if pass.proven || (!doubted && pass.object.is_ready()) => {
             if password::is_due(pass, claim) {
-                Connection::PasswordDue
+                ConnectionState::PasswordDue
             } else if let Some(work) = key_rotation::work(pass, claim) {
-                Connection::KeysRotate(work)
+                ConnectionState::KeysRotate(work)
             } else if pass.ctx.keys.are_due(pass.name(), pass.ctx.core.settings.resync) {
-                Connection::KeysDue
+                ConnectionState::KeysDue
             } else {
-                Connection::Proven
+                ConnectionState::Proven
             }
         }
-        true if wrong && !adopted::is_tried_again(pass) => Connection::WrongPassword,
-        true => Connection::Unproven,
+        true if wrong && !adopted::is_tried_again(pass) => ConnectionState::WrongPassword,
+        true => ConnectionState::Unproven,
     }
 }

@@ -125,9 +125,9 @@ struct Pass {
     /// A login succeeded in this pass.
     proven: bool,
     /// How far it has come with a new password of the owner, if it has begun.
-    password: Option<password::Attempt>,
+    password: Option<password::PasswordAttempt>,
     /// How far it has come with the rotation of API keys, if it has begun.
-    keys: Option<key_rotation::Attempt>,
+    keys: Option<key_rotation::KeyAttempt>,
     /// When what could not be done is tried again.
     again: Option<Duration>,
     /// What a person had asked for when the pass began, of the database or its Orchestra.

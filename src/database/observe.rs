@@ -9,7 +9,8 @@ use kube::ResourceExt;
 
 use super::deadline::{self, is_to_be_replaced};
 use super::plan::{
-    Backing, Claim, Connection, Facts, FinalBackup, Grace, Hosted, Issued, Origin, Project, Reset, Stop,
+    Backing, ClaimState, ConnectionState, DatabaseStop, Facts, FinalBackupState, Grace, Hosted, Issued, ProjectLook,
+    ProjectOrigin, Reset,
 };
 use super::unclear::{self, Unclear};
 use super::{Pass, adopted, create, entry, final_backup, grace, holder, login, power};
@@ -59,11 +60,11 @@ pub struct Observed {
 
 /// Stands for a project that is not looked up, because the next step does not depend on it.
 const UNSEEN: Hosted = Hosted {
-    origin: Origin::Made,
+    origin: ProjectOrigin::Made,
     password: false,
-    project: Project::Absent,
+    project: ProjectLook::Absent,
     issued: Issued::Settling,
-    connection: Connection::Unread,
+    connection: ConnectionState::Unread,
 };
 
 pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
@@ -80,7 +81,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             destroy: object.is_to_be_destroyed(),
             grace: Grace::None,
             refused: false,
-            final_backup: FinalBackup::NotWanted,
+            final_backup: FinalBackupState::NotWanted,
             backing: Backing::Static(entry::UNSEEN),
         },
         now,
@@ -105,7 +106,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         return Ok(observed);
     };
     let facts = &observed.facts;
-    let held = deleting && claim == Claim::Held && !power::concerns(pass);
+    let held = deleting && claim == ClaimState::Held && !power::concerns(pass);
     let hosted = if !facts.finalizer || facts.abandon || held {
         UNSEEN
     } else {
@@ -144,7 +145,7 @@ async fn look_up(pass: &Pass, wanted: &SupabaseProject, observed: &mut Observed)
         }
     }
     let project = match project(pass, observed, (&account, &listing), &found, connected).await? {
-        Project::Absent if is_unclear => Project::Unclear,
+        ProjectLook::Absent if is_unclear => ProjectLook::Unclear,
         project => project,
     };
     observed.project = found.first().map(|project| (*project).clone());
@@ -255,7 +256,7 @@ async fn project(
     (account, listing): (&Account, &Listing),
     found: &[&ListedProject],
     connected: bool,
-) -> Result<Project, Error> {
+) -> Result<ProjectLook, Error> {
     let (now, claim) = (observed.now, observed.facts.claim);
     let deleting = pass.object.metadata.deletion_timestamp.is_some();
     let status = pass.object.status.as_ref();
@@ -266,17 +267,17 @@ async fn project(
         return discarded(account, &recorded.reference, listing).await;
     }
     let listed = match (found, recorded) {
-        ([], None) if pass.object.adopted().is_none() => return Ok(Project::Absent),
-        ([], _) if !listing.complete => return Ok(Project::Waiting),
+        ([], None) if pass.object.adopted().is_none() => return Ok(ProjectLook::Absent),
+        ([], _) if !listing.complete => return Ok(ProjectLook::Waiting),
         // A listing may lag behind the creation.
-        ([], _) if !deleting && issued(pass, listing) == Issued::Settling => return Ok(Project::Waiting),
+        ([], _) if !deleting && issued(pass, listing) == Issued::Settling => return Ok(ProjectLook::Waiting),
         ([], _) => {
             let reference = pass.object.project_ref().unwrap_or_default();
             return match account.client().get_project(reference).await {
-                Err(error) if error.is_gone() => Ok(Project::Lost),
+                Err(error) if error.is_gone() => Ok(ProjectLook::Lost),
                 Err(error) => Err(error.into()),
                 // It was adopted, and left the organization before it was recorded there.
-                Ok(_) if recorded.is_none() => Ok(Project::Stopped(Stop::Elsewhere)),
+                Ok(_) if recorded.is_none() => Ok(ProjectLook::Stopped(DatabaseStop::Elsewhere)),
                 // Listed under another name now, or not listed yet.
                 Ok(project) => Ok(state(pass, claim, &project.status, now)),
             };
@@ -285,36 +286,36 @@ async fn project(
         (many, _) => {
             let references: Vec<_> = many.iter().map(|project| project.reference.as_str()).collect();
             tracing::error!(?references, "several projects carry one marker");
-            return Ok(Project::Many);
+            return Ok(ProjectLook::Many);
         }
     };
     if recorded.is_none_or(|recorded| recorded.reference != listed.reference) {
-        return Ok(Project::Unrecorded);
+        return Ok(ProjectLook::Unrecorded);
     }
     if is_to_be_replaced(pass, claim, &listed.status, connected, now) {
-        return Ok(Project::Stuck);
+        return Ok(ProjectLook::Stuck);
     }
     Ok(state(pass, claim, &listed.status, now))
 }
 
 /// The state of a project that is being replaced. Another one may be bought only when a request for this very project
 /// says that it is gone.
-async fn discarded(account: &Account, reference: &str, listing: &Listing) -> Result<Project, Error> {
+async fn discarded(account: &Account, reference: &str, listing: &Listing) -> Result<ProjectLook, Error> {
     let class = match listing.by_ref(reference).map(|listed| listed.status.class()) {
         Some(class) if class != StatusClass::Gone => class,
         _ => match account.client().get_project(reference).await {
-            Err(error) if error.is_gone() => return Ok(Project::Replaced),
+            Err(error) if error.is_gone() => return Ok(ProjectLook::Replaced),
             project => project?.status.class(),
         },
     };
     Ok(match class {
-        StatusClass::Gone => Project::Replaced,
-        StatusClass::Deleting => Project::Discarding,
-        _ => Project::Discarded,
+        StatusClass::Gone => ProjectLook::Replaced,
+        StatusClass::Deleting => ProjectLook::Discarding,
+        _ => ProjectLook::Discarded,
     })
 }
 
-fn state(pass: &Pass, claim: Claim, said: &supabase::types::ProjectStatus, now: Timestamp) -> Project {
+fn state(pass: &Pass, claim: ClaimState, said: &supabase::types::ProjectState, now: Timestamp) -> ProjectLook {
     let status = pass.object.status.as_ref();
     let used = status.is_some_and(|status| status.usable_since.is_some());
     if let Some(project) = power::to_be_paused(pass, said, now) {
@@ -322,26 +323,26 @@ fn state(pass: &Pass, claim: Claim, said: &supabase::types::ProjectStatus, now: 
     }
     match said.class() {
         // For a project in use, a login is the better evidence.
-        _ if used && said.is_vague() => Project::Active,
-        StatusClass::Waiting | StatusClass::Degraded => Project::Waiting,
-        StatusClass::Usable => Project::Active,
+        _ if used && said.is_vague() => ProjectLook::Active,
+        StatusClass::Waiting | StatusClass::Degraded => ProjectLook::Waiting,
+        StatusClass::Usable => ProjectLook::Active,
         StatusClass::Paused if is_to_be_restored(pass, claim) => {
             let asked = status.and_then(|status| status.restore_issued_at.as_ref());
-            Project::Paused {
+            ProjectLook::Paused {
                 asked: asked.is_some_and(|at| now < settled_at(at.0, RESTORE_SPACING)),
             }
         }
-        StatusClass::Paused => Project::Stopped(Stop::Paused),
-        StatusClass::Failed => Project::Stopped(Stop::Failed),
-        StatusClass::Deleting | StatusClass::Gone => Project::Leaving,
+        StatusClass::Paused => ProjectLook::Stopped(DatabaseStop::Paused),
+        StatusClass::Failed => ProjectLook::Stopped(DatabaseStop::Failed),
+        StatusClass::Deleting | StatusClass::Gone => ProjectLook::Leaving,
     }
 }
 
-fn is_to_be_restored(pass: &Pass, claim: Claim) -> bool {
+fn is_to_be_restored(pass: &Pass, claim: ClaimState) -> bool {
     let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref());
     let by_class = class.is_ok_and(|class| class.spec.auto_restore);
     match claim {
-        Claim::Held => by_class || power::was_paused(pass),
+        ClaimState::Held => by_class || power::was_paused(pass),
         _ => by_class && pass.object.is_spare(),
     }
 }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::plan::Claim;
+use super::plan::ClaimState;
 use super::{Pass, holder};
 use crate::api::AlsoRotated;
 use crate::api::condition::Reason;
@@ -29,12 +29,12 @@ use crate::supabase::Account;
 
 /// Whether a new password is stored that the project may not have yet. One that could not be set in this pass waits.
 pub fn is_pending(pass: &Pass) -> bool {
-    (pass.password.is_some() || pass.has_stored(PENDING_LABEL)) && pass.password != Some(Attempt::Over)
+    (pass.password.is_some() || pass.has_stored(PENDING_LABEL)) && pass.password != Some(PasswordAttempt::Over)
 }
 
 /// How far a pass has come with a new password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attempt {
+pub enum PasswordAttempt {
     /// It was stored in this pass, so that the project cannot have it.
     Stored,
     /// Nothing more is tried in this pass.
@@ -42,7 +42,7 @@ pub enum Attempt {
 }
 
 /// Whether the tenant's login was rotated since the owner's password was, and the Orchestra asks for both.
-pub fn is_due(pass: &Pass, claim: Claim) -> bool {
+pub fn is_due(pass: &Pass, claim: ClaimState) -> bool {
     let core = &pass.ctx.core;
     // That of an adopted project is its own, unless the operator may set it.
     if pass
@@ -52,7 +52,7 @@ pub fn is_due(pass: &Pass, claim: Claim) -> bool {
     {
         return false;
     }
-    let Some(holder) = holder::watched(pass).filter(|_| claim == Claim::Held) else {
+    let Some(holder) = holder::watched(pass).filter(|_| claim == ClaimState::Held) else {
         return false;
     };
     let rotation = holder.spec.connection.rotation.as_ref();
@@ -82,7 +82,7 @@ pub async fn begin(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let secrets = owner::secrets(&pass.ctx.core);
     let followed = holder::login(pass).generation;
     owner::begin_rotation(&secrets, pass.name(), &password::generate(), followed).await?;
-    pass.password = Some(Attempt::Stored);
+    pass.password = Some(PasswordAttempt::Stored);
     Ok(None)
 }
 
@@ -91,7 +91,7 @@ pub async fn begin(pass: &mut Pass) -> Result<Option<Next>, Error> {
 pub async fn change(pass: &mut Pass, account: &Account, reference: &str) -> Result<Option<Next>, Error> {
     let (core, name) = (pass.ctx.core.clone(), pass.name().to_owned());
     let spacing = core.settings.login_spacing;
-    let fresh = pass.password == Some(Attempt::Stored);
+    let fresh = pass.password == Some(PasswordAttempt::Stored);
     if let Some(wait) = pass.ctx.logins.wait(&name, spacing) {
         return Ok(Some(Next::After(wait)));
     }
@@ -99,7 +99,7 @@ pub async fn change(pass: &mut Pass, account: &Account, reference: &str) -> Resu
     let login = stored.login(&core.settings.database_roots);
     let (Some(new), Some(login)) = (stored.pending, login) else {
         // Another operator has written the Secret.
-        pass.password = Some(Attempt::Over);
+        pass.password = Some(PasswordAttempt::Over);
         return Ok(None);
     };
     let login = login.as_user(login.user.clone(), new.clone());
@@ -137,7 +137,7 @@ async fn settle(pass: &mut Pass) -> Result<Option<Next>, Error> {
     owner::end_rotation(&owner::secrets(&core), pass.name(), at).await?;
     pass.ctx.logins.forget(pass.name());
     core.backoff.reset(&key(pass));
-    (pass.password, pass.proven) = (Some(Attempt::Over), true);
+    (pass.password, pass.proven) = (Some(PasswordAttempt::Over), true);
     let note = "the project's owner has a new password; the former one no longer works";
     tell(&core, &pass.object, &News::normal(Reason::PasswordRotated, note)).await;
     Ok(None)
@@ -154,7 +154,7 @@ async fn postpone(pass: &mut Pass, error: &Error) -> Result<Option<Next>, Error>
         let note = format!("the owner's password is not changed ({error}); it is tried again");
         tell(&pass.ctx.core, &pass.object, &News::warning(error.reason(), note)).await;
     }
-    (pass.password, pass.again) = (Some(Attempt::Over), Some(wait));
+    (pass.password, pass.again) = (Some(PasswordAttempt::Over), Some(wait));
     Ok(None)
 }
 

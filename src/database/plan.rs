@@ -16,9 +16,10 @@
 mod entry;
 mod facts;
 
-pub use entry::{Entry, Reset};
+pub use entry::{EntryFacts, Reset};
 pub use facts::{
-    Backing, Claim, Connection, Facts, FinalBackup, Grace, Hosted, Issued, KeyWork, Origin, Project, Stop,
+    Backing, ClaimState, ConnectionState, DatabaseStop, Facts, FinalBackupState, Grace, Hosted, Issued, KeyWork,
+    ProjectLook, ProjectOrigin,
 };
 
 use strum::IntoStaticStr;
@@ -108,7 +109,7 @@ pub enum Step {
     /// The same, whatever is left behind.
     Abandon,
     /// A person must act.
-    Stop(Stop),
+    Stop(DatabaseStop),
 }
 
 impl Step {
@@ -140,7 +141,9 @@ pub fn plan(facts: &Facts) -> Step {
         Step::AwaitOutcome if facts.refused => Step::TellRefusal,
         step if destroys(facts, step) => backed_up(facts.final_backup, step),
         // Nobody changes its data any more, and the time is used.
-        Step::Rest if facts.grace == Grace::Running && facts.destroy && facts.final_backup == FinalBackup::Unmade => {
+        Step::Rest
+            if facts.grace == Grace::Running && facts.destroy && facts.final_backup == FinalBackupState::Unmade =>
+        {
             Step::MakeFinalBackup
         }
         step => step,
@@ -153,7 +156,10 @@ fn destroys(facts: &Facts, step: Step) -> bool {
         (Step::DecideReset, _) => true,
         (Step::Destroy, Backing::Hosted(hosted)) => !hosted.is_discarded(),
         (Step::DeleteSelf, Backing::Hosted(hosted)) => {
-            let is_there = !matches!(hosted.project, Project::Absent | Project::Lost | Project::Unclear);
+            let is_there = !matches!(
+                hosted.project,
+                ProjectLook::Absent | ProjectLook::Lost | ProjectLook::Unclear
+            );
             facts.destroy && is_there && !hosted.is_discarded() && !hosted.never_let_in()
         }
         _ => false,
@@ -161,12 +167,12 @@ fn destroys(facts: &Facts, step: Step) -> bool {
 }
 
 /// A step that destroys, once the final backup lets it.
-fn backed_up(backup: FinalBackup, step: Step) -> Step {
+fn backed_up(backup: FinalBackupState, step: Step) -> Step {
     match backup {
-        FinalBackup::NotWanted | FinalBackup::Settled => step,
-        FinalBackup::Unmade => Step::MakeFinalBackup,
-        FinalBackup::UnderWay => Step::AwaitFinalBackup,
-        FinalBackup::Failed => Step::Stop(Stop::FinalBackup),
+        FinalBackupState::NotWanted | FinalBackupState::Settled => step,
+        FinalBackupState::Unmade => Step::MakeFinalBackup,
+        FinalBackupState::UnderWay => Step::AwaitFinalBackup,
+        FinalBackupState::Failed => Step::Stop(DatabaseStop::FinalBackup),
     }
 }
 
@@ -178,14 +184,15 @@ fn next(facts: &Facts) -> Step {
         (false, _) => Step::AddFinalizer,
         (true, Backing::Static(entry)) => entry::plan(facts, entry),
         // A claim that was released before anything was bought: there is nothing to keep.
-        (true, Backing::Hosted(hosted)) if facts.claim == Claim::Released => match (hosted.project, hosted.issued) {
+        (true, Backing::Hosted(hosted)) if facts.claim == ClaimState::Released => match (hosted.project, hosted.issued)
+        {
             // Nothing is known to be in it that is the tenant's: it is let go of, and stays at the provider.
             _ if hosted.never_let_in() => Step::DeleteSelf,
-            (Project::Absent | Project::Unclear, Issued::Settling) => Step::AwaitOutcome,
-            (Project::Absent, _) => Step::DeleteSelf,
-            (Project::Unrecorded, _) => Step::Record,
+            (ProjectLook::Absent | ProjectLook::Unclear, Issued::Settling) => Step::AwaitOutcome,
+            (ProjectLook::Absent, _) => Step::DeleteSelf,
+            (ProjectLook::Unrecorded, _) => Step::Record,
             // There is nothing to take back.
-            (Project::Lost, _) if facts.destroy => Step::DeleteSelf,
+            (ProjectLook::Lost, _) if facts.destroy => Step::DeleteSelf,
             _ if facts.destroy => match facts.grace {
                 Grace::None | Grace::Over => Step::DeleteSelf,
                 Grace::Unset => Step::Schedule,
@@ -197,7 +204,7 @@ fn next(facts: &Facts) -> Step {
             _ => plan_hosted(hosted, facts.claim),
         },
         // No Orchestra and no pool is left that a project would be bought for.
-        (true, Backing::Hosted(hosted)) if facts.claim == Claim::Abandoned && hosted.is_surely_absent() => {
+        (true, Backing::Hosted(hosted)) if facts.claim == ClaimState::Abandoned && hosted.is_surely_absent() => {
             Step::DeleteSelf
         }
         (true, Backing::Hosted(hosted)) => plan_hosted(hosted, facts.claim),
@@ -207,80 +214,86 @@ fn next(facts: &Facts) -> Step {
 impl Hosted {
     /// Whether there is no project, and no pending request that could create one.
     fn is_surely_absent(self) -> bool {
-        self.project == Project::Absent && self.issued != Issued::Settling
+        self.project == ProjectLook::Absent && self.issued != Issued::Settling
     }
 
     /// Whether the operator did not make it.
     fn is_adopted(self) -> bool {
-        self.origin != Origin::Made
+        self.origin != ProjectOrigin::Made
     }
 
     /// Whether its owner's password is somebody else's to set. What an Orchestra allows ends with it.
-    fn is_reset_forbidden(self, claim: Claim) -> bool {
-        matches!(self.origin, Origin::Adopted { resets, .. } if !resets || claim != Claim::Held)
+    fn is_reset_forbidden(self, claim: ClaimState) -> bool {
+        matches!(self.origin, ProjectOrigin::Adopted { resets, .. } if !resets || claim != ClaimState::Held)
     }
 
     /// Whether it was adopted and is not known to have let the operator in. A status that was lost does not tell: while
     /// the address is stored, a login does.
     fn never_let_in(self) -> bool {
-        let refused = matches!(self.connection, Connection::Unread | Connection::WrongPassword);
-        matches!(self.origin, Origin::Adopted { proven: false, .. }) && (refused || self.project == Project::Lost)
+        let refused = matches!(
+            self.connection,
+            ConnectionState::Unread | ConnectionState::WrongPassword
+        );
+        matches!(self.origin, ProjectOrigin::Adopted { proven: false, .. })
+            && (refused || self.project == ProjectLook::Lost)
     }
 
     /// Whether it never became usable and is being replaced.
     fn is_discarded(self) -> bool {
-        matches!(self.project, Project::Discarded | Project::Discarding)
+        matches!(self.project, ProjectLook::Discarded | ProjectLook::Discarding)
     }
 }
 
-fn plan_hosted(hosted: Hosted, claim: Claim) -> Step {
+fn plan_hosted(hosted: Hosted, claim: ClaimState) -> Step {
     match (hosted.project, hosted.issued) {
         // Nothing is ever bought, or replaced, in the place of an adopted project.
         (
-            Project::Absent
-            | Project::Unclear
-            | Project::Stuck
-            | Project::Discarded
-            | Project::Discarding
-            | Project::Replaced,
+            ProjectLook::Absent
+            | ProjectLook::Unclear
+            | ProjectLook::Stuck
+            | ProjectLook::Discarded
+            | ProjectLook::Discarding
+            | ProjectLook::Replaced,
             _,
-        ) if hosted.is_adopted() => Step::Stop(Stop::Lost),
-        (Project::Many, _) => Step::Stop(Stop::Conflict),
+        ) if hosted.is_adopted() => Step::Stop(DatabaseStop::Lost),
+        (ProjectLook::Many, _) => Step::Stop(DatabaseStop::Conflict),
         // Nothing is bought while it may be there already.
-        (Project::Unclear, Issued::Settling) => Step::AwaitOutcome,
-        (Project::Unclear, _) => Step::Stop(Stop::Unclear),
-        (Project::Stopped(stop), _) => Step::Stop(stop),
-        (Project::Lost | Project::Leaving, _) => Step::Stop(Stop::Lost),
-        (Project::Unrecorded, _) => Step::Record,
-        (Project::Stuck, _) => Step::Replace,
-        (Project::Discarded, _) => Step::Destroy,
-        (Project::Discarding, _) => Step::AwaitGone,
-        (Project::Replaced, _) => Step::Renew,
-        (Project::ToPause { asked: false }, _) => Step::Pause,
-        (Project::ToPause { asked: true }, _) => Step::AwaitRequest,
-        (Project::NotPaused, _) => Step::RunOn,
-        (Project::Pausing, _) => Step::AwaitPause,
-        (Project::Asleep, _) => Step::Sleep,
-        (Project::Paused { asked: false }, _) => Step::Restore,
-        (Project::Paused { asked: true }, _) => Step::AwaitRestore,
+        (ProjectLook::Unclear, Issued::Settling) => Step::AwaitOutcome,
+        (ProjectLook::Unclear, _) => Step::Stop(DatabaseStop::Unclear),
+        (ProjectLook::Stopped(stop), _) => Step::Stop(stop),
+        (ProjectLook::Lost | ProjectLook::Leaving, _) => Step::Stop(DatabaseStop::Lost),
+        (ProjectLook::Unrecorded, _) => Step::Record,
+        (ProjectLook::Stuck, _) => Step::Replace,
+        (ProjectLook::Discarded, _) => Step::Destroy,
+        (ProjectLook::Discarding, _) => Step::AwaitGone,
+        (ProjectLook::Replaced, _) => Step::Renew,
+        (ProjectLook::ToPause { asked: false }, _) => Step::Pause,
+        (ProjectLook::ToPause { asked: true }, _) => Step::AwaitRequest,
+        (ProjectLook::NotPaused, _) => Step::RunOn,
+        (ProjectLook::Pausing, _) => Step::AwaitPause,
+        (ProjectLook::Asleep, _) => Step::Sleep,
+        (ProjectLook::Paused { asked: false }, _) => Step::Restore,
+        (ProjectLook::Paused { asked: true }, _) => Step::AwaitRestore,
         // The password is stored before anything else: no project exists, or is bought, without a stored password.
         (_, _) if !hosted.password => Step::StorePassword,
-        (Project::Absent, Issued::Never | Issued::Settled) => Step::Announce,
-        (Project::Absent, Issued::Now) => Step::Create,
-        (Project::Absent, Issued::Settling) => Step::AwaitOutcome,
-        (Project::Waiting, _) => Step::AwaitHealthy,
-        (Project::Active, _) => match hosted.connection {
-            Connection::Unread => Step::Connect,
-            Connection::Unproven => Step::Probe,
-            Connection::WrongPassword if hosted.is_reset_forbidden(claim) => Step::Stop(Stop::WrongPassword),
-            Connection::WrongPassword => Step::ResetPassword,
-            Connection::KeysDue => Step::ReadKeys,
-            Connection::PasswordDue => Step::BeginPassword,
+        (ProjectLook::Absent, Issued::Never | Issued::Settled) => Step::Announce,
+        (ProjectLook::Absent, Issued::Now) => Step::Create,
+        (ProjectLook::Absent, Issued::Settling) => Step::AwaitOutcome,
+        (ProjectLook::Waiting, _) => Step::AwaitHealthy,
+        (ProjectLook::Active, _) => match hosted.connection {
+            ConnectionState::Unread => Step::Connect,
+            ConnectionState::Unproven => Step::Probe,
+            ConnectionState::WrongPassword if hosted.is_reset_forbidden(claim) => {
+                Step::Stop(DatabaseStop::WrongPassword)
+            }
+            ConnectionState::WrongPassword => Step::ResetPassword,
+            ConnectionState::KeysDue => Step::ReadKeys,
+            ConnectionState::PasswordDue => Step::BeginPassword,
             // The owner has either of two passwords, and both are kept.
-            Connection::PasswordPending if hosted.is_reset_forbidden(claim) => Step::Rest,
-            Connection::PasswordPending => Step::ChangePassword,
-            Connection::KeysRotate(work) => Step::RotateKeys(work),
-            Connection::Proven => Step::Rest,
+            ConnectionState::PasswordPending if hosted.is_reset_forbidden(claim) => Step::Rest,
+            ConnectionState::PasswordPending => Step::ChangePassword,
+            ConnectionState::KeysRotate(work) => Step::RotateKeys(work),
+            ConnectionState::Proven => Step::Rest,
         },
     }
 }
@@ -288,25 +301,25 @@ fn plan_hosted(hosted: Hosted, claim: Claim) -> Step {
 fn plan_deletion(facts: Facts) -> Step {
     match (facts.finalizer, facts.claim, facts.backing) {
         (false, _, _) => Step::Rest,
-        (true, Claim::Held, Backing::Hosted(hosted)) => hold(hosted),
-        (true, Claim::Held, Backing::Static(_)) => Step::Hold,
+        (true, ClaimState::Held, Backing::Hosted(hosted)) => hold(hosted),
+        (true, ClaimState::Held, Backing::Static(_)) => Step::Hold,
         (true, _, Backing::Static(entry)) => entry::plan_deletion(facts, entry),
         (true, _, _) if facts.abandon => Step::Abandon,
         (true, _, Backing::Hosted(hosted))
-            if !facts.destroy && facts.claim == Claim::None && !hosted.is_discarded() =>
+            if !facts.destroy && facts.claim == ClaimState::None && !hosted.is_discarded() =>
         {
             Step::Forget
         }
         (true, _, Backing::Hosted(hosted)) => match (hosted.project, hosted.issued) {
-            (Project::Many, _) => Step::Stop(Stop::Conflict),
-            (Project::Absent | Project::Unclear, Issued::Settling) => Step::AwaitOutcome,
-            (Project::Unclear, _) if facts.destroy => Step::Stop(Stop::Unclear),
-            (Project::Absent | Project::Lost | Project::Replaced, _) => Step::Forget,
+            (ProjectLook::Many, _) => Step::Stop(DatabaseStop::Conflict),
+            (ProjectLook::Absent | ProjectLook::Unclear, Issued::Settling) => Step::AwaitOutcome,
+            (ProjectLook::Unclear, _) if facts.destroy => Step::Stop(DatabaseStop::Unclear),
+            (ProjectLook::Absent | ProjectLook::Lost | ProjectLook::Replaced, _) => Step::Forget,
             // It was to be destroyed before; the reclaim policy is about databases that hold data.
-            (Project::Discarded, _) if !hosted.is_adopted() => Step::Destroy,
-            (Project::Discarding, _) => Step::AwaitGone,
+            (ProjectLook::Discarded, _) if !hosted.is_adopted() => Step::Destroy,
+            (ProjectLook::Discarding, _) => Step::AwaitGone,
             _ if !facts.destroy => Step::Forget,
-            (Project::Leaving, _) => Step::AwaitGone,
+            (ProjectLook::Leaving, _) => Step::AwaitGone,
             _ => Step::Destroy,
         },
     }
@@ -315,7 +328,7 @@ fn plan_deletion(facts: Facts) -> Step {
 /// A database in use is kept although its deletion was requested: one that is paused, or was, follows its Orchestra as
 /// before until it runs.
 fn hold(hosted: Hosted) -> Step {
-    let step = plan_hosted(hosted, Claim::Held);
+    let step = plan_hosted(hosted, ClaimState::Held);
     match step {
         Step::Pause
         | Step::AwaitRequest

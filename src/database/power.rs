@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::observe::{Observed, settled_at};
-use super::plan::{Project, Step, Stop};
+use super::plan::{DatabaseStop, ProjectLook, Step};
 use super::{Pass, refused, status};
 use crate::api::names::CONNECTED_LABEL;
 use crate::api::{OrchestraDatabaseStatus, PowerState};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::supabase::types::{ProjectStatus, StatusClass};
+use crate::supabase::types::{ProjectState, StatusClass};
 use crate::supabase::{self, Account};
 
 /// How long a pause may take before a person is told. Projects were seen that hang in it for weeks
@@ -50,29 +50,29 @@ fn issued(pass: &Pass) -> Option<Timestamp> {
 
 /// What the status of a project means that is to be paused; none of one that is to run, and where the status means the
 /// same for both.
-pub fn to_be_paused(pass: &Pass, said: &ProjectStatus, now: Timestamp) -> Option<Project> {
+pub fn to_be_paused(pass: &Pass, said: &ProjectState, now: Timestamp) -> Option<ProjectLook> {
     if !is_to_be_paused(pass) {
         return None;
     }
     let asked = issued(pass);
     match (said, said.class()) {
-        (ProjectStatus::Pausing, _) if asked.is_none_or(|at| now < settled_at(at, PAUSE_LIMIT)) => {
-            Some(Project::Pausing)
+        (ProjectState::Pausing, _) if asked.is_none_or(|at| now < settled_at(at, PAUSE_LIMIT)) => {
+            Some(ProjectLook::Pausing)
         }
-        (ProjectStatus::Pausing, _) => Some(Project::Stopped(Stop::PauseHangs)),
-        (_, StatusClass::Paused) => Some(Project::Asleep),
+        (ProjectState::Pausing, _) => Some(ProjectLook::Stopped(DatabaseStop::PauseHangs)),
+        (_, StatusClass::Paused) => Some(ProjectLook::Asleep),
         (_, StatusClass::Usable) => Some(requested(pass.object.status.as_ref(), may_still_pause(pass, now))),
         _ => None,
     }
 }
 
 /// How far the requests to pause a project have come that still runs.
-fn requested(status: Option<&OrchestraDatabaseStatus>, asked: bool) -> Project {
+fn requested(status: Option<&OrchestraDatabaseStatus>, asked: bool) -> ProjectLook {
     let times =
         status.and_then(|status| Some((status.pause_first_issued_at.as_ref()?, status.pause_issued_at.as_ref()?)));
     match times {
-        Some((first, last)) if !asked && last.0 >= settled_at(first.0, PAUSE_LIMIT) => Project::NotPaused,
-        _ => Project::ToPause { asked },
+        Some((first, last)) if !asked && last.0 >= settled_at(first.0, PAUSE_LIMIT) => ProjectLook::NotPaused,
+        _ => ProjectLook::ToPause { asked },
     }
 }
 
@@ -168,16 +168,16 @@ mod tests {
     #[test]
     fn requests_without_effect_end_after_an_hour() {
         for (first, last, pending, project) in [
-            (0, 0, true, Project::ToPause { asked: true }),
-            (0, 0, false, Project::ToPause { asked: false }),
-            (0, 59, false, Project::ToPause { asked: false }),
-            (0, 60, true, Project::ToPause { asked: true }),
-            (0, 60, false, Project::NotPaused),
+            (0, 0, true, ProjectLook::ToPause { asked: true }),
+            (0, 0, false, ProjectLook::ToPause { asked: false }),
+            (0, 59, false, ProjectLook::ToPause { asked: false }),
+            (0, 60, true, ProjectLook::ToPause { asked: true }),
+            (0, 60, false, ProjectLook::NotPaused),
         ] {
             let is = requested(Some(&asked(first, last)), pending);
             assert_eq!(is, project, "{first} {last} {pending}");
         }
-        assert_eq!(requested(None, false), Project::ToPause { asked: false });
+        assert_eq!(requested(None, false), ProjectLook::ToPause { asked: false });
     }
 
     #[test]

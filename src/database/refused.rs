@@ -15,12 +15,12 @@ use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::error::ErrorClass;
 use crate::supabase;
-use crate::supabase::regions::Offer;
+use crate::supabase::regions::RegionState;
 
 /// A refusal, and what the provider's list says of the region.
 pub struct CreationRefusal {
     pub error: supabase::Error,
-    pub offer: Offer,
+    pub offer: RegionState,
 }
 
 /// The refusal, with what to do.

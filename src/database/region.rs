@@ -9,7 +9,7 @@ use crate::class;
 use crate::controller::error::Error;
 use crate::controller::status::News;
 use crate::geography;
-use crate::supabase::regions::Offer;
+use crate::supabase::regions::RegionState;
 use crate::supabase::{self, Account};
 use crate::text;
 
@@ -102,15 +102,15 @@ pub fn news(pass: &Pass, chosen: Option<&ChosenRegion>) -> Option<News> {
 
 /// The first of the regions, which are in the order of their distance, that takes new projects; of those that do not, the
 /// first one that did not refuse: the provider's list may be wrong.
-fn pick(near: &Near, regions: &[&str], full: &[String], offer: impl Fn(&str) -> Offer) -> Option<ChosenRegion> {
+fn pick(near: &Near, regions: &[&str], full: &[String], offer: impl Fn(&str) -> RegionState) -> Option<ChosenRegion> {
     let mut passed_over = Vec::new();
     let mut chosen = None;
     for region in regions {
         let why = match offer(region) {
             _ if full.iter().any(|full| full == region) => "it has refused for lack of capacity",
-            Offer::Closed => "the provider's list says that it takes no new projects",
-            Offer::Missing => "the provider does not list it",
-            Offer::Open | Offer::Unknown => {
+            RegionState::Closed => "the provider's list says that it takes no new projects",
+            RegionState::Missing => "the provider does not list it",
+            RegionState::Open | RegionState::Unknown => {
                 chosen = Some(*region);
                 break;
             }
@@ -228,9 +228,9 @@ mod tests {
         let pick = |full: &[&str], closed: &[&str], missing: &[&str]| {
             let full: Vec<_> = full.iter().map(|region| (*region).to_owned()).collect();
             let offer = |region: &str| match region {
-                region if closed.contains(&region) => Offer::Closed,
-                region if missing.contains(&region) => Offer::Missing,
-                _ => Offer::Open,
+                region if closed.contains(&region) => RegionState::Closed,
+                region if missing.contains(&region) => RegionState::Missing,
+                _ => RegionState::Open,
             };
             let chosen = super::pick(&near, &regions, &full, offer).unwrap_or_default();
             (chosen.region, chosen.reason)
@@ -251,6 +251,6 @@ mod tests {
         assert_eq!(region, "eu-central-1");
         assert!(reason.contains("none of the allowed regions"), "{reason}");
         assert_eq!(pick(&[], &[], &["eu-north-1"]).0, "eu-central-1");
-        assert_eq!(super::pick(&near, &[], &[], |_| Offer::Open), None);
+        assert_eq!(super::pick(&near, &[], &[], |_| RegionState::Open), None);
     }
 }

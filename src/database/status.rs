@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::deadline::{self, REPLACEMENTS};
 use super::describe::{describe, is_at_rest, is_replacing};
 use super::observe::Observed;
-use super::plan::{Claim, Step, Stop};
+use super::plan::{ClaimState, DatabaseStop, Step};
 use super::{Context, Pass, entry, final_backup, grace, unclear};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
@@ -112,7 +112,7 @@ fn render(pass: &Pass, step: Step, observed: &Observed, new: &mut OrchestraDatab
     let claim = observed.facts.claim;
     let replaces = is_replacing(step, is_replacement(pass));
     let mut said = describe(step, claim, replaces);
-    let ends = step == Step::Sleep || (is_at_rest(step) && claim == Claim::Released);
+    let ends = step == Step::Sleep || (is_at_rest(step) && claim == ClaimState::Released);
     let reclaimed = grace::told(pass).filter(|_| ends);
     if reclaimed.is_some() {
         (said.phase, said.reason) = ("Reclaiming", Reason::Reclaiming);
@@ -126,8 +126,8 @@ fn render(pass: &Pass, step: Step, observed: &Observed, new: &mut OrchestraDatab
         standing: said.standing,
         reason: said.reason,
         text: match (step, entry) {
-            (Step::Stop(Stop::Unclear), _) => unclear::advice(pass.name(), &observed.unclear),
-            (Step::Stop(Stop::FinalBackup) | Step::AwaitFinalBackup, _) => {
+            (Step::Stop(DatabaseStop::Unclear), _) => unclear::advice(pass.name(), &observed.unclear),
+            (Step::Stop(DatabaseStop::FinalBackup) | Step::AwaitFinalBackup, _) => {
                 final_backup::told(pass, step, observed, said.text)
             }
             (_, Some(trouble)) => trouble.message.clone(),

@@ -11,14 +11,14 @@ pub const SUCCESSES: u32 = 2;
 
 /// The problem that keeps applications from a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outage {
+pub struct ProbeOutage {
     /// The reason of the condition.
     pub reason: Reason,
     /// The problem, and what a person can do.
     pub message: String,
 }
 
-impl From<&Fault> for Outage {
+impl From<&Fault> for ProbeOutage {
     fn from(fault: &Fault) -> Self {
         Self {
             reason: fault.kind.reason(),
@@ -29,9 +29,9 @@ impl From<&Fault> for Outage {
 
 /// The verdict of the probes of one database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Judge {
+pub struct ProbeJudge {
     /// The outage that the status tells; none while applications can use the database.
-    outage: Option<Outage>,
+    outage: Option<ProbeOutage>,
     /// Failed probes since the last that succeeded.
     failures: u32,
     /// Of these, the last ones with the same reason.
@@ -44,9 +44,9 @@ pub struct Judge {
     successes: u32,
 }
 
-impl Judge {
+impl ProbeJudge {
     /// Begins with what the status says.
-    pub fn resume(outage: Option<Outage>) -> Self {
+    pub fn resume(outage: Option<ProbeOutage>) -> Self {
         Self {
             outage,
             ..Self::default()
@@ -54,7 +54,7 @@ impl Judge {
     }
 
     /// The outage that the status tells.
-    pub fn outage(&self) -> Option<&Outage> {
+    pub fn outage(&self) -> Option<&ProbeOutage> {
         self.outage.as_ref()
     }
 
@@ -139,7 +139,7 @@ mod tests {
     }
 
     /// `+` is a success, `r` a refused connection, `l` a refused login; what is told after each.
-    fn run(judge: &mut Judge, outcomes: &str) -> Vec<(bool, Option<Reason>)> {
+    fn run(judge: &mut ProbeJudge, outcomes: &str) -> Vec<(bool, Option<Reason>)> {
         let note = |outcome| {
             let changed = match outcome {
                 '+' => judge.note(Ok(())),
@@ -189,14 +189,14 @@ mod tests {
                 ],
             ),
         ] {
-            assert_eq!(run(&mut Judge::default(), outcomes), wanted, "{outcomes}");
+            assert_eq!(run(&mut ProbeJudge::default(), outcomes), wanted, "{outcomes}");
         }
     }
 
     #[test]
     fn a_restart_keeps_what_was_told_until_it_is_proven_otherwise() {
-        let outage = Outage::from(&fault(Kind::Refused));
-        let mut judge = Judge::resume(Some(outage.clone()));
+        let outage = ProbeOutage::from(&fault(Kind::Refused));
+        let mut judge = ProbeJudge::resume(Some(outage.clone()));
         assert_eq!(judge.outage(), Some(&outage));
         let refused = Some(Reason::ConnectionRefused);
         assert_eq!(run(&mut judge, "r+"), [(false, refused); 2]);
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn only_refused_logins_in_a_row_count_as_such() {
-        let mut judge = Judge::default();
+        let mut judge = ProbeJudge::default();
         let mut refused = |kind: Kind| {
             judge.note(Err(&fault(kind)));
             judge.refused()
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn another_login_begins_a_new_row_and_keeps_what_is_told() {
-        let mut judge = Judge::default();
+        let mut judge = ProbeJudge::default();
         run(&mut judge, "llll");
         judge.restart();
         let login = Some(Reason::LoginFailed);
@@ -233,12 +233,12 @@ mod tests {
     #[test]
     fn applications_that_have_all_sessions_of_the_login_use_the_database() {
         let full = fault(Kind::LoginLimit);
-        let mut judge = Judge::default();
+        let mut judge = ProbeJudge::default();
         for _ in 0..5 {
             assert!(!judge.note(Err(&full)) && judge.outage().is_none() && judge.is_well());
         }
         for (told, over) in [(Kind::Refused, true), (Kind::ReadOnly, false)] {
-            let mut judge = Judge::resume(Some(Outage::from(&fault(told))));
+            let mut judge = ProbeJudge::resume(Some(ProbeOutage::from(&fault(told))));
             assert!(!judge.note(Err(&full)));
             assert_eq!(judge.note(Err(&full)), over, "{told:?}");
             assert_eq!((judge.outage().is_none(), judge.is_well()), (over, over), "{told:?}");
@@ -253,7 +253,7 @@ mod tests {
                 let outcomes: String = (0..length)
                     .map(|at| ['+', 'r', 'l'][(history / 3u32.pow(at) % 3) as usize])
                     .collect();
-                let mut judge = Judge::default();
+                let mut judge = ProbeJudge::default();
                 let told = run(&mut judge, &outcomes);
                 let failing = |row: &str| row.len() >= 3 && !row.contains('+');
                 for (at, (changed, outage)) in told.iter().enumerate() {

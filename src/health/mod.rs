@@ -21,9 +21,9 @@ use crate::controller::background::Works;
 use crate::credentials::published::{Published, is_hidden};
 use crate::postgres::{Login, RefusedLogins};
 use crate::{credentials, supabase};
-use judge::Outage;
-use record::Record;
-use servers::Servers;
+use judge::ProbeOutage;
+use record::ProbeRecord;
+use servers::FailedServers;
 
 pub use run::run;
 
@@ -32,7 +32,7 @@ pub struct Context {
     /// Inventories and Secrets.
     pub credentials: Arc<credentials::Context>,
     /// Hosts that may be connected to.
-    pub provider: Arc<supabase::Settings>,
+    pub provider: Arc<supabase::ApiSettings>,
     /// Refused logins, and when the next one may be tried.
     pub logins: Arc<RefusedLogins>,
     /// Probes that are under way.
@@ -40,10 +40,10 @@ pub struct Context {
     /// Orchestras whose outage has changed.
     changed: UnboundedSender<ObjectRef<Orchestra>>,
     /// By the UID of the Orchestra.
-    records: Mutex<HashMap<String, Record>>,
+    records: Mutex<HashMap<String, ProbeRecord>>,
     /// Logins that were published since the databases in use were last looked up, by the UID of the Orchestra.
     published: Mutex<HashMap<String, Published>>,
-    servers: Servers,
+    servers: FailedServers,
 }
 
 impl AsRef<Core> for Context {
@@ -56,7 +56,7 @@ impl Context {
     /// A context without results. Orchestras whose outage changes are sent to `changed`.
     pub fn new(
         credentials: Arc<credentials::Context>,
-        provider: Arc<supabase::Settings>,
+        provider: Arc<supabase::ApiSettings>,
         logins: Arc<RefusedLogins>,
         works: Works<Orchestra, ()>,
         changed: UnboundedSender<ObjectRef<Orchestra>>,
@@ -69,7 +69,7 @@ impl Context {
             changed,
             records: Mutex::default(),
             published: Mutex::default(),
-            servers: Servers::default(),
+            servers: FailedServers::default(),
         }
     }
 
@@ -86,7 +86,7 @@ impl Context {
 
     /// The outage that keeps applications from the database of an Orchestra, by its probes. The outage in the status stays
     /// until probes say otherwise, also where nothing is probed.
-    pub fn outage(&self, object: &Orchestra) -> Option<Outage> {
+    pub fn outage(&self, object: &Orchestra) -> Option<ProbeOutage> {
         let uid = object.metadata.uid.as_deref().unwrap_or_default();
         match self.records.lock().get(uid) {
             Some(record) => record.judge.outage().cloned(),
@@ -96,9 +96,9 @@ impl Context {
 }
 
 /// The outage in the status.
-fn told(object: &Orchestra) -> Option<Outage> {
+fn told(object: &Orchestra) -> Option<ProbeOutage> {
     let health = object.status.as_ref()?.health.as_ref()?;
-    Some(Outage {
+    Some(ProbeOutage {
         reason: health.known_reason(),
         message: health.message.clone(),
     })

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::judge::Judge;
+use super::judge::ProbeJudge;
 use super::schedule::{QUICK, phase};
 use super::servers::server;
 use super::{Context, told};
@@ -21,7 +21,7 @@ use crate::telemetry::tenants::{Connections, TenantFacts};
 const WHILE_OFF: Duration = Duration::from_mins(1);
 
 /// A database that is probed.
-pub struct Subject {
+pub struct ProbeSubject {
     /// Its Orchestra.
     pub object: Arc<Orchestra>,
     /// The database that it claims.
@@ -33,9 +33,9 @@ pub struct Subject {
 }
 
 /// The record of the probes of one database.
-pub struct Record {
+pub struct ProbeRecord {
     /// The verdict of the probes.
-    pub judge: Judge,
+    pub judge: ProbeJudge,
     /// When the next probe is due.
     pub due: Instant,
     /// How often it is probed.
@@ -63,7 +63,7 @@ pub struct Record {
     name: String,
 }
 
-impl Subject {
+impl ProbeSubject {
     /// The database of an Orchestra, if it is to be probed: it is in use and usable.
     pub fn of(core: &Core, object: &Arc<Orchestra>) -> Option<Self> {
         let database = database(core, object).filter(|database| is_usable(database))?;
@@ -143,9 +143,9 @@ fn place(ctx: &Context, database: &OrchestraDatabase) -> String {
     format!("region {}", region.unwrap_or_default())
 }
 
-impl Record {
+impl ProbeRecord {
     /// Begins with what the status says. What is told to be down is probed soon.
-    pub fn new(ctx: &Context, subject: &Subject, now: Instant) -> Self {
+    pub fn new(ctx: &Context, subject: &ProbeSubject, now: Instant) -> Self {
         let outage = told(&subject.object);
         let within = if outage.is_some() {
             QUICK.min(subject.interval)
@@ -153,7 +153,7 @@ impl Record {
             subject.interval
         };
         Self {
-            judge: Judge::resume(outage),
+            judge: ProbeJudge::resume(outage),
             due: now + phase(&subject.uid(), within),
             interval: subject.interval,
             object: ObjectRef::from_obj(&*subject.object),
@@ -172,7 +172,7 @@ impl Record {
     }
 
     /// Takes over what the class and the status say now. Another login, such as that of a rotation, is tried at once.
-    pub fn update(&mut self, subject: &Subject, now: Instant) {
+    pub fn update(&mut self, subject: &ProbeSubject, now: Instant) {
         self.in_use = true;
         let status = subject.object.status.as_ref();
         let secret = status.and_then(|status| status.secret_ref.as_ref());
@@ -236,7 +236,7 @@ impl Record {
 impl Context {
     /// The measurements, of tenants whose class asks for them.
     pub fn facts(&self) -> Vec<TenantFacts> {
-        self.records.lock().values().filter_map(Record::facts).collect()
+        self.records.lock().values().filter_map(ProbeRecord::facts).collect()
     }
 
     /// The databases that applications cannot use, by the reason.

@@ -10,8 +10,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
 use super::Context;
-use super::record::{Record, Subject};
-use super::schedule::{self, Ended, QUICK};
+use super::record::{ProbeRecord, ProbeSubject};
+use super::schedule::{self, ProbeEnd, QUICK};
 use super::servers::server;
 use crate::api::{Orchestra, ROTATE_ANNOTATION};
 use crate::controller::Core;
@@ -43,7 +43,7 @@ const REFRESH: Duration = Duration::from_secs(2);
 const MEASURED: Duration = Duration::from_mins(1);
 
 /// How a probe ended, and the time that it took; without a time it is known from another database of the server.
-enum Look {
+enum ProbeResult {
     /// Applications can use the database.
     Well(Option<Measured>, Duration),
     /// Applications cannot use the database.
@@ -96,9 +96,9 @@ fn refresh(ctx: &Context, now: Instant) {
     for object in &orchestras {
         let uid = object.uid().unwrap_or_default();
         let known = before.remove(&uid);
-        let record = if let Some(subject) = Subject::of(core, object) {
+        let record = if let Some(subject) = ProbeSubject::of(core, object) {
             let known = known.filter(|known| known.is_of(&subject.database));
-            let mut record = known.unwrap_or_else(|| Record::new(ctx, &subject, now));
+            let mut record = known.unwrap_or_else(|| ProbeRecord::new(ctx, &subject, now));
             record.update(&subject, now);
             record.login = published.remove(&uid).or(record.login);
             Some(record)
@@ -124,7 +124,7 @@ fn refresh(ctx: &Context, now: Instant) {
 /// Starts the probes that are due, as far as there is room.
 fn start_due(ctx: &Arc<Context>, now: Instant) {
     let core: &Core = (**ctx).as_ref();
-    let mut room = Room::new(ctx.servers.slow());
+    let mut room = ProbeRoom::new(ctx.servers.slow());
     let mut due = Vec::new();
     let mut records = ctx.records.lock();
     for (uid, record) in &mut *records {
@@ -143,7 +143,7 @@ fn start_due(ctx: &Arc<Context>, now: Instant) {
         let object = core.stores.orchestras.get(&record.object);
         let object = object.filter(|object| object.metadata.uid.as_ref() == Some(&uid));
         // Deleted or paused a moment ago.
-        let Some(subject) = object.and_then(|object| Subject::of(core, &object)) else {
+        let Some(subject) = object.and_then(|object| ProbeSubject::of(core, &object)) else {
             record.in_use = false;
             continue;
         };
@@ -159,7 +159,7 @@ fn start_due(ctx: &Arc<Context>, now: Instant) {
 }
 
 /// The room that is taken by probes.
-struct Room {
+struct ProbeRoom {
     all: usize,
     slow: usize,
     servers: HashMap<String, usize>,
@@ -167,7 +167,7 @@ struct Room {
     are_slow: HashSet<String>,
 }
 
-impl Room {
+impl ProbeRoom {
     fn new(are_slow: HashSet<String>) -> Self {
         Self {
             all: 0,
@@ -191,13 +191,13 @@ impl Room {
     }
 }
 
-fn measures(record: &Record, now: Instant) -> bool {
+fn measures(record: &ProbeRecord, now: Instant) -> bool {
     record
         .measured_at
         .is_none_or(|last| now.saturating_duration_since(last) >= MEASURED)
 }
 
-fn start(ctx: &Arc<Context>, subject: Subject, measures: bool) {
+fn start(ctx: &Arc<Context>, subject: ProbeSubject, measures: bool) {
     let (uid, object) = (subject.uid(), ObjectRef::from_obj(&*subject.object));
     let span = tracing::info_span!(
         "probe",
@@ -217,11 +217,11 @@ fn start(ctx: &Arc<Context>, subject: Subject, measures: bool) {
 }
 
 /// Probes a database, unless a refused login is too recent, or nobody reaches its server.
-async fn look(ctx: &Context, subject: &Subject, measures: bool) -> Look {
+async fn look(ctx: &Context, subject: &ProbeSubject, measures: bool) -> ProbeResult {
     let core: &Core = ctx.as_ref();
     let name = subject.database.name_any();
     if let Some(wait) = ctx.logins.wait(&name, core.settings.login_spacing) {
-        return Look::Later(wait);
+        return ProbeResult::Later(wait);
     }
     let uid = subject.uid();
     let known = ctx.records.lock().get(&uid).and_then(|record| record.login.clone());
@@ -238,10 +238,10 @@ async fn look(ctx: &Context, subject: &Subject, measures: bool) -> Look {
         record.place = server.clone().unwrap_or_else(|| record.place.clone());
     }
     let (Some(login), Some(server)) = (login, server) else {
-        return Look::Unread;
+        return ProbeResult::Unread;
     };
     if let Some(fault) = ctx.servers.failed(&server, Instant::now()) {
-        return Look::Fault(fault, None);
+        return ProbeResult::Fault(fault, None);
     }
     let began = Instant::now();
     let probe = async { Ok::<_, Error>(postgres::probe(&login, measures).await) };
@@ -260,7 +260,7 @@ async fn look(ctx: &Context, subject: &Subject, measures: bool) -> Look {
     let took = began.elapsed();
     ctx.servers.note(&server, &name, outcome.as_ref().err(), Instant::now());
     match outcome {
-        Ok(found) => Look::Well(found, took),
+        Ok(found) => ProbeResult::Well(found, took),
         Err(mut fault) => {
             if fault.needs_login {
                 let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
@@ -272,13 +272,13 @@ async fn look(ctx: &Context, subject: &Subject, measures: bool) -> Look {
             if fault.kind.is_refused_login() {
                 ctx.logins.refused(&name, false);
             }
-            Look::Fault(fault, Some(took))
+            ProbeResult::Fault(fault, Some(took))
         }
     }
 }
 
 /// Takes the outcome of a probe, and wakes the Orchestra if something else is to be told.
-fn note(ctx: &Context, subject: &Subject, look: Look) {
+fn note(ctx: &Context, subject: &ProbeSubject, look: ProbeResult) {
     let core: &Core = ctx.as_ref();
     let (now, uid) = (Instant::now(), subject.uid());
     let current = subject.is_current(core);
@@ -288,23 +288,23 @@ fn note(ctx: &Context, subject: &Subject, look: Look) {
     };
     let (interval, spacing) = (subject.interval, core.settings.login_spacing);
     let (wait, changed) = match look {
-        Look::Later(wait) => (wait, false),
+        ProbeResult::Later(wait) => (wait, false),
         // Paused, deleted or given another login meanwhile: the outcome is of a login that is no more.
         _ if !current => (QUICK.min(interval), false),
-        Look::Unread => {
+        ProbeResult::Unread => {
             record.forget_numbers();
             (interval, false)
         }
-        Look::Well(measured, took) => {
+        ProbeResult::Well(measured, took) => {
             core.metrics.tenants().probed("Ready", took);
             if measured.is_some() {
                 (record.measured, record.measured_at) = (measured, Some(now));
             }
             let changed = record.judge.note(Ok(()));
             let told = record.judge.outage().is_none();
-            (schedule::next(Ended::Well { told }, interval, spacing), changed)
+            (schedule::next(ProbeEnd::Well { told }, interval, spacing), changed)
         }
-        Look::Fault(fault, took) => {
+        ProbeResult::Fault(fault, took) => {
             let reason = fault.kind.reason();
             if let Some(took) = took {
                 core.metrics.tenants().probed(reason.as_str(), took);
@@ -324,16 +324,16 @@ fn note(ctx: &Context, subject: &Subject, look: Look) {
 }
 
 /// How a probe ended that has failed, as far as applications are concerned.
-fn failed(record: &mut Record, fault: &Fault) -> Ended {
+fn failed(record: &mut ProbeRecord, fault: &Fault) -> ProbeEnd {
     let (told, refused) = (record.judge.outage().is_some(), record.judge.refused());
     if record.judge.is_well() {
-        return Ended::Well { told: !told };
+        return ProbeEnd::Well { told: !told };
     }
     if told {
         record.forget_numbers();
     }
     let kind = fault.kind;
-    Ended::Badly { kind, refused, told }
+    ProbeEnd::Badly { kind, refused, told }
 }
 
 #[cfg(test)]
@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn servers_that_hang_leave_room_for_others() {
-        let mut room = Room::new((0..100).map(|server| format!("hung-{server}")).collect());
+        let mut room = ProbeRoom::new((0..100).map(|server| format!("hung-{server}")).collect());
         let mut begun = 0;
         for server in (0..100)
             .flat_map(|server| [server; 8])

@@ -13,7 +13,7 @@ pub const SLOWEST: Duration = Duration::from_mins(10);
 
 /// How the last probe ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum ProbeEnd {
     /// Applications can use the database; whether it is told so by now.
     Well {
         /// Nothing else is told.
@@ -41,16 +41,16 @@ pub fn phase(uid: &str, interval: Duration) -> Duration {
 
 /// How long after the last probe was due the next one is due. `spacing` is the least time between two logins of which the
 /// first was refused.
-pub fn next(ended: Ended, interval: Duration, spacing: Duration) -> Duration {
+pub fn next(ended: ProbeEnd, interval: Duration, spacing: Duration) -> Duration {
     let quick = QUICK.min(interval);
     match ended {
         // The provider's pooler blocks an address that keeps failing, and each try makes that longer.
-        Ended::Badly { kind, refused, .. } if kind.is_refused_login() => {
+        ProbeEnd::Badly { kind, refused, .. } if kind.is_refused_login() => {
             let doubled = spacing.saturating_mul(1 << refused.saturating_sub(1).min(10));
             doubled.min(SLOWEST).max(quick)
         }
-        Ended::Well { told: false } | Ended::Badly { told: false, .. } => quick,
-        Ended::Well { told: true } | Ended::Badly { told: true, .. } => interval,
+        ProbeEnd::Well { told: false } | ProbeEnd::Badly { told: false, .. } => quick,
+        ProbeEnd::Well { told: true } | ProbeEnd::Badly { told: true, .. } => interval,
     }
 }
 
@@ -76,10 +76,10 @@ mod tests {
 
     #[test]
     fn what_is_open_is_looked_at_sooner() {
-        let badly = |kind, told| Ended::Badly { kind, refused: 0, told };
+        let badly = |kind, told| ProbeEnd::Badly { kind, refused: 0, told };
         for (ended, wait) in [
-            (Ended::Well { told: true }, MINUTE),
-            (Ended::Well { told: false }, QUICK),
+            (ProbeEnd::Well { told: true }, MINUTE),
+            (ProbeEnd::Well { told: false }, QUICK),
             (badly(FaultKind::Refused, false), QUICK),
             (badly(FaultKind::Refused, true), MINUTE),
             (badly(FaultKind::Pooler, false), QUICK),
@@ -104,13 +104,13 @@ mod tests {
                 .into_iter()
                 .map(|refused| {
                     let told = refused >= 3;
-                    next(Ended::Badly { kind, refused, told }, MINUTE, SPACING).as_secs()
+                    next(ProbeEnd::Badly { kind, refused, told }, MINUTE, SPACING).as_secs()
                 })
                 .collect();
             assert_eq!(waits, [30, 60, 120, 480, 600, 600, 600], "{kind:?}");
         }
         let none = next(
-            Ended::Badly {
+            ProbeEnd::Badly {
                 kind: FaultKind::Login,
                 refused: 1,
                 told: false,

@@ -19,7 +19,7 @@ const REMEMBERED: Duration = Duration::from_mins(20);
 
 /// The last failures by host and port, until the server answers.
 #[derive(Default)]
-pub struct Servers(Mutex<HashMap<String, Failure>>);
+pub struct FailedServers(Mutex<HashMap<String, Failure>>);
 
 struct Failure {
     at: Instant,
@@ -30,7 +30,7 @@ struct Failure {
     shared: bool,
 }
 
-impl Servers {
+impl FailedServers {
     /// The failure of a moment ago, if there is one that is true of all databases.
     pub fn failed(&self, server: &str, now: Instant) -> Option<Fault> {
         let known = self.0.lock();
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_server_that_nobody_reaches_is_asked_once_in_a_while() {
-        let (servers, now) = (Servers::default(), Instant::now());
+        let (servers, now) = (FailedServers::default(), Instant::now());
         let fault = |kind| Fault {
             kind,
             message: String::new(),
@@ -102,7 +102,7 @@ mod tests {
     }
     #[test]
     fn a_server_that_says_nothing_is_one_when_two_databases_have_met_it() {
-        let (servers, now) = (Servers::default(), Instant::now());
+        let (servers, now) = (FailedServers::default(), Instant::now());
         let silent = Fault {
             kind: Kind::Unreachable,
             message: String::new(),

@@ -14,7 +14,7 @@ use super::options::Options;
 use super::run_event::RunEvent;
 use super::session::ours;
 use super::source::{Migration, Source};
-use super::status::Status;
+use super::status::MigrationsStatus;
 use super::unfinished::pieces;
 use super::{run, steps};
 use crate::api::MigrationFormat;
@@ -34,9 +34,9 @@ pub async fn apply(
     source: &Source,
     options: &Options,
     observer: &mut (impl FnMut(RunEvent<'_>) + Send),
-) -> Result<(PgConnection, Status)> {
+) -> Result<(PgConnection, MigrationsStatus)> {
     if source.is_empty() {
-        return Ok((conn, Status::default()));
+        return Ok((conn, MigrationsStatus::default()));
     }
     let limits = options.limits;
     let work = async {
@@ -49,12 +49,12 @@ pub async fn apply(
         let unsettled = foreseen.foresee(source, options)?;
         if waits(&mut conn, &foreseen, source, options).await? {
             lock.release(&mut conn).await?;
-            return Ok(Status {
+            return Ok(MigrationsStatus {
                 unsettled,
-                ..Status::of(&foreseen, source)
+                ..MigrationsStatus::of(&foreseen, source)
             });
         }
-        if unsettled > 0 || Status::of(&history, source).pending > 0 {
+        if unsettled > 0 || MigrationsStatus::of(&history, source).pending > 0 {
             history.prepare(&mut conn).await?;
         }
         history.settle(&mut conn, source, options).await?;
@@ -82,7 +82,7 @@ pub async fn apply(
             ours(&mut conn, limits).await?;
         }
         lock.release(&mut conn).await?;
-        Ok::<_, Error>(Status::of(&history, source))
+        Ok::<_, Error>(MigrationsStatus::of(&history, source))
     };
     let status = timeout(limits.total, work)
         .await

@@ -17,7 +17,7 @@ fn are_one(one: &Name, other: &Name) -> bool {
 }
 
 /// A table, and the tables whose end is also its own: it is a partition or a child of them.
-struct Claim {
+struct TableClaim {
     table: Name,
     parents: BTreeSet<Name>,
     /// The time of its last change.
@@ -26,7 +26,7 @@ struct Claim {
 
 /// The claims, in the order in which they were made.
 pub(super) struct Claims {
-    all: BTreeMap<usize, Claim>,
+    all: BTreeMap<usize, TableClaim>,
     /// The claims of a name in any schema.
     named: HashMap<String, BTreeSet<usize>>,
     /// The claims with a parent of a name in any schema.
@@ -81,7 +81,7 @@ impl Claims {
         }
         let id = self.now();
         self.named.entry(table.name.clone()).or_default().insert(id);
-        let claim = Claim {
+        let claim = TableClaim {
             table,
             parents: BTreeSet::new(),
             changed: id,

@@ -64,7 +64,7 @@ impl Lock {
 }
 
 /// The session that holds a lock.
-struct Holder {
+struct LockHolder {
     process: i32,
     /// Application, address, process and start time, for messages.
     description: String,
@@ -136,7 +136,7 @@ async fn end_orphan(conn: &mut PgConnection, key: i64) -> Result<()> {
     Ok(())
 }
 
-async fn holder(conn: &mut PgConnection, key: i64) -> Result<Option<Holder>> {
+async fn holder(conn: &mut PgConnection, key: i64) -> Result<Option<LockHolder>> {
     let row = sqlx::query(
         "SELECT l.pid, pg_catalog.format('%s from %s, process %s, session since %s UTC', \
              coalesce(nullif(application_name, ''), 'an application without name'), \
@@ -153,7 +153,7 @@ async fn holder(conn: &mut PgConnection, key: i64) -> Result<Option<Holder>> {
     .fetch_optional(conn)
     .await?;
     row.map(|row| {
-        Ok(Holder {
+        Ok(LockHolder {
             process: row.try_get(0)?,
             description: row.try_get(1)?,
             ours: row.try_get(2)?,

@@ -8,19 +8,19 @@ use super::history::History;
 use super::missing_tables;
 use super::options::Options;
 use super::source::Source;
-use super::status::Status;
+use super::status::MigrationsStatus;
 
 /// How far a database is with the migrations of a source.
-pub struct Look<'a> {
+pub struct HistoryLook<'a> {
     source: &'a Source,
     options: &'a Options,
     /// As it will be after it is settled; none where the source holds no migrations.
     history: Option<History>,
     /// Which migrations are applied and which are pending.
-    pub status: Status,
+    pub status: MigrationsStatus,
 }
 
-impl<'a> Look<'a> {
+impl<'a> HistoryLook<'a> {
     /// Reads the history. Writes nothing and takes no lock.
     ///
     /// # Errors
@@ -31,7 +31,7 @@ impl<'a> Look<'a> {
             source,
             options,
             history: None,
-            status: Status::default(),
+            status: MigrationsStatus::default(),
         };
         if source.is_empty() {
             return Ok(look);
@@ -39,9 +39,9 @@ impl<'a> Look<'a> {
         let mut history = History::read(conn, source).await?;
         let unsettled = history.foresee(source, options)?;
         history.check(source)?;
-        look.status = Status {
+        look.status = MigrationsStatus {
             unsettled,
-            ..Status::of(&history, source)
+            ..MigrationsStatus::of(&history, source)
         };
         look.history = Some(history);
         Ok(look)

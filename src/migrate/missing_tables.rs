@@ -14,7 +14,7 @@ use super::session::default_path;
 use super::source::{MigrationId, Source};
 use crate::postgres::column;
 
-/// See [`super::Look::missing_tables`].
+/// See [`super::HistoryLook::missing_tables`].
 pub(super) async fn missing(conn: &mut PgConnection, history: &History, source: &Source) -> Result<Vec<String>> {
     if history.holds_others(source) {
         return Ok(Vec::new());

@@ -43,15 +43,15 @@ pub use error::{Error, Result};
 pub use failure::{RowFailure, ScriptFailure};
 pub use fingerprint::fingerprint;
 pub use format::{is_numbered, is_script};
-pub use look::Look;
+pub use look::HistoryLook;
 pub use mode::Mode;
 pub use options::{Options, TimeLimits};
 pub use run_event::RunEvent;
 pub use script_text::MAX_SCRIPT_BYTES;
 pub use seed::{
-    Rendered, Script, SeedOutcome, SeedSource, Seeded, SequenceBehind, Variables, seed, seeded, sequences_behind,
+    Rendered, Script, SeedOutcome, SeedSource, SeedVariables, Seeded, SequenceBehind, seed, seeded, sequences_behind,
 };
 pub use source::{MAX_NAME_BYTES, Migration, MigrationId, Source};
 pub use source_error::{MAX_MIGRATIONS, SourceError};
-pub use status::Status;
+pub use status::MigrationsStatus;
 pub use watch::{Note, Notes, Watch};

@@ -49,14 +49,14 @@ pub(super) async fn atomic(
         return Err(history.lost(migration).with_nothing_kept());
     }
     match state.access {
-        Access::Writes => {}
-        Access::ReadOnlyAfterWrites => {
+        ScriptAccess::Writes => {}
+        ScriptAccess::ReadOnlyAfterWrites => {
             sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
             let (name, script) = (&migration.name, &migration.script);
             let failure = ScriptFailure::read_only(name, script, script.trim_end().len());
             return Err(Error::Failed(Box::new(failure)));
         }
-        Access::OnlyReads => {
+        ScriptAccess::OnlyReads => {
             // The script has changed nothing that has to be committed together with the row.
             commit(conn, migration).await?;
             ours(conn, TimeLimits::default()).await?;
@@ -66,7 +66,7 @@ pub(super) async fn atomic(
     lock.keep(conn).await?;
     let added = history.add(conn, source, migration).await;
     added.map_err(|error| {
-        if state.access == Access::OnlyReads {
+        if state.access == ScriptAccess::OnlyReads {
             error
         } else {
             error.with_nothing_kept()
@@ -96,12 +96,12 @@ struct AfterScript {
     is_ours: bool,
     /// The history's table is where it was.
     is_there: bool,
-    access: Access,
+    access: ScriptAccess,
 }
 
 /// The end of the transaction of a script.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Access {
+enum ScriptAccess {
     Writes,
     OnlyReads,
     /// It is read-only, and has written before.
@@ -119,9 +119,9 @@ async fn after_script(conn: &mut PgConnection, history: &History, migration: &Mi
         is_ours: row.try_get(0)?,
         is_there: row.try_get(1)?,
         access: match (row.try_get(2)?, row.try_get(3)?) {
-            (false, _) => Access::Writes,
-            (true, false) => Access::OnlyReads,
-            (true, true) => Access::ReadOnlyAfterWrites,
+            (false, _) => ScriptAccess::Writes,
+            (true, false) => ScriptAccess::OnlyReads,
+            (true, true) => ScriptAccess::ReadOnlyAfterWrites,
         },
     })
 }

@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use tokio::time::timeout;
 
 use self::seed_files::SeedFiles;
-use self::source::Part;
+use self::source::SeedPart;
 use super::error::{Error, Result};
 use super::failure::ScriptFailure;
 use super::options::TimeLimits;
@@ -27,7 +27,7 @@ use crate::postgres::{OPERATOR_SCHEMA, begin, check_record, column, quote};
 
 pub use sequences::{SequenceBehind, sequences_behind};
 pub use source::{Script, SeedSource};
-pub use variables::{Rendered, Variables};
+pub use variables::{Rendered, SeedVariables};
 
 /// The advisory lock that keeps two operators from seeding a database at the same time. "seed" in ASCII.
 const LOCK: i64 = 0x7365_6564;
@@ -91,7 +91,7 @@ async fn newest(conn: &mut PgConnection) -> Result<Option<Seeded>> {
 pub async fn seed(
     mut conn: PgConnection,
     source: &SeedSource,
-    variables: &Variables,
+    variables: &SeedVariables,
     policy: SeedPolicy,
     format: Option<MigrationFormat>,
     limit: Duration,
@@ -117,7 +117,7 @@ pub async fn seed(
                     Ok(_) => {}
                     // Deferred constraints are checked only here.
                     Err(error) => {
-                        let name = source.parts().last().map_or("", Part::file);
+                        let name = source.parts().last().map_or("", SeedPart::file);
                         return Err(failed(ScriptError::new(name, "", 0, 0, error)));
                     }
                 }
@@ -162,18 +162,22 @@ async fn lock(conn: &mut PgConnection, function: &str) -> Result<()> {
 }
 
 /// The record in a database before its seed runs.
-struct Before {
+struct SeedHistory {
     newest: Option<Seeded>,
     files: Option<SeedFiles>,
 }
 
 /// Reads what is recorded. The transaction must be one of [`begin`].
-async fn before(conn: &mut PgConnection, newest: Option<Seeded>, format: Option<MigrationFormat>) -> Result<Before> {
+async fn before(
+    conn: &mut PgConnection,
+    newest: Option<Seeded>,
+    format: Option<MigrationFormat>,
+) -> Result<SeedHistory> {
     let files = match format {
         Some(MigrationFormat::Supabase) => Some(SeedFiles::read(conn).await?),
         _ => None,
     };
-    Ok(Before { newest, files })
+    Ok(SeedHistory { newest, files })
 }
 
 /// Runs the seed in a transaction that has just begun: its first script may begin with what must be first in one
@@ -181,19 +185,19 @@ async fn before(conn: &mut PgConnection, newest: Option<Seeded>, format: Option<
 async fn inside(
     conn: &mut PgConnection,
     source: &SeedSource,
-    variables: &Variables,
+    variables: &SeedVariables,
     policy: SeedPolicy,
-    before: Before,
+    before: SeedHistory,
     digest: &str,
 ) -> Result<()> {
-    let Before { newest: last, files } = before;
+    let SeedHistory { newest: last, files } = before;
     for part in source.parts() {
         theirs(conn, TimeLimits::default()).await?;
         match part {
-            Part::Table(table) => table.copy(conn).await?,
-            Part::Script(script)
+            SeedPart::Table(table) => table.copy(conn).await?,
+            SeedPart::Script(script)
                 if last.is_none() && files.as_ref().is_some_and(|files| files.hold(script, policy)) => {}
-            Part::Script(script) => send(conn, script, variables).await?,
+            SeedPart::Script(script) => send(conn, script, variables).await?,
         }
     }
     ours_inside(conn).await?;
@@ -220,7 +224,7 @@ async fn inside(
     Ok(())
 }
 
-async fn send(conn: &mut PgConnection, script: &Script, variables: &Variables) -> Result<()> {
+async fn send(conn: &mut PgConnection, script: &Script, variables: &SeedVariables) -> Result<()> {
     if script.is_constant() {
         return run(conn, &script.file, script.text()).await.map_err(failed);
     }

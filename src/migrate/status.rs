@@ -5,7 +5,7 @@ use super::source::Source;
 
 /// Which migrations of a source are applied to a database, and which are pending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
+pub struct MigrationsStatus {
     /// Number of migrations of the source that are applied.
     pub applied: usize,
     /// Number of migrations of the source that are not applied.
@@ -21,7 +21,7 @@ pub struct Status {
     pub divergence: String,
 }
 
-impl Status {
+impl MigrationsStatus {
     /// The status of a source in a history.
     pub(super) fn of(history: &History, source: &Source) -> Self {
         let (applied, waiting): (Vec<_>, Vec<_>) =

@@ -16,7 +16,7 @@ use super::options::TimeLimits;
 use super::run::{ScriptError, part};
 use super::session::{ACCESS, MOMENT, READING, ours, to_theirs};
 use super::source::{Migration, Source};
-use super::unfinished::{self, Next, ScriptRecord, pieces};
+use super::unfinished::{self, NextStatement, ScriptRecord, pieces};
 use crate::api::MigrationFormat as Format;
 
 /// Runs one statement after the other. With Prisma, each statement has a transaction of its own, which also records
@@ -41,7 +41,7 @@ pub(super) async fn per_statement(
         progress: ScriptRecord::new(&migration.script, &pieces),
         committed,
         open: OpenTransaction::No,
-        next: Next::Failed,
+        next: NextStatement::Failed,
         speaks_of_read_only: in_place(migration.script.len(), || mentions(&migration.script, &["only"])),
         source,
         count: pieces.len(),
@@ -118,7 +118,7 @@ struct Steps<'a> {
     committed: usize,
     open: OpenTransaction,
     /// The state of the statement after them when it fails.
-    next: Next,
+    next: NextStatement,
     /// The script can speak of read-only transactions, which cannot hold a record.
     speaks_of_read_only: bool,
     source: &'a Source,
@@ -173,7 +173,7 @@ impl Steps<'_> {
                     Err(StepError::Script(ScriptError::Failed(failure))) if failure.needs_no_transaction() => {
                         sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
                         self.open = OpenTransaction::No;
-                        self.outside(conn, done, piece, Next::CommitsItself).await?;
+                        self.outside(conn, done, piece, NextStatement::CommitsItself).await?;
                     }
                     other => other?,
                 }
@@ -185,9 +185,9 @@ impl Steps<'_> {
                     self.open = OpenTransaction::Theirs;
                 } else {
                     let next = if kinds::keeps_parts(kind) {
-                        Next::CommitsItself
+                        NextStatement::CommitsItself
                     } else {
-                        Next::Failed
+                        NextStatement::Failed
                     };
                     self.outside(conn, done, piece, next).await?;
                 }
@@ -258,16 +258,16 @@ impl Steps<'_> {
     }
 
     /// Runs a statement outside of a transaction.
-    async fn outside(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece, next: Next) -> Step {
+    async fn outside(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece, next: NextStatement) -> Step {
         self.next = next;
-        if next == Next::CommitsItself && self.begun.is_some() {
+        if next == NextStatement::CommitsItself && self.begun.is_some() {
             let record = self.progress.line(done - 1, next);
             self.write_alone(conn, &record).await?;
         }
         self.send(conn, piece).await?;
         self.record_alone(conn, done).await?;
         self.committed = done;
-        self.next = Next::Failed;
+        self.next = NextStatement::Failed;
         Ok(())
     }
 
@@ -313,7 +313,7 @@ impl Steps<'_> {
         if self.begun.is_none() {
             return Ok(());
         }
-        let record = self.progress.line(done, Next::Unknown);
+        let record = self.progress.line(done, NextStatement::Unknown);
         self.history.committed(conn, self.begun, self.migration, &record).await
     }
 
@@ -322,7 +322,7 @@ impl Steps<'_> {
         if self.begun.is_none() {
             return Ok(());
         }
-        let record = self.progress.line(done, Next::Unknown);
+        let record = self.progress.line(done, NextStatement::Unknown);
         self.write_alone(conn, &record).await
     }
 

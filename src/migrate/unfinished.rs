@@ -31,7 +31,7 @@ const COMMITS_ITSELF: &str = " (the next one commits by itself)";
 
 /// The state of the statement after those that are committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum NextStatement {
     /// The state is not known.
     Unknown,
     /// It failed and changed nothing.
@@ -73,7 +73,7 @@ pub(super) enum Cure {
 
 /// The line that records how many statements are committed, with a digest of them: a changed script is continued
 /// only if these statements are unchanged.
-pub(super) fn committed(script: &str, statements: usize, next: Next) -> String {
+pub(super) fn committed(script: &str, statements: usize, next: NextStatement) -> String {
     ScriptRecord::new(script, &pieces(script)).line(statements, next)
 }
 
@@ -102,11 +102,11 @@ impl<'a> ScriptRecord<'a> {
     }
 
     /// The line of [`committed`]. The number of statements does not decrease from call to call.
-    pub(super) fn line(&mut self, statements: usize, next: Next) -> String {
+    pub(super) fn line(&mut self, statements: usize, next: NextStatement) -> String {
         let tail = match next {
-            Next::Unknown => "",
-            Next::Failed => FAILED,
-            Next::CommitsItself => COMMITS_ITSELF,
+            NextStatement::Unknown => "",
+            NextStatement::Failed => FAILED,
+            NextStatement::CommitsItself => COMMITS_ITSELF,
         };
         format!("{COMMITTED}{statements} sha256:{}{tail}", self.digest(statements))
     }
@@ -251,41 +251,41 @@ mod tests {
             (own, format!("ERROR: x\n{NOTHING_KEPT}\n\n"), Cure::Ask),
             (
                 own,
-                format!("ERROR: x\n{}\n\n", committed(own, 0, Next::Failed)),
+                format!("ERROR: x\n{}\n\n", committed(own, 0, NextStatement::Failed)),
                 Cure::Ask,
             ),
             (INDEX, PARTS_KEPT.to_owned(), Cure::Ask),
             (INDEX, String::new(), Cure::CheckIndex(0, built())),
             (INDEX, "ERROR: of Prisma itself".into(), Cure::CheckIndex(0, built())),
             (&three, String::new(), Cure::Ask),
-            (&three, committed(&three, 0, Next::Unknown), Cure::Resume(0)),
-            (&three, committed(&three, 0, Next::Failed), Cure::RollBack),
+            (&three, committed(&three, 0, NextStatement::Unknown), Cure::Resume(0)),
+            (&three, committed(&three, 0, NextStatement::Failed), Cure::RollBack),
             (
                 &three,
-                committed(&three, 1, Next::Unknown),
+                committed(&three, 1, NextStatement::Unknown),
                 Cure::CheckIndex(1, built()),
             ),
-            (&three, committed(&three, 1, Next::Failed), Cure::Resume(1)),
-            (&three, committed(&three, 2, Next::Unknown), Cure::Resume(2)),
-            (&three, committed(&three, 3, Next::Unknown), Cure::Resume(3)),
-            (vacuum, committed(vacuum, 1, Next::Unknown), Cure::Ask),
-            (vacuum, committed(vacuum, 1, Next::Failed), Cure::Resume(1)),
+            (&three, committed(&three, 1, NextStatement::Failed), Cure::Resume(1)),
+            (&three, committed(&three, 2, NextStatement::Unknown), Cure::Resume(2)),
+            (&three, committed(&three, 3, NextStatement::Unknown), Cure::Resume(3)),
+            (vacuum, committed(vacuum, 1, NextStatement::Unknown), Cure::Ask),
+            (vacuum, committed(vacuum, 1, NextStatement::Failed), Cure::Resume(1)),
             (
                 vacuum,
-                committed("SELECT 0; VACUUM t; SELECT 2;", 1, Next::Failed),
+                committed("SELECT 0; VACUUM t; SELECT 2;", 1, NextStatement::Failed),
                 Cure::Ask,
             ),
             (
                 vacuum,
-                committed("SELECT 1; VACUUM x; SELECT 9;", 1, Next::Failed),
+                committed("SELECT 1; VACUUM x; SELECT 9;", 1, NextStatement::Failed),
                 Cure::Resume(1),
             ),
             (vacuum, format!("{COMMITTED}x sha256:"), Cure::Ask),
-            (calls, committed(calls, 1, Next::Unknown), Cure::Resume(1)),
-            (calls, committed(calls, 1, Next::CommitsItself), Cure::Ask),
-            (block, committed(block, 1, Next::Unknown), Cure::Ask),
+            (calls, committed(calls, 1, NextStatement::Unknown), Cure::Resume(1)),
+            (calls, committed(calls, 1, NextStatement::CommitsItself), Cure::Ask),
+            (block, committed(block, 1, NextStatement::Unknown), Cure::Ask),
             (&block["SELECT 1; ".len()..], String::new(), Cure::Ask),
-            (reindex, committed(reindex, 1, Next::Unknown), Cure::Ask),
+            (reindex, committed(reindex, 1, NextStatement::Unknown), Cure::Ask),
         ] {
             let migration = migration(script);
             let row = row(&migration, &logs);

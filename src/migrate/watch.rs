@@ -20,12 +20,12 @@ pub struct Watch(Arc<Mutex<RunState>>);
 
 #[derive(Default)]
 struct RunState {
-    now: Option<Now>,
+    now: Option<CurrentScript>,
     /// Where the run's notes go, until it has ended.
     notes: Option<UnboundedSender<Happened>>,
 }
 
-struct Now {
+struct CurrentScript {
     name: String,
     number: usize,
     of: usize,
@@ -121,7 +121,7 @@ impl RunState {
                 }
             }
             RunEvent::Started { name, number, of, .. } => {
-                self.now = Some(Now {
+                self.now = Some(CurrentScript {
                     name: name.to_owned(),
                     number,
                     of,

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::observe::Observed;
-use super::plan::{Database, Step, Work};
+use super::plan::{DatabaseState, Step, WorkState};
 use super::wait::{SHORT_QUEUE, SOON, UNWATCHED, Wait};
 use super::{
     Looked, Pass, approval, carried_out, claim, direct, existing, expiry, former, former_login, idle, login, power,
@@ -250,12 +250,12 @@ fn take_turn(pass: &mut Pass, observed: &Observed) {
 
 /// Gives the turn back when nothing is left to begin, and the place in the queue with it.
 fn settle_turn(pass: &mut Pass, observed: &Observed) {
-    let Database::Usable(inside) = &observed.seen.database else {
+    let DatabaseState::Usable(inside) = &observed.seen.database else {
         return;
     };
     let outcome = match inside.migrations {
-        Work::Done => TurnOutcome::Applied,
-        Work::AwaitsApproval => TurnOutcome::AwaitsApproval,
+        WorkState::Done => TurnOutcome::Applied,
+        WorkState::AwaitsApproval => TurnOutcome::AwaitsApproval,
         _ => return,
     };
     // Without a look into the database nothing is known that was not known before.

@@ -19,7 +19,7 @@ use crate::controller::error::Error;
 use crate::credentials::given;
 use crate::supabase::Account;
 use crate::supabase::listed::ListedProject;
-use crate::supabase::marker::{self, Owner};
+use crate::supabase::marker::{self, MarkerOwner};
 use crate::supabase::types::StatusClass;
 use crate::text;
 
@@ -274,8 +274,8 @@ fn free(project: &ListedProject) -> Result<(), AdoptionRefusal> {
         return Ok(());
     };
     let of = match marker.owner {
-        Owner::Database(rest) => format!("OrchestraDatabase orchdb-{rest}"),
-        Owner::Orchestra(uid) => format!("the Orchestra with UID {uid}"),
+        MarkerOwner::Database(rest) => format!("OrchestraDatabase orchdb-{rest}"),
+        MarkerOwner::Orchestra(uid) => format!("the Orchestra with UID {uid}"),
     };
     let message = format!(
         "project {reference} carries the marker of {of} in cluster {}, which may use it: it is not adopted. Only when that \

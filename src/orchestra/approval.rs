@@ -15,7 +15,7 @@ use super::plan::Notice;
 use crate::api::condition::Reason;
 use crate::api::names::{FIELD_MANAGER, MANAGED_BY, PLAN_DIGEST};
 use crate::api::{APPROVE_MIGRATIONS, Approval, Effect, MigrationPlan};
-use crate::content::Tenant;
+use crate::content::TenantContext;
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
 use crate::credentials::connection;
@@ -28,7 +28,7 @@ pub const PLAN_TEXT: &str = "plan.txt";
 pub const PLAN_JSON: &str = "plan.json";
 
 /// The consent that the guard needs for this tenant.
-pub fn consent(pass: &Pass, tenant: &Tenant<'_>, policy: Approval) -> Consent {
+pub fn consent(pass: &Pass, tenant: &TenantContext<'_>, policy: Approval) -> Consent {
     // A database that was taken back holds the data of its former tenant.
     let is_taken_back = tenant
         .database

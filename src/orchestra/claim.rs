@@ -7,7 +7,7 @@ use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
 
 use super::observe::Observed;
-use super::plan::{Database, Inside, Intent, Supply};
+use super::plan::{DatabaseState, Inside, Intent, Supply};
 use super::wait::{Stop, Wait};
 use super::{Context, Pass, existing, power, reclaim, restore};
 use crate::api::condition::{self, ConditionType, Reason};
@@ -51,13 +51,13 @@ fn is_ours(pass: &Pass, database: &OrchestraDatabase) -> bool {
 }
 
 /// The state of the claimed database, and the message for people.
-pub fn state(database: &OrchestraDatabase) -> (Database, String) {
+pub fn state(database: &OrchestraDatabase) -> (DatabaseState, String) {
     let spec = &database.spec;
     if spec.released_at.is_some() {
-        return (Database::Leaving, "the claim on the database is released".into());
+        return (DatabaseState::Leaving, "the claim on the database is released".into());
     }
     if database.is_ready() {
-        return (Database::Usable(Inside::UNSEEN), String::new());
+        return (DatabaseState::Usable(Inside::UNSEEN), String::new());
     }
     let told = |type_| condition::find(database.conditions(), type_);
     let message = told(ConditionType::Stalled)
@@ -65,10 +65,10 @@ pub fn state(database: &OrchestraDatabase) -> (Database, String) {
         .map(|told| told.message.clone())
         .unwrap_or_default();
     match database.stalled_reason() {
-        Some(reason) => (Database::Stopped(reason), message),
-        None if database.is_queued() => (Database::Queued, message),
+        Some(reason) => (DatabaseState::Stopped(reason), message),
+        None if database.is_queued() => (DatabaseState::Queued, message),
         // The details are the OrchestraDatabase's to tell: repeated here, each would be a write.
-        None => (Database::Provisioning, String::new()),
+        None => (DatabaseState::Provisioning, String::new()),
     }
 }
 
@@ -203,7 +203,7 @@ fn of_pools(pass: &Pass, class: &OrchestraClass, before: Option<&str>) -> Offer 
 pub fn reserve(pass: &mut Pass, observed: &Observed) {
     let Some(class) = &observed.class else { return };
     pass.reserved = match observed.seen.database {
-        Database::None(Supply::Provider(_)) => {
+        DatabaseState::None(Supply::Provider(_)) => {
             let own = class::database_name(pass.uid());
             let room = budget::take_room(&pass.ctx.class, class, &pass.object, &own);
             room.is_ok().then_some(own)

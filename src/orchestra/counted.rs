@@ -34,14 +34,14 @@ fn outcome(object: &Orchestra, new: &OrchestraStatus) -> Option<FirstEnd> {
 
 /// What is counted once the new status is written.
 #[derive(Debug)]
-pub struct Ended {
+pub struct CountedEnd {
     outcome: FirstEnd,
     class: Option<String>,
     /// Since the Orchestra was created.
     took: Duration,
 }
 
-impl Ended {
+impl CountedEnd {
     /// What the write of a new status means for an Orchestra that has the old one; none when there is nothing to count.
     pub fn by(object: &Orchestra, new: &OrchestraStatus) -> Option<Self> {
         let outcome = outcome(object, new)?;

@@ -8,12 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
-use super::found::Found;
+use super::found::InsideLook;
 use super::wanted::WantedContents;
 use super::{Pass, login, migrating};
 use crate::api::{CHECK_ANNOTATION, GoDuration, MigrationStatus};
 use crate::content::MigrationSpec;
-use crate::content::Tenant;
+use crate::content::TenantContext;
 use crate::controller::error::Error;
 use crate::migrate;
 use crate::text;
@@ -22,7 +22,7 @@ use crate::text;
 const INTERVAL: Duration = Duration::from_hours(24);
 
 /// Whether it is time, or somebody asks for it.
-pub fn is_due(pass: &Pass, tenant: &Tenant<'_>, now: Timestamp) -> bool {
+pub fn is_due(pass: &Pass, tenant: &TenantContext<'_>, now: Timestamp) -> bool {
     let Some(status) = &pass.object.status else {
         return false;
     };
@@ -43,7 +43,7 @@ pub fn asked(pass: &Pass) -> Option<&String> {
     pass.object.annotations().get(CHECK_ANNOTATION)
 }
 
-fn interval(pass: &Pass, tenant: &Tenant<'_>) -> SignedDuration {
+fn interval(pass: &Pass, tenant: &TenantContext<'_>) -> SignedDuration {
     let wanted = migrating::spec(pass, tenant).and_then(|wanted| wanted.drift()?.interval);
     let interval = wanted.map_or(INTERVAL, GoDuration::as_std);
     SignedDuration::try_from(interval).unwrap_or(SignedDuration::MAX)
@@ -62,7 +62,7 @@ pub struct Check {
     /// Nothing is to be done.
     pub whole: bool,
     /// Where the migrations stand.
-    pub found: Option<Found>,
+    pub found: Option<InsideLook>,
     /// The message of a history that has lost migrations since the last look.
     pub lost: Option<String>,
 }
@@ -79,13 +79,18 @@ impl Check {
 }
 
 /// Looks, with a session of its own, whether a database that was finished before still is.
-pub async fn check(pass: &Pass, tenant: &Tenant<'_>, wanted: &WantedContents, now: Timestamp) -> Result<Check, Error> {
+pub async fn check(
+    pass: &Pass,
+    tenant: &TenantContext<'_>,
+    wanted: &WantedContents,
+    now: Timestamp,
+) -> Result<Check, Error> {
     let (Some(database), Some(source)) = (tenant.database, &wanted.source) else {
         return Ok(Check::skipped());
     };
     let options = migrating::options(pass, tenant);
     let mut session = login::open(pass, database).await?;
-    let look = migrate::Look::take(&mut session, source, &options).await?;
+    let look = migrate::HistoryLook::take(&mut session, source, &options).await?;
     let ran = migrate::seeded(&mut session).await?.map(|seeded| seeded.digest);
     let seeded = wanted.rows.as_ref().is_none_or(|rows| rows.are_met_by(ran.as_deref()));
     let prepared = login::is_prepared(pass, database, tenant.class, &mut session).await?;
@@ -96,7 +101,7 @@ pub async fn check(pass: &Pass, tenant: &Tenant<'_>, wanted: &WantedContents, no
     Ok(Check {
         whole,
         lost,
-        found: Some(Found::migrated(found, unreadable)).filter(|_| whole),
+        found: Some(InsideLook::migrated(found, unreadable)).filter(|_| whole),
     })
 }
 
@@ -114,9 +119,9 @@ pub fn lost(pass: &Pass, now: Option<&MigrationStatus>) -> Option<String> {
 /// The migrations in the status after a look at the database.
 pub async fn migration_status(
     pass: &Pass,
-    tenant: &Tenant<'_>,
+    tenant: &TenantContext<'_>,
     (session, now): (&mut sqlx::PgConnection, Timestamp),
-    look: migrate::Look<'_>,
+    look: migrate::HistoryLook<'_>,
 ) -> Result<MigrationStatus, Error> {
     let done = look.status.is_done();
     let missing = if done {

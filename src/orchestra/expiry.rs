@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
 use super::observe::Observed;
-use super::plan::Expiry;
+use super::plan::TtlState;
 use super::{Pass, claim, reclaim};
 use crate::api::condition::Reason;
 use crate::api::{
@@ -16,7 +16,7 @@ use crate::api::{
 };
 use crate::class;
 use crate::controller::backoff::SLOWEST;
-use crate::controller::clock::{self, Moment};
+use crate::controller::clock::{self, TimeCheck};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
@@ -35,7 +35,7 @@ const PRINTER: SpanPrinter = SpanPrinter::new()
 #[derive(Default)]
 pub struct Life {
     /// The part of the ttl that is due.
-    pub due: Expiry,
+    pub due: TtlState,
     /// The end.
     pub ends: Option<Ends>,
     /// How long nothing of it is due.
@@ -60,7 +60,7 @@ pub struct Ends {
 
 /// The next event of a ttl.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Event {
+enum ExpiryEvent {
     Warning { last: bool },
     End,
 }
@@ -86,13 +86,13 @@ fn extended(object: &Orchestra) -> Result<Option<Timestamp>, ()> {
 
 /// The next event of a ttl that ends at `at`, and its time. The end follows the last warning by at least the planned lead:
 /// no Orchestra ends without a warning.
-fn next(at: Timestamp, ttl: Duration, notice: Option<&ExpiryNotice>, now: Timestamp) -> (Event, Timestamp) {
+fn next(at: Timestamp, ttl: Duration, notice: Option<&ExpiryNotice>, now: Timestamp) -> (ExpiryEvent, Timestamp) {
     let (first, last) = (FIRST.min(ttl / 3), LAST.min(ttl / 10));
     let before = |lead: Duration| at.saturating_sub(lead).unwrap_or(Timestamp::MIN);
     match notice.filter(|notice| notice.expires_at.0 == at) {
-        Some(notice) if notice.last => (Event::End, at.max(clock::after(notice.given_at.0, last))),
-        None if now < before(last) => (Event::Warning { last: false }, before(first)),
-        _ => (Event::Warning { last: true }, before(last)),
+        Some(notice) if notice.last => (ExpiryEvent::End, at.max(clock::after(notice.given_at.0, last))),
+        None if now < before(last) => (ExpiryEvent::Warning { last: false }, before(first)),
+        _ => (ExpiryEvent::Warning { last: true }, before(last)),
     }
 }
 
@@ -135,7 +135,7 @@ pub async fn look(pass: &Pass, now: Timestamp) -> Result<Life, Error> {
         last: false,
     };
     if begins {
-        let (due, wait) = (Expiry::Begin, None);
+        let (due, wait) = (TtlState::Begin, None);
         let ends = Some(ends);
         return Ok(Life {
             due,
@@ -152,25 +152,25 @@ async fn due(pass: &Pass, mut ends: Ends, notice: Option<&ExpiryNotice>) -> Resu
     let (at, ttl) = (ends.at, ends.ttl.as_std());
     let core = &pass.ctx.core;
     let (mut event, mut when) = next(at, ttl, notice, ends.now);
-    if when <= ends.now && event != Event::End {
+    if when <= ends.now && event != ExpiryEvent::End {
         ends.now = clock::now(&core.client).await?;
         (event, when) = next(at, ttl, notice, ends.now);
     }
     let (due, wait) = match event {
-        Event::End => match core.clock.has_come(&core.client, &key(pass), when, ttl).await? {
-            Moment::Come => (Expiry::Over, None),
-            Moment::In(wait) => (Expiry::Later, Some(wait)),
+        ExpiryEvent::End => match core.clock.has_come(&core.client, &key(pass), when, ttl).await? {
+            TimeCheck::Come => (TtlState::Over, None),
+            TimeCheck::In(wait) => (TtlState::Later, Some(wait)),
         },
-        Event::Warning { last } if when <= ends.now => {
+        ExpiryEvent::Warning { last } if when <= ends.now => {
             ends.last = last;
-            (Expiry::Warn, None)
+            (TtlState::Warn, None)
         }
-        Event::Warning { .. } => (Expiry::Later, Some(clock::left(when, ends.now))),
+        ExpiryEvent::Warning { .. } => (TtlState::Later, Some(clock::left(when, ends.now))),
     };
-    let refused = pass.outlives.clone().filter(|_| due == Expiry::Over);
+    let refused = pass.outlives.clone().filter(|_| due == TtlState::Over);
     let (due, wait) = if refused.is_some() {
         // Whoever may change that is asked, and all else goes on meanwhile.
-        (Expiry::Later, Some(SLOWEST))
+        (TtlState::Later, Some(SLOWEST))
     } else {
         (due, wait)
     };

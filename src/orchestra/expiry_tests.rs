@@ -18,17 +18,20 @@ fn notice(expires: &str, given: &str, last: bool) -> ExpiryNotice {
 fn warnings_come_a_day_and_an_hour_before_and_the_end_never_without() {
     let (end, ttl) = (at("04T12:00:00"), Duration::from_hours(72));
     let next = |notice: Option<&ExpiryNotice>, now| super::next(end, ttl, notice, at(now));
-    let (first, last) = (Event::Warning { last: false }, Event::Warning { last: true });
+    let (first, last) = (
+        ExpiryEvent::Warning { last: false },
+        ExpiryEvent::Warning { last: true },
+    );
     assert_eq!(next(None, "01T12:00:00"), (first, at("03T12:00:00")));
     assert_eq!(next(None, "03T12:00:01"), (first, at("03T12:00:00")));
     let given = notice("04T12:00:00", "03T12:00:00", false);
     assert_eq!(next(Some(&given), "03T12:00:01"), (last, at("04T11:00:00")));
     let given = notice("04T12:00:00", "04T11:00:00", true);
-    assert_eq!(next(Some(&given), "04T11:00:01"), (Event::End, end));
+    assert_eq!(next(Some(&given), "04T11:00:01"), (ExpiryEvent::End, end));
     // Nobody led for days: one warning, and an hour from there.
     assert_eq!(next(None, "20T08:00:00"), (last, at("04T11:00:00")));
     let late = notice("04T12:00:00", "20T08:00:00", true);
-    assert_eq!(next(Some(&late), "20T08:00:01"), (Event::End, at("20T09:00:00")));
+    assert_eq!(next(Some(&late), "20T08:00:01"), (ExpiryEvent::End, at("20T09:00:00")));
     // It was extended: the warning was of another end.
     let of_another = notice("03T12:00:00", "03T11:00:00", true);
     assert_eq!(next(Some(&of_another), "03T11:30:00"), (first, at("03T12:00:00")));
@@ -41,7 +44,7 @@ fn a_short_ttl_has_short_warnings() {
     let now = at("01T12:00:00");
     assert_eq!(
         super::next(end, ttl, None, now),
-        (Event::Warning { last: false }, at("01T12:00:20"))
+        (ExpiryEvent::Warning { last: false }, at("01T12:00:20"))
     );
     let given = notice("01T12:00:30", "01T12:00:20", false);
     assert_eq!(super::next(end, ttl, Some(&given), now).1, at("01T12:00:27"));
@@ -101,8 +104,8 @@ fn a_warning_by_a_clock_that_was_ahead_puts_the_end_off_and_never_forward() {
     let next = |notice: &ExpiryNotice, now| super::next(end, ttl, Some(notice), at(now));
     // Given by a clock that was a day ahead: the end comes an hour after that time, which is later than it would have.
     let ahead = notice("04T12:00:00", "05T11:00:00", true);
-    assert_eq!(next(&ahead, "04T12:00:01"), (Event::End, at("05T12:00:00")));
+    assert_eq!(next(&ahead, "04T12:00:01"), (ExpiryEvent::End, at("05T12:00:00")));
     // By one that was days behind: no sooner than its own time.
     let behind = notice("04T12:00:00", "01T11:00:00", true);
-    assert_eq!(next(&behind, "01T11:00:01"), (Event::End, end));
+    assert_eq!(next(&behind, "01T11:00:01"), (ExpiryEvent::End, end));
 }

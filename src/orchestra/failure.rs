@@ -1,7 +1,7 @@
 //! The failure of a migration: remembered in the status, and told until it is cured, whatever its tenant waits for.
 
 use super::observe::Observed;
-use super::plan::{Database, Work};
+use super::plan::{DatabaseState, WorkState};
 use super::wait::Description;
 use crate::api::condition::Reason;
 use crate::api::{MigrationFailure, MigrationStatus, Orchestra, OrchestraStatus};
@@ -74,7 +74,7 @@ pub fn left(before: Option<&MigrationStatus>, pending: &[String]) -> Option<Migr
 /// The failure that is not cured, with its reason.
 pub fn uncured<'a>(object: &'a Orchestra, observed: &'a Observed) -> Option<(Reason, &'a MigrationFailure)> {
     let migrations = match &observed.seen.database {
-        Database::Usable(inside) if inside.migrations == Work::Done => return None,
+        DatabaseState::Usable(inside) if inside.migrations == WorkState::Done => return None,
         _ => observed.inside.migrations().or(object.migrations())?,
     };
     let failure = migrations.failure.as_ref()?;

@@ -5,7 +5,7 @@ use crate::api::{MigrationStatus, PublishedSecret};
 use crate::migrate::guard::Review;
 
 /// The result of a look into the database.
-pub struct Found {
+pub struct InsideLook {
     /// Where the migrations stand; none when there are none.
     pub migrations: Option<MigrationStatus>,
     /// No migration is pending, and no unfinished one has to be settled.
@@ -27,7 +27,7 @@ pub struct SecretState {
     pub right: Option<PublishedSecret>,
 }
 
-impl Found {
+impl InsideLook {
     /// The result when all migrations are applied.
     pub fn migrated(migrations: MigrationStatus, unreadable: Option<(Reason, String)>) -> Self {
         Self {

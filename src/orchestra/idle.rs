@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use parking_lot::Mutex;
 
 use super::observe::Observed;
-use super::plan::{Idle, Power};
+use super::plan::{IdleState, Power};
 use super::{Pass, login, power};
 use crate::api::{GoDuration, Orchestra, OrchestraClass, PowerStatus};
 use crate::postgres::{self, Usage};
@@ -27,9 +27,9 @@ const WARNING: SignedDuration = SignedDuration::from_hours(24);
 
 /// When each database was last looked at, by the UID of its Orchestra. After a restart each is looked at once.
 #[derive(Default)]
-pub struct Looks(Mutex<HashMap<String, Instant>>);
+pub struct UseLooks(Mutex<HashMap<String, Instant>>);
 
-impl Looks {
+impl UseLooks {
     /// How long the next look has to wait.
     pub fn wait(&self, uid: &str, pace: Duration) -> Option<Duration> {
         let last = *self.0.lock().get(uid)?;
@@ -94,13 +94,13 @@ fn applies(pass: &Pass, observed: &Observed) -> Option<GoDuration> {
 }
 
 /// Whether it is time to look for use, or what the look of this pass means.
-pub fn observe(pass: &Pass, observed: &Observed) -> (Idle, Option<Unused>) {
+pub fn observe(pass: &Pass, observed: &Observed) -> (IdleState, Option<Unused>) {
     let (Some(policy), Some(database)) = (applies(pass, observed), &observed.database) else {
-        return (Idle::No, None);
+        return (IdleState::No, None);
     };
     match &pass.looked {
         Looked::NotYet => {}
-        Looked::Done => return (Idle::No, None),
+        Looked::Done => return (IdleState::No, None),
         Looked::Found(usage) => {
             let power = pass.object.status.as_ref().and_then(|status| status.power.as_ref());
             return judge(policy, power, usage, observed.now);
@@ -109,9 +109,9 @@ pub fn observe(pass: &Pass, observed: &Observed) -> (Idle, Option<Unused>) {
     let (logins, spacing) = (&pass.ctx.database.logins, pass.ctx.core.settings.login_spacing);
     let early = pass.ctx.looks.wait(pass.uid(), pace(policy, spacing)).is_some();
     if early || logins.wait(&database.name_any(), spacing).is_some() {
-        return (Idle::No, None);
+        return (IdleState::No, None);
     }
-    (Idle::Look, None)
+    (IdleState::Look, None)
 }
 
 /// Looks whether anybody uses the database. One that does not answer counts as in use.
@@ -133,30 +133,42 @@ pub async fn look(pass: &mut Pass, observed: &Observed) {
 }
 
 /// The step that a look leads to.
-fn judge(policy: GoDuration, power: Option<&PowerStatus>, usage: &Usage, now: Timestamp) -> (Idle, Option<Unused>) {
+fn judge(
+    policy: GoDuration,
+    power: Option<&PowerStatus>,
+    usage: &Usage,
+    now: Timestamp,
+) -> (IdleState, Option<Unused>) {
     let since = power.and_then(|power| power.unused_since.as_ref()).map(|since| since.0);
     let changed = power.and_then(|power| power.uses.as_ref()) != Some(&usage.uses);
     if usage.sessions > 0 {
         // Noted once: no status changes with each use.
         let unused = Unused::default();
-        return (if since.is_some() { Idle::Note } else { Idle::No }, Some(unused));
+        return (
+            if since.is_some() {
+                IdleState::Note
+            } else {
+                IdleState::No
+            },
+            Some(unused),
+        );
     }
     let Some(since) = since.filter(|_| !changed) else {
         let unused = Unused {
             since: Some(Time(now)),
             uses: Some(usage.uses.clone()),
         };
-        return (Idle::Note, Some(unused));
+        return (IdleState::Note, Some(unused));
     };
     let limit = SignedDuration::try_from(policy.as_std()).unwrap_or(SignedDuration::MAX);
     let lead = (limit / WARNING_PART).min(WARNING);
     let warned = power.and_then(|power| power.warned_at.as_ref()).map(|at| at.0);
     let unused = now.duration_since(since);
     let step = match warned {
-        None if unused >= limit.saturating_sub(lead) => Idle::Warn,
+        None if unused >= limit.saturating_sub(lead) => IdleState::Warn,
         // The warning comes long enough before, also after a time without an operator.
-        Some(at) if unused >= limit && now.duration_since(at) >= lead => Idle::Sleep,
-        _ => Idle::No,
+        Some(at) if unused >= limit && now.duration_since(at) >= lead => IdleState::Sleep,
+        _ => IdleState::No,
     };
     (step, None)
 }
@@ -205,17 +217,17 @@ mod tests {
             uses: "7".into(),
         };
         for (since, warned, now, step) in [
-            (None, None, 0, Idle::Note),
-            (Some(0), None, 49, Idle::No),
-            (Some(0), None, 50, Idle::Warn),
-            (Some(0), Some(50), 59, Idle::No),
-            (Some(0), Some(50), 60, Idle::Sleep),
+            (None, None, 0, IdleState::Note),
+            (Some(0), None, 49, IdleState::No),
+            (Some(0), None, 50, IdleState::Warn),
+            (Some(0), Some(50), 59, IdleState::No),
+            (Some(0), Some(50), 60, IdleState::Sleep),
             // The operator was away.
-            (Some(0), None, 500, Idle::Warn),
-            (Some(0), Some(500), 509, Idle::No),
-            (Some(0), Some(500), 510, Idle::Sleep),
+            (Some(0), None, 500, IdleState::Warn),
+            (Some(0), Some(500), 509, IdleState::No),
+            (Some(0), Some(500), 510, IdleState::Sleep),
             // The clock went back.
-            (Some(60), Some(50), 0, Idle::No),
+            (Some(60), Some(50), 0, IdleState::No),
         ] {
             let (is, _) = judge(hour, Some(&unused(since, warned)), &quiet, at(now));
             assert_eq!(is, step, "{since:?} {warned:?} {now}");
@@ -231,13 +243,13 @@ mod tests {
         };
         let (is, look) = judge(hour, Some(&unused(Some(0), Some(50))), &usage(0, "8"), at(70));
         let look = look.unwrap_or_default();
-        assert_eq!((is, look.uses.as_deref()), (Idle::Note, Some("8")));
+        assert_eq!((is, look.uses.as_deref()), (IdleState::Note, Some("8")));
         assert_eq!(look.since.map(|since| since.0), Some(at(70)));
         let (is, look) = judge(hour, Some(&unused(Some(0), Some(50))), &usage(1, "7"), at(70));
-        assert_eq!((is, look), (Idle::Note, Some(Unused::default())));
+        assert_eq!((is, look), (IdleState::Note, Some(Unused::default())));
         let (is, _) = judge(hour, Some(&unused(None, None)), &usage(3, "9"), at(80));
-        assert_eq!(is, Idle::No, "no write for each use");
+        assert_eq!(is, IdleState::No, "no write for each use");
         let (is, _) = judge(hour, None, &usage(0, "0"), at(0));
-        assert_eq!(is, Idle::Note);
+        assert_eq!(is, IdleState::Note);
     }
 }

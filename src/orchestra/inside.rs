@@ -8,8 +8,8 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
-use super::found::{Found, SecretState};
-use super::plan::{Inside, Restore, Rotation, Work};
+use super::found::{InsideLook, SecretState};
+use super::plan::{Inside, RestoreState, RotationState, WorkState};
 use super::restore::RestoreLook;
 use super::wait::Wait;
 use super::wanted::{WantedContents, refused, wanted, without_a_look, without_a_turn};
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::api::names::KEYS_LABEL;
 use crate::api::{MigrationStatus, PublishedSecret};
-use crate::content::{self, Rows, Tenant};
+use crate::content::{self, SeedRows, TenantContext};
 use crate::controller::background::WorkKind;
 use crate::controller::error::Error;
 use crate::credentials::{Secrets, connection, inventory};
@@ -26,7 +26,7 @@ use crate::migrate;
 use crate::migrate::guard::Review;
 
 /// The facts about the inside of a usable database, for the plan, the status and the effects.
-pub struct Facts {
+pub struct InsideFacts {
     /// When the look began.
     pub now: Timestamp,
     /// The part that the plan decides by.
@@ -40,12 +40,12 @@ pub struct Facts {
     /// The wanted contents of the database.
     pub wanted: WantedContents,
     /// The result of a look into the database, when one was taken.
-    pub found: Option<Arc<Found>>,
+    pub found: Option<Arc<InsideLook>>,
     /// The connection Secret.
     pub secret: SecretState,
 }
 
-impl Facts {
+impl InsideFacts {
     /// Facts without anything but these.
     pub fn new(inside: Inside, now: Timestamp) -> Self {
         Self {
@@ -89,10 +89,10 @@ impl Facts {
 /// The error of a lookup, or a remembered refusal.
 pub async fn observe(
     pass: &Pass,
-    tenant: &Tenant<'_>,
+    tenant: &TenantContext<'_>,
     session: Option<&mut PgConnection>,
     now: Timestamp,
-) -> Result<Facts, Error> {
+) -> Result<InsideFacts, Error> {
     let serving = pass.is_serving();
     let rotating = tenant.database.filter(|_| serving).map(ResourceExt::name_any);
     let inside = Inside {
@@ -101,17 +101,17 @@ pub async fn observe(
         leftover: former::first(pass.object.status.as_ref()).is_some_and(|until| until <= now),
         rotation: match &rotating {
             Some(database) => rotation::observe(pass, database, now),
-            None => Rotation::Settled,
+            None => RotationState::Settled,
         },
         overdue: rotating.is_some_and(|database| former_login::is_overdue(pass, &database, now)),
         invalid: pass.invalid.is_some(),
         ..Inside::UNSEEN
     };
-    let mut facts = Facts::new(inside, now);
+    let mut facts = InsideFacts::new(inside, now);
     facts.invalid.clone_from(&pass.invalid);
     facts.inside.restore = restore::observe(pass, tenant.database, &mut facts).await?;
     // What a restore brings is not there yet.
-    if facts.inside.restore != Restore::Settled {
+    if facts.inside.restore != RestoreState::Settled {
         return Ok(facts);
     }
     look(pass, tenant, session, &mut facts).await?;
@@ -121,18 +121,18 @@ pub async fn observe(
 
 async fn look(
     pass: &Pass,
-    tenant: &Tenant<'_>,
+    tenant: &TenantContext<'_>,
     session: Option<&mut PgConnection>,
-    facts: &mut Facts,
+    facts: &mut InsideFacts,
 ) -> Result<(), Error> {
     if goes_on(pass, facts) || facts.inside.overdue {
         return Ok(());
     }
     let session = session.filter(|_| pass.access.way_in().is_some());
-    if facts.inside.rotation == Rotation::Due && facts.inside.published {
+    if facts.inside.rotation == RotationState::Due && facts.inside.published {
         return Ok(());
     }
-    let rotates = facts.inside.rotation == Rotation::Pending;
+    let rotates = facts.inside.rotation == RotationState::Pending;
     if facts.inside.serving && (rotates || !facts.inside.published) {
         if session.is_some() {
             facts.secret = secret(pass).await?;
@@ -167,7 +167,7 @@ async fn look(
         Some(session) => look_inside(pass, tenant, session, facts).await,
         // A tenant that waits for its server opens no session until it has a turn.
         None if pass.turn.is_none() && waits_for_turn(pass, &facts.wanted) => {
-            (facts.inside.login, facts.inside.migrations) = (true, Work::Waiting(Wait::Turn));
+            (facts.inside.login, facts.inside.migrations) = (true, WorkState::Waiting(Wait::Turn));
             Ok(())
         }
         None => Ok(()),
@@ -175,21 +175,21 @@ async fn look(
 }
 
 /// Whether background work goes on in the database, which nothing else disturbs.
-fn goes_on(pass: &Pass, facts: &mut Facts) -> bool {
+fn goes_on(pass: &Pass, facts: &mut InsideFacts) -> bool {
     let Some((kind, doing)) = pass.ctx.works.under_way_of(pass.uid()) else {
         return false;
     };
     let inside = &mut facts.inside;
     (inside.login, facts.message) = (true, doing);
     (inside.migrations, inside.seed) = match kind {
-        WorkKind::Migrate | WorkKind::Probe | WorkKind::Reset => (Work::Running, Work::Pending),
-        WorkKind::Seed => (Work::Done, Work::Running),
+        WorkKind::Migrate | WorkKind::Probe | WorkKind::Reset => (WorkState::Running, WorkState::Pending),
+        WorkKind::Seed => (WorkState::Done, WorkState::Running),
     };
     true
 }
 
 /// Whether a settled database still has what was applied, as far as it is time to look.
-async fn is_whole(pass: &Pass, tenant: &Tenant<'_>, facts: &mut Facts) -> Result<bool, Error> {
+async fn is_whole(pass: &Pass, tenant: &TenantContext<'_>, facts: &mut InsideFacts) -> Result<bool, Error> {
     if let Some(found) = &pass.found {
         // Checked in this pass.
         facts.found = Some(found.clone());
@@ -211,8 +211,8 @@ async fn is_whole(pass: &Pass, tenant: &Tenant<'_>, facts: &mut Facts) -> Result
 fn settled(inside: &mut Inside) {
     *inside = Inside {
         login: true,
-        migrations: Work::Done,
-        seed: Work::Done,
+        migrations: WorkState::Done,
+        seed: WorkState::Done,
         published: true,
         ..*inside
     };
@@ -227,9 +227,9 @@ fn waits_for_turn(pass: &Pass, wanted: &WantedContents) -> bool {
 /// Asks the database itself.
 async fn look_inside(
     pass: &Pass,
-    tenant: &Tenant<'_>,
+    tenant: &TenantContext<'_>,
     session: &mut PgConnection,
-    facts: &mut Facts,
+    facts: &mut InsideFacts,
 ) -> Result<(), Error> {
     facts.inside.login = true;
     let found = match &pass.found {
@@ -239,24 +239,24 @@ async fn look_inside(
     facts.message = drift::lost(pass, found.migrations.as_ref()).or(facts.message.take());
     let awaits_approval = found.migrations.as_ref().is_some_and(|is| is.plan.is_some());
     facts.inside.migrations = match (found.migrated, awaits_approval) {
-        (true, _) => Work::Done,
-        (false, true) => Work::AwaitsApproval,
-        (false, false) if pass.turn.is_some() => Work::Pending,
+        (true, _) => WorkState::Done,
+        (false, true) => WorkState::AwaitsApproval,
+        (false, false) if pass.turn.is_some() => WorkState::Pending,
         (false, false) => without_a_turn(pass.denied),
     };
-    if let (Some(Rows::Applied), None, true) = (&facts.wanted.rows, &found.seed, found.migrated) {
+    if let (Some(SeedRows::Applied), None, true) = (&facts.wanted.rows, &found.seed, found.migrated) {
         // The database has lost what was applied, as after a restore of an older state.
-        facts.wanted.rows = Some(Rows::again(&pass.ctx.content, tenant).await?);
+        facts.wanted.rows = Some(SeedRows::again(&pass.ctx.content, tenant).await?);
         if let Some(attempt) = facts.attempt() {
             refused(pass, &attempt)?;
         }
     }
     let rows = facts.wanted.rows.as_ref();
     if rows.is_none_or(|rows| rows.are_met_by(found.seed.as_deref())) {
-        facts.inside.seed = Work::Done;
+        facts.inside.seed = WorkState::Done;
     }
     facts.found = Some(found);
-    let done = (facts.inside.migrations, facts.inside.seed) == (Work::Done, Work::Done);
+    let done = (facts.inside.migrations, facts.inside.seed) == (WorkState::Done, WorkState::Done);
     // What was published stays as it is.
     let is_kept = facts.inside.invalid && (facts.inside.published || !facts.inside.serving);
     if !is_kept && (done || (awaits_approval && facts.inside.serving)) {
@@ -266,9 +266,14 @@ async fn look_inside(
     Ok(())
 }
 
-async fn ask(pass: &Pass, tenant: &Tenant<'_>, session: &mut PgConnection, facts: &Facts) -> Result<Found, Error> {
+async fn ask(
+    pass: &Pass,
+    tenant: &TenantContext<'_>,
+    session: &mut PgConnection,
+    facts: &InsideFacts,
+) -> Result<InsideLook, Error> {
     let wanted = &facts.wanted;
-    let mut found = Found {
+    let mut found = InsideLook {
         migrations: None,
         migrated: true,
         review: None,
@@ -277,7 +282,7 @@ async fn ask(pass: &Pass, tenant: &Tenant<'_>, session: &mut PgConnection, facts
     };
     if let Some(source) = &wanted.source {
         let options = migrating::options(pass, tenant);
-        let look = migrate::Look::take(session, source, &options).await?;
+        let look = migrate::HistoryLook::take(session, source, &options).await?;
         found.review = look.review(session).await?;
         found.migrated = look.status.is_done();
         let before = pass.object.migrations();
@@ -289,7 +294,7 @@ async fn ask(pass: &Pass, tenant: &Tenant<'_>, session: &mut PgConnection, facts
         now.plan = approval::status(pass, found.review.as_ref())?;
         found.migrations = Some(now);
     }
-    if !matches!(wanted.rows, None | Some(Rows::None)) {
+    if !matches!(wanted.rows, None | Some(SeedRows::None)) {
         found.seed = migrate::seeded(session).await?.map(|seeded| seeded.digest);
     }
     Ok(found)
@@ -357,7 +362,7 @@ fn has_stored_keys(pass: &Pass, written: &PublishedSecret) -> bool {
 }
 
 /// Whether all of what is wanted was done for this very generation.
-fn is_settled(pass: &Pass, tenant: &Tenant<'_>, wanted: &WantedContents) -> bool {
+fn is_settled(pass: &Pass, tenant: &TenantContext<'_>, wanted: &WantedContents) -> bool {
     let Some(status) = &pass.object.status else {
         return false;
     };

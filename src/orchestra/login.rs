@@ -12,7 +12,7 @@ use crate::api::condition::Reason;
 use crate::api::{ConnectionMode, CreateObjects, DataApi, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::controller::error::Error;
 use crate::credentials::connection::Handover;
-use crate::credentials::inventory::{self, Project};
+use crate::credentials::inventory::{self, ProjectApi};
 use crate::credentials::tenant::Logins;
 use crate::credentials::{owner, published, secrets, tenant};
 use crate::error::ErrorClass;
@@ -20,13 +20,16 @@ use crate::postgres::claim_record::{self, ClaimRecord};
 use crate::postgres::{self, Login, Sharing, TenantRights, TenantRole, TenantRoles, holdings};
 
 /// The owner's login.
-async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owner::Owner, Option<Project>), Error> {
+async fn owner(
+    pass: &Pass,
+    database: &OrchestraDatabase,
+) -> Result<(Login, owner::OwnerSecret, Option<ProjectApi>), Error> {
     let (core, name) = (&pass.ctx.core, database.name_any());
     // An entry of a static pool has no owner's Secret, unless an earlier version stored the tenant's password there.
     let stored = if database.spec.inventory.is_none() || secrets::is_watched(core, &name) {
         owner::read(&owner::secrets(core), &name).await?.unwrap_or_default()
     } else {
-        owner::Owner::default()
+        owner::OwnerSecret::default()
     };
     if let Some(entry) = &database.spec.inventory {
         let (login, project) = inventory::login(&pass.ctx.credentials, entry).await?;
@@ -150,7 +153,7 @@ async fn handed_over(
     pass: &Pass,
     database: &OrchestraDatabase,
     class: Option<&OrchestraClass>,
-    (login, address, project): (&Login, Option<owner::Address>, Option<Project>),
+    (login, address, project): (&Login, Option<owner::Address>, Option<ProjectApi>),
     role: Option<TenantRole>,
 ) -> Result<Handover, Error> {
     let role = role.ok_or_else(|| {
@@ -216,7 +219,7 @@ async fn read_logins(
     let last = status
         .and_then(|known| u32::try_from(known.generation).ok())
         .unwrap_or(1);
-    let known = tenant::Known {
+    let known = tenant::KnownLogins {
         uid: pass.uid(),
         earlier,
         generation: last,

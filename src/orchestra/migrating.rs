@@ -8,18 +8,18 @@ use super::observe::Observed;
 use super::{Pass, approval};
 use crate::api::condition::Reason;
 use crate::api::{MigrationFormat, Transactions};
-use crate::content::{self, MigrationSpec, Tenant};
+use crate::content::{self, MigrationSpec, TenantContext};
 use crate::controller::Core;
 use crate::controller::status::{News, tell_of};
 use crate::migrate::{Notes, Options};
 
 /// The migrations that apply; `None` when there are none.
-pub fn spec<'a>(pass: &Pass, tenant: &Tenant<'a>) -> Option<MigrationSpec<'a>> {
+pub fn spec<'a>(pass: &Pass, tenant: &TenantContext<'a>) -> Option<MigrationSpec<'a>> {
     content::migrations_of(tenant.object, tenant.class, &pass.ctx.core.settings.namespace)
 }
 
 /// How the migrations are to be applied.
-pub fn options(pass: &Pass, tenant: &Tenant<'_>) -> Options {
+pub fn options(pass: &Pass, tenant: &TenantContext<'_>) -> Options {
     let Some(wanted) = spec(pass, tenant) else {
         return Options::default();
     };

@@ -62,12 +62,12 @@ use crate::rollout::{Kept, Rolled};
 use crate::telemetry::traces;
 use crate::{backup, class, content, credentials, database, health, pool, rollout};
 use access::Access;
-use found::Found;
+use found::InsideLook;
 
 pub use approval::{PLAN_JSON, PLAN_TEXT, digest as plan_text_digest};
 pub use foreign::Awaited;
 use idle::Looked;
-pub use idle::Looks;
+pub use idle::UseLooks;
 pub use places::Places;
 pub use status::report;
 
@@ -96,7 +96,7 @@ pub struct Context {
     /// Secrets of others that Orchestras wait for.
     pub foreign: Awaited,
     /// When it was last looked whether anybody uses a database.
-    pub looks: Looks,
+    pub looks: UseLooks,
     /// Passes that claim databases and work inside them.
     pub places: Places,
 }
@@ -162,7 +162,7 @@ struct Pass {
     /// Why the rollout, or the server, gave it no turn.
     denied: Option<Kept>,
     /// The result of the look into the database; void after each change of the database.
-    found: Option<Arc<Found>>,
+    found: Option<Arc<InsideLook>>,
     /// The connection Secret that was written.
     published: Option<PublishedSecret>,
     /// The result of the look for use.

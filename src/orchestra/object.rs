@@ -1,18 +1,18 @@
 //! The one writer of the Orchestra of a pass: what each write returns is what the pass goes on with.
 
 use super::Pass;
-use super::counted::Ended;
+use super::counted::CountedEnd;
 use crate::api::{ORCHESTRA_FINALIZER, OrchestraStatus};
 use crate::controller::error::Error;
 use crate::controller::status::{self, News};
 use crate::controller::write;
-use crate::telemetry::traces::Before;
+use crate::telemetry::traces::ParentSpan;
 
 impl Pass {
     /// Writes the status when it has changed, with an event if there is news.
     pub(super) async fn write_status(&mut self, new: OrchestraStatus, news: Option<News>) -> Result<(), Error> {
-        let ended = Ended::by(&self.object, &new);
-        let before = Before::of(&self.object);
+        let ended = CountedEnd::by(&self.object, &new);
+        let before = ParentSpan::of(&self.object);
         self.object = status::write(&self.ctx.core, &self.object, new, news).await?;
         before.written(&self.object);
         if let Some(ended) = ended {

@@ -9,13 +9,13 @@ use sqlx::postgres::PgConnection;
 use super::claim::{self, Offer};
 use super::expiry::{self, Life};
 use super::idle::{self, Unused};
-use super::inside::{self, Facts};
-use super::plan::{Database, Expiry, Idle, Inside, Power, Seen, Supply};
+use super::inside::{self, InsideFacts};
+use super::plan::{DatabaseState, Facts, IdleState, Inside, Power, Supply, TtlState};
 use super::{Pass, approval, existing, power, restore};
 use crate::api::condition::Reason;
 use crate::api::{ORCHESTRA_FINALIZER, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class;
-use crate::content::Tenant;
+use crate::content::TenantContext;
 use crate::controller::error::Error;
 use crate::controller::unreadable;
 
@@ -24,7 +24,7 @@ pub struct Observed {
     /// The time of this look.
     pub now: Timestamp,
     /// The part that the plan decides by.
-    pub seen: Seen,
+    pub seen: Facts,
     /// The message for people; empty when the step's own words say all.
     pub message: String,
     /// The class that meets the claim.
@@ -34,7 +34,7 @@ pub struct Observed {
     /// The names of the databases that could be claimed now, the best one first.
     pub candidates: Vec<String>,
     /// The facts about the inside of a usable database.
-    pub inside: Facts,
+    pub inside: InsideFacts,
     /// Since when nobody uses the database, when that is to be written down.
     pub unused: Option<Unused>,
     /// The end of its ttl.
@@ -42,7 +42,7 @@ pub struct Observed {
 }
 
 impl Observed {
-    fn new(seen: Seen, now: Timestamp) -> Self {
+    fn new(seen: Facts, now: Timestamp) -> Self {
         Self {
             now,
             seen,
@@ -50,15 +50,15 @@ impl Observed {
             class: None,
             database: None,
             candidates: Vec::new(),
-            inside: Facts::new(Inside::UNSEEN, now),
+            inside: InsideFacts::new(Inside::UNSEEN, now),
             unused: None,
             life: Life::default(),
         }
     }
 
     /// The Orchestra with what its class and its database say.
-    pub fn tenant<'a>(&'a self, object: &'a Orchestra) -> Tenant<'a> {
-        Tenant {
+    pub fn tenant<'a>(&'a self, object: &'a Orchestra) -> TenantContext<'a> {
+        TenantContext {
             object,
             class: self.class.as_deref(),
             database: self.database.as_ref(),
@@ -73,15 +73,15 @@ impl Observed {
 pub async fn observe(pass: &Pass, session: Option<&mut PgConnection>) -> Result<Observed, Error> {
     let finalizers = pass.object.finalizers();
     let now = Timestamp::now();
-    let seen = Seen {
+    let seen = Facts {
         deleting: pass.is_deleting(),
         finalizer: finalizers.iter().any(|name| name == ORCHESTRA_FINALIZER),
         revoked: pass.revoked,
         restoring: pass.is_deleting() && restore::is_under_way(pass),
-        expiry: Expiry::Later,
-        database: Database::Provisioning,
+        expiry: TtlState::Later,
+        database: DatabaseState::Provisioning,
         power: Power::Running,
-        idle: Idle::No,
+        idle: IdleState::No,
     };
     let mut observed = Observed::new(seen, now);
     if !observed.seen.finalizer {
@@ -89,7 +89,7 @@ pub async fn observe(pass: &Pass, session: Option<&mut PgConnection>) -> Result<
     }
     observed.life = expiry::look(pass, now).await?;
     observed.seen.expiry = observed.life.due;
-    if observed.seen.expiry != Expiry::Later {
+    if observed.seen.expiry != TtlState::Later {
         return Ok(observed);
     }
     observe_claim(pass, &mut observed).await?;
@@ -97,12 +97,12 @@ pub async fn observe(pass: &Pass, session: Option<&mut PgConnection>) -> Result<
         observed.seen.power = power::observe(pass, &observed);
     }
     let runs = matches!(observed.seen.power, Power::Running | Power::Refused(_));
-    let usable = matches!(observed.seen.database, Database::Usable(_));
+    let usable = matches!(observed.seen.database, DatabaseState::Usable(_));
     if usable && runs && !observed.seen.deleting {
         let facts = inside::observe(pass, &observed.tenant(&pass.object), session, now).await?;
         let waits = approval::message(pass, facts.review());
         observed.message = facts.message.clone().or(waits).unwrap_or_default();
-        observed.seen.database = Database::Usable(facts.inside);
+        observed.seen.database = DatabaseState::Usable(facts.inside);
         observed.inside = facts;
         if observed.inside.inside.rests() {
             (observed.seen.idle, observed.unused) = idle::observe(pass, &observed);
@@ -140,7 +140,7 @@ async fn observe_claim(pass: &Pass, observed: &mut Observed) -> Result<(), Error
         );
     }
     if recorded.is_some() || observed.seen.deleting {
-        observed.seen.database = Database::Lost;
+        observed.seen.database = DatabaseState::Lost;
         return Ok(());
     }
     let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref())?;
@@ -150,7 +150,7 @@ async fn observe_claim(pass: &Pass, observed: &mut Observed) -> Result<(), Error
         candidates,
         message,
     } = claim::supply(pass, &class).await?;
-    observed.seen.database = Database::None(supply);
+    observed.seen.database = DatabaseState::None(supply);
     observed.message = message;
     // The Orchestra may want the data of the earlier one.
     if let Some(earlier) = existing::told(pass).filter(|_| !observed.message.is_empty()) {

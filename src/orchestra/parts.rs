@@ -1,7 +1,7 @@
 //! The conditions of what is inside a database: login, migrations, history and seed.
 
 use super::observe::Observed;
-use super::plan::{Database, Inside, Power, Work};
+use super::plan::{DatabaseState, Inside, Power, WorkState};
 use super::{Pass, failure, former, migrating, reach};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::controller::conditions::{Conditions, find};
@@ -42,7 +42,7 @@ pub fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, 
         match (asked, work) {
             _ if observed.inside.wanted.is_without_template() => conditions.keep(part, Reason::Pending),
             (false, _) => conditions.set(part, true, Reason::NotRequested, "nothing is asked for"),
-            (true, Work::Done) => {
+            (true, WorkState::Done) => {
                 let (why, told) = done(kept.filter(|_| part == Is::Migrated));
                 conditions.set(part, true, why, told);
             }
@@ -90,9 +90,9 @@ pub fn handed_over<'a>(pass: &Pass, observed: &Observed, all: &'a str) -> &'a st
     }
 }
 
-fn usable(database: &Database) -> Option<&Inside> {
+fn usable(database: &DatabaseState) -> Option<&Inside> {
     match database {
-        Database::Usable(inside) => Some(inside),
+        DatabaseState::Usable(inside) => Some(inside),
         _ => None,
     }
 }

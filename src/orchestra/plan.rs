@@ -18,7 +18,10 @@
 
 mod seen;
 
-pub use seen::{Database, Expiry, Idle, Inside, Intent, Notice, Power, Restore, Rotation, Seen, Supply, Work};
+pub use seen::{
+    DatabaseState, Facts, IdleState, Inside, Intent, Notice, Power, RestoreState, RotationState, Supply, TtlState,
+    WorkState,
+};
 
 use strum::IntoStaticStr;
 
@@ -126,34 +129,34 @@ impl Step {
 }
 
 /// The next step for what was seen.
-pub fn plan(seen: &Seen) -> Step {
+pub fn plan(seen: &Facts) -> Step {
     match (seen.deleting, seen.finalizer) {
         (true, false) => Step::Rest,
         (true, true) => leave(seen),
         (false, false) => Step::AddFinalizer,
         // The ttl goes before everything that an Orchestra may wait for.
         (false, true) => match seen.expiry {
-            Expiry::Begin => Step::BeginTtl,
-            Expiry::Warn => Step::WarnOfExpiry,
-            Expiry::Over => Step::Expire,
-            Expiry::Later => live(seen),
+            TtlState::Begin => Step::BeginTtl,
+            TtlState::Warn => Step::WarnOfExpiry,
+            TtlState::Over => Step::Expire,
+            TtlState::Later => live(seen),
         },
     }
 }
 
 /// A deletion waits for nothing but the end of a Job that fills the database: the reclaim policy decides about the database
 /// after the claim is released.
-fn leave(seen: &Seen) -> Step {
+fn leave(seen: &Facts) -> Step {
     match seen.database {
         _ if seen.restoring => Step::EndRestore,
-        Database::None(_) | Database::Lost | Database::Leaving => Step::Forget,
-        Database::Usable(_) if !seen.revoked => Step::Revoke,
+        DatabaseState::None(_) | DatabaseState::Lost | DatabaseState::Leaving => Step::Forget,
+        DatabaseState::Usable(_) if !seen.revoked => Step::Revoke,
         _ => Step::Release,
     }
 }
 
 /// A paused database is not looked into. One that cannot be paused lives on, and says so when all else is done.
-fn live(seen: &Seen) -> Step {
+fn live(seen: &Facts) -> Step {
     let step = match seen.power {
         Power::ToPause => Step::Pause,
         Power::Pausing => Step::Wait(Wait::Pausing),
@@ -165,23 +168,23 @@ fn live(seen: &Seen) -> Step {
     };
     match (step, seen.power, seen.idle) {
         (Step::Rest, Power::Refused(cause), _) => Step::Stop(cause),
-        (Step::Rest, _, Idle::Look) => Step::LookForUse,
-        (Step::Rest, _, Idle::Note) => Step::NoteUse,
-        (Step::Rest, _, Idle::Warn) => Step::WarnIdle,
-        (Step::Rest, _, Idle::Sleep) => Step::FallAsleep,
+        (Step::Rest, _, IdleState::Look) => Step::LookForUse,
+        (Step::Rest, _, IdleState::Note) => Step::NoteUse,
+        (Step::Rest, _, IdleState::Warn) => Step::WarnIdle,
+        (Step::Rest, _, IdleState::Sleep) => Step::FallAsleep,
         (step, ..) => step,
     }
 }
 
-fn claimed(database: &Database) -> Step {
+fn claimed(database: &DatabaseState) -> Step {
     match database {
-        Database::None(supply) => claim(*supply),
+        DatabaseState::None(supply) => claim(*supply),
         // A lost database is never replaced by an empty one.
-        Database::Lost | Database::Leaving => Step::Stop(Stop::Lost),
-        Database::Stopped(reason) => Step::Stop(Stop::Database(*reason)),
-        Database::Queued => Step::Wait(Wait::Creation),
-        Database::Provisioning => Step::Wait(Wait::Database),
-        Database::Usable(inside) => INSIDE.iter().find_map(|link| link(inside)).unwrap_or(Step::Rest),
+        DatabaseState::Lost | DatabaseState::Leaving => Step::Stop(Stop::Lost),
+        DatabaseState::Stopped(reason) => Step::Stop(Stop::Database(*reason)),
+        DatabaseState::Queued => Step::Wait(Wait::Creation),
+        DatabaseState::Provisioning => Step::Wait(Wait::Database),
+        DatabaseState::Usable(inside) => INSIDE.iter().find_map(|link| link(inside)).unwrap_or(Step::Rest),
     }
 }
 
@@ -218,8 +221,8 @@ const INSIDE: [fn(&Inside) -> Option<Step>; 14] = [
 /// First, because nothing else is done in a database while a script runs in it.
 fn await_work(seen: &Inside) -> Option<Step> {
     match (seen.migrations, seen.seed) {
-        (Work::Running, _) => Some(Step::Wait(Wait::Migrations)),
-        (Work::Done, Work::Running) => Some(Step::Wait(Wait::Seed)),
+        (WorkState::Running, _) => Some(Step::Wait(Wait::Migrations)),
+        (WorkState::Done, WorkState::Running) => Some(Step::Wait(Wait::Seed)),
         _ => None,
     }
 }
@@ -229,15 +232,15 @@ fn await_work(seen: &Inside) -> Option<Step> {
 fn restore(seen: &Inside) -> Option<Step> {
     match seen.restore {
         _ if seen.serving => None,
-        Restore::Settled => None,
-        Restore::Due => Some(Step::AnnounceRestore),
-        Restore::Announced => Some(Step::StartRestore),
-        Restore::Queued => Some(Step::Wait(Wait::RestoreRoom)),
-        Restore::Runs => Some(Step::Wait(Wait::Restore)),
-        Restore::Ended => Some(Step::ConcludeRestore),
-        Restore::Leftover => Some(Step::ClearRestore),
-        Restore::Again => Some(Step::Wait(Wait::RestoreAgain)),
-        Restore::Failed(reason) => Some(Step::Stop(Stop::Restore(reason))),
+        RestoreState::Settled => None,
+        RestoreState::Due => Some(Step::AnnounceRestore),
+        RestoreState::Announced => Some(Step::StartRestore),
+        RestoreState::Queued => Some(Step::Wait(Wait::RestoreRoom)),
+        RestoreState::Runs => Some(Step::Wait(Wait::Restore)),
+        RestoreState::Ended => Some(Step::ConcludeRestore),
+        RestoreState::Leftover => Some(Step::ClearRestore),
+        RestoreState::Again => Some(Step::Wait(Wait::RestoreAgain)),
+        RestoreState::Failed(reason) => Some(Step::Stop(Stop::Restore(reason))),
     }
 }
 
@@ -261,10 +264,10 @@ fn rotate(seen: &Inside) -> Option<Step> {
     let with_login = |step| if seen.login { step } else { Step::PrepareLogin };
     match seen.rotation {
         _ if !seen.serving => None,
-        Rotation::Settled | Rotation::Ended => None,
-        Rotation::Due => Some(Step::BeginRotation),
+        RotationState::Settled | RotationState::Ended => None,
+        RotationState::Due => Some(Step::BeginRotation),
         // The Secret has the new login by now, or the link before had it written.
-        Rotation::Pending => Some(with_login(Step::EndRotation)),
+        RotationState::Pending => Some(with_login(Step::EndRotation)),
     }
 }
 
@@ -275,7 +278,7 @@ fn remove_secret(seen: &Inside) -> Option<Step> {
 
 /// Before the login, because a tenant that waits for its turn holds no session.
 fn take_turn(seen: &Inside) -> Option<Step> {
-    (seen.migrations == Work::Due).then_some(Step::TakeTurn)
+    (seen.migrations == WorkState::Due).then_some(Step::TakeTurn)
 }
 
 /// Before everything that looks or writes into the database.
@@ -286,9 +289,9 @@ fn prepare_login(seen: &Inside) -> Option<Step> {
 /// Before the seed, whose tables the migrations make. A plan that waits for approval is written down first.
 fn migrate(seen: &Inside) -> Option<Step> {
     match (seen.migrations, seen.notice) {
-        (Work::Pending, _) => Some(Step::Migrate),
-        (Work::AwaitsApproval, Notice::Told) => Some(Step::Wait(Wait::Approval)),
-        (Work::AwaitsApproval, _) => Some(Step::TellPlan),
+        (WorkState::Pending, _) => Some(Step::Migrate),
+        (WorkState::AwaitsApproval, Notice::Told) => Some(Step::Wait(Wait::Approval)),
+        (WorkState::AwaitsApproval, _) => Some(Step::TellPlan),
         _ => None,
     }
 }
@@ -301,8 +304,8 @@ fn clear_plan(seen: &Inside) -> Option<Step> {
 /// After the migrations.
 fn seed(seen: &Inside) -> Option<Step> {
     match (seen.migrations, seen.seed) {
-        (Work::Waiting(wait), _) | (_, Work::Waiting(wait)) => Some(Step::Wait(wait)),
-        (_, Work::Done) => None,
+        (WorkState::Waiting(wait), _) | (_, WorkState::Waiting(wait)) => Some(Step::Wait(wait)),
+        (_, WorkState::Done) => None,
         _ => Some(Step::Seed),
     }
 }
@@ -321,7 +324,7 @@ fn publish(seen: &Inside) -> Option<Step> {
 
 /// After all that somebody waits for, because it may take long.
 fn drop_former(seen: &Inside) -> Option<Step> {
-    (seen.serving && seen.rotation == Rotation::Ended).then_some(Step::DropFormer)
+    (seen.serving && seen.rotation == RotationState::Ended).then_some(Step::DropFormer)
 }
 
 /// After everything that goes on with what was published before.

@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use rust_decimal::Decimal;
 
 use super::observe::Observed;
-use super::plan::{Database, Power, Step};
+use super::plan::{DatabaseState, Power, Step};
 use super::wait::{Stop, UNWATCHED, Wait};
 use super::{Looked, Pass, act, claim, idle, inside, login, status};
 use crate::api::condition::{ConditionType, Reason, find};
@@ -70,7 +70,7 @@ pub fn observe(pass: &Pass, observed: &Observed) -> Power {
     };
     let intended = database.spec.power_state == Some(PowerState::Paused);
     let hosted = database.spec.supabase.is_some();
-    let usable = matches!(observed.seen.database, Database::Usable(_));
+    let usable = matches!(observed.seen.database, DatabaseState::Usable(_));
     let stalled = database.stalled_reason();
     let wanted = wanted(&pass.object, class);
     if wanted == Some(PausedBy::Idle) && usable && is_forbidden(class, database) {
@@ -117,7 +117,7 @@ fn was_paused(database: &OrchestraDatabase) -> bool {
 /// Whether a project that is released sleeps: one that is being paused or restored, in which the tenant's login could not
 /// be revoked. It is restored for who takes it back.
 pub fn sleeps_on(pass: &Pass, observed: &Observed, database: &OrchestraDatabase) -> bool {
-    let unrevoked = pass.is_serving() && !pass.revoked && !matches!(observed.seen.database, Database::Usable(_));
+    let unrevoked = pass.is_serving() && !pass.revoked && !matches!(observed.seen.database, DatabaseState::Usable(_));
     unrevoked && is_unsettled(database) && !is_forbidden(observed.class.as_deref(), database)
 }
 

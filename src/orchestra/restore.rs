@@ -1,6 +1,6 @@
-//! The restore of a backup into the new database of an Orchestra, before its migrations: by a Job, which is written down
-//! before it is made. The Job restores into an empty database that has this Orchestra's claim record, and writes a record of
-//! its own there: one that was cut off is begun again in a database that holds nothing else.
+//! The restore of a backup into the new database of an Orchestra, before its migrations. A Job does it, which is recorded
+//! before it is made. The Job restores into an empty database with this Orchestra's claim record, and writes a record of its
+//! own there: an interrupted restore starts again in a database that holds nothing else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,24 +10,24 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
 use super::claim::Offer;
-use super::inside::Facts;
+use super::inside::InsideFacts;
 use super::observe::Observed;
-use super::plan::{Restore, Supply};
+use super::plan::{RestoreState, Supply};
 use super::wait::{Stop, UNWATCHED, Wait};
 use super::{Pass, act, login, record};
 use crate::api::condition::Reason;
 use crate::api::{BackupFailure, OrchestraBackup, OrchestraDatabase, RETRY_ANNOTATION, RestoreStatus};
 use crate::backup::job;
-use crate::backup::outcome::End;
+use crate::backup::outcome::JobEnd;
 use crate::backup::plan::{Due, Job};
-use crate::backup::restore::{self, ATTEMPTS, Found};
+use crate::backup::restore::{self, ATTEMPTS, FoundBackup};
 use crate::controller::clock;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
 use crate::text;
 
-/// How soon it is looked whether a deleted Job is gone.
+/// The wait before the next look at a deleted Job.
 const GONE: Duration = Duration::from_secs(1);
 
 /// The most parts that an event names.
@@ -36,8 +36,8 @@ const NAMED: usize = 8;
 /// How the Job of the last attempt ended, and when the next one may be made.
 #[derive(Default)]
 pub struct RestoreLook {
-    /// How it ended, once it has.
-    pub end: Option<End>,
+    /// How it ended; none while it runs.
+    pub end: Option<JobEnd>,
     /// The wait before the next attempt.
     pub again: Option<Duration>,
 }
@@ -46,13 +46,13 @@ fn status(pass: &Pass) -> Option<&RestoreStatus> {
     pass.object.status.as_ref()?.restore.as_ref()
 }
 
-/// Why no database is claimed yet for an Orchestra that is restored from a backup: nothing is bought for one that is not
-/// there, or is not complete.
+/// Why an Orchestra that is restored from a backup claims no database yet: the backup must exist and be complete before
+/// anything is paid for.
 pub fn offer(pass: &Pass) -> Option<Offer> {
     let named = pass.object.spec.backup()?;
     match restore::find(&pass.ctx.backup, pass.namespace(), &named.name) {
-        Ok(Found::Complete(_)) => None,
-        Ok(Found::UnderWay(message)) => Some(Offer::none(Supply::Awaited(Wait::Backup), message)),
+        Ok(FoundBackup::Complete(_)) => None,
+        Ok(FoundBackup::UnderWay(message)) => Some(Offer::none(Supply::Awaited(Wait::Backup), message)),
         Err(error) => {
             let stop = Supply::Blocked(Stop::Claim(error.reason()));
             Some(Offer::none(stop, error.to_string()))
@@ -60,62 +60,66 @@ pub fn offer(pass: &Pass) -> Option<Offer> {
     }
 }
 
-/// The backup that is restored: the very one that was written down.
+/// The backup that is restored; its UID must be the recorded one.
 fn backup(pass: &Pass) -> Result<Arc<OrchestraBackup>, Error> {
     let name = pass.object.spec.backup().map_or("", |named| named.name.as_str());
     let found = match restore::find(&pass.ctx.backup, pass.namespace(), name)? {
-        Found::Complete(backup) => backup,
-        Found::UnderWay(message) => return Err(Error::transient(Reason::BackupIncomplete, message)),
+        FoundBackup::Complete(backup) => backup,
+        FoundBackup::UnderWay(message) => return Err(Error::transient(Reason::BackupIncomplete, message)),
     };
     match status(pass) {
         Some(known) if Some(&known.backup_uid) != found.metadata.uid.as_ref() => Err(Error::blocked(
             Reason::BackupNotFound,
             format!(
-                "OrchestraBackup {name}, of which the restore was begun, is gone, and this one is another: delete this \
-                 Orchestra, and create it again"
+                "OrchestraBackup {name} is not the one whose restore was begun, which is gone: delete this Orchestra, and create \
+                 it again"
             ),
         )),
         _ => Ok(found),
     }
 }
 
-/// How far the restore is, of an Orchestra that has a usable database.
+/// The state of the restore of an Orchestra with a usable database.
 ///
 /// # Errors
 /// When the backup cannot be restored any more, or the Kubernetes API fails.
-pub async fn observe(pass: &Pass, database: Option<&OrchestraDatabase>, facts: &mut Facts) -> Result<Restore, Error> {
+pub async fn observe(
+    pass: &Pass,
+    database: Option<&OrchestraDatabase>,
+    facts: &mut InsideFacts,
+) -> Result<RestoreState, Error> {
     let known = status(pass);
     let is_done = known.is_some_and(|known| known.completion_time.is_some());
     let Some(database) = database.filter(|_| pass.object.spec.backup().is_some() && !pass.is_serving()) else {
-        return Ok(Restore::Settled);
+        return Ok(RestoreState::Settled);
     };
     let (attempts, concluded) = known.map_or((0, true), |known| (known.attempts, known.concluded >= known.attempts));
     if attempts > 0 && concluded {
         let name = restore::job_name(pass.uid(), attempts);
         if job::is_there(&pass.ctx.core, &name) {
-            return Ok(Restore::Leftover);
+            return Ok(RestoreState::Leftover);
         }
     }
     if is_done {
-        return Ok(Restore::Settled);
+        return Ok(RestoreState::Settled);
     }
     if attempts > 0 && !concluded {
         let look = restore::look(&pass.ctx.backup, pass.uid(), attempts).await?;
         facts.message = look
             .waits
-            .map(|why| format!("a Job restores the backup into the database; its pod does not start: {why}"));
+            .map(|why| format!("a Job is restoring the backup into the database; its pod does not start: {why}"));
         facts.restoring.end = look.end;
         return Ok(match look.job {
             Job::None => {
                 let backup = backup(pass)?;
                 if restore::is_next(&pass.ctx.backup, &backup, (pass.uid(), database)) {
-                    Restore::Announced
+                    RestoreState::Announced
                 } else {
-                    Restore::Queued
+                    RestoreState::Queued
                 }
             }
-            Job::Runs => Restore::Runs,
-            Job::Done | Job::Failed => Restore::Ended,
+            Job::Runs => RestoreState::Runs,
+            Job::Done | Job::Failed => RestoreState::Ended,
         });
     }
     backup(pass)?;
@@ -124,28 +128,28 @@ pub async fn observe(pass: &Pass, database: Option<&OrchestraDatabase>, facts: &
     let told =
         |follows: &str| failure.map(|failure| format!("attempt {attempts} failed{follows}: {}", failure.message));
     Ok(match restore::due(failure, asked, attempts, facts.now) {
-        Due::Now => Restore::Due,
+        Due::Now => RestoreState::Due,
         Due::In(wait) => {
-            facts.message = told(", and another one follows");
+            facts.message = told(", the operator tries again");
             facts.restoring.again = Some(wait);
-            Restore::Again
+            RestoreState::Again
         }
         Due::Never => {
             facts.message = failure.map(|failure| {
                 format!(
-                    "{} (attempt {attempts}). Put that right, and annotate this Orchestra with stagesub.io/retry-requested-at, or \
+                    "{} (attempt {attempts}). Fix the cause, then annotate this Orchestra with stagesub.io/retry-requested-at, or \
                      delete it and create it again",
                     failure.message
                 )
             });
             let reason = failure.and_then(|failure| failure.reason.parse().ok());
-            Restore::Failed(reason.unwrap_or(Reason::RestoreFailed))
+            RestoreState::Failed(reason.unwrap_or(Reason::RestoreFailed))
         }
     })
 }
 
-/// Records the claim in the database, and writes down that a Job is about to be made. None is made for a database that
-/// carries another claim.
+/// Writes the claim record into the database, and records in the status that a Job is about to be made. A database with
+/// another claim record gets no Job.
 pub async fn announce(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let Some(database) = &observed.database else {
         return Ok(Some(Next::After(UNWATCHED)));
@@ -186,7 +190,8 @@ pub async fn start(pass: &Pass, observed: &Observed) -> Result<Option<Next>, Err
         return Err(Error::blocked(
             Reason::ClaimConflict,
             format!(
-                "the restore was begun in OrchestraDatabase {}, and this Orchestra holds {}: delete it, and create it again",
+                "the restore was begun in OrchestraDatabase {}, but this Orchestra claims {}: delete this Orchestra, and create it \
+                 again",
                 known.database_name,
                 database.name_any()
             ),
@@ -197,7 +202,7 @@ pub async fn start(pass: &Pass, observed: &Observed) -> Result<Option<Next>, Err
     Ok((!is_made).then_some(Next::After(Wait::RestoreRoom.pace())))
 }
 
-/// Writes down how the Job of the last attempt ended, and tells what the backup did not hold.
+/// Records how the Job of the last attempt ended, and publishes an event with what the backup did not contain.
 pub async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let Some(end) = &observed.inside.restoring.end else {
         return Ok(());
@@ -206,11 +211,11 @@ pub async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error>
     let retry = pass.object.annotations().get(RETRY_ANNOTATION).cloned();
     let (mut done, attempts) = (None, status(pass).map_or(0, |known| known.attempts));
     let failure = match end {
-        End::Done(outcome) => {
+        JobEnd::Done(outcome) => {
             done = Some(outcome.backup.clone());
             None
         }
-        End::Failed {
+        JobEnd::Failed {
             reason,
             message,
             retry: again,
@@ -237,7 +242,7 @@ pub async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error>
             String::new()
         } else {
             format!(
-                ". It does not hold, and the new database does not have: {}",
+                ". The backup did not contain, and the new database does not have: {}",
                 text::names(&lacks, NAMED, lacks.len())
             )
         };
@@ -253,7 +258,7 @@ pub async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error>
     Ok(())
 }
 
-/// The reason of a failure that is not of a backup that is made.
+/// The reason of a failed restore: never that of a failed backup.
 fn of_restore(reason: Reason) -> Reason {
     match reason {
         Reason::BackupFailed => Reason::RestoreFailed,
@@ -276,7 +281,7 @@ pub fn is_under_way(pass: &Pass) -> bool {
     known.concluded < known.attempts || job::is_there(&pass.ctx.core, &restore::job_name(pass.uid(), known.attempts))
 }
 
-/// Ends that Job. A pod that does not end holds a deletion up for a short time only.
+/// Ends that Job. A pod that does not end delays the deletion only for a short time.
 pub async fn end(pass: &mut Pass, now: Timestamp) -> Result<Option<Next>, Error> {
     let next = clean_up(pass).await?;
     let late = act::is_late(pass, now);
@@ -285,7 +290,8 @@ pub async fn end(pass: &mut Pass, now: Timestamp) -> Result<Option<Next>, Error>
     Ok(next.filter(|_| !late))
 }
 
-/// When a pass comes back that waits for the restore. One that waits for room keeps its place.
+/// The wait before the next pass, while the restore is waited for. A restore that waits for room keeps its place in the
+/// queue.
 pub fn pace(pass: &Pass, observed: &Observed, wait: Wait) -> Duration {
     if wait == Wait::RestoreRoom
         && let (Ok(backup), Some(database)) = (backup(pass), &observed.database)

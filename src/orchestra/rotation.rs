@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
 use super::observe::Observed;
-use super::plan::Rotation;
+use super::plan::RotationState;
 use super::wait::SOON;
 use super::{Pass, former, login};
 use crate::api::condition::Reason;
@@ -71,7 +71,7 @@ fn handled(pass: &Pass) -> Option<&str> {
 }
 
 /// Where the rotation stands.
-pub fn observe(pass: &Pass, database: &str, now: Timestamp) -> Rotation {
+pub fn observe(pass: &Pass, database: &str, now: Timestamp) -> RotationState {
     let marks = marks(pass, database);
     let requested = asked(&pass.object).is_some_and(|asked| handled(pass) != Some(asked));
     let scheduled = next(&pass.object, &marks, now).is_some_and(|next| next <= now);
@@ -80,20 +80,20 @@ pub fn observe(pass: &Pass, database: &str, now: Timestamp) -> Rotation {
     let due = (requested || scheduled) && !full && pass.invalid.is_none();
     match decide(&marks, due) {
         // Tried in this pass.
-        Rotation::Ended if pass.kept_role.is_some() => Rotation::Settled,
+        RotationState::Ended if pass.kept_role.is_some() => RotationState::Settled,
         rotation => rotation,
     }
 }
 
-fn decide(marks: &LoginMarks, due: bool) -> Rotation {
+fn decide(marks: &LoginMarks, due: bool) -> RotationState {
     if marks.pending {
-        Rotation::Pending
+        RotationState::Pending
     } else if due {
-        Rotation::Due
+        RotationState::Due
     } else if marks.ended {
-        Rotation::Ended
+        RotationState::Ended
     } else {
-        Rotation::Settled
+        RotationState::Settled
     }
 }
 
@@ -134,7 +134,7 @@ pub async fn begin(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let mut logins = logins(pass, database).await?;
     pass.access.learn(logins.clone());
     // The rotation may have begun before the status said so.
-    if observe(pass, &name, observed.now) != Rotation::Due && !logins.state.tentative {
+    if observe(pass, &name, observed.now) != RotationState::Due && !logins.state.tentative {
         return Ok(());
     }
     let request = asked(&pass.object).map(ToOwned::to_owned);
@@ -296,13 +296,13 @@ mod tests {
             ended: true,
         };
         for (marks, due, is) in [
-            (marks(true, at(50)), true, Rotation::Pending),
-            (marks(true, None), false, Rotation::Pending),
-            (marks(false, at(100)), true, Rotation::Due),
-            (marks(false, at(101)), false, Rotation::Ended),
-            (marks(false, None), true, Rotation::Due),
-            (marks(false, None), false, Rotation::Ended),
-            (LoginMarks::default(), false, Rotation::Settled),
+            (marks(true, at(50)), true, RotationState::Pending),
+            (marks(true, None), false, RotationState::Pending),
+            (marks(false, at(100)), true, RotationState::Due),
+            (marks(false, at(101)), false, RotationState::Ended),
+            (marks(false, None), true, RotationState::Due),
+            (marks(false, None), false, RotationState::Ended),
+            (LoginMarks::default(), false, RotationState::Settled),
         ] {
             assert_eq!(decide(&marks, due), is, "{marks:?}");
         }

@@ -10,7 +10,7 @@ use crate::api::{HealthStatus, OrchestraStatus};
 use crate::controller::conditions::{Conditions, MESSAGE_LIMIT};
 use crate::controller::status::News;
 use crate::credentials::published;
-use crate::health::judge::Outage;
+use crate::health::judge::ProbeOutage;
 use crate::text;
 
 /// The message while applications can use the database.
@@ -18,7 +18,7 @@ const WORKS: &str = "applications can use it";
 
 /// The outage that keeps applications from the database. Where a Secret is not probed because of its template, a pass that
 /// has nothing left to do (`ready`) has published and proven the login.
-fn outage(pass: &Pass, ready: bool) -> Option<Outage> {
+fn outage(pass: &Pass, ready: bool) -> Option<ProbeOutage> {
     if ready && published::is_hidden(&pass.object) {
         return None;
     }
@@ -35,7 +35,7 @@ pub fn condition(
 ) {
     match outage(pass, ready) {
         _ if !in_use => conditions.set(Is::Available, false, reason, message),
-        Some(Outage { reason, message }) => conditions.set(Is::Available, false, reason, &message),
+        Some(ProbeOutage { reason, message }) => conditions.set(Is::Available, false, reason, &message),
         None => conditions.set(Is::Available, true, Reason::Ready, WORKS),
     }
 }
@@ -45,7 +45,7 @@ pub fn kept(pass: &Pass, conditions: &mut Conditions<'_>, old: &OrchestraStatus)
     let outage = outage(pass, false);
     let was_down = old.health.is_some();
     match outage {
-        Some(Outage { reason, message }) if conditions.was_true(Is::Available) || was_down => {
+        Some(ProbeOutage { reason, message }) if conditions.was_true(Is::Available) || was_down => {
             conditions.set(Is::Available, false, reason, &message);
         }
         None if was_down => conditions.set(Is::Available, true, Reason::Ready, WORKS),

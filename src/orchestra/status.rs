@@ -8,10 +8,10 @@ use kube::ResourceExt;
 
 use super::Context;
 use super::describe::{Telling, begins_nothing, describe, is_progress, rests, telling};
-use super::inside::Facts;
+use super::inside::InsideFacts;
 use super::news::news;
 use super::observe::Observed;
-use super::plan::{Database, Power, Step};
+use super::plan::{DatabaseState, Power, Step};
 use super::wait::{Description, SHORT_QUEUE, Stop, Wait};
 use super::wanted::Newer;
 use super::{
@@ -72,7 +72,7 @@ fn set_conditions(
     conditions: &mut Conditions<'_>,
 ) -> Option<News> {
     let (standing, reason) = (description.standing, description.reason);
-    let usable = matches!(observed.seen.database, Database::Usable(_));
+    let usable = matches!(observed.seen.database, DatabaseState::Usable(_));
     // A tenant with a published Secret used the database before, and the database is usable again.
     let served = is_true(&old.conditions, Is::Available) || (usable && old.secret_ref.is_some());
     let leaving = pass.is_deleting();
@@ -180,7 +180,7 @@ fn sources(observed: &Observed, conditions: &mut Conditions<'_>) -> Option<News>
 }
 
 /// The migrations, with what waits to be applied instead of them.
-fn migrations(inside: &Facts, old: Option<MigrationStatus>) -> Option<MigrationStatus> {
+fn migrations(inside: &InsideFacts, old: Option<MigrationStatus>) -> Option<MigrationStatus> {
     let mut now = inside.migrations().cloned().or(old)?;
     // An Orchestra that keeps its older source has no plan to approve.
     now.plan = now.plan.filter(|_| inside.wanted.kept.is_none());

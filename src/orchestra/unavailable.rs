@@ -7,7 +7,7 @@ use super::Pass;
 use crate::api::MigrationStatus;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
-use crate::source::Place;
+use crate::source::SourcePlace;
 
 /// A source that cannot be read, of a tenant that has everything that it had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub enum Purpose {
 ///
 /// # Errors
 /// The error, when the source may have something that is not applied.
-pub fn excuse(pass: &Pass, purpose: Purpose, place: &Place, error: Error) -> Result<Unavailable, Error> {
+pub fn excuse(pass: &Pass, purpose: Purpose, place: &SourcePlace, error: Error) -> Result<Unavailable, Error> {
     match &error {
         Error::Source(failed) if failed.is_gone() && has_all(pass, purpose, &digest(place)) => {
             tracing::info!(error = %failed, "a source cannot be read whose content is applied");
@@ -53,7 +53,7 @@ pub fn excuse(pass: &Pass, purpose: Purpose, place: &Place, error: Error) -> Res
 }
 
 /// The warning of a source of migrations that was emptied after they were applied.
-pub fn emptied(pass: &Pass, place: &Place) -> Option<Unavailable> {
+pub fn emptied(pass: &Pass, place: &SourcePlace) -> Option<Unavailable> {
     let applied = pass.object.migrations().is_some_and(|is| is.applied > 0);
     (applied && has_all(pass, Purpose::Migrations, &digest(place))).then(|| Unavailable {
         reason: Reason::SourceNotFound,
@@ -105,7 +105,7 @@ pub fn without_template(pass: &Pass, error: Error) -> Result<Unavailable, Error>
 }
 
 /// Digest of where a source is.
-fn digest(place: &Place) -> String {
+fn digest(place: &SourcePlace) -> String {
     let source = serde_json::to_string(&place.source).unwrap_or_default();
     let whole = format!("{}\n{}\n{source}", place.namespace, place.by_class);
     format!("sha256:{}", hex::encode(Sha256::digest(whole)))
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_place_is_the_same_only_with_the_same_source() {
-        let place = |folder: &str, namespace: &str| Place {
+        let place = |folder: &str, namespace: &str| SourcePlace {
             namespace: namespace.into(),
             by_class: false,
             source: ScriptSource {

@@ -20,9 +20,9 @@ pub const SHORT_QUEUE: Duration = Duration::from_secs(5);
 const TELLING: Duration = Duration::from_secs(10);
 
 /// A row of the tables below: the pace at which a pass comes back that no watch wakes before, phase, reason and message.
-struct Row(Duration, &'static str, Reason, &'static str);
+struct WaitRow(Duration, &'static str, Reason, &'static str);
 
-impl Row {
+impl WaitRow {
     const fn describe(self, standing: Standing) -> Description {
         let Self(_, phase, reason, message) = self;
         Description {
@@ -104,80 +104,80 @@ pub enum Stop {
 
 impl Wait {
     #[allow(clippy::too_many_lines, reason = "one table")]
-    const fn table(self) -> Row {
+    const fn table(self) -> WaitRow {
         use Reason as R;
         match self {
-            Self::ClassCheck => Row(
+            Self::ClassCheck => WaitRow(
                 UNWATCHED,
                 "Pending",
                 R::Pending,
                 "waiting for the operator's first check of the class",
             ),
-            Self::Member => Row(
+            Self::Member => WaitRow(
                 UNWATCHED,
                 "Pending",
                 R::PoolExhausted,
                 "waiting for a free database of a pool",
             ),
-            Self::Creation => Row(
+            Self::Creation => WaitRow(
                 UNWATCHED,
                 "Queued",
                 R::Queued,
                 "the request for a project waits for its turn in the provider's request limit",
             ),
-            Self::Turn => Row(
+            Self::Turn => WaitRow(
                 UNWATCHED,
                 "Queued",
                 R::Queued,
                 "the migrations wait for their turn on the server",
             ),
-            Self::Backup => Row(
+            Self::Backup => WaitRow(
                 UNWATCHED,
                 "Pending",
                 R::BackupIncomplete,
                 "waiting until the backup is complete",
             ),
-            Self::Database => Row(
+            Self::Database => WaitRow(
                 UNWATCHED,
                 "Provisioning",
                 R::Provisioning,
                 "waiting until the database is usable",
             ),
-            Self::RestoreRoom => Row(
+            Self::RestoreRoom => WaitRow(
                 TELLING,
                 "Queued",
                 R::Queued,
-                "the backup's class, or the database server, has as many Jobs as it may (backup.maxConcurrent, \
-                 backup.maxConcurrentPerServer): the restore begins when one of them has ended",
+                "the backup's class or the database server runs as many Jobs as are allowed (backup.maxConcurrent, \
+                 backup.maxConcurrentPerServer): the restore starts when a Job ends",
             ),
-            Self::Restore => Row(
+            Self::Restore => WaitRow(
                 UNWATCHED,
                 "Restoring",
                 R::RestoringBackup,
-                "a Job restores the backup into the database",
+                "a Job is restoring the backup into the database",
             ),
-            Self::RestoreAgain => Row(
+            Self::RestoreAgain => WaitRow(
                 UNWATCHED,
                 "Restoring",
                 R::RestoreFailed,
                 "the restore failed, and another attempt follows",
             ),
-            Self::Pausing => Row(UNWATCHED, "Paused", R::Pausing, "the database is being paused"),
-            Self::Rollout => Row(
+            Self::Pausing => WaitRow(UNWATCHED, "Paused", R::Pausing, "the database is being paused"),
+            Self::Rollout => WaitRow(
                 UNWATCHED,
                 "Migrating",
                 R::RolloutPending,
                 "migrations are incomplete; waiting for the class's rollout",
             ),
             // The annotation and the source are watched; only another tool's work is not.
-            Self::Approval => Row(
+            Self::Approval => WaitRow(
                 SLOWEST,
                 "Pending",
                 R::ApprovalPending,
                 "the pending migrations wait for approval",
             ),
-            Self::Migrations => Row(TELLING, "Migrating", R::Migrating, "applying migrations"),
-            Self::Seed => Row(TELLING, "Seeding", R::Seeding, "applying the seed"),
+            Self::Migrations => WaitRow(TELLING, "Migrating", R::Migrating, "applying migrations"),
+            Self::Seed => WaitRow(TELLING, "Seeding", R::Seeding, "applying the seed"),
         }
     }
 
@@ -194,38 +194,38 @@ impl Wait {
 
 impl Stop {
     /// The message is used where nothing more exact was observed.
-    const fn table(self) -> Row {
+    const fn table(self) -> WaitRow {
         match self {
-            Self::Claim(reason) => Row(SLOWEST, "Failed", reason, "no database can be claimed"),
+            Self::Claim(reason) => WaitRow(SLOWEST, "Failed", reason, "no database can be claimed"),
             // To ask again costs no request.
-            Self::Unwatched(reason) => Row(UNWATCHED, "Failed", reason, "no database can be claimed"),
-            Self::Database(reason) => Row(
+            Self::Unwatched(reason) => WaitRow(UNWATCHED, "Failed", reason, "no database can be claimed"),
+            Self::Database(reason) => WaitRow(
                 SLOWEST,
                 "Failed",
                 reason,
                 "the OrchestraDatabase is Stalled; its conditions say why (kubectl describe orchdb)",
             ),
-            Self::Lost => Row(
+            Self::Lost => WaitRow(
                 SLOWEST,
                 "Failed",
                 Reason::DatabaseLost,
                 "the OrchestraDatabase that this Orchestra claimed is gone",
             ),
-            Self::Restore(reason) => Row(SLOWEST, "Failed", reason, "the backup cannot be restored"),
-            Self::Connection => Row(
+            Self::Restore(reason) => WaitRow(SLOWEST, "Failed", reason, "the backup cannot be restored"),
+            Self::Connection => WaitRow(
                 SLOWEST,
                 "Failed",
                 Reason::ConnectionInvalid,
                 "spec.connection cannot be carried out",
             ),
-            Self::PauseForbidden => Row(
+            Self::PauseForbidden => WaitRow(
                 SLOWEST,
                 "Ready",
                 Reason::PausingNotAllowed,
                 "the plan of the provider's organization does not allow its projects to be paused, so the database runs on: \
                  remove spec.powerState, or use a class of an organization that allows it",
             ),
-            Self::PauseRefused(reason) => Row(
+            Self::PauseRefused(reason) => WaitRow(
                 SLOWEST,
                 "Failed",
                 reason,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 
-use super::plan::Work;
+use super::plan::WorkState;
 use super::unavailable::{self, Purpose, Unavailable};
 use super::wait::Wait;
 use super::{Pass, migrating};
 use crate::api::condition::Reason;
 use crate::api::retry_wish;
-use crate::content::{self, Rows, Tenant};
+use crate::content::{self, SeedRows, TenantContext};
 use crate::controller::error::Error;
 use crate::migrate::Source;
 use crate::rollout::revisions::Revisions;
@@ -23,7 +23,7 @@ pub struct WantedContents {
     /// The migrations; none while it keeps what it has.
     pub source: Option<Arc<Source>>,
     /// The seed.
-    pub rows: Option<Rows>,
+    pub rows: Option<SeedRows>,
     /// Why it keeps what it has instead of the class's source.
     pub kept: Option<Kept>,
     /// Whether the class has a newer source.
@@ -52,7 +52,7 @@ impl WantedContents {
     /// For a database that keeps its contents, because its template is gone.
     pub fn without_template(warning: Unavailable) -> Self {
         Self {
-            rows: Some(Rows::None),
+            rows: Some(SeedRows::None),
             unavailable: Some(vec![warning]),
             ..Self::default()
         }
@@ -66,15 +66,15 @@ impl WantedContents {
 }
 
 /// Resolves the wanted contents of the database.
-pub async fn wanted(pass: &Pass, tenant: &Tenant<'_>) -> Result<WantedContents, Error> {
+pub async fn wanted(pass: &Pass, tenant: &TenantContext<'_>) -> Result<WantedContents, Error> {
     let mut wanted = wanted_source(pass, tenant).await?;
     let unavailable = wanted.unavailable.get_or_insert_default();
     if !wanted.due {
-        let rows = Rows::of(&pass.ctx.content, tenant, wanted.kept.is_some()).await;
+        let rows = SeedRows::of(&pass.ctx.content, tenant, wanted.kept.is_some()).await;
         let rows = match (rows, content::seed_place(&pass.ctx.content, tenant)) {
             (Err(error), Some(place)) => {
                 unavailable.push(unavailable::excuse(pass, Purpose::Seed, &place, error)?);
-                Rows::Applied
+                SeedRows::Applied
             }
             (rows, _) => rows?,
         };
@@ -84,7 +84,7 @@ pub async fn wanted(pass: &Pass, tenant: &Tenant<'_>) -> Result<WantedContents, 
 }
 
 /// The source that the database is to have now: none while it keeps what it has.
-async fn wanted_source(pass: &Pass, tenant: &Tenant<'_>) -> Result<WantedContents, Error> {
+async fn wanted_source(pass: &Pass, tenant: &TenantContext<'_>) -> Result<WantedContents, Error> {
     let mut wanted = WantedContents::default();
     let found = migrations(pass, tenant).await;
     let Some(class) = tenant.class.filter(|_| rollout::takes_part(&pass.object)) else {
@@ -132,7 +132,7 @@ async fn wanted_source(pass: &Pass, tenant: &Tenant<'_>) -> Result<WantedContent
 /// that it had is applied.
 fn own_source(
     pass: &Pass,
-    tenant: &Tenant<'_>,
+    tenant: &TenantContext<'_>,
     found: Result<Option<Arc<Source>>, Error>,
     unavailable: &mut Vec<Unavailable>,
 ) -> Result<Option<Arc<Source>>, Error> {
@@ -166,16 +166,16 @@ pub fn refused(pass: &Pass, digest: &str) -> Result<(), Error> {
 }
 
 /// The state of pending migrations that have no turn.
-pub fn without_a_turn(denied: Option<Kept>) -> Work {
+pub fn without_a_turn(denied: Option<Kept>) -> WorkState {
     match denied {
-        None => Work::Due,
-        Some(Kept::Waits | Kept::Pinned) => Work::Waiting(Wait::Rollout),
-        Some(Kept::Queued) => Work::Waiting(Wait::Turn),
+        None => WorkState::Due,
+        Some(Kept::Waits | Kept::Pinned) => WorkState::Waiting(Wait::Rollout),
+        Some(Kept::Queued) => WorkState::Waiting(Wait::Turn),
     }
 }
 
 /// The migrations that apply: the Orchestra's own, or else the template's or the class's.
-async fn migrations(pass: &Pass, tenant: &Tenant<'_>) -> Result<Option<Arc<Source>>, Error> {
+async fn migrations(pass: &Pass, tenant: &TenantContext<'_>) -> Result<Option<Arc<Source>>, Error> {
     let Some(spec) = migrating::spec(pass, tenant) else {
         return Ok(None);
     };
@@ -185,7 +185,7 @@ async fn migrations(pass: &Pass, tenant: &Tenant<'_>) -> Result<Option<Arc<Sourc
 
 /// The state of the migrations where it is known without a look into the database: an Orchestra that needs a turn first,
 /// and one that keeps an older source whose migrations are incomplete. The error of a failed migration is given again.
-pub fn without_a_look(pass: &Pass, wanted: &WantedContents) -> Result<Option<Work>, Error> {
+pub fn without_a_look(pass: &Pass, wanted: &WantedContents) -> Result<Option<WorkState>, Error> {
     if wanted.due {
         return Ok(Some(without_a_turn(pass.denied)));
     }
@@ -199,6 +199,6 @@ pub fn without_a_look(pass: &Pass, wanted: &WantedContents) -> Result<Option<Wor
     let same = matches!(&wanted.newer, Newer::Source(digest) if *digest == migrations.source);
     match pass.object.migration_failure().filter(|_| migrations.failed && same) {
         Some((reason, message)) => Err(Error::blocked(reason, message)),
-        None => Ok(Some(Work::Waiting(Wait::Rollout))),
+        None => Ok(Some(WorkState::Waiting(Wait::Rollout))),
     }
 }

@@ -14,7 +14,7 @@ use super::wait::{SOON, Wait};
 use super::{Pass, login, reach};
 use crate::api::condition::Reason;
 use crate::api::retry_wish;
-use crate::content::Rows;
+use crate::content::SeedRows;
 use crate::controller::Core;
 use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::error::{Error, caught};
@@ -79,7 +79,8 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
 /// Begins to apply the seed.
 pub async fn seed(pass: &mut Pass, mut observed: Observed) -> Result<Option<Next>, Error> {
     let attempt = observed.inside.attempt().unwrap_or_default();
-    let (Some(session), Some(Rows::Wanted(seed))) = (pass.access.take_session(), observed.inside.wanted.rows.take())
+    let (Some(session), Some(SeedRows::Wanted(seed))) =
+        (pass.access.take_session(), observed.inside.wanted.rows.take())
     else {
         return Ok(None);
     };

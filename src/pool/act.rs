@@ -8,7 +8,7 @@ use kube::api::{Api, PostParams};
 
 use super::attempts::Refusal;
 use super::observe::Observed;
-use super::plan::{EntryState, Preparation, Step, UnpreparedState};
+use super::plan::{EntryState, PreparationWork, Step, UnpreparedState};
 use super::{PATIENCE, Pass, checks, preparation, probe, servers};
 use crate::api::names::{POOL_LABEL, pool_label};
 use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, OrchestraPool};
@@ -90,7 +90,7 @@ fn is_young(state: &EntryState) -> bool {
 
 /// UIDs of the members whose preparation has just begun.
 fn preparing(observed: &Observed) -> Vec<String> {
-    let Preparation::Of(unprepared) = &observed.seen.preparation else {
+    let PreparationWork::Of(unprepared) = &observed.seen.preparation else {
         return Vec::new();
     };
     let young = unprepared

@@ -22,16 +22,16 @@ const CHOSEN: Duration = Duration::from_secs(10);
 /// Orchestras from trying to claim one member at the same time; the claim itself is decided by the API
 /// server.
 #[derive(Default)]
-pub struct Choices(Mutex<HashMap<String, Choice>>);
+pub struct Choices(Mutex<HashMap<String, MemberChoice>>);
 
-enum Choice {
+enum MemberChoice {
     /// A pass of the Orchestra of this UID is about to claim the member.
     Claim { uid: String, at: Instant },
     /// The member is being prepared, until its [`Preparing`] is dropped.
     Prepare,
 }
 
-impl Choice {
+impl MemberChoice {
     /// Whether it keeps the Orchestra of this UID from choosing the member.
     fn excludes(&self, uid: &str) -> bool {
         match self {
@@ -59,11 +59,11 @@ impl Choices {
     pub fn first<'a>(&self, names: impl IntoIterator<Item = &'a str>, uid: &str) -> Option<&'a str> {
         let mut chosen = self.0.lock();
         chosen.retain(
-            |_, choice| !matches!(choice, Choice::Claim { uid: by, at } if by == uid || at.elapsed() >= CHOSEN),
+            |_, choice| !matches!(choice, MemberChoice::Claim { uid: by, at } if by == uid || at.elapsed() >= CHOSEN),
         );
         let name = names.into_iter().find(|name| !chosen.contains_key(*name))?;
         let (uid, at) = (uid.to_owned(), Instant::now());
-        chosen.insert(name.to_owned(), Choice::Claim { uid, at });
+        chosen.insert(name.to_owned(), MemberChoice::Claim { uid, at });
         Some(name)
     }
 
@@ -72,8 +72,8 @@ impl Choices {
         let mut chosen = self.0.lock();
         match chosen.entry(name.to_owned()) {
             Entry::Occupied(choice) if choice.get().excludes("") => return None,
-            Entry::Occupied(mut late) => drop(late.insert(Choice::Prepare)),
-            Entry::Vacant(free) => drop(free.insert(Choice::Prepare)),
+            Entry::Occupied(mut late) => drop(late.insert(MemberChoice::Prepare)),
+            Entry::Vacant(free) => drop(free.insert(MemberChoice::Prepare)),
         }
         Some(Preparing {
             choices: self.clone(),

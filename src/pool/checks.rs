@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use sha2::{Digest as _, Sha256};
 
 use super::attempts::{Attempt, AttemptState, Refusal};
-use super::plan::{Member, MemberState};
+use super::plan::{EntryMember, EntryMemberState};
 use super::{PATIENCE, Pass, probe};
 use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
@@ -22,13 +22,13 @@ use crate::migrate::Watch;
 use crate::postgres::{self, Login};
 
 /// What a look has found: none when the entry leads to the member's database, and else what is told of the other one.
-pub type Found = Option<Refusal>;
+pub type CheckResult = Option<Refusal>;
 
 /// How the members of a pool stand.
 #[derive(Default)]
 pub struct Standings {
     /// For the plan.
-    pub members: Vec<Member>,
+    pub members: Vec<EntryMember>,
     /// Names of the unclaimed members whose entries lead to other databases.
     pub moved: Vec<String>,
     /// What the status tells, by the keys of the entries.
@@ -71,31 +71,31 @@ pub fn observe<'a>(
         let told = other.or_else(|| refusal.filter(|refusal| free || !refusal.is_passing()));
         seen.refusals.extend(told.map(|refusal| (key.to_owned(), refusal)));
         let login = Login::parse(url).ok();
-        seen.members.push(Member {
+        seen.members.push(EntryMember {
             key: key.to_owned(),
             server: login.map(|login| format!("{}:{}", login.host, login.port)),
             free,
-            state: attempt.map_or(MemberState::Unknown, state),
+            state: attempt.map_or(EntryMemberState::Unknown, state),
         });
     }
     seen
 }
 
-fn state(attempt: Attempt<Found>) -> MemberState {
+fn state(attempt: Attempt<CheckResult>) -> EntryMemberState {
     let age = attempt.age();
     match (attempt.state, attempt.refusal) {
         // Its task was cut off, or it would have ended by now.
-        (AttemptState::Running, _) if age > probe::LIMIT + PATIENCE => MemberState::Unknown,
-        (AttemptState::Running, _) => MemberState::Looking,
-        (AttemptState::Done(None), _) => MemberState::Well { age },
+        (AttemptState::Running, _) if age > probe::LIMIT + PATIENCE => EntryMemberState::Unknown,
+        (AttemptState::Running, _) => EntryMemberState::Looking,
+        (AttemptState::Done(None), _) => EntryMemberState::Well { age },
         (AttemptState::Refused, Some(refusal)) if refusal.reason == Reason::DatabaseUnreachable => {
-            MemberState::Silent { age }
+            EntryMemberState::Silent { age }
         }
-        (AttemptState::Refused, Some(refusal)) => MemberState::Refused {
+        (AttemptState::Refused, Some(refusal)) => EntryMemberState::Refused {
             age,
             passing: refusal.is_passing(),
         },
-        (AttemptState::Done(Some(_)) | AttemptState::Refused, _) => MemberState::Refused { age, passing: false },
+        (AttemptState::Done(Some(_)) | AttemptState::Refused, _) => EntryMemberState::Refused { age, passing: false },
     }
 }
 

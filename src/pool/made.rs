@@ -8,7 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::Context;
 use crate::api::{DataApi, ExposeNewTables, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Prepared};
 use crate::class;
-use crate::content::{self, Origin};
+use crate::content::{self, MigrationsOrigin};
 
 /// Whether an Orchestra of this class can claim a member; with whether the member is prepared for it.
 ///
@@ -21,7 +21,7 @@ pub fn fits(object: &Orchestra, class: &OrchestraClass, member: &OrchestraDataba
         return None;
     }
     match &status.prepared {
-        None => Some(content::origin(object, class) == Origin::Nowhere),
+        None => Some(content::origin(object, class) == MigrationsOrigin::Nowhere),
         Some(prepared) => holds_what_is_asked_for(object, class, prepared).then_some(prepared.migrations.is_some()),
     }
 }
@@ -39,8 +39,8 @@ fn is_placed(object: &Orchestra, class: &OrchestraClass, region: &str) -> bool {
 
 fn holds_what_is_asked_for(object: &Orchestra, class: &OrchestraClass, has: &Prepared) -> bool {
     let same = match (content::origin(object, class), &has.template) {
-        (Origin::Template(wanted), Some(has)) => wanted == has,
-        (Origin::Class, None) => true,
+        (MigrationsOrigin::Template(wanted), Some(has)) => wanted == has,
+        (MigrationsOrigin::Class, None) => true,
         _ => false,
     };
     let seeded = has.seed.is_none() || object.spec.seed.is_none();

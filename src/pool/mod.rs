@@ -80,13 +80,13 @@ pub struct Memory {
     /// Probes of entries by key; a successful one has the name of the entry's OrchestraDatabase.
     probes: Attempts<String>,
     /// Looks at members, by the key of their entry.
-    checks: Attempts<checks::Found>,
+    checks: Attempts<checks::CheckResult>,
     /// Preparations of members by UID.
     preparations: Attempts<()>,
     /// Databases that are made on servers, and dropped, by the names of their entries.
     made: Attempts<()>,
     /// Looks at the servers of entries.
-    servers: servers::Looks,
+    servers: servers::ServerLooks,
 }
 
 /// The metrics of a pool, read from its status.

@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::attempts::{Attempt, AttemptState, Refusal};
-use super::plan::{Entry, EntryState, Pace, Preparation, Refused, Seen, Unprepared, UnpreparedState};
+use super::plan::{EntryState, Facts, Pace, PoolEntry, PreparationWork, RefusedEntry, Unprepared, UnpreparedState};
 use super::wanted::{self, MemberContents};
 use super::{PASS_TIME, PATIENCE, Pass, plan, probe, servers};
 use super::{checks, preparation};
@@ -27,7 +27,7 @@ const FRESH: Duration = Duration::from_secs(30);
 /// What was looked up.
 pub struct Observed {
     /// The facts for the plan.
-    pub seen: Seen,
+    pub seen: Facts,
     /// The entries of the inventory.
     pub inventory: Arc<Inventory>,
     /// The pool's members.
@@ -59,11 +59,11 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         .databases
         .state_filter(|database| database.pool() == Some(pass.name()));
     let left = members.iter().filter(|member| has_left(member, &inventory));
-    let mut seen = Seen {
+    let mut seen = Facts {
         left: left.map(|member| member.name_any()).collect(),
         free_preparations: preparation::AT_ONCE.saturating_sub(ctx.preparations.under_way()),
         spent: pass.began.elapsed() >= PASS_TIME,
-        ..Seen::default()
+        ..Facts::default()
     };
     let keyed = members
         .iter()
@@ -112,7 +112,7 @@ fn entries(
     inventory: &Inventory,
     by_key: &HashMap<String, Arc<OrchestraDatabase>>,
     refusals: &mut Vec<(String, Refusal)>,
-) -> (Vec<Entry>, Vec<String>) {
+) -> (Vec<PoolEntry>, Vec<String>) {
     let (mut entries, mut exposed) = (Vec::new(), Vec::new());
     for (key, url) in inventory.iter() {
         let state = if by_key.contains_key(key) {
@@ -124,7 +124,7 @@ fn entries(
         if login.as_ref().is_some_and(Login::is_exposed) {
             exposed.push(key.clone());
         }
-        entries.push(Entry {
+        entries.push(PoolEntry {
             key: key.clone(),
             address: login.map(|login| format!("{}:{}/{}", login.host, login.port, login.database)),
             state,
@@ -180,7 +180,7 @@ fn entry_state(pass: &Pass, attempt: Attempt<String>) -> EntryState {
                 Some(_) => Duration::ZERO,
                 None => pace(&refusal, pass.ctx.core.settings.login_spacing),
             };
-            EntryState::Refused(Refused {
+            EntryState::Refused(RefusedEntry {
                 again: wait.saturating_sub(age),
                 passing: refusal.is_passing(),
             })
@@ -204,7 +204,7 @@ async fn observe_preparation(pass: &Pass, observed: &mut Observed) {
     match wanted {
         Ok(wanted) => observed.wanted.clone_from(pass.wanted.get_or_init(|| wanted)),
         Err(error) => {
-            observed.seen.preparation = Preparation::Blocked;
+            observed.seen.preparation = PreparationWork::Blocked;
             observed.trouble = Some(error);
         }
     }
@@ -224,7 +224,7 @@ async fn observe_preparation(pass: &Pass, observed: &mut Observed) {
         });
         observed.refusals.extend(refusal.map(|refusal| (key.clone(), refusal)));
     }
-    observed.seen.preparation = Preparation::Of(unprepared);
+    observed.seen.preparation = PreparationWork::Of(unprepared);
 }
 
 /// How the preparation of a member stands, and what to tell of it; none when it has what it is to have.
@@ -238,7 +238,7 @@ pub fn unprepared_state(
     }
     let (uid, subject) = (member.uid().unwrap_or_default(), wanted.subject());
     if let Some(error) = pass.ctx.core.refusals.refusal(&uid, (&subject, "")) {
-        let refused = Refused {
+        let refused = RefusedEntry {
             again: SLOWEST,
             passing: false,
         };
@@ -264,7 +264,7 @@ pub fn unprepared_state(
                 return Some((UnpreparedState::Due, Some(refusal)));
             }
             let passing = true;
-            Some((UnpreparedState::Refused(Refused { again, passing }), Some(refusal)))
+            Some((UnpreparedState::Refused(RefusedEntry { again, passing }), Some(refusal)))
         }
         (AttemptState::Done(()) | AttemptState::Refused, _) => Some((UnpreparedState::Due, None)),
     }

@@ -10,7 +10,7 @@ pub mod members;
 
 use std::time::Duration;
 
-pub use members::{Member, MemberState, Pace};
+pub use members::{EntryMember, EntryMemberState, Pace};
 
 /// Entries of one pool that are probed at once: an unreachable host delays few others, and one server that
 /// holds all entries is not filled with sessions.
@@ -24,19 +24,19 @@ pub const BUSY: Duration = Duration::from_secs(5);
 
 /// Everything that the next step depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct Facts {
     /// The entries of the inventory, in the order of their keys.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<PoolEntry>,
     /// Names of the unclaimed members whose entry left the inventory, or leads to another database.
     pub left: Vec<String>,
     /// The members that stand for an entry, unclaimed and claimed ones.
-    pub members: Vec<Member>,
+    pub members: Vec<EntryMember>,
     /// How often they are looked at.
     pub pace: Pace,
     /// Keys of members whose servers are to be looked at again.
     pub looks: Vec<String>,
     /// What is to be prepared. It is looked up once the entries need nothing more.
-    pub preparation: Preparation,
+    pub preparation: PreparationWork,
     /// Further members that can be prepared now.
     pub free_preparations: usize,
     /// The pass has used up its time: what is left is the next pass's.
@@ -45,7 +45,7 @@ pub struct Seen {
 
 /// One entry of the inventory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct PoolEntry {
     /// Key of the entry.
     pub key: String,
     /// Host, port and database of its URL; none when the URL is not valid.
@@ -72,12 +72,12 @@ pub enum EntryState {
         database: String,
     },
     /// The last probe refused it.
-    Refused(Refused),
+    Refused(RefusedEntry),
 }
 
 /// What was refused, and when it is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedEntry {
     /// Time until it may be tried again; zero when it may be now.
     pub again: Duration,
     /// It passes by itself.
@@ -86,7 +86,7 @@ pub struct Refused {
 
 /// What is to be prepared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Preparation {
+pub enum PreparationWork {
     /// The pool asks for no preparation, or it was not looked up.
     #[default]
     None,
@@ -116,7 +116,7 @@ pub enum UnpreparedState {
         young: bool,
     },
     /// The last attempt was refused, or could not begin.
-    Refused(Refused),
+    Refused(RefusedEntry),
 }
 
 /// The one next step. Each is idempotent.
@@ -149,7 +149,7 @@ pub enum Step {
 }
 
 /// The next step for what was observed.
-pub fn plan(seen: &Seen) -> Step {
+pub fn plan(seen: &Facts) -> Step {
     if !seen.left.is_empty() {
         return Step::Withdraw(seen.left.clone());
     }
@@ -163,7 +163,7 @@ pub fn plan(seen: &Seen) -> Step {
     if !due.is_empty() {
         return Step::Probe(due);
     }
-    if !seen.spent && seen.entries.iter().any(Entry::is_young) {
+    if !seen.spent && seen.entries.iter().any(PoolEntry::is_young) {
         return Step::AwaitProbes;
     }
     let checks = members::due(&seen.members, seen.pace, PROBED_AT_ONCE);
@@ -174,22 +174,22 @@ pub fn plan(seen: &Seen) -> Step {
         return Step::Look(seen.looks.clone());
     }
     match &seen.preparation {
-        Preparation::None => rest(seen, &[]),
-        Preparation::Blocked => Step::Stop,
-        Preparation::Of(unprepared) => prepare(seen, unprepared),
+        PreparationWork::None => rest(seen, &[]),
+        PreparationWork::Blocked => Step::Stop,
+        PreparationWork::Of(unprepared) => prepare(seen, unprepared),
     }
 }
 
 /// Whether the entries need something before the preparation is worth a look.
-pub fn entries_come_first(seen: &Seen) -> bool {
-    let without = Seen {
-        preparation: Preparation::None,
+pub fn entries_come_first(seen: &Facts) -> bool {
+    let without = Facts {
+        preparation: PreparationWork::None,
         ..seen.clone()
     };
     !matches!(plan(&without), Step::Rest | Step::Wait(_))
 }
 
-fn prepare(seen: &Seen, unprepared: &[Unprepared]) -> Step {
+fn prepare(seen: &Facts, unprepared: &[Unprepared]) -> Step {
     let due = unprepared.iter().filter(|member| member.state == UnpreparedState::Due);
     let due: Vec<_> = due
         .take(seen.free_preparations)
@@ -206,13 +206,13 @@ fn prepare(seen: &Seen, unprepared: &[Unprepared]) -> Step {
 
 /// The entries that can become members. Of two entries for one database the first key is kept: an entry
 /// waits while an earlier one is probed, for as long as that is young, or has the same address.
-fn usable(entries: &[Entry]) -> Vec<(String, String)> {
+fn usable(entries: &[PoolEntry]) -> Vec<(String, String)> {
     let mut usable = Vec::new();
     for (place, entry) in entries.iter().enumerate() {
         let EntryState::Usable { database } = &entry.state else {
             continue;
         };
-        let comes_first = |earlier: &Entry| match earlier.state {
+        let comes_first = |earlier: &PoolEntry| match earlier.state {
             EntryState::Probing { young } => young || earlier.leads_where(entry),
             EntryState::Unprobed => earlier.leads_where(entry),
             _ => false,
@@ -225,7 +225,7 @@ fn usable(entries: &[Entry]) -> Vec<(String, String)> {
 }
 
 /// The entries to probe now: those that were never probed first, and only as many as may run at once.
-fn due(entries: &[Entry]) -> Vec<String> {
+fn due(entries: &[PoolEntry]) -> Vec<String> {
     let running = entries
         .iter()
         .filter(|entry| matches!(entry.state, EntryState::Probing { .. }));
@@ -240,7 +240,7 @@ fn due(entries: &[Entry]) -> Vec<String> {
 
 /// Until when nothing is to be done: what passes by itself is tried again, and what runs in the background
 /// brings the pool back when it ends.
-fn rest(seen: &Seen, unprepared: &[Unprepared]) -> Step {
+fn rest(seen: &Facts, unprepared: &[Unprepared]) -> Step {
     let entries = seen.entries.iter().filter_map(|entry| match entry.state {
         EntryState::Probing { .. } | EntryState::Unprobed => Some(FALLBACK),
         EntryState::Refused(refused) => refused.passing.then_some(refused.again),
@@ -258,7 +258,7 @@ fn rest(seen: &Seen, unprepared: &[Unprepared]) -> Step {
     }
 }
 
-impl Entry {
+impl PoolEntry {
     fn is_young(&self) -> bool {
         self.state == EntryState::Probing { young: true }
     }

@@ -18,8 +18,8 @@ use crate::controller::error::{Error, caught};
 use crate::credentials::inventory::{self, Inventory, member_name};
 use crate::error::ErrorClass;
 use crate::migrate::Watch;
-use crate::postgres::claim_record::Holder;
-use crate::postgres::holdings::{self, Allowed, Open};
+use crate::postgres::claim_record::RecordHolder;
+use crate::postgres::holdings::{self, AcceptedHoldings, Open};
 use crate::postgres::{self, APPLICATION, Login};
 
 /// The longest that one probe may take: a server that stalls ends its own probe and nothing else.
@@ -49,7 +49,7 @@ pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str) {
     let probe = async move {
         let outcome = async {
             let login = login(&inventory, &entry, &roots)?;
-            let allowed = Allowed {
+            let allowed = AcceptedHoldings {
                 legacy_servers,
                 non_empty,
                 other_entries: credentials.servers.other_users((&pool, &entry), &login),
@@ -112,7 +112,7 @@ pub fn login(inventory: &Inventory, key: &str, roots: &Arc<str>) -> Result<Login
 async fn probe(
     core: &Core,
     login: &Login,
-    allowed: &Allowed,
+    allowed: &AcceptedHoldings,
     (pool, key): (&str, &str),
 ) -> Result<Result<(String, Vec<Open>), Refusal>, Error> {
     let mut session = postgres::connect(login, APPLICATION).await?;
@@ -147,7 +147,7 @@ async fn probe(
 pub async fn check_unmarked(core: &Core, session: &mut PgConnection) -> Result<(), Error> {
     match postgres::claim_record::holder(session).await? {
         None => Ok(()),
-        Some(Holder { uid, name }) => Err(Error::blocked(
+        Some(RecordHolder { uid, name }) => Err(Error::blocked(
             Reason::InUse,
             format!(
                 "the database carries the claim record of Orchestra {name} ({uid}) and may hold its data: no other \

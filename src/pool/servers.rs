@@ -17,11 +17,11 @@ use crate::postgres::{self, APPLICATION, Login};
 
 /// What the last looks at the servers of each pool have found, by the UID of the pool and the server's address.
 #[derive(Default)]
-pub struct Looks(Mutex<HashMap<String, BTreeMap<String, Look>>>);
+pub struct ServerLooks(Mutex<HashMap<String, BTreeMap<String, ServerLook>>>);
 
 /// The last look at one server.
 #[derive(Clone, Debug)]
-struct Look {
+struct ServerLook {
     at: Instant,
     /// None while nothing is known.
     open: Option<Vec<Open>>,
@@ -29,7 +29,7 @@ struct Look {
 
 /// What is known of the servers of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Known {
+pub enum KnownServers {
     /// A server has not been looked at since the operator started.
     Nothing,
     /// No server has an open database.
@@ -38,10 +38,10 @@ pub enum Known {
     Open(String),
 }
 
-impl Looks {
+impl ServerLooks {
     /// Notes what a look has found.
     pub fn note(&self, pool: &str, login: &Login, open: &[Open]) {
-        let look = Look {
+        let look = ServerLook {
             at: Instant::now(),
             open: Some(open.to_vec()),
         };
@@ -52,7 +52,7 @@ impl Looks {
     fn begin(&self, pool: &str, login: &Login) {
         let mut looks = self.0.lock();
         let looks = looks.entry(pool.into()).or_default();
-        let look = looks.entry(address(login)).or_insert(Look {
+        let look = looks.entry(address(login)).or_insert(ServerLook {
             at: Instant::now(),
             open: None,
         });
@@ -72,7 +72,7 @@ impl Looks {
     }
 
     /// What is known of the servers of a pool; those that no entry leads to any more are forgotten.
-    pub fn known(&self, pool: &str, inventory: &Inventory) -> Known {
+    pub fn known(&self, pool: &str, inventory: &Inventory) -> KnownServers {
         let wanted: Vec<_> = inventory.values().filter_map(|url| Login::parse(url).ok()).collect();
         let wanted: Vec<_> = wanted.iter().map(address).collect();
         let mut looks = self.0.lock();
@@ -84,9 +84,9 @@ impl Looks {
         });
         let found: Vec<_> = found.collect();
         match (found.is_empty(), looks.values().all(|look| look.open.is_some())) {
-            (false, _) => Known::Open(found.join("; ")),
-            (true, true) if wanted.iter().all(|address| looks.contains_key(address)) => Known::Closed,
-            (true, _) => Known::Nothing,
+            (false, _) => KnownServers::Open(found.join("; ")),
+            (true, true) if wanted.iter().all(|address| looks.contains_key(address)) => KnownServers::Closed,
+            (true, _) => KnownServers::Nothing,
         }
     }
 
@@ -166,17 +166,17 @@ mod tests {
 
     #[test]
     fn a_warning_names_the_statements_and_stays_while_nothing_is_known() {
-        let looks = Looks::default();
+        let looks = ServerLooks::default();
         let url = SecretString::from("postgres://a:x@one/a");
         let login = Login::parse(&url).unwrap();
         let inventory: Inventory = [("KEY".to_owned(), url)].into();
-        assert_eq!(looks.known("pool", &inventory), Known::Nothing);
+        assert_eq!(looks.known("pool", &inventory), KnownServers::Nothing);
         assert!(looks.is_due("pool", &login, true, Duration::ZERO));
         assert!(!looks.is_due("pool", &login, false, Duration::ZERO));
         looks.begin("pool", &login);
-        assert_eq!(looks.known("pool", &inventory), Known::Nothing);
+        assert_eq!(looks.known("pool", &inventory), KnownServers::Nothing);
         looks.note("pool", &login, &[open("postgres", false), open("template1", true)]);
-        let Known::Open(says) = looks.known("pool", &inventory) else {
+        let KnownServers::Open(says) = looks.known("pool", &inventory) else {
             panic!("it is open");
         };
         for part in [
@@ -189,9 +189,9 @@ mod tests {
         assert!(!looks.is_due("pool", &login, true, Duration::from_mins(1)));
         assert!(looks.is_due("pool", &login, true, Duration::ZERO));
         looks.note("pool", &login, &[]);
-        assert_eq!(looks.known("pool", &inventory), Known::Closed);
+        assert_eq!(looks.known("pool", &inventory), KnownServers::Closed);
         assert!(!looks.is_due("pool", &login, true, Duration::ZERO));
         looks.note("pool", &login, &[open("postgres", false)]);
-        assert_eq!(looks.known("pool", &Inventory::default()), Known::Closed);
+        assert_eq!(looks.known("pool", &Inventory::default()), KnownServers::Closed);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::attempts::Refusal;
 use super::observe::Observed;
 use super::plan::Step;
-use super::servers::Known;
+use super::servers::KnownServers;
 use super::{Context, Pass, checks};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraPool, OrchestraPoolStatus};
@@ -44,7 +44,7 @@ pub async fn write(pass: &Pass, step: &Step, observed: &Observed) -> Result<(), 
 
 /// What the conditions of a pool say.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Described {
+pub struct Description {
     /// Ready is True.
     pub ready: bool,
     /// Who has to act.
@@ -56,7 +56,7 @@ pub struct Described {
 }
 
 /// What the conditions say at a step; none where the next one tells.
-fn describe(step: &Step, observed: &Observed) -> Option<Described> {
+fn describe(step: &Step, observed: &Observed) -> Option<Description> {
     match step {
         Step::Withdraw(_)
         | Step::Enlist(_)
@@ -77,7 +77,7 @@ fn describe(step: &Step, observed: &Observed) -> Option<Described> {
 }
 
 /// What the conditions say of these entries, those that need a person first.
-pub fn of_entries(refusals: &[(String, Refusal)]) -> Described {
+pub fn of_entries(refusals: &[(String, Refusal)]) -> Description {
     let mut refusals: Vec<_> = refusals.iter().collect();
     refusals.sort_by_key(|(_, refusal)| refusal.is_passing());
     let standing = match refusals.first() {
@@ -85,7 +85,7 @@ pub fn of_entries(refusals: &[(String, Refusal)]) -> Described {
         Some((_, refusal)) if refusal.is_passing() => Standing::Reconciling,
         Some(_) => Standing::Stalled,
     };
-    Described {
+    Description {
         ready: refusals.is_empty(),
         standing,
         reason: refusals.first().map_or(Reason::Ready, |(_, refusal)| refusal.reason),
@@ -136,24 +136,32 @@ pub async fn report(pool: Arc<OrchestraPool>, ctx: Arc<Context>, error: Arc<Erro
     } else {
         Standing::Stalled
     };
-    let described = Described {
+    let described = Description {
         ready: false,
         standing,
         reason: error.reason(),
         message: error.to_string(),
     };
-    tell(&ctx, &pool, status, described, Known::Nothing, error.is_passing()).await
+    tell(
+        &ctx,
+        &pool,
+        status,
+        described,
+        KnownServers::Nothing,
+        error.is_passing(),
+    )
+    .await
 }
 
 pub async fn tell(
     ctx: &Context,
     pool: &OrchestraPool,
     mut status: OrchestraPoolStatus,
-    described: Described,
-    servers: Known,
+    described: Description,
+    servers: KnownServers,
     blip: bool,
 ) -> Result<(), Error> {
-    let Described {
+    let Description {
         ready,
         standing,
         reason,
@@ -165,9 +173,9 @@ pub async fn tell(
     stand(&mut conditions, (ready, standing, reason), &message, blip);
     let told = find(before, ConditionType::ServersClosed).is_some();
     match &servers {
-        Known::Open(message) => conditions.set(ConditionType::ServersClosed, false, Reason::ServerOpen, message),
-        Known::Nothing if told => conditions.keep(ConditionType::ServersClosed, Reason::ServerOpen),
-        Known::Nothing | Known::Closed => {}
+        KnownServers::Open(message) => conditions.set(ConditionType::ServersClosed, false, Reason::ServerOpen, message),
+        KnownServers::Nothing if told => conditions.keep(ConditionType::ServersClosed, Reason::ServerOpen),
+        KnownServers::Nothing | KnownServers::Closed => {}
     }
     status.conditions = conditions.finish();
     status.observed_generation = pool.metadata.generation.unwrap_or_default();
@@ -181,7 +189,7 @@ pub async fn tell(
         }
     });
     let opened = match servers {
-        Known::Open(message) if !told => Some(News::warning(Reason::ServerOpen, message)),
+        KnownServers::Open(message) if !told => Some(News::warning(Reason::ServerOpen, message)),
         _ => None,
     };
     let pool = controller::status::write(&ctx.core, pool, status, news).await?;

@@ -18,7 +18,7 @@ use crate::class;
 use crate::content::{self, SeedRun};
 use crate::controller::error::Error;
 use crate::migrate::{Options, Source, TimeLimits};
-use crate::source::Place;
+use crate::source::SourcePlace;
 
 /// What the members of a pool are to have.
 pub struct MemberContents {
@@ -31,13 +31,13 @@ pub struct MemberContents {
     /// What the Data API may do with the tables, where the class says it.
     pub exposed: Option<ExposeNewTables>,
     class: String,
-    what: What,
+    what: Requester,
     limits: TimeLimits,
     per_statement: bool,
 }
 
 /// Who asks for it.
-enum What {
+enum Requester {
     /// A static pool, by this template.
     Template(Box<Template>),
     /// The class, by its default template of this name, or by itself.
@@ -66,11 +66,11 @@ pub async fn of_entries(pass: &Pass) -> Result<Option<Arc<MemberContents>>, Erro
     let Some(from) = &template.migrations.source else {
         return Ok(None);
     };
-    let place = Place::of_class(&ctx.core.settings.namespace, from);
+    let place = SourcePlace::of_class(&ctx.core.settings.namespace, from);
     Ok(Some(Arc::new(MemberContents {
         pool: ObjectRef::from_obj(pool),
         class: class_name,
-        what: What::Template(Box::new(template.clone())),
+        what: Requester::Template(Box::new(template.clone())),
         source: content::migrations(&ctx.content, place, template.migrations.format).await?,
         seed: None,
         exposed: None,
@@ -106,7 +106,7 @@ pub async fn of_class(pass: &Pass, class: &OrchestraClass) -> Result<Option<Arc<
     Ok(Some(Arc::new(MemberContents {
         pool: ObjectRef::from_obj(pool),
         class: class.name_any(),
-        what: What::Defaults(template.map(|template| template.name.clone())),
+        what: Requester::Defaults(template.map(|template| template.name.clone())),
         source: content::migrations(&ctx.content, spec.place, spec.format).await?,
         seed,
         exposed: class.spec.data_api.as_ref().and_then(|api| api.expose_new_tables),
@@ -129,10 +129,10 @@ impl MemberContents {
     pub fn is_met_by(&self, member: &OrchestraDatabase) -> bool {
         let Some(status) = &member.status else { return false };
         match &self.what {
-            What::Template(template) => {
+            Requester::Template(template) => {
                 status.template.as_ref() == Some(&applied(&self.class, template, &template.version))
             }
-            What::Defaults(template) => status.prepared.as_ref().is_some_and(|has| {
+            Requester::Defaults(template) => status.prepared.as_ref().is_some_and(|has| {
                 has.template == *template
                     && has.migrations.as_ref() == Some(&self.source.digest())
                     && self.is_seeded(has.seed.as_deref())
@@ -143,7 +143,7 @@ impl MemberContents {
     /// Whether a member has what it cannot be given any more: another template's tables, tables that the Data API reaches
     /// otherwise than the class says now, or the rows of a seed that has changed since and runs once.
     pub fn is_outdated(&self, member: &OrchestraDatabase) -> bool {
-        let (What::Defaults(template), Some(has)) = (&self.what, prepared(member)) else {
+        let (Requester::Defaults(template), Some(has)) = (&self.what, prepared(member)) else {
             return false;
         };
         let seed = match (&has.seed, &self.seed) {
@@ -164,8 +164,8 @@ impl MemberContents {
     pub fn subject(&self) -> String {
         let digest = self.source.digest();
         match &self.what {
-            What::Template(template) => format!("{}/{}/{}/{digest}", self.class, template.name, template.version),
-            What::Defaults(template) => {
+            Requester::Template(template) => format!("{}/{}/{}/{digest}", self.class, template.name, template.version),
+            Requester::Defaults(template) => {
                 let seed = self.seed.as_ref().map(|seed| seed.digest.as_str());
                 let (template, seed) = (template.as_deref().unwrap_or_default(), seed.unwrap_or_default());
                 format!("{}/{template}/{digest}/{seed}", self.class)
@@ -176,8 +176,8 @@ impl MemberContents {
     /// For people.
     fn describe(&self) -> String {
         match &self.what {
-            What::Template(template) => format!("version {} of template {}", template.version, template.name),
-            What::Defaults(_) => format!("the defaults of OrchestraClass {}", self.class),
+            Requester::Template(template) => format!("version {} of template {}", template.version, template.name),
+            Requester::Defaults(_) => format!("the defaults of OrchestraClass {}", self.class),
         }
     }
 
@@ -194,14 +194,14 @@ impl MemberContents {
     /// When it holds another template's tables.
     pub fn begin(&self, member: &str, status: &mut OrchestraDatabaseStatus) -> Result<(), Error> {
         match &self.what {
-            What::Template(template) => match &status.template {
+            Requester::Template(template) => match &status.template {
                 Some(is) if !is.is(&self.class, &template.name) => {
                     return Err(Error::blocked(Reason::InUse, other_template(member, is)));
                 }
                 Some(_) => {}
                 None => status.template = Some(applied(&self.class, template, "")),
             },
-            What::Defaults(template) => {
+            Requester::Defaults(template) => {
                 let has = status.prepared.get_or_insert_with(|| Prepared {
                     template: template.clone(),
                     ..Prepared::default()
@@ -220,10 +220,10 @@ impl MemberContents {
     /// Notes in the status of a member that it is prepared.
     pub fn end(&self, status: &mut OrchestraDatabaseStatus) {
         match &self.what {
-            What::Template(template) => {
+            Requester::Template(template) => {
                 status.template = Some(applied(&self.class, template, &template.version));
             }
-            What::Defaults(_) => {
+            Requester::Defaults(_) => {
                 let has = status.prepared.get_or_insert_default();
                 has.migrations = Some(self.source.digest());
             }
@@ -256,13 +256,13 @@ fn other_template(member: &str, is: &AppliedTemplate) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::migrate::{SeedSource, Variables};
+    use crate::migrate::{SeedSource, SeedVariables};
 
     fn wanted(template: Option<&str>, seed: Option<(&str, SeedPolicy)>) -> MemberContents {
         let files = vec![("1_a.sql".to_owned(), b"CREATE TABLE a ();".to_vec())];
         let run = |(digest, policy): (&str, SeedPolicy)| SeedRun {
             source: Arc::new(SeedSource::read(vec![("a.sql".to_owned(), b"SELECT 1".to_vec())]).unwrap()),
-            variables: Variables::default(),
+            variables: SeedVariables::default(),
             policy,
             digest: digest.into(),
         };
@@ -272,7 +272,7 @@ mod tests {
             seed: seed.map(run),
             exposed: None,
             class: "standard".into(),
-            what: What::Defaults(template.map(Into::into)),
+            what: Requester::Defaults(template.map(Into::into)),
             limits: TimeLimits::default(),
             per_statement: false,
         }

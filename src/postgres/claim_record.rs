@@ -106,7 +106,7 @@ async fn delete(session: &mut PgConnection, uids: &[String]) -> Result<()> {
 
 /// The Orchestra whose claim a database records.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub struct RecordHolder {
     /// UID.
     pub uid: String,
     /// `namespace/name`.
@@ -117,7 +117,7 @@ pub struct Holder {
 ///
 /// # Errors
 /// As [`claim`].
-pub async fn holder(session: &mut PgConnection) -> Result<Option<Holder>> {
+pub async fn holder(session: &mut PgConnection) -> Result<Option<RecordHolder>> {
     begin(session).await?;
     let held = holder_inside(session).await;
     end(session, held).await
@@ -127,7 +127,7 @@ pub async fn holder(session: &mut PgConnection) -> Result<Option<Holder>> {
 ///
 /// # Errors
 /// As [`claim`].
-pub async fn holder_inside(session: &mut PgConnection) -> Result<Option<Holder>> {
+pub async fn holder_inside(session: &mut PgConnection) -> Result<Option<RecordHolder>> {
     if !check(session, OPERATOR_SCHEMA, "claim").await? {
         return Ok(None);
     }
@@ -135,7 +135,7 @@ pub async fn holder_inside(session: &mut PgConnection) -> Result<Option<Holder>>
                  FROM stagesub.claim LIMIT 1";
     let found = sqlx::query(query).fetch_optional(session).await?;
     let holder = |row: sqlx::postgres::PgRow| {
-        Ok(Holder {
+        Ok(RecordHolder {
             uid: row.try_get(0)?,
             name: row.try_get(1)?,
         })

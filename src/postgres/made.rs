@@ -39,7 +39,7 @@ pub struct Maker {
 
 /// An entry that is made: a database, and the role that owns it and has its name.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
+pub struct OwnedDatabase<'a> {
     /// Name of the database and of its owner.
     pub name: &'a str,
     /// The owner's password; the server gets only a SCRAM-SHA-256 verifier of it.
@@ -50,7 +50,7 @@ pub struct Entry<'a> {
 
 /// How the removal of an entry ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Removal {
+pub enum RemovalEnd {
     /// Neither the database nor its owner is there.
     Done,
     /// Nothing was dropped, for this reason.
@@ -138,7 +138,7 @@ pub async fn maker(conn: &mut PgConnection) -> Result<Maker> {
 ///
 /// # Errors
 /// See [`Error`]; [`Error::Refused`] with `42710` or `42P04` when somebody else's role or database has the name.
-pub async fn make(conn: &mut PgConnection, maker: &Maker, entry: &Entry<'_>) -> Result<DatabaseIdentity> {
+pub async fn make(conn: &mut PgConnection, maker: &Maker, entry: &OwnedDatabase<'_>) -> Result<DatabaseIdentity> {
     begin(conn).await?;
     let made = role(conn, maker, entry).await;
     end(conn, made).await?;
@@ -173,7 +173,7 @@ fn taken(sqlstate: &str, what: &str, name: &str) -> Error {
 }
 
 /// The role that is to own the database. It makes its tenants' logins, and nothing beyond its database.
-async fn role(conn: &mut PgConnection, maker: &Maker, entry: &Entry<'_>) -> Result<()> {
+async fn role(conn: &mut PgConnection, maker: &Maker, entry: &OwnedDatabase<'_>) -> Result<()> {
     let verb = match owner(conn, entry.name).await? {
         None => "CREATE",
         Some(record) if record.starts_with(entry.record) => "ALTER",
@@ -204,14 +204,14 @@ async fn owner(conn: &mut PgConnection, role: &str) -> Result<Option<String>> {
 }
 
 /// A database that exists.
-struct Found {
+struct MadeObjects {
     owner: String,
 }
 
-async fn find(conn: &mut PgConnection, database: &str) -> Result<Option<Found>> {
+async fn find(conn: &mut PgConnection, database: &str) -> Result<Option<MadeObjects>> {
     let query = "SELECT pg_catalog.pg_get_userbyid(datdba)::text FROM pg_catalog.pg_database WHERE datname::text = $1";
     let owner = sqlx::query_scalar(query).bind(database).fetch_optional(conn).await?;
-    Ok(owner.map(|owner| Found { owner }))
+    Ok(owner.map(|owner| MadeObjects { owner }))
 }
 
 /// Whether the server has a database of this name.
@@ -234,11 +234,11 @@ pub async fn unmake(
     maker: &Maker,
     (name, record): (&str, &str),
     made: Option<&DatabaseIdentity>,
-) -> Result<Removal> {
+) -> Result<RemovalEnd> {
     if let Some(made) = made
         && identity(conn).await?.server() != made.server()
     {
-        return Ok(Removal::Kept(format!(
+        return Ok(RemovalEnd::Kept(format!(
             "the database {name} was made on another server ({}) than the pool's, so nothing is dropped. Put the server's URL \
              back; or an admin drops the database and its owner where they are, and deletes the entry's Secret",
             made.server()
@@ -252,16 +252,16 @@ pub async fn unmake(
         )
     };
     if role.as_ref().is_some_and(|found| !found.starts_with(record)) {
-        return Ok(Removal::Kept(foreign()));
+        return Ok(RemovalEnd::Kept(foreign()));
     }
     if let Some(found) = database {
         if role.is_none() || found.owner != name {
-            return Ok(Removal::Kept(foreign()));
+            return Ok(RemovalEnd::Kept(foreign()));
         }
         if let Some(made) = made
             && identity_of(conn, name).await?.digest() != made.digest()
         {
-            return Ok(Removal::Kept(format!(
+            return Ok(RemovalEnd::Kept(format!(
                 "the database {name} on the server is another one than the entry's ({}), so it is not dropped. An admin \
                  looks at it, drops it or not, and deletes the entry's Secret",
                 made.record()
@@ -275,7 +275,7 @@ pub async fn unmake(
     if role.is_some() {
         run(conn, format!("DROP ROLE {}", quote(name))).await?;
     }
-    Ok(Removal::Done)
+    Ok(RemovalEnd::Done)
 }
 
 async fn in_transaction(conn: &mut PgConnection, sql: String) -> Result<()> {

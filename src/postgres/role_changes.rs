@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::error::{Error, Result};
 use super::grants::{TenantRights, future_grants, grant_existing, limit, revoke_excess};
 use super::records::protect;
-use super::role_plan::{Change, RolePlan};
+use super::role_plan::{RoleChange, RolePlan};
 use super::sql::{OPERATOR_SCHEMA, begin, end, permitted, quote, run};
 use super::transfer::{NewOwner, transfer};
 use super::wall::{close_database, end_foreign_sessions};
@@ -57,8 +57,8 @@ pub(super) async fn follow(conn: &mut PgConnection, planned: &RolePlan<'_>, give
     }
     for change in &planned.together {
         match change {
-            Change::TakeOver(role) => transfer(conn, role, NewOwner::Owner).await?,
-            Change::PassOn { role, heir } => transfer(conn, role, NewOwner::Heir(heir)).await?,
+            RoleChange::TakeOver(role) => transfer(conn, role, NewOwner::Owner).await?,
+            RoleChange::PassOn { role, heir } => transfer(conn, role, NewOwner::Heir(heir)).await?,
             _ => {}
         }
     }
@@ -66,7 +66,7 @@ pub(super) async fn follow(conn: &mut PgConnection, planned: &RolePlan<'_>, give
     in_transaction(conn, &planned.after, given).await
 }
 
-async fn in_transaction(conn: &mut PgConnection, changes: &[Change<'_>], given: Given<'_>) -> Result<()> {
+async fn in_transaction(conn: &mut PgConnection, changes: &[RoleChange<'_>], given: Given<'_>) -> Result<()> {
     if changes.is_empty() {
         return Ok(());
     }
@@ -76,7 +76,7 @@ async fn in_transaction(conn: &mut PgConnection, changes: &[Change<'_>], given: 
 }
 
 /// Carries out changes in their order. Statements that follow each other are one message.
-pub(super) async fn carry_out_all(conn: &mut PgConnection, changes: &[Change<'_>], given: Given<'_>) -> Result<()> {
+pub(super) async fn carry_out_all(conn: &mut PgConnection, changes: &[RoleChange<'_>], given: Given<'_>) -> Result<()> {
     let mut statements = Vec::new();
     for change in changes {
         if let Some(statement) = statement(*change, given)? {
@@ -97,98 +97,98 @@ async fn send(conn: &mut PgConnection, statements: &mut Vec<String>) -> Result<(
 }
 
 /// The statements of a change that needs no look at the server; none for the others.
-fn statement(change: Change<'_>, given: Given<'_>) -> Result<Option<String>> {
+fn statement(change: RoleChange<'_>, given: Given<'_>) -> Result<Option<String>> {
     let Given { roles, rights, .. } = given;
     Ok(Some(match change {
-        Change::Create(role) => format!(
+        RoleChange::Create(role) => format!(
             "CREATE ROLE {} LOGIN PASSWORD '{}'",
             quote(role),
             verifier(role, roles)?
         ),
-        Change::CreateShut(role) => format!("CREATE ROLE {}", quote(role)),
-        Change::JoinBase { base, role } => format!("GRANT {} TO {}", quote(base), quote(role)),
-        Change::SetPassword(role) => {
+        RoleChange::CreateShut(role) => format!("CREATE ROLE {}", quote(role)),
+        RoleChange::JoinBase { base, role } => format!("GRANT {} TO {}", quote(base), quote(role)),
+        RoleChange::SetPassword(role) => {
             format!("ALTER ROLE {} LOGIN PASSWORD '{}'", quote(role), verifier(role, roles)?)
         }
-        Change::JoinOwner(role) => format!("GRANT {} TO CURRENT_USER", quote(role)),
-        Change::GrantDatabase(role) => format!(
+        RoleChange::JoinOwner(role) => format!("GRANT {} TO CURRENT_USER", quote(role)),
+        RoleChange::GrantDatabase(role) => format!(
             "GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}",
             quote(given.database),
             quote(role)
         ),
-        Change::Limit(role) => match &rights.limits {
+        RoleChange::Limit(role) => match &rights.limits {
             Some(limits) => limit(role, limits),
             None => return Ok(None),
         },
-        Change::HideOperatorSchema(role) => format!(
+        RoleChange::HideOperatorSchema(role) => format!(
             "REVOKE ALL ON SCHEMA {OPERATOR_SCHEMA} FROM {role}; \
              REVOKE ALL ON ALL TABLES IN SCHEMA {OPERATOR_SCHEMA} FROM {role}",
             role = quote(role)
         ),
-        Change::GrantFuture(role) => future_grants(None, role, rights),
-        Change::GrantFutureOf { creator, role } => future_grants(Some(creator), role, rights),
-        Change::ForbidLogin(role) => format!("ALTER ROLE {} NOLOGIN", quote(role)),
-        Change::Drop(role) => format!("DROP ROLE {}", quote(role)),
-        Change::PassOn { .. }
-        | Change::TakeExcess(_)
-        | Change::Bypass(_)
-        | Change::Enforce(_)
-        | Change::CreateGroup
-        | Change::JoinGroup { .. }
-        | Change::LeaveGroup { .. }
-        | Change::Expose
-        | Change::CopySearchPath(_)
-        | Change::CloseDatabase
-        | Change::GrantExisting(_)
-        | Change::Protect
-        | Change::EndForeignSessions
-        | Change::EndSessions(_)
-        | Change::TakeOver(_) => return Ok(None),
+        RoleChange::GrantFuture(role) => future_grants(None, role, rights),
+        RoleChange::GrantFutureOf { creator, role } => future_grants(Some(creator), role, rights),
+        RoleChange::ForbidLogin(role) => format!("ALTER ROLE {} NOLOGIN", quote(role)),
+        RoleChange::Drop(role) => format!("DROP ROLE {}", quote(role)),
+        RoleChange::PassOn { .. }
+        | RoleChange::TakeExcess(_)
+        | RoleChange::Bypass(_)
+        | RoleChange::Enforce(_)
+        | RoleChange::CreateGroup
+        | RoleChange::JoinGroup { .. }
+        | RoleChange::LeaveGroup { .. }
+        | RoleChange::Expose
+        | RoleChange::CopySearchPath(_)
+        | RoleChange::CloseDatabase
+        | RoleChange::GrantExisting(_)
+        | RoleChange::Protect
+        | RoleChange::EndForeignSessions
+        | RoleChange::EndSessions(_)
+        | RoleChange::TakeOver(_) => return Ok(None),
     }))
 }
 
-async fn look_and_change(conn: &mut PgConnection, change: Change<'_>, given: Given<'_>) -> Result<()> {
+async fn look_and_change(conn: &mut PgConnection, change: RoleChange<'_>, given: Given<'_>) -> Result<()> {
     let rights = given.rights;
     match change {
-        Change::PassOn { role, heir } => heir::pass_on(conn, role, heir).await,
-        Change::TakeExcess(role) => revoke_excess(conn, role, rights).await,
+        RoleChange::PassOn { role, heir } => heir::pass_on(conn, role, heir).await,
+        RoleChange::TakeExcess(role) => revoke_excess(conn, role, rights).await,
         // Before version 16 only a superuser may, or who is told to be like one by an extension of a hosted project.
-        Change::Bypass(role) => {
+        RoleChange::Bypass(role) => {
             let sql = format!("ALTER ROLE {} BYPASSRLS", quote(role));
             permitted(conn, sql, &["42501"]).await.map(drop)
         }
         // Who may not give it may not take it either; [`super::unreadable`] tells of a login that keeps it.
-        Change::Enforce(role) => {
+        RoleChange::Enforce(role) => {
             let sql = format!("ALTER ROLE {} NOBYPASSRLS", quote(role));
             permitted(conn, sql, &["42501"]).await.map(drop)
         }
-        Change::CreateGroup => groups::create(conn).await,
-        Change::JoinGroup { group, role } => groups::join(conn, group, role).await,
-        Change::LeaveGroup { group, role } => groups::leave(conn, group, role).await,
-        Change::Expose => match rights.expose_new_tables {
+        RoleChange::CreateGroup => groups::create(conn).await,
+        RoleChange::JoinGroup { group, role } => groups::join(conn, group, role).await,
+        RoleChange::LeaveGroup { group, role } => groups::leave(conn, group, role).await,
+        RoleChange::Expose => match rights.expose_new_tables {
             Some(wanted) => data_api::expose(conn, wanted).await,
             None => Ok(()),
         },
-        Change::CopySearchPath(role) => search_path::copy(conn, role, given.database).await,
-        Change::CloseDatabase => close_database(conn, given.database).await,
-        Change::GrantExisting(role) => grant_existing(conn, role, rights).await,
-        Change::Protect => protect(conn).await,
-        Change::EndForeignSessions => end_foreign_sessions(conn).await,
-        Change::EndSessions(role) => end_sessions(conn, role).await,
-        Change::TakeOver(role) => heir::take_over(conn, role).await,
+        RoleChange::CopySearchPath(role) => search_path::copy(conn, role, given.database).await,
+        RoleChange::CloseDatabase => close_database(conn, given.database).await,
+        RoleChange::GrantExisting(role) => grant_existing(conn, role, rights).await,
+        RoleChange::Protect => protect(conn).await,
+        RoleChange::EndForeignSessions => end_foreign_sessions(conn).await,
+        RoleChange::EndSessions(role) => end_sessions(conn, role).await,
+        RoleChange::TakeOver(role) => heir::take_over(conn, role).await,
         // [`statement`] has them.
-        Change::Create(_)
-        | Change::CreateShut(_)
-        | Change::JoinBase { .. }
-        | Change::SetPassword(_)
-        | Change::JoinOwner(_)
-        | Change::GrantDatabase(_)
-        | Change::Limit(_)
-        | Change::HideOperatorSchema(_)
-        | Change::GrantFuture(_)
-        | Change::GrantFutureOf { .. }
-        | Change::ForbidLogin(_)
-        | Change::Drop(_) => Ok(()),
+        RoleChange::Create(_)
+        | RoleChange::CreateShut(_)
+        | RoleChange::JoinBase { .. }
+        | RoleChange::SetPassword(_)
+        | RoleChange::JoinOwner(_)
+        | RoleChange::GrantDatabase(_)
+        | RoleChange::Limit(_)
+        | RoleChange::HideOperatorSchema(_)
+        | RoleChange::GrantFuture(_)
+        | RoleChange::GrantFutureOf { .. }
+        | RoleChange::ForbidLogin(_)
+        | RoleChange::Drop(_) => Ok(()),
     }
 }
 

@@ -25,12 +25,12 @@ pub(super) struct TenantLogins<'a> {
     /// What the Data API reaches is given.
     pub exposes: bool,
     /// Whether the kept roles log in.
-    pub access: Access,
+    pub access: RoleLogin,
 }
 
 /// Whether a role logs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub(super) enum RoleLogin {
     /// With the password that is given.
     Password,
     /// As it does now: its password is lost, and may be in use.
@@ -78,7 +78,7 @@ pub(super) struct RoleFacts {
 
 /// One change on the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change<'a> {
+pub(super) enum RoleChange<'a> {
     /// Create a role with its password and without attributes.
     Create(&'a str),
     /// Create a role that does not log in.
@@ -165,11 +165,11 @@ pub(super) enum Change<'a> {
 pub(super) struct RolePlan<'a> {
     /// Changes that are committed one by one: a role must be forbidden to log in before its sessions are ended, and the
     /// group must be there before it is granted.
-    pub before: Vec<Change<'a>>,
+    pub before: Vec<RoleChange<'a>>,
     /// Changes of one transaction, so that a crash leaves all of them or none.
-    pub together: Vec<Change<'a>>,
+    pub together: Vec<RoleChange<'a>>,
     /// Changes of one transaction after that: sessions are ended when they can no longer be opened again.
-    pub after: Vec<Change<'a>>,
+    pub after: Vec<RoleChange<'a>>,
 }
 
 /// Decides what must change for these logins.
@@ -192,33 +192,33 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
     for role in kept {
         let found = facts.roles.get(*role);
         plan.together.extend(match (found, access) {
-            (Some(_), Access::Password) => Some(Change::SetPassword(role)),
-            (None, Access::Password) => Some(Change::Create(role)),
-            (Some(_), Access::Unchanged) => None,
-            (Some(_), Access::Shut) => Some(Change::ForbidLogin(role)),
-            (None, Access::Unchanged | Access::Shut) => Some(Change::CreateShut(role)),
+            (Some(_), RoleLogin::Password) => Some(RoleChange::SetPassword(role)),
+            (None, RoleLogin::Password) => Some(RoleChange::Create(role)),
+            (Some(_), RoleLogin::Unchanged) => None,
+            (Some(_), RoleLogin::Shut) => Some(RoleChange::ForbidLogin(role)),
+            (None, RoleLogin::Unchanged | RoleLogin::Shut) => Some(RoleChange::CreateShut(role)),
         });
         attributes(role, (limited, row_security), facts, &mut plan);
     }
     if server == Some(Sharing::Shared) {
-        plan.together.push(Change::CloseDatabase);
-        plan.after.push(Change::EndForeignSessions);
+        plan.together.push(RoleChange::CloseDatabase);
+        plan.after.push(RoleChange::EndForeignSessions);
     }
     plan.together
-        .extend(kept.iter().map(|role| Change::GrantDatabase(role)));
+        .extend(kept.iter().map(|role| RoleChange::GrantDatabase(role)));
     for role in retired {
         retire(role, facts, &mut plan);
     }
     // After the retirement: what the owner has taken over is granted as well.
     for role in kept {
         plan.together.extend(grants(role, facts));
-        plan.together.push(Change::GrantFuture(role));
+        plan.together.push(RoleChange::GrantFuture(role));
         let others = kept.iter().filter(|other| *other != role);
         plan.together
-            .extend(others.map(|creator| Change::GrantFutureOf { creator, role }));
+            .extend(others.map(|creator| RoleChange::GrantFutureOf { creator, role }));
     }
     if exposes && server == Some(Sharing::Own) {
-        plan.together.push(Change::Expose);
+        plan.together.push(RoleChange::Expose);
     }
     // Last: from version 16 on a grant of a group waits for the transactions that have granted it in other databases.
     if server.is_some() {
@@ -243,15 +243,15 @@ pub(super) fn plan_members<'a>(
     let mut plan = RolePlan::default();
     for role in logins {
         plan.together.push(match facts.roles.get(*role) {
-            Some(_) => Change::SetPassword(role),
-            None => Change::Create(role),
+            Some(_) => RoleChange::SetPassword(role),
+            None => RoleChange::Create(role),
         });
         attributes(role, attributes_of, facts, &mut plan);
         plan.together.extend([
-            Change::JoinBase { base, role },
-            Change::CopySearchPath(role),
-            Change::TakeExcess(role),
-            Change::GrantFutureOf {
+            RoleChange::JoinBase { base, role },
+            RoleChange::CopySearchPath(role),
+            RoleChange::TakeExcess(role),
+            RoleChange::GrantFutureOf {
                 creator: role,
                 role: base,
             },
@@ -270,7 +270,7 @@ pub(super) fn plan_drop<'a>(role: &'a str, base: &'a str, facts: &ServerFacts) -
     }
     let mut plan = RolePlan::default();
     if facts.roles.contains_key(role) {
-        let dropped = [Change::PassOn { role, heir: base }, Change::Drop(role)];
+        let dropped = [RoleChange::PassOn { role, heir: base }, RoleChange::Drop(role)];
         plan.together.extend(dropped.into_iter().chain(grants(base, facts)));
     }
     Ok(plan)
@@ -285,15 +285,15 @@ fn attributes<'a>(
 ) {
     let found = facts.roles.get(role);
     if !found.map_or(facts.owner_is_superuser, |found| found.owner_is_member) {
-        plan.together.push(Change::JoinOwner(role));
+        plan.together.push(RoleChange::JoinOwner(role));
     }
     if limited {
-        plan.together.push(Change::Limit(role));
+        plan.together.push(RoleChange::Limit(role));
     }
     let bypasses = found.is_some_and(|found| found.bypasses);
     match row_security {
-        RowSecurity::Bypass if !bypasses && facts.owner_gives_bypass => plan.together.push(Change::Bypass(role)),
-        RowSecurity::Enforce if bypasses => plan.together.push(Change::Enforce(role)),
+        RowSecurity::Bypass if !bypasses && facts.owner_gives_bypass => plan.together.push(RoleChange::Bypass(role)),
+        RowSecurity::Enforce if bypasses => plan.together.push(RoleChange::Enforce(role)),
         _ => {}
     }
 }
@@ -305,17 +305,17 @@ fn foreign() -> Error {
 impl RolePlan<'_> {
     /// Whether it changes what a role is, and not only what each preparation sets again.
     pub fn renews(&self) -> bool {
-        let renews = |change: &Change<'_>| {
+        let renews = |change: &RoleChange<'_>| {
             matches!(
                 change,
-                Change::Create(_)
-                    | Change::CreateShut(_)
-                    | Change::JoinOwner(_)
-                    | Change::Bypass(_)
-                    | Change::Enforce(_)
-                    | Change::CreateGroup
-                    | Change::JoinGroup { .. }
-                    | Change::LeaveGroup { .. }
+                RoleChange::Create(_)
+                    | RoleChange::CreateShut(_)
+                    | RoleChange::JoinOwner(_)
+                    | RoleChange::Bypass(_)
+                    | RoleChange::Enforce(_)
+                    | RoleChange::CreateGroup
+                    | RoleChange::JoinGroup { .. }
+                    | RoleChange::LeaveGroup { .. }
             )
         };
         self.before.iter().chain(&self.together).any(renews)
@@ -326,8 +326,8 @@ impl RolePlan<'_> {
 fn join_groups<'a>(logins: TenantLogins<'a>, facts: &ServerFacts, plan: &mut RolePlan<'a>) {
     if !logins.kept.is_empty() && !facts.groups.contains_key(APP_GROUP) {
         // Two databases may be prepared at once: a transaction that has waited for the other's group does not see it yet.
-        plan.before.push(Change::CreateGroup);
-        let join = |role: &&'a str| Change::JoinGroup { group: APP_GROUP, role };
+        plan.before.push(RoleChange::CreateGroup);
+        let join = |role: &&'a str| RoleChange::JoinGroup { group: APP_GROUP, role };
         plan.together.extend(logins.kept.iter().map(join));
     }
     for (group, found) in &facts.groups {
@@ -343,27 +343,29 @@ fn membership<'a>(
     (group, found): (&'static str, &GroupFacts),
     role: &'a str,
     row_security: RowSecurity,
-) -> Option<Change<'a>> {
+) -> Option<RoleChange<'a>> {
     let apart = group == APP_GROUP && found.parts;
     let passes = group == SERVICE_ROLE && row_security == RowSecurity::Enforce;
     let is_fit = found.is_closed && (found.is_plain || apart) && !passes;
     let becomes = found.members.get(role).map(|member| member.becomes);
     let is_stuck = becomes == Some(Becomes::ByOthers) && apart && !found.is_plain;
     if becomes.is_some() && (!is_fit || is_stuck) {
-        return Some(Change::LeaveGroup { group, role });
+        return Some(RoleChange::LeaveGroup { group, role });
     }
     let inherits = found.members.get(role).is_some_and(|member| member.inherits);
     let is_open = becomes == Some(Becomes::ByOurs) && apart;
-    (is_fit && (is_open || !inherits && found.grantable)).then_some(Change::JoinGroup { group, role })
+    (is_fit && (is_open || !inherits && found.grantable)).then_some(RoleChange::JoinGroup { group, role })
 }
 
 /// The changes that give a role its rights on what exists.
-pub(super) fn grants<'a>(role: &'a str, facts: &ServerFacts) -> impl Iterator<Item = Change<'a>> + use<'a> {
-    let hide = facts.owns_operator_schema.then_some(Change::HideOperatorSchema(role));
+pub(super) fn grants<'a>(role: &'a str, facts: &ServerFacts) -> impl Iterator<Item = RoleChange<'a>> + use<'a> {
+    let hide = facts
+        .owns_operator_schema
+        .then_some(RoleChange::HideOperatorSchema(role));
     [
-        Change::GrantExisting(role),
-        Change::Protect,
-        Change::CopySearchPath(role),
+        RoleChange::GrantExisting(role),
+        RoleChange::Protect,
+        RoleChange::CopySearchPath(role),
     ]
     .into_iter()
     .chain(hide)
@@ -374,11 +376,12 @@ fn retire<'a>(role: &'a str, facts: &ServerFacts, plan: &mut RolePlan<'a>) {
         return;
     };
     if !found.owner_is_member {
-        plan.before.push(Change::JoinOwner(role));
+        plan.before.push(RoleChange::JoinOwner(role));
     }
     plan.before
-        .extend([Change::ForbidLogin(role), Change::EndSessions(role)]);
-    plan.together.extend([Change::TakeOver(role), Change::Drop(role)]);
+        .extend([RoleChange::ForbidLogin(role), RoleChange::EndSessions(role)]);
+    plan.together
+        .extend([RoleChange::TakeOver(role), RoleChange::Drop(role)]);
 }
 
 fn is_foreign(role: &str, facts: &ServerFacts) -> bool {

@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used)]
-use super::Change::{
+use super::RoleChange::{
     Bypass, CloseDatabase, CopySearchPath, Create, CreateGroup, CreateShut, Drop, EndForeignSessions, EndSessions,
     Enforce, Expose, ForbidLogin, GrantDatabase, GrantExisting, GrantFuture, GrantFutureOf, HideOperatorSchema,
     JoinBase, JoinGroup, JoinOwner, LeaveGroup, Limit, PassOn, Protect, SetPassword, TakeExcess, TakeOver,
@@ -46,7 +46,7 @@ fn member(becomes: Becomes) -> Membership {
     }
 }
 
-fn joins(group: &'static str, role: &'static str) -> Change<'static> {
+fn joins(group: &'static str, role: &'static str) -> RoleChange<'static> {
     JoinGroup { group, role }
 }
 
@@ -57,7 +57,7 @@ fn logins<'a>(kept: &'a [&'a str], retired: &'a [&'a str]) -> TenantLogins<'a> {
         limited: false,
         row_security: RowSecurity::Bypass,
         exposes: false,
-        access: Access::Password,
+        access: RoleLogin::Password,
     }
 }
 
@@ -131,7 +131,7 @@ fn two_generations_reach_what_the_other_creates() {
     )
     .unwrap();
     let creators = |wanted: &str| {
-        let of = |change: &Change<'_>| matches!(change, GrantFutureOf { role, .. } if *role == wanted);
+        let of = |change: &RoleChange<'_>| matches!(change, GrantFutureOf { role, .. } if *role == wanted);
         made.together.iter().filter(|change| of(change)).count()
     };
     assert_eq!((creators("a"), creators("b")), (1, 1));
@@ -177,9 +177,9 @@ fn a_role_that_is_not_a_tenants_is_neither_changed_nor_dropped() {
 }
 
 /// The changes of what a role is, and not of what it is granted.
-fn renewed<'a>(logins: TenantLogins<'a>, server: Sharing, found: &ServerFacts) -> Vec<Change<'a>> {
+fn renewed<'a>(logins: TenantLogins<'a>, server: Sharing, found: &ServerFacts) -> Vec<RoleChange<'a>> {
     let made = plan(logins, Some(server), found).unwrap();
-    let of = |change: &Change<'_>| {
+    let of = |change: &RoleChange<'_>| {
         matches!(
             change,
             Bypass(_) | Enforce(_) | CreateGroup | JoinGroup { .. } | LeaveGroup { .. } | Expose
@@ -289,14 +289,14 @@ fn a_login_of_a_rotation_is_a_member_of_the_first_role() {
         access,
         ..logins(&["a"], &[])
     };
-    let shut = with(Access::Shut);
+    let shut = with(RoleLogin::Shut);
     let made = plan(shut, Some(Sharing::Own), &facts(&[("a", true, true)])).unwrap();
     assert_eq!(made.together[0], ForbidLogin("a"));
     let made = plan(shut, Some(Sharing::Own), &facts(&[])).unwrap();
     assert_eq!(made.together[0], CreateShut("a"));
     // A role whose password nobody knows stays as it is.
     let made = plan(
-        with(Access::Unchanged),
+        with(RoleLogin::Unchanged),
         Some(Sharing::Own),
         &facts(&[("a", true, true)]),
     )

@@ -11,7 +11,7 @@ use super::heir::{Generations, OWNER_CHANGES, TENANT_LIKE};
 use super::records::{check_triggers, triggers_query};
 use super::role_changes::{Given, TenantRole, carry_out_all, follow};
 use super::role_plan::{
-    Access, RoleFacts, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_drop, plan_members,
+    RoleFacts, RoleLogin, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_drop, plan_members,
 };
 use super::sql::{OPERATOR_SCHEMA, ask, begin, end, first, literals, quote};
 use super::wall::Sharing;
@@ -48,9 +48,9 @@ pub async fn ensure_tenant_roles(
         ..Given::rights(rights)
     };
     let access = match names.contains(&base) {
-        true => Access::Password,
-        false if unknown.contains(&base) => Access::Unchanged,
-        false => Access::Shut,
+        true => RoleLogin::Password,
+        false if unknown.contains(&base) => RoleLogin::Unchanged,
+        false => RoleLogin::Shut,
     };
     change(conn, given, (&[base], access), &[], Some(server)).await?;
     let members: Vec<_> = names.iter().copied().filter(|name| *name != base).collect();
@@ -137,7 +137,7 @@ pub async fn ensure_tenant_logins(
             roles: kept,
             ..Given::rights(rights)
         },
-        (&names, Access::Password),
+        (&names, RoleLogin::Password),
         retired,
         Some(server),
     )
@@ -185,7 +185,7 @@ pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()>
             });
         }
         let retired: Vec<_> = found.iter().map(String::as_str).collect();
-        change(conn, Given::rights(rights), (&[], Access::Password), &retired, None).await?;
+        change(conn, Given::rights(rights), (&[], RoleLogin::Password), &retired, None).await?;
     }
 }
 
@@ -198,7 +198,7 @@ pub async fn drop_made_roles(conn: &mut PgConnection, roles: &[String]) -> Resul
     let rights = &TenantRights::default();
     let roles: Vec<_> = roles.iter().map(String::as_str).collect();
     for retired in roles.chunks(shut::MOST) {
-        change(conn, Given::rights(rights), (&[], Access::Password), retired, None).await?;
+        change(conn, Given::rights(rights), (&[], RoleLogin::Password), retired, None).await?;
     }
     Ok(())
 }
@@ -207,7 +207,7 @@ pub async fn drop_made_roles(conn: &mut PgConnection, roles: &[String]) -> Resul
 async fn change(
     conn: &mut PgConnection,
     given: Given<'_>,
-    (kept, access): (&[&str], Access),
+    (kept, access): (&[&str], RoleLogin),
     retired: &[&str],
     server: Option<Sharing>,
 ) -> Result<()> {
@@ -238,7 +238,7 @@ fn logins<'a>(kept: &'a [&'a str], retired: &'a [&'a str], rights: &TenantRights
         limited: rights.limits.is_some(),
         row_security: rights.row_security,
         exposes: rights.expose_new_tables.is_some(),
-        access: Access::Password,
+        access: RoleLogin::Password,
     }
 }
 

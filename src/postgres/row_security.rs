@@ -23,7 +23,7 @@ const COMPARED: &str = r"^\{OPEXPR :opno 96 .*:args \(\{CONST [^{}]*:constvalue 
 
 /// What row level security keeps a login from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Found {
+struct RowSecurityLimits {
     /// The role that passes all policies and that the login is, or becomes by `SET ROLE`.
     bypasses: Option<String>,
     /// The first of the tables that it cannot read, by their quoted names.
@@ -109,7 +109,7 @@ fn blocked(role: &str) -> String {
     )
 }
 
-async fn observe(conn: &mut PgConnection, role: &str) -> Result<Found> {
+async fn observe(conn: &mut PgConnection, role: &str) -> Result<RowSecurityLimits> {
     let query = format!(
         "WITH {}, unread AS (SELECT oid, name FROM blocked WHERE cmd = 'r'), \
          first AS (SELECT oid FROM unread ORDER BY name LIMIT 1), \
@@ -133,7 +133,7 @@ async fn observe(conn: &mut PgConnection, role: &str) -> Result<Found> {
         let count: i64 = row.try_get(column)?;
         Ok(usize::try_from(count).unwrap_or_default())
     };
-    Ok(Found {
+    Ok(RowSecurityLimits {
         tables: row.try_get(0)?,
         total: count(1)?,
         owner: row.try_get(2)?,
@@ -165,7 +165,7 @@ fn unenforced(role: &str, passing: &str) -> String {
     )
 }
 
-impl Found {
+impl RowSecurityLimits {
     fn message(&self, role: &str, wanted: RowSecurity) -> String {
         let Self {
             tables, total, owner, ..
@@ -234,13 +234,13 @@ mod tests {
 
     #[test]
     fn a_message_says_what_helps_on_this_server() {
-        let mut found = Found {
+        let mut found = RowSecurityLimits {
             tables: vec!["public.player".into()],
             total: 3,
             owner: "one_owner".into(),
             is_in_group: true,
             version: 150_018,
-            ..Found::default()
+            ..RowSecurityLimits::default()
         };
         let said = found.message("orchestra_1", RowSecurity::Bypass);
         for part in [

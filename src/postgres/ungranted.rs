@@ -24,7 +24,7 @@ fn meant() -> String {
 
 /// The tables that a login has no right to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Found {
+struct UngrantedTables {
     /// The first of them, by their quoted names.
     tables: Vec<String>,
     /// How many there are.
@@ -51,7 +51,7 @@ pub async fn ungranted(conn: &mut PgConnection, role: &str) -> Result<Option<Str
     Ok((found.total > 0).then(|| found.message(role)))
 }
 
-async fn observe(conn: &mut PgConnection, role: &str) -> Result<Found> {
+async fn observe(conn: &mut PgConnection, role: &str) -> Result<UngrantedTables> {
     let query = format!(
         "WITH login AS (SELECT oid FROM pg_roles WHERE rolname::text = {role}), \
          closed AS (SELECT format('%I.%I', nspname, relname) AS name, quote_ident(nspname) AS schema, \
@@ -72,7 +72,7 @@ async fn observe(conn: &mut PgConnection, role: &str) -> Result<Found> {
     let [rows] = look(conn, [query]).await?;
     let row = first(&rows)?;
     let total: i64 = row.try_get(1)?;
-    Ok(Found {
+    Ok(UngrantedTables {
         tables: row.try_get(0)?,
         total: usize::try_from(total).unwrap_or_default(),
         owner: row.try_get(2)?,
@@ -82,7 +82,7 @@ async fn observe(conn: &mut PgConnection, role: &str) -> Result<Found> {
     })
 }
 
-impl Found {
+impl UngrantedTables {
     fn message(&self, role: &str) -> String {
         let Self { tables, total, .. } = self;
         let first = tables.first().map(String::as_str).unwrap_or_default();
@@ -119,12 +119,12 @@ mod tests {
 
     #[test]
     fn a_message_has_the_statement_that_helps() {
-        let mut found = Found {
+        let mut found = UngrantedTables {
             tables: vec!["public.\"Player\"".into(), "public.score".into()],
             total: 5,
             owner: "app".into(),
             is_in_group: true,
-            ..Found::default()
+            ..UngrantedTables::default()
         };
         let said = found.message("orchestra_1");
         for part in [

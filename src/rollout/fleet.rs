@@ -307,7 +307,7 @@ mod tests {
             assert_eq!(inherited(&orchestra(reason, pending)), is, "{reason} {pending}");
         }
         let begun = orchestra("Updating", 1);
-        let request = super::super::turns::Request {
+        let request = super::super::turns::TurnRequest {
             uid: "a".into(),
             object: Some(ObjectRef::from_obj(&begun)),
             server: "one:5432".into(),

@@ -23,7 +23,7 @@ pub use fleet::Enrolled;
 use fleet::Rules;
 use plan::{Decision, UpdateState};
 use revisions::Revisions;
-use turns::{Answer, Load, Request, Turn, TurnOutcome};
+use turns::{Load, Turn, TurnAnswer, TurnOutcome, TurnRequest};
 
 pub use fleet::takes_part;
 pub use turns::Turns;
@@ -119,9 +119,9 @@ pub fn released(
         Some(fleet::load(ctx, ledger, &server, orchestra))
     };
     match ctx.turns.ask(request(orchestra, &server, revision), admit) {
-        Answer::Now(turn) => TurnDecision::Granted(turn),
-        Answer::Queued => TurnDecision::Denied(Kept::Queued),
-        Answer::Refused => TurnDecision::Denied(Kept::Waits),
+        TurnAnswer::Now(turn) => TurnDecision::Granted(turn),
+        TurnAnswer::Queued => TurnDecision::Denied(Kept::Queued),
+        TurnAnswer::Refused => TurnDecision::Denied(Kept::Waits),
     }
 }
 
@@ -135,28 +135,28 @@ pub fn turn(ctx: &Context, orchestra: &Orchestra, database: &OrchestraDatabase, 
     let server = servers::of_database(&ctx.credentials, database)?;
     let admit = |ledger: &turns::Ledger| Some(fleet::load(ctx, ledger, &server, orchestra));
     match ctx.turns.ask(request(orchestra, &server, revision), admit) {
-        Answer::Now(turn) => Some(turn),
-        Answer::Queued | Answer::Refused => None,
+        TurnAnswer::Now(turn) => Some(turn),
+        TurnAnswer::Queued | TurnAnswer::Refused => None,
     }
 }
 
 /// Asks for a turn for a database without a claim. It takes no place in the queue, so that databases with a claim
 /// go first.
 pub fn spare_turn(ctx: &Context, database: &OrchestraDatabase) -> Option<Turn> {
-    let request = Request {
+    let request = TurnRequest {
         uid: database.name_any(),
         object: None,
         server: servers::of_database(&ctx.credentials, database)?,
         revision: String::new(),
     };
     match ctx.turns.ask(request, |_| Some(Load::default())) {
-        Answer::Now(turn) => Some(turn),
-        Answer::Queued | Answer::Refused => None,
+        TurnAnswer::Now(turn) => Some(turn),
+        TurnAnswer::Queued | TurnAnswer::Refused => None,
     }
 }
 
-fn request(orchestra: &Orchestra, server: &str, revision: &str) -> Request {
-    Request {
+fn request(orchestra: &Orchestra, server: &str, revision: &str) -> TurnRequest {
+    TurnRequest {
         uid: orchestra.uid().unwrap_or_default(),
         object: Some(ObjectRef::from_obj(orchestra)),
         server: server.into(),

@@ -147,12 +147,12 @@ impl Participant {
 struct Capacity<'a> {
     allowance: &'a Allowance,
     used: usize,
-    servers: HashMap<&'a str, Server<'a>>,
+    servers: HashMap<&'a str, RolloutServer<'a>>,
 }
 
 /// The load of a server.
 #[derive(Default)]
-struct Server<'a> {
+struct RolloutServer<'a> {
     load: usize,
     /// Its part for each namespace that uses the server.
     by_namespace: HashMap<&'a str, usize>,

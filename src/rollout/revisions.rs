@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::api::{Migrations, Orchestra, OrchestraClass};
 use crate::content::{self, template_of};
 use crate::controller::error::Error;
-use crate::source::Place;
+use crate::source::SourcePlace;
 
 /// Digests of the sources of a class.
 #[derive(Debug, Default)]
@@ -83,7 +83,7 @@ async fn read(ctx: &content::Context, migrations: &Migrations) -> Result<Option<
     };
     let read = content::migrations(
         ctx,
-        Place::of_class(&ctx.core.settings.namespace, source),
+        SourcePlace::of_class(&ctx.core.settings.namespace, source),
         migrations.format,
     )
     .await?;

@@ -18,14 +18,14 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::api::Orchestra;
 use crate::controller::error::Error;
 use crate::migrate;
-use fair::Place;
+use fair::TurnPlace;
 
 /// An Orchestra that waits asks again within 30 s. After this time it has lost its place.
 const STALE: Duration = Duration::from_mins(2);
 
 /// A request for a turn.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct TurnRequest {
     /// UID of the Orchestra, or name of a database without a claim.
     pub uid: String,
     /// The Orchestra that is woken when its turn comes. A request without one takes no place in the queue.
@@ -36,7 +36,7 @@ pub struct Request {
     pub revision: String,
 }
 
-impl Request {
+impl TurnRequest {
     /// The namespace that the turn counts for; empty for a database without a claim.
     fn namespace(&self) -> &str {
         let object = self.object.as_ref();
@@ -92,9 +92,9 @@ pub struct Turns {
 #[derive(Default)]
 pub struct Ledger {
     /// The request of each turn that is taken, by UID.
-    running: HashMap<String, Request>,
+    running: HashMap<String, TurnRequest>,
     /// Places in the queues of servers, by UID.
-    waiting: HashMap<String, Waiting>,
+    waiting: HashMap<String, WaitingTurn>,
     /// Source and outcome of the last turn, by UID.
     last: HashMap<String, (String, TurnOutcome)>,
     /// The value of the retry annotation that was acted on last, by class.
@@ -107,13 +107,13 @@ pub struct Ledger {
     given: HashMap<(String, String), u64>,
 }
 
-struct Waiting {
+struct WaitingTurn {
     number: u64,
     /// When it asked for the first time.
     since: Instant,
     /// When it asked last.
     at: Instant,
-    request: Request,
+    request: TurnRequest,
 }
 
 impl Ledger {
@@ -140,7 +140,7 @@ impl Ledger {
 
     /// UIDs of those in the queue of a server whose turn is next, when there is room for so many. `asker` counts as
     /// waiting with this number.
-    fn next(&self, server: &str, room: usize, asker: Option<(&Request, u64)>) -> HashSet<String> {
+    fn next(&self, server: &str, room: usize, asker: Option<(&TurnRequest, u64)>) -> HashSet<String> {
         let mut held = HashMap::new();
         for request in self.running.values().filter(|is| is.server == server) {
             *held.entry(request.namespace()).or_default() += 1;
@@ -149,7 +149,7 @@ impl Ledger {
             is.request.server == server && is.at.elapsed() < STALE && asker.is_none_or(|(asker, _)| asker.uid != **uid)
         });
         let others = others.map(|(_, is)| (&is.request, is.number));
-        let places = others.chain(asker).map(|(request, number)| Place {
+        let places = others.chain(asker).map(|(request, number)| TurnPlace {
             uid: &request.uid,
             namespace: request.namespace(),
             number,
@@ -171,13 +171,13 @@ impl Ledger {
     }
 
     /// How many turns the namespace of a request holds on its server.
-    fn held(&self, request: &Request) -> usize {
-        let same = |is: &&Request| is.server == request.server && is.namespace() == request.namespace();
+    fn held(&self, request: &TurnRequest) -> usize {
+        let same = |is: &&TurnRequest| is.server == request.server && is.namespace() == request.namespace();
         self.running.values().filter(same).count()
     }
 
     /// Gives a turn.
-    fn give(&mut self, request: Request) {
+    fn give(&mut self, request: TurnRequest) {
         self.waiting.remove(&request.uid);
         self.again.remove(&request.uid);
         let uses = |server: &str, namespace: &str| {
@@ -218,14 +218,14 @@ impl Turns {
 
     /// Asks for a turn. `admit` returns `None` when the request is refused, and otherwise what it finds on the
     /// server. When the server has no room for it, the request takes a place in its queue.
-    pub fn ask(self: &Arc<Self>, request: Request, admit: impl FnOnce(&Ledger) -> Option<Load>) -> Answer {
+    pub fn ask(self: &Arc<Self>, request: TurnRequest, admit: impl FnOnce(&Ledger) -> Option<Load>) -> TurnAnswer {
         let mut ledger = self.lock();
         if ledger.running.contains_key(&request.uid) {
-            return Answer::Queued;
+            return TurnAnswer::Queued;
         }
         let Some(load) = admit(&ledger) else {
             ledger.waiting.remove(&request.uid);
-            return Answer::Refused;
+            return TurnAnswer::Refused;
         };
         ledger.waiting.retain(|_, is| is.at.elapsed() < STALE);
         let place = ledger.waiting.get(&request.uid);
@@ -239,19 +239,19 @@ impl Turns {
         let last = request.object.is_some() || next.len() == ledger.waiting_on(&request.server) + 1;
         if !(may && last && next.contains(&request.uid)) {
             if request.object.is_none() {
-                return Answer::Queued;
+                return TurnAnswer::Queued;
             }
-            let waiting = Waiting {
+            let waiting = WaitingTurn {
                 number,
                 since,
                 at: Instant::now(),
                 request: request.clone(),
             };
             ledger.waiting.insert(request.uid, waiting);
-            return Answer::Queued;
+            return TurnAnswer::Queued;
         }
         ledger.give(request.clone());
-        Answer::Now(Turn {
+        TurnAnswer::Now(Turn {
             turns: self.clone(),
             uid: request.uid,
             revision: request.revision,
@@ -343,7 +343,7 @@ impl Turns {
 
 /// The answer to a request.
 #[derive(Debug)]
-pub enum Answer {
+pub enum TurnAnswer {
     /// The turn has come.
     Now(Turn),
     /// The server is busy. The Orchestra is woken when its turn comes.

@@ -16,7 +16,7 @@ pub type Oldest = BTreeMap<(String, Credential), i64>;
 
 /// A credential.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct KnownCredential {
     class: String,
     credential: Credential,
     /// When it was made, in seconds since 1970.
@@ -25,7 +25,7 @@ pub struct Known {
     tenant: Option<(String, String)>,
 }
 
-impl Known {
+impl KnownCredential {
     fn of(
         (class, tenant): (Option<&str>, Option<(String, String)>),
         credential: Credential,
@@ -42,10 +42,10 @@ impl Known {
 
 /// The credentials: the published logins, and the owners' passwords and the API keys of hosted projects. One that was never rotated is
 /// as old as its object.
-pub fn known(core: &Core) -> Vec<Known> {
+pub fn known(core: &Core) -> Vec<KnownCredential> {
     let logins = core.stores.orchestras.state().into_iter().filter_map(|object| {
         let tenant = object.namespace().map(|namespace| (namespace, object.name_any()));
-        Known::of((object.decided_class(), tenant), Credential::Login, login(&object))
+        KnownCredential::of((object.decided_class(), tenant), Credential::Login, login(&object))
     });
     let passwords = core.stores.databases.state().into_iter().filter_map(|database| {
         let secret = ObjectRef::new(&database.name_any()).within(&core.settings.namespace);
@@ -58,17 +58,17 @@ pub fn known(core: &Core) -> Vec<Known> {
             api_keys(&database, secret.labels()),
         );
         Some([
-            Known::of(of.clone(), Credential::OwnerPassword, password),
-            Known::of(of, Credential::ApiKeys, keys),
+            KnownCredential::of(of.clone(), Credential::OwnerPassword, password),
+            KnownCredential::of(of, Credential::ApiKeys, keys),
         ])
     });
     logins.chain(passwords.flatten().flatten()).collect()
 }
 
 /// The oldest credentials of each class.
-pub fn oldest(known: &[Known]) -> Oldest {
+pub fn oldest(known: &[KnownCredential]) -> Oldest {
     let mut oldest = Oldest::new();
-    for Known {
+    for KnownCredential {
         class,
         credential,
         since,
@@ -87,13 +87,13 @@ pub fn asks(class: &OrchestraClass) -> bool {
 }
 
 /// The ages of those of tenants whose class asks for metrics of its tenants.
-pub fn of_tenants(core: &Core, known: Vec<Known>, now: Timestamp) -> Vec<TenantCredential> {
+pub fn of_tenants(core: &Core, known: Vec<KnownCredential>, now: Timestamp) -> Vec<TenantCredential> {
     let asking = core.stores.classes.state_filter(asks);
     let asking: BTreeSet<_> = asking.iter().map(|class| class.name_any()).collect();
     ages_of(known, &asking, now)
 }
 
-fn ages_of(known: Vec<Known>, asking: &BTreeSet<String>, now: Timestamp) -> Vec<TenantCredential> {
+fn ages_of(known: Vec<KnownCredential>, asking: &BTreeSet<String>, now: Timestamp) -> Vec<TenantCredential> {
     let known = known.into_iter().filter(|known| asking.contains(&known.class));
     known
         .filter_map(|known| {
@@ -197,7 +197,7 @@ mod tests {
 
         let login = |class: &str, tenant: &str, since| {
             let tenant = Some(("tenants".to_owned(), tenant.to_owned()));
-            Known::of((Some(class), tenant), Credential::Login, since)
+            KnownCredential::of((Some(class), tenant), Credential::Login, since)
         };
         assert!(login("standard", "none", None).is_none());
         let known: Vec<_> = [
@@ -206,7 +206,7 @@ mod tests {
             login("standard", "three", Some(400)),
             login("quiet", "four", Some(250)),
             // A pool's: nobody's yet.
-            Known::of((Some("standard"), None), Credential::OwnerPassword, Some(100)),
+            KnownCredential::of((Some("standard"), None), Credential::OwnerPassword, Some(100)),
         ]
         .into_iter()
         .flatten()

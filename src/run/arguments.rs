@@ -14,7 +14,7 @@ use crate::credentials::inventory;
 use crate::postgres::{self, SUPABASE_ROOT};
 use crate::supabase;
 use crate::supabase::settings::{DEFAULT_API_URL, DEFAULT_PROJECT_DOMAIN};
-use crate::telemetry::logs::Format;
+use crate::telemetry::logs::LogFormat;
 use crate::telemetry::traces::{self, Exporting, Traces};
 
 /// Public registries.
@@ -47,7 +47,7 @@ pub struct Arguments {
     pub lease_duration: Duration,
     /// Format of log lines.
     #[arg(long, env = "ORCHESTRA_LOG_FORMAT", value_enum, default_value_t)]
-    pub log_format: Format,
+    pub log_format: LogFormat,
     /// The level of logs, or targets with levels such as `info,orchestra_operator=debug`.
     #[arg(long, env = "ORCHESTRA_LOG", default_value = "info")]
     pub log: String,
@@ -235,8 +235,8 @@ impl Arguments {
     ///
     /// # Errors
     /// When the address is none that a token may be sent to.
-    pub fn provider(&self) -> Result<supabase::Settings, supabase::Error> {
-        supabase::Settings::new(
+    pub fn provider(&self) -> Result<supabase::ApiSettings, supabase::Error> {
+        supabase::ApiSettings::new(
             &self.supabase_api_url,
             &self.supabase_project_domain,
             &self.supabase_trusted_hosts,

@@ -44,7 +44,7 @@ pub struct Woken {
 
 /// Runs all controllers until `stop` becomes true. Passes that are under way are finished.
 pub async fn run(ctx: Arc<orchestra::Context>, watched: Watched, woken: Woken, stop: watch::Receiver<bool>) {
-    let parts = Parts {
+    let parts = ControllerParts {
         ctx: &ctx,
         watched: &watched,
         stop: &stop,
@@ -60,13 +60,13 @@ pub async fn run(ctx: Arc<orchestra::Context>, watched: Watched, woken: Woken, s
 }
 
 /// The parts of every controller.
-struct Parts<'a> {
+struct ControllerParts<'a> {
     ctx: &'a Arc<orchestra::Context>,
     watched: &'a Watched,
     stop: &'a watch::Receiver<bool>,
 }
 
-impl Parts<'_> {
+impl ControllerParts<'_> {
     fn config(&self) -> Config {
         Config::default().concurrency(self.ctx.core.settings.concurrency)
     }
@@ -85,7 +85,7 @@ impl Parts<'_> {
     }
 }
 
-async fn orchestras(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<Orchestra>>) {
+async fn orchestras(parts: &ControllerParts<'_>, woken: UnboundedReceiver<ObjectRef<Orchestra>>) {
     let (ctx, watched) = (parts.ctx, parts.watched);
     let pool = ctx.pool.clone();
     Controller::for_shared_stream(watched.orchestras.user_changes(), watched.orchestras.store())
@@ -132,7 +132,7 @@ async fn orchestras(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<Orches
         .await;
 }
 
-async fn databases(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<OrchestraDatabase>>) {
+async fn databases(parts: &ControllerParts<'_>, woken: UnboundedReceiver<ObjectRef<OrchestraDatabase>>) {
     let watched = parts.watched;
     let changes = parts.ctx.credentials.entries.changes();
     Controller::for_shared_stream(watched.databases.user_changes(), watched.databases.store())
@@ -171,7 +171,7 @@ async fn databases(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<Orchest
         .await;
 }
 
-async fn classes(parts: &Parts<'_>) {
+async fn classes(parts: &ControllerParts<'_>) {
     let (ctx, watched) = (parts.ctx, parts.watched);
     let databases = watched
         .databases
@@ -206,7 +206,7 @@ async fn classes(parts: &Parts<'_>) {
         .await;
 }
 
-async fn pools(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<OrchestraPool>>) {
+async fn pools(parts: &ControllerParts<'_>, woken: UnboundedReceiver<ObjectRef<OrchestraPool>>) {
     let (pool, watched) = (parts.ctx.pool.clone(), parts.watched);
     let databases = watched
         .databases
@@ -239,7 +239,7 @@ async fn pools(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<OrchestraPo
         .await;
 }
 
-async fn backups(parts: &Parts<'_>) {
+async fn backups(parts: &ControllerParts<'_>) {
     let watched = parts.watched;
     Controller::for_shared_stream(watched.backups.user_changes(), watched.backups.store())
         .watches_shared_stream(watched.jobs.events(), parts.by(triggers::backup_of_job))
@@ -265,7 +265,7 @@ async fn backups(parts: &Parts<'_>) {
         .await;
 }
 
-async fn schedules(parts: &Parts<'_>) {
+async fn schedules(parts: &ControllerParts<'_>) {
     let watched = parts.watched;
     let orchestras = &watched.orchestras;
     Controller::for_shared_stream(orchestras.changed(schedule_facts), orchestras.store())

@@ -30,7 +30,7 @@ const HELM_NAMESPACE: &str = "meta.helm.sh/release-namespace";
 
 /// What was found of the definitions.
 #[derive(Default)]
-pub struct Found {
+pub struct FoundDefinitions {
     /// Names of those that are not there, or not established yet.
     pub missing: Vec<String>,
     /// Names of those that the operator may not read, and that the API server serves.
@@ -43,7 +43,7 @@ pub struct Found {
     pub upgrade: String,
 }
 
-impl Found {
+impl FoundDefinitions {
     /// What is wrong with the definitions, and what to do about it.
     pub fn problem(&self) -> Option<String> {
         if !self.missing.is_empty() {
@@ -71,9 +71,9 @@ const APPLY: &str = "orchestra-operator crd | kubectl apply --server-side -f -";
 ///
 /// # Errors
 /// When the API server does not answer.
-pub async fn look(client: &Client) -> anyhow::Result<Found> {
+pub async fn look(client: &Client) -> anyhow::Result<FoundDefinitions> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let mut found = Found::default();
+    let mut found = FoundDefinitions::default();
     for own in crds() {
         let name = own.name_any();
         match api.get_opt(&name).await {
@@ -93,7 +93,7 @@ pub async fn look(client: &Client) -> anyhow::Result<Found> {
     Ok(found)
 }
 
-fn compare(own: &CustomResourceDefinition, there: &CustomResourceDefinition, found: &mut Found) {
+fn compare(own: &CustomResourceDefinition, there: &CustomResourceDefinition, found: &mut FoundDefinitions) {
     let name = own.name_any();
     match age::of(own, there) {
         Age::Same => {}
@@ -154,7 +154,7 @@ pub async fn wait(client: &Client) -> anyhow::Result<()> {
     }
 }
 
-fn accept(found: &Found) -> anyhow::Result<()> {
+fn accept(found: &FoundDefinitions) -> anyhow::Result<()> {
     if let Some(problem) = found.problem() {
         bail!(problem);
     }

@@ -21,7 +21,7 @@ pub fn merge<K>(
 where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
 {
-    let mut parts: Vec<Part<ObjectRef<K>>> = watches.iter().map(|_| Part::default()).collect();
+    let mut parts: Vec<MergedPart<ObjectRef<K>>> = watches.iter().map(|_| MergedPart::default()).collect();
     let all = watches
         .into_iter()
         .enumerate()
@@ -46,7 +46,7 @@ where
 }
 
 /// One of the watches.
-struct Part<Key> {
+struct MergedPart<Key> {
     /// Objects that the stream has shown and not deleted.
     known: HashSet<Key>,
     /// Objects that the current list has shown.
@@ -55,7 +55,7 @@ struct Part<Key> {
     listed: bool,
 }
 
-impl<Key> Default for Part<Key> {
+impl<Key> Default for MergedPart<Key> {
     fn default() -> Self {
         Self {
             known: HashSet::new(),
@@ -65,7 +65,7 @@ impl<Key> Default for Part<Key> {
     }
 }
 
-impl<Key: Clone + Eq + Hash> Part<Key> {
+impl<Key: Clone + Eq + Hash> MergedPart<Key> {
     /// An event as changes of single objects.
     fn changes<K>(
         &mut self,

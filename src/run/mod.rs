@@ -42,7 +42,7 @@ use controllers::Woken;
 use wiring::Wakers;
 
 pub use arguments::{Arguments, duration, tenants};
-pub use watches::Scope;
+pub use watches::WatchScope;
 
 const CRDS: &str = "crds";
 const RIGHTS: &str = "rights";
@@ -95,7 +95,7 @@ async fn work(
         let client = connect().await?;
         definitions::wait(&client).await?;
         readiness.set(CRDS, true);
-        let scope = Scope {
+        let scope = WatchScope {
             namespace: &settings.namespace,
             tenants: &tenants,
         };
@@ -160,7 +160,7 @@ fn core(
 /// grace period to end.
 async fn lead(
     core: Arc<Core>,
-    provider: Arc<supabase::Settings>,
+    provider: Arc<supabase::ApiSettings>,
     watched: watches::Watched,
     held: &mut LeaseHeld,
     stop: watch::Receiver<bool>,

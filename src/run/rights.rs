@@ -9,7 +9,7 @@ use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessR
 use kube::Client;
 use kube::api::{Api, PostParams};
 
-use super::Scope;
+use super::WatchScope;
 use crate::text;
 
 /// How often missing rights are asked for again.
@@ -112,7 +112,7 @@ const CLUSTER: &[Rule] = &[
 ];
 
 /// The rights without which the operator cannot work.
-pub fn needed(scope: &Scope<'_>, lease: &str) -> Vec<Right> {
+pub fn needed(scope: &WatchScope<'_>, lease: &str) -> Vec<Right> {
     let mut needed = rights(CLUSTER, None);
     let tenants: Vec<_> = if scope.tenants.is_empty() {
         vec![None]
@@ -235,7 +235,7 @@ mod tests {
     fn a_right_is_asked_for_where_it_is_needed() {
         let tenants = ["a".to_owned(), "b".to_owned()];
         let shown = |tenants: &[String]| -> Vec<String> {
-            let scope = Scope {
+            let scope = WatchScope {
                 namespace: "system",
                 tenants,
             };

@@ -26,17 +26,17 @@ use crate::controller::latest::Latest;
 const BUFFER: usize = 1024;
 
 /// A way to watch objects of a kind: all of them, those of a namespace, or one by its name.
-pub type Part<K> = (Api<Slim<K>>, watcher::Config);
+pub type WatchPart<K> = (Api<Slim<K>>, watcher::Config);
 
 /// A shared watch. Its changes are always read, also on a standby, which runs no controllers.
-pub struct Shared<K: Resource<DynamicType = ()> + Clone + 'static> {
+pub struct SharedWatch<K: Resource<DynamicType = ()> + Clone + 'static> {
     changes: Arc<Mutex<ReflectHandle<K>>>,
     deletions: broadcast::Sender<Arc<K>>,
     latest: Latest<K>,
     listed: watch::Receiver<bool>,
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> Shared<K> {
+impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> SharedWatch<K> {
     /// Waits until the store holds all objects.
     pub async fn listed(&self) {
         // Waiting fails only when the watch has ended: then the process ends as well.
@@ -98,7 +98,11 @@ impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> Shared<K> {
 
 /// Starts a watch that consists of these parts, which have no object in common. `trim` removes from each object what
 /// nobody reads, before it enters the store.
-pub fn share<K>(parts: Vec<Part<K>>, trim: impl FnMut(&mut K) + Send + 'static, tasks: &mut JoinSet<()>) -> Shared<K>
+pub fn share<K>(
+    parts: Vec<WatchPart<K>>,
+    trim: impl FnMut(&mut K) + Send + 'static,
+    tasks: &mut JoinSet<()>,
+) -> SharedWatch<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
@@ -150,7 +154,7 @@ where
             Poll::Ready(())
         })
     });
-    Shared {
+    SharedWatch {
         changes,
         deletions,
         latest,

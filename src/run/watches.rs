@@ -9,7 +9,7 @@ use kube::runtime::watcher;
 use kube::{Client, Resource};
 use tokio::task::JoinSet;
 
-use super::shared::{Part, Shared, share};
+use super::shared::{SharedWatch, WatchPart, share};
 use super::trim;
 use crate::api::names::{BACKUP_LABEL, MANAGED_BY, ORCHESTRA_LABEL};
 use crate::api::{Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraPool};
@@ -27,31 +27,31 @@ const EVERYWHERE: [&str; 2] = ["kube-root-ca.crt", "openshift-service-ca.crt"];
 /// The watched kinds: their stores, and what controllers subscribe to.
 pub struct Watched {
     pub stores: Stores,
-    pub orchestras: Shared<Orchestra>,
-    pub classes: Shared<OrchestraClass>,
-    pub databases: Shared<OrchestraDatabase>,
-    pub pools: Shared<OrchestraPool>,
-    pub backups: Shared<OrchestraBackup>,
-    pub jobs: Shared<PartialObjectMeta<Job>>,
-    pub secrets: Shared<PartialObjectMeta<Secret>>,
-    pub connections: Shared<PartialObjectMeta<Secret>>,
-    pub config_maps: Shared<PartialObjectMeta<ConfigMap>>,
-    pub namespaces: Shared<PartialObjectMeta<Namespace>>,
+    pub orchestras: SharedWatch<Orchestra>,
+    pub classes: SharedWatch<OrchestraClass>,
+    pub databases: SharedWatch<OrchestraDatabase>,
+    pub pools: SharedWatch<OrchestraPool>,
+    pub backups: SharedWatch<OrchestraBackup>,
+    pub jobs: SharedWatch<PartialObjectMeta<Job>>,
+    pub secrets: SharedWatch<PartialObjectMeta<Secret>>,
+    pub connections: SharedWatch<PartialObjectMeta<Secret>>,
+    pub config_maps: SharedWatch<PartialObjectMeta<ConfigMap>>,
+    pub namespaces: SharedWatch<PartialObjectMeta<Namespace>>,
     /// Ends the watches when it is dropped.
     _tasks: JoinSet<()>,
 }
 
 /// The objects that an operator watches.
-pub struct Scope<'a> {
+pub struct WatchScope<'a> {
     /// Namespace of the operator.
     pub namespace: &'a str,
     /// Namespaces of Orchestras; empty for all.
     pub tenants: &'a [String],
 }
 
-impl Scope<'_> {
+impl WatchScope<'_> {
     /// A kind of the tenants' namespaces.
-    fn tenants<K>(&self, client: &Client, config: &watcher::Config) -> Vec<Part<K>>
+    fn tenants<K>(&self, client: &Client, config: &watcher::Config) -> Vec<WatchPart<K>>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
@@ -63,7 +63,7 @@ impl Scope<'_> {
     }
 
     /// A kind of the tenants' namespaces and of the operator's own.
-    fn tenants_and_own<K>(&self, client: &Client, config: &watcher::Config) -> Vec<Part<K>>
+    fn tenants_and_own<K>(&self, client: &Client, config: &watcher::Config) -> Vec<WatchPart<K>>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
@@ -75,7 +75,7 @@ impl Scope<'_> {
     }
 
     /// The namespaces themselves: each by its name where the operator may not see all.
-    fn namespaces<K>(&self, client: &Client, config: &watcher::Config) -> Vec<Part<K>>
+    fn namespaces<K>(&self, client: &Client, config: &watcher::Config) -> Vec<WatchPart<K>>
     where
         K: Resource<DynamicType = (), Scope = ClusterResourceScope>,
     {
@@ -92,7 +92,7 @@ impl Scope<'_> {
 }
 
 /// Starts to watch.
-pub fn start(client: &Client, scope: &Scope<'_>) -> Watched {
+pub fn start(client: &Client, scope: &WatchScope<'_>) -> Watched {
     let mut tasks = JoinSet::new();
     let all = watcher::Config::default().page_size(PAGE);
     let connection_secrets = format!("{}={},{ORCHESTRA_LABEL}", MANAGED_BY.0, MANAGED_BY.1);

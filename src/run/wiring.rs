@@ -38,7 +38,7 @@ pub struct Wakers {
 /// When the namespace is missing whose UID identifies the cluster.
 pub fn class(
     core: Arc<Core>,
-    provider: Arc<supabase::Settings>,
+    provider: Arc<supabase::ApiSettings>,
     ended: UnboundedSender<ObjectRef<Orchestra>>,
 ) -> anyhow::Result<Arc<class::Context>> {
     let settings = &core.settings;
@@ -60,7 +60,7 @@ pub fn class(
     });
     let credentials = Arc::new(credentials::Context {
         core: core.clone(),
-        servers: credentials::servers::Servers::default(),
+        servers: credentials::servers::EntryServers::default(),
         entries: credentials::entries::Entries::default(),
         inventories: credentials::inventory::Inventories::default(),
     });
@@ -88,7 +88,7 @@ pub fn class(
 /// When the namespace is missing whose UID identifies the cluster.
 pub fn orchestra(
     core: Arc<Core>,
-    provider: Arc<supabase::Settings>,
+    provider: Arc<supabase::ApiSettings>,
     wakers: Wakers,
 ) -> anyhow::Result<Arc<orchestra::Context>> {
     let class = class(core.clone(), provider.clone(), wakers.ended.clone())?;
@@ -122,7 +122,7 @@ pub fn orchestra(
         class: class.clone(),
         credentials: credentials.clone(),
         starting: tokio::sync::Mutex::default(),
-        queue: backup::queue::Queue::default(),
+        queue: backup::queue::JobQueue::default(),
     });
     let health = Arc::new(health::Context::new(
         credentials.clone(),
@@ -144,7 +144,7 @@ pub fn orchestra(
         works,
         health,
         foreign: orchestra::Awaited::default(),
-        looks: orchestra::Looks::default(),
+        looks: orchestra::UseLooks::default(),
         places: orchestra::Places::default(),
     }))
 }

@@ -91,7 +91,7 @@ pub fn unpack(packed: &[u8], files: &mut Files) -> Result<(), Flaw> {
 }
 
 fn unpack_tar(stream: impl Read, files: &mut Files) -> Result<(), Flaw> {
-    let limits = Limits::default();
+    let limits = ArchiveLimits::default();
     let mut stream = Bounded {
         stream,
         limits: &limits,
@@ -171,7 +171,7 @@ fn take<R: Read>(mut entry: Entry<'_, R>, files: &mut Files, broken: impl Fn(io:
 }
 
 /// What may still be read of a stream.
-struct Limits {
+struct ArchiveLimits {
     /// Of all of it.
     stream: Cell<usize>,
     /// Before the content of the next entry; none while that is read.
@@ -186,7 +186,7 @@ enum Met {
     Headers,
 }
 
-impl Default for Limits {
+impl Default for ArchiveLimits {
     fn default() -> Self {
         Self {
             stream: Cell::new(MAX_STREAM),
@@ -199,12 +199,12 @@ impl Default for Limits {
 /// A stream that fails at its limits, and records which one was the cause.
 struct Bounded<'a, R> {
     stream: R,
-    limits: &'a Limits,
+    limits: &'a ArchiveLimits,
 }
 
 impl<R: Read> Read for Bounded<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Limits { stream, headers, met } = self.limits;
+        let ArchiveLimits { stream, headers, met } = self.limits;
         let (left, ahead) = (stream.get(), headers.get().unwrap_or(usize::MAX));
         if left == 0 || ahead == 0 {
             met.set(Some(if left == 0 { Met::Stream } else { Met::Headers }));

@@ -8,9 +8,9 @@ use super::*;
 const LONG: Duration = Duration::from_hours(1);
 
 #[derive(Default)]
-struct Work(AtomicUsize);
+struct FlightWork(AtomicUsize);
 
-impl Work {
+impl FlightWork {
     fn begin(self: &Arc<Self>, outcome: Result<usize, Error>) -> impl Future<Output = Result<usize, Error>> + use<> {
         let work = self.clone();
         async move {
@@ -31,7 +31,7 @@ fn failed() -> Result<usize, Error> {
 
 #[tokio::test]
 async fn one_does_the_work_for_all() {
-    let (flights, work) = (Flights::new(LONG), Arc::new(Work::default()));
+    let (flights, work) = (Flights::new(LONG), Arc::new(FlightWork::default()));
     let asks = (0..100).map(|_| flights.get(&1, "it", LONG, || work.begin(Ok(7))));
     let all = futures::future::join_all(asks).await;
     assert!(all.iter().all(|outcome| *outcome == Ok(7)));
@@ -44,7 +44,7 @@ async fn one_does_the_work_for_all() {
 
 #[tokio::test]
 async fn a_failure_is_shared_and_the_last_good_is_kept() {
-    let (flights, work) = (Flights::new(LONG), Arc::new(Work::default()));
+    let (flights, work) = (Flights::new(LONG), Arc::new(FlightWork::default()));
     for _ in 0..5 {
         assert_eq!(flights.get(&1, "it", LONG, || work.begin(failed())).await, failed());
     }
@@ -104,7 +104,7 @@ async fn what_nobody_asks_for_is_forgotten() {
 async fn outcomes_are_kept_up_to_a_number_of_bytes() {
     let (flights, work) = (
         Flights::new(LONG).weighed(|bytes: &usize| *bytes, 10),
-        Arc::new(Work::default()),
+        Arc::new(FlightWork::default()),
     );
     for (key, bytes) in [(1, 4), (2, 4), (1, 4), (3, 4), (4, 40), (4, 40)] {
         assert_eq!(flights.get(&key, "it", LONG, || work.begin(Ok(bytes))).await, Ok(bytes));

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::error::Error;
 use super::oci;
-use super::place::Place;
+use super::place::SourcePlace;
 use crate::api::OciSource;
 
 /// Refuses a registry that an Orchestra may not name: its author must not make the operator send requests to any
@@ -12,7 +12,7 @@ use crate::api::OciSource;
 ///
 /// # Errors
 /// [`Error::NotAllowed`].
-pub fn check(place: &Place, oci: &OciSource, allowed: &[String]) -> Result<(), Error> {
+pub fn check(place: &SourcePlace, oci: &OciSource, allowed: &[String]) -> Result<(), Error> {
     check_tls(place, oci)?;
     let (host, _) = oci::split(&oci.image);
     if place.by_class || allowed.iter().any(|known| known.eq_ignore_ascii_case(host)) {
@@ -27,7 +27,7 @@ pub fn check(place: &Place, oci: &OciSource, allowed: &[String]) -> Result<(), E
 ///
 /// # Errors
 /// [`Error::NotAllowed`].
-pub fn check_tls(place: &Place, oci: &OciSource) -> Result<(), Error> {
+pub fn check_tls(place: &SourcePlace, oci: &OciSource) -> Result<(), Error> {
     let (host, _) = oci::split(&oci.image);
     if place.by_class || !oci.insecure || is_loopback(host) {
         return Ok(());
@@ -88,7 +88,7 @@ mod tests {
                 insecure,
                 ..OciSource::default()
             };
-            let place = Place {
+            let place = SourcePlace {
                 namespace: "tenants".into(),
                 by_class,
                 source: ScriptSource::default(),

@@ -12,7 +12,7 @@ use crate::api::MigrationFormat as Format;
 use crate::migrate::Content;
 
 /// Files by their paths below a folder. The path of an empty folder ends with `/`.
-pub type Found = Vec<(String, Content)>;
+pub type FoundFiles = Vec<(String, Content)>;
 
 /// Folders in which tools keep the migrations of a project.
 const PROJECTS: [(&str, Format); 2] = [
@@ -28,7 +28,11 @@ const PRISMA_SCRIPT: &str = "migration.sql";
 ///
 /// # Errors
 /// When nothing is at `path`, there are several candidates, or a file outside of the folder could be a migration.
-pub fn migrations(files: &Files, path: Option<&str>, wanted: Option<Format>) -> Result<(Found, Option<Format>), Flaw> {
+pub fn migrations(
+    files: &Files,
+    path: Option<&str>,
+    wanted: Option<Format>,
+) -> Result<(FoundFiles, Option<Format>), Flaw> {
     check_unknown(files, path)?;
     let (found, format) = chosen(files, path, wanted)?;
     let packed = found.iter().find(|(path, content)| is_packed(path, content.as_bytes()));
@@ -48,7 +52,7 @@ fn check_unknown(files: &Files, path: Option<&str>) -> Result<(), Flaw> {
     }
 }
 
-fn chosen(files: &Files, path: Option<&str>, wanted: Option<Format>) -> Result<(Found, Option<Format>), Flaw> {
+fn chosen(files: &Files, path: Option<&str>, wanted: Option<Format>) -> Result<(FoundFiles, Option<Format>), Flaw> {
     if let Some(path) = path {
         let told = PROJECTS
             .iter()
@@ -84,7 +88,7 @@ fn chosen(files: &Files, path: Option<&str>, wanted: Option<Format>) -> Result<(
 /// # Errors
 /// When nothing is at `path`, a script or a table lies in a folder below, where its purpose is unknown, or a file that is
 /// not read could hold rows.
-pub fn seed(files: &Files, path: Option<&str>) -> Result<Found, Flaw> {
+pub fn seed(files: &Files, path: Option<&str>) -> Result<FoundFiles, Flaw> {
     check_unknown(files, path)?;
     let found = match path {
         Some(path) => at(files, path)?,
@@ -122,7 +126,7 @@ fn paths(files: &Files) -> impl Iterator<Item = &str> {
 }
 
 /// The files below a folder, or one file.
-fn at(files: &Files, path: &str) -> Result<Found, Flaw> {
+fn at(files: &Files, path: &str) -> Result<FoundFiles, Flaw> {
     let path = path.trim_end_matches('/');
     if let Some((_, content)) = files.contents().find(|(file, _)| *file == path) {
         let name = path.rsplit('/').next().unwrap_or(path);
@@ -139,7 +143,7 @@ fn at(files: &Files, path: &str) -> Result<Found, Flaw> {
     Ok(found)
 }
 
-fn below(files: &Files, folder: &str) -> Found {
+fn below(files: &Files, folder: &str) -> FoundFiles {
     let inside = |path: &str| {
         let rest = match folder {
             "" => Some(path),
@@ -148,7 +152,7 @@ fn below(files: &Files, folder: &str) -> Found {
         rest.map(str::to_owned)
     };
     let held = files.contents().filter(|(path, _)| !is_junk(path));
-    let mut found: Found = held
+    let mut found: FoundFiles = held
         .filter_map(|(path, content)| Some((inside(path)?, content.clone())))
         .collect();
     let empty = files.folders().filter_map(inside).filter(|folder| {

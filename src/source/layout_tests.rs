@@ -12,7 +12,7 @@ fn files(paths: &[&str]) -> Files {
     files
 }
 
-fn names(found: Found) -> String {
+fn names(found: FoundFiles) -> String {
     found.into_iter().map(|(path, _)| path).collect::<Vec<_>>().join(" ")
 }
 

@@ -56,15 +56,15 @@ impl Layer {
 /// When they are too many or too large, or it is no manifest of an image.
 pub fn layers(manifest: &[u8]) -> Result<Vec<Layer>, Flaw> {
     let artifact = |what: &str| Flaw::Artifact(what.to_owned());
-    let manifest: Manifest =
+    let manifest: OciManifest =
         serde_json::from_slice(manifest).map_err(|_| artifact("its manifest is not that of an OCI image"))?;
     let layers = match manifest {
-        Manifest {
+        OciManifest {
             layers: Some(layers),
             config: Some(_),
             ..
         } => layers,
-        Manifest { manifests: Some(_), .. } => {
+        OciManifest { manifests: Some(_), .. } => {
             return Err(artifact(
                 "it is an index of several manifests: set digest to that of one of them",
             ));
@@ -89,7 +89,7 @@ pub fn layers(manifest: &[u8]) -> Result<Vec<Layer>, Flaw> {
 }
 
 #[derive(serde::Deserialize)]
-struct Manifest {
+struct OciManifest {
     config: Option<IgnoredAny>,
     layers: Option<Layers>,
     manifests: Option<IgnoredAny>,

@@ -1,7 +1,7 @@
 //! Where scripts come from: ConfigMaps, the resource itself, OCI artifacts, and folders of the operator's
 //! pod. [`Sources`] reads each of them into a bounded set of [`Files`].
 //!
-//! A [`Version`] identifies what a source holds now and costs little to look up. The files of a version are
+//! A [`SourceVersion`] identifies what a source holds now and costs little to look up. The files of a version are
 //! fetched once, however many tenants name the source.
 
 mod archive;
@@ -32,6 +32,6 @@ pub use error::Error;
 pub use files::Files;
 pub use flaw::Flaw;
 pub use limits::{MAX_BYTES, MAX_FILES};
-pub use place::Place;
+pub use place::SourcePlace;
 pub use room::Share;
-pub use sources::{ROOM_UNUSED, Sources, Version};
+pub use sources::{ROOM_UNUSED, SourceVersion, Sources};

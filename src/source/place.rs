@@ -8,7 +8,7 @@ use crate::api::{Orchestra, ScriptSource};
 
 /// A source, and who named it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct SourcePlace {
     /// Namespace of its ConfigMaps and Secrets.
     pub namespace: String,
     /// An OrchestraClass named it: every registry is allowed.
@@ -17,7 +17,7 @@ pub struct Place {
     pub source: ScriptSource,
 }
 
-impl Place {
+impl SourcePlace {
     /// A source that an Orchestra names.
     pub fn of_orchestra(object: &Orchestra, source: &ScriptSource) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourcePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = &self.source;
         if let Some(oci) = &source.oci {

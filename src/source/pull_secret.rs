@@ -27,11 +27,11 @@ pub struct RegistryLogin {
 #[derive(Deserialize)]
 struct Config {
     #[serde(default)]
-    auths: BTreeMap<String, Entry>,
+    auths: BTreeMap<String, PullSecretEntry>,
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct PullSecretEntry {
     auth: Option<SecretString>,
     username: Option<String>,
     password: Option<SecretString>,
@@ -71,7 +71,7 @@ fn path_of<'a>(key: &'a str, host: &str) -> Option<&'a str> {
     same.then_some(if matches!(path, "v1" | "v2") { "" } else { path })
 }
 
-fn read(entry: &Entry) -> Option<RegistryLogin> {
+fn read(entry: &PullSecretEntry) -> Option<RegistryLogin> {
     use secrecy::ExposeSecret as _;
     if let (Some(user), Some(password)) = (&entry.username, &entry.password) {
         return Some(RegistryLogin {

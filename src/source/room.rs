@@ -12,12 +12,12 @@ use crate::migrate::MemoryPermit;
 /// The place for one source of more than [`SMALL_BYTES`]. It is taken while the source is read, and as long as any
 /// copy of its files or scripts is in memory.
 #[derive(Clone, Debug)]
-pub struct Room {
+pub struct SourceRoom {
     one: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
 }
 
-impl Default for Room {
+impl Default for SourceRoom {
     fn default() -> Self {
         Self {
             one: Arc::new(Semaphore::new(1)),
@@ -26,7 +26,7 @@ impl Default for Room {
     }
 }
 
-impl Room {
+impl SourceRoom {
     /// Whether a source waits for the room.
     pub fn is_wanted(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
@@ -34,7 +34,7 @@ impl Room {
 
     /// Waits for the room, in the order of those who wait, and takes it.
     pub async fn wait(&self) -> Share {
-        let _waiting = Waiting::begin(&self.waiting);
+        let _waiting = WaitingSource::begin(&self.waiting);
         let permit = self.one.clone().acquire_owned().await;
         Share {
             room: Some(self.clone()),
@@ -44,16 +44,16 @@ impl Room {
 }
 
 /// Somebody who waits, also when the wait is given up.
-struct Waiting<'a>(&'a AtomicUsize);
+struct WaitingSource<'a>(&'a AtomicUsize);
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitingSource<'a> {
     fn begin(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingSource<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -62,7 +62,7 @@ impl Drop for Waiting<'_> {
 /// The part of a room that a set of files occupies. It is no part of the set's identity.
 #[derive(Clone, Debug, Default)]
 pub struct Share {
-    room: Option<Room>,
+    room: Option<SourceRoom>,
     permit: MemoryPermit,
 }
 
@@ -76,7 +76,7 @@ impl Eq for Share {}
 
 impl Share {
     /// A share of this room.
-    pub fn of(room: &Room) -> Self {
+    pub fn of(room: &SourceRoom) -> Self {
         Self {
             room: Some(room.clone()),
             permit: None,
@@ -111,7 +111,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_large_source_is_in_memory_at_a_time() {
-        let room = Room::default();
+        let room = SourceRoom::default();
         let (mut one, mut other) = (Share::of(&room), Share::of(&room));
         one.cover(SMALL_BYTES + 1).unwrap();
         one.cover(SMALL_BYTES * 2).unwrap();

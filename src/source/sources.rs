@@ -15,8 +15,8 @@ use super::files::Files;
 use super::flights::Flights;
 use super::limits::{KEPT_BYTES, KEPT_MANIFESTS};
 use super::oci::{self, Artifact};
-use super::place::Place;
-use super::room::{Room, Share};
+use super::place::SourcePlace;
+use super::room::{Share, SourceRoom};
 use super::{config_map, folder, hosts, login};
 use crate::api::slim::Slim;
 use crate::api::{OciSource, ScriptSource};
@@ -37,7 +37,7 @@ pub const ROOM_UNUSED: Duration = Duration::from_secs(10);
 
 /// The version of a source: it differs when the content may differ.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Version {
+pub struct SourceVersion {
     state: String,
     /// Digest of the manifest, when the source is an artifact.
     pub revision: Option<String>,
@@ -54,12 +54,12 @@ pub struct Sources {
     oci_hosts: Vec<String>,
     /// How long the digest of a tag is used before the tag is looked up again.
     resync: Duration,
-    artifacts: Flights<Place, Artifact>,
-    folders: Flights<Place, (String, Arc<Files>)>,
+    artifacts: Flights<SourcePlace, Artifact>,
+    folders: Flights<SourcePlace, (String, Arc<Files>)>,
     files: Flights<String, Arc<Files>>,
     /// For a large source that an Orchestra names, and for one that a class names: no tenant holds up the sources of
     /// the classes.
-    rooms: [Room; 2],
+    rooms: [SourceRoom; 2],
 }
 
 impl Sources {
@@ -90,11 +90,11 @@ impl Sources {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn version(&self, place: &Place) -> Result<Version, Error> {
-        let of = |state: String| Version { state, revision: None };
+    pub async fn version(&self, place: &SourcePlace) -> Result<SourceVersion, Error> {
+        let of = |state: String| SourceVersion { state, revision: None };
         if let Some(oci) = &place.source.oci {
             let artifact = self.artifact(place, oci).await?;
-            return Ok(Version {
+            return Ok(SourceVersion {
                 state: artifact.digest.clone(),
                 revision: Some(artifact.digest),
             });
@@ -114,13 +114,13 @@ impl Sources {
         Ok(of(versions.collect::<Result<Vec<_>, Error>>()?.join(",")))
     }
 
-    fn room(&self, place: &Place) -> Room {
+    fn room(&self, place: &SourcePlace) -> SourceRoom {
         self.rooms[usize::from(place.by_class)].clone()
     }
 
     /// Whether a large source waits until another one is no longer in memory.
     pub fn want_room(&self) -> bool {
-        self.rooms.iter().any(Room::is_wanted)
+        self.rooms.iter().any(SourceRoom::is_wanted)
     }
 
     /// Drops the large sources among the files that nobody asks for any more, so that another one can be read.
@@ -142,7 +142,7 @@ impl Sources {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn files(&self, place: &Place, version: &Version) -> Result<Arc<Files>, Error> {
+    pub async fn files(&self, place: &SourcePlace, version: &SourceVersion) -> Result<Arc<Files>, Error> {
         let source = &place.source;
         if let Some(texts) = &source.inline {
             let files = config_map::inline(texts, Share::default()).map_err(|flaw| Error::invalid(place, flaw))?;
@@ -173,7 +173,7 @@ impl Sources {
 
     /// The files of an artifact. The cache key is the repository and the digest, without the login: a caller
     /// whose login may read the manifest of a repository may read the layers that the manifest lists.
-    async fn pulled(&self, place: &Place, oci: &OciSource, version: &Version) -> Result<Arc<Files>, Error> {
+    async fn pulled(&self, place: &SourcePlace, oci: &OciSource, version: &SourceVersion) -> Result<Arc<Files>, Error> {
         let artifact = self.artifact(place, oci).await?;
         if artifact.digest != version.state {
             return Err(Error::moved(place));
@@ -193,7 +193,7 @@ impl Sources {
         self.files.get(&key, &place.to_string(), FILES_KEPT, work).await
     }
 
-    async fn read_folder(&self, place: &Place, name: &str) -> Result<(String, Arc<Files>), Error> {
+    async fn read_folder(&self, place: &SourcePlace, name: &str) -> Result<(String, Arc<Files>), Error> {
         let Some(root) = self.folder.clone() else {
             return Err(Error::NotAllowed(
                 "the operator has no folder of sources: start it with --sources-folder, or name another source".into(),
@@ -211,7 +211,7 @@ impl Sources {
         self.folders.get(place, &place.to_string(), FOLDER_FRESH, read).await
     }
 
-    async fn artifact(&self, place: &Place, oci: &OciSource) -> Result<Artifact, Error> {
+    async fn artifact(&self, place: &SourcePlace, oci: &OciSource) -> Result<Artifact, Error> {
         hosts::check(place, oci, &self.oci_hosts)?;
         // The manifest of a digest never changes.
         let fresh = if oci.digest.is_some() {
@@ -227,7 +227,7 @@ impl Sources {
             }
         };
         // The key is without the path, so that one lookup serves the migrations and the seed.
-        let key = Place {
+        let key = SourcePlace {
             source: ScriptSource {
                 oci: Some(oci.clone()),
                 ..ScriptSource::default()
@@ -239,7 +239,7 @@ impl Sources {
 }
 
 /// The room for a source that was not read because it is large, once it is free; none for another outcome.
-async fn room_for(room: &Room, is_busy: bool) -> Option<Share> {
+async fn room_for(room: &SourceRoom, is_busy: bool) -> Option<Share> {
     let wait = is_busy.then(|| tokio::time::timeout(ROOM_WAIT, room.wait()))?;
     wait.await.ok()
 }
@@ -260,7 +260,7 @@ async fn read_folder(place: &str, root: &Path, folder: &str, share: Share) -> Re
         })
 }
 
-async fn config_maps(client: &Client, place: &Place, share: Share) -> Result<Files, Error> {
+async fn config_maps(client: &Client, place: &SourcePlace, share: Share) -> Result<Files, Error> {
     let api: Api<Slim<ConfigMap>> = Api::namespaced(client.clone(), &place.namespace);
     let mut files = Files::within(share);
     for name in place.source.config_maps() {

@@ -29,7 +29,7 @@ pub enum TokenRefusal {
 
 /// The answer of a token service. Older ones say `token`, and those that speak OAuth 2 `access_token`.
 #[derive(Deserialize)]
-struct Answer {
+struct TokenAnswer {
     token: Option<SecretString>,
     access_token: Option<SecretString>,
 }
@@ -108,7 +108,7 @@ async fn token(request: RequestBuilder) -> Result<SecretString, TokenRefusal> {
         }
     }
     let bytes = bounded(answer).await?;
-    let answer = serde_json::from_slice::<Answer>(&bytes).ok();
+    let answer = serde_json::from_slice::<TokenAnswer>(&bytes).ok();
     answer
         .and_then(|answer| answer.token.or(answer.access_token))
         .ok_or_else(|| TokenRefusal::Service("the registry's token service answers without a token".into()))

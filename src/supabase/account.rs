@@ -13,7 +13,7 @@ use super::client::Client;
 use super::error::Error;
 use super::poll::{DEFAULT_INTERVAL, Poll};
 use super::regions::{RegionLists, Regions};
-use super::settings::Settings;
+use super::settings::ApiSettings;
 use crate::telemetry::metrics::{Metrics, RequestQueue};
 
 /// How long an unused token is kept: longer than the slowest re-check.
@@ -64,7 +64,7 @@ impl Account {
 
 /// The client and the accounts of one token.
 #[derive(Debug)]
-struct Token {
+struct ApiToken {
     client: Arc<Client>,
     /// The organization that it sees, when it sees exactly one.
     only: Arc<OnceCell<String>>,
@@ -75,17 +75,17 @@ struct Token {
 /// All accounts in use, by a hash of the token and the organization's slug.
 #[derive(Debug)]
 pub struct Accounts {
-    settings: Arc<Settings>,
+    settings: Arc<ApiSettings>,
     metrics: Arc<Metrics>,
     poll_interval: Duration,
-    tokens: Mutex<HashMap<[u8; 32], Token>>,
+    tokens: Mutex<HashMap<[u8; 32], ApiToken>>,
     /// Counts how often the API has begun or ceased to accept a token.
     verdicts: watch::Sender<u64>,
 }
 
 impl Accounts {
     /// No accounts. [`Accounts::get`] adds them.
-    pub fn new(settings: Arc<Settings>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(settings: Arc<ApiSettings>, metrics: Arc<Metrics>) -> Self {
         let tokens = Mutex::default();
         Self {
             settings,
@@ -109,7 +109,7 @@ impl Accounts {
     }
 
     /// The address of the API, and the hosts that it may name.
-    pub fn settings(&self) -> &Arc<Settings> {
+    pub fn settings(&self) -> &Arc<ApiSettings> {
         &self.settings
     }
 
@@ -174,7 +174,7 @@ impl Accounts {
         let kept = (Arc::clone(&client), Arc::clone(&only));
         tokens.insert(
             key,
-            Token {
+            ApiToken {
                 client,
                 only,
                 accounts: HashMap::new(),
@@ -185,7 +185,7 @@ impl Accounts {
     }
 }
 
-fn drop_unused(tokens: &mut HashMap<[u8; 32], Token>, now: Instant) {
+fn drop_unused(tokens: &mut HashMap<[u8; 32], ApiToken>, now: Instant) {
     tokens.retain(|_, token| now.saturating_duration_since(token.used) < UNUSED);
 }
 

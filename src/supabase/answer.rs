@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::error::Error;
-use super::operation::{Operation, Scope};
+use super::operation::{LimitScope, Operation};
 use super::redact::redact;
 use super::words::{Topic, Words};
 use crate::text;
@@ -19,7 +19,7 @@ const READ: usize = 4000;
 const DEPTH: usize = 6;
 
 /// The content of a failed answer.
-pub(super) struct Answer {
+pub(super) struct FailedAnswer {
     pub status: u16,
     pub message: String,
     missing: Vec<String>,
@@ -38,7 +38,7 @@ enum From {
     Outside,
 }
 
-impl Answer {
+impl FailedAnswer {
     /// Reads a body: the API's `{"message": text or list}` and its relatives, also wrapped in a JSON string, or the
     /// text of a proxy in front of it. `secrets` are redacted.
     pub fn read(status: u16, body: &[u8], secrets: &[&str]) -> Self {
@@ -140,7 +140,9 @@ impl Answer {
             404 | 410 if operation == Operation::CreateApiKey => self.refused(operation),
             404 | 410 if operation.is_part_of_a_project() => self.not_ready(operation),
             404 | 410 if self.words.is_about_route() => self.refused(operation),
-            404 | 410 if operation.scope() != Scope::Project => Error::OrganizationNotFound { message: self.message },
+            404 | 410 if operation.scope() != LimitScope::Project => {
+                Error::OrganizationNotFound { message: self.message }
+            }
             // A text alone has to name the project.
             404 | 410 if self.from == From::Api || self.words.any(&["project", "resource"]) => {
                 Error::Gone { message: self.message }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 
-use super::fields::{Fields, Item};
+use super::fields::{AnswerFields, Item};
 use crate::money;
 
 /// The type of the add-on that is the compute size.
@@ -27,7 +27,7 @@ pub struct Entitlement {
 
 impl Item for Entitlement {
     /// The official document has three shapes for the extent, which differ only in which fields are present.
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+    fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         let (key, has_access) = (fields.object("feature")?.text("key"), fields.flag("hasAccess"));
         let mut config = fields.optional_object("config");
         let names = |value: &serde_json::Value| {
@@ -45,7 +45,7 @@ impl Item for Entitlement {
 
 /// The entitlements of an organization that matter to a class.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Allowed {
+pub struct Entitlements {
     /// Whether projects can be paused.
     pub pausing: Option<bool>,
     /// Compute sizes that a project may have, such as `micro`.
@@ -54,7 +54,7 @@ pub struct Allowed {
     pub backup_retention_days: Option<i64>,
 }
 
-impl Allowed {
+impl Entitlements {
     /// Reads the entitlements that the API returned. One that is missing stays unknown.
     pub fn read(entitlements: &[Entitlement]) -> Self {
         let find = |key: &str| entitlements.iter().find(|it| it.key == key);
@@ -89,7 +89,7 @@ pub struct Addons {
 }
 
 impl Item for Addons {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+    fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         Some(Self {
             selected_addons: fields.items("selected_addons"),
             available_addons: fields.items("available_addons"),
@@ -107,7 +107,7 @@ pub struct SelectedAddon {
 }
 
 impl Item for SelectedAddon {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+    fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         Some(Self {
             kind: fields.text("type")?,
             variant: fields.item("variant")?,
@@ -125,7 +125,7 @@ pub struct AvailableAddon {
 }
 
 impl Item for AvailableAddon {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+    fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         Some(Self {
             kind: fields.text("type")?,
             variants: fields.items("variants"),
@@ -143,7 +143,7 @@ pub struct AddonVariant {
 }
 
 impl Item for AddonVariant {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+    fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         Some(Self {
             id: fields.text("id")?,
             price: fields.item::<AddonPrice>("price").and_then(|price| price.read()),
@@ -161,7 +161,7 @@ struct AddonPrice {
 }
 
 impl Item for AddonPrice {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+    fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         let (interval, amount) = (fields.text("interval"), fields.number("amount"));
         Some(Self {
             interval: interval?,
@@ -238,7 +238,7 @@ mod tests {
             {"feature": {"key": "backup.retention_days"}, "hasAccess": true, "config": {"value": "7"}},
             {"feature": {"key": "instances.compute_update_available_sizes"}, "hasAccess": true, "config": null}]);
         let read = items::<Entitlement>(list.as_array().unwrap());
-        let allowed = Allowed::read(&read.items);
+        let allowed = Entitlements::read(&read.items);
         assert_eq!(
             (allowed.pausing, allowed.backup_retention_days, read.odd),
             (None, Some(7), 3)
@@ -276,7 +276,7 @@ mod tests {
     fn entitlements_are_read_in_all_three_shapes_and_may_be_missing() {
         let read = |text: &str| {
             let value: serde_json::Value = serde_json::from_str(text).unwrap();
-            Allowed::read(&items(value["entitlements"].as_array().unwrap()).items)
+            Entitlements::read(&items(value["entitlements"].as_array().unwrap()).items)
         };
         let pro = read(
             r#"{"entitlements": [
@@ -290,6 +290,6 @@ mod tests {
         assert_eq!(pro.pausing, Some(false));
         assert_eq!(pro.instance_sizes, Some(vec!["micro".to_owned(), "large".to_owned()]));
         assert_eq!(pro.backup_retention_days, Some(7));
-        assert_eq!(read(r#"{"entitlements": []}"#), Allowed::default());
+        assert_eq!(read(r#"{"entitlements": []}"#), Entitlements::default());
     }
 }

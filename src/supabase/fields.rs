@@ -16,12 +16,12 @@ const NAME: usize = 60;
 /// An object of an answer.
 pub(super) trait Item: Sized {
     /// Reads the object; none without what the operator needs of it.
-    fn read(fields: &mut Fields<'_>) -> Option<Self>;
+    fn read(fields: &mut AnswerFields<'_>) -> Option<Self>;
 }
 
 /// The objects of a list.
 #[allow(clippy::struct_field_names, reason = "they are the items")]
-pub(super) struct Items<T> {
+pub(super) struct AnswerItems<T> {
     /// Those that were understood as far as needed.
     pub items: Vec<T>,
     /// How many were not understood in full: those left out, and those that lack a documented field.
@@ -31,8 +31,8 @@ pub(super) struct Items<T> {
 }
 
 /// Reads the objects of a list, each for itself.
-pub(super) fn items<T: Item>(list: &[Value]) -> Items<T> {
-    let mut all = Items {
+pub(super) fn items<T: Item>(list: &[Value]) -> AnswerItems<T> {
+    let mut all = AnswerItems {
         items: Vec::with_capacity(list.len()),
         odd: 0,
         unread: 0,
@@ -48,7 +48,7 @@ pub(super) fn items<T: Item>(list: &[Value]) -> Items<T> {
 
 /// Reads one object, and whether a part of it was not understood.
 pub(super) fn item<T: Item>(value: &Value) -> (Option<T>, bool) {
-    let Some(mut fields) = Fields::of(value) else {
+    let Some(mut fields) = AnswerFields::of(value) else {
         return (None, true);
     };
     let item = T::read(&mut fields);
@@ -57,13 +57,13 @@ pub(super) fn item<T: Item>(value: &Value) -> (Option<T>, bool) {
 }
 
 /// The fields of an object.
-pub(super) struct Fields<'a> {
+pub(super) struct AnswerFields<'a> {
     map: &'a Map<String, Value>,
     /// Whether a documented field is missing or of another type.
     odd: bool,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> AnswerFields<'a> {
     /// The fields of a JSON object; none of another value.
     pub fn of(value: &'a Value) -> Option<Self> {
         value.as_object().map(|map| Self { map, odd: false })
@@ -167,13 +167,13 @@ impl<'a> Fields<'a> {
     }
 
     /// An object.
-    pub fn object(&mut self, name: &str) -> Option<Fields<'a>> {
-        let read = self.required(name).and_then(Fields::of);
+    pub fn object(&mut self, name: &str) -> Option<AnswerFields<'a>> {
+        let read = self.required(name).and_then(AnswerFields::of);
         self.understood(read)
     }
 
     /// An object that may be missing.
-    pub fn optional_object(&mut self, name: &str) -> Option<Fields<'a>> {
+    pub fn optional_object(&mut self, name: &str) -> Option<AnswerFields<'a>> {
         self.optional(name)?;
         self.object(name)
     }
@@ -222,7 +222,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::supabase::types::ProjectStatus;
+    use crate::supabase::types::ProjectState;
 
     #[test]
     fn a_value_is_read_in_each_form_that_it_may_have() {
@@ -231,7 +231,7 @@ mod tests {
             "amount": "0.0206", "real": 3.0, "half": 3.5, "huge": 1e12, "port": "6543",
             "time": "2023-07-14T05:59:16Z", "civil": "2023-07-14T05:59:16.25", "never": "soon",
         });
-        let mut fields = Fields::of(&object).unwrap();
+        let mut fields = AnswerFields::of(&object).unwrap();
         assert_eq!(fields.text("text").as_deref(), Some("a"));
         assert_eq!(fields.text("numeric").as_deref(), Some("3"));
         assert_eq!((fields.flag("yes"), fields.flag("no")), (Some(true), Some(false)));
@@ -243,30 +243,30 @@ mod tests {
         assert_eq!(fields.optional_number("null"), None);
         assert!(!fields.odd, "nothing was odd so far");
         for odd in ["empty", "null", "absent", "list"] {
-            let mut fields = Fields::of(&object).unwrap();
+            let mut fields = AnswerFields::of(&object).unwrap();
             assert!(fields.text(odd).is_none() && fields.odd, "{odd}");
         }
         for odd in ["half", "huge", "text", "null"] {
-            let mut fields = Fields::of(&object).unwrap();
+            let mut fields = AnswerFields::of(&object).unwrap();
             assert!(fields.whole(odd).is_none() && fields.odd, "{odd}");
         }
-        let mut fields = Fields::of(&object).unwrap();
+        let mut fields = AnswerFields::of(&object).unwrap();
         assert!(fields.flag("two").is_none() && fields.time("never").is_none());
         assert!(fields.list("text").is_empty() && fields.odd);
-        assert!(Fields::of(&json!([])).is_none() && Fields::of(&json!("{}")).is_none());
+        assert!(AnswerFields::of(&json!([])).is_none() && AnswerFields::of(&json!("{}")).is_none());
     }
 
     #[test]
     fn a_value_that_is_new_is_kept_on_one_short_line() {
         let object = json!({"status": format!("A\nB{}", "C".repeat(100)), "odd": {"a": 1}});
-        let mut fields = Fields::of(&object).unwrap();
-        let Some(ProjectStatus::Other(status)) = fields.name("status") else {
+        let mut fields = AnswerFields::of(&object).unwrap();
+        let Some(ProjectState::Other(status)) = fields.name("status") else {
             panic!("unknown");
         };
         assert!(
             status.starts_with("A BC") && status.chars().count() == NAME + 1,
             "{status}"
         );
-        assert_eq!(fields.name::<ProjectStatus>("odd"), None);
+        assert_eq!(fields.name::<ProjectState>("odd"), None);
     }
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use strum::{AsRefStr, Display};
 
-use super::fields::{Fields, Item};
+use super::fields::{AnswerFields, Item};
 
 /// A service of a project, as the health operation names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, AsRefStr, Display)]
@@ -36,7 +36,7 @@ pub enum Service {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, AsRefStr, Display)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
-pub enum HealthStatus {
+pub enum ServiceStatus {
     /// Starting.
     ComingUp,
     /// Up.
@@ -55,19 +55,19 @@ pub struct ServiceHealth {
     /// Which service.
     pub name: Service,
     /// Its state.
-    pub status: HealthStatus,
+    pub status: ServiceStatus,
     /// The problem. It may be JSON text.
     pub error: Option<String>,
 }
 
 impl Item for ServiceHealth {
     /// The older field `healthy` decides where the status is missing or new.
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+    fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         let name = fields.name("name")?;
         let status = match (fields.name("status"), fields.optional_flag("healthy")) {
-            (None | Some(HealthStatus::Other(_)), Some(true)) => HealthStatus::ActiveHealthy,
-            (None, Some(false)) => HealthStatus::Unhealthy,
-            (None, None) => HealthStatus::Other("without a status".to_owned()),
+            (None | Some(ServiceStatus::Other(_)), Some(true)) => ServiceStatus::ActiveHealthy,
+            (None, Some(false)) => ServiceStatus::Unhealthy,
+            (None, None) => ServiceStatus::Other("without a status".to_owned()),
             (Some(status), _) => status,
         };
         let error = fields.optional("error").map(|error| match error {
@@ -89,7 +89,7 @@ pub fn health_ready(services: &[ServiceHealth]) -> Result<(), Vec<(Service, Stri
     }
     let unready: Vec<_> = services
         .iter()
-        .filter(|service| service.status != HealthStatus::ActiveHealthy)
+        .filter(|service| service.status != ServiceStatus::ActiveHealthy)
         .map(|service| {
             let status = &service.status;
             let why = match service.error.as_deref().map(str::trim) {

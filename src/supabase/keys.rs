@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::Error;
-use super::fields::{Fields, Item};
+use super::fields::{AnswerFields, Item};
 use super::operation::Operation;
 use super::types::KeyType;
 
@@ -26,7 +26,7 @@ pub struct ApiKey {
 }
 
 impl Item for ApiKey {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+    fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         let mut template = fields.optional_object("secret_jwt_template");
         Some(Self {
             id: fields.optional_text("id"),
@@ -86,7 +86,7 @@ pub(super) struct LegacyKeys {
 }
 
 impl Item for LegacyKeys {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+    fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         let enabled = fields.flag("enabled")?;
         Some(Self { enabled })
     }

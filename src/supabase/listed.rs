@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::fields::{Fields, Item, item};
-use super::types::{DatabaseType, ProjectStatus, reference, status};
+use super::fields::{AnswerFields, Item, item};
+use super::types::{DatabaseType, ProjectState, reference, status};
 
 /// One project of an organization's listing. Its reference and name are needed; everything else may be missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct ListedProject {
     /// Whether it is a preview branch of another project.
     pub is_branch: bool,
     /// Its state.
-    pub status: ProjectStatus,
+    pub status: ProjectState,
     /// When it was created.
     pub inserted_at: Option<Timestamp>,
     /// Its databases: the primary, and read replicas.
@@ -42,7 +42,7 @@ impl ListedProject {
 }
 
 impl Item for ListedProject {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+    fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         let (reference, name) = (reference(fields), fields.text("name"));
         Some(Self {
             reference: reference?,
@@ -108,7 +108,7 @@ impl ListEntry {
         if let (Some(project), odd) = item::<ListedProject>(value) {
             return (Self::Project(project), odd);
         }
-        let mut fields = Fields::of(value);
+        let mut fields = AnswerFields::of(value);
         let reference = fields.as_mut().and_then(reference);
         let identity = || {
             let lasting: Value = LASTING
@@ -161,7 +161,7 @@ pub struct ListedDatabase {
 }
 
 impl Item for ListedDatabase {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+    fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         Some(Self {
             infra_compute_size: fields.optional_text("infra_compute_size"),
             kind: fields.name("type"),
@@ -186,7 +186,7 @@ impl ProjectPage {
     /// Reads a page; none when it holds no list of projects, since an empty listing would mean that there are none.
     pub(super) fn read(value: &Value) -> Option<Self> {
         let list = value.get("projects")?.as_array()?;
-        let mut pagination = value.get("pagination").and_then(Fields::of);
+        let mut pagination = value.get("pagination").and_then(AnswerFields::of);
         let mut whole = |name| {
             let number = pagination.as_mut()?.whole(name)?;
             usize::try_from(number).ok()
@@ -204,7 +204,7 @@ impl ProjectPage {
 
 /// The projects of an organization, without branches.
 #[derive(Clone, Debug, Default)]
-pub struct Listed {
+pub struct ProjectListing {
     /// Those that are understood as far as needed.
     pub projects: Vec<ListedProject>,
     /// Those that lack a reference or a name.
@@ -215,7 +215,7 @@ pub struct Listed {
     pub complete: bool,
 }
 
-impl Listed {
+impl ProjectListing {
     /// Adds entries, each project once: a reference that comes twice is no second project. Of entries without one,
     /// nobody knows.
     pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = ListEntry>, seen: &mut HashSet<String>) {

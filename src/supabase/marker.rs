@@ -24,9 +24,9 @@ pub const CLUSTER_NAMESPACE: &str = "kube-system";
 
 /// The part of a marker that is the same for all projects of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cluster(String);
+pub struct ClusterMarker(String);
 
-impl Cluster {
+impl ClusterMarker {
     /// The cluster of this UID of the namespace `kube-system`; none when it is not a UUID.
     pub fn of(uid: &str) -> Option<Self> {
         let digits = uid.replace('-', "").to_lowercase();
@@ -50,12 +50,12 @@ pub struct Marker<'a> {
     /// The cluster's digits.
     pub cluster: &'a str,
     /// The object that the project was made for.
-    pub owner: Owner<'a>,
+    pub owner: MarkerOwner<'a>,
 }
 
 /// The object that a project was made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner<'a> {
+pub enum MarkerOwner<'a> {
     /// The OrchestraDatabase of this name, without its prefix `orchdb-`; or the digest of its name.
     Database(&'a str),
     /// The Orchestra of this UID, without hyphens: the form of earlier versions.
@@ -64,7 +64,7 @@ pub enum Owner<'a> {
 
 /// Name of the project of an OrchestraDatabase, with the namespace and name of its Orchestra for people:
 /// without a dot, and ending in the marker. It is the same for the same arguments.
-pub fn mint(cluster: &Cluster, namespace: &str, name: &str, database: &str) -> String {
+pub fn mint(cluster: &ClusterMarker, namespace: &str, name: &str, database: &str) -> String {
     let readable: String = format!("{namespace}-{name}")
         .replace('.', "-")
         .chars()
@@ -80,10 +80,10 @@ pub fn mint(cluster: &Cluster, namespace: &str, name: &str, database: &str) -> S
 /// The marker of a project's name, in either form. A name that names no cluster has none.
 pub fn parse(name: &str) -> Option<Marker<'_>> {
     let (rest, owner) = match name.rsplit_once("-orchdb-") {
-        Some((rest, database)) if is_rest(database) => (rest, Owner::Database(database)),
+        Some((rest, database)) if is_rest(database) => (rest, MarkerOwner::Database(database)),
         _ => {
             let (rest, uid) = name.rsplit_once('-')?;
-            (is_hex(uid, UID_DIGITS)).then_some((rest, Owner::Orchestra(uid)))?
+            (is_hex(uid, UID_DIGITS)).then_some((rest, MarkerOwner::Orchestra(uid)))?
         }
     };
     let (_, cluster) = rest.rsplit_once('-')?;
@@ -93,7 +93,8 @@ pub fn parse(name: &str) -> Option<Marker<'_>> {
 /// Whether a project's name is the one that an operator, of whichever cluster, gave the project of an OrchestraDatabase for
 /// this Orchestra.
 pub fn is_minted_for(project: &str, namespace: &str, name: &str, database: &str) -> bool {
-    parse(project).is_some_and(|marker| mint(&Cluster(marker.cluster.to_owned()), namespace, name, database) == project)
+    parse(project)
+        .is_some_and(|marker| mint(&ClusterMarker(marker.cluster.to_owned()), namespace, name, database) == project)
 }
 
 /// Whether the marker repeats this rest of an OrchestraDatabase's name as it is.
@@ -120,8 +121,8 @@ mod tests {
     const UID: &str = "0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f";
     const DATABASE: &str = "orchdb-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f";
 
-    fn cluster() -> Cluster {
-        Cluster::of("7D1F0c2e-93ab-4c1d-8e2f-001122334455").unwrap()
+    fn cluster() -> ClusterMarker {
+        ClusterMarker::of("7D1F0c2e-93ab-4c1d-8e2f-001122334455").unwrap()
     }
 
     #[test]
@@ -132,7 +133,7 @@ mod tests {
             assert!(name.ends_with(DATABASE), "{name}");
             let marker = parse(&name).unwrap();
             assert_eq!(marker.cluster, "7d1f0c2e93ab");
-            assert_eq!(marker.owner, Owner::Database(UID));
+            assert_eq!(marker.owner, MarkerOwner::Database(UID));
             assert!(cluster().made(&name));
         }
     }
@@ -163,11 +164,11 @@ mod tests {
         assert!(cluster().made(old) && cluster().made(&new));
         assert_eq!(
             parse(old).unwrap().owner,
-            Owner::Orchestra("0f3c6a3e5b1d4a529d0e6f5b7c1e2d3f")
+            MarkerOwner::Orchestra("0f3c6a3e5b1d4a529d0e6f5b7c1e2d3f")
         );
         // A readable part that looks like a marker does not count.
         let odd = mint(&cluster(), "x-001122334455-orchdb-1", "one", DATABASE);
-        assert_eq!(parse(&odd).unwrap().owner, Owner::Database(UID));
+        assert_eq!(parse(&odd).unwrap().owner, MarkerOwner::Database(UID));
     }
 
     #[test]
@@ -197,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_is_not_of_this_cluster_is_not_ours() {
-        let other = Cluster::of("11111111-93ab-4c1d-8e2f-001122334455").unwrap();
+        let other = ClusterMarker::of("11111111-93ab-4c1d-8e2f-001122334455").unwrap();
         let uid = UID.replace('-', "");
         for name in [
             mint(&other, "tenants", "one", DATABASE),
@@ -214,6 +215,6 @@ mod tests {
         ] {
             assert!(!cluster().made(&name), "{name}");
         }
-        assert_eq!(Cluster::of("kube-system"), None);
+        assert_eq!(ClusterMarker::of("kube-system"), None);
     }
 }

@@ -31,5 +31,5 @@ mod words;
 pub use account::{Account, Accounts};
 pub use client::Client;
 pub use error::Error;
-pub use rate_limit::{Budget, Permit, QueuePlace};
-pub use settings::Settings;
+pub use rate_limit::{Permit, QueuePlace, RequestsLeft};
+pub use settings::ApiSettings;

@@ -4,7 +4,7 @@ use strum::{Display, IntoStaticStr};
 
 /// The scope that the API counts a request against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
+pub enum LimitScope {
     /// The project that the path names.
     Project,
     /// The organization that the path or the body names.
@@ -26,14 +26,14 @@ pub enum Priority {
 
 /// A request as the rate limiter sees it: what is asked for, and how urgent it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Call {
+pub struct ApiCall {
     /// The endpoint.
     pub operation: Operation,
     /// Its priority.
     pub priority: Priority,
 }
 
-impl From<Operation> for Call {
+impl From<Operation> for ApiCall {
     fn from(operation: Operation) -> Self {
         Self {
             operation,
@@ -93,14 +93,14 @@ impl Operation {
     }
 
     /// The scope that the API counts it against.
-    pub fn scope(self) -> Scope {
+    pub fn scope(self) -> LimitScope {
         match self {
             Self::CreateProject
             | Self::ListProjects
             | Self::GetRegions
             | Self::GetOrganization
-            | Self::GetEntitlements => Scope::Organization,
-            Self::ListOrganizations => Scope::User,
+            | Self::GetEntitlements => LimitScope::Organization,
+            Self::ListOrganizations => LimitScope::User,
             Self::GetProject
             | Self::DeleteProject
             | Self::PauseProject
@@ -113,13 +113,13 @@ impl Operation {
             | Self::DeleteApiKey
             | Self::UpdateDatabasePassword
             | Self::ReadOnlyQuery
-            | Self::ListAddons => Scope::Project,
+            | Self::ListAddons => LimitScope::Project,
         }
     }
 
     /// The call as a check for drift, which no readiness waits for.
-    pub fn as_check(self) -> Call {
-        Call {
+    pub fn as_check(self) -> ApiCall {
+        ApiCall {
             operation: self,
             priority: Priority::Drift,
         }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::client::{Client, PAGE};
 use super::error::Error;
-use super::listed::{Listed, ListedProject, UnclearProject};
+use super::listed::{ListedProject, ProjectListing, UnclearProject};
 use super::types::Project;
 use crate::error::ErrorClass;
 
@@ -240,7 +240,7 @@ impl Poll {
         };
         self.with(|state| match listed {
             Ok(listed) => {
-                let Listed { projects, complete, .. } = &listed;
+                let ProjectListing { projects, complete, .. } = &listed;
                 let (projects, complete) = (projects.len(), *complete);
                 tracing::debug!(young, projects, complete, odd = listed.odd, "listed");
                 let listing = Arc::new(Listing {

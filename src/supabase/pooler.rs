@@ -2,9 +2,9 @@
 //! host name is assigned project by project.
 
 use super::error::Error;
-use super::fields::{Fields, Item};
+use super::fields::{AnswerFields, Item};
 use super::operation::Operation;
-use super::settings::Settings;
+use super::settings::ApiSettings;
 use super::types::{DatabaseType, PoolMode};
 
 /// The port for sessions on the shared pooler. The API lists the transaction entry only; the same host accepts
@@ -32,7 +32,7 @@ pub struct PoolerConfig {
 }
 
 impl Item for PoolerConfig {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+    fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         Some(Self {
             database_type: fields.name("database_type"),
             db_user: fields.text("db_user")?,
@@ -65,7 +65,7 @@ impl PoolerEndpoint {
     /// # Errors
     /// [`Error::NotReady`] while there is no entry for the primary; [`Error::UntrustedHost`] when
     /// its host is not one that a password may be sent to, or its login is another project's.
-    pub fn choose(entries: &[PoolerConfig], reference: &str, settings: &Settings) -> Result<Self, Error> {
+    pub fn choose(entries: &[PoolerConfig], reference: &str, settings: &ApiSettings) -> Result<Self, Error> {
         // The only entry is the primary's, unless it names another type.
         let only = entries.len() == 1;
         let is_primary = |entry: &&PoolerConfig| match &entry.database_type {
@@ -135,7 +135,7 @@ mod tests {
 
     fn choose(entries: &Value) -> Result<PoolerEndpoint, Error> {
         let entries = items::<PoolerConfig>(entries.as_array().unwrap()).items;
-        PoolerEndpoint::choose(&entries, REF, &Settings::hosted().unwrap())
+        PoolerEndpoint::choose(&entries, REF, &ApiSettings::hosted().unwrap())
     }
 
     #[test]

@@ -26,12 +26,12 @@ use reqwest::header::HeaderMap;
 use tokio::sync::{Notify, Semaphore};
 
 use super::error::Error;
-use super::operation::{Call, Operation};
-pub use core::Budget;
-use core::{Core, Key};
+use super::operation::{ApiCall, Operation};
+pub use core::RequestsLeft;
+use core::{LimitKey, LimiterCore};
 use headers::LimitHeaders;
 pub use queue::QueuePlace;
-use window::Slot;
+use window::WindowSlot;
 
 /// The longest that a caller is kept waiting; after that it is told when to come back.
 const MAX_WAIT: Duration = Duration::from_secs(2);
@@ -44,7 +44,7 @@ const LONG_WAIT: Duration = Duration::from_mins(1);
 /// The rate limiter of one token.
 #[derive(Debug)]
 pub struct RateLimiter {
-    core: Mutex<Core>,
+    core: Mutex<LimiterCore>,
     /// Wakes the callers that are kept waiting when a request ends: its answer may report room.
     answered: Notify,
     /// A queued caller that is kept waiting holds one permit of it.
@@ -54,7 +54,7 @@ pub struct RateLimiter {
 impl Default for RateLimiter {
     fn default() -> Self {
         Self {
-            core: Mutex::new(Core::new(Instant::now())),
+            core: Mutex::new(LimiterCore::new(Instant::now())),
             answered: Notify::new(),
             seats: Semaphore::new(MAX_KEPT),
         }
@@ -65,8 +65,8 @@ impl Default for RateLimiter {
 #[derive(Debug)]
 pub struct Permit {
     limiter: Arc<RateLimiter>,
-    key: Key,
-    slot: Slot,
+    key: LimitKey,
+    slot: WindowSlot,
     state: PermitState,
     /// How long its Orchestra was in the queue; none where there is no queue.
     waited: Option<Duration>,
@@ -128,11 +128,11 @@ impl RateLimiter {
     /// [`Error::Throttled`] when it would take longer; [`Error::Queued`] when the caller has a place in the queue.
     pub async fn acquire(
         self: &Arc<Self>,
-        call: impl Into<Call>,
+        call: impl Into<ApiCall>,
         scope: &str,
         place: Option<&QueuePlace>,
     ) -> Result<Permit, Error> {
-        let Call { operation, priority } = call.into();
+        let ApiCall { operation, priority } = call.into();
         let key = (operation, scope.to_owned());
         let give_up = Instant::now() + MAX_WAIT;
         let mut seat = None;
@@ -181,11 +181,11 @@ impl RateLimiter {
     }
 
     /// What is left of each limit that the API has reported.
-    pub fn budget(&self) -> Vec<Budget> {
+    pub fn budget(&self) -> Vec<RequestsLeft> {
         self.with(|core| core.budget(Instant::now()))
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut LimiterCore) -> T) -> T {
         work(&mut self.core.lock())
     }
 }

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::error::Error;
-use super::fields::{Fields, Item, items};
+use super::fields::{AnswerFields, Item, items};
 use super::operation::Operation;
 use super::words::Words;
 
 /// The state of a region in the API's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offer {
+pub enum RegionState {
     /// It takes new projects.
     Open,
     /// It is listed with a status that keeps it from taking new projects, such as `capacity`.
@@ -66,7 +66,7 @@ struct Region {
 }
 
 impl Item for Region {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+    fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         Some(Self {
             code: fields.text("code")?,
             status: fields.optional_text("status"),
@@ -87,18 +87,18 @@ impl Regions {
     }
 
     /// The state of a region in the list.
-    pub fn offer(&self, region: &str) -> Offer {
+    pub fn offer(&self, region: &str) -> RegionState {
         let found = self.listed.iter().find(|it| it.code == region);
         match found {
-            Some(region) if region.status.as_deref().is_some_and(|status| !status.is_empty()) => Offer::Closed,
-            Some(_) => Offer::Open,
-            None if self.whole => Offer::Missing,
-            None => Offer::Unknown,
+            Some(region) if region.status.as_deref().is_some_and(|status| !status.is_empty()) => RegionState::Closed,
+            Some(_) => RegionState::Open,
+            None if self.whole => RegionState::Missing,
+            None => RegionState::Unknown,
         }
     }
 }
 
-impl Offer {
+impl RegionState {
     /// A refusal of a creation in this region, which is one of the region if the list or the words say so.
     pub fn explain(self, error: Error, region: &str) -> Error {
         match error {
@@ -126,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    fn offer(list: &serde_json::Value) -> Offer {
+    fn offer(list: &serde_json::Value) -> RegionState {
         Regions::read(&json!({"all": {"smartGroup": [], "specific": list}})).offer("eu-central-1")
     }
 
@@ -134,17 +134,17 @@ mod tests {
     fn the_list_says_whether_a_region_is_open() {
         let region =
             |status: serde_json::Value| json!([{"name": "Frankfurt", "code": "eu-central-1", "status": status}]);
-        assert_eq!(offer(&region(json!(null))), Offer::Open);
-        assert_eq!(offer(&region(json!("capacity"))), Offer::Closed);
-        assert_eq!(offer(&region(json!("switched_off_in_2027"))), Offer::Closed);
-        assert_eq!(offer(&json!([{"code": "eu-west-3"}])), Offer::Missing);
-        assert_eq!(offer(&json!([{"code": "eu-west-3"}, null])), Offer::Unknown);
+        assert_eq!(offer(&region(json!(null))), RegionState::Open);
+        assert_eq!(offer(&region(json!("capacity"))), RegionState::Closed);
+        assert_eq!(offer(&region(json!("switched_off_in_2027"))), RegionState::Closed);
+        assert_eq!(offer(&json!([{"code": "eu-west-3"}])), RegionState::Missing);
+        assert_eq!(offer(&json!([{"code": "eu-west-3"}, null])), RegionState::Unknown);
         for odd in [json!([]), json!(null), json!("x")] {
-            assert_eq!(offer(&odd), Offer::Unknown);
+            assert_eq!(offer(&odd), RegionState::Unknown);
         }
         assert_eq!(
             Regions::read(&json!({"message": "no"})).offer("eu-central-1"),
-            Offer::Unknown
+            RegionState::Unknown
         );
     }
 
@@ -157,14 +157,14 @@ mod tests {
             outside,
         };
         for (offer, message, outside, is_region) in [
-            (Offer::Closed, "Not today", false, true),
-            (Offer::Open, "Not today", false, false),
-            (Offer::Open, "eu-central-1 is closed for now", false, true),
-            (Offer::Open, "eu-central-1 has no instances left", false, true),
-            (Offer::Unknown, "This region is switched off", false, true),
-            (Offer::Missing, "eu-central-1 has no instances left", false, false),
-            (Offer::Missing, "region is not available", false, false),
-            (Offer::Closed, "a web page: blocked", true, false),
+            (RegionState::Closed, "Not today", false, true),
+            (RegionState::Open, "Not today", false, false),
+            (RegionState::Open, "eu-central-1 is closed for now", false, true),
+            (RegionState::Open, "eu-central-1 has no instances left", false, true),
+            (RegionState::Unknown, "This region is switched off", false, true),
+            (RegionState::Missing, "eu-central-1 has no instances left", false, false),
+            (RegionState::Missing, "region is not available", false, false),
+            (RegionState::Closed, "a web page: blocked", true, false),
         ] {
             let error = offer.explain(refused(message, outside), "eu-central-1");
             assert_eq!(

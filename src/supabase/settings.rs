@@ -15,14 +15,14 @@ const SUPABASE_DOMAINS: [&str; 2] = ["supabase.co", "supabase.com"];
 
 /// The address of the API, and the hosts that it may name.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ApiSettings {
     api_url: Url,
     /// A domain, or an address on this machine to which the reference is appended.
     project_domain: String,
     trusted_hosts: Vec<String>,
 }
 
-impl Settings {
+impl ApiSettings {
     /// Settings for an API address.
     ///
     /// The hosted API's hosts must be in Supabase's own domains. Any other API address needs its
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_hosted_api_is_trusted_with_supabase_domains_only() {
-        let settings = Settings::hosted().unwrap();
+        let settings = ApiSettings::hosted().unwrap();
         for (host, trusted) in [
             ("aws-0-eu-central-1.pooler.supabase.com", true),
             ("db.abcdefghijklmnopqrst.supabase.co", true),
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn another_api_needs_a_list_of_its_own() {
         let list = vec!["sandbox.test".to_owned(), "127.0.0.2".to_owned(), "::1".to_owned()];
-        let settings = Settings::new("http://127.0.0.2:8080", "sandbox.test", &list).unwrap();
+        let settings = ApiSettings::new("http://127.0.0.2:8080", "sandbox.test", &list).unwrap();
         for (host, trusted) in [
             ("db.x.sandbox.test", true),
             ("127.0.0.2", true),
@@ -198,8 +198,8 @@ mod tests {
             assert_eq!(settings.trusts(host), trusted, "{host:?}");
         }
         assert_eq!(settings.project_url("abc"), "https://abc.sandbox.test");
-        assert!(settings.trusts_projects() && Settings::hosted().unwrap().trusts_projects());
-        let elsewhere = |domain| Settings::new("http://127.0.0.2:8080", domain, &list);
+        assert!(settings.trusts_projects() && ApiSettings::hosted().unwrap().trusts_projects());
+        let elsewhere = |domain| ApiSettings::new("http://127.0.0.2:8080", domain, &list);
         assert!(!elsewhere("supabase.co").unwrap().trusts_projects());
         let here = elsewhere("http://127.0.0.2:8080/_project/").unwrap();
         assert_eq!(here.project_url("abc"), "http://127.0.0.2:8080/_project/abc");
@@ -207,9 +207,9 @@ mod tests {
         for domain in ["https://supabase.co", "http://supabase.co"] {
             elsewhere(domain).unwrap_err();
         }
-        let bare = Settings::new("https://api.supabase.green", "supabase.red", &[]).unwrap();
+        let bare = ApiSettings::new("https://api.supabase.green", "supabase.red", &[]).unwrap();
         assert!(!bare.trusts("db.x.supabase.red") && !bare.trusts("db.x.supabase.co"));
-        let empty = Settings::new("https://api.example", "x", &[" .".to_owned()]).unwrap();
+        let empty = ApiSettings::new("https://api.example", "x", &[" .".to_owned()]).unwrap();
         assert!(
             !empty.trusts("db.x.supabase.co"),
             "an empty suffix must not match everything"
@@ -224,10 +224,10 @@ mod tests {
             "nonsense",
             "https://user:pw@api.example",
         ] {
-            let error = Settings::new(url, "x", &[]).unwrap_err().to_string();
+            let error = ApiSettings::new(url, "x", &[]).unwrap_err().to_string();
             assert!(!error.contains("pw"), "{error}");
         }
-        assert!(Settings::new("http://localhost:1", "x", &[]).is_ok());
-        assert!(Settings::new("http://[::1]:1", "x", &[]).is_ok());
+        assert!(ApiSettings::new("http://localhost:1", "x", &[]).is_ok());
+        assert!(ApiSettings::new("http://[::1]:1", "x", &[]).is_ok());
     }
 }

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display};
 
-use super::fields::{Fields, Item};
+use super::fields::{AnswerFields, Item};
 use crate::text;
 
 /// The text in place of a status that the API left out.
@@ -18,7 +18,7 @@ const REFERENCE: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, AsRefStr, Display)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
-pub enum ProjectStatus {
+pub enum ProjectState {
     /// Paused.
     Inactive,
     /// In use; the pooler, the keys and the login may still lag behind.
@@ -74,7 +74,7 @@ pub enum StatusClass {
     Gone,
 }
 
-impl ProjectStatus {
+impl ProjectState {
     /// Whether the project may never have been in use: it is being created, or its creation has failed.
     pub fn is_before_first_use(&self) -> bool {
         matches!(self, Self::Unknown | Self::ComingUp | Self::InitFailed)
@@ -191,11 +191,11 @@ pub struct CreatedProject {
     /// The region in which it runs.
     pub region: Option<String>,
     /// Its state: `UNKNOWN` at first.
-    pub status: ProjectStatus,
+    pub status: ProjectState,
 }
 
 impl Item for CreatedProject {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+    fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         Some(Self {
             reference: reference(fields)?,
             region: fields.text("region"),
@@ -216,14 +216,14 @@ pub struct Project {
     /// When it was created.
     pub created_at: Option<Timestamp>,
     /// Its state.
-    pub status: ProjectStatus,
+    pub status: ProjectState,
     /// Host of its database server, without a pooler; only in the detail. It has an IPv6 address only, unless the
     /// project has the IPv4 add-on (Supabase, "Connect to your database").
     pub database_host: Option<String>,
 }
 
 impl Item for Project {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+    fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         let mut database = fields.optional_object("database");
         Some(Self {
             reference: reference(fields)?,
@@ -246,7 +246,7 @@ pub struct Organization {
 }
 
 impl Item for Organization {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+    fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         // The slug's older name.
         let slug = fields.optional_text("slug").or_else(|| fields.optional_text("id"));
         Some(Self {
@@ -257,7 +257,7 @@ impl Item for Organization {
 }
 
 /// The reference, which becomes a part of addresses; `id` is its older name.
-pub(super) fn reference(fields: &mut Fields<'_>) -> Option<String> {
+pub(super) fn reference(fields: &mut AnswerFields<'_>) -> Option<String> {
     let plain = |text: &String| {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         (1..=REFERENCE).contains(&text.len()) && text.bytes().all(plain)
@@ -268,10 +268,10 @@ pub(super) fn reference(fields: &mut Fields<'_>) -> Option<String> {
 }
 
 /// The status, or one that means nothing but waiting.
-pub(super) fn status(fields: &mut Fields<'_>) -> ProjectStatus {
+pub(super) fn status(fields: &mut AnswerFields<'_>) -> ProjectState {
     fields
         .name("status")
-        .unwrap_or_else(|| ProjectStatus::Other(NO_STATUS.to_owned()))
+        .unwrap_or_else(|| ProjectState::Other(NO_STATUS.to_owned()))
 }
 
 #[cfg(test)]

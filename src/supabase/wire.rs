@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::{Client, Settings};
+use super::{ApiSettings, Client};
 use crate::telemetry::metrics::Metrics;
 
 /// A token that must not show anywhere.
@@ -97,8 +97,8 @@ impl Wire {
         Self { url, seen, served }
     }
 
-    pub fn settings(&self) -> Arc<Settings> {
-        Arc::new(Settings::new(&self.url, "sandbox.test", &["127.0.0.1".into()]).unwrap())
+    pub fn settings(&self) -> Arc<ApiSettings> {
+        Arc::new(ApiSettings::new(&self.url, "sandbox.test", &["127.0.0.1".into()]).unwrap())
     }
 
     pub fn client(&self, metrics: &Arc<Metrics>) -> Client {

@@ -71,7 +71,7 @@ impl Words {
     pub fn topic(&self, operation: Operation) -> Option<Topic> {
         let creates = operation == Operation::CreateProject;
         let starts = creates || operation == Operation::RestoreProject;
-        let of_project = operation.scope() == super::operation::Scope::Project;
+        let of_project = operation.scope() == super::operation::LimitScope::Project;
         let topics = [
             (starts && self.is_free_limit(), Topic::ProjectLimit),
             (self.is_billing(), Topic::Billing),

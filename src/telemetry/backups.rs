@@ -1,4 +1,5 @@
-//! Backups: how many there are, how old the last ones are, what they take, and the tenants whose schedule has made none.
+//! Metrics of backups: counts, ages of the last ones, durations and sizes, and the tenants whose last scheduled backup is not
+//! complete.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -76,47 +77,47 @@ impl Backups {
         registry.register("backups", "OrchestraBackups by phase", self.phases.clone());
         registry.register(
             "backup_attempts",
-            "Jobs that were to make a backup, by BackedUp or the reason why they failed",
+            "Ended Jobs that make backups, by reason: BackedUp, or why the Job failed",
             self.attempts.clone(),
         );
         registry.register_with_unit(
             "backup_duration",
-            "Time from the beginning of a backup to its end, with failed attempts",
+            "Time from the start of a backup until it is complete, failed attempts included",
             Unit::Seconds,
             self.duration.clone(),
         );
         registry.register_with_unit(
             "class_backups_stored",
-            "Stored size of the complete backups of a class that have an OrchestraBackup",
+            "Stored size of the complete OrchestraBackups of a class",
             Unit::Bytes,
             self.stored.clone(),
         );
         registry.register(
             "tenants_not_backed_up",
-            "Tenants whose last backup by their schedule is not complete, or whose schedule cannot be carried out, by reason",
+            "Tenants whose last scheduled backup is not complete, or whose schedule is invalid, by reason",
             self.troubles.clone(),
         );
         registry.register_with_unit(
             "class_oldest_backup_age",
-            "Age of the last complete backup by schedule, of the tenant of a class whose is the oldest",
+            "The greatest age of a last complete scheduled backup among the tenants of a class",
             Unit::Seconds,
             self.oldest.clone(),
         );
         registry.register_with_unit(
             "tenant_backup_age",
-            "Age of the last complete backup by schedule of a tenant whose class has health.metrics",
+            "Age of the last complete scheduled backup of a tenant whose class has health.metrics",
             Unit::Seconds,
             self.tenants.clone(),
         );
     }
 
-    /// Counts a Job that was to make a backup.
+    /// Counts an ended Job that makes a backup.
     pub fn attempted(&self, reason: Reason) {
         let reason = reason.as_str();
         self.attempts.get_or_create(&ReasonLabels { reason }).inc();
     }
 
-    /// Counts a backup that is complete, by how long it took.
+    /// Observes the duration of a complete backup.
     pub fn made(&self, took: Duration) {
         self.duration.observe(took.as_secs_f64());
     }
@@ -142,7 +143,7 @@ impl Backups {
         }
     }
 
-    /// Replaces the counts of tenants that are not backed up, each given as its class and reason.
+    /// Replaces the counts of tenants whose last scheduled backup is not complete, each given as its class and reason.
     pub fn set_troubles(&self, all: impl IntoIterator<Item = (String, Reason)>) {
         let mut counts = BTreeMap::new();
         for (class, reason) in all {

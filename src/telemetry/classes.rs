@@ -7,18 +7,15 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::labels::ClassLabels;
+
 /// An amount of money. It is a float because the values of all metrics are.
-type Amount = Gauge<f64, AtomicU64>;
+pub(super) type Amount = Gauge<f64, AtomicU64>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct MoneyLabels {
     class: String,
     currency: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ClassLabels {
-    class: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -28,7 +25,7 @@ struct RolloutLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
+struct ClassRequestLabels {
     class: String,
     operation: &'static str,
 }
@@ -96,8 +93,8 @@ pub(super) struct Classes {
     idle: Family<ClassLabels, Gauge>,
     saved: Family<MoneyLabels, Amount>,
     token_since: Family<ClassLabels, Gauge>,
-    requests_limit: Family<RequestLabels, Gauge>,
-    requests_left: Family<RequestLabels, Gauge>,
+    requests_limit: Family<ClassRequestLabels, Gauge>,
+    requests_left: Family<ClassRequestLabels, Gauge>,
     tenants: Family<ClassLabels, Gauge>,
     migrations: Family<RolloutLabels, Gauge>,
     migrations_pending: Family<ClassLabels, Gauge>,
@@ -221,7 +218,7 @@ impl Classes {
             }
             for RequestBudget { operation, limit, left } in &facts.requests {
                 let class = name();
-                let labels = RequestLabels { class, operation };
+                let labels = ClassRequestLabels { class, operation };
                 self.requests_limit.get_or_create(&labels).set((*limit).into());
                 self.requests_left.get_or_create(&labels).set((*left).into());
             }

@@ -27,7 +27,7 @@ struct CredentialLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TenantLabels {
+struct TenantCredentialLabels {
     class: String,
     namespace: String,
     name: String,
@@ -53,7 +53,7 @@ pub struct TenantCredential {
 #[derive(Debug, Default)]
 pub(super) struct CredentialAges {
     oldest: Family<CredentialLabels, Gauge>,
-    tenants: Family<TenantLabels, Gauge>,
+    tenants: Family<TenantCredentialLabels, Gauge>,
 }
 
 impl CredentialAges {
@@ -102,7 +102,7 @@ impl CredentialAges {
             if tenants > MOST {
                 break;
             }
-            let labels = TenantLabels {
+            let labels = TenantCredentialLabels {
                 class,
                 namespace,
                 name,

@@ -1,4 +1,4 @@
-//! Objects that a person must help, and the phases of the tenants whose class asks for metrics of its tenants.
+//! Metrics of Stalled objects, and of the phases of tenants whose class asks for metrics of its tenants.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ struct StalledLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
-struct PhaseLabels {
+struct TenantPhaseLabels {
     class: String,
     namespace: String,
     name: String,
@@ -41,7 +41,7 @@ pub struct TenantPhase {
 #[derive(Debug, Default)]
 pub struct Fleet {
     stalled: Family<StalledLabels, Gauge>,
-    phases: Family<PhaseLabels, Gauge>,
+    phases: Family<TenantPhaseLabels, Gauge>,
 }
 
 impl Fleet {
@@ -83,7 +83,7 @@ impl Fleet {
             phase,
         } in all.into_iter().take(MOST)
         {
-            let labels = PhaseLabels {
+            let labels = TenantPhaseLabels {
                 class,
                 namespace,
                 name,

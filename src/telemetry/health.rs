@@ -23,9 +23,9 @@ use super::metrics::{CONTENT_TYPE, Metrics};
 /// How long a new task may wait for the runtime before the runtime counts as blocked.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
 
-/// How long a request's head may take, and a connection may be idle.
+/// Time limit of a request's head, and of an idle connection.
 const HEADERS: Duration = Duration::from_secs(10);
-/// How long a connection may last.
+/// Time limit of a connection.
 const CONNECTION: Duration = Duration::from_mins(5);
 /// Connections at once, of all peers and of one.
 const CONNECTIONS: usize = 256;
@@ -65,7 +65,7 @@ impl Readiness {
 }
 
 #[derive(Clone)]
-struct Shared {
+struct SharedHealth {
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
 }
@@ -85,7 +85,7 @@ pub async fn serve(
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(page))
-        .with_state(Shared { readiness, metrics });
+        .with_state(SharedHealth { readiness, metrics });
     let service = TowerToHyperService::new(router);
     let (open, slots) = (GracefulShutdown::new(), Slots::default());
     let mut http = http1::Builder::new();
@@ -102,7 +102,7 @@ pub async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, or the peer has left again.
-                tracing::debug!(%error, "a connection was not accepted");
+                tracing::debug!(%error, "could not accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
@@ -111,7 +111,7 @@ pub async fn serve(
         let connection = open.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
         tokio::spawn(async move {
             let _slot = slot;
-            // A peer that is too slow is cut off.
+            // The connection of a slow peer is closed.
             let _ = tokio::time::timeout(CONNECTION, connection).await;
         });
     }
@@ -124,29 +124,29 @@ pub async fn serve(
 #[derive(Clone, Default)]
 struct Slots(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// One of them.
-struct Slot {
+/// An open connection.
+struct ConnectionSlot {
     slots: Slots,
     peer: IpAddr,
 }
 
 impl Slots {
-    /// A place for one more connection, unless all are taken, or this peer has its share.
-    fn take(&self, peer: IpAddr) -> Option<Slot> {
+    /// A slot for one more connection; none while all slots, or those of this peer, are taken.
+    fn take(&self, peer: IpAddr) -> Option<ConnectionSlot> {
         let mut taken = self.0.lock();
         let mine = taken.get(&peer).copied().unwrap_or_default();
         if mine >= PEER_CONNECTIONS || taken.values().sum::<usize>() >= CONNECTIONS {
             return None;
         }
         taken.insert(peer, mine + 1);
-        Some(Slot {
+        Some(ConnectionSlot {
             slots: self.clone(),
             peer,
         })
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut taken = self.slots.0.lock();
         if let Some(mine) = taken.get_mut(&self.peer) {
@@ -170,7 +170,7 @@ async fn livez() -> impl IntoResponse {
     }
 }
 
-async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
+async fn readyz(State(shared): State<SharedHealth>) -> impl IntoResponse {
     match shared.readiness.missing().as_slice() {
         [] => (StatusCode::OK, "ok\n".to_owned()),
         missing => (
@@ -180,7 +180,7 @@ async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
     }
 }
 
-async fn page(State(shared): State<Shared>) -> impl IntoResponse {
+async fn page(State(shared): State<SharedHealth>) -> impl IntoResponse {
     match shared.metrics.encode() {
         Ok(page) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

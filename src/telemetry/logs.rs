@@ -65,7 +65,7 @@ const LINE: usize = 16 << 10;
 
 /// The format of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub enum LogFormat {
     /// For people.
     #[default]
     Text,
@@ -100,7 +100,7 @@ pub enum Error {
 ///
 /// # Errors
 /// When the filter cannot be read, or logs were set up before.
-pub fn init(format: Format, filter: &str) -> Result<(), Error> {
+pub fn init(format: LogFormat, filter: &str) -> Result<(), Error> {
     // The parser of SQL redirects descriptor 2 while it runs, and lines written to it meanwhile would be lost.
     let own = std::io::stderr()
         .as_fd()
@@ -112,7 +112,7 @@ pub fn init(format: Format, filter: &str) -> Result<(), Error> {
 }
 
 pub(crate) fn subscriber<W>(
-    format: Format,
+    format: LogFormat,
     filter: &str,
     writer: W,
 ) -> Result<impl Subscriber + Send + Sync + use<W>, Error>
@@ -123,8 +123,8 @@ where
         .with_writer(Plain(writer))
         .with_ansi(false);
     let lines = match format {
-        Format::Text => lines.boxed(),
-        Format::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     let caps = Targets::new().with_default(LevelFilter::TRACE).with_targets(CAPS);
     Ok(tracing_subscriber::registry()
@@ -133,8 +133,8 @@ where
         .with(lines))
 }
 
-/// Writes each event as one line without what a terminal would carry out: the texts of servers and of scripts come
-/// into events, and the notices of sqlx come as they are.
+/// Writes each event as one line without control characters, which a terminal would execute: events contain texts of servers
+/// and scripts, and sqlx passes notices on unchanged.
 struct Plain<W>(W);
 
 impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Plain<W> {
@@ -202,7 +202,7 @@ pub(crate) mod tests {
         }
     }
 
-    fn logged(format: Format, filter: &str, log: impl FnOnce()) -> String {
+    fn logged(format: LogFormat, filter: &str, log: impl FnOnce()) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = subscriber(format, filter, move || writer.clone()).unwrap();
@@ -214,7 +214,7 @@ pub(crate) mod tests {
     fn no_filter_lifts_a_cap() {
         let loud = "trace,sqlx=trace,sqlx::query=trace,kube_client::client=trace,h2=trace";
         for filter in ["trace", loud] {
-            let lines = logged(Format::Text, filter, || {
+            let lines = logged(LogFormat::Text, filter, || {
                 tracing::warn!(target: "sqlx::query", "secret-1");
                 tracing::warn!(target: "sqlx_postgres::options::parse", "secret-3");
                 tracing::warn!(target: "kube_client::client", "secret-4");
@@ -232,14 +232,14 @@ pub(crate) mod tests {
 
     #[test]
     fn a_level_alone_keeps_libraries_quiet() {
-        let lines = logged(Format::Json, "debug", || {
+        let lines = logged(LogFormat::Json, "debug", || {
             tracing::debug!(controller = "orchestra", "ours");
             tracing::info!(target: "kube_runtime::controller", "theirs");
         });
         assert!(lines.contains(r#""controller":"orchestra""#), "{lines}");
         assert!(!lines.contains("theirs"), "{lines}");
         for (level, shown) in [("info", false), ("debug", true), ("trace", true)] {
-            let lines = logged(Format::Text, level, || {
+            let lines = logged(LogFormat::Text, level, || {
                 tracing::info!(target: "sqlx::postgres::notice", "raised");
             });
             assert_eq!(lines.contains("raised"), shown, "{level}: {lines}");
@@ -248,7 +248,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_line_has_the_fields_of_its_span() {
-        let line = logged(Format::Json, "info", || {
+        let line = logged(LogFormat::Json, "info", || {
             let span = tracing::info_span!("reconcile", namespace = "tenants", orchestra = "one");
             span.in_scope(|| tracing::info!("applied"));
         });
@@ -261,7 +261,7 @@ pub(crate) mod tests {
     #[test]
     fn a_line_is_one_line_whatever_is_in_it() {
         let hostile = format!("a\u{1b}[2J\nINFO forged\u{202e}b{}", "x".repeat(1 << 20));
-        for format in [Format::Text, Format::Json] {
+        for format in [LogFormat::Text, LogFormat::Json] {
             let lines = logged(format, "debug", || {
                 tracing::info!(target: "sqlx::postgres::notice", "{hostile}");
                 tracing::info!(error = %hostile, "ours");

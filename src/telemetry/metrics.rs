@@ -20,8 +20,8 @@ use super::labels::{
     BuildLabels, ClassLabels, ControllerLabels, ErrorLabels, ExpiryLabels, HistogramFamily, KindLabels,
     OperationLabels, OutcomeLabels, PhaseLabels, RequestLabels,
 };
-use super::orphans::{OrphanFacts, Orphans};
-use super::pools::{PoolFacts, Pools};
+use super::orphans::{OrphanFacts, OrphanGauges};
+use super::pools::{PoolFacts, PoolGauges};
 use super::provisioning::Provisioning;
 use super::queues::Queues;
 pub use super::queues::RequestQueue;
@@ -69,8 +69,8 @@ pub struct Metrics {
     provisioning: Provisioning,
     fleet: Fleet,
     classes: Classes,
-    pools: Pools,
-    orphans: Orphans,
+    pools: PoolGauges,
+    orphans: OrphanGauges,
     tenants: Tenants,
     backups: Backups,
     rotations: Counter,
@@ -98,8 +98,8 @@ impl Default for Metrics {
             provisioning: Provisioning::default(),
             fleet: Fleet::default(),
             classes: Classes::default(),
-            pools: Pools::default(),
-            orphans: Orphans::default(),
+            pools: PoolGauges::default(),
+            orphans: OrphanGauges::default(),
             tenants: Tenants::default(),
             backups: Backups::default(),
             rotations: Counter::default(),

@@ -1,23 +1,20 @@
 //! Gauges of orphans: projects and databases that cost money and that no Orchestra uses.
 
-use std::sync::atomic::AtomicU64;
-
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// An amount of money. It is a float because the values of all metrics are.
-type Amount = Gauge<f64, AtomicU64>;
+use super::classes::Amount;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
+struct OrphanLabels {
     class: String,
     kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct MoneyLabels {
+struct OrphanMoneyLabels {
     class: String,
     kind: &'static str,
     currency: String,
@@ -40,12 +37,12 @@ pub struct OrphanFacts {
 
 /// The gauges.
 #[derive(Debug, Default)]
-pub(super) struct Orphans {
-    count: Family<Labels, Gauge>,
-    monthly: Family<MoneyLabels, Amount>,
+pub(super) struct OrphanGauges {
+    count: Family<OrphanLabels, Gauge>,
+    monthly: Family<OrphanMoneyLabels, Amount>,
 }
 
-impl Orphans {
+impl OrphanGauges {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "orphans",
@@ -64,13 +61,13 @@ impl Orphans {
         self.count.clear();
         self.monthly.clear();
         for facts in all {
-            let money = MoneyLabels {
+            let money = OrphanMoneyLabels {
                 class: facts.class.clone(),
                 kind: facts.kind,
                 currency: facts.currency,
             };
             self.monthly.get_or_create(&money).set(facts.monthly);
-            let labels = Labels {
+            let labels = OrphanLabels {
                 class: facts.class,
                 kind: facts.kind,
             };

@@ -6,7 +6,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
+struct PoolLabels {
     pool: String,
     state: &'static str,
 }
@@ -22,9 +22,9 @@ pub struct PoolFacts {
 
 /// The gauges.
 #[derive(Debug, Default)]
-pub(super) struct Pools(Family<Labels, Gauge>);
+pub(super) struct PoolGauges(Family<PoolLabels, Gauge>);
 
-impl Pools {
+impl PoolGauges {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "pool_databases",
@@ -39,7 +39,7 @@ impl Pools {
         for facts in pools {
             for (state, count) in facts.databases {
                 let pool = facts.pool.clone();
-                self.0.get_or_create(&Labels { pool, state }).set(count.into());
+                self.0.get_or_create(&PoolLabels { pool, state }).set(count.into());
             }
         }
     }
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_pool_that_is_gone_loses_its_gauges() {
-        let (pools, mut registry) = (Pools::default(), Registry::with_prefix("orchestra"));
+        let (pools, mut registry) = (PoolGauges::default(), Registry::with_prefix("orchestra"));
         pools.register(&mut registry);
         let page = |registry: &Registry| {
             let mut page = String::new();

@@ -1,4 +1,4 @@
-//! Tenants on their way to be ready: how it ended, how long it took, and which step took how long.
+//! Metrics of provisioning: how it ended, how long it took, and how long each step took.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ const TOTALS: [f64; 12] = [
 const STEPS: [f64; 12] = [0.05, 0.25, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 3600.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabels {
+struct ProvisioningLabels {
     class: String,
     outcome: &'static str,
     reason: &'static str,
@@ -40,7 +40,7 @@ struct StepLabels {
 /// The metrics.
 #[derive(Debug)]
 pub struct Provisioning {
-    outcomes: Family<OutcomeLabels, Counter>,
+    outcomes: Family<ProvisioningLabels, Counter>,
     durations: HistogramFamily<ClassLabels>,
     steps: HistogramFamily<StepLabels>,
     /// The step of each Orchestra that has one, by UID, and when it began.
@@ -96,7 +96,7 @@ impl Provisioning {
     }
 
     fn count(&self, class: Option<&str>, outcome: &'static str, reason: Reason) {
-        let labels = OutcomeLabels {
+        let labels = ProvisioningLabels {
             class: class.unwrap_or(NO_CLASS).to_owned(),
             outcome,
             reason: reason.as_str(),
@@ -132,7 +132,7 @@ impl Provisioning {
         Some((reason, took))
     }
 
-    /// Forgets the step of an Orchestra that is gone, or that a person must help: the time until then is not the step's.
+    /// Forgets the step of an Orchestra that is gone or Stalled, so that this time does not count for the step.
     pub fn leave(&self, uid: &str) {
         self.under_way.lock().remove(uid);
     }

@@ -1,4 +1,4 @@
-//! Whether applications can use their databases, and the sizes of those whose class asks for them.
+//! Metrics of tenants: whether applications can use their databases, and the sizes where the class asks for them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -42,9 +42,9 @@ struct ConnectionLabels {
 pub struct Connections {
     /// Whose they are: of the login, of the database, or of the server.
     pub scope: &'static str,
-    /// How many there are.
+    /// The number of connections.
     pub used: i64,
-    /// How many there may be.
+    /// The limit.
     pub limit: Option<i64>,
 }
 

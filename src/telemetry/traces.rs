@@ -1,5 +1,5 @@
-//! Traces: the way of each Orchestra to Ready, from its creation or from when it ceased to be Ready, as OpenTelemetry's
-//! spans.
+//! Traces: what happens to an Orchestra from its creation, or from when it stopped being Ready, until it is Ready, as spans of
+//! OpenTelemetry.
 //!
 //! The ids of a trace and of its root are computed from the Orchestra's UID and from the time at which it ceased to be
 //! Ready, which its condition tells. Nothing is stored, and an operator that takes over goes on with the trace of the one
@@ -23,19 +23,19 @@ use record::{Keep, Recorder, Root};
 pub use record::{Side, fail, note, span, waited};
 pub use trace::Trace;
 
-/// Where spans go. By default nowhere, and then nothing is recorded.
+/// Records spans and exports them. Without an endpoint nothing is recorded.
 #[derive(Clone, Debug, Default)]
-pub struct Traces(Option<Arc<export::Queue>>);
+pub struct Traces(Option<Arc<export::SpanQueue>>);
 
-/// An Orchestra as it is before its status is written.
+/// An Orchestra before a write of its status.
 #[derive(Clone, Copy, Debug)]
-pub struct Before {
+pub struct ParentSpan {
     trace: Option<Trace>,
     ready: bool,
     served: bool,
 }
 
-impl Before {
+impl ParentSpan {
     /// The Orchestra as it is now.
     pub fn of(orchestra: &Orchestra) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl Before {
         }
     }
 
-    /// Notes in the span of the pass what the write of a status means: the way begins, or has come to its end.
+    /// Notes in the span of the pass whether the write of a status begins or ends a trace.
     pub fn written(self, after: &Orchestra) {
         record::of_pass(|recorder| {
             let has_come = !self.ready && is_true(after.conditions(), ConditionType::Ready);
@@ -70,7 +70,7 @@ impl Before {
     }
 }
 
-/// What a root tells of its Orchestra.
+/// The attributes of a root span.
 fn attributes(orchestra: &Orchestra) -> Vec<KeyValue> {
     vec![
         KeyValue::new("k8s.namespace.name", orchestra.namespace().unwrap_or_default()),
@@ -98,13 +98,12 @@ impl Traces {
         Ok((Self(Some(Arc::new(queue))), exporting))
     }
 
-    /// Runs a pass with a span of its own, for the Orchestra that `of` finds at its end. A pass that carried out nothing is
-    /// not told.
+    /// Runs a pass with a span of its own, for the Orchestra that `of` finds at its end. A pass without a step is not exported.
     pub async fn pass<F: Future>(&self, name: &'static str, work: F, of: impl FnOnce() -> Option<Trace>) -> F::Output {
         self.recorded(name, Keep::IfBusy, work, of).await
     }
 
-    /// Work in the background of an Orchestra on its way, with a span of its own.
+    /// Runs background work of an Orchestra that is not Ready yet, with a span of its own.
     pub async fn work<F: Future>(self, name: &'static str, trace: Option<Trace>, work: F) -> F::Output {
         self.recorded(name, Keep::Always, work, || trace).await
     }

@@ -1,4 +1,4 @@
-//! Backups, as they are listed for people.
+//! The list of backups, for people.
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -16,21 +16,21 @@ pub struct Backup {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// The step that it is at.
+    /// Its phase.
     pub phase: String,
     /// Name of its Orchestra.
     pub orchestra: String,
     /// Stored bytes.
     pub bytes: Option<i64>,
-    /// When it was asked for.
+    /// When the OrchestraBackup was created.
     pub created: Option<Timestamp>,
     /// Time of its snapshot.
     pub snapshot_time: Option<Timestamp>,
-    /// When a drill last found everything in it.
+    /// When a drill last verified it.
     pub verified: Option<Timestamp>,
     /// Whether a schedule has made it, so that a retention may delete it.
     pub scheduled: bool,
-    /// Whether its data goes with it.
+    /// Whether its data is deleted with it.
     pub deletion_policy: DeletionPolicy,
     /// Name of its OrchestraDatabase.
     pub database: Option<String>,

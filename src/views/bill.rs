@@ -90,14 +90,14 @@ pub struct Amounts {
 /// The rows of a bill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Rows {
+pub enum BillRows {
     /// One for each database.
     Tenants(Vec<Row>),
     /// One for each class or namespace and currency.
     Groups(Vec<Group>),
 }
 
-impl Rows {
+impl BillRows {
     /// Whether nothing is billed.
     pub fn is_empty(&self) -> bool {
         match self {
@@ -116,7 +116,7 @@ pub struct Bill {
     /// What one row stands for.
     pub by: By,
     /// The rows, sorted by name.
-    pub rows: Rows,
+    pub rows: BillRows,
     /// One sum for each currency, because amounts in different currencies cannot be added.
     pub totals: Vec<Group>,
     /// Number of databases without a known price.
@@ -137,9 +137,9 @@ pub fn bill(databases: &[OrchestraDatabase], query: &Query, now: Timestamp) -> B
         totals: groups(&rows, |_| None),
         unpriced: rows.iter().filter(|row| row.amounts.monthly.is_none()).count(),
         rows: match query.by {
-            By::Class => Rows::Groups(groups(&rows, |row| row.class.clone())),
-            By::Namespace => Rows::Groups(groups(&rows, |row| row.namespace.clone())),
-            By::Tenant => Rows::Tenants(rows),
+            By::Class => BillRows::Groups(groups(&rows, |row| row.class.clone())),
+            By::Namespace => BillRows::Groups(groups(&rows, |row| row.namespace.clone())),
+            By::Tenant => BillRows::Tenants(rows),
         },
     }
 }

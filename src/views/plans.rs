@@ -10,7 +10,7 @@ use crate::orchestra::{PLAN_JSON, PLAN_TEXT, plan_text_digest};
 
 /// A plan that waits for approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct PlanView {
     /// The plan as text.
     pub text: String,
     /// The plan as a JSON document.
@@ -20,7 +20,7 @@ pub struct Plan {
 /// A statement of a pending migration that destroys, breaks, exposes or locks something.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct Finding {
+pub struct PlanFinding {
     /// Name of the migration.
     pub migration: String,
     /// Line of the script where the statement begins, counted from 1.
@@ -40,7 +40,7 @@ pub fn waiting(orchestra: &Orchestra) -> Option<&MigrationPlan> {
     orchestra.status.as_ref()?.migrations.as_ref()?.plan.as_ref()
 }
 
-impl Plan {
+impl PlanView {
     /// The plan in the ConfigMap that a status names. Others than the operator may write the ConfigMap, so each
     /// text must have its digest of the status.
     ///
@@ -77,11 +77,11 @@ impl Plan {
     ///
     /// # Errors
     /// When the JSON document is not one that the operator wrote.
-    pub fn findings(&self) -> anyhow::Result<Vec<Finding>> {
+    pub fn findings(&self) -> anyhow::Result<Vec<PlanFinding>> {
         #[derive(Deserialize)]
         struct Document {
             #[serde(default)]
-            findings: Vec<Finding>,
+            findings: Vec<PlanFinding>,
         }
         let document: Document = serde_json::from_str(&self.json).context("the plan cannot be read")?;
         Ok(document.findings)
@@ -117,17 +117,20 @@ mod tests {
         let json = document.to_string();
         let data = json!({"plan.txt": "Plan", "plan.json": json});
         let summary = summary("Plan", &json);
-        let found = Plan::of(&summary, &map("sha256:a", &data)).unwrap().findings().unwrap();
+        let found = PlanView::of(&summary, &map("sha256:a", &data))
+            .unwrap()
+            .findings()
+            .unwrap();
         assert_eq!(
             found,
-            [Finding {
+            [PlanFinding {
                 migration: "2_tidy".into(),
                 line: 3,
                 kind: "DropTable".into(),
-                ..Finding::default()
+                ..PlanFinding::default()
             }]
         );
-        let other = Plan::of(&summary, &map("sha256:b", &data)).unwrap_err().to_string();
+        let other = PlanView::of(&summary, &map("sha256:b", &data)).unwrap_err().to_string();
         assert!(other.contains("try again"), "{other}");
     }
 
@@ -146,7 +149,7 @@ mod tests {
                 .into_iter()
                 .filter_map(|(key, text)| Some((key.to_owned(), text?.into())))
                 .collect();
-            let read = Plan::of(&summary, &map("sha256:a", &data.into()));
+            let read = PlanView::of(&summary, &map("sha256:a", &data.into()));
             match says {
                 None => assert_eq!(read.unwrap().text, "DROP TABLE"),
                 Some(says) => {
@@ -164,7 +167,7 @@ mod tests {
             ..summary
         };
         let data = json!({"plan.txt": "DROP TABLE", "plan.json": "{}"});
-        let error = Plan::of(&earlier, &map("sha256:a", &data)).unwrap_err().to_string();
+        let error = PlanView::of(&earlier, &map("sha256:a", &data)).unwrap_err().to_string();
         assert!(error.contains("update the operator"), "{error}");
     }
 }

@@ -17,11 +17,11 @@ use crate::api::{
 use crate::class::{Way, ways};
 use crate::money;
 use crate::pool::candidates;
-pub use pending::{Listed, Scripts, scripts_of};
+pub use pending::{ListedMigrations, PreviewSource, scripts_of};
 
 /// What happens to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Action {
+pub enum PreviewAction {
     /// It is created.
     Create,
     /// It is changed.
@@ -37,11 +37,11 @@ pub enum Action {
 /// What happens to one object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Change {
+pub struct PreviewChange {
     /// `orchestra.stagesub.io/<namespace>/<name>`.
     pub object: String,
     /// What happens to it.
-    pub action: Action,
+    pub action: PreviewAction,
     /// Where its database comes from.
     pub database: Option<String>,
     /// Migrations that are applied, in their order.
@@ -56,13 +56,13 @@ pub struct Change {
     pub currency: Option<String>,
 }
 
-impl Change {
+impl PreviewChange {
     /// An object to which nothing happens.
     pub fn none(object: &Orchestra) -> Self {
         let namespace = object.namespace().unwrap_or_default();
         Self {
             object: format!("orchestra.stagesub.io/{namespace}/{}", object.name_any()),
-            action: Action::None,
+            action: PreviewAction::None,
             database: None,
             migrations: Vec::new(),
             destroys: Vec::new(),
@@ -75,7 +75,7 @@ impl Change {
 
 /// What is in the cluster, as far as it may be read.
 #[derive(Default)]
-pub struct Cluster {
+pub struct ClusterObjects {
     /// The classes; none where they may not be read.
     pub classes: Option<Vec<OrchestraClass>>,
     /// The databases; none where they may not be read.
@@ -84,7 +84,7 @@ pub struct Cluster {
     /// be read, as the end of a sentence.
     pub config_maps: BTreeMap<(String, String), Result<ConfigMap, String>>,
     /// The migrations in artifacts of registries, or why they cannot be listed.
-    pub artifacts: HashMap<Scripts, Result<Listed, String>>,
+    pub artifacts: HashMap<PreviewSource, Result<ListedMigrations, String>>,
     /// Namespace of the operator.
     pub operator: String,
     /// Databases of pools that an earlier object of the manifests takes.
@@ -93,7 +93,7 @@ pub struct Cluster {
     pub spent: BTreeMap<String, Decimal>,
 }
 
-impl Cluster {
+impl ClusterObjects {
     /// The class that meets a claim, as the operator chooses it.
     pub fn class(&self, object: &Orchestra) -> Option<&OrchestraClass> {
         let classes = self.classes.as_ref()?;
@@ -123,16 +123,16 @@ impl Cluster {
 }
 
 /// What a manifest would change; `wanted` is as the API server would store it.
-pub fn applied(cluster: &mut Cluster, wanted: &Orchestra, current: Option<&Orchestra>) -> Change {
-    let mut change = Change::none(wanted);
+pub fn applied(cluster: &mut ClusterObjects, wanted: &Orchestra, current: Option<&Orchestra>) -> PreviewChange {
+    let mut change = PreviewChange::none(wanted);
     match current {
         None => {
-            change.action = Action::Create;
+            change.action = PreviewAction::Create;
             claim(cluster, wanted, &mut change);
         }
         Some(current) => {
             if current.spec != wanted.spec || current.metadata.annotations != wanted.metadata.annotations {
-                change.action = Action::Change;
+                change.action = PreviewAction::Change;
             }
             ended(current, wanted, &mut change);
         }
@@ -142,7 +142,7 @@ pub fn applied(cluster: &mut Cluster, wanted: &Orchestra, current: Option<&Orche
 }
 
 /// How the claim of a new Orchestra is met.
-fn claim(cluster: &mut Cluster, wanted: &Orchestra, change: &mut Change) {
+fn claim(cluster: &mut ClusterObjects, wanted: &Orchestra, change: &mut PreviewChange) {
     if let Some(existing) = wanted.spec.existing() {
         let name = existing.database_name.as_ref().or(existing.project_ref.as_ref());
         change.database = name.map(|name| format!("takes back {name}, with its data"));
@@ -184,7 +184,7 @@ fn claim(cluster: &mut Cluster, wanted: &Orchestra, change: &mut Change) {
 }
 
 /// Takes a database of a pool, if one is free.
-fn take(cluster: &mut Cluster, wanted: &Orchestra, class: &OrchestraClass, change: &mut Change) -> bool {
+fn take(cluster: &mut ClusterObjects, wanted: &Orchestra, class: &OrchestraClass, change: &mut PreviewChange) -> bool {
     let Some(databases) = &cluster.databases else {
         change
             .notes
@@ -209,7 +209,12 @@ fn take(cluster: &mut Cluster, wanted: &Orchestra, class: &OrchestraClass, chang
 }
 
 /// Requests a project from the provider.
-fn create(cluster: &mut Cluster, wanted: &Orchestra, class: &OrchestraClass, change: &mut Change) -> bool {
+fn create(
+    cluster: &mut ClusterObjects,
+    wanted: &Orchestra,
+    class: &OrchestraClass,
+    change: &mut PreviewChange,
+) -> bool {
     let placement = wanted.spec.placement.as_ref();
     let region = placement.and_then(|placement| placement.region.as_ref());
     let place = region.map_or_else(|| "a region of the class's choice".to_owned(), Clone::clone);
@@ -219,7 +224,7 @@ fn create(cluster: &mut Cluster, wanted: &Orchestra, class: &OrchestraClass, cha
 }
 
 /// Counts one more project of a class.
-fn spend(cluster: &mut Cluster, class: &OrchestraClass, change: &mut Change) {
+fn spend(cluster: &mut ClusterObjects, class: &OrchestraClass, change: &mut PreviewChange) {
     let name = class.name_any();
     let cost = class.status.as_ref().and_then(|status| status.cost.as_ref());
     let Some((cost, price)) = cost.and_then(|cost| Some((cost, money::parse(&cost.price_per_project)?))) else {
@@ -247,7 +252,7 @@ fn spend(cluster: &mut Cluster, class: &OrchestraClass, change: &mut Change) {
 }
 
 /// What a change of the spec ends.
-fn ended(current: &Orchestra, wanted: &Orchestra, change: &mut Change) {
+fn ended(current: &Orchestra, wanted: &Orchestra, change: &mut PreviewChange) {
     let (was, is) = (&current.spec, &wanted.spec);
     if is.power_state == Some(PowerState::Paused) && was.power_state != is.power_state {
         change
@@ -278,9 +283,9 @@ fn ended(current: &Orchestra, wanted: &Orchestra, change: &mut Change) {
 }
 
 /// What the deletion of an Orchestra destroys.
-pub fn deleted(cluster: &Cluster, current: &Orchestra) -> Change {
-    let mut change = Change::none(current);
-    change.action = Action::Delete;
+pub fn deleted(cluster: &ClusterObjects, current: &Orchestra) -> PreviewChange {
+    let mut change = PreviewChange::none(current);
+    change.action = PreviewAction::Delete;
     change
         .destroys
         .push(format!("Secret {} and the tenant's login", current.secret_name()));
@@ -327,7 +332,7 @@ pub fn deleted(cluster: &Cluster, current: &Orchestra) -> Change {
 }
 
 /// The sums of what manifests add, by currency.
-pub fn totals(changes: &[Change]) -> BTreeMap<String, Decimal> {
+pub fn totals(changes: &[PreviewChange]) -> BTreeMap<String, Decimal> {
     let mut totals = BTreeMap::new();
     for change in changes {
         if let (Some(monthly), Some(currency)) = (&change.monthly, &change.currency) {

@@ -12,14 +12,14 @@ use crate::api::{ClaimReference, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class::{self, database_name, orphan};
 use crate::database::{RecordedClaim, recorded_claims};
 use crate::supabase::listed::ListedProject;
-use crate::supabase::marker::{self, Owner, parse};
+use crate::supabase::marker::{self, MarkerOwner, parse};
 
 /// How many projects of clusters a message lists.
 const SHOWN: usize = 8;
 
 /// A tenant that can be rebuilt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tenant {
+pub struct RebuiltTenant {
     /// Its project.
     pub project: ListedProject,
     /// Name of the OrchestraDatabase to create.
@@ -36,7 +36,7 @@ pub struct Rebuilt {
     /// Digits of the lost cluster; none when no project has a marker.
     pub cluster: Option<String>,
     /// What can be rebuilt, by namespace and name.
-    pub tenants: Vec<Tenant>,
+    pub tenants: Vec<RebuiltTenant>,
     /// Why other projects of that cluster cannot, one line each.
     pub left: Vec<String>,
 }
@@ -125,7 +125,7 @@ fn tenant(
     project: &ListedProject,
     claims: &[RecordedClaim],
     here: &HashSet<(String, String)>,
-) -> Result<Tenant, String> {
+) -> Result<RebuiltTenant, String> {
     let claim = match claims {
         [] => {
             return Err(
@@ -148,11 +148,11 @@ fn tenant(
         ));
     }
     let database = match parse(&project.name).map(|marker| marker.owner) {
-        Some(Owner::Database(rest)) => format!("orchdb-{rest}"),
+        Some(MarkerOwner::Database(rest)) => format!("orchdb-{rest}"),
         _ => database_name(uid),
     };
     let minted_for = marker::is_minted_for(&project.name, namespace, name, &database);
-    Ok(Tenant {
+    Ok(RebuiltTenant {
         project: project.clone(),
         proven: minted_for && database == database_name(uid),
         database,
@@ -174,7 +174,7 @@ fn is_name(text: &str, longest: usize) -> bool {
 
 /// Two projects cannot be one Orchestra's: a script may have forged a claim record. The one whose name proves it stays.
 fn keep_single(found: &mut Rebuilt) {
-    let key = |tenant: &Tenant| (tenant.claim.namespace.clone(), tenant.claim.name.clone());
+    let key = |tenant: &RebuiltTenant| (tenant.claim.namespace.clone(), tenant.claim.name.clone());
     let mut counts = HashMap::<_, (usize, usize)>::new();
     for tenant in &found.tenants {
         let (all, proven) = counts.entry(key(tenant)).or_default();
@@ -228,7 +228,7 @@ impl Rebuilt {
     }
 }
 
-impl Tenant {
+impl RebuiltTenant {
     fn database(&self, class: &str, now: jiff::Timestamp) -> Value {
         let mut supabase =
             json!({"name": self.project.name, "region": self.project.region.as_deref().unwrap_or("unknown")});

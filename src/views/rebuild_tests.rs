@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::supabase::marker::{Cluster, mint};
+use crate::supabase::marker::{ClusterMarker, mint};
 
 const UID: &str = "0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f";
 
@@ -17,7 +17,7 @@ fn project(name: &str, reference: &str) -> ListedProject {
 }
 
 fn minted(namespace: &str, name: &str, database: &str) -> String {
-    let cluster = Cluster::of("7d1f0c2e-93ab-4c1d-8e2f-001122334455").unwrap();
+    let cluster = ClusterMarker::of("7d1f0c2e-93ab-4c1d-8e2f-001122334455").unwrap();
     mint(&cluster, namespace, name, database)
 }
 
@@ -91,7 +91,7 @@ fn a_tenant_is_what_the_claim_record_says_and_proven_by_the_name() {
 
 #[test]
 fn a_forged_claim_record_takes_nothing_from_its_owner() {
-    let found = |name: &str, reference: &str, proven| Tenant {
+    let found = |name: &str, reference: &str, proven| RebuiltTenant {
         project: project(name, reference),
         database: format!("orchdb-{reference}"),
         claim: ClaimReference {

@@ -44,7 +44,7 @@ pub struct Waits {
 /// Something that has happened, or will.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Moment {
+pub struct TimelineItem {
     /// When it happened last.
     pub at: Timestamp,
     /// What: the reason of an event, or a condition and its status.
@@ -96,7 +96,7 @@ pub struct Tenant {
     /// Conditions that are False beside those that say how it stands.
     pub warnings: Vec<Waits>,
     /// What has happened, the oldest first.
-    pub timeline: Vec<Moment>,
+    pub timeline: Vec<TimelineItem>,
 }
 
 /// The tenant of an Orchestra, with its events.
@@ -208,15 +208,15 @@ pub fn count(event: &Event) -> i32 {
     series.or(event.count).unwrap_or(1)
 }
 
-fn timeline(orchestra: &Orchestra, events: &[Event]) -> Vec<Moment> {
-    let created = orchestra.creation_timestamp().map(|at| Moment {
+fn timeline(orchestra: &Orchestra, events: &[Event]) -> Vec<TimelineItem> {
+    let created = orchestra.creation_timestamp().map(|at| TimelineItem {
         at: at.0,
         what: "Created".into(),
         message: String::new(),
         count: 1,
         warning: false,
     });
-    let conditions = orchestra.conditions().iter().map(|condition| Moment {
+    let conditions = orchestra.conditions().iter().map(|condition| TimelineItem {
         at: condition.last_transition_time.0,
         what: format!("{}={}", condition.type_, condition.status),
         message: if condition.status == "True" && condition.reason == "Ready" {
@@ -230,7 +230,7 @@ fn timeline(orchestra: &Orchestra, events: &[Event]) -> Vec<Moment> {
     // Of an earlier Orchestra of the same name are other events.
     let theirs = |event: &&Event| event.involved_object.uid == orchestra.metadata.uid;
     let events = events.iter().filter(theirs).filter_map(|event| {
-        Some(Moment {
+        Some(TimelineItem {
             at: at(event)?,
             what: event.reason.clone().unwrap_or_default(),
             message: event.message.clone().unwrap_or_default(),

@@ -60,9 +60,9 @@ async fn what_an_earlier_user_left_is_refused_unless_an_admin_vouches_for_it() {
     ] {
         admin(&server, "one", given).await;
         refused(&one, says).await;
-        let allowed = Allowed {
+        let allowed = AcceptedHoldings {
             non_empty: true,
-            ..Allowed::default()
+            ..AcceptedHoldings::default()
         };
         assert_eq!(said(&one, allowed).await, "", "{given}");
         admin(&server, "one", taken).await;
@@ -88,9 +88,9 @@ async fn a_former_tenants_login_is_gone_or_keeps_the_entry_back() {
         .unwrap();
     let mut theirs = session(&one.as_user(TENANT, tenant.password.clone())).await;
     execute(&mut theirs, "CREATE TABLE mine ()").await.unwrap();
-    let allowed = Allowed {
+    let allowed = AcceptedHoldings {
         non_empty: true,
-        ..Allowed::default()
+        ..AcceptedHoldings::default()
     };
     let kept = said(&one, allowed).await;
     assert!(kept.contains(&format!("{TENANT} of another Orchestra")), "{kept}");

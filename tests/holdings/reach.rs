@@ -7,9 +7,9 @@ use super::*;
 async fn a_login_that_reaches_another_tenant_is_refused_whatever_the_pool_accepts() {
     let server = server().await;
     let (one, two) = (entry(&server, "one").await, entry(&server, "two").await);
-    let vouched = || Allowed {
+    let vouched = || AcceptedHoldings {
         non_empty: true,
-        ..Allowed::default()
+        ..AcceptedHoldings::default()
     };
     admin(&server, "postgres", "CREATE ROLE middle; CREATE ROLE root SUPERUSER").await;
     for (given, says, taken) in [
@@ -80,7 +80,7 @@ async fn a_login_that_reaches_another_tenant_is_refused_whatever_the_pool_accept
         "ALTER DATABASE two OWNER TO two_owner; GRANT one_owner TO two_owner",
     )
     .await;
-    let allowed = Allowed {
+    let allowed = AcceptedHoldings {
         other_entries: vec![("two_owner".into(), "another".into())],
         ..vouched()
     };
@@ -93,9 +93,9 @@ async fn a_login_that_reaches_another_tenant_is_refused_whatever_the_pool_accept
 async fn a_name_that_matters_is_not_hidden_behind_others() {
     let server = server().await;
     let (one, _) = (entry(&server, "one").await, entry(&server, "two").await);
-    let vouched = || Allowed {
+    let vouched = || AcceptedHoldings {
         non_empty: true,
-        ..Allowed::default()
+        ..AcceptedHoldings::default()
     };
     let crowd = |what: &str| {
         format!(

@@ -21,7 +21,7 @@ async fn a_hosted_project_is_recognised_by_what_only_its_superuser_can_make() {
     let owner = server.login("postgres").as_user("postgres", "owner".to_owned().into());
     // No word of the pool is needed, on this version too.
     let found = observe(&mut session(&owner).await).await.unwrap();
-    assert_eq!(judge(&found, &Allowed::default()), []);
+    assert_eq!(judge(&found, &AcceptedHoldings::default()), []);
     assert!(is_hosted_project(&mut session(&owner).await).await.unwrap());
 
     // The next owner of the project does not inherit what the last one left.
@@ -48,13 +48,13 @@ async fn a_hosted_project_is_recognised_by_what_only_its_superuser_can_make() {
             execute(&mut root, statement).await.unwrap();
         }
         let found = observe(&mut session(&owner).await).await.unwrap();
-        let all = judge(&found, &Allowed::default());
+        let all = judge(&found, &AcceptedHoldings::default());
         let said = all.into_iter().map(|one| one.message).collect::<Vec<_>>().join("\n");
         assert!(said.contains(says), "{says}: {said}");
         execute(&mut root, taken).await.unwrap();
     }
     let found = observe(&mut session(&owner).await).await.unwrap();
-    assert_eq!(judge(&found, &Allowed::default()), []);
+    assert_eq!(judge(&found, &AcceptedHoldings::default()), []);
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn a_tenant_cannot_pass_its_shared_server_off_as_a_hosted_project() {
     assert!(!is_hosted_project(&mut own).await.unwrap());
     let found = observe(&mut own).await.unwrap();
     assert!(!found.is_hosted_project());
-    let said = said(&one, Allowed::default()).await;
+    let said = said(&one, AcceptedHoldings::default()).await;
     assert!(said.contains("supabase_admin can reach"), "{said}");
 }
 

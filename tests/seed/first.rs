@@ -22,11 +22,11 @@ async fn a_seed_may_begin_with_what_must_be_first_in_a_transaction() {
     ] {
         let script = format!("{script}{level}");
         let set = source(&[(file, &script), ("4.sql", "SET ROLE pg_monitor")]);
-        let outcome = run(&login, &set, &Variables::default(), OnChange).await.unwrap();
+        let outcome = run(&login, &set, &SeedVariables::default(), OnChange).await.unwrap();
         assert_eq!(outcome, SeedOutcome::Applied, "{file}");
         assert_eq!(
             record(&mut conn).await.digest,
-            set.digest(&Variables::default()).unwrap()
+            set.digest(&SeedVariables::default()).unwrap()
         );
     }
     assert_eq!(ask(&mut conn, "SELECT count(*) FROM a").await, "3");

@@ -103,7 +103,7 @@ async fn a_forged_status_reaches_no_other_tenants_database_or_folder() {
     standard_class(&world, DESTINATION);
     let told = until(&world, "thief", stalls("DatabaseGone")).await;
     assert!(
-        condition(&told, "Ready").2.contains("is not this Orchestra's"),
+        condition(&told, "Ready").2.contains("this Orchestra does not claim it"),
         "{told:#}"
     );
     let told = until(&world, "stray", stalls("BackupFailed")).await;

@@ -141,7 +141,7 @@ async fn what_is_wrong_is_told(world: &World) {
         ),
         (
             json!({"template": {"bad": null}, "rotation": {"schedule": "0 0 30 2 *"}}),
-            "never fires: there is no such date",
+            "never fires: use a date that exists",
         ),
         (
             json!({"rotation": {"schedule": "0 0 * * *", "timeZone": "Europe/Atlantis"}}),

@@ -85,6 +85,6 @@ async fn a_database_is_destroyed_only_with_its_final_backup() {
         .kubectl(["delete", "orch", "acme", "-n", TENANTS, "--wait=false"])
         .unwrap();
     gone(&world, Kind::Database, "", &name).await;
-    events_with(&world, "is destroyed all the same").await;
+    events_with(&world, "the operator destroys the database").await;
     assert_eq!(world.list(Kind::Backup).await.unwrap().len(), 2);
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use orchestra_operator::supabase::marker::{Cluster, mint};
+use orchestra_operator::supabase::marker::{ClusterMarker, mint};
 use orchestra_sandbox::api::{Fault, Operation, Rule};
 use orchestra_sandbox::prometheus::{Programs, Prometheus};
 use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World, condition, is_true};
@@ -57,7 +57,7 @@ async fn others(world: &World) {
         .kubectl(["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"])
         .unwrap();
     let stranger = "11111111-2222-4333-8444-555555555555";
-    let name = mint(&Cluster::of(&uid).unwrap(), TENANTS, "forgotten", stranger);
+    let name = mint(&ClusterMarker::of(&uid).unwrap(), TENANTS, "forgotten", stranger);
     crate::orphans::project(world, &name).await;
     let odd = json!({"ref": "qqqqqqqqqqqqqqqqqqqq", "name": "Somebody's", "cloud_provider": "FLY", "region": null,
         "is_branch": null, "status": "INACTIVE", "inserted_at": null, "databases": null});

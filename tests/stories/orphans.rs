@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::{Command, Output};
 
-use orchestra_operator::supabase::marker::{Cluster, mint};
+use orchestra_operator::supabase::marker::{ClusterMarker, mint};
 use orchestra_sandbox::api::{Fault, Operation};
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World};
 use serde_json::{Value, json};
@@ -104,11 +104,15 @@ async fn orphans_are_counted_told_once_and_listed() {
     let uid = world
         .kubectl(["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"])
         .unwrap();
-    let (ours, stranger) = (Cluster::of(&uid).unwrap(), "11111111-2222-4333-8444-555555555555");
+    let (ours, stranger) = (ClusterMarker::of(&uid).unwrap(), "11111111-2222-4333-8444-555555555555");
     let held = projects(&world, "one").await.remove(0);
     assert!(ours.made(&held.name), "{}", held.name);
     let orphan = project(&world, &mint(&ours, TENANTS, "forgotten", stranger)).await;
-    project(&world, &mint(&Cluster::of(stranger).unwrap(), TENANTS, "one", stranger)).await;
+    project(
+        &world,
+        &mint(&ClusterMarker::of(stranger).unwrap(), TENANTS, "one", stranger),
+    )
+    .await;
     project(&world, "somebody's own project").await;
 
     let (kept, deserted) = (
@@ -268,7 +272,7 @@ spec:
     let stranger = "11111111-2222-4333-8444-555555555555";
     project(
         &world,
-        &mint(&Cluster::of(&uid).unwrap(), TENANTS, "forgotten", stranger),
+        &mint(&ClusterMarker::of(&uid).unwrap(), TENANTS, "forgotten", stranger),
     )
     .await;
     let operator = world

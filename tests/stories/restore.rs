@@ -149,7 +149,7 @@ async fn a_deleted_orchestra_comes_back_from_its_backup() {
         .execute(r#"INSERT INTO "Member" ("name") VALUES ('Eva')"#)
         .await
         .unwrap();
-    events_with(&world, "OrchestraBackup last is restored. It does not hold").await;
+    events_with(&world, "OrchestraBackup last is restored. The backup did not contain").await;
     assert_eq!(world.list(Kind::Job).await.unwrap().len(), 0);
 
     // What is restored into a database is not added to one that is in use.

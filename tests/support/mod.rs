@@ -8,7 +8,7 @@ pub mod tenant;
 
 use orchestra_operator::api::{MigrationFormat, Resolution, ResolvedAs};
 use orchestra_operator::migrate::guard::Review;
-use orchestra_operator::migrate::{Error, Look, Options, Source, Status, TimeLimits, apply};
+use orchestra_operator::migrate::{Error, HistoryLook, MigrationsStatus, Options, Source, TimeLimits, apply};
 use orchestra_operator::postgres::{Login, connect};
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -44,21 +44,21 @@ pub fn source_of(format: MigrationFormat, files: &[(&str, &str)]) -> Source {
     Source::read(Some(format), files.collect()).unwrap()
 }
 
-pub async fn pending(conn: &mut PgConnection, source: &Source) -> Result<Status, Error> {
-    Ok(Look::take(conn, source, &Options::default()).await?.status)
+pub async fn pending(conn: &mut PgConnection, source: &Source) -> Result<MigrationsStatus, Error> {
+    Ok(HistoryLook::take(conn, source, &Options::default()).await?.status)
 }
 
 pub async fn review(conn: &mut PgConnection, source: &Source, options: &Options) -> Result<Option<Review>, Error> {
-    Look::take(conn, source, options).await?.review(conn).await
+    HistoryLook::take(conn, source, options).await?.review(conn).await
 }
 
 pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<Vec<String>, Error> {
     let options = Options::default();
-    let look = Look::take(conn, source, &options).await?;
+    let look = HistoryLook::take(conn, source, &options).await?;
     look.missing_tables(conn).await
 }
 
-pub async fn migrate(login: &Login, source: &Source) -> Result<Status, Error> {
+pub async fn migrate(login: &Login, source: &Source) -> Result<MigrationsStatus, Error> {
     migrate_with(login, source, &Options::default()).await
 }
 
@@ -69,7 +69,7 @@ pub fn within(limits: TimeLimits) -> Options {
     }
 }
 
-pub async fn migrate_with(login: &Login, source: &Source, options: &Options) -> Result<Status, Error> {
+pub async fn migrate_with(login: &Login, source: &Source, options: &Options) -> Result<MigrationsStatus, Error> {
     apply(connect(login, "test").await?, source, options, &mut |_| {})
         .await
         .map(|(_, status)| status)

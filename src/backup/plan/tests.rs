@@ -4,18 +4,29 @@ use super::*;
 
 const BOTH: [bool; 2] = [false, true];
 const JOBS: [Job; 4] = [Job::None, Job::Runs, Job::Done, Job::Failed];
+const SOURCES: [Requirement; 3] = [
+    Requirement::Met,
+    Requirement::Awaited(Reason::Paused),
+    Requirement::Missing(Reason::OrchestraNotFound),
+];
+const STORES: [Requirement; 2] = [Requirement::Met, Requirement::Missing(Reason::BackupDestinationChanged)];
 const DUES: [Due; 3] = [Due::Now, Due::In(Duration::from_secs(1)), Due::Never];
 
-fn all() -> Vec<Seen> {
+fn needs() -> impl Iterator<Item = (Due, Requirement, Requirement)> {
+    let sources = DUES.into_iter().flat_map(|due| SOURCES.map(|source| (due, source)));
+    sources.flat_map(|(due, source)| STORES.map(|store| (due, source, store)))
+}
+
+fn all() -> Vec<Facts> {
     let mut all = Vec::new();
     for bits in 0..64_u8 {
         let bit = |number: u8| bits & (1 << number) != 0;
         for removal in [None, Some(Removal::Keep), Some(Removal::Remove)] {
             for attempts in [0, 1, 3] {
                 for (making, removing) in JOBS.into_iter().flat_map(|one| JOBS.map(|other| (one, other))) {
-                    for due in DUES {
-                        all.push(Seen {
-                            held: bit(0),
+                    for (due, source, store) in needs() {
+                        all.push(Facts {
+                            finalizer: bit(0),
                             removal,
                             recorded: bit(1),
                             complete: bit(2),
@@ -25,6 +36,8 @@ fn all() -> Vec<Seen> {
                             removing,
                             left_over: bit(4) || making != Job::None || removing != Job::None,
                             due,
+                            source,
+                            store,
                             has_room: bit(5),
                         });
                     }
@@ -39,12 +52,100 @@ fn all() -> Vec<Seen> {
 fn nothing_is_made_that_was_not_written_down_before() {
     for seen in all() {
         match plan(&seen) {
-            Step::Start(_) => assert!(seen.held && seen.attempts > 0 && !seen.concluded, "{seen:?}"),
-            Step::Announce(_) => assert!(seen.held && seen.has_room, "{seen:?}"),
+            Step::Start(_) => assert!(seen.finalizer && seen.attempts > 0 && !seen.concluded, "{seen:?}"),
+            Step::Announce(_) => assert!(seen.finalizer && seen.has_room, "{seen:?}"),
             Step::Conclude(_) => assert!(!seen.concluded, "{seen:?}"),
             _ => {}
         }
     }
+}
+
+#[test]
+fn nothing_begins_without_what_it_needs() {
+    for seen in all() {
+        let (has_source, has_store) = (seen.source == Requirement::Met, seen.store == Requirement::Met);
+        match plan(&seen) {
+            Step::Record => assert!(has_source, "{seen:?}"),
+            Step::Announce(Task::Make) | Step::Start(Task::Make) => assert!(has_source && has_store, "{seen:?}"),
+            Step::Announce(Task::Remove) | Step::Start(Task::Remove) => assert!(has_store, "{seen:?}"),
+            Step::Wait(_, reason) => assert_eq!(seen.source, Requirement::Awaited(reason), "{seen:?}"),
+            Step::Stop(_, reason) => {
+                let missing = Requirement::Missing(reason);
+                assert!(seen.source == missing || seen.store == missing, "{seen:?}");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A backup that is recorded and is to be made, or removed.
+fn recorded(removal: Option<Removal>) -> Facts {
+    Facts {
+        finalizer: true,
+        removal,
+        recorded: true,
+        complete: removal.is_some(),
+        attempts: removal.map_or(0, |_| 1),
+        concluded: true,
+        making: Job::None,
+        removing: Job::None,
+        left_over: false,
+        due: Due::Now,
+        source: Requirement::Met,
+        store: Requirement::Met,
+        has_room: true,
+    }
+}
+
+#[test]
+fn a_missing_orchestra_stops_a_backup_that_is_not_recorded() {
+    let missing = Facts {
+        recorded: false,
+        source: Requirement::Missing(Reason::OrchestraNotFound),
+        ..recorded(None)
+    };
+    assert_eq!(plan(&missing), Step::Stop(Task::Make, Reason::OrchestraNotFound));
+    let paused = Facts {
+        source: Requirement::Awaited(Reason::Paused),
+        ..missing
+    };
+    assert_eq!(plan(&paused), Step::Wait(Task::Make, Reason::Paused));
+}
+
+#[test]
+fn a_changed_destination_stops_the_next_job_and_not_the_one_that_runs() {
+    let changed = Requirement::Missing(Reason::BackupDestinationChanged);
+    let of = |seen: Facts| Facts { store: changed, ..seen };
+    let stop = |task| Step::Stop(task, Reason::BackupDestinationChanged);
+    assert_eq!(plan(&of(recorded(None))), stop(Task::Make));
+    let announced = Facts {
+        attempts: 1,
+        concluded: false,
+        ..recorded(None)
+    };
+    assert_eq!(plan(&of(announced)), stop(Task::Make), "also of an announced one");
+    let runs = Facts {
+        making: Job::Runs,
+        left_over: true,
+        ..announced
+    };
+    assert_eq!(plan(&of(runs)), Step::Await(Task::Make));
+    let ended = Facts {
+        making: Job::Done,
+        ..runs
+    };
+    assert_eq!(plan(&of(ended)), Step::Conclude(Task::Make));
+    assert_eq!(plan(&of(recorded(Some(Removal::Remove)))), stop(Task::Remove));
+    assert_eq!(plan(&of(recorded(Some(Removal::Keep)))), Step::Release);
+}
+
+#[test]
+fn a_removal_needs_no_database() {
+    let gone = Facts {
+        source: Requirement::Missing(Reason::DatabaseGone),
+        ..recorded(Some(Removal::Remove))
+    };
+    assert_eq!(plan(&gone), Step::Announce(Task::Remove));
 }
 
 #[test]
@@ -55,6 +156,8 @@ fn only_a_deletion_that_asks_for_it_removes_data() {
         | Step::Conclude(task)
         | Step::Await(task)
         | Step::Queue(task)
+        | Step::Wait(task, _)
+        | Step::Stop(task, _)
         | Step::Retry(task, _)) = plan(&seen)
         else {
             continue;
@@ -72,7 +175,7 @@ fn only_a_deletion_that_asks_for_it_removes_data() {
 fn an_object_goes_only_when_no_job_makes_it_and_its_data_is_removed() {
     for seen in all()
         .into_iter()
-        .filter(|seen| seen.held && plan(seen) == Step::Release)
+        .filter(|seen| seen.finalizer && plan(seen) == Step::Release)
     {
         let removed = seen.attempts == 0 || seen.removing == Job::Done;
         assert!(seen.removal == Some(Removal::Keep) || removed, "{seen:?}");
@@ -87,16 +190,17 @@ fn a_complete_backup_is_never_made_again() {
         .filter(|seen| seen.complete && seen.concluded && seen.removal.is_none())
     {
         let step = plan(&seen);
-        let calm = [Step::Hold, Step::Record, Step::CleanUp, Step::Rest];
-        assert!(calm.contains(&step), "{seen:?} {step:?}");
+        let calm = [Step::AddFinalizer, Step::Record, Step::CleanUp, Step::Rest];
+        let is_unrecorded = !seen.recorded && matches!(step, Step::Wait(..) | Step::Stop(..));
+        assert!(calm.contains(&step) || is_unrecorded, "{seen:?} {step:?}");
     }
 }
 
 /// What is so after a step: each way comes to an end, whatever the Jobs do.
-fn after(seen: Seen, step: Step, job: Job) -> Seen {
+fn after(seen: Facts, step: Step, job: Job) -> Facts {
     let mut next = seen;
     match step {
-        Step::Hold => next.held = true,
+        Step::AddFinalizer => next.finalizer = true,
         Step::Record => next.recorded = true,
         Step::Announce(_) => {
             next.attempts += 1;
@@ -121,7 +225,8 @@ fn after(seen: Seen, step: Step, job: Job) -> Seen {
         }
         Step::Queue(_) => next.has_room = true,
         Step::Retry(..) => next.due = Due::Now,
-        Step::Release => next.held = false,
+        Step::Wait(..) | Step::Stop(..) => (next.source, next.store) = (Requirement::Met, Requirement::Met),
+        Step::Release => next.finalizer = false,
         Step::Fail | Step::Rest => {}
     }
     next
@@ -142,5 +247,5 @@ fn every_way_ends() {
 
 #[test]
 fn the_combinations_are_many() {
-    assert_eq!(all().len(), BOTH.len().pow(6) * 3 * 3 * 16 * 3);
+    assert_eq!(all().len(), BOTH.len().pow(6) * 3 * 3 * 16 * 3 * 3 * 2);
 }

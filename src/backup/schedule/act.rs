@@ -11,20 +11,20 @@ use sha2::{Digest as _, Sha256};
 
 use super::observe::Observed;
 use super::plan::Step;
-use super::retention::Removal;
+use super::retention::BackupRemoval;
 use crate::api::condition::Reason;
 use crate::api::names::{FIELD_MANAGER, HOLDER_LABEL, MANAGED_BY, ORCHESTRA_LABEL, SCHEDULED_LABEL, label_of};
 use crate::api::{Orchestra, OrchestraBackup, OrchestraBackupSpec, OrchestraReference};
 use crate::backup::Context;
-use crate::controller::clock::{self, Moment};
+use crate::controller::clock::{self, TimeCheck};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::write::{delete, namespaced};
 
-/// The longest wait for a time. The clock is looked at again then.
+/// The longest wait for a time, after which the clock is read again.
 const LONGEST: Duration = Duration::from_hours(1);
 
-/// The shortest one.
+/// The shortest wait.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Carries a step out. None when the pass goes on.
@@ -36,7 +36,7 @@ pub async fn act(
     observed: &Observed,
 ) -> Result<Option<Next>, Error> {
     let now = observed.seen.now;
-    // One that is due waits for its database, or for the backup before it, which trigger the Orchestra.
+    // A backup that is due waits for its database or for the backup before it, whose watches trigger the Orchestra.
     let ahead = due
         .filter(|due| *due > now)
         .map(|due| clock::left(due, now).clamp(SHORTEST, LONGEST));
@@ -51,7 +51,7 @@ pub async fn act(
     Ok(None)
 }
 
-/// Makes the OrchestraBackup of a time. Nobody owns it: it outlives its Orchestra.
+/// Makes the OrchestraBackup of a time, without an owner reference: it outlives its Orchestra.
 async fn make(ctx: &Context, object: &Orchestra, due: Timestamp, observed: &Observed) -> Result<(), Error> {
     let Some(times) = &observed.seen.times else {
         return Ok(());
@@ -63,15 +63,15 @@ async fn make(ctx: &Context, object: &Orchestra, due: Timestamp, observed: &Obse
         ..PostParams::default()
     };
     let made = match api.create(&parameters, &wanted).await {
-        // By another operator, or before a crash.
+        // Another operator made it, or this one before a crash.
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             let there = api.get(&wanted.name_any()).await?;
             if there.labels().get(SCHEDULED_LABEL) != wanted.labels().get(SCHEDULED_LABEL) {
                 return Err(Error::blocked(
                     Reason::ScheduleInvalid,
                     format!(
-                        "the name of the next backup, {}, is taken by an OrchestraBackup that the schedule has not made: \
-                         delete it",
+                        "the name of the next backup, {}, is used by an OrchestraBackup that the schedule did not make: delete \
+                         that OrchestraBackup",
                         wanted.name_any()
                     ),
                 ));
@@ -81,7 +81,7 @@ async fn make(ctx: &Context, object: &Orchestra, due: Timestamp, observed: &Obse
         made => made?,
     };
     ctx.core.stores.backups.wrote(&made);
-    tracing::info!(backup = made.name_any(), "a backup is made by its schedule");
+    tracing::info!(backup = made.name_any(), "the schedule made a backup");
     Ok(())
 }
 
@@ -111,8 +111,8 @@ fn wanted(object: &Orchestra, fired: Timestamp, observed: &Observed) -> Orchestr
     }
 }
 
-/// The name of the backup of a time: the Orchestra's, the time in UTC, and some digits of its UID, by which it is not that
-/// of an earlier Orchestra of the same name.
+/// The name of the backup of a time: the Orchestra's name, the time in UTC, and some digits of the UID's digest, so that it
+/// differs from that of an earlier Orchestra of the same name.
 fn name(orchestra: &str, uid: &str, fired: Timestamp) -> String {
     const LONGEST: usize = 253;
     let digits = hex::encode(Sha256::digest(uid));
@@ -121,12 +121,12 @@ fn name(orchestra: &str, uid: &str, fired: Timestamp) -> String {
     format!("{}{after}", begins.trim_end_matches(['.', '-']))
 }
 
-/// Deletes a backup. Its data goes as its own deletion policy says. What is deleted because of its age is old by the API
-/// server's clock as well; until then, the time until the next look.
+/// Deletes a backup, whose deletion policy decides about the data. A backup that is deleted because of its age must have that
+/// age by the API server's clock as well; until then, returns the wait before the next look.
 async fn remove(
     ctx: &Context,
     object: &Orchestra,
-    removal: Removal,
+    removal: BackupRemoval,
     observed: &Observed,
 ) -> Result<Option<Duration>, Error> {
     let made = &observed.seen.made[removal.of];
@@ -138,16 +138,13 @@ async fn remove(
     let uid = backup.uid().unwrap_or_default();
     if let Some(since) = removal.since {
         let age = Duration::try_from(since.duration_since(made.taken)).unwrap_or_default();
-        if let Moment::In(wait) = ctx.core.clock.has_come(&ctx.core.client, &uid, since, age).await? {
+        if let TimeCheck::In(wait) = ctx.core.clock.has_come(&ctx.core.client, &uid, since, age).await? {
             return Ok(Some(wait.max(SHORTEST)));
         }
     }
     delete(&ctx.core, &*backup).await?;
     ctx.core.clock.forget(&uid);
-    tracing::info!(
-        backup = made.name,
-        "a backup that the retention does not keep is deleted"
-    );
+    tracing::info!(backup = made.name, "deleted a backup that the retention does not keep");
     Ok(None)
 }
 

@@ -1,6 +1,6 @@
-//! Backups by schedule: a pass over an Orchestra makes the OrchestraBackup whose time has come, and deletes those that its
-//! retention does not keep. [`plan`] tells it. The room `orchestra` knows nothing of it, but keeps what it writes into the
-//! Orchestra's status: `status.backup` and the condition `BackedUp`.
+//! Backups by schedule: a pass over an Orchestra makes the OrchestraBackup whose time has come, and deletes those that the
+//! retention does not keep; [`plan`] decides. It writes `status.backup` and the condition `BackedUp` of the Orchestra, which
+//! the room `orchestra` keeps.
 
 mod act;
 mod observe;
@@ -29,7 +29,7 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         return Ok(Next::Gone);
     };
     loop {
-        // Nothing is written before the Orchestra's own pass has begun, and nothing any more when it leaves.
+        // Nothing is written before the Orchestra's own pass has written its status, or once the Orchestra is being deleted.
         if object.status.is_none() || object.metadata.deletion_timestamp.is_some() {
             return Ok(Next::Rest);
         }

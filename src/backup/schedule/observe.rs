@@ -1,4 +1,4 @@
-//! What is so of an Orchestra's schedule and of the backups that it has made. It reads stores only.
+//! Reads an Orchestra's schedule and the backups that it has made. It reads stores only.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::plan::Seen;
-use super::retention::{Made, State};
+use super::plan::Facts;
+use super::retention::{BackupState, Made};
 use super::times::Times;
 use crate::api::condition::{ConditionType, Reason, find};
 use crate::api::names::{HOLDER_LABEL, SCHEDULED_LABEL};
@@ -20,8 +20,8 @@ use crate::cron::zone;
 /// What was observed.
 pub struct Observed {
     /// The facts of the plan.
-    pub seen: Seen,
-    /// What applies to the Orchestra.
+    pub seen: Facts,
+    /// The schedule that applies to the Orchestra.
     pub schedule: BackupSchedule,
     /// Why the schedule cannot be carried out.
     pub trouble: Option<(Reason, String)>,
@@ -52,13 +52,13 @@ pub fn observe(core: &Core, object: &Orchestra) -> Observed {
     };
     let known = object.status.as_ref().and_then(|status| status.backup.as_ref());
     let zone = zone(schedule.time_zone.as_deref());
-    // Of a store that is not there nothing is deleted, nor by days that are not known.
+    // Nothing is deleted while the store is missing or the time zone is unknown.
     let keep = schedule
         .retention
         .clone()
         .filter(|_| trouble.is_none() && zone.is_some());
     Observed {
-        seen: Seen {
+        seen: Facts {
             now,
             times,
             known: known.and_then(|known| known.next_time.as_ref()).map(|next| next.0),
@@ -84,7 +84,7 @@ fn times(
     }
     let Some(class) = class else {
         let name = object.decided_class().unwrap_or_default();
-        let message = format!("OrchestraClass {name}, in whose store backups are, does not exist: create it again");
+        let message = format!("OrchestraClass {name}, whose store has the backups, does not exist: create it again");
         return Err((Reason::ClassNotFound, message));
     };
     order::of_class(class).map_err(|error| (error.reason(), error.to_string()))?;
@@ -99,7 +99,7 @@ fn times(
     Ok(read.map(|schedule| Times::new(schedule, &object.uid().unwrap_or_default())))
 }
 
-/// The backups that the schedule of this very Orchestra has made.
+/// The backups that the schedule of this Orchestra has made (by UID).
 fn made(core: &Core, object: &Orchestra) -> Vec<Made> {
     let (name, of) = (object.name_any(), &object.metadata);
     let all = core.stores.backups.state_filter(|backup| {
@@ -142,24 +142,24 @@ fn one(backup: &OrchestraBackup, restored: &BTreeSet<String>) -> Option<Made> {
     })
 }
 
-fn state(backup: &OrchestraBackup) -> State {
+fn state(backup: &OrchestraBackup) -> BackupState {
     if backup.metadata.deletion_timestamp.is_some() || unreadable::check(backup).is_err() {
-        return State::Leaving;
+        return BackupState::Leaving;
     }
     if backup.is_complete() {
-        return State::Complete;
+        return BackupState::Complete;
     }
     let status = backup.status.as_ref();
     if let Some(failure) = status
         .and_then(|status| status.failure.as_ref())
         .filter(|_| backup.has_failed())
     {
-        return State::Failed(failure.reason.clone(), failure.message.clone());
+        return BackupState::Failed(failure.reason.clone(), failure.message.clone());
     }
     let conditions = status.map_or(&[][..], |status| &status.conditions[..]);
     match find(conditions, ConditionType::Stalled) {
-        Some(stalled) => State::Held(stalled.reason.clone(), stalled.message.clone()),
-        None => State::UnderWay,
+        Some(stalled) => BackupState::Stalled(stalled.reason.clone(), stalled.message.clone()),
+        None => BackupState::UnderWay,
     }
 }
 

@@ -1,22 +1,21 @@
-//! What is to be done for the schedule of one Orchestra: make a backup whose time has come, delete those that are not
-//! kept, or wait. A backup is made in the name of its time, so that whoever makes it again makes it once; times that nobody
-//! was there for are made up for by one backup.
+//! Decides what to do for the schedule of one Orchestra: make the backup whose time has come, delete a backup that is not
+//! kept, or wait. A backup is named after its time, so that it is made once; one backup makes up for all missed times.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::retention::{Made, Removal, State, removals};
+use super::retention::{BackupRemoval, BackupState, Made, removals};
 use super::times::Times;
 use crate::api::BackupRetention;
 
 /// What one pass has observed.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct Facts {
     /// The time of the look.
     pub now: Timestamp,
     /// The times of the schedule; none where there is none, it is suspended, or it cannot be carried out.
     pub times: Option<Times>,
-    /// The next time as it is written down.
+    /// The next time that is recorded in the status.
     pub known: Option<Timestamp>,
     /// The database is in use, and runs.
     pub usable: bool,
@@ -24,7 +23,7 @@ pub struct Seen {
     pub made: Vec<Made>,
     /// Which of them are kept; none where all are.
     pub keep: Option<BackupRetention>,
-    /// Where the days begin by which they are counted.
+    /// The time zone in which days begin, for the counts of the retention.
     pub zone: TimeZone,
 }
 
@@ -34,13 +33,13 @@ pub enum Step {
     /// Make the backup of this time.
     Make(Timestamp),
     /// Delete a backup.
-    Remove(Removal),
+    Remove(BackupRemoval),
     /// Wait for the next time, if there is one.
     Wait,
 }
 
-/// The next step for what was observed, and the next time to write down.
-pub fn plan(seen: &Seen) -> (Step, Option<Timestamp>) {
+/// The next step for these facts, and the next time to record.
+pub fn plan(seen: &Facts) -> (Step, Option<Timestamp>) {
     let due = due(seen);
     if let Some(due) = due.filter(|due| *due <= seen.now)
         && seen.usable
@@ -54,7 +53,7 @@ pub fn plan(seen: &Seen) -> (Step, Option<Timestamp>) {
 }
 
 /// The next time, which may have passed.
-fn due(seen: &Seen) -> Option<Timestamp> {
+fn due(seen: &Facts) -> Option<Timestamp> {
     let times = seen.times.as_ref()?;
     let due = times.due_or_next(seen.known, seen.now)?;
     let fired = times.fired(due);
@@ -66,31 +65,33 @@ fn due(seen: &Seen) -> Option<Timestamp> {
 
 /// What the backups of a schedule say of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict<'a> {
+pub enum ScheduleVerdict<'a> {
     /// None has ended.
     Nothing,
     /// The last one is complete.
     Complete(&'a Made),
-    /// The last one failed, or waits for a person.
+    /// The last one failed, or is stalled.
     Trouble(&'a Made, &'a str, &'a str),
 }
 
-/// The verdict over these backups: of the last one that has ended, or that waits for a person.
-pub fn verdict(made: &[Made]) -> Verdict<'_> {
+/// The verdict over these backups: that of the last one that has ended or is stalled.
+pub fn verdict(made: &[Made]) -> ScheduleVerdict<'_> {
     let mut newest: Vec<_> = made.iter().collect();
     newest.sort_by_key(|made| std::cmp::Reverse(made.fired));
     let told = newest.into_iter().find_map(|made| match &made.state {
-        State::UnderWay | State::Leaving => None,
-        State::Complete => Some(Verdict::Complete(made)),
-        State::Held(reason, message) | State::Failed(reason, message) => Some(Verdict::Trouble(made, reason, message)),
+        BackupState::UnderWay | BackupState::Leaving => None,
+        BackupState::Complete => Some(ScheduleVerdict::Complete(made)),
+        BackupState::Stalled(reason, message) | BackupState::Failed(reason, message) => {
+            Some(ScheduleVerdict::Trouble(made, reason, message))
+        }
     });
-    told.unwrap_or(Verdict::Nothing)
+    told.unwrap_or(ScheduleVerdict::Nothing)
 }
 
-impl State {
-    /// Whether it is not known yet what becomes of it.
+impl BackupState {
+    /// Whether it has not ended.
     pub fn is_under_way(&self) -> bool {
-        matches!(self, Self::UnderWay | Self::Held(..))
+        matches!(self, Self::UnderWay | Self::Stalled(..))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which backups of a schedule are deleted. It decides by their facts alone.
+//! Decides which backups of a schedule are deleted.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::BackupRetention;
 
-/// The failed backups that are kept, whatever the retention says: the last ones.
+/// Number of failed backups that are kept, the last ones, whatever the retention says.
 const FAILED: usize = 3;
 
 /// A backup that the schedule has made.
@@ -23,31 +23,31 @@ pub struct Made {
     /// Time of its snapshot, or of its creation while there is none.
     pub taken: Timestamp,
     /// How far it is.
-    pub state: State,
+    pub state: BackupState,
     /// A drill has restored it.
     pub verified: bool,
     /// An Orchestra is being restored from it.
     pub in_use: bool,
 }
 
-/// How far a backup is.
+/// The state of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It is made, or waits.
+pub enum BackupState {
+    /// It is being made, or waits.
     UnderWay,
-    /// It waits, and a person must act: reason and message.
-    Held(String, String),
+    /// It is Stalled, a person must act: reason and message.
+    Stalled(String, String),
     /// Its manifest is stored.
     Complete,
     /// It failed: reason and message.
     Failed(String, String),
-    /// Its deletion was requested, or it has a value that this version does not know: it is let alone.
+    /// Its deletion was requested, or it has a value that this version does not know: it is left as it is.
     Leaving,
 }
 
 /// A backup that is to be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Removal {
+pub struct BackupRemoval {
     /// Its place in the list of backups.
     pub of: usize,
     /// When it was old enough, where it is deleted because of its age.
@@ -57,20 +57,20 @@ pub struct Removal {
 /// The backups to delete, the oldest first. `zone` is where days begin.
 ///
 /// A backup that is not complete is kept while it is under way; of those that failed, the last three are.
-pub fn removals(made: &[Made], keep: Option<&BackupRetention>, zone: &TimeZone, now: Timestamp) -> Vec<Removal> {
+pub fn removals(made: &[Made], keep: Option<&BackupRetention>, zone: &TimeZone, now: Timestamp) -> Vec<BackupRemoval> {
     let newest_first = |is: fn(&Made) -> bool| {
         let mut found: Vec<usize> = (0..made.len()).filter(|of| is(&made[*of])).collect();
         found.sort_by_key(|of| (Reverse(made[*of].taken), Reverse(made[*of].name.as_str())));
         found
     };
-    let failed = newest_first(|made| matches!(made.state, State::Failed(..)));
+    let failed = newest_first(|made| matches!(made.state, BackupState::Failed(..)));
     let mut removals: Vec<_> = failed
         .into_iter()
         .skip(FAILED)
-        .map(|of| Removal { of, since: None })
+        .map(|of| BackupRemoval { of, since: None })
         .collect();
     if let Some(keep) = keep {
-        let complete = newest_first(|made| made.state == State::Complete);
+        let complete = newest_first(|made| made.state == BackupState::Complete);
         removals.extend(of_complete(made, &complete, keep, zone, now));
     }
     removals.sort_by_key(|removal| (made[removal.of].taken, made[removal.of].name.as_str()));
@@ -84,7 +84,7 @@ fn of_complete(
     keep: &BackupRetention,
     zone: &TimeZone,
     now: Timestamp,
-) -> Vec<Removal> {
+) -> Vec<BackupRemoval> {
     let mut protected = BTreeSet::<usize>::new();
     protected.extend(complete.first());
     protected.extend(complete.iter().find(|of| made[**of].verified));
@@ -93,10 +93,10 @@ fn of_complete(
     let removal = |of: usize| {
         let since = keep.max_age.and_then(|age| old_since(made[of].taken, age.as_std()));
         if since.is_some_and(|since| since <= now) {
-            return Some(Removal { of, since });
+            return Some(BackupRemoval { of, since });
         }
         let uncounted = counted.as_ref().is_some_and(|counted| !counted.contains(&of));
-        uncounted.then_some(Removal { of, since: None })
+        uncounted.then_some(BackupRemoval { of, since: None })
     };
     let rest = complete.iter().filter(|of| !protected.contains(*of));
     rest.filter_map(|of| removal(*of)).collect()

@@ -1,5 +1,5 @@
-//! What an Orchestra's status says of its backups by schedule: `status.backup` and the condition `BackedUp`. All else of
-//! the status is written by the room `orchestra`.
+//! Describes an Orchestra's backups by schedule: `status.backup` and the condition `BackedUp`. The room `orchestra` writes
+//! the rest of the status.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::observe::{Observed, observe};
-use super::plan::{Verdict, verdict};
-use super::retention::State;
+use super::plan::{ScheduleVerdict, verdict};
+use super::retention::BackupState;
 use crate::api::condition::{ConditionType, Reason, find};
 use crate::api::{Orchestra, OrchestraStatus, ScheduledBackups};
 use crate::backup::Context;
@@ -19,7 +19,7 @@ use crate::controller::status::{self, News, current};
 /// What the condition says: whether the last backup is complete, why, and a message.
 type Told = (bool, Reason, String);
 
-/// Writes what there is to tell, with the next time, and returns the Orchestra as it is then.
+/// Writes the condition and the next time, and returns the written Orchestra.
 pub async fn write(
     ctx: &Context,
     object: Orchestra,
@@ -95,20 +95,20 @@ fn told(observed: &Observed) -> Option<Told> {
         return Some((false, *reason, message.clone()));
     }
     Some(match verdict(&observed.seen.made) {
-        Verdict::Nothing => (
+        ScheduleVerdict::Nothing => (
             false,
             Reason::Pending,
-            "no backup by the schedule has ended yet: status.backup.nextTime says when the next one is made".into(),
+            "no backup of the schedule has ended yet: status.backup.nextTime has the time of the next one".into(),
         ),
-        Verdict::Complete(made) => (
+        ScheduleVerdict::Complete(made) => (
             true,
             Reason::BackedUp,
             format!("OrchestraBackup {} is complete", made.name),
         ),
-        Verdict::Trouble(made, reason, message) => {
+        ScheduleVerdict::Trouble(made, reason, message) => {
             let next = match made.state {
-                State::Held(..) => "no other one is made before it is",
-                _ => "the next one is made at its time",
+                BackupState::Stalled(..) => "the schedule makes no other backup until it is",
+                _ => "the schedule makes the next one in time",
             };
             (
                 false,
@@ -123,7 +123,7 @@ fn told(observed: &Observed) -> Option<Told> {
 fn scheduled(observed: &Observed, due: Option<Timestamp>) -> Option<ScheduledBackups> {
     let made = &observed.seen.made;
     let last = made.iter().max_by_key(|made| made.fired);
-    let complete = made.iter().filter(|made| made.state == State::Complete);
+    let complete = made.iter().filter(|made| made.state == BackupState::Complete);
     // While the schedule is wrong, what was due stays due, until it is corrected.
     let known = observed.seen.known.filter(|_| observed.trouble.is_some());
     let new = ScheduledBackups {

@@ -1,5 +1,5 @@
-//! When a schedule asks for backups of one Orchestra: each is backed up a while after the schedule fires, so that not all
-//! are backed up at once.
+//! When a schedule asks for backups of one Orchestra. Each Orchestra has its own delay after the schedule fires, so that not
+//! all are backed up at once.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cron::Schedule;
 
-/// The most that a backup is later than its schedule.
+/// The longest delay of a backup after its schedule fires.
 const SPREAD: Duration = Duration::from_hours(1);
 
 /// The times of one Orchestra.
@@ -19,7 +19,7 @@ pub struct Times {
 }
 
 impl Times {
-    /// Those of the Orchestra with this UID.
+    /// The times of the Orchestra with this UID.
     pub fn new(schedule: Schedule, uid: &str) -> Self {
         let later = later(uid, schedule.period().unwrap_or(SPREAD * 2));
         Self { schedule, later }
@@ -30,7 +30,7 @@ impl Times {
         self.put_off(self.schedule.next(self.fired(after)))
     }
 
-    /// The time that is known, where it has come and is one of these, or else the next one.
+    /// The recorded time, where it has come and is one of these; otherwise the next one.
     pub fn due_or_next(&self, known: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
         let known = known.map(|known| self.fired(known));
         self.put_off(self.schedule.due_or_next(known, self.fired(now)))
@@ -46,8 +46,8 @@ impl Times {
     }
 }
 
-/// How much later an Orchestra is backed up: whole seconds below an hour and below half of the period, evenly
-/// distributed over the UIDs, and always the same for one of them.
+/// The delay of an Orchestra: whole seconds below an hour and below half of the period, evenly distributed over the UIDs, and
+/// constant for each UID.
 fn later(uid: &str, period: Duration) -> SignedDuration {
     let digest = Sha256::digest(uid);
     let number = digest

@@ -152,7 +152,7 @@ fn what_was_announced_counts_as_such_before_the_watch_says_so() {
 
 #[test]
 fn a_grant_that_never_shows_runs_out_and_counts_for_its_class_only() {
-    let grant = |class: &str, at| Grant {
+    let grant = |class: &str, at| BudgetGrant {
         class: class.into(),
         project: project("a", 1, false, "9.81"),
         at,

@@ -2,7 +2,7 @@
 use super::*;
 use crate::views::bill::tests::several;
 
-fn bill(by: By, output: Output) -> String {
+fn bill(by: ByFlag, output: Output) -> String {
     let query = Query {
         by: by.into(),
         ..Query::default()
@@ -13,7 +13,7 @@ fn bill(by: By, output: Output) -> String {
 
 #[test]
 fn a_bill_by_tenant_shows_everything_and_sums_each_currency() {
-    let shown = bill(By::Tenant, Output::Table);
+    let shown = bill(ByFlag::Tenant, Output::Table);
     let lines: Vec<String> = shown
         .lines()
         .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
@@ -38,14 +38,14 @@ fn a_bill_by_tenant_shows_everything_and_sums_each_currency() {
 #[test]
 fn groups_count_what_has_no_price() {
     assert_eq!(
-        bill(By::Class, Output::Csv),
+        bill(ByFlag::Class, Output::Csv),
         "name,databases,unpriced,currency,monthly,month_to_date\n\
          large,1,0,EUR,9.81,7.20\n\
          large,1,0,USD,110.74,81.31\n\
          standard,3,1,USD,19.62,7.32"
     );
     assert_eq!(
-        bill(By::Namespace, Output::Csv),
+        bill(ByFlag::Namespace, Output::Csv),
         "name,databases,unpriced,currency,monthly,month_to_date\n\
          others,1,0,USD,110.74,81.31\n\
          tenants,2,1,EUR,9.81,7.20\n\

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::complete;
 use super::scope::Scope;
-use super::top::{Format, age};
+use super::top::{TopFormat, age};
 use crate::api::names::COMMAND_MANAGER;
 use crate::api::{DeletionPolicy, OrchestraBackup, OrchestraBackupSpec, OrchestraReference};
 use crate::cli::output::{self, Cell, say};
@@ -54,7 +54,7 @@ pub struct ListArguments {
     pub all_namespaces: bool,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: Format,
+    pub output: TopFormat,
 }
 
 const MAY: &str = "ClusterRole orchestra-editor grants the right to make backups";
@@ -133,7 +133,7 @@ async fn follow(api: &Api<OrchestraBackup>, created: OrchestraBackup, limit: Opt
         }
         if limit.is_some_and(|limit| began.elapsed() >= limit) {
             bail!(
-                "the time is over: OrchestraBackup {name} is {}, and goes on",
+                "timed out: OrchestraBackup {name} is {}; the backup continues",
                 seen.phase
             );
         }
@@ -175,9 +175,9 @@ pub async fn list(scope: &Scope, arguments: &ListArguments) -> anyhow::Result<St
 
 fn render(all: &[Backup], arguments: &ListArguments, now: Timestamp) -> anyhow::Result<String> {
     Ok(match arguments.output {
-        Format::Json => serde_json::to_string_pretty(all)?,
-        Format::Yaml => serde_saphyr::to_string(&all)?.trim_end().to_owned(),
-        Format::Name => {
+        TopFormat::Json => serde_json::to_string_pretty(all)?,
+        TopFormat::Yaml => serde_saphyr::to_string(&all)?.trim_end().to_owned(),
+        TopFormat::Name => {
             let names = all
                 .iter()
                 .map(|backup| format!("orchestrabackup.stagesub.io/{}", backup.name));
@@ -188,7 +188,7 @@ fn render(all: &[Backup], arguments: &ListArguments, now: Timestamp) -> anyhow::
             None if arguments.all_namespaces => "No resources found".into(),
             None => "none: there is no OrchestraBackup here (-n names a namespace, -A means all)".into(),
         },
-        format => table(all, arguments.all_namespaces, format == Format::Wide, now),
+        format => table(all, arguments.all_namespaces, format == TopFormat::Wide, now),
     })
 }
 
@@ -310,22 +310,22 @@ mod tests {
         };
         let all = [backup];
         assert_eq!(
-            shown(Format::Table, None, &all),
+            shown(TopFormat::Table, None, &all),
             "NAME   PHASE      ORCHESTRA   SIZE  AGE  VERIFIED\none-1  Completed  one        6 MiB  6h   3h ago"
         );
-        let wide = shown(Format::Wide, None, &all);
+        let wide = shown(TopFormat::Wide, None, &all);
         assert!(
             wide.contains("2026-11-29T02:00:03Z") && wide.contains("3_add") && wide.contains("Delete"),
             "{wide}"
         );
-        assert_eq!(shown(Format::Name, None, &all), "orchestrabackup.stagesub.io/one-1");
-        let json: serde_json::Value = serde_json::from_str(&shown(Format::Json, None, &all)).unwrap();
+        assert_eq!(shown(TopFormat::Name, None, &all), "orchestrabackup.stagesub.io/one-1");
+        let json: serde_json::Value = serde_json::from_str(&shown(TopFormat::Json, None, &all)).unwrap();
         assert_eq!(json[0]["bytes"], 7_000_000);
         assert!(
-            shown(Format::Yaml, None, &all).contains("snapshotTime: "),
+            shown(TopFormat::Yaml, None, &all).contains("snapshotTime: "),
             "{}",
-            shown(Format::Yaml, None, &all)
+            shown(TopFormat::Yaml, None, &all)
         );
-        assert!(shown(Format::Table, Some("two"), &[]).contains("kubectl orchestra backup two"));
+        assert!(shown(TopFormat::Table, Some("two"), &[]).contains("kubectl orchestra backup two"));
     }
 }

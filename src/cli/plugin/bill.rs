@@ -4,7 +4,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 use super::complete;
 use super::scope::Scope;
-use crate::cli::bill::{self, By};
+use crate::cli::bill::{self, ByFlag};
 use crate::cli::output::Output;
 
 /// Arguments of `bill`.
@@ -12,7 +12,7 @@ use crate::cli::output::Output;
 pub struct Arguments {
     /// What one row stands for.
     #[arg(long, value_enum, default_value_t)]
-    pub by: By,
+    pub by: ByFlag,
     /// Only databases of this class.
     #[arg(long, add = ArgValueCandidates::new(complete::classes))]
     pub class: Option<String>,

@@ -10,14 +10,14 @@ use super::registry;
 use crate::api::{OciSource, Orchestra};
 use crate::cli::words;
 use crate::source::pull_secret::RegistryLogin;
-use crate::source::{self, Files, Place, Share, hosts, login, oci};
-use crate::views::preview::{Cluster, Listed, scripts_of};
+use crate::source::{self, Files, Share, SourcePlace, hosts, login, oci};
+use crate::views::preview::{ClusterObjects, ListedMigrations, scripts_of};
 
 /// Artifacts that one plan reads at most. Each may have 64 MiB.
 const MOST: usize = 16;
 
 /// Reads what the Orchestra's migrations are in, unless it is known already. What cannot be read is told by the plan.
-pub async fn read(client: &Client, cluster: &mut Cluster, object: &Orchestra) {
+pub async fn read(client: &Client, cluster: &mut ClusterObjects, object: &Orchestra) {
     let Ok(Some(scripts)) = scripts_of(cluster, object) else {
         return;
     };
@@ -34,7 +34,9 @@ pub async fn read(client: &Client, cluster: &mut Cluster, object: &Orchestra) {
     }
     let listed = if cluster.artifacts.len() < MOST {
         match pulled(client, place, artifact).await {
-            Ok((files, notes)) => Listed::read(&files, &scripts).map(|listed| Listed { notes, ..listed }),
+            Ok((files, notes)) => {
+                ListedMigrations::read(&files, &scripts).map(|listed| ListedMigrations { notes, ..listed })
+            }
             Err(why) => Err(format!("its migrations cannot be listed: {why}")),
         }
     } else {
@@ -56,7 +58,7 @@ async fn config_map(client: &Client, namespace: &str, name: &str) -> Result<Conf
 }
 
 /// The files of an artifact, and what a person should know of the login.
-async fn pulled(client: &Client, place: &Place, artifact: &OciSource) -> Result<(Files, Vec<String>), String> {
+async fn pulled(client: &Client, place: &SourcePlace, artifact: &OciSource) -> Result<(Files, Vec<String>), String> {
     hosts::check_tls(place, artifact).map_err(|error| error.to_string())?;
     let named = login::of_source(client, &place.namespace, artifact).await;
     let (told, is_open) = match named {

@@ -18,7 +18,7 @@ use url::Url;
 
 use super::complete;
 use super::scope::{Scope, told};
-use crate::cli::words::Found;
+use crate::cli::words::FoundExit;
 
 /// What stands in the place of a password.
 const HIDDEN: &str = "xxxxx";
@@ -210,7 +210,7 @@ pub async fn psql(scope: &Scope, arguments: &PsqlArguments) -> anyhow::Result<()
 
 fn ended_with(code: u8) -> anyhow::Error {
     let message = String::new();
-    Found { code, message }.into()
+    FoundExit { code, message }.into()
 }
 
 /// Runs psql to its end. Ctrl-C is psql's own, to cancel a query; a signal to end ends both, and the files are removed.

@@ -115,7 +115,7 @@ pub enum UserCommand {
     #[command(after_help = "Examples:
   kubectl orchestra plan acme
   kubectl orchestra approve acme --digest sha256:…")]
-    Approve(ApproveArguments),
+    Approve(PluginApproveArguments),
     /// Have the operator try again what failed, when the cause is gone.
     ///
     /// Writes the annotation stagesub.io/retry-requested-at. After a failure the next attempt has to wait up to ten
@@ -123,13 +123,13 @@ pub enum UserCommand {
     /// attempt is under way.
     #[command(after_help = "Examples:
   kubectl orchestra retry acme")]
-    Retry(Named),
+    Retry(OrchestraArguments),
     /// Replace the login of an Orchestra by a new one.
     ///
     /// Writes the annotation stagesub.io/rotate-requested-at. The former login works until its overlap is over.
     #[command(after_help = "Examples:
   kubectl orchestra rotate acme")]
-    Rotate(Named),
+    Rotate(OrchestraArguments),
     /// Pause the database of an Orchestra.
     ///
     /// Sets spec.powerState by server-side apply. A field that another manager owns, as of a repository, is not
@@ -180,7 +180,7 @@ pub enum UserCommand {
     Rollout {
         /// What to do with the rollout.
         #[command(subcommand)]
-        command: rollout::Command,
+        command: rollout::RolloutCommand,
     },
     /// Print the completion script of a shell: bash, zsh, fish or powershell.
     #[command(after_help = "Examples:
@@ -196,7 +196,7 @@ pub enum UserCommand {
 
 /// Arguments of the commands that only need an Orchestra.
 #[derive(clap::Args, Debug)]
-pub struct Named {
+pub struct OrchestraArguments {
     /// Name of the Orchestra.
     #[arg(add = ArgValueCandidates::new(complete::orchestras))]
     pub name: String,
@@ -204,7 +204,7 @@ pub struct Named {
 
 /// Arguments of `approve`.
 #[derive(clap::Args, Debug)]
-pub struct ApproveArguments {
+pub struct PluginApproveArguments {
     /// Name of the Orchestra.
     #[arg(add = ArgValueCandidates::new(complete::orchestras))]
     pub name: String,
@@ -253,7 +253,7 @@ pub async fn run(plugin: Plugin) -> anyhow::Result<()> {
         UserCommand::Psql(arguments) => login::psql(&scope, &arguments).await,
         UserCommand::Url(arguments) => say(&login::url(&scope, &arguments).await?),
         UserCommand::Plan(arguments) => say(&preview::run(&scope, arguments).await?),
-        UserCommand::Approve(ApproveArguments { name, digest }) => {
+        UserCommand::Approve(PluginApproveArguments { name, digest }) => {
             let namespace = Some(scope.namespace.clone());
             let arguments = plan::ApproveArguments {
                 name,
@@ -262,8 +262,8 @@ pub async fn run(plugin: Plugin) -> anyhow::Result<()> {
             };
             say(&plan::approve(&scope.client, &arguments).await?)
         }
-        UserCommand::Retry(Named { name }) => say(&change::retry(&scope, &name).await?),
-        UserCommand::Rotate(Named { name }) => say(&change::rotate(&scope, &name).await?),
+        UserCommand::Retry(OrchestraArguments { name }) => say(&change::retry(&scope, &name).await?),
+        UserCommand::Rotate(OrchestraArguments { name }) => say(&change::rotate(&scope, &name).await?),
         UserCommand::Pause(arguments) => say(&change::pause(&scope, &arguments).await?),
         UserCommand::Resume(arguments) => say(&change::resume(&scope, &arguments).await?),
         UserCommand::Extend(arguments) => say(&change::extend(&scope, &arguments).await?),

@@ -19,7 +19,7 @@ use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::cli::output::Output;
 use crate::cli::{plan, words};
 use crate::money;
-use crate::views::preview::{Action, Change, Cluster, applied, deleted, totals};
+use crate::views::preview::{ClusterObjects, PreviewAction, PreviewChange, applied, deleted, totals};
 
 /// Bytes of manifests that are read at most.
 const MOST: u64 = 64 << 20;
@@ -72,10 +72,10 @@ pub async fn run(scope: &Scope, arguments: Arguments) -> anyhow::Result<String> 
 /// What happens to one object; none when it is to be deleted and is not there.
 async fn one(
     client: &Client,
-    cluster: &mut Cluster,
+    cluster: &mut ClusterObjects,
     object: &Orchestra,
     delete: bool,
-) -> anyhow::Result<Option<Change>> {
+) -> anyhow::Result<Option<PreviewChange>> {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let api: Api<Orchestra> = Api::namespaced(client.clone(), &namespace);
     let current = if name.is_empty() {
@@ -109,8 +109,8 @@ async fn one(
             change
         }
         Err(kube::Error::Api(status)) if matches!(status.code, 400..=499) => {
-            let mut change = Change::none(object);
-            change.action = Action::Refused;
+            let mut change = PreviewChange::none(object);
+            change.action = PreviewAction::Refused;
             change.notes.push(words::of(&kube::Error::Api(status).into()).0);
             change
         }
@@ -131,12 +131,12 @@ fn over(current: &Orchestra, wanted: &Orchestra) -> Orchestra {
 }
 
 /// What the manifests are judged by. What may not be read is left out, and the plan says so.
-async fn look(client: &Client, operator: &str) -> anyhow::Result<Cluster> {
-    Ok(Cluster {
+async fn look(client: &Client, operator: &str) -> anyhow::Result<ClusterObjects> {
+    Ok(ClusterObjects {
         classes: allowed::<OrchestraClass>(client).await?,
         databases: allowed::<OrchestraDatabase>(client).await?,
         operator: operator.to_owned(),
-        ..Cluster::default()
+        ..ClusterObjects::default()
     })
 }
 
@@ -213,7 +213,7 @@ fn sorted(documents: Vec<Value>, namespace: &str) -> anyhow::Result<(Vec<Orchest
     Ok((orchestras, maps))
 }
 
-fn render(changes: &[Change], output: Output) -> anyhow::Result<String> {
+fn render(changes: &[PreviewChange], output: Output) -> anyhow::Result<String> {
     match output {
         Output::Json => Ok(serde_json::to_string_pretty(changes)?),
         Output::Csv => {
@@ -250,15 +250,15 @@ fn render(changes: &[Change], output: Output) -> anyhow::Result<String> {
 /// Migrations that are named one by one.
 const NAMED: usize = 20;
 
-fn text(changes: &[Change]) -> String {
+fn text(changes: &[PreviewChange]) -> String {
     let mut lines = Vec::new();
     for change in changes {
         let does = match change.action {
-            Action::Create => "is created",
-            Action::Change => "is changed",
-            Action::None => "stays as it is",
-            Action::Delete => "is deleted",
-            Action::Refused => "is refused",
+            PreviewAction::Create => "is created",
+            PreviewAction::Change => "is changed",
+            PreviewAction::None => "stays as it is",
+            PreviewAction::Delete => "is deleted",
+            PreviewAction::Refused => "is refused",
         };
         lines.push(format!("{} {does}", change.object));
         if let Some(database) = &change.database {
@@ -278,10 +278,10 @@ fn text(changes: &[Change]) -> String {
     let count = |action| changes.iter().filter(|change| change.action == action).count();
     lines.push(format!(
         "\n{} to create, {} to change, {} to delete, {} refused. Nothing was changed.",
-        count(Action::Create),
-        count(Action::Change),
-        count(Action::Delete),
-        count(Action::Refused)
+        count(PreviewAction::Create),
+        count(PreviewAction::Change),
+        count(PreviewAction::Delete),
+        count(PreviewAction::Refused)
     ));
     lines.extend(
         totals(changes)

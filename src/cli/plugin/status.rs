@@ -9,15 +9,15 @@ use super::complete;
 use super::events::selector;
 use super::scope::Scope;
 use crate::cli::output::{self, Cell, say};
-use crate::cli::words::Found;
-use crate::views::tenant::{Moment, Tenant, TenantState, Waits, tenant};
+use crate::cli::words::FoundExit;
+use crate::views::tenant::{Tenant, TenantState, TimelineItem, Waits, tenant};
 
 /// Moments of the timeline that are shown without `--all`.
 const SHOWN: usize = 20;
 
 /// Output format of `status`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub enum StatusFormat {
     /// Text for people.
     #[default]
     Text,
@@ -35,7 +35,7 @@ pub struct Arguments {
     pub name: String,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: Format,
+    pub output: StatusFormat,
     /// The whole timeline, and not the last 20 moments.
     #[arg(long)]
     pub all: bool,
@@ -60,15 +60,15 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<()> {
         tenant.timeline.drain(..before);
     }
     say(&match arguments.output {
-        Format::Text => text(&tenant, events.is_err()),
-        Format::Json => serde_json::to_string_pretty(&tenant)?,
-        Format::Yaml => serde_saphyr::to_string(&tenant)?.trim_end().to_owned(),
+        StatusFormat::Text => text(&tenant, events.is_err()),
+        StatusFormat::Json => serde_json::to_string_pretty(&tenant)?,
+        StatusFormat::Yaml => serde_saphyr::to_string(&tenant)?.trim_end().to_owned(),
     })?;
     match code(tenant.state).filter(|_| arguments.exit_code) {
         None => Ok(()),
         Some(code) => {
             let message = String::new();
-            Err(Found { code, message }.into())
+            Err(FoundExit { code, message }.into())
         }
     }
 }
@@ -162,7 +162,7 @@ fn time(at: Timestamp) -> String {
     at.strftime("%FT%TZ").to_string()
 }
 
-fn cells(moment: &Moment) -> Vec<Cell> {
+fn cells(moment: &TimelineItem) -> Vec<Cell> {
     let times = if moment.count > 1 {
         format!(" (x{})", moment.count)
     } else {

@@ -13,7 +13,7 @@ const PAGE: u32 = 500;
 
 /// Output format of `top`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub enum TopFormat {
     /// Aligned columns.
     #[default]
     Table,
@@ -35,7 +35,7 @@ pub struct Arguments {
     pub all_namespaces: bool,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: Format,
+    pub output: TopFormat,
 }
 
 /// The Orchestras in the wanted format.
@@ -70,17 +70,17 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<String>
 fn render(tenants: &[(Tenant, Option<Timestamp>)], arguments: &Arguments) -> anyhow::Result<String> {
     let only = || tenants.iter().map(|(tenant, _)| tenant);
     Ok(match arguments.output {
-        Format::Json => serde_json::to_string_pretty(&only().collect::<Vec<_>>())?,
-        Format::Yaml => serde_saphyr::to_string(&only().collect::<Vec<_>>())?
+        TopFormat::Json => serde_json::to_string_pretty(&only().collect::<Vec<_>>())?,
+        TopFormat::Yaml => serde_saphyr::to_string(&only().collect::<Vec<_>>())?
             .trim_end()
             .to_owned(),
-        Format::Name => {
+        TopFormat::Name => {
             let names = only().map(|tenant| format!("orchestra.stagesub.io/{}", tenant.name));
             names.collect::<Vec<_>>().join("\n")
         }
         _ if tenants.is_empty() && arguments.all_namespaces => "No resources found".into(),
         _ if tenants.is_empty() => "none: there is no Orchestra here (-n names a namespace, -A means all)".into(),
-        format => table(tenants, arguments.all_namespaces, format == Format::Wide),
+        format => table(tenants, arguments.all_namespaces, format == TopFormat::Wide),
     })
 }
 

@@ -11,8 +11,8 @@ use crate::api::condition::Reason;
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
 use crate::credentials::api_keys::MadeKey;
-use crate::credentials::owner::{self, Owner};
-use crate::database::plan::Claim;
+use crate::credentials::owner::{self, OwnerSecret};
+use crate::database::plan::ClaimState;
 use crate::database::{Pass, holder};
 use crate::supabase::Account;
 use crate::supabase::keys::ApiKey;
@@ -20,14 +20,14 @@ use crate::supabase::keys::ApiKey;
 /// Writes down when the former keys end, once the newer ones are published; and deletes those whose time is over.
 pub async fn end(
     pass: &mut Pass,
-    (stored, claim): (&Owner, Claim),
+    (stored, claim): (&OwnerSecret, ClaimState),
     account: &Account,
     reference: &str,
 ) -> Result<ProviderResult, Error> {
     let (secrets, name) = (owner::secrets(&pass.ctx.core), pass.name().to_owned());
     let (holder, now) = (holder::watched(pass), Timestamp::now());
     let digest = stored.address.as_ref().and_then(|address| address.keys.as_ref());
-    let released = claim == Claim::Released;
+    let released = claim == ClaimState::Released;
     let mut state = stored.api_keys.clone();
     if released || is_published(holder.as_deref(), digest) {
         let overlap = holder.map(|holder| overlap(&holder)).unwrap_or_default();
@@ -48,19 +48,19 @@ pub async fn end(
     let (mut deleted, mut outcome) = (Vec::new(), Ok(()));
     for key in due {
         match judge(&key, &listed, stored) {
-            Verdict::Gone => {}
-            Verdict::InUse => {
+            FormerKeyVerdict::Gone => {}
+            FormerKeyVerdict::InUse => {
                 owner::change_keys(&secrets, &name, |state| state.restore(&key.id)).await?;
                 continue;
             }
-            Verdict::Changed => {
+            FormerKeyVerdict::Changed => {
                 let note = format!(
                     "the API key that was named {} has another name or type now: it is somebody else's, and is not deleted",
                     key.name
                 );
                 warn(pass, Reason::KeysKept, note).await;
             }
-            Verdict::Ours => match account.client().delete_api_key(reference, &key.id).await {
+            FormerKeyVerdict::Ours => match account.client().delete_api_key(reference, &key.id).await {
                 Ok(()) => deleted.push(format!("{} ({})", key.name, key.kind.type_())),
                 Err(error) if error.is_gone() => {}
                 Err(error) => {
@@ -86,7 +86,7 @@ pub async fn end(
 
 /// What becomes of a former key whose time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum FormerKeyVerdict {
     /// It is not there any more.
     Gone,
     /// It is the one that the operator made.
@@ -97,9 +97,9 @@ pub(super) enum Verdict {
     InUse,
 }
 
-pub(super) fn judge(key: &MadeKey, listed: &[ApiKey], stored: &Owner) -> Verdict {
+pub(super) fn judge(key: &MadeKey, listed: &[ApiKey], stored: &OwnerSecret) -> FormerKeyVerdict {
     let Some(found) = listed.iter().find(|found| found.id.as_ref() == Some(&key.id)) else {
-        return Verdict::Gone;
+        return FormerKeyVerdict::Gone;
     };
     let is_stored = |value: &SecretString| {
         let address = stored.address.as_ref();
@@ -110,11 +110,11 @@ pub(super) fn judge(key: &MadeKey, listed: &[ApiKey], stored: &Owner) -> Verdict
         })
     };
     if found.name != key.name || !found.is(&key.kind.type_()) {
-        Verdict::Changed
+        FormerKeyVerdict::Changed
     } else if stored.api_keys.ids().contains(&key.id) || found.api_key.as_ref().is_some_and(is_stored) {
-        Verdict::InUse
+        FormerKeyVerdict::InUse
     } else {
-        Verdict::Ours
+        FormerKeyVerdict::Ours
     }
 }
 

@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{Attempt, ProviderResult, over, settled, warn};
+use super::{KeyAttempt, ProviderResult, over, settled, warn};
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
 use crate::credentials::api_keys::{KeyKind, KeyState, MadeKey, PendingKeys, name_of, number_of};
-use crate::credentials::owner::{self, Owner};
+use crate::credentials::owner::{self, OwnerSecret};
 use crate::database::{Pass, holder};
 use crate::supabase::keys::{ApiKey, serves};
 use crate::supabase::operation::Operation;
@@ -25,7 +25,7 @@ const IDENTITY: usize = 64;
 /// Writes down which keys are about to be made.
 pub async fn begin(
     pass: &mut Pass,
-    stored: &Owner,
+    stored: &OwnerSecret,
     account: &Account,
     reference: &str,
 ) -> Result<ProviderResult, Error> {
@@ -60,7 +60,7 @@ pub async fn begin(
     let highest = keys.iter().filter_map(|key| number_of(&name, &key.name)).max();
     let begin = |state: &mut KeyState| state.begin(kinds, highest.unwrap_or_default(), follows);
     owner::change_keys(&secrets, &name, begin).await?;
-    pass.keys = Some(Attempt::Begun(keys));
+    pass.keys = Some(KeyAttempt::Begun(keys));
     Ok(Ok(()))
 }
 
@@ -77,12 +77,12 @@ pub(super) fn rotated(keys: &[ApiKey]) -> (Vec<KeyKind>, Vec<String>) {
 /// Makes the keys that are written down, unless they are there, and stores them once the project's own API lets them in.
 pub async fn make(
     pass: &mut Pass,
-    stored: &Owner,
+    stored: &OwnerSecret,
     account: &Account,
     reference: &str,
 ) -> Result<ProviderResult, Error> {
     let begun = match pass.keys.take() {
-        Some(Attempt::Begun(keys)) => Some(keys),
+        Some(KeyAttempt::Begun(keys)) => Some(keys),
         _ => None,
     };
     let pending = stored.api_keys.pending.as_ref().filter(|_| stored.address.is_some());

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::plan::{Claim, KeyWork};
+use super::plan::{ClaimState, KeyWork};
 use super::{Pass, holder, keys};
 use crate::api::condition::Reason;
 use crate::api::names::KEYS_LABEL;
@@ -38,7 +38,7 @@ const LOOK: u32 = 12;
 
 /// How far a pass has come.
 #[derive(Debug)]
-pub enum Attempt {
+pub enum KeyAttempt {
     /// The names of new keys were stored in this pass, and these are the project's keys: none of them is a new one.
     Begun(Vec<ApiKey>),
     /// Nothing more is tried in this pass.
@@ -49,7 +49,7 @@ pub enum Attempt {
 #[derive(Clone, Copy, Debug)]
 struct Around {
     /// Whose the database is.
-    claim: Claim,
+    claim: ClaimState,
     /// The Orchestra asks for the rotation of keys.
     asked: bool,
     /// When its login was rotated.
@@ -59,10 +59,10 @@ struct Around {
 }
 
 /// What is to be done now.
-pub fn work(pass: &Pass, claim: Claim) -> Option<KeyWork> {
+pub fn work(pass: &Pass, claim: ClaimState) -> Option<KeyWork> {
     match &pass.keys {
-        Some(Attempt::Over) => return None,
-        Some(Attempt::Begun(_)) => return Some(KeyWork::Pending),
+        Some(KeyAttempt::Over) => return None,
+        Some(KeyAttempt::Begun(_)) => return Some(KeyWork::Pending),
         None if pass.ctx.keys.held(pass.name()).is_some() => return None,
         None => {}
     }
@@ -81,9 +81,9 @@ pub fn work(pass: &Pass, claim: Claim) -> Option<KeyWork> {
 }
 
 fn decide(marks: KeyMarks, around: Around, now: Timestamp) -> Option<KeyWork> {
-    let held = around.claim == Claim::Held;
+    let held = around.claim == ClaimState::Held;
     // Nobody has the Secret any more that the former keys were in.
-    let released = around.claim == Claim::Released;
+    let released = around.claim == ClaimState::Released;
     let ends = marks.revoke_at.is_some_and(|until| until <= now || released);
     if marks.pending && held {
         Some(KeyWork::Pending)
@@ -130,7 +130,7 @@ fn is_published(holder: Option<&Orchestra>, digest: Option<&String>) -> bool {
 /// that are published stay.
 pub async fn act(
     pass: &mut Pass,
-    (work, claim): (KeyWork, Claim),
+    (work, claim): (KeyWork, ClaimState),
     account: &Account,
     reference: &str,
 ) -> Result<(), Error> {
@@ -152,12 +152,12 @@ type ProviderResult = Result<(), supabase::Error>;
 
 /// Nothing more is tried in this pass.
 fn over(pass: &mut Pass) {
-    pass.keys = Some(Attempt::Over);
+    pass.keys = Some(KeyAttempt::Over);
 }
 
 /// The same, after something was done.
 fn settled(pass: &mut Pass) {
-    pass.keys = Some(Attempt::Over);
+    pass.keys = Some(KeyAttempt::Over);
     pass.ctx.core.backoff.reset(&key(pass));
     pass.ctx.keys.release(pass.name());
 }
@@ -184,7 +184,7 @@ async fn postpone(pass: &mut Pass, work: KeyWork, error: supabase::Error) -> Res
         _ => wait,
     };
     pass.ctx.keys.hold(pass.name(), wait);
-    pass.keys = Some(Attempt::Over);
+    pass.keys = Some(KeyAttempt::Over);
     tracing::info!(%error, ?work, "the API keys are not rotated yet");
     // A key that is not let in for so long is somebody's concern.
     if !error.is_passing() || (unproven && wait >= SLOWEST) {

@@ -1,11 +1,11 @@
 #![allow(clippy::unwrap_used)]
 use secrecy::SecretString;
 
-use super::end::{Verdict, judge};
+use super::end::{FormerKeyVerdict, judge};
 use super::make::{is_identity, kept, rotated};
 use super::*;
 use crate::credentials::api_keys::{KeyKind, KeyState, MadeKey};
-use crate::credentials::owner::{Address, Owner};
+use crate::credentials::owner::{Address, OwnerSecret};
 use crate::supabase::types::KeyType;
 
 fn at(seconds: i64) -> Timestamp {
@@ -33,7 +33,7 @@ fn made(id: &str, name: &str) -> MadeKey {
 #[test]
 fn keys_follow_each_rotation_of_the_login_of_an_orchestra_that_asks_for_it() {
     let around = Around {
-        claim: Claim::Held,
+        claim: ClaimState::Held,
         asked: true,
         login: Some(at(100)),
         published: false,
@@ -51,7 +51,7 @@ fn keys_follow_each_rotation_of_the_login_of_an_orchestra_that_asks_for_it() {
     ] {
         assert_eq!(decide(marks, around, at(200)), is, "{marks:?} {around:?}");
     }
-    for claim in [Claim::None, Claim::Abandoned, Claim::Released] {
+    for claim in [ClaimState::None, ClaimState::Abandoned, ClaimState::Released] {
         let around = Around { claim, ..around };
         assert_eq!(decide(KeyMarks::default(), around, at(200)), None);
         let begun = KeyMarks {
@@ -65,7 +65,7 @@ fn keys_follow_each_rotation_of_the_login_of_an_orchestra_that_asks_for_it() {
 #[test]
 fn former_keys_end_when_the_newer_ones_are_published_and_the_overlap_is_over() {
     let around = Around {
-        claim: Claim::Held,
+        claim: ClaimState::Held,
         asked: false,
         login: Some(at(100)),
         published: false,
@@ -84,7 +84,7 @@ fn former_keys_end_when_the_newer_ones_are_published_and_the_overlap_is_over() {
         ..around
     };
     let released = Around {
-        claim: Claim::Released,
+        claim: ClaimState::Released,
         ..around
     };
     for (marks, around, is) in [
@@ -133,13 +133,13 @@ fn only_a_key_of_the_recorded_identity_and_name_that_is_not_published_is_deleted
         service_role_key: SecretString::from("value-5"),
         keys: None,
     };
-    let stored = Owner {
+    let stored = OwnerSecret {
         address: Some(address),
         api_keys: KeyState {
             current: vec![made("6", "one_6")],
             ..KeyState::default()
         },
-        ..Owner::default()
+        ..OwnerSecret::default()
     };
     let listed = [
         key("1", KeyType::Secret, "one_1"),
@@ -150,13 +150,13 @@ fn only_a_key_of_the_recorded_identity_and_name_that_is_not_published_is_deleted
         key("7", KeyType::Secret, "one_8"),
     ];
     for (id, is) in [
-        ("1", Verdict::Ours),
-        ("2", Verdict::Changed),
-        ("3", Verdict::Changed),
-        ("5", Verdict::InUse),
-        ("6", Verdict::InUse),
+        ("1", FormerKeyVerdict::Ours),
+        ("2", FormerKeyVerdict::Changed),
+        ("3", FormerKeyVerdict::Changed),
+        ("5", FormerKeyVerdict::InUse),
+        ("6", FormerKeyVerdict::InUse),
         // One of the name has another identity.
-        ("8", Verdict::Gone),
+        ("8", FormerKeyVerdict::Gone),
     ] {
         let former = made(id, &format!("one_{id}"));
         assert_eq!(judge(&former, &listed, &stored), is, "{id}");

@@ -8,7 +8,7 @@ fn nothing_is_bought_or_set_in_the_place_of_an_adopted_project() {
         let Backing::Hosted(hosted) = facts.backing else {
             continue;
         };
-        let Origin::Adopted { resets, .. } = hosted.origin else {
+        let ProjectOrigin::Adopted { resets, .. } = hosted.origin else {
             continue;
         };
         let step = plan(&facts);
@@ -16,7 +16,7 @@ fn nothing_is_bought_or_set_in_the_place_of_an_adopted_project() {
             !matches!(step, Step::Announce | Step::Create | Step::Replace | Step::Renew),
             "{facts:?}"
         );
-        let held = facts.claim == Claim::Held;
+        let held = facts.claim == ClaimState::Held;
         assert!(step != Step::ResetPassword || resets && held, "{facts:?}");
     }
 }
@@ -28,13 +28,13 @@ fn a_released_project_whose_status_was_lost_is_let_go_of_only_when_it_refuses_th
             deleting: false,
             abandon: false,
             finalizer: true,
-            claim: Claim::Released,
+            claim: ClaimState::Released,
             destroy: false,
             grace: Grace::None,
             refused: false,
-            final_backup: FinalBackup::NotWanted,
+            final_backup: FinalBackupState::NotWanted,
             backing: Backing::Hosted(Hosted {
-                origin: Origin::Adopted {
+                origin: ProjectOrigin::Adopted {
                     resets: true,
                     proven: false,
                 },
@@ -46,12 +46,12 @@ fn a_released_project_whose_status_was_lost_is_let_go_of_only_when_it_refuses_th
         })
     };
     for (project, connection, step) in [
-        (Project::Unrecorded, Connection::Unproven, Step::Record),
-        (Project::Active, Connection::Unproven, Step::Probe),
-        (Project::Active, Connection::Proven, Step::Rest),
-        (Project::Active, Connection::WrongPassword, Step::DeleteSelf),
-        (Project::Active, Connection::Unread, Step::DeleteSelf),
-        (Project::Lost, Connection::Unproven, Step::DeleteSelf),
+        (ProjectLook::Unrecorded, ConnectionState::Unproven, Step::Record),
+        (ProjectLook::Active, ConnectionState::Unproven, Step::Probe),
+        (ProjectLook::Active, ConnectionState::Proven, Step::Rest),
+        (ProjectLook::Active, ConnectionState::WrongPassword, Step::DeleteSelf),
+        (ProjectLook::Active, ConnectionState::Unread, Step::DeleteSelf),
+        (ProjectLook::Lost, ConnectionState::Unproven, Step::DeleteSelf),
     ] {
         assert_eq!(released(project, connection), step, "{project:?} {connection:?}");
     }

@@ -1,11 +1,11 @@
 //! The life of an entry of a static pool, whose database the operator has not made.
 
-use super::{Claim, Facts, Grace, Step};
+use super::{ClaimState, Facts, Grace, Step};
 use crate::api::condition::Reason;
 
 /// What is known of an entry of a static pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct EntryFacts {
     /// Why its database cannot be used by way of the entry, and whether that passes by itself.
     pub out: Option<(Reason, bool)>,
     /// What becomes of the database once it is released.
@@ -26,13 +26,13 @@ pub enum Reset {
 }
 
 /// The next step for an entry that is not being deleted.
-pub(super) fn plan(facts: &Facts, entry: Entry) -> Step {
+pub(super) fn plan(facts: &Facts, entry: EntryFacts) -> Step {
     match (entry.out, entry.reset) {
-        (_, Reset::Wanted | Reset::Decided | Reset::Done) if facts.claim == Claim::Released => {
+        (_, Reset::Wanted | Reset::Decided | Reset::Done) if facts.claim == ClaimState::Released => {
             release(facts, entry.reset)
         }
         // Whoever has the database goes on with it.
-        (Some((reason, passing)), _) if facts.claim == Claim::None => Step::AwaitEntry { reason, passing },
+        (Some((reason, passing)), _) if facts.claim == ClaimState::None => Step::AwaitEntry { reason, passing },
         _ => Step::Rest,
     }
 }
@@ -48,9 +48,9 @@ fn release(facts: &Facts, reset: Reset) -> Step {
 }
 
 /// The next step for an entry that is being deleted, and that no Orchestra holds. Nothing is dropped that was not decided.
-pub(super) fn plan_deletion(facts: Facts, entry: Entry) -> Step {
+pub(super) fn plan_deletion(facts: Facts, entry: EntryFacts) -> Step {
     let decided = facts.destroy && !facts.abandon && entry.reset == Reset::Decided;
-    if decided && facts.claim == Claim::Released {
+    if decided && facts.claim == ClaimState::Released {
         Step::Reset
     } else {
         Step::Forget

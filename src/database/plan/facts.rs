@@ -1,6 +1,6 @@
 //! What is known of an OrchestraDatabase: the facts that its next step depends on.
 
-use super::entry::Entry;
+use super::entry::EntryFacts;
 
 /// What the database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,12 +8,12 @@ pub enum Backing {
     /// A hosted project, as far as it was looked up.
     Hosted(Hosted),
     /// An entry of a static pool.
-    Static(Entry),
+    Static(EntryFacts),
 }
 
 /// Where a hosted project comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum ProjectOrigin {
     /// The operator makes it.
     Made,
     /// Somebody else made it, and an Orchestra adopted it.
@@ -29,20 +29,20 @@ pub enum Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hosted {
     /// Where it comes from.
-    pub origin: Origin,
+    pub origin: ProjectOrigin,
     /// Whether the owner's password is stored.
     pub password: bool,
     /// What a listing that is newer than our last request shows with our marker.
-    pub project: Project,
+    pub project: ProjectLook,
     /// Whether a request to create it was issued.
     pub issued: Issued,
     /// How far the connection is proven.
-    pub connection: Connection,
+    pub connection: ConnectionState,
 }
 
 /// What a fresh listing shows with our marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Project {
+pub enum ProjectLook {
     /// No project.
     Absent,
     /// No project, although one was recorded, and the provider confirms that it is gone.
@@ -82,14 +82,14 @@ pub enum Project {
         asked: bool,
     },
     /// Stopped by the provider or a person.
-    Stopped(Stop),
+    Stopped(DatabaseStop),
     /// Being deleted.
     Leaving,
 }
 
 /// Why a person must act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stop {
+pub enum DatabaseStop {
     /// Several projects carry the marker.
     Conflict,
     /// The project is gone, or being deleted.
@@ -125,7 +125,7 @@ pub enum Issued {
 
 /// How far the connection is proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connection {
+pub enum ConnectionState {
     /// Services, pooler and keys have not been read yet.
     Unread,
     /// The address is known; no login has succeeded yet.
@@ -157,7 +157,7 @@ pub enum KeyWork {
 
 /// Who holds the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
+pub enum ClaimState {
     /// No Orchestra, ever.
     None,
     /// An Orchestra.
@@ -186,7 +186,7 @@ pub enum Grace {
 
 /// The backup that is made before the database is destroyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FinalBackup {
+pub enum FinalBackupState {
     /// The class wants none, or there is nothing to back up.
     NotWanted,
     /// It is to be made.
@@ -210,7 +210,7 @@ pub struct Facts {
     /// Whether it has our finalizer.
     pub finalizer: bool,
     /// Which Orchestra holds it.
-    pub claim: Claim,
+    pub claim: ClaimState,
     /// Whether the reclaim policy is Delete.
     pub destroy: bool,
     /// How long it is kept before that, once it is released.
@@ -218,7 +218,7 @@ pub struct Facts {
     /// A proxy refused the last request to create the project, and its outcome is unknown.
     pub refused: bool,
     /// The backup that is made before it is destroyed.
-    pub final_backup: FinalBackup,
+    pub final_backup: FinalBackupState,
     /// What it is.
     pub backing: Backing,
 }
@@ -228,7 +228,10 @@ impl Facts {
     pub fn leaves_nothing(&self) -> bool {
         match self.backing {
             Backing::Static(_) => true,
-            Backing::Hosted(hosted) => matches!(hosted.project, Project::Absent | Project::Lost | Project::Replaced),
+            Backing::Hosted(hosted) => matches!(
+                hosted.project,
+                ProjectLook::Absent | ProjectLook::Lost | ProjectLook::Replaced
+            ),
         }
     }
 }

@@ -3,10 +3,10 @@
 use super::*;
 
 /// How far the backup is after a step that went well.
-pub(super) fn after(backup: FinalBackup, step: Step) -> FinalBackup {
+pub(super) fn after(backup: FinalBackupState, step: Step) -> FinalBackupState {
     match step {
-        Step::MakeFinalBackup => FinalBackup::UnderWay,
-        Step::AwaitFinalBackup => FinalBackup::Settled,
+        Step::MakeFinalBackup => FinalBackupState::UnderWay,
+        Step::AwaitFinalBackup => FinalBackupState::Settled,
         _ => backup,
     }
 }
@@ -17,10 +17,10 @@ fn nothing_is_destroyed_before_its_final_backup() {
         let bare = plan(&facts);
         let ends = destroys(&facts, bare);
         for (backup, held) in [
-            (FinalBackup::Unmade, Some(Step::MakeFinalBackup)),
-            (FinalBackup::UnderWay, Some(Step::AwaitFinalBackup)),
-            (FinalBackup::Failed, Some(Step::Stop(Stop::FinalBackup))),
-            (FinalBackup::Settled, None),
+            (FinalBackupState::Unmade, Some(Step::MakeFinalBackup)),
+            (FinalBackupState::UnderWay, Some(Step::AwaitFinalBackup)),
+            (FinalBackupState::Failed, Some(Step::Stop(DatabaseStop::FinalBackup))),
+            (FinalBackupState::Settled, None),
         ] {
             let step = plan(&Facts {
                 final_backup: backup,
@@ -32,7 +32,10 @@ fn nothing_is_destroyed_before_its_final_backup() {
         }
         // What was never usable, or is gone, has nothing to back up.
         if let Backing::Hosted(hosted) = facts.backing
-            && matches!(hosted.project, Project::Lost | Project::Absent | Project::Discarded)
+            && matches!(
+                hosted.project,
+                ProjectLook::Lost | ProjectLook::Absent | ProjectLook::Discarded
+            )
         {
             assert!(!ends, "{facts:?}");
         }

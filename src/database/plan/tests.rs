@@ -3,21 +3,21 @@ use super::*;
 use crate::api::condition::Reason;
 use crate::controller::conditions::Standing;
 
-const ORIGINS: [Origin; 5] = [
-    Origin::Made,
-    Origin::Adopted {
+const ORIGINS: [ProjectOrigin; 5] = [
+    ProjectOrigin::Made,
+    ProjectOrigin::Adopted {
         resets: true,
         proven: false,
     },
-    Origin::Adopted {
+    ProjectOrigin::Adopted {
         resets: false,
         proven: false,
     },
-    Origin::Adopted {
+    ProjectOrigin::Adopted {
         resets: false,
         proven: true,
     },
-    Origin::Adopted {
+    ProjectOrigin::Adopted {
         resets: true,
         proven: true,
     },
@@ -26,39 +26,39 @@ const ORIGINS: [Origin; 5] = [
 #[allow(clippy::too_many_lines, reason = "the whole state space")]
 fn every_state() -> Vec<Facts> {
     let projects = [
-        Project::Absent,
-        Project::Lost,
-        Project::Many,
-        Project::Unclear,
-        Project::Unrecorded,
-        Project::Waiting,
-        Project::Active,
-        Project::Stuck,
-        Project::Discarded,
-        Project::Discarding,
-        Project::Replaced,
-        Project::ToPause { asked: false },
-        Project::ToPause { asked: true },
-        Project::NotPaused,
-        Project::Pausing,
-        Project::Asleep,
-        Project::Paused { asked: false },
-        Project::Paused { asked: true },
-        Project::Stopped(Stop::Failed),
-        Project::Leaving,
+        ProjectLook::Absent,
+        ProjectLook::Lost,
+        ProjectLook::Many,
+        ProjectLook::Unclear,
+        ProjectLook::Unrecorded,
+        ProjectLook::Waiting,
+        ProjectLook::Active,
+        ProjectLook::Stuck,
+        ProjectLook::Discarded,
+        ProjectLook::Discarding,
+        ProjectLook::Replaced,
+        ProjectLook::ToPause { asked: false },
+        ProjectLook::ToPause { asked: true },
+        ProjectLook::NotPaused,
+        ProjectLook::Pausing,
+        ProjectLook::Asleep,
+        ProjectLook::Paused { asked: false },
+        ProjectLook::Paused { asked: true },
+        ProjectLook::Stopped(DatabaseStop::Failed),
+        ProjectLook::Leaving,
     ];
     let issues = [Issued::Never, Issued::Now, Issued::Settling, Issued::Settled];
     let connections = [
-        Connection::Unread,
-        Connection::Unproven,
-        Connection::WrongPassword,
-        Connection::Proven,
-        Connection::KeysDue,
-        Connection::PasswordDue,
-        Connection::PasswordPending,
-        Connection::KeysRotate(KeyWork::Due),
-        Connection::KeysRotate(KeyWork::Pending),
-        Connection::KeysRotate(KeyWork::Overdue),
+        ConnectionState::Unread,
+        ConnectionState::Unproven,
+        ConnectionState::WrongPassword,
+        ConnectionState::Proven,
+        ConnectionState::KeysDue,
+        ConnectionState::PasswordDue,
+        ConnectionState::PasswordPending,
+        ConnectionState::KeysRotate(KeyWork::Due),
+        ConnectionState::KeysRotate(KeyWork::Pending),
+        ConnectionState::KeysRotate(KeyWork::Overdue),
     ];
     let outs = [
         None,
@@ -67,7 +67,7 @@ fn every_state() -> Vec<Facts> {
     ];
     let mut backings = Vec::new();
     for reset in [Reset::Never, Reset::Wanted, Reset::Decided, Reset::Done] {
-        backings.extend(outs.map(|out| Backing::Static(Entry { out, reset })));
+        backings.extend(outs.map(|out| Backing::Static(EntryFacts { out, reset })));
     }
     for (password, origin) in [false, true]
         .into_iter()
@@ -90,7 +90,12 @@ fn every_state() -> Vec<Facts> {
     let mut states = Vec::new();
     for deleting in [false, true] {
         for finalizer in [false, true] {
-            for claim in [Claim::None, Claim::Held, Claim::Abandoned, Claim::Released] {
+            for claim in [
+                ClaimState::None,
+                ClaimState::Held,
+                ClaimState::Abandoned,
+                ClaimState::Released,
+            ] {
                 for destroy in [false, true] {
                     for grace in [Grace::None, Grace::Unset, Grace::Void, Grace::Running, Grace::Over] {
                         states.extend(backings.iter().map(|backing| Facts {
@@ -101,7 +106,7 @@ fn every_state() -> Vec<Facts> {
                             destroy,
                             grace,
                             refused: false,
-                            final_backup: FinalBackup::NotWanted,
+                            final_backup: FinalBackupState::NotWanted,
                             backing: *backing,
                         }));
                     }
@@ -123,28 +128,28 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         Step::AddFinalizer => facts.finalizer = true,
         Step::StorePassword => hosted.password = true,
         Step::Announce => hosted.issued = Issued::Now,
-        Step::Create | Step::Record | Step::AwaitRestore => hosted.project = Project::Waiting,
+        Step::Create | Step::Record | Step::AwaitRestore => hosted.project = ProjectLook::Waiting,
         Step::AwaitOutcome | Step::TellRefusal => hosted.issued = Issued::Settled,
-        Step::AwaitHealthy => hosted.project = Project::Active,
-        Step::Connect | Step::ResetPassword => hosted.connection = Connection::Unproven,
-        Step::BeginPassword => hosted.connection = Connection::PasswordPending,
-        Step::RotateKeys(KeyWork::Due) => hosted.connection = Connection::KeysRotate(KeyWork::Pending),
+        Step::AwaitHealthy => hosted.project = ProjectLook::Active,
+        Step::Connect | Step::ResetPassword => hosted.connection = ConnectionState::Unproven,
+        Step::BeginPassword => hosted.connection = ConnectionState::PasswordPending,
+        Step::RotateKeys(KeyWork::Due) => hosted.connection = ConnectionState::KeysRotate(KeyWork::Pending),
         Step::Probe | Step::ReadKeys | Step::ChangePassword | Step::RotateKeys(_) => {
-            hosted.connection = Connection::Proven;
+            hosted.connection = ConnectionState::Proven;
         }
         Step::DeleteSelf => facts.deleting = true,
         Step::Schedule if facts.destroy => facts.grace = Grace::Running,
         Step::Schedule => facts.grace = Grace::None,
-        Step::Replace => hosted.project = Project::Discarded,
-        Step::Renew => (hosted.project, hosted.issued) = (Project::Absent, Issued::Never),
-        Step::Pause => hosted.project = Project::ToPause { asked: true },
-        Step::AwaitRequest => hosted.project = Project::Pausing,
-        Step::AwaitPause => hosted.project = Project::Asleep,
-        Step::Restore => hosted.project = Project::Paused { asked: true },
-        Step::Destroy if hosted.project == Project::Discarded => hosted.project = Project::Discarding,
-        Step::Destroy => hosted.project = Project::Leaving,
-        Step::AwaitGone if hosted.project == Project::Discarding => hosted.project = Project::Replaced,
-        Step::AwaitGone => hosted.project = Project::Absent,
+        Step::Replace => hosted.project = ProjectLook::Discarded,
+        Step::Renew => (hosted.project, hosted.issued) = (ProjectLook::Absent, Issued::Never),
+        Step::Pause => hosted.project = ProjectLook::ToPause { asked: true },
+        Step::AwaitRequest => hosted.project = ProjectLook::Pausing,
+        Step::AwaitPause => hosted.project = ProjectLook::Asleep,
+        Step::Restore => hosted.project = ProjectLook::Paused { asked: true },
+        Step::Destroy if hosted.project == ProjectLook::Discarded => hosted.project = ProjectLook::Discarding,
+        Step::Destroy => hosted.project = ProjectLook::Leaving,
+        Step::AwaitGone if hosted.project == ProjectLook::Discarding => hosted.project = ProjectLook::Replaced,
+        Step::AwaitGone => hosted.project = ProjectLook::Absent,
         Step::Forget | Step::Abandon => facts.finalizer = false,
         Step::Rest
         | Step::Sleep
@@ -161,7 +166,7 @@ fn after(mut facts: Facts, step: Step) -> Facts {
     facts
 }
 
-fn after_of_entry(mut facts: Facts, mut entry: Entry, step: Step) -> Facts {
+fn after_of_entry(mut facts: Facts, mut entry: EntryFacts, step: Step) -> Facts {
     facts.finalizer = step == Step::AddFinalizer || (facts.finalizer && step != Step::Forget);
     match step {
         Step::DecideReset => entry.reset = Reset::Decided,
@@ -224,9 +229,12 @@ fn nothing_is_bought_without_a_password_a_written_intent_and_an_empty_listing() 
             let Backing::Hosted(hosted) = facts.backing else {
                 panic!("{facts:?}")
             };
-            assert!(hosted.password && hosted.issued == Issued::Now && hosted.project == Project::Absent);
+            assert!(hosted.password && hosted.issued == Issued::Now && hosted.project == ProjectLook::Absent);
             assert!(facts.finalizer && !facts.deleting);
-            assert!(!matches!(facts.claim, Claim::Released | Claim::Abandoned), "{facts:?}");
+            assert!(
+                !matches!(facts.claim, ClaimState::Released | ClaimState::Abandoned),
+                "{facts:?}"
+            );
         }
     }
 }
@@ -237,9 +245,9 @@ fn nothing_is_destroyed_that_is_held_or_retained() {
         let Backing::Hosted(hosted) = facts.backing else {
             continue;
         };
-        if plan(&facts) == Step::Destroy && hosted.project != Project::Discarded {
+        if plan(&facts) == Step::Destroy && hosted.project != ProjectLook::Discarded {
             assert!(
-                facts.deleting && facts.destroy && facts.claim != Claim::Held,
+                facts.deleting && facts.destroy && facts.claim != ClaimState::Held,
                 "{facts:?}"
             );
         }
@@ -254,7 +262,7 @@ fn a_paused_project_is_neither_logged_in_to_nor_restored_and_can_be_destroyed() 
         };
         let pauses = matches!(
             hosted.project,
-            Project::ToPause { .. } | Project::NotPaused | Project::Pausing | Project::Asleep
+            ProjectLook::ToPause { .. } | ProjectLook::NotPaused | ProjectLook::Pausing | ProjectLook::Asleep
         );
         if !pauses || !facts.finalizer {
             continue;
@@ -267,7 +275,7 @@ fn a_paused_project_is_neither_logged_in_to_nor_restored_and_can_be_destroyed() 
             ),
             "{facts:?}"
         );
-        if facts.deleting && facts.destroy && facts.claim != Claim::Held {
+        if facts.deleting && facts.destroy && facts.claim != ClaimState::Held {
             assert_eq!(step, Step::Destroy, "{facts:?}");
         }
     }
@@ -276,10 +284,10 @@ fn a_paused_project_is_neither_logged_in_to_nor_restored_and_can_be_destroyed() 
 #[test]
 fn another_project_is_bought_only_when_the_replaced_one_is_gone() {
     let before = [
-        Project::Stuck,
-        Project::Discarded,
-        Project::Discarding,
-        Project::Replaced,
+        ProjectLook::Stuck,
+        ProjectLook::Discarded,
+        ProjectLook::Discarding,
+        ProjectLook::Replaced,
     ];
     for facts in every_state() {
         let Backing::Hosted(hosted) = facts.backing else {
@@ -299,7 +307,7 @@ fn nothing_is_forgotten_while_an_outcome_is_unknown() {
         };
         if plan(&facts) == Step::Forget && facts.destroy {
             assert!(
-                hosted.issued != Issued::Settling || hosted.project != Project::Absent,
+                hosted.issued != Issued::Settling || hosted.project != ProjectLook::Absent,
                 "{facts:?}"
             );
         }
@@ -312,7 +320,7 @@ fn nothing_is_bought_or_given_up_while_a_project_may_be_there() {
         let Backing::Hosted(hosted) = facts.backing else {
             continue;
         };
-        if hosted.project == Project::Unclear {
+        if hosted.project == ProjectLook::Unclear {
             let step = plan(&facts);
             assert!(
                 !matches!(step, Step::Create | Step::Announce | Step::Destroy),
@@ -330,9 +338,9 @@ fn what_can_be_taken_back_is_not_destroyed() {
             continue;
         };
         // What was adopted and never let the operator in stays at the provider.
-        let nothing = hosted.never_let_in() || matches!(hosted.project, Project::Absent | Project::Lost);
+        let nothing = hosted.never_let_in() || matches!(hosted.project, ProjectLook::Absent | ProjectLook::Lost);
         let kept = matches!(facts.grace, Grace::Unset | Grace::Void | Grace::Running) || !facts.destroy;
-        if !facts.deleting && facts.claim == Claim::Released && kept && !nothing {
+        if !facts.deleting && facts.claim == ClaimState::Released && kept && !nothing {
             assert_ne!(plan(&facts), Step::DeleteSelf, "{facts:?}");
         }
     }
@@ -343,7 +351,7 @@ fn only_what_is_deleted_and_not_held_is_let_go_of_and_nothing_is_destroyed() {
     for mut facts in every_state() {
         facts.abandon = facts.deleting;
         let hosted = matches!(facts.backing, Backing::Hosted(_));
-        let lets_go = facts.deleting && facts.finalizer && facts.claim != Claim::Held && hosted;
+        let lets_go = facts.deleting && facts.finalizer && facts.claim != ClaimState::Held && hosted;
         assert_eq!(plan(&facts) == Step::Abandon, lets_go, "{facts:?}");
     }
 }
@@ -354,7 +362,7 @@ fn an_entry_that_cannot_be_used_concerns_only_a_database_that_waits_for_a_claim(
         let Backing::Static(entry) = facts.backing else {
             continue;
         };
-        let waits = facts.finalizer && !facts.deleting && facts.claim == Claim::None;
+        let waits = facts.finalizer && !facts.deleting && facts.claim == ClaimState::None;
         let stays_out = matches!(plan(&facts), Step::AwaitEntry { .. });
         assert_eq!(stays_out, waits && entry.out.is_some(), "{facts:?}");
     }
@@ -366,7 +374,7 @@ fn nothing_is_dropped_but_what_was_released_for_good_after_its_grace_period() {
         let Backing::Static(entry) = facts.backing else {
             continue;
         };
-        let released = facts.finalizer && facts.claim == Claim::Released && facts.destroy;
+        let released = facts.finalizer && facts.claim == ClaimState::Released && facts.destroy;
         match plan(&facts) {
             Step::DecideReset => {
                 let over = matches!(facts.grace, Grace::None | Grace::Over);
@@ -376,10 +384,7 @@ fn nothing_is_dropped_but_what_was_released_for_good_after_its_grace_period() {
                 );
             }
             Step::DeleteSelf => assert!(released && entry.reset == Reset::Decided, "{facts:?}"),
-            Step::Reset => {
-                let decided = facts.deleting && entry.reset == Reset::Decided;
-                assert!(released && decided, "{facts:?}");
-            }
+            Step::Reset => assert!(released && facts.deleting && entry.reset == Reset::Decided, "{facts:?}"),
             _ => {}
         }
     }

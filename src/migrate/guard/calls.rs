@@ -10,7 +10,7 @@ use super::names::Name;
 
 /// A call of a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Call {
+pub struct FunctionCall {
     /// The parts of its name.
     pub name: Vec<String>,
     /// The first argument, if it is a constant text.
@@ -21,7 +21,7 @@ pub struct Call {
 #[derive(Clone, Debug, Default)]
 pub struct References {
     /// The calls. A field that a dot selects is one as well: PostgreSQL reads `t.f` and `(t).f` as `f(t)`.
-    pub calls: Vec<Call>,
+    pub calls: Vec<FunctionCall>,
     /// The relations, and names of WITH clauses.
     pub relations: Vec<Name>,
     /// It has a column, or is the row of a cursor.
@@ -41,7 +41,7 @@ pub fn references(tree: &NodeEnum) -> References {
 }
 
 /// The calls in a statement.
-pub fn calls(tree: &NodeEnum) -> Vec<Call> {
+pub fn calls(tree: &NodeEnum) -> Vec<FunctionCall> {
     references(tree).calls
 }
 
@@ -214,7 +214,7 @@ impl ser::SerializeSeq for &mut Walk {
 struct Fields<'a> {
     walk: &'a mut Walk,
     name: &'static str,
-    call: Option<Call>,
+    call: Option<FunctionCall>,
     /// The schema of a relation.
     schema: Option<String>,
 }
@@ -236,7 +236,7 @@ impl ser::SerializeStruct for Fields<'_> {
             ("CreateFunctionStmt", "funcname") => {}
             (_, "funcname") => {
                 let name = self.texts(value)?;
-                self.call = Some(Call { name, first: None });
+                self.call = Some(FunctionCall { name, first: None });
             }
             ("FuncCall", "args") => {
                 let outer = self.walk.probe.replace(Probe::default());
@@ -251,13 +251,13 @@ impl ser::SerializeStruct for Fields<'_> {
                 self.walk.found.columns.push(parts.clone());
                 if parts.len() > 1 {
                     let name = parts.split_off(parts.len() - 1);
-                    self.walk.found.calls.push(Call { name, first: None });
+                    self.walk.found.calls.push(FunctionCall { name, first: None });
                 }
             }
             ("AIndirection", "indirection") => {
                 for part in self.texts(value)? {
                     let name = vec![part];
-                    self.walk.found.calls.push(Call { name, first: None });
+                    self.walk.found.calls.push(FunctionCall { name, first: None });
                 }
             }
             ("RangeVar", "schemaname") => {

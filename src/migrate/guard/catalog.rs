@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use super::catalog_code::{Code, OPEN, SHARED};
+use super::catalog_code::{CatalogCode, OPEN, SHARED};
 use super::types::Type;
 use crate::migrate::error::{Error, Result};
 use crate::migrate::session::default_path;
@@ -23,7 +23,7 @@ pub struct Catalog {
     /// The role that runs the scripts.
     pub user: Option<String>,
     /// The code that statements can run.
-    pub code: Code,
+    pub code: CatalogCode,
 }
 
 /// One relation.

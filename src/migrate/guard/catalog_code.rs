@@ -12,7 +12,7 @@ use crate::postgres::{ROWS, each};
 
 /// One function or procedure.
 #[derive(Clone, Debug)]
-pub struct Routine {
+pub struct CatalogRoutine {
     pub name: Name,
     /// Its `CREATE FUNCTION`; none if it is too long to be read.
     pub definition: Option<String>,
@@ -20,7 +20,7 @@ pub struct Routine {
 
 /// One trigger.
 #[derive(Clone, Debug)]
-pub struct Trigger {
+pub struct CatalogTrigger {
     /// The table whose change fires it: its own, or one whose change reaches its own.
     pub table: Name,
     /// The bits of `pg_trigger.tgtype`.
@@ -206,13 +206,13 @@ const ANON_EXECUTES: &str = "\
 SELECT EXISTS (SELECT FROM pg_default_acl, aclexplode(defaclacl) a JOIN pg_roles g ON g.oid = a.grantee
     WHERE defaclobjtype = 'f' AND pg_get_userbyid(defaclrole) = current_user AND g.rolname = 'anon')";
 
-type Statement<'q> = Query<'q, Postgres, PgArguments>;
+type CatalogStatement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// The rows of a query, [`MOST`] at most. Whether there are more.
 async fn some(
     conn: &mut PgConnection,
     (what, most): (&'static str, usize),
-    query: Statement<'_>,
+    query: CatalogStatement<'_>,
     mut take: impl FnMut(&PgRow) -> sqlx::Result<()> + Send,
 ) -> Result<bool> {
     let mut count = 0;
@@ -234,11 +234,11 @@ fn name(row: &PgRow, schema: usize) -> sqlx::Result<Name> {
 
 /// The code of a database that was asked for.
 #[derive(Clone, Debug, Default)]
-pub struct Code {
+pub struct CatalogCode {
     /// The functions that exist, apart from those of PostgreSQL and of extensions.
-    pub routines: Vec<Routine>,
+    pub routines: Vec<CatalogRoutine>,
     /// The triggers of the relations.
-    pub triggers: Vec<Trigger>,
+    pub triggers: Vec<CatalogTrigger>,
     /// The rules of the relations: each table with `CREATE RULE`, or with a text that cannot be read if it is too long.
     pub rules: Vec<(Name, String)>,
     /// The rules of relations that a change of these tables reaches.
@@ -253,7 +253,7 @@ pub struct Code {
     pub cut: Vec<&'static str>,
 }
 
-impl Code {
+impl CatalogCode {
     /// Reads the code of relations and functions with these names, and what uses those that are replaced.
     pub async fn read(
         &mut self,
@@ -267,7 +267,7 @@ impl Code {
         self.look_at_rules(conn, list(relations)).await?;
         let query = sqlx::query(ROUTINES).bind(list(functions));
         let cut = some(conn, ("functions", MOST), query, |row| {
-            self.routines.push(Routine {
+            self.routines.push(CatalogRoutine {
                 name: name(row, 0)?,
                 definition: row.try_get(2)?,
             });
@@ -290,7 +290,7 @@ impl Code {
     async fn look_at_triggers(&mut self, conn: &mut PgConnection, relations: Vec<String>) -> Result<()> {
         let query = sqlx::query(AssertSqlSafe(format!("{REACHED} {TRIGGERS}"))).bind(relations);
         let cut = some(conn, ("triggers", MOST), query, |row| {
-            self.triggers.push(Trigger {
+            self.triggers.push(CatalogTrigger {
                 table: name(row, 0)?,
                 events: row.try_get(2)?,
                 function: name(row, 3)?,

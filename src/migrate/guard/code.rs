@@ -8,10 +8,10 @@ use pg_query::protobuf::{CmdType, DoStmt};
 use pg_query::{Node, NodeEnum, ParserOptions};
 
 use super::bodies::{routine, run};
-use super::calls::{Call, calls};
+use super::calls::{FunctionCall, calls};
 use super::finding::FindingKind;
-use super::judge::{Judge, Reported};
-use super::known_code::{DELETE, INSERT, Routine, Trigger, UPDATE, are_one};
+use super::judge::{Judge, ReportedFindings};
+use super::known_code::{DELETE, INSERT, KnownRoutine, KnownTrigger, UPDATE, are_one};
 use super::names::{Name, dotted, inner, is_on, language, quoted, strings};
 use super::replaced::is_routine;
 use super::{plpgsql, replaced, settings};
@@ -124,15 +124,15 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     }
     let told = runs_later(tree);
     for call in calls(tree) {
-        judge.telling(told, |judge| called(judge, &call, told != Reported::All));
+        judge.telling(told, |judge| called(judge, &call, told != ReportedFindings::All));
     }
     for call in when(tree) {
-        judge.telling(Reported::Unknown, |judge| called(judge, &call, true));
+        judge.telling(ReportedFindings::Unknown, |judge| called(judge, &call, true));
     }
 }
 
 /// The calls in a trigger's condition, which is evaluated at every change of the table.
-fn when(tree: &NodeEnum) -> Vec<Call> {
+fn when(tree: &NodeEnum) -> Vec<FunctionCall> {
     match tree {
         NodeEnum::CreateTrigStmt(it) => inner(it.when_clause.as_deref()).map(calls).unwrap_or_default(),
         _ => Vec::new(),
@@ -157,7 +157,7 @@ fn definition(judge: &mut Judge<'_>, options: &[Node]) {
 fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     let code = &mut judge.known.code;
     match tree {
-        NodeEnum::CreateFunctionStmt(it) => code.routines.push(Routine {
+        NodeEnum::CreateFunctionStmt(it) => code.routines.push(KnownRoutine {
             name: Name::of(strings(&it.funcname)),
             definition: Some(Arc::from(text)),
         }),
@@ -171,7 +171,7 @@ fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
                 functions
                     .zip(std::iter::repeat(&it.relation))
                     .filter_map(|(function, table)| {
-                        Some(Trigger {
+                        Some(KnownTrigger {
                             table: table.as_ref()?.into(),
                             events: it.events,
                             function,
@@ -180,13 +180,13 @@ fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
             );
         }
         // By its new name, its code is not found.
-        NodeEnum::RenameStmt(it) if is_routine(it.rename_type()) => code.routines.push(Routine {
+        NodeEnum::RenameStmt(it) if is_routine(it.rename_type()) => code.routines.push(KnownRoutine {
             name: Name::of(vec![it.newname.clone()]),
             definition: None,
         }),
         NodeEnum::AlterObjectSchemaStmt(it) if is_routine(it.object_type()) => {
             let parts = it.object.as_deref().map(|node| strings(std::slice::from_ref(node)));
-            code.routines.push(Routine {
+            code.routines.push(KnownRoutine {
                 name: Name {
                     schema: Some(it.newschema.clone()),
                     ..Name::of(parts.unwrap_or_default())
@@ -201,18 +201,18 @@ fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
 
 /// What is told of code that a statement only stores: other sessions run it. What fires a trigger is judged where it does;
 /// nothing tells where a policy is evaluated that applies to the owner too (`FORCE ROW LEVEL SECURITY`).
-fn runs_later(tree: &NodeEnum) -> Reported {
+fn runs_later(tree: &NodeEnum) -> ReportedFindings {
     match tree {
-        NodeEnum::CreatePolicyStmt(_) | NodeEnum::AlterPolicyStmt(_) => Reported::Unknown,
+        NodeEnum::CreatePolicyStmt(_) | NodeEnum::AlterPolicyStmt(_) => ReportedFindings::Unknown,
         NodeEnum::CreateTrigStmt(_)
         | NodeEnum::CreateEventTrigStmt(_)
         | NodeEnum::CommentStmt(_)
-        | NodeEnum::GrantStmt(_) => Reported::Losses,
-        _ => Reported::All,
+        | NodeEnum::GrantStmt(_) => ReportedFindings::Losses,
+        _ => ReportedFindings::All,
     }
 }
 
-fn called(judge: &mut Judge<'_>, call: &Call, later: bool) {
+fn called(judge: &mut Judge<'_>, call: &FunctionCall, later: bool) {
     let name = Name::of(call.name.clone());
     let word = name.name.as_str();
     let ours = name.schema.as_deref().is_none_or(|schema| schema == "pg_catalog");

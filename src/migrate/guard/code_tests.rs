@@ -1,7 +1,7 @@
 //! Code that statements run, and settings that change how later text is read.
 
 use super::catalog::Catalog;
-use super::catalog_code::{Code, Routine, Trigger};
+use super::catalog_code::{CatalogCode, CatalogRoutine, CatalogTrigger};
 use super::finding::FindingKind::{self, *};
 use super::names::Name;
 use super::tests::{catalog, findings, findings_in, kinds};
@@ -317,12 +317,12 @@ fn with_code(definition: &str) -> Catalog {
         name: name.into(),
     };
     let mut catalog = catalog();
-    catalog.code = Code {
-        routines: vec![Routine {
+    catalog.code = CatalogCode {
+        routines: vec![CatalogRoutine {
             name: name("purge"),
             definition: Some(definition.into()),
         }],
-        triggers: vec![Trigger {
+        triggers: vec![CatalogTrigger {
             table: name("empty"),
             events: super::known_code::INSERT,
             function: name("purge"),
@@ -331,7 +331,7 @@ fn with_code(definition: &str) -> Catalog {
             name("sessions"),
             "CREATE RULE r AS ON UPDATE TO public.sessions DO ALSO DELETE FROM members".into(),
         )],
-        ..Code::default()
+        ..CatalogCode::default()
     };
     catalog
 }
@@ -358,7 +358,7 @@ fn code_of_the_database_is_read_too() {
         assert_eq!(kinds(script, body), found, "{script}");
     }
     let mut long = catalog();
-    long.code.routines = vec![Routine {
+    long.code.routines = vec![CatalogRoutine {
         name: Name::of(vec!["purge".into()]),
         definition: None,
     }];

@@ -10,7 +10,7 @@ use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Existence;
 use super::names::{Name, dotted, quoted, strings};
-use super::objects::{Key, key};
+use super::objects::{ObjectKey, key};
 use super::signatures;
 use crate::api::Effect;
 use crate::migrate::parse;
@@ -107,7 +107,7 @@ fn drop(judge: &mut Judge<'_>, it: &DropStmt) {
 
 /// Whether the same script creates the dropped object again. Of a function whose arguments are not said, they are those
 /// of the only one that is known by its name.
-fn again(judge: &mut Judge<'_>, name: &Name, key: Key) -> bool {
+fn again(judge: &mut Judge<'_>, name: &Name, key: ObjectKey) -> bool {
     if !key.is_open() {
         return replaced(judge, &key);
     }
@@ -120,7 +120,7 @@ fn again(judge: &mut Judge<'_>, name: &Name, key: Key) -> bool {
 }
 
 /// Whether the same script creates the dropped object again.
-pub fn replaced(judge: &mut Judge<'_>, key: &Key) -> bool {
+pub fn replaced(judge: &mut Judge<'_>, key: &ObjectKey) -> bool {
     let recreated = judge.made_later(key);
     if recreated {
         judge.known.keep(key.clone());

@@ -2,7 +2,7 @@
 
 use super::FindingKind::{self, *};
 use super::catalog::{Catalog, Readers};
-use super::catalog_code::{Trigger, Use};
+use super::catalog_code::{CatalogTrigger, Use};
 use super::names::Name;
 use super::tests::{catalog, findings_in};
 use crate::api::Effect::{self, Exposing, Granting};
@@ -235,7 +235,7 @@ fn conditions_of_triggers_and_policies_are_no_place_to_hide() {
         name("empty"),
         "CREATE RULE r AS ON DELETE TO public.other DO ALSO DELETE FROM public.members".into(),
     )];
-    catalog.code.triggers = vec![Trigger {
+    catalog.code.triggers = vec![CatalogTrigger {
         table: name("empty"),
         events: super::known_code::DELETE,
         function: name("nobody"),

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use pg_query::NodeEnum;
 
 use super::finding::{Finding, FindingKind};
-use super::known::{Existence, Known};
+use super::known::{Existence, KnownObjects};
 use super::names::Name;
-use super::objects::Key;
+use super::objects::ObjectKey;
 use crate::api::Effect;
 use crate::migrate::parse;
 
@@ -23,7 +23,7 @@ pub struct PendingScript {
     /// Number of statements that an earlier attempt committed.
     pub committed: usize,
     /// The objects that its statements create, each with the statement's index, once the script was gone through.
-    pub makes: Vec<(usize, Key)>,
+    pub makes: Vec<(usize, ObjectKey)>,
 }
 
 /// Bytes of code that are read in all.
@@ -34,7 +34,7 @@ const MOST: usize = 20_000;
 
 /// Which findings are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reported {
+pub enum ReportedFindings {
     /// Losses only.
     Losses,
     /// Losses, and what cannot be seen through.
@@ -43,7 +43,7 @@ pub enum Reported {
     All,
 }
 
-impl Reported {
+impl ReportedFindings {
     fn has(self, effect: Effect) -> bool {
         match self {
             Self::Losses => effect == Effect::Destructive,
@@ -55,7 +55,7 @@ impl Reported {
 
 /// Goes through the scripts and collects findings.
 pub struct Judge<'a> {
-    pub known: Known,
+    pub known: KnownObjects,
     pub findings: Vec<Finding>,
     /// The code that is being judged, from the outermost on.
     pub active: Vec<Arc<str>>,
@@ -64,17 +64,17 @@ pub struct Judge<'a> {
     /// The script or function that runs it.
     pub label: Option<String>,
     /// Code that was judged, with the state before it.
-    judged: HashMap<Arc<str>, (u64, bool, Reported)>,
+    judged: HashMap<Arc<str>, (u64, bool, ReportedFindings)>,
     script: Option<&'a PendingScript>,
     /// Index of the statement in its script, and its line.
     at: (usize, usize),
-    told: Reported,
+    told: ReportedFindings,
     code: usize,
 }
 
 impl<'a> Judge<'a> {
     /// Starts before the first script. `each`: judges one statement, given with its text.
-    pub fn new(known: Known, each: fn(&mut Judge<'a>, &NodeEnum, &str)) -> Self {
+    pub fn new(known: KnownObjects, each: fn(&mut Judge<'a>, &NodeEnum, &str)) -> Self {
         Self {
             known,
             each,
@@ -84,7 +84,7 @@ impl<'a> Judge<'a> {
             judged: HashMap::new(),
             script: None,
             at: (0, 1),
-            told: Reported::All,
+            told: ReportedFindings::All,
             code: CODE,
         }
     }
@@ -154,7 +154,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Judges something of which no more than this is told.
-    pub fn telling(&mut self, told: Reported, judges: impl FnOnce(&mut Self)) {
+    pub fn telling(&mut self, told: ReportedFindings, judges: impl FnOnce(&mut Self)) {
         let before = self.told;
         self.told = before.min(told);
         judges(self);
@@ -163,7 +163,7 @@ impl<'a> Judge<'a> {
 
     /// Whether more than losses are told now.
     pub fn tells(&self) -> bool {
-        self.told > Reported::Losses
+        self.told > ReportedFindings::Losses
     }
 
     /// Whether code was judged before in the state that is now: it would have the same findings. Records that it is.
@@ -172,7 +172,7 @@ impl<'a> Judge<'a> {
         self.judged.insert(text.clone(), state) == Some(state)
     }
 
-    fn state(&self) -> (u64, bool, Reported) {
+    fn state(&self) -> (u64, bool, ReportedFindings) {
         (self.known.version, self.known.elsewhere, self.told)
     }
 
@@ -189,13 +189,13 @@ impl<'a> Judge<'a> {
     }
 
     /// Whether a later statement of the same script creates the object again.
-    pub fn made_later(&self, key: &Key) -> bool {
+    pub fn made_later(&self, key: &ObjectKey) -> bool {
         if !self.known.is_certain(key) {
             return false;
         }
         let makes = self.script.map(|script| script.makes.as_slice()).unwrap_or_default();
         // A function whose arguments are not said may be any of its name.
-        let is = |made: &Key| made == key || key.is_open() && made.is_namesake(key);
+        let is = |made: &ObjectKey| made == key || key.is_open() && made.is_namesake(key);
         makes.iter().any(|(at, made)| *at > self.at.0 && is(made))
     }
 

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::catalog::{Catalog, Column, Readers, Sort};
-use super::known_code::Code;
+use super::known_code::KnownCode;
 use super::names::Name;
-use super::objects::Key;
+use super::objects::ObjectKey;
 use super::standing::Marks;
 pub use super::standing::{Existence, KnownConstraint};
 
@@ -39,17 +39,17 @@ struct Existing {
 
 /// The relations, and other objects that the pending scripts create.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct KnownObjects {
     entries: Vec<KnownRelation>,
     current: Option<String>,
     /// The script has set a search path: a name without a schema can mean a relation of any schema.
     pub elsewhere: bool,
     /// Keys of objects other than relations that the scripts created.
-    made: BTreeSet<Key>,
+    made: BTreeSet<ObjectKey>,
     /// Those that nothing else can be that has the same key.
-    sure: BTreeSet<Key>,
+    sure: BTreeSet<ObjectKey>,
     /// Keys of objects that a script drops and creates again: the new object replaces an existing one.
-    kept: BTreeSet<Key>,
+    kept: BTreeSet<ObjectKey>,
     /// Names of relations that statements refer to.
     asked: BTreeSet<String>,
     /// Grows with every change.
@@ -57,12 +57,12 @@ pub struct Known {
     /// The role that runs the scripts.
     pub user: Option<String>,
     /// Functions, triggers and the like.
-    pub code: Code,
+    pub code: KnownCode,
     /// The schemas in which everybody may read new tables by default; none stands for all.
     pub open_defaults: Vec<Option<String>>,
 }
 
-impl Known {
+impl KnownObjects {
     pub fn new(catalog: &Catalog) -> Self {
         let entries = catalog.relations.iter().map(|relation| KnownRelation {
             schema: Some(relation.schema.clone()),
@@ -83,7 +83,7 @@ impl Known {
             entries: entries.collect(),
             current: catalog.current.clone(),
             user: catalog.user.clone(),
-            code: Code::new(catalog),
+            code: KnownCode::new(catalog),
             open_defaults: catalog.code.open_defaults.clone(),
             ..Self::default()
         }
@@ -318,7 +318,7 @@ impl Known {
     }
 
     /// Adds an object other than a relation. `certain`: the statement runs, and fails if the object exists.
-    pub fn make(&mut self, key: Key, certain: bool) {
+    pub fn make(&mut self, key: ObjectKey, certain: bool) {
         self.version += 1;
         if self.kept.contains(&key) {
             return;
@@ -330,7 +330,7 @@ impl Known {
     }
 
     /// Whether a key means one object only.
-    pub fn is_certain(&self, key: &Key) -> bool {
+    pub fn is_certain(&self, key: &ObjectKey) -> bool {
         let one = key.table.as_ref().is_none_or(|table| {
             let meant = self.meant(table);
             let mut new = meant.iter().map(|at| self.entries[*at].found.is_none());
@@ -348,18 +348,18 @@ impl Known {
     }
 
     /// Records that the script drops an existing object and creates it again.
-    pub fn keep(&mut self, key: Key) {
+    pub fn keep(&mut self, key: ObjectKey) {
         self.version += 1;
         self.kept.insert(key);
     }
 
     /// Whether the pending scripts created an object other than a relation.
-    pub fn is_made(&self, key: &Key) -> bool {
+    pub fn is_made(&self, key: &ObjectKey) -> bool {
         self.made.contains(key)
     }
 
     /// The key of a function whose arguments are not said, if the scripts created one function of its name.
-    pub fn resolve(&self, key: Key) -> Key {
+    pub fn resolve(&self, key: ObjectKey) -> ObjectKey {
         if !key.is_open() {
             return key;
         }
@@ -371,13 +371,13 @@ impl Known {
     }
 
     /// Removes all functions of a key's name.
-    pub fn unmake_namesakes(&mut self, key: &Key) {
+    pub fn unmake_namesakes(&mut self, key: &ObjectKey) {
         self.made.retain(|made| !made.is_namesake(key));
         self.sure.retain(|made| !made.is_namesake(key));
     }
 
     /// Removes an object. Returns whether the pending scripts certainly created it.
-    pub fn unmake(&mut self, key: &Key) -> bool {
+    pub fn unmake(&mut self, key: &ObjectKey) -> bool {
         self.version += 1;
         self.made.remove(key);
         let certain = self.is_certain(key);

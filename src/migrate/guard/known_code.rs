@@ -16,7 +16,7 @@ pub const TRUNCATE: i32 = 32;
 
 /// A function or procedure.
 #[derive(Clone, Debug)]
-pub struct Routine {
+pub struct KnownRoutine {
     pub name: Name,
     /// Its `CREATE FUNCTION`; none if it is too long to be read.
     pub definition: Option<Arc<str>>,
@@ -24,7 +24,7 @@ pub struct Routine {
 
 /// A trigger.
 #[derive(Clone, Debug)]
-pub struct Trigger {
+pub struct KnownTrigger {
     pub table: Name,
     pub events: i32,
     pub function: Name,
@@ -46,9 +46,9 @@ pub struct Leak {
 
 /// The code that is known at one point of the pending scripts.
 #[derive(Debug, Default)]
-pub struct Code {
-    pub routines: Vec<Routine>,
-    pub triggers: Vec<Trigger>,
+pub struct KnownCode {
+    pub routines: Vec<KnownRoutine>,
+    pub triggers: Vec<KnownTrigger>,
     /// `CREATE RULE` of the rules that the database has on a table.
     pub rules: Vec<(Name, Arc<str>)>,
     /// The same of rules on what a change of the table reaches: each acts on every change.
@@ -74,14 +74,14 @@ pub fn are_one(one: &Name, other: &Name) -> bool {
     one.name == other.name && (one.schema == other.schema || one.schema.is_none() || other.schema.is_none())
 }
 
-impl Code {
+impl KnownCode {
     pub fn new(catalog: &Catalog) -> Self {
         let catalog = &catalog.code;
-        let routines = catalog.routines.iter().map(|routine| Routine {
+        let routines = catalog.routines.iter().map(|routine| KnownRoutine {
             name: routine.name.clone(),
             definition: routine.definition.as_deref().map(Arc::from),
         });
-        let triggers = catalog.triggers.iter().map(|trigger| Trigger {
+        let triggers = catalog.triggers.iter().map(|trigger| KnownTrigger {
             table: trigger.table.clone(),
             events: trigger.events,
             function: trigger.function.clone(),
@@ -130,7 +130,7 @@ impl Code {
     }
 
     /// The functions that a name can mean.
-    pub fn routines(&mut self, name: &Name) -> Vec<Routine> {
+    pub fn routines(&mut self, name: &Name) -> Vec<KnownRoutine> {
         self.asked.insert(name.name.clone());
         let meant = self.routines.iter().filter(|routine| are_one(&routine.name, name));
         meant.cloned().collect()

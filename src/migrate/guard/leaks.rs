@@ -8,7 +8,7 @@ use pg_query::protobuf::{
 };
 use pg_query::{Node, NodeEnum, ParserOptions};
 
-use super::calls::{Call, references};
+use super::calls::{FunctionCall, references};
 use super::finding::{Finding, FindingKind};
 use super::judge::Judge;
 use super::known::Existence;
@@ -222,7 +222,7 @@ fn trees(it: &CreateFunctionStmt) -> Option<(Vec<NodeEnum>, bool)> {
 }
 
 /// The relations that called functions read, and those that these call.
-pub fn read_by(judge: &mut Judge<'_>, calls: &[Call]) -> Vec<Name> {
+pub fn read_by(judge: &mut Judge<'_>, calls: &[FunctionCall]) -> Vec<Name> {
     let (mut read, mut seen) = (Vec::new(), BTreeSet::new());
     let mut left: Vec<Name> = calls.iter().map(|call| Name::of(call.name.clone())).collect();
     while let Some(name) = left.pop() {

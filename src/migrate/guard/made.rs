@@ -17,12 +17,12 @@ pub fn relations(tree: &NodeEnum) -> Vec<(Name, Sort)> {
         return Vec::new();
     };
     let made = parts.into_iter().filter_map(|part| match part {
-        Part::Column(column) => Some((sequence(&table, column)?, Sort::Sequence)),
-        Part::Identity(column) => Some((made(&table.name, column, "seq"), Sort::Sequence)),
-        Part::Constraint(column, constraint) if has_index(constraint) => {
+        MadePart::Column(column) => Some((sequence(&table, column)?, Sort::Sequence)),
+        MadePart::Identity(column) => Some((made(&table.name, column, "seq"), Sort::Sequence)),
+        MadePart::Constraint(column, constraint) if has_index(constraint) => {
             Some((constraint_name(&table, column, constraint)?, Sort::Index))
         }
-        Part::Constraint(..) => None,
+        MadePart::Constraint(..) => None,
     });
     let schema = &table.schema;
     made.map(|(name, sort)| {
@@ -37,7 +37,7 @@ pub fn relations(tree: &NodeEnum) -> Vec<(Name, Sort)> {
 /// was there before.
 pub fn constraints(it: &AlterTableStmt) -> Vec<(String, Option<char>)> {
     let named = parts_of(added_by(it)).into_iter().filter_map(|part| match part {
-        Part::Constraint(_, it) if !it.conname.is_empty() && it.indexname.is_empty() => {
+        MadePart::Constraint(_, it) if !it.conname.is_empty() && it.indexname.is_empty() => {
             let kind = kind(it).filter(|kind| !it.skip_validation && (it.is_enforced || !matches!(kind, 'c' | 'f')));
             Some((it.conname.clone(), kind))
         }
@@ -59,7 +59,7 @@ pub fn kind(it: &Constraint) -> Option<char> {
     })
 }
 
-enum Part<'a> {
+enum MadePart<'a> {
     Column(&'a ColumnDef),
     /// A column that becomes an identity column.
     Identity(&'a str),
@@ -68,7 +68,7 @@ enum Part<'a> {
 }
 
 /// The table of a `CREATE TABLE` or `ALTER TABLE`, and what is added to it. With `IF NOT EXISTS` nothing may be.
-fn parts(tree: &NodeEnum) -> Option<(Name, Vec<Part<'_>>)> {
+fn parts(tree: &NodeEnum) -> Option<(Name, Vec<MadePart<'_>>)> {
     let (table, parts) = match tree {
         NodeEnum::CreateStmt(it) => (
             it.relation.as_ref(),
@@ -80,20 +80,20 @@ fn parts(tree: &NodeEnum) -> Option<(Name, Vec<Part<'_>>)> {
     Some((table.map(Name::from)?, parts))
 }
 
-fn parts_of<'a>(nodes: impl Iterator<Item = &'a NodeEnum>) -> Vec<Part<'a>> {
+fn parts_of<'a>(nodes: impl Iterator<Item = &'a NodeEnum>) -> Vec<MadePart<'a>> {
     let mut found = Vec::new();
     for node in nodes {
         match node {
             NodeEnum::ColumnDef(column) => {
-                found.push(Part::Column(column));
+                found.push(MadePart::Column(column));
                 for node in &column.constraints {
                     if let Some(NodeEnum::Constraint(constraint)) = &node.node {
-                        found.push(Part::Constraint(Some(&column.colname), constraint));
+                        found.push(MadePart::Constraint(Some(&column.colname), constraint));
                     }
                 }
             }
-            NodeEnum::Constraint(constraint) => found.push(Part::Constraint(None, constraint)),
-            NodeEnum::AlterTableCmd(command) => found.push(Part::Identity(&command.name)),
+            NodeEnum::Constraint(constraint) => found.push(MadePart::Constraint(None, constraint)),
+            NodeEnum::AlterTableCmd(command) => found.push(MadePart::Identity(&command.name)),
             _ => {}
         }
     }

@@ -9,7 +9,7 @@ use super::{made, signatures};
 /// Tells an object that is no relation from others: by its kind and name, and functions by the types of their arguments
 /// too. The guard takes objects with the same key for the same object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
+pub struct ObjectKey {
     text: String,
     /// The types of a function's arguments; none where they are not said.
     arguments: Option<String>,
@@ -20,7 +20,7 @@ pub struct Key {
 }
 
 /// The key of an object that is neither a relation nor a constraint.
-pub fn key(what: ObjectType, name: &[String]) -> Key {
+pub fn key(what: ObjectType, name: &[String]) -> ObjectKey {
     let beside = matches!(
         what,
         ObjectType::ObjectPolicy | ObjectType::ObjectTrigger | ObjectType::ObjectRule
@@ -42,7 +42,7 @@ pub fn key(what: ObjectType, name: &[String]) -> Key {
         ObjectType::ObjectView => "view",
         other => other.as_str_name(),
     };
-    Key {
+    ObjectKey {
         text: format!("{word} {}", dotted(name)),
         arguments: None,
         table,
@@ -50,7 +50,7 @@ pub fn key(what: ObjectType, name: &[String]) -> Key {
     }
 }
 
-impl Key {
+impl ObjectKey {
     /// The key of a function with arguments of these types.
     pub fn with(self, arguments: Option<String>) -> Self {
         Self { arguments, ..self }
@@ -84,7 +84,7 @@ pub fn replaces(tree: &NodeEnum) -> bool {
 }
 
 /// The keys of the objects that a statement creates.
-pub fn made_by(tree: &NodeEnum) -> Vec<Key> {
+pub fn made_by(tree: &NodeEnum) -> Vec<ObjectKey> {
     let beside = |what, relation: &Option<RangeVar>, name: &String| {
         let mut parts = relation
             .as_ref()
@@ -138,8 +138,8 @@ fn range(name: RangeVar) -> Node {
 }
 
 /// The key of a constraint.
-pub fn constraint(table: &Name, name: &str) -> Key {
-    Key {
+pub fn constraint(table: &Name, name: &str) -> ObjectKey {
+    ObjectKey {
         text: format!("constraint {table} {}", quoted(name)),
         arguments: None,
         table: Some(table.clone()),
@@ -148,9 +148,9 @@ pub fn constraint(table: &Name, name: &str) -> Key {
 }
 
 /// The key of a constraint that all rows satisfy, with its `pg_constraint.contype`.
-pub fn valid_constraint(table: &Name, name: &str, kind: char) -> Key {
+pub fn valid_constraint(table: &Name, name: &str, kind: char) -> ObjectKey {
     let key = constraint(table, name);
-    Key {
+    ObjectKey {
         text: format!("{} {kind}", key.text),
         ..key
     }

@@ -8,7 +8,7 @@ use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Existence;
 use super::names::{Name, dotted, inner, quoted, strings};
-use super::objects::{self, Key};
+use super::objects::{self, ObjectKey};
 use super::signatures;
 
 /// Judges a statement that renames an object or moves it to another schema.
@@ -56,7 +56,7 @@ fn beside(judge: &mut Judge<'_>, it: &RenameStmt, table: &Name) {
 }
 
 /// Gives an object the key of its new name. Returns whether the plan made it.
-fn remake(judge: &mut Judge<'_>, old: &Key, new: Key) -> bool {
+fn remake(judge: &mut Judge<'_>, old: &ObjectKey, new: ObjectKey) -> bool {
     let (made, certain) = (judge.known.unmake(old), judge.is_certain());
     judge.known.unmake(&new);
     if let Some(table) = &new.table {

@@ -7,7 +7,7 @@ use pg_query::protobuf::{CmdType, CreateFunctionStmt, ObjectType};
 use super::bodies;
 use super::catalog_code::Use;
 use super::finding::FindingKind;
-use super::judge::{Judge, Reported};
+use super::judge::{Judge, ReportedFindings};
 use super::names::{Name, dotted, strings};
 use crate::api::Effect;
 
@@ -19,11 +19,13 @@ pub fn function(judge: &mut Judge<'_>, it: &CreateFunctionStmt, text: &str) {
     let uses = judge.known.code.uses(name);
     exposes(judge, &uses, &dotted(&parts), "CREATE FUNCTION");
     let called = judge.known.code.called.get(name).copied();
-    let runs = |told: Reported| match told {
-        Reported::Losses => called.is_some() || uses.contains(&Use::Trigger),
+    let runs = |told: ReportedFindings| match told {
+        ReportedFindings::Losses => called.is_some() || uses.contains(&Use::Trigger),
         _ => called == Some(true) || uses.contains(&Use::Runs),
     };
-    let told = [Reported::All, Reported::Losses].into_iter().find(|told| runs(*told));
+    let told = [ReportedFindings::All, ReportedFindings::Losses]
+        .into_iter()
+        .find(|told| runs(*told));
     if let Some(told) = told {
         judge.telling(told, |judge| bodies::replaced(judge, it, text));
     }

@@ -7,7 +7,7 @@ use super::clearance::{Clearance, decide};
 use super::consent::Consent;
 use super::finding::{Finding, FindingKind};
 use super::judge::PendingScript;
-use super::known::Known;
+use super::known::KnownObjects;
 use super::plan::{Pending, Plan};
 use super::statements;
 use crate::api::Approval;
@@ -67,13 +67,13 @@ const ROUNDS: usize = 16;
 /// Judges the scripts against the database. Also returns whether it holds no rows. A first judgement without a
 /// catalog collects the names to read from it.
 async fn judge(conn: &mut PgConnection, scripts: Vec<PendingScript>) -> Result<(Vec<Finding>, bool)> {
-    let (mut scripts, _, mut known) = judged(scripts, Known::default()).await?;
+    let (mut scripts, _, mut known) = judged(scripts, KnownObjects::default()).await?;
     for round in 1.. {
         let (relations, functions) = (known.asked().clone(), known.code.asked().clone());
         let replaced = known.code.replaced().clone();
         let catalog = Catalog::read(conn, &relations, &functions, &replaced).await?;
         let mut findings;
-        (scripts, findings, known) = judged(scripts, Known::new(&catalog)).await?;
+        (scripts, findings, known) = judged(scripts, KnownObjects::new(&catalog)).await?;
         findings.extend(catalog.code.cut.iter().map(|what| unseen(&scripts, what)));
         let complete = known.asked().is_subset(&relations)
             && known.code.asked().is_subset(&functions)
@@ -109,7 +109,10 @@ fn unseen(scripts: &[PendingScript], what: &str) -> Finding {
 
 /// Judges the scripts outside of the runtime's threads, those of one database at a time: parsing of large scripts takes
 /// seconds, and a tree some two hundred times the memory of its text.
-async fn judged(mut scripts: Vec<PendingScript>, known: Known) -> Result<(Vec<PendingScript>, Vec<Finding>, Known)> {
+async fn judged(
+    mut scripts: Vec<PendingScript>,
+    known: KnownObjects,
+) -> Result<(Vec<PendingScript>, Vec<Finding>, KnownObjects)> {
     let work = aside(move || {
         let (findings, known, makes) = statements::judge(&scripts, known);
         for (script, makes) in scripts.iter_mut().zip(makes) {

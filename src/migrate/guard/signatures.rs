@@ -60,7 +60,7 @@ fn spelled(name: &TypeName) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::FindingKind::{self, *};
-    use super::super::catalog_code::Routine;
+    use super::super::catalog_code::CatalogRoutine;
     use super::super::names::Name;
     use super::super::tests::{catalog, findings_in};
 
@@ -68,7 +68,7 @@ mod tests {
     fn kinds(scripts: &[&str]) -> Vec<FindingKind> {
         let mut catalog = catalog();
         for (name, arguments) in [("old", "a text"), ("twice", "text"), ("twice", "int")] {
-            catalog.code.routines.push(Routine {
+            catalog.code.routines.push(CatalogRoutine {
                 name: Name {
                     schema: Some("public".into()),
                     name: name.into(),

@@ -5,15 +5,15 @@ use pg_query::protobuf::AlterDomainStmt;
 
 use super::finding::{Finding, FindingKind};
 use super::judge::{Judge, PendingScript};
-use super::known::Known;
+use super::known::KnownObjects;
 use super::names::{dotted, inner, is_on, strings};
-use super::objects::Key;
+use super::objects::ObjectKey;
 use super::{code, drops, exposing, locks, made, objects, renames, replaced, rights, rows, settings, shown, tables};
 use crate::migrate::parse;
 
 /// Judges the scripts against the known relations and code. Also returns their state after the last script, and for
 /// each script the objects that its statements create.
-pub fn judge(scripts: &[PendingScript], known: Known) -> (Vec<Finding>, Known, Vec<Makes>) {
+pub fn judge(scripts: &[PendingScript], known: KnownObjects) -> (Vec<Finding>, KnownObjects, Vec<Makes>) {
     let (mut judge, mut made) = (Judge::new(known, statement), Vec::new());
     for script in scripts {
         let mut makes = Makes::new();
@@ -39,7 +39,7 @@ pub fn judge(scripts: &[PendingScript], known: Known) -> (Vec<Finding>, Known, V
 }
 
 /// Objects that the statements of a script create, each with the statement's index.
-pub type Makes = Vec<(usize, Key)>;
+pub type Makes = Vec<(usize, ObjectKey)>;
 
 /// Judges one statement. `text`: the statement, if it is known.
 fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {

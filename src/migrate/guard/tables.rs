@@ -13,7 +13,7 @@ use super::judge::Judge;
 use super::known::{Existence, KnownConstraint};
 use super::made::is_serial;
 use super::names::{Name, inner, quoted, strings};
-use super::types::{Change, Type, change};
+use super::types::{Type, TypeChange, change};
 use super::volatile::is_volatile;
 use super::{made, objects};
 use crate::api::Effect;
@@ -341,14 +341,14 @@ fn alter_type(judge: &mut Judge<'_>, table: &mut AlteredTable, name: &str, colum
     });
     let effect = match &old {
         Some(old) if plain => change(old, &new),
-        _ => Change::Narrows,
+        _ => TypeChange::Narrows,
     };
     let from = old.as_ref().map(|old| format!(" (from {old})")).unwrap_or_default();
     let statement = format!("{} TYPE {new}{from}", table.says("ALTER COLUMN", name));
     match effect {
-        Change::Free => {}
-        Change::Rewrites => judge.find(FindingKind::RewriteTable, table.column(name), statement),
-        Change::Narrows => judge.find(FindingKind::NarrowType, table.column(name), statement),
+        TypeChange::Free => {}
+        TypeChange::Rewrites => judge.find(FindingKind::RewriteTable, table.column(name), statement),
+        TypeChange::Narrows => judge.find(FindingKind::NarrowType, table.column(name), statement),
     }
     table
         .columns

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::catalog::{Catalog, Column, Relation, Sort};
 use super::judge::PendingScript;
-use super::known::Known;
+use super::known::KnownObjects;
 use super::types::Type;
 use super::{Finding, FindingKind, statements};
 use FindingKind::*;
@@ -66,11 +66,11 @@ pub(super) fn findings_in(texts: &[&str], catalog: &Catalog) -> Vec<Finding> {
         makes: Vec::new(),
     };
     let mut scripts: Vec<_> = texts.iter().enumerate().map(script).collect();
-    let (_, _, makes) = statements::judge(&scripts, Known::default());
+    let (_, _, makes) = statements::judge(&scripts, KnownObjects::default());
     for (script, makes) in scripts.iter_mut().zip(makes) {
         script.makes = makes;
     }
-    statements::judge(&scripts, Known::new(catalog)).0
+    statements::judge(&scripts, KnownObjects::new(catalog)).0
 }
 
 pub(super) fn findings(texts: &[&str]) -> Vec<Finding> {

@@ -60,7 +60,7 @@ impl fmt::Display for Type {
 
 /// The effect of a change of type on the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum TypeChange {
     /// Only the catalog changes.
     Free,
     /// Every row is rewritten, and every value is kept.
@@ -71,8 +71,8 @@ pub enum Change {
 
 /// The effect of a change from one type to another, by PostgreSQL's binary coercible casts and by the support functions
 /// that omit a cast of length. A change that is not known to keep every value narrows.
-pub fn change(old: &Type, new: &Type) -> Change {
-    use Change::{Free, Narrows, Rewrites};
+pub fn change(old: &Type, new: &Type) -> TypeChange {
+    use TypeChange::{Free, Narrows, Rewrites};
     if old.array != new.array {
         return if is_text(new) { Rewrites } else { Narrows };
     }
@@ -108,8 +108,8 @@ fn is_text(of: &Type) -> bool {
 }
 
 /// The effect of a change of a type's modifiers.
-fn within(name: &str, old: &[i32], new: &[i32]) -> Change {
-    use Change::{Free, Narrows, Rewrites};
+fn within(name: &str, old: &[i32], new: &[i32]) -> TypeChange {
+    use TypeChange::{Free, Narrows, Rewrites};
     if old == new {
         return Free;
     }
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_change_of_type_is_free_or_rewrites_or_narrows() {
-        use Change::{Free, Narrows, Rewrites};
+        use TypeChange::{Free, Narrows, Rewrites};
         for (old, new, expected) in [
             ("varchar(10)", "varchar(20)", Free),
             ("varchar(20)", "varchar(10)", Narrows),

@@ -5,7 +5,7 @@ use ::sqlx::{AssertSqlSafe, PgConnection, Row};
 use futures::TryStreamExt as _;
 use sha2::{Digest, Sha256};
 
-use super::record::{History, MAX_TEXT, Read};
+use super::record::{History, MAX_TEXT, ReadRecord};
 use crate::migrate::error::Result;
 use crate::migrate::failure::ScriptFailure;
 use crate::migrate::source::{Migration, MigrationId};
@@ -22,7 +22,7 @@ pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Resu
         history.table()
     ));
     let mut rows = ::sqlx::query(sql).fetch(conn);
-    let mut read = Read::default();
+    let mut read = ReadRecord::default();
     while let Some(row) = rows.try_next().await? {
         history.check_size(&mut read, &row)?;
         let (id, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);

@@ -66,7 +66,7 @@ pub struct History {
 
 /// How much of a history was read.
 #[derive(Default)]
-pub(super) struct Read {
+pub(super) struct ReadRecord {
     rows: usize,
     bytes: usize,
 }
@@ -126,7 +126,7 @@ impl History {
     }
 
     /// Refuses a history with more rows than any tool writes, or with longer texts.
-    pub(super) fn check_size(&self, read: &mut Read, row: &PgRow) -> Result<()> {
+    pub(super) fn check_size(&self, read: &mut ReadRecord, row: &PgRow) -> Result<()> {
         read.rows += 1;
         read.bytes += postgres::row_bytes(row);
         if read.rows <= MAX_ROWS && read.bytes <= MAX_HISTORY && self.unfinished.len() <= MAX_UNFINISHED {

@@ -15,7 +15,7 @@ use crate::migrate::unfinished::{Cure, Unfinished, cure, pieces};
 
 /// One change to the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Action {
+enum SettleAction {
     /// An unfinished row, and its cure.
     Settle(Unfinished, Box<Cure>),
     /// A migration of the source is recorded as applied without being run.
@@ -44,13 +44,13 @@ impl History {
     pub async fn settle(&mut self, conn: &mut PgConnection, source: &Source, options: &Options) -> Result<()> {
         for action in self.actions(source, options)? {
             match &action {
-                Action::Settle(row, cure) => self.cure(conn, row, cure, source).await?,
-                Action::Record(index) => {
+                SettleAction::Settle(row, cure) => self.cure(conn, row, cure, source).await?,
+                SettleAction::Record(index) => {
                     let migration = &source.migrations()[*index];
                     tracing::info!(migration = migration.name, "recorded as applied without being run");
                     self.record(conn, migration).await?;
                 }
-                Action::Remove(identity) => {
+                SettleAction::Remove(identity) => {
                     tracing::info!(migration = %identity, "removed from the history");
                     match self.format {
                         Format::Supabase => supabase::remove(self, conn, identity).await?,
@@ -86,11 +86,11 @@ impl History {
         }
     }
 
-    fn actions(&self, source: &Source, options: &Options) -> Result<Vec<Action>> {
+    fn actions(&self, source: &Source, options: &Options) -> Result<Vec<SettleAction>> {
         in_place(source.bytes(), || self.due(source, options))
     }
 
-    fn due(&self, source: &Source, options: &Options) -> Result<Vec<Action>> {
+    fn due(&self, source: &Source, options: &Options) -> Result<Vec<SettleAction>> {
         self.check_elsewhere(source)?;
         let mut actions = Vec::new();
         for row in &self.unfinished {
@@ -98,7 +98,7 @@ impl History {
             let again = self.resolved.contains(&row.name);
             match cure(row, migration, &options.resolve, again) {
                 Cure::Ask => return Err(self.unfinished_of(row, source)),
-                cure => actions.push(Action::Settle(row.clone(), Box::new(cure))),
+                cure => actions.push(SettleAction::Settle(row.clone(), Box::new(cure))),
             }
         }
         self.decisions(source, options, &mut actions);
@@ -128,7 +128,7 @@ impl History {
 
     /// The user's decisions on migrations without an unfinished row: a pending migration that is already applied,
     /// and a recorded one that is no longer in the source.
-    fn decisions(&self, source: &Source, options: &Options, actions: &mut Vec<Action>) {
+    fn decisions(&self, source: &Source, options: &Options, actions: &mut Vec<SettleAction>) {
         for decision in &options.resolve {
             let known = source.migrations().iter().position(|it| it.is_named(&decision.name));
             match (decision.resolved_as, known) {
@@ -136,7 +136,7 @@ impl History {
                     let migration = &source.migrations()[index];
                     let unfinished = self.unfinished.iter().any(|row| migration.is_named(&row.name));
                     if !self.has(migration) && !unfinished && decision.started_at.is_none() {
-                        actions.push(Action::Record(index));
+                        actions.push(SettleAction::Record(index));
                     }
                 }
                 (ResolvedAs::RolledBack, None) if self.format != Format::Prisma => {
@@ -144,7 +144,7 @@ impl History {
                         .applied
                         .keys()
                         .find(|identity| identity.to_string() == decision.name);
-                    actions.extend(gone.cloned().map(Action::Remove));
+                    actions.extend(gone.cloned().map(SettleAction::Remove));
                 }
                 _ => {}
             }
@@ -152,7 +152,7 @@ impl History {
     }
 
     /// A database with tables and without a history: the migrations up to the baseline are recorded as applied.
-    fn baseline(&self, source: &Source, options: &Options, actions: &mut Vec<Action>) -> Result<()> {
+    fn baseline(&self, source: &Source, options: &Options, actions: &mut Vec<SettleAction>) -> Result<()> {
         let empty = self.applied.is_empty() && self.unfinished.is_empty();
         let Some((schema, table)) = self.tables.as_ref().filter(|_| empty) else {
             return Ok(());
@@ -170,8 +170,8 @@ impl History {
         let Some(last) = source.migrations().iter().position(|it| it.is_named(name)) else {
             return Err(Error::NoBaseline(name.clone()));
         };
-        actions.retain(|action| !matches!(action, Action::Record(index) if *index <= last));
-        actions.extend((0..=last).map(Action::Record));
+        actions.retain(|action| !matches!(action, SettleAction::Record(index) if *index <= last));
+        actions.extend((0..=last).map(SettleAction::Record));
         Ok(())
     }
 
@@ -251,13 +251,13 @@ impl History {
     }
 
     /// Updates the history in memory after an action.
-    fn update_in_memory(&mut self, action: &Action, source: &Source) {
+    fn update_in_memory(&mut self, action: &SettleAction, source: &Source) {
         match action {
-            Action::Record(index) => self.note_applied(&source.migrations()[*index]),
-            Action::Remove(identity) => {
+            SettleAction::Record(index) => self.note_applied(&source.migrations()[*index]),
+            SettleAction::Remove(identity) => {
                 self.applied.remove(identity);
             }
-            Action::Settle(row, cure) => {
+            SettleAction::Settle(row, cure) => {
                 self.unfinished.retain(|other| other.id != row.id);
                 let Some(migration) = self.migration_of(row, source) else {
                     return;

@@ -4,7 +4,7 @@
 use ::sqlx::{AssertSqlSafe, PgConnection, Row};
 use futures::TryStreamExt as _;
 
-use super::record::{History, MAX_TEXT, Read};
+use super::record::{History, MAX_TEXT, ReadRecord};
 use crate::migrate::error::{Error, Result};
 use crate::migrate::mode::statements;
 use crate::migrate::source::{Migration, MigrationId};
@@ -43,7 +43,7 @@ pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Resu
         history.table()
     );
     let mut rows = ::sqlx::query(AssertSqlSafe(sql)).fetch(conn);
-    let mut read = Read::default();
+    let mut read = ReadRecord::default();
     while let Some(row) = rows.try_next().await? {
         history.check_size(&mut read, &row)?;
         let version = MigrationId::Text(row.try_get(0)?);

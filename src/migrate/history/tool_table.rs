@@ -13,7 +13,7 @@ use crate::migrate::failure::ScriptFailure;
 use crate::migrate::options::TimeLimits;
 use crate::migrate::session::{default_path, ours};
 use crate::migrate::source::{Migration, Source};
-use crate::migrate::unfinished::{self, NOTHING_KEPT, Next, PARTS_KEPT};
+use crate::migrate::unfinished::{self, NOTHING_KEPT, NextStatement, PARTS_KEPT};
 use crate::postgres::{begin, check_record, column, protect_records_inside, quote};
 
 impl History {
@@ -147,7 +147,8 @@ impl History {
     ) -> Result<Option<HistoryRow>> {
         match self.format {
             Format::Prisma => {
-                let logs = committed.map(|count| unfinished::committed(&migration.script, count, Next::Unknown));
+                let logs =
+                    committed.map(|count| unfinished::committed(&migration.script, count, NextStatement::Unknown));
                 let id = prisma::begin(self, conn, migration, logs).await?;
                 Ok(Some(HistoryRow { id }))
             }

@@ -33,7 +33,7 @@ pub fn without_literals(sql: &str, most: usize) -> String {
 
 /// What the rows of an `INSERT` call.
 #[derive(Debug, Default)]
-pub struct Rows {
+pub struct InsertRows {
     /// Where its rows begin, after `VALUES`.
     pub start: usize,
     /// The words of the rows that call a function or begin a query, in lower case: those before an opening
@@ -44,11 +44,11 @@ pub struct Rows {
 }
 
 /// What the rows of an `INSERT … VALUES` call. None if it has none, or the text has no end of a literal.
-pub fn rows(sql: &str) -> Option<Rows> {
+pub fn rows(sql: &str) -> Option<InsertRows> {
     in_place(sql.len(), || read(sql))
 }
 
-fn read(sql: &str) -> Option<Rows> {
+fn read(sql: &str) -> Option<InsertRows> {
     let mut lexer = Lexer::new(sql);
     let (mut depth, mut start) = (0_u32, None);
     while start.is_none() {
@@ -61,9 +61,9 @@ fn read(sql: &str) -> Option<Rows> {
         let values = token.kind == TokenKind::Word && sql[token.span.clone()].eq_ignore_ascii_case("values");
         start = (depth == 0 && values).then_some(token.span.end);
     }
-    let mut rows = Rows {
+    let mut rows = InsertRows {
         start: start?,
-        ..Rows::default()
+        ..InsertRows::default()
     };
     let (mut last, mut dot) = (None::<Range<usize>>, false);
     // `::` and the words and dots after it name a type.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::token::{LexError, Lexer, Token, TokenKind};
+use super::token::{LexError, Lexer, SqlToken, TokenKind};
 use crate::migrate::aside::in_place;
 
 /// The most statements of one script, empty ones included. A [`Piece`] takes 56 bytes, so they take 14 MB: without
@@ -100,7 +100,7 @@ struct StatementReader {
 const WORDS: usize = 12;
 
 impl StatementReader {
-    fn take(&mut self, token: &Token, sql: &str) {
+    fn take(&mut self, token: &SqlToken, sql: &str) {
         self.start.get_or_insert(token.span.start);
         if token.kind == TokenKind::Symbol {
             self.last.clear();

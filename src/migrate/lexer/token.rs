@@ -18,12 +18,12 @@ pub(super) enum TokenKind {
     Symbol,
 }
 
-pub(super) struct Token {
+pub(super) struct SqlToken {
     pub(super) span: Range<usize>,
     pub(super) kind: TokenKind,
 }
 
-impl Token {
+impl SqlToken {
     pub(super) fn is(&self, symbol: &[u8], sql: &str) -> bool {
         self.kind == TokenKind::Symbol && sql.as_bytes().get(self.span.clone()) == Some(symbol)
     }
@@ -57,7 +57,7 @@ impl<'a> Lexer<'a> {
         self.bytes.get(self.at + ahead).copied().unwrap_or(0)
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Token>, LexError> {
+    pub(super) fn next(&mut self) -> Result<Option<SqlToken>, LexError> {
         self.blank()?;
         let start = self.at;
         let Some(&byte) = self.bytes.get(start) else {
@@ -97,7 +97,7 @@ impl<'a> Lexer<'a> {
                 TokenKind::Symbol
             }
         };
-        Ok(Some(Token {
+        Ok(Some(SqlToken {
             span: start..self.at,
             kind,
         }))

@@ -3,7 +3,7 @@
 
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record<'a> {
+pub(super) struct CsvRecord<'a> {
     /// The text without the end of its line.
     pub text: &'a str,
     /// Byte at which it begins.
@@ -15,14 +15,14 @@ pub(super) struct Record<'a> {
 }
 
 /// The records of a text.
-pub(super) fn records(text: &str) -> impl Iterator<Item = Record<'_>> {
+pub(super) fn records(text: &str) -> impl Iterator<Item = CsvRecord<'_>> {
     let (mut start, mut line) = (0, 1);
     std::iter::from_fn(move || {
         if start >= text.len() {
             return None;
         }
         let (length, rest) = record(&text[start..]);
-        let found = Record {
+        let found = CsvRecord {
             text: &text[start..start + length],
             start,
             end: start + length + rest,
@@ -50,7 +50,7 @@ fn record(text: &str) -> (usize, usize) {
     (bytes.len(), 0)
 }
 
-impl Record<'_> {
+impl CsvRecord<'_> {
     /// The values.
     pub(super) fn fields(&self) -> Vec<String> {
         let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
@@ -79,7 +79,7 @@ mod tests {
     fn records_are_split_as_copy_splits_them() {
         let text = "id,\"a\"\"b\",ab\"c,d\"e\r\n1,\"x\n\\.\ny\",\r\n\\.\r\n2,\"\"";
         let found: Vec<_> = records(text).collect();
-        let fields: Vec<_> = found.iter().map(Record::fields).collect();
+        let fields: Vec<_> = found.iter().map(CsvRecord::fields).collect();
         assert_eq!(
             fields,
             [

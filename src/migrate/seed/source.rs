@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::csv::SeedTable;
-use super::variables::{Rendered, Variables};
+use super::variables::{Rendered, SeedVariables};
 use crate::migrate::aside::in_place;
 use crate::migrate::content::{Content, MemoryPermit};
 use crate::migrate::lexer::{self, LexError, Variable};
@@ -16,19 +16,19 @@ use crate::migrate::source_error::SourceError;
 /// The scripts and tables of a seed, in the order of their files' names.
 #[derive(Clone, Debug)]
 pub struct SeedSource {
-    parts: Vec<Part>,
+    parts: Vec<SeedPart>,
     digest: String,
     permit: MemoryPermit,
 }
 
 /// One file.
 #[derive(Clone, Debug)]
-pub(super) enum Part {
+pub(super) enum SeedPart {
     Script(Script),
     Table(SeedTable),
 }
 
-impl Part {
+impl SeedPart {
     /// Name of its file.
     pub(super) fn file(&self) -> &str {
         match self {
@@ -75,8 +75,8 @@ impl SeedSource {
             update(&mut hash, file.as_bytes());
             update(&mut hash, content.as_bytes());
             parts.push(match file_type(&file) {
-                Some(FileType::Csv) => Part::Table(SeedTable::read(&file, &content)?),
-                _ => Part::Script(Script::read(&file, content)?),
+                Some(FileType::Csv) => SeedPart::Table(SeedTable::read(&file, &content)?),
+                _ => SeedPart::Script(Script::read(&file, content)?),
             });
         }
         Ok(Self {
@@ -102,7 +102,7 @@ impl SeedSource {
     ///
     /// # Errors
     /// A script uses a variable without a usable value.
-    pub fn digest(&self, variables: &Variables) -> Result<String, SourceError> {
+    pub fn digest(&self, variables: &SeedVariables) -> Result<String, SourceError> {
         let mut used = Vec::new();
         for script in self.scripts() {
             for (variable, value) in script.values(variables)? {
@@ -123,14 +123,14 @@ impl SeedSource {
         Ok(format!("sha256:{}", hex::encode(hash.finalize())))
     }
 
-    pub(super) fn parts(&self) -> &[Part] {
+    pub(super) fn parts(&self) -> &[SeedPart] {
         &self.parts
     }
 
     pub(super) fn scripts(&self) -> impl Iterator<Item = &Script> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Script(script) => Some(script),
-            Part::Table(_) => None,
+            SeedPart::Script(script) => Some(script),
+            SeedPart::Table(_) => None,
         })
     }
 }
@@ -157,7 +157,7 @@ impl Script {
     ///
     /// # Errors
     /// Where the script uses a variable without a usable value.
-    pub fn render(&self, variables: &Variables) -> Result<Rendered, SourceError> {
+    pub fn render(&self, variables: &SeedVariables) -> Result<Rendered, SourceError> {
         in_place(self.text.len(), || {
             Ok(Rendered::new(&self.text, self.values(variables)?.into_iter()))
         })
@@ -177,7 +177,7 @@ impl Script {
         in_place(self.text.len(), || hex::encode(Sha256::digest(self.text.as_bytes())))
     }
 
-    fn values<'a>(&'a self, variables: &'a Variables) -> Result<Vec<(&'a Variable, &'a str)>, SourceError> {
+    fn values<'a>(&'a self, variables: &'a SeedVariables) -> Result<Vec<(&'a Variable, &'a str)>, SourceError> {
         let value = |variable| Ok((variable, variables.value(&self.file, &self.text, variable)?));
         self.variables.iter().map(value).collect()
     }

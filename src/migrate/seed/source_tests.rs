@@ -12,8 +12,8 @@ fn files(files: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
     owned.collect()
 }
 
-fn values(name: &str) -> Variables {
-    let mut variables = Variables::default();
+fn values(name: &str) -> SeedVariables {
+    let mut variables = SeedVariables::default();
     variables.set("x", name, "x");
     variables.set("other", "o", "other");
     variables
@@ -28,7 +28,7 @@ fn files_run_in_the_order_of_their_names() {
         ("a.sql", "SELECT 2"),
     ]))
     .unwrap();
-    let names: Vec<_> = source.parts().iter().map(Part::file).collect();
+    let names: Vec<_> = source.parts().iter().map(SeedPart::file).collect();
     assert_eq!(names, ["a.sql", "b/10_a.SQL", "b/20_member.csv"]);
 }
 
@@ -76,7 +76,7 @@ fn the_digest_is_over_files_and_the_values_that_they_use() {
     let mut more = values("1");
     more.set("unused", "y", "unused");
     assert_eq!(uses.digest(&more).unwrap(), one);
-    let unknown = uses.digest(&Variables::default()).unwrap_err().to_string();
+    let unknown = uses.digest(&SeedVariables::default()).unwrap_err().to_string();
     assert!(
         unknown.starts_with("a.sql:1:8: the variable x is not known"),
         "{unknown}"

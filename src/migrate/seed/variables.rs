@@ -16,7 +16,7 @@ const MAX_NAME: usize = 63;
 
 /// The names and values of variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Variables(BTreeMap<String, Value>);
+pub struct SeedVariables(BTreeMap<String, Value>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Value {
@@ -25,7 +25,7 @@ enum Value {
     Torn(String),
 }
 
-impl Variables {
+impl SeedVariables {
     /// Sets a value. `origin` names its source in messages. A second value for the same name makes the variable
     /// unusable.
     pub fn set(&mut self, name: &str, value: impl Into<String>, origin: &str) {

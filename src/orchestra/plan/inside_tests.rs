@@ -6,10 +6,11 @@ use crate::controller::conditions::Standing;
 use crate::orchestra::describe::{describe, rests};
 
 /// Whether the plan looks at what is inside: of an Orchestra that lives, while no script runs.
-fn is_looked_into(seen: &Seen) -> Option<Inside> {
-    let lives = seen.finalizer && !seen.deleting && seen.expiry == Expiry::Later;
+fn is_looked_into(seen: &Facts) -> Option<Inside> {
+    let lives = seen.finalizer && !seen.deleting && seen.expiry == TtlState::Later;
     let inside = inside(seen).filter(|_| lives)?;
-    let is_busy = inside.migrations == Work::Running || (inside.migrations, inside.seed) == (Work::Done, Work::Running);
+    let is_busy = inside.migrations == WorkState::Running
+        || (inside.migrations, inside.seed) == (WorkState::Done, WorkState::Running);
     (!is_busy).then_some(inside)
 }
 
@@ -28,8 +29,8 @@ fn a_connection_that_is_wrong_keeps_only_the_new_from_being_published() {
         let Some(wrong) = is_looked_into(&seen).filter(|inside| inside.invalid) else {
             continue;
         };
-        let right = Seen {
-            database: Database::Usable(Inside {
+        let right = Facts {
+            database: DatabaseState::Usable(Inside {
                 invalid: false,
                 ..wrong
             }),
@@ -57,7 +58,11 @@ fn no_condition_contradicts_its_reason() {
         // by an event.
         if rests(step) && !seen.deleting {
             let inside = inside(&seen).map(|inside| (inside.published, inside.migrations, inside.seed));
-            assert_eq!(inside, Some((true, Work::Done, Work::Done)), "{step:?} {seen:?}");
+            assert_eq!(
+                inside,
+                Some((true, WorkState::Done, WorkState::Done)),
+                "{step:?} {seen:?}"
+            );
         } else if settled && !seen.deleting {
             assert!(!described.reason.is_fulfilled(), "{step:?} {seen:?}");
         }

@@ -7,14 +7,14 @@ use crate::api::condition::Reason;
 pub(super) fn every_restore() -> Vec<Inside> {
     let mut states = Vec::new();
     for restore in [
-        Restore::Due,
-        Restore::Announced,
-        Restore::Queued,
-        Restore::Runs,
-        Restore::Ended,
-        Restore::Leftover,
-        Restore::Again,
-        Restore::Failed(Reason::BackupDamaged),
+        RestoreState::Due,
+        RestoreState::Announced,
+        RestoreState::Queued,
+        RestoreState::Runs,
+        RestoreState::Ended,
+        RestoreState::Leftover,
+        RestoreState::Again,
+        RestoreState::Failed(Reason::BackupDamaged),
     ] {
         for serving in [false, true] {
             states.push(Inside {
@@ -22,8 +22,8 @@ pub(super) fn every_restore() -> Vec<Inside> {
                 serving,
                 login: serving,
                 published: serving,
-                migrations: if serving { Work::Done } else { Work::Pending },
-                seed: if serving { Work::Done } else { Work::Pending },
+                migrations: if serving { WorkState::Done } else { WorkState::Pending },
+                seed: if serving { WorkState::Done } else { WorkState::Pending },
                 ..Inside::UNSEEN
             });
         }
@@ -34,15 +34,15 @@ pub(super) fn every_restore() -> Vec<Inside> {
 #[test]
 fn nothing_is_done_in_a_database_before_its_backup_is_restored_and_nothing_is_restored_into_one_in_use() {
     for inside in every_restore() {
-        let seen = Seen {
+        let seen = Facts {
             deleting: false,
             finalizer: true,
             revoked: false,
             restoring: false,
-            expiry: Expiry::Later,
-            database: Database::Usable(inside),
+            expiry: TtlState::Later,
+            database: DatabaseState::Usable(inside),
             power: Power::Running,
-            idle: Idle::No,
+            idle: IdleState::No,
         };
         let step = plan(&seen);
         let restores = matches!(
@@ -56,7 +56,7 @@ fn nothing_is_done_in_a_database_before_its_backup_is_restored_and_nothing_is_re
         );
         assert_eq!(restores, !inside.serving, "{seen:?}: {step:?}");
         // A Job ends before the database is let go of.
-        let leaving = Seen {
+        let leaving = Facts {
             deleting: true,
             restoring: true,
             ..seen

@@ -6,7 +6,7 @@ use crate::orchestra::wait::{Stop, Wait};
 /// Everything that the next step depends on. What comes later is looked at only when it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
-pub struct Seen {
+pub struct Facts {
     /// The resource is being deleted.
     pub deleting: bool,
     /// Our finalizer is on it.
@@ -16,13 +16,13 @@ pub struct Seen {
     /// While the resource is being deleted: the Job of a restore may work in the database.
     pub restoring: bool,
     /// Whether something of its ttl is due.
-    pub expiry: Expiry,
+    pub expiry: TtlState,
     /// Its database.
-    pub database: Database,
+    pub database: DatabaseState,
     /// Whether it is to run, and how far it is.
     pub power: Power,
     /// Whether anybody uses it, of one that has nothing else to do.
-    pub idle: Idle,
+    pub idle: IdleState,
 }
 
 /// Whether a database is to run, and how far it is on the way.
@@ -48,7 +48,7 @@ pub enum Power {
 
 /// Whether anybody uses a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Idle {
+pub enum IdleState {
     /// Nothing is to be done.
     No,
     /// A look for use is due.
@@ -63,7 +63,7 @@ pub enum Idle {
 
 /// The part of a ttl that is due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Expiry {
+pub enum TtlState {
     /// Nothing is due, or there is no ttl.
     #[default]
     Later,
@@ -77,7 +77,7 @@ pub enum Expiry {
 
 /// The database of this Orchestra.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Database {
+pub enum DatabaseState {
     /// The Orchestra has no claim: looked up by its UID, not read from a status.
     None(Supply),
     /// A database was claimed, and its OrchestraDatabase is gone.
@@ -120,7 +120,7 @@ pub enum Intent {
 
 /// A part of the work inside the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
+pub enum WorkState {
     /// Not done, and it needs a turn first.
     Due,
     /// Not done.
@@ -137,7 +137,7 @@ pub enum Work {
 
 /// How far the restore of a backup is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restore {
+pub enum RestoreState {
     /// None is asked for, or it is done.
     Settled,
     /// Another Job is to be made.
@@ -174,15 +174,15 @@ pub enum Notice {
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Inside {
     /// The restore of a backup.
-    pub restore: Restore,
+    pub restore: RestoreState,
     /// The owner's session is open and the tenant's login works, or nothing needs them.
     pub login: bool,
     /// The migrations.
-    pub migrations: Work,
+    pub migrations: WorkState,
     /// Where the plan is written down.
     pub notice: Notice,
     /// The seed.
-    pub seed: Work,
+    pub seed: WorkState,
     /// The connection Secret holds what it should; of one in use, while other work waits, that nobody
     /// else has touched it.
     pub published: bool,
@@ -191,7 +191,7 @@ pub struct Inside {
     /// The overlap of a Secret of a former name is over.
     pub leftover: bool,
     /// Where the rotation of its login stands.
-    pub rotation: Rotation,
+    pub rotation: RotationState,
     /// The overlap of a former login is over.
     pub overdue: bool,
     /// What the spec says of the connection cannot be carried out.
@@ -200,7 +200,7 @@ pub struct Inside {
 
 /// Where the rotation of a tenant's login stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rotation {
+pub enum RotationState {
     /// Nothing is to be done.
     Settled,
     /// A new login is asked for.
@@ -214,15 +214,15 @@ pub enum Rotation {
 impl Inside {
     /// Stands for what is inside of a database that is not looked into.
     pub const UNSEEN: Self = Self {
-        restore: Restore::Settled,
+        restore: RestoreState::Settled,
         login: false,
-        migrations: Work::Pending,
+        migrations: WorkState::Pending,
         notice: Notice::Told,
-        seed: Work::Pending,
+        seed: WorkState::Pending,
         published: false,
         serving: false,
         leftover: false,
-        rotation: Rotation::Settled,
+        rotation: RotationState::Settled,
         overdue: false,
         invalid: false,
     };

@@ -1,21 +1,21 @@
 use super::*;
 use crate::api::condition::Reason;
 
-pub(super) fn every_state() -> Vec<Seen> {
+pub(super) fn every_state() -> Vec<Facts> {
     let mut databases = vec![
-        Database::None(Supply::Awaited(Wait::Member)),
-        Database::None(Supply::Blocked(Stop::Claim(Reason::ClassNotFound))),
-        Database::Lost,
-        Database::Queued,
-        Database::Provisioning,
-        Database::Stopped(Reason::ProviderFailed),
-        Database::Leaving,
+        DatabaseState::None(Supply::Awaited(Wait::Member)),
+        DatabaseState::None(Supply::Blocked(Stop::Claim(Reason::ClassNotFound))),
+        DatabaseState::Lost,
+        DatabaseState::Queued,
+        DatabaseState::Provisioning,
+        DatabaseState::Stopped(Reason::ProviderFailed),
+        DatabaseState::Leaving,
     ];
     for intent in [Intent::Open, Intent::Reserved, Intent::Written] {
-        databases.push(Database::None(Supply::Provider(intent)));
-        databases.push(Database::None(Supply::Member(intent)));
+        databases.push(DatabaseState::None(Supply::Provider(intent)));
+        databases.push(DatabaseState::None(Supply::Member(intent)));
     }
-    databases.extend(every_inside().into_iter().map(Database::Usable));
+    databases.extend(every_inside().into_iter().map(DatabaseState::Usable));
     let mut states = Vec::new();
     for database in databases {
         for bits in 0..16 {
@@ -24,7 +24,7 @@ pub(super) fn every_state() -> Vec<Seen> {
                 continue;
             }
             states.extend(
-                [Expiry::Later, Expiry::Begin, Expiry::Warn, Expiry::Over].map(|expiry| Seen {
+                [TtlState::Later, TtlState::Begin, TtlState::Warn, TtlState::Over].map(|expiry| Facts {
                     deleting: bits & 1 > 0,
                     finalizer: bits & 2 > 0,
                     revoked: bits & 4 > 0,
@@ -32,7 +32,7 @@ pub(super) fn every_state() -> Vec<Seen> {
                     expiry,
                     database,
                     power: Power::Running,
-                    idle: Idle::No,
+                    idle: IdleState::No,
                 }),
             );
         }
@@ -53,14 +53,20 @@ const POWERS: [Power; 8] = [
 
 /// Every state of a pause, while nothing of a ttl is due. No link beside those of a former login and of a wrong connection
 /// depends on these two, so that they are left out here.
-pub(super) fn every_power_state() -> Vec<Seen> {
+pub(super) fn every_power_state() -> Vec<Facts> {
     let mut states = Vec::new();
-    let is_left_out = |seen: &Seen| inside(seen).is_some_and(|inside| inside.overdue || inside.invalid);
+    let is_left_out = |seen: &Facts| inside(seen).is_some_and(|inside| inside.overdue || inside.invalid);
     let others = every_state().into_iter().filter(|seen| !is_left_out(seen));
-    for seen in others.filter(|seen| seen.expiry == Expiry::Later) {
+    for seen in others.filter(|seen| seen.expiry == TtlState::Later) {
         for power in POWERS {
-            for idle in [Idle::No, Idle::Look, Idle::Note, Idle::Warn, Idle::Sleep] {
-                states.push(Seen { power, idle, ..seen });
+            for idle in [
+                IdleState::No,
+                IdleState::Look,
+                IdleState::Note,
+                IdleState::Warn,
+                IdleState::Sleep,
+            ] {
+                states.push(Facts { power, idle, ..seen });
             }
         }
     }
@@ -69,21 +75,26 @@ pub(super) fn every_power_state() -> Vec<Seen> {
 
 fn every_inside() -> Vec<Inside> {
     let works = [
-        Work::Due,
-        Work::Pending,
-        Work::AwaitsApproval,
-        Work::Waiting(Wait::Rollout),
-        Work::Running,
-        Work::Done,
+        WorkState::Due,
+        WorkState::Pending,
+        WorkState::AwaitsApproval,
+        WorkState::Waiting(Wait::Rollout),
+        WorkState::Running,
+        WorkState::Done,
     ];
     let mut states = Vec::new();
     for migrations in works {
         for notice in [Notice::Told, Notice::Untold, Notice::Leftover] {
             for seed in works {
-                for rotation in [Rotation::Settled, Rotation::Due, Rotation::Pending, Rotation::Ended] {
+                for rotation in [
+                    RotationState::Settled,
+                    RotationState::Due,
+                    RotationState::Pending,
+                    RotationState::Ended,
+                ] {
                     for bits in 0..64 {
                         states.push(Inside {
-                            restore: Restore::Settled,
+                            restore: RestoreState::Settled,
                             login: bits & 1 > 0,
                             migrations,
                             notice,
@@ -104,39 +115,39 @@ fn every_inside() -> Vec<Inside> {
     states
 }
 
-pub(super) fn inside(seen: &Seen) -> Option<Inside> {
+pub(super) fn inside(seen: &Facts) -> Option<Inside> {
     match seen.database {
-        Database::Usable(inside) => Some(inside),
+        DatabaseState::Usable(inside) => Some(inside),
         _ => None,
     }
 }
 
 /// The state after a step that succeeded.
-fn after(mut seen: Seen, step: Step) -> Seen {
+fn after(mut seen: Facts, step: Step) -> Facts {
     let claim = |intent| match seen.database {
-        Database::None(Supply::Provider(_)) => Database::None(Supply::Provider(intent)),
-        _ => Database::None(Supply::Member(intent)),
+        DatabaseState::None(Supply::Provider(_)) => DatabaseState::None(Supply::Provider(intent)),
+        _ => DatabaseState::None(Supply::Member(intent)),
     };
     match step {
         Step::AddFinalizer => seen.finalizer = true,
         Step::Reserve => seen.database = claim(Intent::Reserved),
         Step::Intend => seen.database = claim(Intent::Written),
-        Step::Create | Step::Wait(Wait::Creation) => seen.database = Database::Provisioning,
-        Step::Take | Step::Wait(Wait::Database) => seen.database = Database::Usable(Inside::UNSEEN),
-        Step::BeginTtl | Step::WarnOfExpiry => seen.expiry = Expiry::Later,
+        Step::Create | Step::Wait(Wait::Creation) => seen.database = DatabaseState::Provisioning,
+        Step::Take | Step::Wait(Wait::Database) => seen.database = DatabaseState::Usable(Inside::UNSEEN),
+        Step::BeginTtl | Step::WarnOfExpiry => seen.expiry = TtlState::Later,
         Step::Expire => seen.deleting = true,
         Step::EndRestore => seen.restoring = false,
         Step::Revoke => seen.revoked = true,
-        Step::Release => seen.database = Database::Leaving,
+        Step::Release => seen.database = DatabaseState::Leaving,
         Step::Forget => seen.finalizer = false,
         Step::Pause => seen.power = Power::Pausing,
         Step::Shut | Step::Wait(Wait::Pausing) | Step::GiveBack => seen.power = Power::Paused,
         Step::Resume => seen.power = Power::Running,
-        Step::LookForUse | Step::NoteUse | Step::WarnIdle => seen.idle = Idle::No,
-        Step::FallAsleep => (seen.idle, seen.power) = (Idle::No, Power::ToPause),
+        Step::LookForUse | Step::NoteUse | Step::WarnIdle => seen.idle = IdleState::No,
+        Step::FallAsleep => (seen.idle, seen.power) = (IdleState::No, Power::ToPause),
         Step::Rest | Step::Sleep | Step::Stop(_) => {}
         _ => {
-            if let Database::Usable(inside) = &mut seen.database {
+            if let DatabaseState::Usable(inside) = &mut seen.database {
                 after_inside(inside, step);
             }
         }
@@ -146,26 +157,26 @@ fn after(mut seen: Seen, step: Step) -> Seen {
 
 fn after_inside(seen: &mut Inside, step: Step) {
     match step {
-        Step::AnnounceRestore => seen.restore = Restore::Announced,
-        Step::StartRestore | Step::Wait(Wait::RestoreRoom) => seen.restore = Restore::Runs,
-        Step::Wait(Wait::Restore) => seen.restore = Restore::Ended,
-        Step::Wait(Wait::RestoreAgain) => seen.restore = Restore::Due,
-        Step::ConcludeRestore => seen.restore = Restore::Leftover,
-        Step::ClearRestore => seen.restore = Restore::Settled,
+        Step::AnnounceRestore => seen.restore = RestoreState::Announced,
+        Step::StartRestore | Step::Wait(Wait::RestoreRoom) => seen.restore = RestoreState::Runs,
+        Step::Wait(Wait::Restore) => seen.restore = RestoreState::Ended,
+        Step::Wait(Wait::RestoreAgain) => seen.restore = RestoreState::Due,
+        Step::ConcludeRestore => seen.restore = RestoreState::Leftover,
+        Step::ClearRestore => seen.restore = RestoreState::Settled,
         Step::PrepareLogin => {
             seen.login = true;
             // The Secret has the former login still.
-            seen.published &= seen.rotation != Rotation::Pending;
+            seen.published &= seen.rotation != RotationState::Pending;
         }
-        Step::BeginRotation => (seen.rotation, seen.login) = (Rotation::Pending, false),
+        Step::BeginRotation => (seen.rotation, seen.login) = (RotationState::Pending, false),
         Step::RevokeFormer => seen.overdue = false,
-        Step::EndRotation | Step::DropFormer => seen.rotation = Rotation::Settled,
-        Step::TakeTurn => seen.migrations = Work::Pending,
-        Step::Migrate => seen.migrations = Work::Running,
-        Step::Wait(Wait::Migrations) => seen.migrations = Work::Done,
+        Step::EndRotation | Step::DropFormer => seen.rotation = RotationState::Settled,
+        Step::TakeTurn => seen.migrations = WorkState::Pending,
+        Step::Migrate => seen.migrations = WorkState::Running,
+        Step::Wait(Wait::Migrations) => seen.migrations = WorkState::Done,
         Step::TellPlan | Step::ClearPlan => seen.notice = Notice::Told,
-        Step::Seed => seen.seed = Work::Running,
-        Step::Wait(Wait::Seed) => seen.seed = Work::Done,
+        Step::Seed => seen.seed = WorkState::Running,
+        Step::Wait(Wait::Seed) => seen.seed = WorkState::Done,
         Step::Publish => seen.published = true,
         Step::RemoveSecret => seen.leftover = false,
         _ => {}
@@ -196,7 +207,7 @@ fn nothing_is_claimed_before_it_is_written_down() {
     for seen in every_state() {
         let step = plan(&seen);
         let intent = match seen.database {
-            Database::None(Supply::Provider(intent) | Supply::Member(intent)) => Some(intent),
+            DatabaseState::None(Supply::Provider(intent) | Supply::Member(intent)) => Some(intent),
             _ => None,
         };
         if matches!(step, Step::Create | Step::Take) {
@@ -211,11 +222,12 @@ fn nothing_is_claimed_before_it_is_written_down() {
 #[test]
 fn what_waits_for_approval_is_not_applied_and_keeps_serving() {
     for seen in every_state() {
-        let Some(inside) = inside(&seen).filter(|inside| inside.migrations == Work::AwaitsApproval && inside.login)
+        let Some(inside) =
+            inside(&seen).filter(|inside| inside.migrations == WorkState::AwaitsApproval && inside.login)
         else {
             continue;
         };
-        if seen.deleting || !seen.finalizer || seen.expiry != Expiry::Later {
+        if seen.deleting || !seen.finalizer || seen.expiry != TtlState::Later {
             continue;
         }
         let step = plan(&seen);
@@ -233,13 +245,13 @@ fn what_waits_for_approval_is_not_applied_and_keeps_serving() {
 #[test]
 fn who_uses_its_database_has_its_secret_back_first() {
     for seen in every_state() {
-        let living = seen.finalizer && !seen.deleting && seen.expiry == Expiry::Later;
+        let living = seen.finalizer && !seen.deleting && seen.expiry == TtlState::Later;
         let Some(inside) = inside(&seen).filter(|_| living) else {
             continue;
         };
         let lost = inside.serving && !inside.published && inside.login;
-        let busy =
-            inside.migrations == Work::Running || (inside.migrations, inside.seed) == (Work::Done, Work::Running);
+        let busy = inside.migrations == WorkState::Running
+            || (inside.migrations, inside.seed) == (WorkState::Done, WorkState::Running);
         if lost && !busy && !inside.overdue {
             assert_eq!(plan(&seen), Step::Publish, "{seen:?}");
         }
@@ -261,7 +273,7 @@ fn a_rotation_ends_only_when_the_secret_has_the_new_login() {
         if step == Step::Rest && !seen.deleting && inside.serving {
             assert_eq!(
                 (inside.rotation, inside.overdue),
-                (Rotation::Settled, false),
+                (RotationState::Settled, false),
                 "{seen:?}"
             );
         }
@@ -278,7 +290,7 @@ fn nothing_is_published_before_it_is_migrated_and_seeded() {
         if matches!(plan(&seen), Step::Publish) || (plan(&seen) == Step::Rest && !seen.deleting) {
             let inside = found.unwrap_or_else(|| panic!("{seen:?}"));
             assert!(
-                inside.login && inside.migrations == Work::Done && inside.seed == Work::Done,
+                inside.login && inside.migrations == WorkState::Done && inside.seed == WorkState::Done,
                 "{seen:?}"
             );
         }
@@ -288,7 +300,7 @@ fn nothing_is_published_before_it_is_migrated_and_seeded() {
 #[test]
 fn nothing_is_migrated_without_a_turn() {
     for seen in every_state() {
-        let due = inside(&seen).is_some_and(|inside| inside.migrations == Work::Due);
+        let due = inside(&seen).is_some_and(|inside| inside.migrations == WorkState::Due);
         assert!(!due || plan(&seen) != Step::Migrate, "{seen:?}");
     }
 }
@@ -296,7 +308,7 @@ fn nothing_is_migrated_without_a_turn() {
 #[test]
 fn a_lost_database_is_never_replaced() {
     for seen in every_state() {
-        if matches!(seen.database, Database::Lost | Database::Leaving) {
+        if matches!(seen.database, DatabaseState::Lost | DatabaseState::Leaving) {
             assert!(!matches!(plan(&seen), Step::Create | Step::Take), "{seen:?}");
         }
     }
@@ -334,14 +346,14 @@ fn nothing_is_done_in_a_database_that_is_paused() {
 #[test]
 fn what_cannot_be_paused_lives_on_and_only_what_rests_falls_asleep() {
     for seen in every_power_state() {
-        let running = Seen {
+        let running = Facts {
             power: Power::Running,
-            idle: Idle::No,
+            idle: IdleState::No,
             ..seen
         };
         let step = plan(&running);
         if let Power::Refused(stop) = seen.power
-            && seen.idle == Idle::No
+            && seen.idle == IdleState::No
         {
             let expected = if step == Step::Rest && !seen.deleting {
                 Step::Stop(stop)
@@ -372,11 +384,11 @@ fn a_usable_database_is_revoked_before_it_is_released() {
 #[test]
 fn only_what_is_over_expires_and_whatever_it_waits_for() {
     for seen in every_state() {
-        let over = seen.expiry == Expiry::Over && seen.finalizer && !seen.deleting;
+        let over = seen.expiry == TtlState::Over && seen.finalizer && !seen.deleting;
         assert_eq!(plan(&seen) == Step::Expire, over, "{seen:?}");
-        if seen.expiry != Expiry::Later && seen.database == Database::Provisioning {
+        if seen.expiry != TtlState::Later && seen.database == DatabaseState::Provisioning {
             for power in POWERS {
-                assert_eq!(plan(&Seen { power, ..seen }), plan(&seen), "{seen:?} {power:?}");
+                assert_eq!(plan(&Facts { power, ..seen }), plan(&seen), "{seen:?} {power:?}");
             }
         }
     }

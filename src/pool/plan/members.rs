@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// A member that stands for an entry of the inventory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct EntryMember {
     /// Key of its entry.
     pub key: String,
     /// Host and port of its entry; none when its URL is not valid.
@@ -17,12 +17,12 @@ pub struct Member {
     /// It waits for a claim.
     pub free: bool,
     /// What the last look at it has found.
-    pub state: MemberState,
+    pub state: EntryMemberState,
 }
 
 /// What the last look at a member has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MemberState {
+pub enum EntryMemberState {
     /// Nobody has looked since the operator started, or since its entry was changed.
     Unknown,
     /// The look goes on.
@@ -66,7 +66,7 @@ impl Default for Pace {
 
 /// What is known of one server.
 #[derive(Default)]
-struct Server {
+struct MemberServer {
     /// Members that were silent.
     silent: usize,
     /// The latest look that nobody answered.
@@ -77,7 +77,7 @@ struct Server {
     looking: bool,
 }
 
-impl Server {
+impl MemberServer {
     /// Whether nothing was heard since the latest silence.
     fn is_quiet(&self) -> bool {
         let later = |silence| self.answer.is_none_or(|answer| answer > silence);
@@ -86,49 +86,49 @@ impl Server {
 }
 
 /// When each member is to be looked at, as the time until then; none for one that is looked at when its entry changes.
-fn waits(members: &[Member], pace: Pace) -> Vec<Option<Duration>> {
+fn waits(members: &[EntryMember], pace: Pace) -> Vec<Option<Duration>> {
     let servers = servers(members);
-    let nothing = Server::default();
+    let nothing = MemberServer::default();
     let mut tried = BTreeSet::new();
-    let mut first = |member: &Member, well: bool| {
+    let mut first = |member: &EntryMember, well: bool| {
         let server = member.server.clone();
         server.is_none() || tried.insert((server, well))
     };
-    let one = |member: &Member| {
+    let one = |member: &EntryMember| {
         let server = member.server.as_deref().and_then(|name| servers.get(name));
         let known = server.unwrap_or(&nothing);
         match member.state {
-            MemberState::Unknown => Some(Duration::ZERO),
-            MemberState::Looking => None,
+            EntryMemberState::Unknown => Some(Duration::ZERO),
+            EntryMemberState::Looking => None,
             // The server answers again.
-            MemberState::Silent { .. } if server.is_some() && !known.is_quiet() => Some(Duration::ZERO),
-            MemberState::Silent { age } => first(member, false).then(|| pace.again.saturating_sub(age)),
-            MemberState::Refused { age, passing } => passing.then(|| pace.again.saturating_sub(age)),
-            MemberState::Well { .. } if !member.free => None,
-            MemberState::Well { .. } if known.is_quiet() && known.silent > 1 => Some(Duration::ZERO),
-            MemberState::Well { .. } if known.is_quiet() && !known.looking && first(member, true) => {
+            EntryMemberState::Silent { .. } if server.is_some() && !known.is_quiet() => Some(Duration::ZERO),
+            EntryMemberState::Silent { age } => first(member, false).then(|| pace.again.saturating_sub(age)),
+            EntryMemberState::Refused { age, passing } => passing.then(|| pace.again.saturating_sub(age)),
+            EntryMemberState::Well { .. } if !member.free => None,
+            EntryMemberState::Well { .. } if known.is_quiet() && known.silent > 1 => Some(Duration::ZERO),
+            EntryMemberState::Well { .. } if known.is_quiet() && !known.looking && first(member, true) => {
                 Some(Duration::ZERO)
             }
-            MemberState::Well { age } => Some(pace.calm.saturating_sub(age)),
+            EntryMemberState::Well { age } => Some(pace.calm.saturating_sub(age)),
         }
     };
     members.iter().map(one).collect()
 }
 
-fn servers(members: &[Member]) -> BTreeMap<&str, Server> {
-    let mut servers: BTreeMap<&str, Server> = BTreeMap::new();
+fn servers(members: &[EntryMember]) -> BTreeMap<&str, MemberServer> {
+    let mut servers: BTreeMap<&str, MemberServer> = BTreeMap::new();
     for member in members {
         let Some(name) = &member.server else { continue };
         let server = servers.entry(name).or_default();
         let latest =
             |known: &mut Option<Duration>, age| *known = Some(known.map_or(age, |known: Duration| known.min(age)));
         match member.state {
-            MemberState::Silent { age } => {
+            EntryMemberState::Silent { age } => {
                 server.silent += 1;
                 latest(&mut server.silence, age);
             }
-            MemberState::Well { age } => latest(&mut server.answer, age),
-            MemberState::Looking => server.looking = true,
+            EntryMemberState::Well { age } => latest(&mut server.answer, age),
+            EntryMemberState::Looking => server.looking = true,
             _ => {}
         }
     }
@@ -136,10 +136,10 @@ fn servers(members: &[Member]) -> BTreeMap<&str, Server> {
 }
 
 /// The members to look at now, at most so many at once, by the keys of their entries.
-pub fn due(members: &[Member], pace: Pace, at_once: usize) -> Vec<String> {
+pub fn due(members: &[EntryMember], pace: Pace, at_once: usize) -> Vec<String> {
     let looking = members
         .iter()
-        .filter(|member| member.state == MemberState::Looking)
+        .filter(|member| member.state == EntryMemberState::Looking)
         .count();
     let due = members.iter().zip(waits(members, pace));
     let due = due.filter(|(_, wait)| wait.is_some_and(|wait| wait.is_zero()));
@@ -148,7 +148,7 @@ pub fn due(members: &[Member], pace: Pace, at_once: usize) -> Vec<String> {
 }
 
 /// Time until the next look.
-pub fn next(members: &[Member], pace: Pace) -> Option<Duration> {
+pub fn next(members: &[EntryMember], pace: Pace) -> Option<Duration> {
     // What runs brings the pool back, and what is due has no room now.
     let waits = waits(members, pace).into_iter().flatten();
     waits.filter(|wait| !wait.is_zero()).min()
@@ -167,16 +167,16 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn well(age: u64) -> MemberState {
-        MemberState::Well { age: seconds(age) }
+    fn well(age: u64) -> EntryMemberState {
+        EntryMemberState::Well { age: seconds(age) }
     }
 
-    fn silent(age: u64) -> MemberState {
-        MemberState::Silent { age: seconds(age) }
+    fn silent(age: u64) -> EntryMemberState {
+        EntryMemberState::Silent { age: seconds(age) }
     }
 
-    fn members(states: &[MemberState]) -> Vec<Member> {
-        let member = |(number, state): (usize, &MemberState)| Member {
+    fn members(states: &[EntryMemberState]) -> Vec<EntryMember> {
+        let member = |(number, state): (usize, &EntryMemberState)| EntryMember {
             key: number.to_string(),
             server: Some("one".into()),
             free: true,
@@ -187,13 +187,13 @@ mod tests {
 
     #[test]
     fn a_silent_server_is_tried_by_one_member_and_all_come_back_with_it() {
-        let due = |states: &[MemberState]| due(&members(states), PACE, 32).join(",");
-        assert_eq!(due(&[MemberState::Unknown, MemberState::Unknown]), "0,1");
+        let due = |states: &[EntryMemberState]| due(&members(states), PACE, 32).join(",");
+        assert_eq!(due(&[EntryMemberState::Unknown, EntryMemberState::Unknown]), "0,1");
         assert_eq!(due(&[well(1), well(599)]), "");
         assert_eq!(due(&[well(1), well(600)]), "1");
         // One that answered does not any more: another one is asked, and then all.
         assert_eq!(due(&[silent(1), well(60), well(60)]), "1");
-        assert_eq!(due(&[silent(1), MemberState::Looking, well(60)]), "");
+        assert_eq!(due(&[silent(1), EntryMemberState::Looking, well(60)]), "");
         assert_eq!(due(&[silent(5), silent(1), well(60), well(60)]), "2,3");
         // It alone is silent.
         assert_eq!(due(&[silent(5), well(1), well(60)]), "0");
@@ -222,10 +222,10 @@ mod tests {
             one[0].free = false;
             (due(&one, PACE, 32).len(), next(&one, PACE))
         };
-        assert_eq!(of(MemberState::Unknown), (1, None));
+        assert_eq!(of(EntryMemberState::Unknown), (1, None));
         assert_eq!(of(well(100_000)), (0, None));
         assert_eq!(of(silent(1)), (0, Some(seconds(29))));
-        let refused = |passing| MemberState::Refused {
+        let refused = |passing| EntryMemberState::Refused {
             age: seconds(10),
             passing,
         };
@@ -235,8 +235,8 @@ mod tests {
 
     #[test]
     fn no_more_than_the_limit_are_looked_at_at_once() {
-        let mut states = vec![MemberState::Looking; 30];
-        states.extend([MemberState::Unknown; 10]);
+        let mut states = vec![EntryMemberState::Looking; 30];
+        states.extend([EntryMemberState::Unknown; 10]);
         assert_eq!(due(&members(&states), PACE, 32).len(), 2);
     }
 }

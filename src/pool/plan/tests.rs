@@ -10,20 +10,20 @@ fn usable(database: &str) -> EntryState {
 }
 
 fn refused(again: Duration, passing: bool) -> EntryState {
-    EntryState::Refused(Refused { again, passing })
+    EntryState::Refused(RefusedEntry { again, passing })
 }
 
 /// Entries `a`, `b`, …, each at an address of its own.
-fn pool(states: impl IntoIterator<Item = EntryState>) -> Seen {
-    let entry = |(number, state): (usize, EntryState)| Entry {
+fn pool(states: impl IntoIterator<Item = EntryState>) -> Facts {
+    let entry = |(number, state): (usize, EntryState)| PoolEntry {
         key: format!("{number:04}"),
         address: Some(format!("host-{number}")),
         state,
     };
-    Seen {
+    Facts {
         entries: states.into_iter().enumerate().map(entry).collect(),
         free_preparations: 4,
-        ..Seen::default()
+        ..Facts::default()
     }
 }
 
@@ -123,21 +123,21 @@ fn what_left_the_inventory_is_withdrawn_first() {
 
 #[test]
 fn a_pass_gives_its_worker_back() {
-    let spent = |seen: Seen| Seen { spent: true, ..seen };
+    let spent = |seen: Facts| Facts { spent: true, ..seen };
     assert_eq!(plan(&spent(pool([EntryState::Unprobed]))), Step::Yield);
     assert_eq!(plan(&spent(pool([usable("x")]))), Step::Yield);
     assert_eq!(plan(&spent(pool([YOUNG]))), Step::Wait(FALLBACK));
     assert_eq!(plan(&spent(pool([EntryState::Member]))), Step::Rest);
 }
 
-fn preparing(states: &[UnpreparedState]) -> Seen {
+fn preparing(states: &[UnpreparedState]) -> Facts {
     let member = |(number, state): (usize, &UnpreparedState)| Unprepared {
         key: format!("{number:04}"),
         state: *state,
     };
     let members: Vec<_> = states.iter().enumerate().map(member).collect();
-    Seen {
-        preparation: Preparation::Of(members),
+    Facts {
+        preparation: PreparationWork::Of(members),
         ..pool(vec![EntryState::Member; states.len()])
     }
 }
@@ -149,7 +149,7 @@ fn members_are_prepared_a_few_at_a_time() {
         panic!("nothing is prepared")
     };
     assert_eq!(keys, ["0000", "0001", "0002", "0003"]);
-    let full = |seen: Seen| Seen {
+    let full = |seen: Facts| Facts {
         free_preparations: 0,
         ..seen
     };
@@ -159,17 +159,17 @@ fn members_are_prepared_a_few_at_a_time() {
     assert_eq!(plan(&full(preparing(&[young, Due]))), Step::AwaitPreparations);
     assert_eq!(plan(&preparing(&[Running { young: false }])), Step::Wait(FALLBACK));
     let again = SOON;
-    let passing = UnpreparedState::Refused(Refused { again, passing: true });
+    let passing = UnpreparedState::Refused(RefusedEntry { again, passing: true });
     assert_eq!(plan(&preparing(&[passing])), Step::Wait(SOON));
-    let blocked = UnpreparedState::Refused(Refused { again, passing: false });
+    let blocked = UnpreparedState::Refused(RefusedEntry { again, passing: false });
     assert_eq!(plan(&preparing(&[blocked])), Step::Rest);
     assert_eq!(plan(&preparing(&[])), Step::Rest);
 }
 
 #[test]
 fn entries_come_before_preparations() {
-    let blocked = Seen {
-        preparation: Preparation::Blocked,
+    let blocked = Facts {
+        preparation: PreparationWork::Blocked,
         ..pool([EntryState::Member])
     };
     assert_eq!(plan(&blocked), Step::Stop);
@@ -178,7 +178,7 @@ fn entries_come_before_preparations() {
         let mut seen = pool([state]);
         assert!(entries_come_first(&seen));
         let before = plan(&seen);
-        seen.preparation = Preparation::Blocked;
+        seen.preparation = PreparationWork::Blocked;
         assert_eq!(plan(&seen), before);
     }
     for state in [EntryState::Member, OLD, refused(SOON, true), refused(SOON, false)] {
@@ -189,7 +189,7 @@ fn entries_come_before_preparations() {
 #[test]
 fn members_are_looked_at_once_the_entries_need_nothing() {
     let mut seen = pool([EntryState::Member, EntryState::Member]);
-    let member = |key: &str, state| Member {
+    let member = |key: &str, state| EntryMember {
         key: key.into(),
         server: Some("one".into()),
         free: true,
@@ -200,12 +200,12 @@ fn members_are_looked_at_once_the_entries_need_nothing() {
         again: SOON,
     };
     seen.members = vec![
-        member("0000", MemberState::Unknown),
-        member("0001", MemberState::Well { age: SOON }),
+        member("0000", EntryMemberState::Unknown),
+        member("0001", EntryMemberState::Well { age: SOON }),
     ];
     assert_eq!(plan(&seen), Step::Check(vec!["0000".into()]));
     assert!(entries_come_first(&seen));
-    seen.members[0].state = MemberState::Looking;
+    seen.members[0].state = EntryMemberState::Looking;
     assert_eq!(plan(&seen), Step::Wait(SOON));
     seen.entries.push(pool([EntryState::Unprobed]).entries.remove(0));
     assert!(matches!(plan(&seen), Step::Probe(_)));

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::observe::Observed;
-use super::plan::{Step, Work};
-use super::work::{self, Subject};
+use super::plan::{ServerWork, Step};
+use super::work::{self, ServerTask};
 use super::{BEHIND, status};
 use crate::api::POOL_FINALIZER;
 use crate::controller::error::Error;
@@ -19,10 +19,10 @@ use crate::pool::warm::plan as counting;
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
     match step {
         Step::Keep(names) => return leave(pass, &names, false).await,
-        Step::Make(names) => begin(pass, observed, &names, Subject::Make),
-        Step::Remove(names) => begin(pass, observed, &names, Subject::Remove),
+        Step::Make(names) => begin(pass, observed, &names, ServerTask::Make),
+        Step::Remove(names) => begin(pass, observed, &names, ServerTask::Remove),
         Step::AwaitWork => {
-            let young = |work: &Work| *work == Work::Running { young: true };
+            let young = |work: &ServerWork| *work == ServerWork::Running { young: true };
             let young = observed.seen.entries.iter().filter(|entry| young(&entry.work));
             let ids: Vec<_> = young.map(|entry| work::id(pass.uid(), &entry.name)).collect();
             await_end(&pass.ctx.probes, &ids).await;
@@ -33,7 +33,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
     Ok(None)
 }
 
-fn begin(pass: &Pass, observed: &Observed, names: &[String], subject: Subject) {
+fn begin(pass: &Pass, observed: &Observed, names: &[String], subject: ServerTask) {
     for entry in names.iter().filter_map(|name| observed.entries.get(name)) {
         work::begin(pass, entry, subject);
     }

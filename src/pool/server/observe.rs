@@ -7,8 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::plan::{Entry, Need, Seen, Work};
-use super::work::{self, Subject};
+use super::plan::{Facts, Need, ServerEntry, ServerWork};
+use super::work::{self, ServerTask};
 use crate::api::condition::Reason;
 use crate::api::{GoDuration, OrchestraDatabase, POOL_FINALIZER};
 use crate::controller::error::Error;
@@ -16,9 +16,9 @@ use crate::credentials::inventory::{self, Inventory};
 use crate::credentials::made::{self, MadeEntry};
 use crate::pool::attempts::{Attempt, AttemptState, Refusal};
 use crate::pool::observe::unprepared_state;
-use crate::pool::plan::{Refused, UnpreparedState};
+use crate::pool::plan::{RefusedEntry, UnpreparedState};
 use crate::pool::wanted::{self, MemberContents};
-use crate::pool::warm::plan::{self as counting, Member, MemberState, Supply};
+use crate::pool::warm::plan::{self as counting, MemberSupply, WarmMember, WarmMemberState};
 use crate::pool::{PASS_TIME, PATIENCE, Pass, checks, preparation, probe};
 
 /// Databases that wait for a claim when the pool does not say how many.
@@ -36,7 +36,7 @@ const SHOWN: Duration = Duration::from_secs(10);
 /// What was looked up.
 pub struct Observed {
     /// The facts for the plan.
-    pub seen: Seen,
+    pub seen: Facts,
     /// The entries by the names of their Secrets.
     pub entries: HashMap<String, MadeEntry>,
     /// How many databases `replicas` asks for.
@@ -62,16 +62,16 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let (made, planned): (Vec<_>, Vec<_>) = written.partition(exists);
     let planned: Vec<_> = planned.into_iter().cloned().collect();
     let mut observed = Observed {
-        seen: Seen {
-            counted: counting::Seen {
+        seen: Facts {
+            counted: counting::Facts {
                 deleting,
                 finalizer: pool.finalizers().iter().any(|name| name == POOL_FINALIZER),
                 at_once: number(pool.spec.max_concurrent_creates, AT_ONCE),
                 made: !made.is_empty(),
                 spent: pass.began.elapsed() >= PASS_TIME,
-                ..counting::Seen::default()
+                ..counting::Facts::default()
             },
-            ..Seen::default()
+            ..Facts::default()
         },
         entries: HashMap::new(),
         wanted,
@@ -94,7 +94,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let taken = entries.len() - counted.members.len();
     counted.desired = observed.wanted.min(most.saturating_sub(taken));
     let room = entries.len() < most && (entries.len() + planned.len() < most || !planned.is_empty());
-    counted.supply = if room { Supply::Open } else { Supply::Closed };
+    counted.supply = if room { MemberSupply::Open } else { MemberSupply::Closed };
     counted.planned = planned;
     observed.entries = entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
     Ok(observed)
@@ -128,11 +128,14 @@ fn observe_entry(
         (_, false) => entry.made.is_none().then_some(Need::Making),
     };
     let work = need.map(|need| work_on(pass, entry, need, observed));
-    observed.seen.entries.extend(need.zip(work).map(|(need, work)| Entry {
-        name: entry.name.clone(),
-        need,
-        work,
-    }));
+    observed
+        .seen
+        .entries
+        .extend(need.zip(work).map(|(need, work)| ServerEntry {
+            name: entry.name.clone(),
+            need,
+            work,
+        }));
     let state = match (&member, entry.leaving) {
         (None, false) => unlisted(pass, known.0, entry, observed),
         (Some(member), false) if member.is_unclaimed() => Some(of_member(pass, known.1, member)),
@@ -151,39 +154,39 @@ fn observe_entry(
 }
 
 /// How the work of the server on an entry stands.
-fn work_on(pass: &Pass, entry: &MadeEntry, need: Need, observed: &mut Observed) -> Work {
+fn work_on(pass: &Pass, entry: &MadeEntry, need: Need, observed: &mut Observed) -> ServerWork {
     let attempts = &pass.ctx.memory.made;
-    let get = |subject: Subject| attempts.get(pass.uid(), &entry.name, subject.as_str());
-    let making = get(Subject::Make);
+    let get = |subject: ServerTask| attempts.get(pass.uid(), &entry.name, subject.as_str());
+    let making = get(ServerTask::Make);
     let attempt = match need {
         Need::Making => making,
         // What was begun before the entry was to leave goes on.
         Need::Removal if making.as_ref().is_some_and(is_running) => making,
-        Need::Removal => get(Subject::Remove),
-        Need::Withdrawal | Need::Keeping => return Work::Due,
+        Need::Removal => get(ServerTask::Remove),
+        Need::Withdrawal | Need::Keeping => return ServerWork::Due,
     };
-    let Some(attempt) = attempt else { return Work::Due };
+    let Some(attempt) = attempt else { return ServerWork::Due };
     let (age, spacing) = (attempt.age(), pass.ctx.core.settings.login_spacing);
     if let Some(refusal) = &attempt.refusal {
         observed.refusals.push((entry.name.clone(), refusal.clone()));
     }
     match (&attempt.state, &attempt.refusal) {
-        _ if is_running(&attempt) => Work::Running { young: age < PATIENCE },
-        (AttemptState::Done(()), _) if age < SHOWN => Work::Running { young: false },
+        _ if is_running(&attempt) => ServerWork::Running { young: age < PATIENCE },
+        (AttemptState::Done(()), _) if age < SHOWN => ServerWork::Running { young: false },
         (AttemptState::Refused, Some(refusal)) => {
             let again = crate::pool::observe::pace(refusal, spacing).saturating_sub(age);
             if work::is_of_entry(refusal) {
                 return if again.is_zero() {
-                    Work::Due
+                    ServerWork::Due
                 } else {
-                    Work::Refused { again }
+                    ServerWork::Refused { again }
                 };
             }
             let pause = observed.seen.pause.get_or_insert(again);
             *pause = again.max(*pause);
-            Work::Due
+            ServerWork::Due
         }
-        _ => Work::Due,
+        _ => ServerWork::Due,
     }
 }
 
@@ -194,14 +197,14 @@ fn is_running(attempt: &Attempt<()>) -> bool {
 
 /// How an entry stands that has no OrchestraDatabase; none when it cannot wait for a claim, because somebody has used its
 /// database.
-fn unlisted(pass: &Pass, inventory: &Inventory, entry: &MadeEntry, observed: &Observed) -> Option<MemberState> {
+fn unlisted(pass: &Pass, inventory: &Inventory, entry: &MadeEntry, observed: &Observed) -> Option<WarmMemberState> {
     if entry.made.is_none() {
         let refused = observed.refusals.iter().find(|(name, _)| *name == entry.name);
         let broken = refused.is_some_and(|(_, refusal)| !refusal.is_passing());
         return Some(if broken {
-            MemberState::Broken
+            WarmMemberState::Broken
         } else {
-            MemberState::Creating
+            WarmMemberState::Creating
         });
     }
     let key = entry.key();
@@ -209,20 +212,20 @@ fn unlisted(pass: &Pass, inventory: &Inventory, entry: &MadeEntry, observed: &Ob
     let outcome = probes.get(pass.uid(), &key, &probe::subject(pass, inventory, &key));
     match outcome.and_then(|probed| probed.refusal) {
         Some(refusal) if refusal.reason == Reason::InUse => None,
-        Some(refusal) if !refusal.is_passing() => Some(MemberState::Broken),
-        _ => Some(MemberState::Creating),
+        Some(refusal) if !refusal.is_passing() => Some(WarmMemberState::Broken),
+        _ => Some(WarmMemberState::Creating),
     }
 }
 
 /// How an entry stands that waits for a claim.
-fn of_member(pass: &Pass, wanted: Option<&MemberContents>, member: &OrchestraDatabase) -> MemberState {
+fn of_member(pass: &Pass, wanted: Option<&MemberContents>, member: &OrchestraDatabase) -> WarmMemberState {
     if checks::is_out(pass, member) {
-        return MemberState::Broken;
+        return WarmMemberState::Broken;
     }
     match wanted.and_then(|wanted| unprepared_state(pass, wanted, member)) {
-        None => MemberState::Available,
+        None => WarmMemberState::Available,
         // It is prepared as an entry.
-        Some(_) => MemberState::Unprepared(UnpreparedState::Refused(Refused {
+        Some(_) => WarmMemberState::Unprepared(UnpreparedState::Refused(RefusedEntry {
             again: Duration::ZERO,
             passing: false,
         })),
@@ -234,15 +237,15 @@ fn describe(
     pass: &Pass,
     entry: &MadeEntry,
     member: Option<&OrchestraDatabase>,
-    state: MemberState,
-) -> (Member, Option<Duration>) {
+    state: WarmMemberState,
+) -> (WarmMember, Option<Duration>) {
     let created = member.and_then(ResourceExt::creation_timestamp).map(|at| at.0);
     let lifetime = pass.pool.spec.member_lifetime.map(GoDuration::as_std);
-    let usable = matches!(state, MemberState::Unprepared(_) | MemberState::Available);
+    let usable = matches!(state, WarmMemberState::Unprepared(_) | WarmMemberState::Available);
     let age = created.map(|at| Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default());
     let left = lifetime.zip(age).filter(|_| usable);
     let left = left.map(|(lifetime, age)| lifetime.saturating_sub(age));
-    let member = Member {
+    let member = WarmMember {
         name: entry.name.clone(),
         created: created.unwrap_or(Timestamp::MAX),
         state,

@@ -16,12 +16,12 @@ use crate::pool::warm::plan as counting;
 
 /// Everything that the next step depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct Facts {
     /// How many entries there are and should be. Its members are the entries that nobody has claimed and that are not to
     /// leave, by the names of their Secrets.
-    pub counted: counting::Seen,
+    pub counted: counting::Facts,
     /// The entries whose databases are not made yet, or are to be dropped.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ServerEntry>,
     /// Further entries. The pool goes when there are none.
     pub others: usize,
     /// The server has refused something lately: it is asked for nothing before this time, and then for one thing.
@@ -30,13 +30,13 @@ pub struct Seen {
 
 /// An entry that needs the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct ServerEntry {
     /// Name of its Secret.
     pub name: String,
     /// What is to be done.
     pub need: Need,
     /// How the work on it stands.
-    pub work: Work,
+    pub work: ServerWork,
 }
 
 /// What an entry needs.
@@ -54,7 +54,7 @@ pub enum Need {
 
 /// How the work of the server on an entry stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
+pub enum ServerWork {
     /// It can begin.
     Due,
     /// It goes on.
@@ -87,7 +87,7 @@ pub enum Step {
 }
 
 /// The next step for what was observed.
-pub fn plan(seen: &Seen) -> Step {
+pub fn plan(seen: &Facts) -> Step {
     if seen.counted.deleting && !seen.counted.finalizer {
         return Step::Idle(None);
     }
@@ -98,14 +98,14 @@ pub fn plan(seen: &Seen) -> Step {
 }
 
 /// What is done on the server: the first link that has something to do decides.
-const LINKS: [fn(&Seen) -> Option<Step>; 5] = [keep, count, remove, make, await_work];
+const LINKS: [fn(&Facts) -> Option<Step>; 5] = [keep, count, remove, make, await_work];
 
-impl Seen {
+impl Facts {
     fn due(&self, need: Need) -> Vec<String> {
         let due = self
             .entries
             .iter()
-            .filter(|entry| entry.need == need && entry.work == Work::Due);
+            .filter(|entry| entry.need == need && entry.work == ServerWork::Due);
         due.map(|entry| entry.name.clone()).collect()
     }
 
@@ -113,7 +113,7 @@ impl Seen {
         let running = self
             .entries
             .iter()
-            .filter(|entry| matches!(entry.work, Work::Running { .. }));
+            .filter(|entry| matches!(entry.work, ServerWork::Running { .. }));
         running.count()
     }
 
@@ -129,7 +129,7 @@ impl Seen {
 }
 
 /// First: a tenant has it.
-fn keep(seen: &Seen) -> Option<Step> {
+fn keep(seen: &Facts) -> Option<Step> {
     let claimed = seen.entries.iter().filter(|entry| entry.need == Need::Keeping);
     let names: Vec<_> = claimed.map(|entry| entry.name.clone()).collect();
     (!names.is_empty()).then_some(Step::Keep(names))
@@ -137,7 +137,7 @@ fn keep(seen: &Seen) -> Option<Step> {
 
 /// Before anything is made: an entry that is too many is not made. The pool goes last, since the owners' passwords are
 /// found by it.
-fn count(seen: &Seen) -> Option<Step> {
+fn count(seen: &Facts) -> Option<Step> {
     use counting::Step as Is;
     match counting::plan(&seen.counted) {
         Is::RemoveFinalizer if seen.others > 0 || !seen.entries.is_empty() => None,
@@ -154,28 +154,28 @@ fn count(seen: &Seen) -> Option<Step> {
 }
 
 /// It makes room for others.
-fn remove(seen: &Seen) -> Option<Step> {
+fn remove(seen: &Facts) -> Option<Step> {
     let names = seen.next(Need::Removal);
     (!names.is_empty()).then_some(Step::Remove(names))
 }
 
-fn make(seen: &Seen) -> Option<Step> {
+fn make(seen: &Facts) -> Option<Step> {
     let names = seen.next(Need::Making);
     (!names.is_empty()).then_some(Step::Make(names))
 }
 
-fn await_work(seen: &Seen) -> Option<Step> {
-    let young = |entry: &Entry| entry.work == Work::Running { young: true };
+fn await_work(seen: &Facts) -> Option<Step> {
+    let young = |entry: &ServerEntry| entry.work == ServerWork::Running { young: true };
     let waits = !seen.counted.spent && seen.entries.iter().any(young);
     waits.then_some(Step::AwaitWork)
 }
 
 /// The end of the work brings the pool back; what was refused is tried again.
-fn wait(seen: &Seen) -> Option<Duration> {
+fn wait(seen: &Facts) -> Option<Duration> {
     let entries = seen.entries.iter().map(|entry| match entry.work {
-        Work::Due => seen.pause.unwrap_or(FALLBACK),
-        Work::Running { .. } => FALLBACK,
-        Work::Refused { again } => again,
+        ServerWork::Due => seen.pause.unwrap_or(FALLBACK),
+        ServerWork::Running { .. } => FALLBACK,
+        ServerWork::Refused { again } => again,
     });
     let counted = match counting::plan(&seen.counted) {
         counting::Step::Wait(wait) => Some(wait),

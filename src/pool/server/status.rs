@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::observe::Observed;
-use super::plan::{Entry, Need};
+use super::plan::{Need, ServerEntry};
 use crate::api::OrchestraPoolStatus;
 use crate::api::condition::Reason;
 use crate::api::names::{POOL_LABEL, pool_label};
@@ -14,8 +14,8 @@ use crate::controller::error::Error;
 use crate::pool::attempts::Refusal;
 use crate::pool::observe::Observed as OfEntries;
 use crate::pool::plan::Step;
-use crate::pool::status::{Described, exposure, of_entries as of_refusals, tell};
-use crate::pool::warm::plan::MemberState;
+use crate::pool::status::{Description, exposure, of_entries as of_refusals, tell};
+use crate::pool::warm::plan::WarmMemberState;
 use crate::pool::{Pass, servers};
 
 /// Writes the names of entries that are about to be made, by compare-and-swap.
@@ -50,7 +50,7 @@ pub async fn write(pass: &mut Pass, step: &Step, entries: &OfEntries, made: &Obs
     let mut described = standing(made, &entries.refusals);
     described.message += &exposure(entries.exposed.get(..1).unwrap_or_default());
     let servers = if entries.inventory.is_empty() {
-        servers::Known::Nothing
+        servers::KnownServers::Nothing
     } else {
         pass.ctx.memory.servers.known(pass.uid(), &entries.inventory)
     };
@@ -59,13 +59,15 @@ pub async fn write(pass: &mut Pass, step: &Step, entries: &OfEntries, made: &Obs
 
 fn available(made: &Observed) -> usize {
     let members = made.seen.counted.members.iter();
-    members.filter(|member| member.state == MemberState::Available).count()
+    members
+        .filter(|member| member.state == WarmMemberState::Available)
+        .count()
 }
 
 /// What the conditions say: what is wrong with the server or an entry, and else whether as many wait as should.
-fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Described {
+fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Description {
     let counted = &made.seen.counted;
-    let works = |reason, message: String| Described {
+    let works = |reason, message: String| Description {
         ready: false,
         standing: Standing::Reconciling,
         reason,
@@ -86,14 +88,14 @@ fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Described {
     }
     let available = available(made);
     if available >= made.wanted {
-        return Described {
+        return Description {
             ready: true,
             standing: Standing::Settled,
             reason: Reason::Ready,
             message: "as many databases as replicas says wait for a claim".into(),
         };
     }
-    let leaves = |entry: &Entry| matches!(entry.need, Need::Removal | Need::Withdrawal);
+    let leaves = |entry: &ServerEntry| matches!(entry.need, Need::Removal | Need::Withdrawal);
     if available >= counted.desired && made.seen.entries.iter().any(leaves) {
         return works(
             Reason::Provisioning,
@@ -101,7 +103,7 @@ fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Described {
         );
     }
     if available >= counted.desired {
-        return Described {
+        return Description {
             ready: false,
             standing: Standing::Stalled,
             reason: Reason::PoolExhausted,
@@ -115,7 +117,7 @@ fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Described {
     let unmade = counted
         .members
         .iter()
-        .any(|member| member.state == MemberState::Creating);
+        .any(|member| member.state == WarmMemberState::Creating);
     if unmade || counted.members.len() < counted.desired {
         return works(Reason::Provisioning, "databases are being made".into());
     }
@@ -139,25 +141,25 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::pool::server::plan::{Seen, Work};
+    use crate::pool::server::plan::{Facts, ServerWork};
     use crate::pool::status::tests::{contradicts, every_refusal};
-    use crate::pool::warm::plan::{self as counting, Member};
+    use crate::pool::warm::plan::{self as counting, WarmMember};
 
-    fn made(wanted: usize, desired: usize, states: &[MemberState]) -> Observed {
-        let member = |state: &MemberState| Member {
+    fn made(wanted: usize, desired: usize, states: &[WarmMemberState]) -> Observed {
+        let member = |state: &WarmMemberState| WarmMember {
             name: "orchestra-entry-1".into(),
             created: jiff::Timestamp::UNIX_EPOCH,
             state: *state,
             old: false,
         };
         Observed {
-            seen: Seen {
-                counted: counting::Seen {
+            seen: Facts {
+                counted: counting::Facts {
                     desired,
                     members: states.iter().map(member).collect(),
-                    ..counting::Seen::default()
+                    ..counting::Facts::default()
                 },
-                ..Seen::default()
+                ..Facts::default()
             },
             entries: HashMap::new(),
             wanted,
@@ -169,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_pool_says_what_it_is_about() {
-        use MemberState::{Available, Creating};
+        use WarmMemberState::{Available, Creating};
         for (wanted, desired, states, reason, is) in [
             (0, 0, &[][..], Reason::Ready, Standing::Settled),
             (1, 1, &[Available], Reason::Ready, Standing::Settled),
@@ -196,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_the_server_refuses_comes_before_what_is_made() {
-        let mut lacks = made(1, 1, &[MemberState::Creating]);
+        let mut lacks = made(1, 1, &[WarmMemberState::Creating]);
         let pending = Refusal::from(&Error::transient(Reason::Pending, "waiting for the first login"));
         assert_eq!(standing(&lacks, &[("a".into(), pending)]).reason, Reason::Provisioning);
         let refused = Refusal::from(&Error::blocked(Reason::InvalidEntry, "run ALTER ROLE"));
@@ -209,8 +211,8 @@ mod tests {
     /// Every number of databases that wait, are made and leave, with and without trouble.
     #[test]
     fn no_condition_contradicts_its_reason() {
-        use MemberState::{Available, Broken, Creating};
-        let groups: [&[MemberState]; 6] = [
+        use WarmMemberState::{Available, Broken, Creating};
+        let groups: [&[WarmMemberState]; 6] = [
             &[],
             &[Available],
             &[Creating],
@@ -235,10 +237,10 @@ mod tests {
                     for (deleting, of_server) in [(false, true), (false, false), (true, true), (true, false)] {
                         let mut made = made(wanted, desired, states);
                         made.seen.counted.deleting = deleting;
-                        let entry = |need: &Need| Entry {
+                        let entry = |need: &Need| ServerEntry {
                             name: "orchestra-entry-2".into(),
                             need: *need,
-                            work: Work::Due,
+                            work: ServerWork::Due,
                         };
                         made.seen.entries.extend(need.as_ref().map(entry));
                         let refused = refusal.clone().map(|refusal| ("orchestra-entry-1".to_owned(), refusal));

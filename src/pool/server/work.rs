@@ -19,7 +19,7 @@ use crate::error::ErrorClass;
 use crate::migrate::Watch;
 use crate::pool::attempts::Refusal;
 use crate::pool::{Pass, preparation, probe};
-use crate::postgres::made::{Entry, Maker, Removal};
+use crate::postgres::made::{Maker, OwnedDatabase, RemovalEnd};
 use crate::postgres::{self, APPLICATION};
 
 /// The longest that one piece of work may take: a copy of a large template writes many files.
@@ -30,14 +30,14 @@ const BUSY: Duration = Duration::from_secs(5);
 
 /// What is done on the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
+pub enum ServerTask {
     /// The role and the database are made.
     Make,
     /// They are dropped.
     Remove,
 }
 
-impl Subject {
+impl ServerTask {
     /// What attempts are remembered by.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -61,7 +61,7 @@ pub fn id(pool: &str, name: &str) -> String {
 }
 
 /// What one piece of work needs.
-struct Work {
+struct RunningWork {
     core: Arc<Core>,
     pool: String,
     server: DatabaseServer,
@@ -69,7 +69,7 @@ struct Work {
 }
 
 /// Begins to work on an entry. The end of the work brings the pool back.
-pub fn begin(pass: &Pass, entry: &MadeEntry, subject: Subject) {
+pub fn begin(pass: &Pass, entry: &MadeEntry, subject: ServerTask) {
     let Some(server) = pass.pool.spec.server.clone() else {
         return;
     };
@@ -78,7 +78,7 @@ pub fn begin(pass: &Pass, entry: &MadeEntry, subject: Subject) {
     // Work that was cut off.
     pass.ctx.probes.stop(&key);
     memory.made.begin(&uid, &name, subject.as_str());
-    let work = Work {
+    let work = RunningWork {
         core: pass.ctx.core.clone(),
         pool: pass.name().to_owned(),
         server,
@@ -87,8 +87,8 @@ pub fn begin(pass: &Pass, entry: &MadeEntry, subject: Subject) {
     let task = async move {
         let done = async {
             match subject {
-                Subject::Make => make(&work).await,
-                Subject::Remove => remove(&work).await,
+                ServerTask::Make => make(&work).await,
+                ServerTask::Remove => remove(&work).await,
             }
         };
         let outcome = tokio::time::timeout(LIMIT, caught(Box::pin(done))).await;
@@ -104,7 +104,7 @@ pub fn begin(pass: &Pass, entry: &MadeEntry, subject: Subject) {
 }
 
 /// A session of the login that makes databases, which may do so.
-async fn session(work: &Work) -> Result<(PgConnection, Maker), Error> {
+async fn session(work: &RunningWork) -> Result<(PgConnection, Maker), Error> {
     let login = made::server_login(&work.core, &work.server).await?;
     let mut session = postgres::connect(&login, APPLICATION).await?;
     let maker = postgres::made::maker(&mut session).await?;
@@ -117,12 +117,12 @@ async fn session(work: &Work) -> Result<(PgConnection, Maker), Error> {
     }
 }
 
-async fn make(work: &Work) -> Result<(), Error> {
+async fn make(work: &RunningWork) -> Result<(), Error> {
     let name = &work.entry.name;
     let password = made::stored_password(&work.core, name).await?;
     let (mut session, maker) = session(work).await?;
     let (database, record) = (made::database(name), made::record(&work.pool, name));
-    let entry = Entry {
+    let entry = OwnedDatabase {
         name: &database,
         password: &password,
         record: &record,
@@ -139,7 +139,7 @@ async fn make(work: &Work) -> Result<(), Error> {
 }
 
 /// Drops the database of an entry that nobody has claimed: no OrchestraDatabase stands for it, and it has no claim record.
-async fn remove(work: &Work) -> Result<(), Error> {
+async fn remove(work: &RunningWork) -> Result<(), Error> {
     let MadeEntry { name, made, .. } = &work.entry;
     let (database, record) = (made::database(name), made::record(&work.pool, name));
     if let Some(identity) = made {
@@ -153,8 +153,8 @@ async fn remove(work: &Work) -> Result<(), Error> {
         .await
         .map_err(told_of_removal)?
     {
-        Removal::Kept(why) => Err(Error::blocked(Reason::InUse, why)),
-        Removal::Done => {
+        RemovalEnd::Kept(why) => Err(Error::blocked(Reason::InUse, why)),
+        RemovalEnd::Done => {
             made::delete(&work.core, name).await?;
             tracing::info!(entry = name, "a database that nobody has claimed was dropped");
             Ok(())
@@ -164,7 +164,7 @@ async fn remove(work: &Work) -> Result<(), Error> {
 
 /// No OrchestraDatabase stands for the entry, as the API server itself says: from then on none is made, since the inventory
 /// does not have the entry.
-async fn check_unlisted(work: &Work, member: &str) -> Result<(), Error> {
+async fn check_unlisted(work: &RunningWork, member: &str) -> Result<(), Error> {
     let key = work.entry.key();
     let of_entry =
         |database: &OrchestraDatabase| database.pool() == Some(&work.pool) && preparation::key(database) == Some(&key);
@@ -182,7 +182,7 @@ async fn check_unlisted(work: &Work, member: &str) -> Result<(), Error> {
 }
 
 /// Nobody has claimed the database, as its own record says. It is read as its owner, who alone may connect.
-async fn check_unclaimed(work: &Work) -> Result<(), Error> {
+async fn check_unclaimed(work: &RunningWork) -> Result<(), Error> {
     let login = made::entry_login(&work.core, &work.server, &work.entry.name).await?;
     let looked = probe::bounded(async {
         let mut session = postgres::connect(&login, APPLICATION).await?;

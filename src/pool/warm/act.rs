@@ -9,7 +9,7 @@ use kube::api::{ListParams, PostParams};
 use uuid::Uuid;
 
 use super::observe::Observed;
-use super::plan::{MemberState, Step};
+use super::plan::{Step, WarmMemberState};
 use super::status;
 use crate::api::condition::Reason;
 use crate::api::names::{POOL_LABEL, pool_label};
@@ -48,7 +48,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
             }
         }
         Step::AwaitPreparations => {
-            let young = MemberState::Unprepared(UnpreparedState::Running { young: true });
+            let young = WarmMemberState::Unprepared(UnpreparedState::Running { young: true });
             let young = observed.seen.members.iter().filter(|member| member.state == young);
             let uids: Vec<_> = young
                 .filter_map(|member| observed.member(&member.name)?.uid())

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::plan::{Member, MemberState, Seen, Supply};
+use super::plan::{Facts, MemberSupply, WarmMember, WarmMemberState};
 use crate::api::condition::Reason;
 use crate::api::{GoDuration, OrchestraClass, OrchestraDatabase, POOL_FINALIZER};
 use crate::class::{self, Way, budget};
@@ -16,7 +16,7 @@ use crate::controller::error::Error;
 use crate::error::ErrorClass;
 use crate::pool::attempts::Refusal;
 use crate::pool::observe::unprepared_state;
-use crate::pool::plan::{Refused, UnpreparedState};
+use crate::pool::plan::{RefusedEntry, UnpreparedState};
 use crate::pool::wanted::{self, MemberContents};
 use crate::pool::{PASS_TIME, Pass, preparation};
 
@@ -26,7 +26,7 @@ const CREATED_AT_ONCE: i32 = 3;
 /// What was looked up.
 pub struct Observed {
     /// The facts for the plan.
-    pub seen: Seen,
+    pub seen: Facts,
     /// The class that makes the members.
     pub class: Option<Arc<OrchestraClass>>,
     /// The members that nobody has claimed and that are not being deleted.
@@ -61,7 +61,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         .cloned()
         .partition(|name| databases.get(&ObjectRef::new(name)).is_some());
     let mut observed = Observed {
-        seen: Seen {
+        seen: Facts {
             deleting: pool.metadata.deletion_timestamp.is_some(),
             finalizer: pool.finalizers().iter().any(|name| name == POOL_FINALIZER),
             desired: number(pool.spec.replicas, 0),
@@ -70,7 +70,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             made: !made.is_empty(),
             free_preparations: preparation::AT_ONCE.saturating_sub(ctx.preparations.under_way()),
             spent: pass.began.elapsed() >= PASS_TIME,
-            ..Seen::default()
+            ..Facts::default()
         },
         class: None,
         members,
@@ -108,7 +108,7 @@ async fn observe_class(pass: &Pass, observed: &mut Observed) {
 }
 
 fn close(observed: &mut Observed, error: &Error) {
-    observed.seen.supply = Supply::Closed;
+    observed.seen.supply = MemberSupply::Closed;
     observed.closed = Some(Refusal::from(error));
 }
 
@@ -146,14 +146,14 @@ fn observe_members(pass: &Pass, observed: &mut Observed) {
             .refusals
             .extend(refusal.map(|refusal| (Some(name.clone()), refusal)));
         let left = lifetime.and_then(|lifetime| left_of(lifetime, member));
-        let usable = matches!(state, MemberState::Unprepared(_) | MemberState::Available);
+        let usable = matches!(state, WarmMemberState::Unprepared(_) | WarmMemberState::Available);
         let outdated = observed
             .wanted
             .as_ref()
             .is_some_and(|wanted| wanted.is_outdated(member));
         let ages_in = left.filter(|left| usable && !left.is_zero());
         observed.seen.ages_in = observed.seen.ages_in.into_iter().chain(ages_in).min();
-        observed.seen.members.push(Member {
+        observed.seen.members.push(WarmMember {
             name,
             created: member.creation_timestamp().map_or(Timestamp::MAX, |at| at.0),
             state,
@@ -170,32 +170,32 @@ fn left_of(lifetime: Duration, member: &OrchestraDatabase) -> Option<Duration> {
 }
 
 /// How a member stands, and what to tell of it.
-fn state(pass: &Pass, observed: &Observed, member: &OrchestraDatabase) -> (MemberState, Option<Refusal>) {
+fn state(pass: &Pass, observed: &Observed, member: &OrchestraDatabase) -> (WarmMemberState, Option<Refusal>) {
     if member.is_ready() {
         return match &observed.wanted {
-            Some(wanted) if wanted.is_outdated(member) => (MemberState::Available, None),
+            Some(wanted) if wanted.is_outdated(member) => (WarmMemberState::Available, None),
             Some(wanted) => match unprepared_state(pass, wanted, member) {
-                Some((state, refusal)) => (MemberState::Unprepared(state), refusal),
-                None => (MemberState::Available, None),
+                Some((state, refusal)) => (WarmMemberState::Unprepared(state), refusal),
+                None => (WarmMemberState::Available, None),
             },
             // What it is to have is not known.
             None if observed.refusals.iter().any(|(member, _)| member.is_none()) && !is_prepared(member) => {
-                (MemberState::Unprepared(UNKNOWN), None)
+                (WarmMemberState::Unprepared(UNKNOWN), None)
             }
-            None => (MemberState::Available, None),
+            None => (WarmMemberState::Available, None),
         };
     }
     let refusal = stalled(member);
     let state = match (member.is_issued(), &refusal) {
-        (false, _) => MemberState::Unrequested,
-        (true, Some(_)) => MemberState::Broken,
-        (true, None) => MemberState::Creating,
+        (false, _) => WarmMemberState::Unrequested,
+        (true, Some(_)) => WarmMemberState::Broken,
+        (true, None) => WarmMemberState::Creating,
     };
     (state, refusal)
 }
 
 /// The pool comes back when the source does.
-const UNKNOWN: UnpreparedState = UnpreparedState::Refused(Refused {
+const UNKNOWN: UnpreparedState = UnpreparedState::Refused(RefusedEntry {
     again: super::plan::RETRY,
     passing: true,
 });

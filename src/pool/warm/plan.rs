@@ -19,7 +19,7 @@ pub const RETRY: Duration = Duration::from_secs(30);
 /// Everything that the next step depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "facts, each of which is either so or not")]
-pub struct Seen {
+pub struct Facts {
     /// The pool is being deleted.
     pub deleting: bool,
     /// Our finalizer is on it.
@@ -33,9 +33,9 @@ pub struct Seen {
     /// A name that is written down is that of a member now.
     pub made: bool,
     /// The members that nobody has claimed and that are not being deleted.
-    pub members: Vec<Member>,
+    pub members: Vec<WarmMember>,
     /// Whether another member can be made.
-    pub supply: Supply,
+    pub supply: MemberSupply,
     /// Further members that can be prepared now.
     pub free_preparations: usize,
     /// Time until the next member is old.
@@ -46,13 +46,13 @@ pub struct Seen {
 
 /// A member that nobody has claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct WarmMember {
     /// Its name.
     pub name: String,
     /// When it was made.
     pub created: Timestamp,
     /// How it stands.
-    pub state: MemberState,
+    pub state: WarmMemberState,
     /// It is usable, and another one is to take its place: it has waited for too long, or has what the class does not
     /// have any more.
     pub old: bool,
@@ -60,7 +60,7 @@ pub struct Member {
 
 /// How a member stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MemberState {
+pub enum WarmMemberState {
     /// Nothing was requested from the provider yet: it costs nothing.
     Unrequested,
     /// A person must act before it is usable.
@@ -75,7 +75,7 @@ pub enum MemberState {
 
 /// Whether another member can be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Supply {
+pub enum MemberSupply {
     /// The class has a provider, and its budget has room.
     #[default]
     Open,
@@ -113,7 +113,7 @@ pub enum Step {
 }
 
 /// The next step for what was observed.
-pub fn plan(seen: &Seen) -> Step {
+pub fn plan(seen: &Facts) -> Step {
     match (seen.deleting, seen.finalizer) {
         (true, false) => Step::Rest,
         (true, true) => leave(seen),
@@ -124,7 +124,7 @@ pub fn plan(seen: &Seen) -> Step {
 }
 
 /// Claimed members live on.
-fn leave(seen: &Seen) -> Step {
+fn leave(seen: &Facts) -> Step {
     if !seen.planned.is_empty() {
         return Step::Drop(seen.planned.clone());
     }
@@ -135,14 +135,14 @@ fn leave(seen: &Seen) -> Step {
 }
 
 /// What a living pool does: the first link that has something to do decides.
-const LIVE: [fn(&Seen) -> Option<Step>; 5] = [shrink, create, grow, retire, prepare];
+const LIVE: [fn(&Facts) -> Option<Step>; 5] = [shrink, create, grow, retire, prepare];
 
-impl Seen {
+impl Facts {
     fn total(&self) -> usize {
         self.members.len() + self.planned.len()
     }
 
-    fn count(&self, is: impl Fn(&MemberState) -> bool) -> usize {
+    fn count(&self, is: impl Fn(&WarmMemberState) -> bool) -> usize {
         self.members.iter().filter(|member| is(&member.state)).count()
     }
 
@@ -154,7 +154,7 @@ impl Seen {
 
     /// How many members are to be made: those that lack, or one for an old one when all others can be claimed.
     fn lacking(&self) -> usize {
-        let usable = self.count(|state| matches!(state, MemberState::Unprepared(_) | MemberState::Available));
+        let usable = self.count(|state| matches!(state, WarmMemberState::Unprepared(_) | WarmMemberState::Available));
         match self.desired.checked_sub(self.total()) {
             Some(0) if usable >= self.desired => self.most() - self.desired,
             lacking => lacking.unwrap_or_default(),
@@ -163,18 +163,18 @@ impl Seen {
 }
 
 /// First, because each member costs money.
-fn shrink(seen: &Seen) -> Option<Step> {
+fn shrink(seen: &Facts) -> Option<Step> {
     let surplus = seen.total().checked_sub(seen.most()).filter(|surplus| *surplus > 0)?;
     if !seen.planned.is_empty() {
         let names = seen.planned.iter().rev().take(surplus);
         return Some(Step::Drop(names.cloned().collect()));
     }
-    let rank = |state: &MemberState| match state {
-        MemberState::Unrequested => 0,
-        MemberState::Broken => 1,
-        MemberState::Creating => 2,
-        MemberState::Unprepared(_) => 3,
-        MemberState::Available => 4,
+    let rank = |state: &WarmMemberState| match state {
+        WarmMemberState::Unrequested => 0,
+        WarmMemberState::Broken => 1,
+        WarmMemberState::Creating => 2,
+        WarmMemberState::Unprepared(_) => 3,
+        WarmMemberState::Available => 4,
     };
     let mut members: Vec<_> = seen.members.iter().collect();
     members.sort_by_key(|member| (rank(&member.state), !member.old, Reverse(member.created), &member.name));
@@ -183,27 +183,27 @@ fn shrink(seen: &Seen) -> Option<Step> {
 }
 
 /// What is written down is carried out.
-fn create(seen: &Seen) -> Option<Step> {
-    let can = seen.supply == Supply::Open && !seen.planned.is_empty();
+fn create(seen: &Facts) -> Option<Step> {
+    let can = seen.supply == MemberSupply::Open && !seen.planned.is_empty();
     can.then(|| Step::Create(seen.planned.clone()))
 }
 
 /// No more at once than the pool says. What is broken counts, so that a provider that fails is not asked again and again.
-fn grow(seen: &Seen) -> Option<Step> {
+fn grow(seen: &Facts) -> Option<Step> {
     let creating = seen.count(|state| {
         matches!(
             state,
-            MemberState::Unrequested | MemberState::Broken | MemberState::Creating
+            WarmMemberState::Unrequested | WarmMemberState::Broken | WarmMemberState::Creating
         )
     });
     let free = seen.at_once.saturating_sub(creating + seen.planned.len());
     let next = seen.lacking().min(free);
-    (seen.supply == Supply::Open && next > 0).then_some(Step::Plan(next))
+    (seen.supply == MemberSupply::Open && next > 0).then_some(Step::Plan(next))
 }
 
 /// When the one that takes its place can be claimed.
-fn retire(seen: &Seen) -> Option<Step> {
-    let spare = seen.count(|state| *state == MemberState::Available) > seen.desired;
+fn retire(seen: &Facts) -> Option<Step> {
+    let spare = seen.count(|state| *state == WarmMemberState::Available) > seen.desired;
     let old = seen.members.iter().filter(|member| member.old);
     let oldest = old
         .min_by_key(|member| (member.created, &member.name))
@@ -212,9 +212,10 @@ fn retire(seen: &Seen) -> Option<Step> {
 }
 
 /// Last: nobody waits for it.
-fn prepare(seen: &Seen) -> Option<Step> {
+fn prepare(seen: &Facts) -> Option<Step> {
     let of = |wanted: fn(&UnpreparedState) -> bool| {
-        let is = move |member: &&Member| matches!(&member.state, MemberState::Unprepared(state) if wanted(state));
+        let is =
+            move |member: &&WarmMember| matches!(&member.state, WarmMemberState::Unprepared(state) if wanted(state));
         seen.members.iter().filter(is).map(|member| member.name.clone())
     };
     let due: Vec<_> = of(|state| *state == UnpreparedState::Due)
@@ -230,14 +231,14 @@ fn prepare(seen: &Seen) -> Option<Step> {
 }
 
 /// Until when nothing is to be done. A member that becomes usable or is claimed brings the pool back.
-fn rest(seen: &Seen) -> Step {
+fn rest(seen: &Facts) -> Step {
     let members = seen.members.iter().filter_map(|member| match member.state {
-        MemberState::Unprepared(UnpreparedState::Due) => Some(BUSY),
-        MemberState::Unprepared(UnpreparedState::Running { .. }) => Some(FALLBACK),
-        MemberState::Unprepared(UnpreparedState::Refused(refused)) => refused.passing.then_some(refused.again),
+        WarmMemberState::Unprepared(UnpreparedState::Due) => Some(BUSY),
+        WarmMemberState::Unprepared(UnpreparedState::Running { .. }) => Some(FALLBACK),
+        WarmMemberState::Unprepared(UnpreparedState::Refused(refused)) => refused.passing.then_some(refused.again),
         _ => None,
     });
-    let lacks = seen.supply == Supply::Closed && (seen.lacking() > 0 || !seen.planned.is_empty());
+    let lacks = seen.supply == MemberSupply::Closed && (seen.lacking() > 0 || !seen.planned.is_empty());
     let waits = members.chain(lacks.then_some(RETRY)).chain(seen.ages_in);
     waits.min().map_or(Step::Rest, Step::Wait)
 }

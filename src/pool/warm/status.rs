@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::observe::Observed;
-use super::plan::{MemberState, Step};
+use super::plan::{Step, WarmMemberState};
 use crate::api::OrchestraPoolStatus;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::names::{POOL_LABEL, pool_label};
@@ -43,7 +43,7 @@ pub async fn change_planned(
     let old = pass.pool.status.clone().unwrap_or_default();
     let generation = pass.pool.metadata.generation;
     let mut conditions = Conditions::new(&old.conditions, generation);
-    let Described {
+    let Description {
         ready,
         standing,
         reason,
@@ -70,12 +70,14 @@ pub async fn change_planned(
 
 fn available(observed: &Observed) -> usize {
     let members = observed.seen.members.iter();
-    members.filter(|member| member.state == MemberState::Available).count()
+    members
+        .filter(|member| member.state == WarmMemberState::Available)
+        .count()
 }
 
 /// What the conditions of a pool say.
 #[derive(Debug, PartialEq, Eq)]
-struct Described {
+struct Description {
     ready: bool,
     standing: Standing,
     reason: Reason,
@@ -83,7 +85,7 @@ struct Described {
 }
 
 /// What the conditions say at a step; none where the next one tells.
-fn describe(step: &Step, observed: &Observed) -> Option<Described> {
+fn describe(step: &Step, observed: &Observed) -> Option<Description> {
     let tells = match step {
         Step::AddFinalizer | Step::RemoveFinalizer | Step::Create(_) | Step::Prepare(_) | Step::AwaitPreparations => {
             false
@@ -95,7 +97,7 @@ fn describe(step: &Step, observed: &Observed) -> Option<Described> {
 }
 
 /// What the conditions say of the members.
-fn of_members(observed: &Observed) -> Described {
+fn of_members(observed: &Observed) -> Description {
     let seen = &observed.seen;
     if seen.deleting {
         return works(
@@ -124,22 +126,22 @@ fn of_members(observed: &Observed) -> Described {
         return described;
     }
     if full {
-        return Described {
+        return Description {
             ready: true,
             standing: Standing::Settled,
             reason: Reason::Ready,
             message: "as many databases as replicas says wait for a claim".into(),
         };
     }
-    let usable = |state: &MemberState| matches!(state, MemberState::Unprepared(_) | MemberState::Available);
+    let usable = |state: &WarmMemberState| matches!(state, WarmMemberState::Unprepared(_) | WarmMemberState::Available);
     if !lacks && seen.members.iter().all(|member| usable(&member.state)) {
         return works(Reason::Migrating, "databases are being prepared for their claims");
     }
     works(Reason::Provisioning, "databases are being created")
 }
 
-fn works(reason: Reason, message: &str) -> Described {
-    Described {
+fn works(reason: Reason, message: &str) -> Description {
+    Description {
         ready: false,
         standing: Standing::Reconciling,
         reason,
@@ -153,7 +155,7 @@ fn is_progress(refusal: &Refusal) -> bool {
 }
 
 /// What is the matter, what needs a person first.
-fn trouble(troubles: &[(Option<&str>, &Refusal)]) -> Option<Described> {
+fn trouble(troubles: &[(Option<&str>, &Refusal)]) -> Option<Description> {
     let mut troubles: Vec<_> = troubles.iter().collect();
     troubles.sort_by_key(|(_, refusal)| refusal.is_passing());
     let (_, first) = troubles.first()?;
@@ -164,7 +166,7 @@ fn trouble(troubles: &[(Option<&str>, &Refusal)]) -> Option<Described> {
             None => refusal.message.clone(),
         })
         .collect();
-    Some(Described {
+    Some(Description {
         ready: false,
         standing: if first.is_passing() {
             Standing::Reconciling
@@ -179,22 +181,22 @@ fn trouble(troubles: &[(Option<&str>, &Refusal)]) -> Option<Described> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::plan::{Refused, UnpreparedState};
+    use crate::pool::plan::{RefusedEntry, UnpreparedState};
     use crate::pool::status::tests::{contradicts, every_refusal};
-    use crate::pool::warm::plan::{Member, Seen};
+    use crate::pool::warm::plan::{Facts, WarmMember};
 
-    fn observed(desired: usize, states: &[MemberState]) -> Observed {
-        let member = |state: &MemberState| Member {
+    fn observed(desired: usize, states: &[WarmMemberState]) -> Observed {
+        let member = |state: &WarmMemberState| WarmMember {
             name: "orchdb-1".into(),
             created: jiff::Timestamp::UNIX_EPOCH,
             state: *state,
             old: false,
         };
         Observed {
-            seen: Seen {
+            seen: Facts {
                 desired,
                 members: states.iter().map(member).collect(),
-                ..Seen::default()
+                ..Facts::default()
             },
             class: Some(Arc::new(crate::api::OrchestraClass::new(
                 "standard",
@@ -214,19 +216,23 @@ mod tests {
 
     #[test]
     fn a_pool_says_what_it_is_about() {
-        let due = MemberState::Unprepared(UnpreparedState::Due);
+        let due = WarmMemberState::Unprepared(UnpreparedState::Due);
         for (desired, states, reason) in [
             (0, &[][..], Reason::Ready),
-            (1, &[MemberState::Available], Reason::Ready),
-            (1, &[MemberState::Available, MemberState::Creating], Reason::Ready),
+            (1, &[WarmMemberState::Available], Reason::Ready),
+            (
+                1,
+                &[WarmMemberState::Available, WarmMemberState::Creating],
+                Reason::Ready,
+            ),
             (1, &[], Reason::Provisioning),
             (
                 2,
-                &[MemberState::Available, MemberState::Creating],
+                &[WarmMemberState::Available, WarmMemberState::Creating],
                 Reason::Provisioning,
             ),
-            (2, &[MemberState::Available, due], Reason::Migrating),
-            (3, &[MemberState::Available, due], Reason::Provisioning),
+            (2, &[WarmMemberState::Available, due], Reason::Migrating),
+            (3, &[WarmMemberState::Available, due], Reason::Provisioning),
         ] {
             let described = of_members(&observed(desired, states));
             assert_eq!(described.reason, reason, "{desired} {states:?}");
@@ -237,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_budget_matters_only_to_a_pool_that_lacks_something() {
-        let mut full = observed(1, &[MemberState::Available]);
+        let mut full = observed(1, &[WarmMemberState::Available]);
         full.closed = Some(blocked(Reason::BudgetExceeded, "no room"));
         assert!(of_members(&full).ready);
         full.seen.desired = 2;
@@ -254,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_member_that_needs_a_person_is_named() {
-        let mut broken = observed(2, &[MemberState::Available, MemberState::Broken]);
+        let mut broken = observed(2, &[WarmMemberState::Available, WarmMemberState::Broken]);
         let lost = blocked(Reason::DatabaseLost, "it is gone");
         broken.refusals.push((Some("orchdb-2".into()), lost));
         let described = of_members(&broken);
@@ -270,17 +276,17 @@ mod tests {
     /// Every state of up to three members, of a pool that is to have up to three, with and without trouble.
     #[test]
     fn no_condition_contradicts_its_reason() {
-        let passes = UnpreparedState::Refused(Refused {
+        let passes = UnpreparedState::Refused(RefusedEntry {
             again: std::time::Duration::ZERO,
             passing: true,
         });
         let states = [
-            MemberState::Unrequested,
-            MemberState::Broken,
-            MemberState::Creating,
-            MemberState::Unprepared(UnpreparedState::Due),
-            MemberState::Unprepared(passes),
-            MemberState::Available,
+            WarmMemberState::Unrequested,
+            WarmMemberState::Broken,
+            WarmMemberState::Creating,
+            WarmMemberState::Unprepared(UnpreparedState::Due),
+            WarmMemberState::Unprepared(passes),
+            WarmMemberState::Available,
         ];
         let all: Vec<_> = every_refusal().into_iter().map(Some).chain([None]).collect();
         let passing = all.iter().flatten().find(|refusal| refusal.is_passing()).cloned();
@@ -311,8 +317,8 @@ mod tests {
     }
 
     /// Every sequence of so many states.
-    fn every(states: &[MemberState], count: usize) -> Vec<Vec<MemberState>> {
-        let longer = |shorter: Vec<MemberState>| states.iter().map(move |state| [&shorter[..], &[*state]].concat());
+    fn every(states: &[WarmMemberState], count: usize) -> Vec<Vec<WarmMemberState>> {
+        let longer = |shorter: Vec<WarmMemberState>| states.iter().map(move |state| [&shorter[..], &[*state]].concat());
         match count.checked_sub(1) {
             None => vec![Vec::new()],
             Some(less) => every(states, less).into_iter().flat_map(longer).collect(),

@@ -4,16 +4,16 @@
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
     /// The server.
-    pub server: Server,
+    pub server: ServerHoldings,
     /// The login that was used.
     pub login: LoginFacts,
     /// The database that it reached.
-    pub database: Database,
+    pub database: DatabaseHoldings,
 }
 
 /// What the server says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Server {
+pub struct ServerHoldings {
     /// Major version of PostgreSQL.
     pub version: u32,
     /// It takes no writes: a standby, or one whose transactions are read-only.
@@ -76,7 +76,7 @@ pub struct Role {
 
 /// What the current database holds. Superusers are left out everywhere: they reach every database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Database {
+pub struct DatabaseHoldings {
     /// Its name.
     pub name: String,
     /// Roles other than the login that have rights on the database itself.

@@ -36,7 +36,7 @@ const HOSTED_ROLES: [&str; 21] = [
 
 /// What an admin has accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Allowed {
+pub struct AcceptedHoldings {
     /// Servers before PostgreSQL 16.
     pub legacy_servers: bool,
     /// Databases that hold rows, or on which other roles have rights.
@@ -86,7 +86,7 @@ impl Holdings {
 }
 
 /// What speaks against handing the database to a tenant: first the server and the login, then what it holds.
-pub fn judge(found: &Holdings, allowed: &Allowed) -> Vec<Objection> {
+pub fn judge(found: &Holdings, allowed: &AcceptedHoldings) -> Vec<Objection> {
     let hosted = found.is_hosted_project();
     let mut objections = Vec::new();
     let mut refuse = |reason, message: Option<String>| {
@@ -231,7 +231,7 @@ fn other_entries(login: &LoginFacts, entries: &[(String, String)]) -> Option<Str
 }
 
 /// What shows that somebody has used the database.
-fn used(found: &Holdings, allowed: &Allowed, hosted: bool) -> Vec<Objection> {
+fn used(found: &Holdings, allowed: &AcceptedHoldings, hosted: bool) -> Vec<Objection> {
     let in_use = |message: String, left_by| Objection {
         reason: Reason::InUse,
         message,

@@ -1,26 +1,26 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::postgres::holdings::facts::{Database, Server};
+use crate::postgres::holdings::facts::{DatabaseHoldings, ServerHoldings};
 
 const TENANT: &str = "orchestra_0123456789abcdef0123456789abcdef";
 
 /// An entry as the sample makes it.
 fn right() -> Holdings {
     Holdings {
-        server: Server {
+        server: ServerHoldings {
             version: 16,
             neighbours: vec!["two".into()],
-            ..Server::default()
+            ..ServerHoldings::default()
         },
         login: LoginFacts {
             role: "one_owner".into(),
             owns_database: true,
             ..LoginFacts::default()
         },
-        database: Database {
+        database: DatabaseHoldings {
             name: "one".into(),
-            ..Database::default()
+            ..DatabaseHoldings::default()
         },
     }
 }
@@ -34,14 +34,14 @@ fn hosted() -> Holdings {
         made_by_others: false,
     };
     Holdings {
-        server: Server {
+        server: ServerHoldings {
             version: 15,
             supabase: true,
             open: vec![Open {
                 database: "template1".into(),
                 creates: false,
             }],
-            ..Server::default()
+            ..ServerHoldings::default()
         },
         login: LoginFacts {
             role: "postgres".into(),
@@ -53,7 +53,7 @@ fn hosted() -> Holdings {
                 .collect(),
             ..LoginFacts::default()
         },
-        database: Database {
+        database: DatabaseHoldings {
             name: "postgres".into(),
             grantees: names(&["dashboard_user"]),
             dependents: names(&["anon", "service_role", "supabase_auth_admin"]),
@@ -61,12 +61,12 @@ fn hosted() -> Holdings {
                 ("postgres".into(), Some("anon".into())),
                 ("supabase_admin".into(), None),
             ],
-            ..Database::default()
+            ..DatabaseHoldings::default()
         },
     }
 }
 
-fn messages(found: &Holdings, allowed: &Allowed) -> String {
+fn messages(found: &Holdings, allowed: &AcceptedHoldings) -> String {
     let all: Vec<_> = judge(found, allowed).into_iter().map(|one| one.message).collect();
     all.join("\n")
 }
@@ -83,8 +83,8 @@ fn member_of(found: &mut Holdings, name: &str, superuser: bool) {
 
 #[test]
 fn a_database_of_ones_own_is_accepted() {
-    assert_eq!(judge(&right(), &Allowed::default()), []);
-    assert_eq!(judge(&hosted(), &Allowed::default()), []);
+    assert_eq!(judge(&right(), &AcceptedHoldings::default()), []);
+    assert_eq!(judge(&hosted(), &AcceptedHoldings::default()), []);
     assert!(hosted().open().is_empty());
 }
 
@@ -127,7 +127,7 @@ fn what_reaches_other_tenants_is_refused_whatever_the_pool_accepts() {
             "of another Orchestra",
         ),
     ];
-    let allowed = Allowed {
+    let allowed = AcceptedHoldings {
         legacy_servers: true,
         non_empty: true,
         other_entries: vec![("two_owner".into(), "DATABASE_URL_POOL_2 of pool house".into())],
@@ -162,12 +162,12 @@ fn what_somebody_left_is_refused_unless_the_pool_accepts_it() {
     for (change, says) in cases {
         let mut found = right();
         change(&mut found);
-        let refused = judge(&found, &Allowed::default());
+        let refused = judge(&found, &AcceptedHoldings::default());
         assert!(refused[0].message.contains(says), "{says}: {refused:?}");
         assert_eq!(refused[0].reason, Reason::InUse);
-        let allowed = Allowed {
+        let allowed = AcceptedHoldings {
             non_empty: true,
-            ..Allowed::default()
+            ..AcceptedHoldings::default()
         };
         assert_eq!(judge(&found, &allowed), []);
     }
@@ -177,7 +177,7 @@ fn what_somebody_left_is_refused_unless_the_pool_accepts_it() {
 fn the_group_of_tenants_logins_lets_nobody_in_by_rights_on_objects() {
     let mut found = right();
     member_of(&mut found, "orchestra_app", false);
-    assert_eq!(judge(&found, &Allowed::default()), []);
+    assert_eq!(judge(&found, &AcceptedHoldings::default()), []);
     // Every tenant of the server is a member of it.
     let refused: [Change; 3] = [
         |found| found.database.grantees.push("orchestra_app".into()),
@@ -187,7 +187,7 @@ fn the_group_of_tenants_logins_lets_nobody_in_by_rights_on_objects() {
     for change in refused {
         let mut found = right();
         change(&mut found);
-        let said = messages(&found, &Allowed::default());
+        let said = messages(&found, &AcceptedHoldings::default());
         assert!(said.contains("orchestra_app can reach"), "{said}");
     }
 }
@@ -196,11 +196,11 @@ fn the_group_of_tenants_logins_lets_nobody_in_by_rights_on_objects() {
 fn an_old_server_needs_the_pools_word() {
     let mut found = right();
     found.server.version = 15;
-    let said = messages(&found, &Allowed::default());
+    let said = messages(&found, &AcceptedHoldings::default());
     assert!(said.contains("static.allowLegacyServers"), "{said}");
-    let allowed = Allowed {
+    let allowed = AcceptedHoldings {
         legacy_servers: true,
-        ..Allowed::default()
+        ..AcceptedHoldings::default()
     };
     assert_eq!(judge(&found, &allowed), []);
 }
@@ -230,7 +230,7 @@ fn a_hosted_project_has_what_a_hosted_project_has_and_no_more() {
     for (change, says) in cases {
         let mut found = hosted();
         change(&mut found);
-        let said = messages(&found, &Allowed::default());
+        let said = messages(&found, &AcceptedHoldings::default());
         assert!(said.contains(says), "{says}: {said}");
     }
     // A server with other people's databases, or without a superuser's schemas, is no project of one tenant.
@@ -241,7 +241,7 @@ fn a_hosted_project_has_what_a_hosted_project_has_and_no_more() {
     for change in changes {
         let mut found = hosted();
         change(&mut found);
-        let said = messages(&found, &Allowed::default());
+        let said = messages(&found, &AcceptedHoldings::default());
         for says in ["allowLegacyServers", "REPLICATION", "pg_read_all_data", "anon"] {
             assert!(said.contains(says), "{says}: {said}");
         }
@@ -253,6 +253,6 @@ fn a_hosted_project_has_what_a_hosted_project_has_and_no_more() {
 fn a_message_is_bounded_and_printable() {
     let mut found = right();
     found.database.grantees = (0..50).map(|number| format!("eve\n{number:02}")).collect();
-    let said = messages(&found, &Allowed::default());
+    let said = messages(&found, &AcceptedHoldings::default());
     assert!(said.contains("eve?00, eve?01, eve?02 and 47 more"), "{said}");
 }

@@ -5,6 +5,6 @@ mod facts;
 mod judge;
 mod observe;
 
-pub use facts::{Database, Holdings, LoginFacts, Open, Role, Server};
-pub use judge::{Allowed, LeftBy, Objection, is_tenants, judge};
+pub use facts::{DatabaseHoldings, Holdings, LoginFacts, Open, Role, ServerHoldings};
+pub use judge::{AcceptedHoldings, LeftBy, Objection, is_tenants, judge};
 pub use observe::{is_hosted_project, observe};

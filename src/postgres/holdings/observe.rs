@@ -3,7 +3,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
-use super::facts::{Database, Holdings, LoginFacts, Open, Role, Server};
+use super::facts::{DatabaseHoldings, Holdings, LoginFacts, Open, Role, ServerHoldings};
 use crate::postgres::bounded::{all, column};
 use crate::postgres::error::{Error, Result};
 use crate::postgres::groups::APP_GROUP;
@@ -154,7 +154,7 @@ async fn members(conn: &mut PgConnection) -> Result<Vec<String>> {
     .await
 }
 
-async fn server(conn: &mut PgConnection) -> Result<Server> {
+async fn server(conn: &mut PgConnection) -> Result<ServerHoldings> {
     let query = format!(
         "SELECT pg_catalog.current_setting('server_version_num')::int / 10000, {SUPABASE}, \
          pg_catalog.current_setting('transaction_read_only') = 'on'"
@@ -180,7 +180,7 @@ async fn server(conn: &mut PgConnection) -> Result<Server> {
         database,
         creates: version < 15,
     });
-    Ok(Server {
+    Ok(ServerHoldings {
         version: u32::try_from(version).unwrap_or_default(),
         supabase: row.try_get(1)?,
         read_only: row.try_get(2)?,
@@ -189,7 +189,7 @@ async fn server(conn: &mut PgConnection) -> Result<Server> {
     })
 }
 
-async fn database(conn: &mut PgConnection, supabase: bool) -> Result<Database> {
+async fn database(conn: &mut PgConnection, supabase: bool) -> Result<DatabaseHoldings> {
     let grantees = tenants_first(
         "SELECT DISTINCT coalesce(r.rolname::text, a.grantee::text) FROM pg_catalog.pg_database d \
          CROSS JOIN pg_catalog.aclexplode(d.datacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee \
@@ -225,7 +225,7 @@ async fn database(conn: &mut PgConnection, supabase: bool) -> Result<Database> {
     )
     .fetch_one(&mut *conn)
     .await?;
-    Ok(Database {
+    Ok(DatabaseHoldings {
         name: row.try_get(0)?,
         grantees,
         defaults,

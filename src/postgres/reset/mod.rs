@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 
 use super::claim_record;
 use super::error::Result;
-use super::holdings::{self, Allowed, LeftBy};
+use super::holdings::{self, AcceptedHoldings, LeftBy};
 use super::sql::{begin, end, run};
 
 pub use compare::{Catalogue, left};
@@ -100,9 +100,9 @@ async fn refuse(conn: &mut PgConnection, uids: &[&str]) -> Result<Option<Stay>> 
         }
         _ => {}
     }
-    let allowed = Allowed {
+    let allowed = AcceptedHoldings {
         non_empty: true,
-        ..Allowed::default()
+        ..AcceptedHoldings::default()
     };
     let foreign = holdings::judge(&found, &allowed)
         .into_iter()

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 /// A place in the queue of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
+pub struct TurnPlace<'a> {
     /// UID of the Orchestra.
     pub uid: &'a str,
     /// Its namespace.
@@ -17,14 +17,14 @@ pub struct Place<'a> {
 /// The UIDs of those whose turns are next, at most `room`. The namespace that holds the fewest turns comes first,
 /// then the one that was given a turn longest ago, then who came first.
 pub fn next<'a>(
-    mut places: Vec<Place<'a>>,
+    mut places: Vec<TurnPlace<'a>>,
     mut held: HashMap<&'a str, usize>,
     given: impl Fn(&str) -> u64,
     room: usize,
 ) -> Vec<&'a str> {
     let mut chosen = Vec::new();
     while chosen.len() < room {
-        let key = |place: &Place<'_>| {
+        let key = |place: &TurnPlace<'_>| {
             let holds = held.get(place.namespace).copied().unwrap_or_default();
             (holds, given(place.namespace), place.number)
         };
@@ -58,7 +58,7 @@ mod tests {
             ("c1", "c", 4),
         ];
         let places = || {
-            all.map(|(uid, namespace, number)| Place { uid, namespace, number })
+            all.map(|(uid, namespace, number)| TurnPlace { uid, namespace, number })
                 .to_vec()
         };
         for (held, given, room, chosen) in [

@@ -8,8 +8,8 @@ fn turns(per_server: usize) -> (Arc<Turns>, UnboundedReceiver<ObjectRef<Orchestr
     (Arc::new(Turns::new(per_server, wake)), woken)
 }
 
-fn request(name: &str, server: &str) -> Request {
-    Request {
+fn request(name: &str, server: &str) -> TurnRequest {
+    TurnRequest {
         uid: name.into(),
         object: Some(ObjectRef::new(name).within("tenants")),
         server: server.into(),
@@ -26,8 +26,8 @@ fn inherited(inherited: usize) -> Load {
 
 fn ask(turns: &Arc<Turns>, name: &str, server: &str) -> Option<Turn> {
     match turns.ask(request(name, server), |_| Some(Load::default())) {
-        Answer::Now(turn) => Some(turn),
-        Answer::Queued | Answer::Refused => None,
+        TurnAnswer::Now(turn) => Some(turn),
+        TurnAnswer::Queued | TurnAnswer::Refused => None,
     }
 }
 
@@ -73,14 +73,20 @@ fn who_waits_behind_others_need_not_ask_again() {
 fn who_is_not_woken_takes_no_place() {
     let (turns, _woken) = turns(1);
     let one = ask(&turns, "one", "a:5432").unwrap();
-    let spare = || Request {
+    let spare = || TurnRequest {
         object: None,
         ..request("spare", "a:5432")
     };
-    assert!(matches!(turns.ask(spare(), |_| Some(Load::default())), Answer::Queued));
+    assert!(matches!(
+        turns.ask(spare(), |_| Some(Load::default())),
+        TurnAnswer::Queued
+    ));
     drop(one);
     assert!(ask(&turns, "two", "a:5432").is_some());
-    assert!(matches!(turns.ask(spare(), |_| Some(Load::default())), Answer::Now(_)));
+    assert!(matches!(
+        turns.ask(spare(), |_| Some(Load::default())),
+        TurnAnswer::Now(_)
+    ));
 }
 
 #[test]
@@ -100,13 +106,13 @@ fn inherited_migrations_count_and_a_refusal_takes_no_place() {
     let (turns, _woken) = turns(2);
     assert!(matches!(
         turns.ask(request("a", "a:1"), |_| Some(inherited(2))),
-        Answer::Queued
+        TurnAnswer::Queued
     ));
-    assert!(matches!(turns.ask(request("a", "a:1"), |_| None), Answer::Refused));
+    assert!(matches!(turns.ask(request("a", "a:1"), |_| None), TurnAnswer::Refused));
     assert!(!turns.look(|ledger| ledger.is_engaged("a")));
     assert!(matches!(
         turns.ask(request("b", "a:1"), |_| Some(inherited(1))),
-        Answer::Now(_)
+        TurnAnswer::Now(_)
     ));
 }
 
@@ -134,7 +140,7 @@ fn the_last_outcome_is_known() {
 
 /// Asks for an Orchestra of a namespace, on a server that several namespaces use.
 fn ask_shared(turns: &Arc<Turns>, namespace: &str, name: &str) -> Option<Turn> {
-    let request = Request {
+    let request = TurnRequest {
         uid: format!("{namespace}/{name}"),
         object: Some(ObjectRef::new(name).within(namespace)),
         ..request(name, "a:5432")
@@ -144,8 +150,8 @@ fn ask_shared(turns: &Arc<Turns>, namespace: &str, name: &str) -> Option<Turn> {
         ..Load::default()
     };
     match turns.ask(request, |_| Some(load)) {
-        Answer::Now(turn) => Some(turn),
-        Answer::Queued | Answer::Refused => None,
+        TurnAnswer::Now(turn) => Some(turn),
+        TurnAnswer::Queued | TurnAnswer::Refused => None,
     }
 }
 

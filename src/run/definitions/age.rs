@@ -58,18 +58,19 @@ pub fn of(own: &CustomResourceDefinition, installed: &CustomResourceDefinition) 
     }
 }
 
-type Version = k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinitionVersion;
+type DefinitionVersion =
+    k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinitionVersion;
 
-fn is_version(version: &Version, name: &str) -> bool {
+fn is_version(version: &DefinitionVersion, name: &str) -> bool {
     version.name == name
 }
 
-fn json(version: &Version) -> Value {
+fn json(version: &DefinitionVersion) -> Value {
     serde_json::to_value(version).unwrap_or_default()
 }
 
 /// The schema without what is for people only.
-fn schema(version: &Version) -> Value {
+fn schema(version: &DefinitionVersion) -> Value {
     let schema = version
         .schema
         .as_ref()

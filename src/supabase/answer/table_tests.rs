@@ -9,7 +9,7 @@ use super::*;
 use crate::api::condition::Reason;
 
 fn error(operation: Operation, status: u16, body: &str) -> Error {
-    Answer::read(status, body.as_bytes(), &[]).classify(operation, Duration::from_secs(9))
+    FailedAnswer::read(status, body.as_bytes(), &[]).classify(operation, Duration::from_secs(9))
 }
 
 /// A refusal of a creation in each shape and wording, and what becomes of it.
@@ -287,7 +287,7 @@ fn an_error_shows_no_secret_of_the_request_or_of_the_body() {
         ),
     ] {
         for status in [400, 403, 500] {
-            let answer = Answer::read(status, body.as_bytes(), &[password]);
+            let answer = FailedAnswer::read(status, body.as_bytes(), &[password]);
             let error = answer.classify(CreateProject, Duration::ZERO);
             assert!(!format!("{error} {error:?}").contains(secret), "{body}: {error}");
         }

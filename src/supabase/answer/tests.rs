@@ -5,7 +5,7 @@ use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 
 fn error(operation: Operation, status: u16, body: &str) -> Error {
-    let answer = Answer::read(status, body.as_bytes(), &["hunter2"]);
+    let answer = FailedAnswer::read(status, body.as_bytes(), &["hunter2"]);
     answer.classify(operation, Duration::from_secs(9))
 }
 
@@ -179,9 +179,9 @@ fn every_shape_of_body_yields_its_message() {
             "your db_pass [redacted] is weak",
         ),
     ] {
-        assert_eq!(Answer::read(400, body.as_bytes(), &["hunter2"]).message, message);
+        assert_eq!(FailedAnswer::read(400, body.as_bytes(), &["hunter2"]).message, message);
     }
-    assert_eq!(Answer::read(400, &[0xff, b'x'], &[]).message, "\u{fffd}x");
+    assert_eq!(FailedAnswer::read(400, &[0xff, b'x'], &[]).message, "\u{fffd}x");
 }
 
 #[test]

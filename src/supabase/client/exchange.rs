@@ -8,11 +8,11 @@ use reqwest::header::HeaderMap;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
-use super::http::{Client, Request, causes, decode, undocumented};
-use crate::supabase::answer::Answer;
+use super::http::{Client, HttpRequest, causes, decode, undocumented};
+use crate::supabase::answer::FailedAnswer;
 use crate::supabase::error::Error;
-use crate::supabase::fields::{Item, Items, item, items};
-use crate::supabase::operation::{Call, Operation};
+use crate::supabase::fields::{AnswerItems, Item, item, items};
+use crate::supabase::operation::{ApiCall, Operation};
 use crate::supabase::rate_limit::Permit;
 use crate::telemetry::traces;
 
@@ -28,7 +28,7 @@ impl Client {
     /// Sends a GET, and reads the object that it answers.
     pub(super) async fn read<T: Item>(
         &self,
-        call: impl Into<Call>,
+        call: impl Into<ApiCall>,
         scope: &str,
         path: &[&str],
         query: Vec<(&'static str, String)>,
@@ -49,11 +49,11 @@ impl Client {
     /// answer.
     pub(super) async fn read_list<T: Item>(
         &self,
-        call: impl Into<Call>,
+        call: impl Into<ApiCall>,
         (scope, field): (&str, &str),
         path: &[&str],
         query: Vec<(&'static str, String)>,
-    ) -> Result<Items<T>, Error> {
+    ) -> Result<AnswerItems<T>, Error> {
         let call = call.into();
         let operation = call.operation;
         let answer = self.read_json(call, scope, path, query).await?;
@@ -83,16 +83,16 @@ impl Client {
     /// Sends a GET, and retries it a few times when the API or the connection fails.
     pub(super) async fn read_json(
         &self,
-        call: impl Into<Call>,
+        call: impl Into<ApiCall>,
         scope: &str,
         path: &[&str],
         query: Vec<(&'static str, String)>,
     ) -> Result<Value, Error> {
-        let Call { operation, priority } = call.into();
-        let request = Request {
+        let ApiCall { operation, priority } = call.into();
+        let request = HttpRequest {
             priority,
             query,
-            ..Request::new(operation, scope, Method::GET, path)
+            ..HttpRequest::new(operation, scope, Method::GET, path)
         };
         let started = Instant::now();
         let backoff = ExponentialBuilder::default()
@@ -109,8 +109,8 @@ impl Client {
     }
 
     /// Sends a request once, and returns the body of a success.
-    pub(super) async fn send(&self, request: &Request<'_>) -> Result<Vec<u8>, Error> {
-        let call = Call {
+    pub(super) async fn send(&self, request: &HttpRequest<'_>) -> Result<Vec<u8>, Error> {
+        let call = ApiCall {
             operation: request.operation,
             priority: request.priority,
         };
@@ -119,13 +119,13 @@ impl Client {
     }
 
     /// Sends a request that has its permit.
-    pub(super) async fn exchange_with(&self, request: &Request<'_>, permit: Permit) -> Result<Vec<u8>, Error> {
+    pub(super) async fn exchange_with(&self, request: &HttpRequest<'_>, permit: Permit) -> Result<Vec<u8>, Error> {
         let name = request.operation.as_str();
         let exchange = Box::pin(self.permitted(request, permit));
         traces::span(name, traces::Side::Client, exchange).await
     }
 
-    async fn permitted(&self, request: &Request<'_>, mut permit: Permit) -> Result<Vec<u8>, Error> {
+    async fn permitted(&self, request: &HttpRequest<'_>, mut permit: Permit) -> Result<Vec<u8>, Error> {
         let operation = request.operation;
         if let Some(waited) = permit.waited() {
             self.metrics.queue_waited(operation.as_str(), waited);
@@ -158,7 +158,7 @@ impl Client {
         }
         let password = request.secret.map_or("", |secret| secret.expose_secret());
         let secrets = [self.token.expose_secret(), password];
-        let answer = Answer::read(status, &body, &secrets);
+        let answer = FailedAnswer::read(status, &body, &secrets);
         if !answer.is_from_outside() {
             self.token_state.learn(status, identity);
         }
@@ -166,7 +166,7 @@ impl Client {
     }
 
     /// The whole answer; otherwise the code for the metrics, and the cause.
-    async fn exchange(&self, request: &Request<'_>) -> Result<(u16, HeaderMap, Vec<u8>), (&'static str, String)> {
+    async fn exchange(&self, request: &HttpRequest<'_>) -> Result<(u16, HeaderMap, Vec<u8>), (&'static str, String)> {
         let failed = |error: reqwest::Error| {
             let code = match () {
                 () if error.is_timeout() => "timeout",

@@ -16,7 +16,7 @@ use crate::supabase::answer::{capped, unwrapped};
 use crate::supabase::error::Error;
 use crate::supabase::operation::{Operation, Priority};
 use crate::supabase::rate_limit::{Permit, QueuePlace, RateLimiter};
-use crate::supabase::settings::Settings;
+use crate::supabase::settings::ApiSettings;
 use crate::supabase::token_state::TokenState;
 use crate::telemetry::metrics::Metrics;
 
@@ -28,7 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Client {
     pub(super) http: reqwest::Client,
-    pub(super) settings: Arc<Settings>,
+    pub(super) settings: Arc<ApiSettings>,
     pub(super) token: SecretString,
     pub(super) limiter: Arc<RateLimiter>,
     pub(super) token_state: TokenState,
@@ -38,7 +38,7 @@ pub struct Client {
 }
 
 /// One request, and the secret that its errors must not show.
-pub(super) struct Request<'a> {
+pub(super) struct HttpRequest<'a> {
     pub(super) operation: Operation,
     pub(super) priority: Priority,
     /// The project or organization that it counts against.
@@ -56,7 +56,7 @@ impl Client {
     ///
     /// # Errors
     /// When the token cannot be sent in a header, or TLS cannot be set up.
-    pub fn new(settings: Arc<Settings>, token: &SecretString, metrics: Arc<Metrics>) -> Result<Self, Error> {
+    pub fn new(settings: Arc<ApiSettings>, token: &SecretString, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let token = SecretString::from(token.expose_secret().trim());
         if token.expose_secret().is_empty() {
             return Err(Error::TokenMalformed);
@@ -77,7 +77,7 @@ impl Client {
     }
 
     /// The address of the API, and the hosts that it may name.
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &ApiSettings {
         &self.settings
     }
 
@@ -110,7 +110,7 @@ impl Client {
 }
 
 /// A client with these headers in each request.
-pub(super) fn http_client(settings: &Settings, headers: HeaderMap) -> Result<reqwest::Client, Error> {
+pub(super) fn http_client(settings: &ApiSettings, headers: HeaderMap) -> Result<reqwest::Client, Error> {
     let mut http = reqwest::Client::builder()
         .user_agent(concat!("orchestra-operator/", env!("CARGO_PKG_VERSION")))
         .default_headers(headers)
@@ -130,7 +130,7 @@ pub(super) fn http_client(settings: &Settings, headers: HeaderMap) -> Result<req
     })
 }
 
-impl<'a> Request<'a> {
+impl<'a> HttpRequest<'a> {
     pub(super) fn new(operation: Operation, scope: &'a str, method: Method, path: &'a [&'a str]) -> Self {
         Self {
             operation,

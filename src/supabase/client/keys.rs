@@ -6,14 +6,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::http::{Client, Request, causes, decode, done, encode, http_client};
+use super::http::{Client, HttpRequest, causes, decode, done, encode, http_client};
 use crate::supabase::error::Error;
 use crate::supabase::keys::{self, ApiKey, ChosenKeys, LegacyKeys};
-use crate::supabase::operation::{Call, Operation};
+use crate::supabase::operation::{ApiCall, Operation};
 use crate::supabase::types::KeyType;
 
 #[derive(Serialize)]
-struct CreateBody<'a> {
+struct CreateKeyBody<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     name: &'a str,
@@ -33,7 +33,7 @@ impl Client {
         self.keys(Operation::GetApiKeys.as_check(), reference).await
     }
 
-    async fn keys(&self, call: Call, reference: &str) -> Result<Vec<ApiKey>, Error> {
+    async fn keys(&self, call: ApiCall, reference: &str) -> Result<Vec<ApiKey>, Error> {
         let path = ["v1", "projects", reference, "api-keys"];
         let query = vec![("reveal", "true".to_owned())];
         let read = self.read_list(call, (reference, "api_keys"), &path, query).await?;
@@ -54,7 +54,7 @@ impl Client {
 
     async fn choose_keys(
         &self,
-        call: fn(Operation) -> Call,
+        call: fn(Operation) -> ApiCall,
         reference: &str,
         preferred: &[String],
     ) -> Result<ChosenKeys, Error> {
@@ -68,7 +68,7 @@ impl Client {
     }
 
     /// The operation will be removed together with the legacy keys: 404 means that there are none.
-    async fn are_legacy_keys_enabled(&self, call: Call, reference: &str) -> Result<bool, Error> {
+    async fn are_legacy_keys_enabled(&self, call: ApiCall, reference: &str) -> Result<bool, Error> {
         let path = ["v1", "projects", reference, "api-keys", "legacy"];
         let read: Result<LegacyKeys, Error> = self.read(call, reference, &path, vec![]).await;
         match read {
@@ -89,17 +89,17 @@ impl Client {
     ) -> Result<ApiKey, Error> {
         let operation = Operation::CreateApiKey;
         let is_secret = *kind == KeyType::Secret;
-        let body = encode(&CreateBody {
+        let body = encode(&CreateKeyBody {
             kind: kind.as_ref(),
             name,
             description,
             secret_jwt_template: is_secret.then(|| json!({"role": keys::SERVICE_ROLE})),
         })?;
         let path = ["v1", "projects", reference, "api-keys"];
-        let request = Request {
+        let request = HttpRequest {
             body: Some(body),
             query: vec![("reveal", "true".to_owned())],
-            ..Request::new(operation, reference, Method::POST, &path)
+            ..HttpRequest::new(operation, reference, Method::POST, &path)
         };
         let answer = decode(operation, &self.send(&request).await?)?;
         self.item(operation, reference, &answer)
@@ -135,7 +135,7 @@ impl Client {
     /// [`Error::is_gone`] means that there was no such key.
     pub async fn delete_api_key(&self, reference: &str, id: &str) -> Result<(), Error> {
         let path = ["v1", "projects", reference, "api-keys", id];
-        let request = Request::new(Operation::DeleteApiKey, reference, Method::DELETE, &path);
+        let request = HttpRequest::new(Operation::DeleteApiKey, reference, Method::DELETE, &path);
         done(Operation::DeleteApiKey, &self.send(&request).await?)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::http::Client;
 use super::http::undocumented;
 use crate::supabase::error::Error;
-use crate::supabase::listed::{ListEntry, Listed, ProjectPage};
+use crate::supabase::listed::{ListEntry, ProjectListing, ProjectPage};
 use crate::supabase::operation::Operation;
 
 /// Projects a page (the API's maximum).
@@ -31,15 +31,15 @@ impl Client {
         &self,
         organization: &str,
         order: &mut Vec<String>,
-    ) -> Result<Listed, Error> {
+    ) -> Result<ProjectListing, Error> {
         for _ in 0..LISTING_ATTEMPTS {
             let known = std::mem::take(order);
             if let Some((entries, odd)) = self.list_once(organization, &known).await? {
                 *order = entries.iter().map(|entry| entry.key().to_owned()).collect();
-                let mut listed = Listed {
+                let mut listed = ProjectListing {
                     odd,
                     complete: true,
-                    ..Listed::default()
+                    ..ProjectListing::default()
                 };
                 listed.extend(entries, &mut HashSet::new());
                 return Ok(listed);
@@ -84,8 +84,8 @@ impl Client {
         &self,
         organization: &str,
         mut awaited: HashSet<String>,
-    ) -> Result<Listed, Error> {
-        let mut listed = Listed::default();
+    ) -> Result<ProjectListing, Error> {
+        let mut listed = ProjectListing::default();
         let mut seen = HashSet::new();
         let mut offset = 0;
         loop {

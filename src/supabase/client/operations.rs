@@ -8,9 +8,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::http::{Client, Request, decode, done, encode, undocumented};
+use super::http::{Client, HttpRequest, decode, done, encode, undocumented};
 use crate::supabase::error::Error;
-use crate::supabase::health::{HealthStatus, Service, ServiceHealth};
+use crate::supabase::health::{Service, ServiceHealth, ServiceStatus};
 use crate::supabase::operation::Operation;
 use crate::supabase::pooler::PoolerConfig;
 use crate::supabase::rate_limit::Permit;
@@ -49,10 +49,10 @@ impl Client {
             desired_instance_size: project.instance_size.as_deref(),
         })?;
         let operation = Operation::CreateProject;
-        let request = Request {
+        let request = HttpRequest {
             body: Some(body),
             secret: Some(&project.password),
-            ..Request::new(operation, &project.organization, Method::POST, &["v1", "projects"])
+            ..HttpRequest::new(operation, &project.organization, Method::POST, &["v1", "projects"])
         };
         let answer = decode(operation, &self.exchange_with(&request, permit).await?)?;
         self.item(operation, &project.organization, &answer)
@@ -83,7 +83,7 @@ impl Client {
     /// that the project did not exist.
     pub async fn delete_project(&self, reference: &str) -> Result<(), Error> {
         let path = ["v1", "projects", reference];
-        let request = Request::new(Operation::DeleteProject, reference, Method::DELETE, &path);
+        let request = HttpRequest::new(Operation::DeleteProject, reference, Method::DELETE, &path);
         done(Operation::DeleteProject, &self.send(&request).await?)
     }
 
@@ -91,14 +91,14 @@ impl Client {
     /// healthy, or if the plan of its organization does not allow it.
     pub async fn pause_project(&self, reference: &str) -> Result<(), Error> {
         let path = ["v1", "projects", reference, "pause"];
-        let request = Request::new(Operation::PauseProject, reference, Method::POST, &path);
+        let request = HttpRequest::new(Operation::PauseProject, reference, Method::POST, &path);
         done(Operation::PauseProject, &self.send(&request).await?)
     }
 
     /// Restores a paused project (`v1-restore-a-project`). The API refuses if the project is not paused.
     pub async fn restore_project(&self, reference: &str) -> Result<(), Error> {
         let path = ["v1", "projects", reference, "restore"];
-        let request = Request::new(Operation::RestoreProject, reference, Method::POST, &path);
+        let request = HttpRequest::new(Operation::RestoreProject, reference, Method::POST, &path);
         done(Operation::RestoreProject, &self.send(&request).await?)
     }
 
@@ -119,7 +119,7 @@ impl Client {
             if !health.iter().any(|have| have.name == *service) {
                 health.push(ServiceHealth {
                     name: service.clone(),
-                    status: HealthStatus::ComingUp,
+                    status: ServiceStatus::ComingUp,
                     error: Some("not reported".to_owned()),
                 });
             }
@@ -142,12 +142,12 @@ impl Client {
     pub async fn update_database_password(&self, reference: &str, password: &SecretString) -> Result<(), Error> {
         let path = ["v1", "projects", reference, "database", "password"];
         let operation = Operation::UpdateDatabasePassword;
-        let request = Request {
+        let request = HttpRequest {
             body: Some(encode(&PasswordBody {
                 password: password.expose_secret(),
             })?),
             secret: Some(password),
-            ..Request::new(operation, reference, Method::PATCH, &path)
+            ..HttpRequest::new(operation, reference, Method::PATCH, &path)
         };
         done(operation, &self.send(&request).await?)
     }
@@ -157,9 +157,9 @@ impl Client {
     pub async fn read_only_query(&self, reference: &str, query: &str) -> Result<Vec<Value>, Error> {
         let path = ["v1", "projects", reference, "database", "query", "read-only"];
         let operation = Operation::ReadOnlyQuery;
-        let request = Request {
+        let request = HttpRequest {
             body: Some(encode(&QueryBody { query })?),
-            ..Request::new(operation, reference, Method::POST, &path)
+            ..HttpRequest::new(operation, reference, Method::POST, &path)
         };
         match decode(operation, &self.send(&request).await?)? {
             Value::Array(rows) => Ok(rows),

@@ -11,7 +11,7 @@ use crate::error::ErrorClass;
 use crate::supabase::error::Error;
 use crate::supabase::health::Service;
 use crate::supabase::rate_limit::QueuePlace;
-use crate::supabase::settings::Settings;
+use crate::supabase::settings::ApiSettings;
 use crate::supabase::types::{CreatedProject, KeyType, NewProject, RegionSelection};
 use crate::supabase::wire::{Play, TOKEN, Wire, ok};
 use crate::telemetry::metrics::Metrics;
@@ -127,7 +127,7 @@ async fn a_refused_connection_is_an_unknown_outcome_and_a_timeout_too() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let settings = Settings::new(&format!("http://{closed}"), "sandbox.test", &[]).unwrap();
+    let settings = ApiSettings::new(&format!("http://{closed}"), "sandbox.test", &[]).unwrap();
     let mut client = Client::new(Arc::new(settings), &TOKEN.into(), metrics.clone()).unwrap();
     assert!(create(&client).await.unwrap_err().outcome_unknown());
     let wire = Wire::play(|_, _| Play::Slow(Duration::from_secs(5), String::new())).await;
@@ -246,7 +246,7 @@ async fn writes_take_empty_answers_and_services_are_repeated_keys() {
 #[test]
 fn a_token_that_is_none_is_refused_before_anything_is_sent() {
     for token in ["", " \n", "sbp_\u{7}x", "a\nb"] {
-        let settings = Arc::new(Settings::hosted().unwrap());
+        let settings = Arc::new(ApiSettings::hosted().unwrap());
         let error = Client::new(settings, &token.into(), Arc::default()).unwrap_err();
         assert_eq!(error, Error::TokenMalformed);
     }
@@ -254,7 +254,7 @@ fn a_token_that_is_none_is_refused_before_anything_is_sent() {
 
 #[tokio::test]
 async fn the_hosted_api_is_reached_with_tls() {
-    let settings = Arc::new(Settings::hosted().unwrap());
+    let settings = Arc::new(ApiSettings::hosted().unwrap());
     let client = Client::new(settings, &TOKEN.into(), Arc::default()).unwrap();
     assert_eq!(client.settings().api_url().scheme(), "https");
 }
@@ -347,7 +347,7 @@ async fn a_key_is_made_once_for_each_request_and_deleted_by_its_identity() {
 /// One thread, so that the libraries under the client log to this test's lines too.
 #[tokio::test]
 async fn a_trace_of_everything_shows_no_secret() {
-    use crate::telemetry::logs::{Format, subscriber, tests::Lines};
+    use crate::telemetry::logs::{LogFormat, subscriber, tests::Lines};
 
     let wire = Wire::play(|seen, n| match n {
         0 | 1 => Play::Answer(500, "", seen.body.clone()),
@@ -361,7 +361,7 @@ async fn a_trace_of_everything_shows_no_secret() {
     create(&client).await.unwrap_err();
     let lines = Lines::default();
     let writer = lines.clone();
-    let logs = subscriber(Format::Text, "trace", move || writer.clone()).unwrap();
+    let logs = subscriber(LogFormat::Text, "trace", move || writer.clone()).unwrap();
     let _logged = tracing::subscriber::set_default(logs);
     tracing::debug!(error = ?create(&client).await, "first");
     tracing::debug!(created = ?create(&client).await, "second");

@@ -198,7 +198,7 @@ fn entries_without_a_reference_are_counted_and_branches_are_none() {
         foreign(&json!({"ref": "qqqqqqqqqqqqqqqqqqqa", "name": null})),
         foreign(&json!({"ref": "qqqqqqqqqqqqqqqqqqqa", "name": null})),
     ];
-    let mut listed = Listed::default();
+    let mut listed = ProjectListing::default();
     listed.extend(entries.iter().map(|value| entry(value).0), &mut HashSet::new());
     assert_eq!((listed.projects.len(), listed.unclear.len()), (1, 3), "{listed:?}");
 }

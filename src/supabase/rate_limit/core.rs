@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::headers::LimitHeaders;
-use super::queue::{Queue, QueuePlace};
+use super::queue::{EndpointQueue, QueuePlace};
 use super::reports::Reports;
-use super::window::{Slot, Window, WindowReport};
+use super::window::{Window, WindowReport, WindowSlot};
 use crate::supabase::operation::{Operation, Priority};
 
 /// Requests that may be sent at once before any limit is known.
@@ -25,7 +25,7 @@ const UNKNOWN: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_millis(200);
 
 /// The unit of a limit: an endpoint for a scope.
-pub(super) type Key = (Operation, String);
+pub(super) type LimitKey = (Operation, String);
 
 /// A request may not be sent yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ struct EndpointLimit {
 
 /// What is left of the limit of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
+pub struct RequestsLeft {
     /// The operation.
     pub operation: Operation,
     /// Requests in a window, as the API has reported it.
@@ -56,20 +56,20 @@ pub struct Budget {
 }
 
 #[derive(Debug)]
-pub(super) struct Core {
+pub(super) struct LimiterCore {
     /// Tokens of the bucket that serves endpoints whose limit is not known, as of `refilled`.
     tokens: f64,
     refilled: Instant,
     limits: HashMap<Operation, EndpointLimit>,
-    pub(super) windows: HashMap<Key, Window>,
-    reports: HashMap<Key, Reports>,
-    queues: HashMap<Key, Queue>,
+    pub(super) windows: HashMap<LimitKey, Window>,
+    reports: HashMap<LimitKey, Reports>,
+    queues: HashMap<LimitKey, EndpointQueue>,
     /// Requests that were taken and are not finished.
-    in_flight: HashMap<Key, u32>,
+    in_flight: HashMap<LimitKey, u32>,
     numbers: u64,
 }
 
-impl Core {
+impl LimiterCore {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             tokens: BURST,
@@ -88,10 +88,10 @@ impl Core {
     pub(super) fn take(
         &mut self,
         priority: Priority,
-        key: &Key,
+        key: &LimitKey,
         place: Option<&QueuePlace>,
         now: Instant,
-    ) -> Result<Slot, NotYet> {
+    ) -> Result<WindowSlot, NotYet> {
         let rank = place.map_or(0, |place| self.queues.entry(key.clone()).or_default().rank(place, now));
         let rank = u32::try_from(rank).unwrap_or(u32::MAX);
         let taken = self
@@ -116,7 +116,13 @@ impl Core {
         }
     }
 
-    fn take_ranked(&mut self, priority: Priority, key: &Key, rank: u32, now: Instant) -> Result<Slot, Duration> {
+    fn take_ranked(
+        &mut self,
+        priority: Priority,
+        key: &LimitKey,
+        rank: u32,
+        now: Instant,
+    ) -> Result<WindowSlot, Duration> {
         let limit = self.limits.get(&key.0).copied();
         let live = self.windows.get_mut(key).filter(|window| window.resets > now);
         let in_flight = self.in_flight.get(key).copied().unwrap_or_default();
@@ -154,10 +160,10 @@ impl Core {
             }
         };
         *self.in_flight.entry(key.clone()).or_default() += 1;
-        Ok(Slot { number, at: now })
+        Ok(WindowSlot { number, at: now })
     }
 
-    fn keep(&mut self, key: &Key, window: Window, now: Instant) -> u64 {
+    fn keep(&mut self, key: &LimitKey, window: Window, now: Instant) -> u64 {
         if self.windows.len() >= MANY {
             self.windows.retain(|_, window| window.resets > now);
             self.reports.retain(|_, reports| !reports.is_over(now));
@@ -186,7 +192,7 @@ impl Core {
     }
 
     /// Corrects the estimate by what the server reports.
-    pub(super) fn learn(&mut self, key: &Key, slot: Slot, headers: LimitHeaders, now: Instant) {
+    pub(super) fn learn(&mut self, key: &LimitKey, slot: WindowSlot, headers: LimitHeaders, now: Instant) {
         let (Some(count), Some(remaining), Some(reset)) = (headers.limit, headers.remaining, headers.reset) else {
             self.lose(key, slot, now);
             return;
@@ -224,20 +230,20 @@ impl Core {
     }
 
     /// Sends no request of this endpoint and scope for a while.
-    pub(super) fn pause(&mut self, key: &Key, pause: Duration, now: Instant) {
+    pub(super) fn pause(&mut self, key: &LimitKey, pause: Duration, now: Instant) {
         self.numbers += 1;
         self.keep(key, Window::closed(self.numbers, pause, now), now);
     }
 
     /// Counts a request that got no answer, or one without the headers.
-    pub(super) fn lose(&mut self, key: &Key, slot: Slot, now: Instant) {
+    pub(super) fn lose(&mut self, key: &LimitKey, slot: WindowSlot, now: Instant) {
         if let Some(window) = self.windows.get_mut(key).filter(|window| window.resets > now) {
             window.lose(slot);
         }
     }
 
     /// Takes back a request that was not sent.
-    pub(super) fn give_back(&mut self, key: &Key, slot: Slot, now: Instant) {
+    pub(super) fn give_back(&mut self, key: &LimitKey, slot: WindowSlot, now: Instant) {
         if slot.number == 0 {
             self.tokens = (self.tokens + 1.0).min(BURST);
         }
@@ -247,7 +253,7 @@ impl Core {
     }
 
     /// Ends a request, whatever its outcome.
-    pub(super) fn done(&mut self, key: &Key) {
+    pub(super) fn done(&mut self, key: &LimitKey) {
         if let Some(in_flight) = self.in_flight.get_mut(key) {
             *in_flight = in_flight.saturating_sub(1);
             if *in_flight == 0 {
@@ -257,13 +263,13 @@ impl Core {
     }
 
     /// How long an Orchestra has been in the queue.
-    pub(super) fn waited(&self, key: &Key, place: &QueuePlace, now: Instant) -> Duration {
+    pub(super) fn waited(&self, key: &LimitKey, place: &QueuePlace, now: Instant) -> Duration {
         let queue = self.queues.get(key);
         queue.map_or(Duration::ZERO, |queue| queue.waited(place, now))
     }
 
     /// What is left of each limit that is known.
-    pub(super) fn budget(&self, now: Instant) -> Vec<Budget> {
+    pub(super) fn budget(&self, now: Instant) -> Vec<RequestsLeft> {
         let mut left: HashMap<Operation, u32> = HashMap::new();
         for ((operation, _), window) in &self.windows {
             let Some(limit) = self.limits.get(operation).filter(|_| window.resets > now) else {
@@ -273,7 +279,7 @@ impl Core {
             let least = left.entry(*operation).or_insert(free);
             *least = (*least).min(free);
         }
-        let of = |(operation, limit): (&Operation, &EndpointLimit)| Budget {
+        let of = |(operation, limit): (&Operation, &EndpointLimit)| RequestsLeft {
             operation: *operation,
             limit: limit.count,
             left: left.get(operation).copied().unwrap_or(limit.count),

@@ -28,9 +28,9 @@ struct Waiter {
 
 /// The Orchestras that wait for one endpoint and scope.
 #[derive(Debug, Default)]
-pub(super) struct Queue(BTreeMap<QueuePlace, Waiter>);
+pub(super) struct EndpointQueue(BTreeMap<QueuePlace, Waiter>);
 
-impl Queue {
+impl EndpointQueue {
     /// How many Orchestras are before this place.
     pub(super) fn rank(&mut self, place: &QueuePlace, now: Instant) -> usize {
         self.0.retain(|_, waiter| waiter.until > now);

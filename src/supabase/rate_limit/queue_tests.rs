@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 
 use proptest::prelude::*;
 
-use super::core::{Core, Key};
+use super::core::{LimitKey, LimiterCore};
 use super::tests::place;
 use super::*;
 use crate::supabase::operation::Priority;
@@ -39,9 +39,9 @@ impl Server {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     /// The server's answer comes in: what was left, and the seconds until the end.
-    Answer(Slot, u32, u64),
+    Answer(WindowSlot, u32, u64),
     /// The request of this waiter comes to the server.
-    Count(Slot, usize),
+    Count(WindowSlot, usize),
     /// One that waits asks again.
     Ask(usize),
 }
@@ -61,7 +61,7 @@ struct Scene {
 }
 
 /// What came of a scene.
-struct Outcome {
+struct QueueOutcome {
     /// The order in which they were served, and how long that took.
     order: Vec<usize>,
     took: Duration,
@@ -79,11 +79,11 @@ fn some(n: usize, most: u64) -> Duration {
 }
 
 /// Lets the waiters of a scene ask, each again after the time that it is given; those in `gone` never ask again.
-fn play(scene: Scene, gone: &[usize]) -> Outcome {
+fn play(scene: Scene, gone: &[usize]) -> QueueOutcome {
     let Scene { count, limit, .. } = scene;
     let start = Instant::now();
-    let mut core = Core::new(start);
-    let key: Key = (Operation::CreateProject, "acme".to_owned());
+    let mut core = LimiterCore::new(start);
+    let key: LimitKey = (Operation::CreateProject, "acme".to_owned());
     let mut server = Server {
         limit,
         window: Duration::from_secs(scene.window),
@@ -133,7 +133,7 @@ fn play(scene: Scene, gone: &[usize]) -> Outcome {
         }
         assert!(at < Duration::from_hours(24), "they wait for ever");
     }
-    Outcome {
+    QueueOutcome {
         order,
         took,
         early,
@@ -154,7 +154,7 @@ proptest! {
         count in 1_usize..700, limit in 5_u32..200, window in 5_u64..90, way in 0_u64..400, work in 0_u64..500,
     ) {
         let scene = Scene { count, limit, window, way, work, apart: 0 };
-        let Outcome { order, took, early, refused, asked } = play(scene, &[]);
+        let QueueOutcome { order, took, early, refused, asked } = play(scene, &[]);
         prop_assert_eq!(order.len(), count);
         prop_assert_eq!(refused, 0);
         prop_assert!(early <= unknowing(scene).saturating_sub(limit), "{} were refused", early);
@@ -181,7 +181,7 @@ proptest! {
         apart in 1_u64..300,
     ) {
         let scene = Scene { count, limit, window, way, work, apart };
-        let Outcome { order, early, refused, .. } = play(scene, &[]);
+        let QueueOutcome { order, early, refused, .. } = play(scene, &[]);
         prop_assert_eq!(order.len(), count);
         prop_assert_eq!(refused, 0);
         prop_assert!(early <= unknowing(scene).saturating_sub(limit), "{} were refused", early);
@@ -200,7 +200,7 @@ fn an_answer_that_may_be_about_the_open_window_counts_in_it() {
             work,
             apart,
         };
-        let Outcome { order, refused, .. } = play(scene, &[]);
+        let QueueOutcome { order, refused, .. } = play(scene, &[]);
         assert_eq!((order.len(), refused), (count, 0), "{scene:?}");
     }
 }
@@ -216,7 +216,7 @@ fn those_who_never_come_back_hold_up_nobody_for_long() {
         work: 50,
         apart: 0,
     };
-    let Outcome {
+    let QueueOutcome {
         order, took, refused, ..
     } = play(scene, &gone);
     assert_eq!(refused, 0);

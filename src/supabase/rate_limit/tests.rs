@@ -1,12 +1,12 @@
 #![allow(clippy::unwrap_used)]
 use reqwest::header::{HeaderName, HeaderValue};
 
-use super::core::{Core, Key};
+use super::core::{LimitKey, LimiterCore};
 use super::headers::{MAX_PAUSE, WINDOW};
 use super::*;
 use crate::supabase::operation::Priority;
 
-fn key(operation: Operation, scope: &str) -> Key {
+fn key(operation: Operation, scope: &str) -> LimitKey {
     (operation, scope.to_owned())
 }
 
@@ -23,15 +23,15 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 /// Takes a request that is not queued, which is sent and gets no answer.
-fn take(core: &mut Core, priority: Priority, key: &Key, now: Instant) -> Result<(), Duration> {
+fn take(core: &mut LimiterCore, priority: Priority, key: &LimitKey, now: Instant) -> Result<(), Duration> {
     let grant = core.take(priority, key, None, now).map_err(|wait| wait.after)?;
     core.lose(key, grant, now);
     core.done(key);
     Ok(())
 }
 
-fn learn(core: &mut Core, key: &Key, taught: LimitHeaders, now: Instant) {
-    core.learn(key, Slot { number: 0, at: now }, taught, now);
+fn learn(core: &mut LimiterCore, key: &LimitKey, taught: LimitHeaders, now: Instant) {
+    core.learn(key, WindowSlot { number: 0, at: now }, taught, now);
 }
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -52,7 +52,7 @@ fn taught(limit: u32, remaining: u32, reset: u64) -> LimitHeaders {
 #[test]
 fn it_starts_with_a_burst_and_then_a_request_a_second() {
     let start = Instant::now();
-    let mut core = Core::new(start);
+    let mut core = LimiterCore::new(start);
     for n in 0..10 {
         let key = key(Operation::GetProject, &n.to_string());
         assert_eq!(take(&mut core, Priority::Create, &key, start), Ok(()), "{n}");
@@ -71,7 +71,7 @@ fn it_starts_with_a_burst_and_then_a_request_a_second() {
 #[test]
 fn creates_go_before_readiness_and_readiness_before_drift() {
     let start = Instant::now();
-    let mut core = Core::new(start);
+    let mut core = LimiterCore::new(start);
     let key = key(Operation::ListProjects, "acme");
     let mut drain = |priority| {
         (0..100)
@@ -86,10 +86,10 @@ fn creates_go_before_readiness_and_readiness_before_drift() {
 #[test]
 fn what_the_server_counts_replaces_the_guess_for_each_endpoint_and_scope() {
     let start = Instant::now();
-    let mut core = Core::new(start);
+    let mut core = LimiterCore::new(start);
     let first = key(Operation::GetApiKeys, "a");
     learn(&mut core, &first, taught(120, 119, 60), start);
-    let spend = |core: &mut Core, key: &Key, at| {
+    let spend = |core: &mut LimiterCore, key: &LimitKey, at| {
         (0..1000)
             .take_while(|_| take(core, Priority::Create, key, at).is_ok())
             .count()
@@ -106,11 +106,11 @@ fn what_the_server_counts_replaces_the_guess_for_each_endpoint_and_scope() {
 #[test]
 fn the_budget_is_that_of_the_scope_with_the_fewest_requests_left() {
     let start = Instant::now();
-    let mut core = Core::new(start);
+    let mut core = LimiterCore::new(start);
     assert!(core.budget(start).is_empty(), "no limit is known");
     learn(&mut core, &key(Operation::GetApiKeys, "a"), taught(120, 119, 60), start);
     learn(&mut core, &key(Operation::GetApiKeys, "b"), taught(120, 30, 20), start);
-    let left = |core: &Core, after| {
+    let left = |core: &LimiterCore, after| {
         core.budget(start + seconds(after))
             .first()
             .map(|known| (known.limit, known.left))
@@ -123,7 +123,7 @@ fn the_budget_is_that_of_the_scope_with_the_fewest_requests_left() {
 #[test]
 fn an_orchestra_is_told_how_long_it_was_in_the_queue() {
     let start = Instant::now();
-    let mut core = Core::new(start);
+    let mut core = LimiterCore::new(start);
     let (create, first) = (key(Operation::CreateProject, "acme"), place(1));
     assert_eq!(core.waited(&create, &first, start), Duration::ZERO, "it never asked");
     core.pause(&create, seconds(30), start);
@@ -143,7 +143,7 @@ fn an_orchestra_is_told_how_long_it_was_in_the_queue() {
 #[test]
 fn what_went_out_before_the_limit_was_known_counts() {
     let start = Instant::now();
-    let mut core = Core::new(start);
+    let mut core = LimiterCore::new(start);
     let key = key(Operation::CreateProject, "acme");
     for _ in 0..10 {
         assert!(core.take(Priority::Create, &key, None, start).is_ok());
@@ -157,7 +157,7 @@ fn what_went_out_before_the_limit_was_known_counts() {
 #[test]
 fn answers_that_overtake_each_other_do_not_raise_the_count() {
     let start = Instant::now();
-    let mut core = Core::new(start);
+    let mut core = LimiterCore::new(start);
     let key = key(Operation::ListProjects, "acme");
     let grants = [start, start].map(|at| core.take(Priority::Create, &key, None, at).unwrap());
     let mut answer = |grant, taught, now| {
@@ -175,7 +175,7 @@ fn answers_that_overtake_each_other_do_not_raise_the_count() {
 #[test]
 fn a_429_pauses_its_own_endpoint_and_scope_only() {
     let start = Instant::now();
-    let mut core = Core::new(start);
+    let mut core = LimiterCore::new(start);
     let busy = key(Operation::ListProjects, "acme");
     core.pause(&busy, seconds(17), start);
     assert_eq!(

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// One request that was taken from a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Slot {
+pub(super) struct WindowSlot {
     /// The window that it was taken from; 0 before any limit was known.
     pub number: u64,
     /// When it was taken. The server counts the request later than that.
@@ -24,7 +24,7 @@ pub(super) struct WindowReport {
 }
 
 impl WindowReport {
-    pub fn new(slot: Slot, counted: u32, reset: Duration, now: Instant) -> Self {
+    pub fn new(slot: WindowSlot, counted: u32, reset: Duration, now: Instant) -> Self {
         Self {
             counted,
             earliest: (slot.at + reset).checked_sub(Duration::from_secs(1)),
@@ -95,7 +95,7 @@ impl Window {
 
     /// The window that an answer reports, while other requests are in flight and answered ones may be counted in it after
     /// this one.
-    pub fn reported(number: u64, slot: Slot, in_flight: u32, unclear: u32, report: WindowReport) -> Self {
+    pub fn reported(number: u64, slot: WindowSlot, in_flight: u32, unclear: u32, report: WindowReport) -> Self {
         Self {
             number,
             begun: slot.at,
@@ -142,12 +142,12 @@ impl Window {
     }
 
     /// Whether the answer to a request of this window shows that the server has opened its next window.
-    pub fn is_over(&self, slot: Slot, report: WindowReport) -> bool {
+    pub fn is_over(&self, slot: WindowSlot, report: WindowReport) -> bool {
         !self.closed && self.confirmed && slot.number == self.number && report.ends_after(self.resets)
     }
 
     /// Counts an answer. That of an older request is about the window as `about` says.
-    pub fn answer(&mut self, slot: Slot, report: WindowReport, about: About) {
+    pub fn answer(&mut self, slot: WindowSlot, report: WindowReport, about: About) {
         if self.closed {
             return;
         }
@@ -174,14 +174,14 @@ impl Window {
     }
 
     /// Counts a request that got no answer, or one without the headers. The server may have counted it.
-    pub fn lose(&mut self, slot: Slot) {
+    pub fn lose(&mut self, slot: WindowSlot) {
         if slot.number == self.number {
             self.answered += 1;
         }
     }
 
     /// Takes back a request that was not sent.
-    pub fn give_back(&mut self, slot: Slot) {
+    pub fn give_back(&mut self, slot: WindowSlot) {
         if slot.number == self.number {
             self.granted = self.granted.saturating_sub(1);
         } else {

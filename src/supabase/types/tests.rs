@@ -28,10 +28,10 @@ fn every_status_has_a_class() {
         ("BRAND_NEW", Waiting),
     ];
     for (text, class) in table {
-        let status: ProjectStatus = from_value(json!(text)).unwrap();
+        let status: ProjectState = from_value(json!(text)).unwrap();
         assert_eq!(status.class(), class, "{text}");
         assert_eq!(status.as_ref(), text);
-        assert_eq!(matches!(status, ProjectStatus::Other(_)), text == "BRAND_NEW");
+        assert_eq!(matches!(status, ProjectState::Other(_)), text == "BRAND_NEW");
     }
 }
 
@@ -45,7 +45,7 @@ fn projects_decode_with_fields_and_values_that_are_new() {
                      "postgres_engine": "17", "release_channel": "ga"},
     }));
     let project = project.unwrap();
-    assert_eq!(project.status, ProjectStatus::Other("HIBERNATING".into()));
+    assert_eq!(project.status, ProjectState::Other("HIBERNATING".into()));
     assert!(project.created_at.is_some() && !odd);
 }
 

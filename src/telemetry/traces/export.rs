@@ -1,5 +1,5 @@
-//! The way out: a bounded queue, and one task that sends what is in it by OTLP over HTTP. Whoever records a span never
-//! waits: what does not fit is dropped.
+//! The exporter: a bounded queue, and one task that sends the queued spans by OTLP over HTTP. Recording a span never waits:
+//! spans that do not fit into the queue are dropped.
 
 use std::time::Duration;
 
@@ -45,13 +45,13 @@ const SERVICE: &str = "orchestra-operator";
 /// Traces cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The endpoint is no address of a collector.
+    /// The endpoint is not an address of a collector.
     #[error(
         "--otlp-endpoint is no address of a collector: write it as http://collector:4318 or https://…, without a user or \
          a password (those go into OTEL_EXPORTER_OTLP_HEADERS)"
     )]
     Endpoint,
-    /// Another protocol is asked for.
+    /// The configured protocol is not supported.
     #[error(
         "{variable} is {value:?}, but traces are sent as http/protobuf: remove the variable, and give --otlp-endpoint the \
          collector's port for OTLP over HTTP (4318)"
@@ -69,11 +69,11 @@ pub enum Error {
 
 /// The queue's entrance.
 #[derive(Debug)]
-pub(super) struct Queue(mpsc::Sender<SpanData>);
+pub(super) struct SpanQueue(mpsc::Sender<SpanData>);
 
-impl Queue {
+impl SpanQueue {
     pub(super) fn put(&self, span: SpanData) {
-        // What does not fit is lost. That the collector does not keep up is told by the exporter.
+        // A span that does not fit is dropped. The exporter logs that the collector does not keep up.
         let _ = self.0.try_send(span);
     }
 }
@@ -86,14 +86,14 @@ pub struct Exporting {
 }
 
 impl Exporting {
-    /// Sends what is queued, for at most a moment.
+    /// Sends the queued spans, within a time limit.
     pub async fn finish(self) {
         // It has ended by itself.
         let _ = self.stop.send(());
         let abort = self.task.abort_handle();
         if tokio::time::timeout(LAST, self.task).await.is_err() {
             abort.abort();
-            tracing::warn!("the last spans were not exported in time, and are lost");
+            tracing::warn!("the last spans were not exported in time and are lost");
         }
     }
 }
@@ -102,7 +102,7 @@ impl Exporting {
 ///
 /// # Errors
 /// See [`Error`].
-pub(super) fn start(endpoint: &str) -> Result<(Queue, Exporting), Error> {
+pub(super) fn start(endpoint: &str) -> Result<(SpanQueue, Exporting), Error> {
     for variable in ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] {
         let value = std::env::var(variable).unwrap_or_default();
         if !value.is_empty() && value != PROTOCOL {
@@ -138,7 +138,7 @@ pub(super) fn start(endpoint: &str) -> Result<(Queue, Exporting), Error> {
     let (stop, stopped) = oneshot::channel();
     let host = address.host_str().unwrap_or_default().to_owned();
     let task = tokio::spawn(run(exporter, spans, stopped, host));
-    Ok((Queue(queue), Exporting { stop, task }))
+    Ok((SpanQueue(queue), Exporting { stop, task }))
 }
 
 /// The address that traces are sent to.
@@ -154,7 +154,7 @@ fn address(endpoint: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-/// Who sends: as the variables of OpenTelemetry say, and the pod.
+/// The resource of the spans: from the variables of OpenTelemetry, and the pod.
 fn resource() -> Resource {
     let mut attributes = vec![KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))];
     for (key, variable) in [("k8s.pod.name", "POD_NAME"), ("k8s.namespace.name", "POD_NAMESPACE")] {
@@ -215,7 +215,7 @@ async fn run(
     }
 }
 
-/// Sends a batch. Why it was not taken, if it was not.
+/// Sends a batch. Returns why the collector did not take it.
 async fn failed(exporter: &SpanExporter, batch: Vec<SpanData>) -> Option<String> {
     match tokio::time::timeout(ATTEMPTS, exporter.export(batch)).await {
         Ok(Ok(())) => None,

@@ -1,4 +1,4 @@
-//! The spans of a task: what it does, how long that takes, and whether it fails.
+//! Records the spans of a task: what it does, how long that takes, and whether it fails.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ const MOST: usize = 128;
 
 tokio::task_local! {
     /// The span that is open in this task.
-    static OPEN: Arc<Open>;
+    static OPEN: Arc<OpenSpan>;
 }
 
-/// Which side of a request a span is.
+/// The kind of a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// Work of the operator itself.
@@ -30,14 +30,14 @@ pub enum Side {
     Client,
 }
 
-/// Whether the span of a task is told that has no other span and did not fail.
+/// Whether the span of a task is exported that has no child span and did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
     Always,
     IfBusy,
 }
 
-/// The root of a trace, which has come to its end.
+/// The root span of a trace that has ended.
 #[derive(Debug)]
 pub(super) struct Root {
     pub trace: Trace,
@@ -51,7 +51,7 @@ pub(super) struct Recorder(Mutex<Recorded>);
 
 #[derive(Debug, Default)]
 struct Recorded {
-    spans: Vec<Ended>,
+    spans: Vec<EndedSpan>,
     trace: Option<Trace>,
     root: Option<(Root, SystemTime)>,
     left_out: u32,
@@ -59,7 +59,7 @@ struct Recorded {
 
 /// A span that has ended.
 #[derive(Debug)]
-struct Ended {
+struct EndedSpan {
     id: SpanId,
     /// None: the root of the trace.
     parent: Option<SpanId>,
@@ -73,7 +73,7 @@ struct Ended {
 
 /// A span that is open. It ends when it is dropped: work that is cut off has one, too.
 #[derive(Debug)]
-struct Open {
+struct OpenSpan {
     recorder: Arc<Recorder>,
     id: SpanId,
     parent: Option<SpanId>,
@@ -102,7 +102,7 @@ impl Recorder {
         self.0.lock().root.get_or_insert((root, SystemTime::now()));
     }
 
-    fn add(&self, span: Ended) {
+    fn add(&self, span: EndedSpan) {
         let mut recorded = self.0.lock();
         // The span of the task itself comes last, and has no parent here.
         if recorded.spans.len() < MOST || span.parent.is_none() {
@@ -112,7 +112,7 @@ impl Recorder {
         }
     }
 
-    /// What is to be told of the task; nothing where no trace is found.
+    /// The spans to export; none where no trace is found.
     pub(super) fn finish(&self, keep: Keep, of: impl FnOnce() -> Option<Trace>) -> Vec<SpanData> {
         let mut recorded = std::mem::take(&mut *self.0.lock());
         let is_busy =
@@ -127,7 +127,7 @@ impl Recorder {
             let left_out = i64::from(recorded.left_out);
             own.attributes.push(KeyValue::new("orchestra.spans_left_out", left_out));
         }
-        let root = recorded.root.map(|(root, end)| Ended {
+        let root = recorded.root.map(|(root, end)| EndedSpan {
             id: root.trace.root,
             parent: Some(SpanId::INVALID),
             name: "Ready".into(),
@@ -146,7 +146,7 @@ impl Recorder {
     }
 }
 
-impl Ended {
+impl EndedSpan {
     fn of(self, trace: Trace) -> SpanData {
         let state = TraceState::default();
         SpanData {
@@ -172,13 +172,13 @@ impl Ended {
 
 /// Runs the work of a task in a span of its own.
 pub(super) async fn within<F: Future>(recorder: &Arc<Recorder>, name: &'static str, work: F) -> F::Output {
-    let open = Open::new(recorder, None, name.into(), Side::Internal);
+    let open = OpenSpan::new(recorder, None, name.into(), Side::Internal);
     let output = OPEN.scope(open.clone(), work).await;
     open.end(false);
     output
 }
 
-impl Open {
+impl OpenSpan {
     fn new(recorder: &Arc<Recorder>, parent: Option<SpanId>, name: Cow<'static, str>, kind: Side) -> Arc<Self> {
         Arc::new(Self {
             recorder: recorder.clone(),
@@ -198,10 +198,10 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenSpan {
     fn drop(&mut self) {
         let noted = self.noted.get_mut();
-        self.recorder.add(Ended {
+        self.recorder.add(EndedSpan {
             id: self.id,
             parent: self.parent,
             name: std::mem::take(&mut self.name),
@@ -230,7 +230,7 @@ pub async fn span<T, E>(
     let Ok(parent) = OPEN.try_with(Clone::clone) else {
         return work.await;
     };
-    let open = Open::new(&parent.recorder, Some(parent.id), name.into(), kind);
+    let open = OpenSpan::new(&parent.recorder, Some(parent.id), name.into(), kind);
     let outcome = OPEN.scope(open.clone(), work).await;
     open.end(outcome.is_err());
     outcome
@@ -238,7 +238,7 @@ pub async fn span<T, E>(
 
 /// Adds an attribute to the span that is open in this task, if one is.
 pub fn note(key: &'static str, value: impl Into<Value>) {
-    // Without a span there is nothing to tell it to.
+    // Outside of a span there is nothing to add it to.
     let _ = OPEN.try_with(|open| open.noted.lock().attributes.push(KeyValue::new(key, value)));
 }
 
@@ -248,11 +248,11 @@ pub fn fail(reason: Reason) {
     let _ = OPEN.try_with(|open| open.noted.lock().failed = true);
 }
 
-/// Adds a span of what an Orchestra has waited for until now, or was worked on for.
+/// Adds a span for what an Orchestra has waited for until now.
 pub fn waited(reason: Reason, took: Duration) {
     of_pass(|recorder| {
         let end = SystemTime::now();
-        recorder.add(Ended {
+        recorder.add(EndedSpan {
             id: random(),
             parent: None,
             name: reason.as_str().into(),

@@ -69,7 +69,7 @@ async fn recorded(keep: Keep, of: Option<Trace>, writes: &[Orchestra]) -> Vec<Sp
     let recorder = Arc::new(Recorder::default());
     let work = async {
         for two in writes.windows(2) {
-            Before::of(&two[0]).written(&two[1]);
+            ParentSpan::of(&two[0]).written(&two[1]);
         }
     };
     record::within(&recorder, "orchestra", work).await;

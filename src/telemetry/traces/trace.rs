@@ -1,4 +1,4 @@
-//! The ids of a trace, which are computed.
+//! Computes the ids of a trace.
 
 use jiff::Timestamp;
 use opentelemetry::trace::{SpanId, TraceId};
@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use crate::api::Orchestra;
 use crate::api::condition::{ConditionType, find};
 
-/// The trace of one way to Ready.
+/// The trace of an Orchestra until it is Ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trace {
     pub(super) id: TraceId,
@@ -17,7 +17,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// The trace of an Orchestra that is on its way; none when it is Ready or leaves, or before its first status.
+    /// The trace of an Orchestra that is not Ready yet; none when it is Ready, is being deleted, or has no status.
     pub fn of(orchestra: &Orchestra) -> Option<Self> {
         let ready = find(orchestra.conditions(), ConditionType::Ready)?;
         let on_its_way = ready.status != "True" && orchestra.metadata.deletion_timestamp.is_none();

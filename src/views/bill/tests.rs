@@ -80,7 +80,7 @@ fn a_lost_project_is_shown_without_a_cost() {
     let mut lost = several().remove(0);
     let stalled = json!([{"type": "Stalled", "status": "True", "reason": "DatabaseLost", "message": "", "lastTransitionTime": "2026-11-01T00:00:00Z"}]);
     lost.status.as_mut().unwrap().conditions = serde_json::from_value(stalled).unwrap();
-    let Rows::Tenants(rows) = bill_of(&[lost]).rows else {
+    let BillRows::Tenants(rows) = bill_of(&[lost]).rows else {
         panic!("the rows of a bill by tenant are databases");
     };
     let row = &rows[0];

@@ -1,17 +1,17 @@
 //! The migrations that manifests would have applied.
 
-use super::{Action, Change, Cluster};
+use super::{ClusterObjects, PreviewAction, PreviewChange};
 use crate::api::{MigrationFormat, Orchestra};
 use crate::content::{check_template, migrations_of};
 use crate::migrate::Source;
-use crate::source::{Files, Place, add_config_map, layout};
+use crate::source::{Files, SourcePlace, add_config_map, layout};
 
 /// The place of migrations, and their format where the spec names it.
-pub type Scripts = (Place, Option<MigrationFormat>);
+pub type PreviewSource = (SourcePlace, Option<MigrationFormat>);
 
 /// The migrations of a source.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct ListedMigrations {
     /// Their digest, as the status of an Orchestra has it.
     pub digest: String,
     /// Their names, in the order in which they are applied.
@@ -20,12 +20,12 @@ pub struct Listed {
     pub notes: Vec<String>,
 }
 
-impl Listed {
+impl ListedMigrations {
     /// The migrations in the files of a place.
     ///
     /// # Errors
     /// Why the operator would refuse them.
-    pub fn read(files: &Files, (place, format): &Scripts) -> Result<Self, String> {
+    pub fn read(files: &Files, (place, format): &PreviewSource) -> Result<Self, String> {
         let wrong = |what: String| format!("its migrations cannot be used: {what}");
         let found = layout::migrations(files, place.source.path.as_deref(), *format);
         let (found, format) = found.map_err(|flaw| wrong(flaw.to_string()))?;
@@ -43,7 +43,7 @@ impl Listed {
 ///
 /// # Errors
 /// When the class does not have the template that the Orchestra names.
-pub fn scripts_of(cluster: &Cluster, wanted: &Orchestra) -> Result<Option<Scripts>, String> {
+pub fn scripts_of(cluster: &ClusterObjects, wanted: &Orchestra) -> Result<Option<PreviewSource>, String> {
     let class = cluster.class(wanted);
     if let Some(class) = class {
         check_template(wanted, class).map_err(|error| error.to_string())?;
@@ -53,13 +53,13 @@ pub fn scripts_of(cluster: &Cluster, wanted: &Orchestra) -> Result<Option<Script
 }
 
 /// The migrations that would be applied, as far as their source can be read here.
-pub fn pending(cluster: &Cluster, wanted: &Orchestra, current: Option<&Orchestra>, change: &mut Change) {
+pub fn pending(cluster: &ClusterObjects, wanted: &Orchestra, current: Option<&Orchestra>, change: &mut PreviewChange) {
     let read = match scripts_of(cluster, wanted) {
         Ok(None) => return,
         Ok(Some(scripts)) => read(cluster, &scripts),
         Err(told) => Err(told),
     };
-    let Listed { digest, names, notes } = match read {
+    let ListedMigrations { digest, names, notes } = match read {
         Ok(read) => read,
         Err(told) => return change.notes.push(told),
     };
@@ -77,8 +77,8 @@ pub fn pending(cluster: &Cluster, wanted: &Orchestra, current: Option<&Orchestra
         return change.notes.push(told.into());
     }
     change.migrations = names.into_iter().skip(done).collect();
-    if change.action == Action::None && !change.migrations.is_empty() {
-        change.action = Action::Change;
+    if change.action == PreviewAction::None && !change.migrations.is_empty() {
+        change.action = PreviewAction::Change;
     }
     if current.is_some() && !change.migrations.is_empty() {
         let told =
@@ -87,7 +87,7 @@ pub fn pending(cluster: &Cluster, wanted: &Orchestra, current: Option<&Orchestra
     }
 }
 
-fn read(cluster: &Cluster, scripts: &Scripts) -> Result<Listed, String> {
+fn read(cluster: &ClusterObjects, scripts: &PreviewSource) -> Result<ListedMigrations, String> {
     let place = &scripts.0;
     if let Some(folder) = &place.source.folder {
         return Err(format!(
@@ -120,5 +120,5 @@ fn read(cluster: &Cluster, scripts: &Scripts) -> Result<Listed, String> {
             )
         })?;
     }
-    Listed::read(&files, scripts)
+    ListedMigrations::read(&files, scripts)
 }

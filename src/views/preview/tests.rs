@@ -26,17 +26,17 @@ fn orchestra(name: &str, spec: &Value, status: &Value) -> Orchestra {
     .unwrap()
 }
 
-fn cluster(limit: &str) -> Cluster {
+fn cluster(limit: &str) -> ClusterObjects {
     let map: ConfigMap = serde_json::from_value(json!({"data": {
         "migration_lock.toml": "provider = \"postgresql\"\n",
         "20260101000000_a.sql": "SELECT 1;", "20260102000000_b.sql": "SELECT 2;",
     }}))
     .unwrap();
-    Cluster {
+    ClusterObjects {
         classes: Some(vec![class(limit)]),
         databases: Some(Vec::new()),
         config_maps: BTreeMap::from([(("tenants".into(), "schema".into()), Ok(map))]),
-        ..Cluster::default()
+        ..ClusterObjects::default()
     }
 }
 
@@ -47,7 +47,7 @@ fn new_orchestras_cost_until_the_budget_has_no_room() {
     let first = applied(&mut cluster, &orchestra("one", &spec, &Value::Null), None);
     assert_eq!(
         (first.action, first.monthly.as_deref()),
-        (Action::Create, Some("10.00"))
+        (PreviewAction::Create, Some("10.00"))
     );
     assert_eq!(first.migrations.len(), 2);
     assert!(first.notes.is_empty(), "{first:?}");
@@ -66,7 +66,7 @@ fn only_what_is_new_is_migrated() {
     let change = applied(&mut cluster("99.00"), &current, Some(&current));
     assert_eq!(
         (change.action, change.migrations),
-        (Action::Change, vec!["20260102000000_b".to_owned()])
+        (PreviewAction::Change, vec!["20260102000000_b".to_owned()])
     );
 }
 

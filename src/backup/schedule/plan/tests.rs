@@ -18,7 +18,7 @@ fn time_of(day: i8) -> Timestamp {
     times().next(midnight).unwrap()
 }
 
-fn made(day: i8, state: State) -> Made {
+fn made(day: i8, state: BackupState) -> Made {
     Made {
         name: format!("one-{day}"),
         fired: at(&format!("2026-11-{day:02}T02:00:00Z")),
@@ -29,16 +29,16 @@ fn made(day: i8, state: State) -> Made {
     }
 }
 
-fn failed() -> State {
-    State::Failed("StoreFull".into(), "no room".into())
+fn failed() -> BackupState {
+    BackupState::Failed("StoreFull".into(), "no room".into())
 }
 
-fn held() -> State {
-    State::Held("NoBackupDestination".into(), "none".into())
+fn stalled() -> BackupState {
+    BackupState::Stalled("NoBackupDestination".into(), "none".into())
 }
 
-fn seen(now: Timestamp, known: Option<Timestamp>, made: Vec<Made>) -> Seen {
-    Seen {
+fn seen(now: Timestamp, known: Option<Timestamp>, made: Vec<Made>) -> Facts {
+    Facts {
         now,
         times: Some(times()),
         known,
@@ -71,7 +71,13 @@ fn a_backup_is_made_at_its_time_and_once() {
     assert_eq!(plan(&seen(before, known, Vec::new())), (Step::Wait, known));
     assert_eq!(plan(&seen(now, known, Vec::new())), (Step::Make(now), known));
     // It is there, and the status does not say so yet, as after a crash: the next time is written down.
-    for state in [State::UnderWay, held(), State::Complete, failed(), State::Leaving] {
+    for state in [
+        BackupState::UnderWay,
+        stalled(),
+        BackupState::Complete,
+        failed(),
+        BackupState::Leaving,
+    ] {
         let there = seen(now, known, vec![made(10, state)]);
         assert_eq!(plan(&there), (Step::Wait, Some(time_of(11))));
     }
@@ -80,9 +86,9 @@ fn a_backup_is_made_at_its_time_and_once() {
 #[test]
 fn what_was_missed_is_made_up_for_once() {
     let (known, now) = (Some(time_of(7)), at("2026-11-10T12:00:00Z"));
-    let mut missed = seen(now, known, vec![made(6, State::Complete)]);
+    let mut missed = seen(now, known, vec![made(6, BackupState::Complete)]);
     assert_eq!(plan(&missed), (Step::Make(time_of(7)), known));
-    missed.made.push(made(7, State::UnderWay));
+    missed.made.push(made(7, BackupState::UnderWay));
     let (step, next) = plan(&missed);
     assert_eq!(
         (step, next),
@@ -98,11 +104,11 @@ fn one_is_made_after_the_other_and_of_a_database_that_runs() {
     let now = at("2026-11-10T12:00:00Z");
     let known = Some(time_of(10));
     for (state, step) in [
-        (State::UnderWay, Step::Wait),
-        (held(), Step::Wait),
-        (State::Complete, Step::Make(time_of(10))),
+        (BackupState::UnderWay, Step::Wait),
+        (stalled(), Step::Wait),
+        (BackupState::Complete, Step::Make(time_of(10))),
         (failed(), Step::Make(time_of(10))),
-        (State::Leaving, Step::Make(time_of(10))),
+        (BackupState::Leaving, Step::Make(time_of(10))),
     ] {
         let mut seen = seen(now, known, vec![made(9, state.clone())]);
         assert_eq!(plan(&seen), (step, known), "it stays due: {state:?}");
@@ -114,22 +120,22 @@ fn one_is_made_after_the_other_and_of_a_database_that_runs() {
 #[test]
 fn what_is_due_is_made_before_anything_is_deleted() {
     let now = at("2026-11-10T12:00:00Z");
-    let all: Vec<_> = (7..=9).map(|day| made(day, State::Complete)).collect();
+    let all: Vec<_> = (7..=9).map(|day| made(day, BackupState::Complete)).collect();
     let mut seen = seen(now, Some(time_of(10)), all);
     seen.keep = Some(BackupRetention {
         last: Some(1),
         ..BackupRetention::default()
     });
     assert_eq!(plan(&seen).0, Step::Make(time_of(10)));
-    seen.made.push(made(10, State::UnderWay));
+    seen.made.push(made(10, BackupState::UnderWay));
     // The one that is under way is none yet that could stand for another.
-    let removal = |of| Step::Remove(Removal { of, since: None });
+    let removal = |of| Step::Remove(BackupRemoval { of, since: None });
     assert_eq!(plan(&seen), (removal(0), Some(time_of(11))));
-    seen.made[0].state = State::Leaving;
+    seen.made[0].state = BackupState::Leaving;
     assert_eq!(plan(&seen).0, removal(1));
-    seen.made[1].state = State::Leaving;
+    seen.made[1].state = BackupState::Leaving;
     assert_eq!(plan(&seen).0, Step::Wait);
-    seen.made[3].state = State::Complete;
+    seen.made[3].state = BackupState::Complete;
     assert_eq!(plan(&seen).0, removal(2));
     // Whether the schedule goes on or not.
     seen.times = None;
@@ -138,21 +144,21 @@ fn what_is_due_is_made_before_anything_is_deleted() {
 
 #[test]
 fn the_last_one_that_has_ended_is_told_of() {
-    let complete = |day| made(day, State::Complete);
+    let complete = |day| made(day, BackupState::Complete);
     for (all, is) in [
         (vec![], None),
-        (vec![made(3, State::UnderWay)], None),
+        (vec![made(3, BackupState::UnderWay)], None),
         (vec![complete(1), complete(2)], Some((2, false))),
-        (vec![complete(1), made(2, State::UnderWay)], Some((1, false))),
+        (vec![complete(1), made(2, BackupState::UnderWay)], Some((1, false))),
         (vec![complete(1), made(2, failed())], Some((2, true))),
         (vec![made(3, failed()), complete(4)], Some((4, false))),
-        (vec![complete(1), made(2, held())], Some((2, true))),
-        (vec![complete(1), made(2, State::Leaving)], Some((1, false))),
+        (vec![complete(1), made(2, stalled())], Some((2, true))),
+        (vec![complete(1), made(2, BackupState::Leaving)], Some((1, false))),
     ] {
         let told = match verdict(&all) {
-            Verdict::Nothing => None,
-            Verdict::Complete(made) => Some((made, false)),
-            Verdict::Trouble(made, ..) => Some((made, true)),
+            ScheduleVerdict::Nothing => None,
+            ScheduleVerdict::Complete(made) => Some((made, false)),
+            ScheduleVerdict::Trouble(made, ..) => Some((made, true)),
         };
         let told = told.map(|(made, trouble)| (made.name.clone(), trouble));
         assert_eq!(

@@ -5,7 +5,7 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn made(taken: &str, state: State, verified: bool) -> Made {
+fn made(taken: &str, state: BackupState, verified: bool) -> Made {
     Made {
         name: format!("b-{taken}").to_lowercase(),
         fired: at(taken),
@@ -17,7 +17,7 @@ fn made(taken: &str, state: State, verified: bool) -> Made {
 }
 
 fn complete(taken: &str) -> Made {
-    made(taken, State::Complete, false)
+    made(taken, BackupState::Complete, false)
 }
 
 fn keep(text: &str) -> BackupRetention {
@@ -143,14 +143,14 @@ fn the_age_removes_whatever_the_counts_say_and_tells_since_when() {
 
 #[test]
 fn the_last_complete_and_the_last_verified_one_stay() {
-    let failed = || State::Failed("StoreFull".into(), "no room".into());
+    let failed = || BackupState::Failed("StoreFull".into(), "no room".into());
     let all = [
-        made("2026-11-01T02:00:00Z", State::Complete, true),
-        made("2026-11-02T02:00:00Z", State::Complete, true),
+        made("2026-11-01T02:00:00Z", BackupState::Complete, true),
+        made("2026-11-02T02:00:00Z", BackupState::Complete, true),
         complete("2026-11-03T02:00:00Z"),
         complete("2026-11-04T02:00:00Z"),
         made("2026-11-05T02:00:00Z", failed(), false),
-        made("2026-11-06T02:00:00Z", State::UnderWay, false),
+        made("2026-11-06T02:00:00Z", BackupState::UnderWay, false),
     ];
     for retention in ["{last: 1}", "{maxAge: 1h}", "{maxAge: 1h, daily: 1}"] {
         let left = kept(&all, retention, "UTC", "2027-11-06T03:00:00Z");
@@ -173,10 +173,10 @@ fn one_that_is_being_restored_stays() {
 #[test]
 fn failed_ones_are_bounded_and_what_is_under_way_or_leaves_is_let_alone() {
     let state = |number: usize| match number % 4 {
-        0 => State::UnderWay,
-        1 => State::Held("StoreRefused".into(), "denied".into()),
-        2 => State::Leaving,
-        _ => State::Failed("StoreFull".into(), "no room".into()),
+        0 => BackupState::UnderWay,
+        1 => BackupState::Stalled("StoreRefused".into(), "denied".into()),
+        2 => BackupState::Leaving,
+        _ => BackupState::Failed("StoreFull".into(), "no room".into()),
     };
     let all: Vec<_> = (0..28)
         .map(|number| made(&format!("2026-11-{:02}T02:00:00Z", number + 1), state(number), false))
@@ -200,10 +200,10 @@ fn failed_ones_are_bounded_and_what_is_under_way_or_leaves_is_let_alone() {
 #[test]
 fn what_is_promised_holds_in_every_case() {
     let states = [
-        State::Complete,
-        State::UnderWay,
-        State::Failed("F".into(), "f".into()),
-        State::Leaving,
+        BackupState::Complete,
+        BackupState::UnderWay,
+        BackupState::Failed("F".into(), "f".into()),
+        BackupState::Leaving,
     ];
     let now = at("2026-11-29T00:00:00Z");
     let options = [None, Some(1), Some(2)];
@@ -219,7 +219,7 @@ fn what_is_promised_holds_in_every_case() {
         let last = |is: &dyn Fn(&Made) -> bool| {
             (0..4)
                 .rev()
-                .find(|of| all[*of].state == State::Complete && is(&all[*of]))
+                .find(|of| all[*of].state == BackupState::Complete && is(&all[*of]))
         };
         let kept = [last(&|_| true), last(&|made| made.verified)];
         for age in [None, Some("25h"), Some("49h")] {
@@ -236,10 +236,10 @@ fn what_is_promised_holds_in_every_case() {
                         !kept.contains(&Some(removal.of)),
                         "{all:?} {retention:?} removes {of:?}"
                     );
-                    let all_failed = all.iter().all(|made| matches!(made.state, State::Failed(..)));
-                    let is_failed = matches!(of.state, State::Failed(..));
+                    let all_failed = all.iter().all(|made| matches!(made.state, BackupState::Failed(..)));
+                    let is_failed = matches!(of.state, BackupState::Failed(..));
                     assert!(
-                        of.state == State::Complete || is_failed && all_failed,
+                        of.state == BackupState::Complete || is_failed && all_failed,
                         "{all:?} removes {of:?}"
                     );
                     assert!(removal.since.is_none_or(|since| since <= now));

@@ -1,11 +1,11 @@
 //! Who reads the known relations.
 
-use super::Known;
+use super::KnownObjects;
 use crate::migrate::guard::catalog::Readers;
 use crate::migrate::guard::names::Name;
 use crate::migrate::guard::standing::Marks;
 
-impl Known {
+impl KnownObjects {
     /// Who reads what was there before of the relations that the name can mean.
     pub fn readers(&self, name: &Name) -> Readers {
         let meant = self.entries.iter().filter(|entry| self.is(entry, name));

@@ -1,20 +1,23 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::pool::plan::Refused;
+use crate::pool::plan::RefusedEntry;
 
-const READY: [MemberState; 2] = [MemberState::Unprepared(UnpreparedState::Due), MemberState::Available];
+const READY: [WarmMemberState; 2] = [
+    WarmMemberState::Unprepared(UnpreparedState::Due),
+    WarmMemberState::Available,
+];
 
-fn states() -> Vec<(MemberState, bool)> {
-    let running = |young| MemberState::Unprepared(UnpreparedState::Running { young });
+fn states() -> Vec<(WarmMemberState, bool)> {
+    let running = |young| WarmMemberState::Unprepared(UnpreparedState::Running { young });
     let refused = |passing| {
         let again = Duration::from_secs(7);
-        MemberState::Unprepared(UnpreparedState::Refused(Refused { again, passing }))
+        WarmMemberState::Unprepared(UnpreparedState::Refused(RefusedEntry { again, passing }))
     };
     let all = [
-        MemberState::Unrequested,
-        MemberState::Broken,
-        MemberState::Creating,
+        WarmMemberState::Unrequested,
+        WarmMemberState::Broken,
+        WarmMemberState::Creating,
         running(false),
         refused(true),
     ];
@@ -25,8 +28,8 @@ fn states() -> Vec<(MemberState, bool)> {
 }
 
 /// Members `0`, `1`, … of these states, each younger than the one before it.
-fn members(states: &[(MemberState, bool)]) -> Vec<Member> {
-    let member = |(number, (state, old)): (usize, &(MemberState, bool))| Member {
+fn members(states: &[(WarmMemberState, bool)]) -> Vec<WarmMember> {
+    let member = |(number, (state, old)): (usize, &(WarmMemberState, bool))| WarmMember {
         name: number.to_string(),
         created: Timestamp::from_second(i64::try_from(number).unwrap_or_default()).unwrap_or_default(),
         state: *state,
@@ -35,25 +38,25 @@ fn members(states: &[(MemberState, bool)]) -> Vec<Member> {
     states.iter().enumerate().map(member).collect()
 }
 
-fn pool(desired: usize, states: &[(MemberState, bool)]) -> Seen {
-    Seen {
+fn pool(desired: usize, states: &[(WarmMemberState, bool)]) -> Facts {
+    Facts {
         finalizer: true,
         desired,
         at_once: 2,
         members: members(states),
         free_preparations: 4,
-        ..Seen::default()
+        ..Facts::default()
     }
 }
 
-fn plain(states: &[MemberState]) -> Vec<(MemberState, bool)> {
+fn plain(states: &[WarmMemberState]) -> Vec<(WarmMemberState, bool)> {
     states.iter().map(|state| (*state, false)).collect()
 }
 
 /// All pools of up to three members and two planned ones.
-fn all(mut each: impl FnMut(&Seen)) -> usize {
+fn all(mut each: impl FnMut(&Facts)) -> usize {
     let states = states();
-    let mut lists: Vec<Vec<(MemberState, bool)>> = vec![Vec::new()];
+    let mut lists: Vec<Vec<(WarmMemberState, bool)>> = vec![Vec::new()];
     let mut from = 0;
     for _ in 0..3 {
         let to = lists.len();
@@ -76,7 +79,11 @@ fn all(mut each: impl FnMut(&Seen)) -> usize {
             let flag = |bit: u32| flags & (1 << bit) != 0;
             (seen.deleting, seen.finalizer, seen.made) = (flag(0), flag(1), flag(2));
             seen.spent = flag(3);
-            seen.supply = if flag(4) { Supply::Open } else { Supply::Closed };
+            seen.supply = if flag(4) {
+                MemberSupply::Open
+            } else {
+                MemberSupply::Closed
+            };
             each(&seen);
             number += 1;
         }
@@ -95,11 +102,11 @@ fn in_no_state_is_too_much_made_or_destroyed() {
             Step::RemoveFinalizer => assert!(seen.deleting && total == 0, "{seen:?}"),
             Step::Settle => assert!(seen.made),
             Step::Plan(more) => {
-                assert!(live && seen.supply == Supply::Open && *more > 0);
+                assert!(live && seen.supply == MemberSupply::Open && *more > 0);
                 let creating = seen.count(|state| {
                     matches!(
                         state,
-                        MemberState::Creating | MemberState::Broken | MemberState::Unrequested
+                        WarmMemberState::Creating | WarmMemberState::Broken | WarmMemberState::Unrequested
                     )
                 });
                 assert!(creating + seen.planned.len() + more <= seen.at_once, "{seen:?}");
@@ -127,10 +134,10 @@ fn in_no_state_is_too_much_made_or_destroyed() {
                 let blocked = seen.count(|state| {
                     matches!(
                         state,
-                        MemberState::Creating | MemberState::Broken | MemberState::Unrequested
+                        WarmMemberState::Creating | WarmMemberState::Broken | WarmMemberState::Unrequested
                     )
                 }) >= seen.at_once;
-                let closed = seen.supply == Supply::Closed;
+                let closed = seen.supply == MemberSupply::Closed;
                 assert!(total >= seen.desired || blocked || closed, "{seen:?}");
                 assert!(total < seen.desired || !closed || seen.planned.is_empty() || step != Step::Rest);
             }
@@ -142,7 +149,7 @@ fn in_no_state_is_too_much_made_or_destroyed() {
 }
 
 /// Carries a step out as the world does when all goes well.
-fn carry_out(seen: &mut Seen, step: Step, clock: &mut i64) {
+fn carry_out(seen: &mut Facts, step: Step, clock: &mut i64) {
     match step {
         Step::AddFinalizer => seen.finalizer = true,
         Step::RemoveFinalizer => seen.finalizer = false,
@@ -157,26 +164,28 @@ fn carry_out(seen: &mut Seen, step: Step, clock: &mut i64) {
             seen.made = true;
             for name in names {
                 *clock += 1;
-                seen.members.push(Member {
+                seen.members.push(WarmMember {
                     name,
                     created: Timestamp::from_second(*clock).unwrap_or_default(),
-                    state: MemberState::Unrequested,
+                    state: WarmMemberState::Unrequested,
                     old: false,
                 });
             }
         }
         Step::Prepare(names) => {
             for member in seen.members.iter_mut().filter(|member| names.contains(&member.name)) {
-                member.state = MemberState::Available;
+                member.state = WarmMemberState::Available;
             }
         }
         Step::AwaitPreparations | Step::Yield | Step::Wait(_) | Step::Rest => {
             seen.spent = false;
             for member in &mut seen.members {
                 member.state = match member.state {
-                    MemberState::Unrequested => MemberState::Creating,
-                    MemberState::Creating | MemberState::Broken => MemberState::Unprepared(UnpreparedState::Due),
-                    MemberState::Unprepared(_) | MemberState::Available => MemberState::Available,
+                    WarmMemberState::Unrequested => WarmMemberState::Creating,
+                    WarmMemberState::Creating | WarmMemberState::Broken => {
+                        WarmMemberState::Unprepared(UnpreparedState::Due)
+                    }
+                    WarmMemberState::Unprepared(_) | WarmMemberState::Available => WarmMemberState::Available,
                 };
             }
         }
@@ -187,26 +196,26 @@ fn carry_out(seen: &mut Seen, step: Step, clock: &mut i64) {
 fn from_every_state_the_pool_becomes_what_it_is_to_be() {
     all(|first| {
         // What passes is looked at elsewhere; and without its finalizer a deleted pool is gone.
-        if first.spent || first.supply == Supply::Closed || first.deleting && !first.finalizer {
+        if first.spent || first.supply == MemberSupply::Closed || first.deleting && !first.finalizer {
             return;
         }
         let (mut seen, mut clock) = (first.clone(), 1000);
         for _ in 0..200 {
             let step = plan(&seen);
-            let usable = seen.count(|state| *state == MemberState::Available);
+            let usable = seen.count(|state| *state == WarmMemberState::Available);
             if step == Step::Rest && (usable == seen.members.len() || seen.deleting) {
                 break;
             }
             let retires = matches!(&step, Step::Destroy(_)) && seen.members.len() == seen.desired + 1;
             carry_out(&mut seen, step, &mut clock);
-            let available = seen.count(|state| *state == MemberState::Available);
+            let available = seen.count(|state| *state == WarmMemberState::Available);
             // The new one is there before the old one goes.
             if retires && first.members.len() <= first.desired && !seen.deleting {
                 assert!(available >= seen.desired, "{first:?}");
             }
         }
         assert!(seen.planned.is_empty(), "{first:?} {seen:?}");
-        let available = seen.count(|state| *state == MemberState::Available);
+        let available = seen.count(|state| *state == WarmMemberState::Available);
         if seen.deleting {
             assert!(
                 !seen.finalizer && (seen.members.is_empty() || !first.finalizer),
@@ -226,11 +235,11 @@ fn from_every_state_the_pool_becomes_what_it_is_to_be() {
 #[test]
 fn what_costs_least_goes_first() {
     let states = [
-        MemberState::Available,
-        MemberState::Unrequested,
-        MemberState::Available,
-        MemberState::Broken,
-        MemberState::Creating,
+        WarmMemberState::Available,
+        WarmMemberState::Unrequested,
+        WarmMemberState::Available,
+        WarmMemberState::Broken,
+        WarmMemberState::Creating,
     ];
     let destroyed = |desired| match plan(&pool(desired, &plain(&states))) {
         Step::Destroy(names) => names,
@@ -242,7 +251,7 @@ fn what_costs_least_goes_first() {
     assert_eq!(destroyed(1), ["1", "3", "4", "2"], "the younger one of two that wait");
     assert_eq!(destroyed(0).len(), 5);
     // What is only written down goes before all that exists.
-    let planned = Seen {
+    let planned = Facts {
         planned: vec!["a".into(), "b".into()],
         ..pool(6, &plain(&states))
     };
@@ -251,24 +260,24 @@ fn what_costs_least_goes_first() {
 
 #[test]
 fn old_members_are_replaced_one_at_a_time() {
-    let mut states = vec![(MemberState::Available, true), (MemberState::Available, true)];
+    let mut states = vec![(WarmMemberState::Available, true), (WarmMemberState::Available, true)];
     assert_eq!(plan(&pool(2, &states)), Step::Plan(1));
-    states.push((MemberState::Creating, false));
+    states.push((WarmMemberState::Creating, false));
     assert_eq!(plan(&pool(2, &states)), Step::Rest);
-    states[2].0 = MemberState::Available;
+    states[2].0 = WarmMemberState::Available;
     assert_eq!(plan(&pool(2, &states)), Step::Destroy(vec!["0".into()]));
     // While others are being created, nothing is replaced.
-    let refilled = [(MemberState::Available, true), (MemberState::Creating, false)];
+    let refilled = [(WarmMemberState::Available, true), (WarmMemberState::Creating, false)];
     assert_eq!(plan(&pool(2, &refilled)), Step::Rest);
     // Without room in the budget the old one stays.
-    let closed = Seen {
-        supply: Supply::Closed,
+    let closed = Facts {
+        supply: MemberSupply::Closed,
         ..pool(1, &states[..1])
     };
     assert_eq!(plan(&closed), Step::Wait(RETRY));
-    let soon = Seen {
+    let soon = Facts {
         ages_in: Some(Duration::from_secs(5)),
-        ..pool(1, &plain(&[MemberState::Available]))
+        ..pool(1, &plain(&[WarmMemberState::Available]))
     };
     assert_eq!(plan(&soon), Step::Wait(Duration::from_secs(5)));
 }
