@@ -135,7 +135,7 @@ async fn neither_a_lost_password_nor_a_shorter_overlap_leaves_a_login_that_fails
             .until(Kind::Orchestra, (TENANTS, "one"), LONG, settled)
             .await
             .unwrap();
-        let now = object["status"]["credentials"]["generation"].as_u64().unwrap() as usize;
+        let now = usize::try_from(object["status"]["credentials"]["generation"].as_u64().unwrap()).unwrap();
         // The lost login is replaced at once: the request comes before that, or asks for one more.
         assert!((newest + 1..=newest + 2).contains(&now), "{object:#}");
         newest = now;
