@@ -5,7 +5,7 @@
 //! `hosted/sql`. A copy costs about 30 MB of disk, 20 MB of memory and a fifth of a second.
 
 mod clusters;
-mod copy;
+pub(crate) mod copy;
 mod pooler;
 mod projects;
 mod server;

@@ -8,6 +8,7 @@
 
 pub mod api;
 pub mod control_plane;
+mod folder;
 pub mod gate;
 pub mod hosted;
 pub mod jobs;

@@ -1,5 +1,6 @@
 //! A real PostgreSQL server of the sandbox's own, in a folder of its own, on a loopback address.
 
+mod beginning;
 mod clients;
 pub(crate) mod install;
 mod keeper;
@@ -85,14 +86,7 @@ impl Postgres {
 
     async fn start_of(bin: PathBuf, dir: &Path, address: SocketAddr) -> anyhow::Result<Self> {
         ensure!(address.ip().is_loopback(), "{address} is not a loopback address");
-        let cluster = Cluster {
-            bin,
-            account: install::account(dir)?,
-            superuser: SUPERUSER,
-            password: crate::random::alphanumeric(32),
-            settings: &PLAIN,
-        };
-        init_cluster(&cluster, dir, &[])?;
+        let cluster = beginning::plain(bin, dir)?;
         Self::launch_cluster(cluster, dir, address).await
     }
 

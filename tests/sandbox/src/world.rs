@@ -51,13 +51,14 @@ pub struct World {
 }
 
 impl World {
-    /// Starts a control plane and a provider, and applies the manifests of `deploy/`.
+    /// Starts a control plane that is quick rather than small, and a provider, and applies the manifests of `deploy/`.
     ///
     /// # Errors
     /// When a part cannot be started.
     pub async fn start(options: Options) -> Result<Self> {
         let plane = PlaneOptions {
             controller_manager: true,
+            lavish: true,
             ..PlaneOptions::default()
         };
         Self::start_with(options, plane).await
@@ -92,6 +93,7 @@ impl World {
     pub async fn lose_cluster(&mut self) -> Result<()> {
         let options = PlaneOptions {
             controller_manager: true,
+            lavish: true,
             ..PlaneOptions::default()
         };
         let plane = plane::start(self.dir.path().join("another-plane"), options, &self.options.project).await?;

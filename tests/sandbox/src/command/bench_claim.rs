@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use orchestra_sandbox::Options as ApiOptions;
 use orchestra_sandbox::api::{Behaviour, Hosting, RateLimit};
+use orchestra_sandbox::control_plane::Options as PlaneOptions;
 use orchestra_sandbox::postgres::Postgres;
 use orchestra_sandbox::world::{Kind, Operator, Options, SYSTEM, World, is_true};
 use serde_json::{Value, json};
@@ -99,7 +100,12 @@ async fn world(arguments: &Arguments) -> Result<World> {
         hosting: Hosting::Shared,
         ..ApiOptions::default()
     };
-    World::start(Options { operator, project, api }).await
+    // Not as a test, whose programs are started to be quick.
+    let plane = PlaneOptions {
+        controller_manager: true,
+        ..PlaneOptions::default()
+    };
+    World::start_with(Options { operator, project, api }, plane).await
 }
 
 /// The operator with its own settings, but for the pace at which it polls new projects.

@@ -134,6 +134,7 @@ async fn world(arguments: &Arguments) -> Result<World> {
     let plane = PlaneOptions {
         audit: true,
         controller_manager: true,
+        ..PlaneOptions::default()
     };
     World::start_with(options, plane).await
 }

@@ -21,7 +21,7 @@ use kube::{
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{ControlPlane, keys::write_kubeconfig};
+use super::{ControlPlane, keys::write_kubeconfig, process::collect_seldom};
 
 /// How long a service account's token lives, in seconds.
 const TOKEN_LIFE: i64 = 24 * 3600;
@@ -86,6 +86,7 @@ impl ControlPlane {
     {
         let mut command = Command::new(&self.binaries.kubectl);
         command.env("KUBECONFIG", &self.admin_kubeconfig).args(args);
+        collect_seldom(&mut command);
         command
     }
 

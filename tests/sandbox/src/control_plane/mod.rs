@@ -19,7 +19,7 @@ pub use audit::{AuditLog, Request};
 use keys::{Keys, write_kubeconfig};
 use orchestra_setup::binaries::ensure_controller_manager;
 pub use orchestra_setup::binaries::{Binaries, ensure_binaries, find_controller_manager};
-use process::{Process, free_port};
+use process::{Process, collect_seldom, free_port};
 
 /// The API server must be ready within this time.
 const START_LIMIT: Duration = Duration::from_secs(90);
@@ -35,6 +35,8 @@ pub struct Options {
     pub controller_manager: bool,
     /// Records every request, for [`ControlPlane::audit_log`].
     pub audit: bool,
+    /// Spends memory to save processor time: garbage is collected more seldom. What a cluster costs is not measured so.
+    pub lavish: bool,
 }
 
 /// A running control plane; dropping it kills its processes and leaves its directory.
@@ -47,6 +49,7 @@ pub struct ControlPlane {
     etcd_url: String,
     port: u16,
     audit: bool,
+    lavish: bool,
     controller_manager: Option<Process>,
     api_server: Option<Process>,
     etcd: Process,
@@ -73,7 +76,7 @@ impl ControlPlane {
             &keys.admin_user(),
             "default",
         )?;
-        let (etcd, etcd_url) = start_etcd(&binaries, &dir)?;
+        let (etcd, etcd_url) = start_etcd(&binaries, &dir, options.lavish)?;
         let mut plane = Self {
             dir,
             binaries,
@@ -82,6 +85,7 @@ impl ControlPlane {
             etcd_url,
             port,
             audit: options.audit,
+            lavish: options.lavish,
             controller_manager: None,
             api_server: None,
             etcd,
@@ -105,11 +109,11 @@ impl ControlPlane {
         if self.audit {
             args.extend(audit::flags(&self.dir.join("audit-policy.json"), &self.audit_file())?);
         }
-        self.api_server = Some(Process::spawn(
+        self.api_server = Some(spawn(
             "kube-apiserver",
             &self.binaries.kube_apiserver,
-            &args,
-            &self.dir,
+            (&args, &self.dir),
+            self.lavish,
         )?);
         self.await_ready().await
     }
@@ -139,7 +143,12 @@ impl ControlPlane {
             "--kube-api-burst=1000".to_owned(),
         ];
         let binary = tokio::task::spawn_blocking(ensure_controller_manager).await??;
-        self.controller_manager = Some(Process::spawn("kube-controller-manager", &binary, &args, &self.dir)?);
+        self.controller_manager = Some(spawn(
+            "kube-controller-manager",
+            &binary,
+            (&args, &self.dir),
+            self.lavish,
+        )?);
         Ok(())
     }
 
@@ -236,7 +245,15 @@ fn server(port: u16) -> String {
     format!("https://127.0.0.1:{port}")
 }
 
-fn start_etcd(binaries: &Binaries, dir: &Path) -> Result<(Process, String)> {
+fn spawn(name: &'static str, binary: &Path, how: (&[String], &Path), lavish: bool) -> Result<Process> {
+    Process::spawn_with(name, binary, how, |command| {
+        if lavish {
+            collect_seldom(command);
+        }
+    })
+}
+
+fn start_etcd(binaries: &Binaries, dir: &Path, lavish: bool) -> Result<(Process, String)> {
     let client = format!("http://127.0.0.1:{}", free_port()?);
     let peer = format!("http://127.0.0.1:{}", free_port()?);
     let args = [
@@ -249,5 +266,5 @@ fn start_etcd(binaries: &Binaries, dir: &Path) -> Result<(Process, String)> {
         "--unsafe-no-fsync".to_owned(),
         "--log-level=warn".to_owned(),
     ];
-    Ok((Process::spawn("etcd", &binaries.etcd, &args, dir)?, client))
+    Ok((spawn("etcd", &binaries.etcd, (&args, dir), lavish)?, client))
 }

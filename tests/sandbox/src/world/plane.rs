@@ -10,10 +10,7 @@ use tokio::sync::Mutex;
 
 use super::TENANTS;
 use crate::control_plane::{ControlPlane, Options};
-
-mod folder;
-
-use folder::Folder;
+use crate::folder::Folder;
 
 /// etcd's folder in a control plane's.
 const ETCD: &str = "etcd";

@@ -6,21 +6,24 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// The files of a folder and of those in it. Zeros at a file's end, which etcd's log has 64 MB of, are counted only.
-pub(super) struct Folder {
+/// A folder and all that is in it. Zeros at a file's end, which etcd's log has 64 MB of, are counted only.
+pub(crate) struct Folder {
+    /// Parents first.
+    folders: Vec<PathBuf>,
     files: Vec<(PathBuf, Vec<u8>, u64)>,
 }
 
 impl Folder {
     /// Reads it.
-    pub(super) fn read(dir: &Path) -> Result<Self> {
-        let mut files = Vec::new();
-        let mut folders = vec![dir.to_owned()];
-        while let Some(folder) = folders.pop() {
+    pub(crate) fn read(dir: &Path) -> Result<Self> {
+        let (mut files, mut folders) = (Vec::new(), Vec::new());
+        let mut open = vec![dir.to_owned()];
+        while let Some(folder) = open.pop() {
+            folders.push(folder.strip_prefix(dir)?.to_owned());
             for entry in fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))? {
                 let path = entry?.path();
                 if path.is_dir() {
-                    folders.push(path);
+                    open.push(path);
                     continue;
                 }
                 let mut bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
@@ -31,21 +34,28 @@ impl Folder {
                 files.push((path.strip_prefix(dir)?.to_owned(), bytes, length));
             }
         }
-        Ok(Self { files })
+        Ok(Self { folders, files })
     }
 
     /// Writes all of it.
-    pub(super) fn write(&self, dir: &Path) -> Result<()> {
+    pub(crate) fn write(&self, dir: &Path) -> Result<()> {
+        for folder in &self.folders {
+            let path = dir.join(folder);
+            fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
+        }
         for (path, bytes, length) in &self.files {
             let path = dir.join(path);
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent)?;
-            }
             let mut file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
             file.write_all(bytes)?;
             file.set_len(*length)?;
         }
         Ok(())
+    }
+
+    /// Where all of it is once it is written into `dir`, which is the first.
+    pub(crate) fn paths(&self, dir: &Path) -> impl Iterator<Item = PathBuf> {
+        let files = self.files.iter().map(|(path, ..)| path);
+        self.folders.iter().chain(files).map(move |path| dir.join(path))
     }
 }
 
@@ -70,7 +80,12 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         }
-        Folder::read(from.path()).unwrap().write(to.path()).unwrap();
+        fs::create_dir_all(from.path().join("b/nothing")).unwrap();
+        let folder = Folder::read(from.path()).unwrap();
+        folder.write(to.path()).unwrap();
+        assert!(to.path().join("b/nothing").is_dir());
+        assert!(folder.paths(to.path()).all(|path| path.exists()));
+        assert_eq!(folder.paths(to.path()).next().unwrap(), to.path().join(""));
         for (name, bytes) in files {
             assert_eq!(fs::read(to.path().join(name)).unwrap(), bytes, "{name}");
         }
