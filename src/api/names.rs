@@ -111,7 +111,8 @@ pub const TOKEN_EXPIRES_ANNOTATION: &str = "stagesub.io/token-expires-at";
 pub const IDENTITY_ANNOTATION: &str = "stagesub.io/identity";
 
 /// Annotation of an Orchestra or an OrchestraDatabase that is being deleted (value `"true"`): the operator lets go of it
-/// without the provider or the database, and says what it leaves behind.
+/// without the provider or the database, and says what it leaves behind. Of an OrchestraBackup: the operator lets go of the
+/// scratch database of its drill.
 pub const ABANDON_ANNOTATION: &str = "stagesub.io/abandon";
 
 /// Annotation of an Orchestra: a timestamp (RFC 3339) from which its ttl counts anew.
@@ -124,8 +125,12 @@ pub const FOREIGN_PROJECTS_ANNOTATION: &str = "stagesub.io/foreign-projects";
 /// Annotation of an Orchestra: each new value requests a drift check of its database.
 pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
 
-/// Annotation of an Orchestra or an OrchestraDatabase: each new value asks for another attempt at what failed.
+/// Annotation of an Orchestra, an OrchestraDatabase or an OrchestraBackup: each new value asks for another attempt at what
+/// failed.
 pub const RETRY_ANNOTATION: &str = "stagesub.io/retry-requested-at";
+
+/// Annotation of an OrchestraBackup: each new value asks for a drill. Schedules write the time that has come.
+pub const VERIFY_ANNOTATION: &str = "stagesub.io/verify-requested-at";
 
 /// Annotation of an Orchestra: each new value wakes its database that was paused because nobody used it.
 pub const WAKE_ANNOTATION: &str = "stagesub.io/wake-requested-at";
@@ -203,7 +208,7 @@ pub const BACKUP_LABEL: &str = "stagesub.io/backup-uid";
 /// Label of such a Job: the class in whose store it works, as [`label_of`].
 pub const BACKUP_CLASS_LABEL: &str = "stagesub.io/backup-class";
 
-/// Label of such a Job: a digest of the address of the database server that it reads from.
+/// Label of such a Job: a digest of the address of the database server that it reads from or fills.
 pub const BACKUP_SERVER_LABEL: &str = "stagesub.io/backup-server";
 
 /// Label of such a Job: the OrchestraDatabase that it reads, as [`label_of`].

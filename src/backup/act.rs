@@ -11,7 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::observe::{self, Observed};
 use super::outcome::End;
 use super::plan::{Step, Task};
-use super::{Pass, job, order};
+use super::{Pass, drill, job, order};
 use crate::api::condition::Reason;
 use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, RETRY_ANNOTATION, label_of};
 use crate::api::{BACKUP_FINALIZER, BackupFailure, Orchestra, OrchestraBackupStatus};
@@ -30,13 +30,13 @@ pub const ATTEMPTS: i32 = 6;
 const KEPT: &str = ", or set deletionPolicy: Retain";
 
 /// How often a running Job is looked at, where no watch tells of its end.
-const LOOK: Duration = Duration::from_secs(30);
+pub const LOOK: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether there is room for another Job.
 pub const ROOM: Duration = Duration::from_secs(10);
 
 /// How soon it is looked whether a deleted Job is gone.
-const GONE: Duration = Duration::from_secs(1);
+pub const GONE: Duration = Duration::from_secs(1);
 
 /// Carries a step out. None when the pass goes on.
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
@@ -60,6 +60,9 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         }
         Step::Await(_) => return Ok(Some(Next::After(LOOK))),
         Step::Retry(_, wait) => return Ok(Some(Next::After(wait))),
+        Step::Drill(step) => {
+            return Box::pin(drill::act(pass, step, &observed.drill, observed.class.as_ref())).await;
+        }
         Step::Release => {
             clean_up(pass).await?;
             set_finalizer(pass.core(), &pass.object, BACKUP_FINALIZER, false).await?;

@@ -1,8 +1,9 @@
 //! OrchestraBackup: a backup is made, and its data removed, by Jobs in the operator's namespace. [`plan`] tells it on one
-//! page; [`job`] makes such a Job, whatever it is to do; [`schedule`] makes and deletes OrchestraBackups by the schedules
+//! page; [`job`] makes such a Job, whatever it is to do; [`drill`] restores a backup for trial; [`schedule`] makes and deletes OrchestraBackups by the schedules
 //! of Orchestras.
 
 mod act;
+mod drill;
 pub mod job;
 mod observe;
 mod order;

@@ -11,7 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use sha2::{Digest as _, Sha256};
 
 use super::job::{self, State};
-use super::order;
+use super::{drill, order};
 use super::outcome::End;
 use super::plan::{self, Due, Removal, Seen, Task};
 use super::queue::{Asker, Limits};
@@ -39,6 +39,8 @@ pub struct Observed {
     pub end: Option<End>,
     /// Why its pod does not start.
     pub waits: Option<String>,
+    /// The drills.
+    pub drill: drill::Observed,
     /// The class in whose store the backup is or will be, where that is written down and it is there.
     pub class: Option<Arc<OrchestraClass>>,
 }
@@ -111,6 +113,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             let task = removal.map_or(Task::Make, |_| Task::Remove);
             is_next(&pass.ctx, &asker(pass, task), settings)
         });
+    let drill = drill::observe(pass, class.as_ref()).await?;
     Ok(Observed {
         seen: Seen {
             held: object.finalizers().iter().any(|name| name == BACKUP_FINALIZER),
@@ -124,7 +127,9 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             left_over,
             due: due(pass, status.failure.as_ref(), status.attempts, Timestamp::now()),
             has_room,
+            drill: drill.seen,
         },
+        drill,
         waits: current.waits,
         end: current.end,
         class,
@@ -173,7 +178,7 @@ pub fn again(
 }
 
 /// The wait after so many attempts.
-fn after(attempts: i32) -> Duration {
+pub fn after(attempts: i32) -> Duration {
     let power = u32::try_from(attempts.clamp(1, 8) - 1).unwrap_or_default();
     FIRST.saturating_mul(3_u32.pow(power)).min(LONGEST)
 }
@@ -213,7 +218,11 @@ pub fn labels_of_database(ctx: &Context, database: &OrchestraDatabase) -> [(Stri
 
 /// The label with the server of a database.
 pub fn server_label(ctx: &Context, database: &OrchestraDatabase) -> String {
-    let server = servers::of_database(&ctx.credentials, database).unwrap_or_else(|| database.name_any());
+    digest_of(&servers::of_database(&ctx.credentials, database).unwrap_or_else(|| database.name_any()))
+}
+
+/// A server as the value of a label.
+pub fn digest_of(server: &str) -> String {
     hex::encode(Sha256::digest(server)).chars().take(32).collect()
 }
 

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::drill::plan as drill;
+
 /// What one pass has observed.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub struct Seen {
     pub due: Due,
     /// The class and the server have room for another Job.
     pub has_room: bool,
+    /// Its drills.
+    pub drill: drill::Seen,
 }
 
 /// What becomes of the data of a deleted backup.
@@ -95,6 +99,8 @@ pub enum Step {
     Await(Task),
     /// Wait before the next attempt.
     Retry(Task, Duration),
+    /// A step of a drill.
+    Drill(drill::Step),
     /// Delete what is left of Jobs and their Secrets, and take the finalizer off: the object goes.
     Release,
     /// The backup failed, and a person must act.
@@ -121,13 +127,16 @@ fn make(seen: &Seen) -> Step {
         return Step::CleanUp;
     }
     if seen.complete {
-        return Step::Rest;
+        return drill::plan(&seen.drill).map_or(Step::Rest, Step::Drill);
     }
     attempt(seen, Task::Make, seen.making)
 }
 
-/// Without a Job that was ever announced there is nothing in the store. Half a backup is removed as a whole one is.
+/// A drill ends first. Without a Job that was ever announced there is nothing in the store. Half a backup is removed as a whole one is.
 fn remove(seen: &Seen, removal: Removal) -> Step {
+    if let Some(step) = drill::leave(&seen.drill) {
+        return Step::Drill(step);
+    }
     if seen.making != Job::None {
         return Step::CleanUp;
     }

@@ -6,6 +6,34 @@ const BOTH: [bool; 2] = [false, true];
 const JOBS: [Job; 4] = [Job::None, Job::Runs, Job::Done, Job::Failed];
 const DUES: [Due; 3] = [Due::Now, Due::In(Duration::from_secs(1)), Due::Never];
 
+const NO_DRILL: drill::Seen = drill::Seen {
+    wanted: false,
+    announced: false,
+    job: Job::None,
+    left_over: false,
+    scratch: false,
+    due: Due::Now,
+    has_place: false,
+    has_room: true,
+};
+
+#[test]
+fn a_drill_begins_after_the_backup_and_ends_before_it_goes() {
+    let wanted = drill::Seen {
+        wanted: true,
+        has_place: true,
+        ..NO_DRILL
+    };
+    let scratch = drill::Seen { scratch: true, ..NO_DRILL };
+    for seen in all() {
+        let with = |drill| plan(&Seen { drill, ..seen });
+        if matches!(with(wanted), Step::Drill(_)) {
+            assert!(seen.complete && seen.removal.is_none() && plan(&seen) == Step::Rest, "{seen:?}");
+        }
+        assert!(seen.removal.is_none() || !seen.held || with(scratch) == Step::Drill(drill::Step::Drop), "{seen:?}");
+    }
+}
+
 fn all() -> Vec<Seen> {
     let mut all = Vec::new();
     for bits in 0..64_u8 {
@@ -26,6 +54,7 @@ fn all() -> Vec<Seen> {
                             left_over: bit(4) || making != Job::None || removing != Job::None,
                             due,
                             has_room: bit(5),
+                            drill: NO_DRILL,
                         });
                     }
                 }
@@ -122,7 +151,7 @@ fn after(seen: Seen, step: Step, job: Job) -> Seen {
         Step::Queue(_) => next.has_room = true,
         Step::Retry(..) => next.due = Due::Now,
         Step::Release => next.held = false,
-        Step::Fail | Step::Rest => {}
+        Step::Fail | Step::Rest | Step::Drill(_) => {}
     }
     next
 }
