@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::condition::{ConditionType, find, is_true};
+use super::names::request;
 use super::{BackupDrill, DeletionPolicy, NAME, RETRY_ANNOTATION, VERIFY_ANNOTATION};
 
 /// A backup of an Orchestra's database, taken once, by a Job in the operator's namespace. It is complete when its
@@ -68,8 +69,8 @@ impl OrchestraBackup {
     /// Whether it failed, and nobody has asked for another attempt since.
     pub fn has_failed(&self) -> bool {
         let failure = self.status.as_ref().and_then(|status| status.failure.as_ref());
-        let asked = || self.metadata.annotations.as_ref()?.get(RETRY_ANNOTATION);
-        !self.is_complete() && failure.is_some_and(|failure| failure.last && failure.retry.as_ref() == asked())
+        let asked = || request(&self.metadata, RETRY_ANNOTATION);
+        !self.is_complete() && failure.is_some_and(|failure| failure.last && failure.retry == asked())
     }
 
     /// Whether a person must act.
@@ -87,11 +88,11 @@ impl OrchestraBackup {
     }
 
     /// The value of the annotation that asks for a drill, while none was begun for it.
-    pub fn asks_for_drill(&self) -> Option<&String> {
-        let asked = self.metadata.annotations.as_ref()?.get(VERIFY_ANNOTATION)?;
+    pub fn asks_for_drill(&self) -> Option<String> {
+        let asked = request(&self.metadata, VERIFY_ANNOTATION)?;
         let drill = self.status.as_ref().and_then(|status| status.verification.as_ref());
         let begun = drill.and_then(|drill| drill.requested.as_ref());
-        (begun != Some(asked)).then_some(asked)
+        (begun != Some(&asked)).then_some(asked)
     }
 
     /// Whether a drill of it is under way, or its scratch database is there.

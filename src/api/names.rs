@@ -1,6 +1,9 @@
 //! Every label, annotation, finalizer and field manager of the operator.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sha2::{Digest as _, Sha256};
+
+use crate::text;
 
 /// Field manager of what the operator writes, unless one below is named.
 pub const FIELD_MANAGER: &str = "orchestra-operator";
@@ -129,6 +132,14 @@ pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
 /// failed.
 pub const RETRY_ANNOTATION: &str = "stagesub.io/retry-requested-at";
 
+/// The value of an annotation by which something is asked for, in the form in which a status keeps it: one line of bounded
+/// length, so that what was answered is told from what is asked for, whatever somebody has written.
+pub fn request(of: &ObjectMeta, annotation: &str) -> Option<String> {
+    const LONGEST: usize = 256;
+    let value = of.annotations.as_ref()?.get(annotation)?;
+    Some(text::line(value, LONGEST))
+}
+
 /// Annotation of an OrchestraBackup: each new value asks for a drill. Schedules write the time that has come.
 pub const VERIFY_ANNOTATION: &str = "stagesub.io/verify-requested-at";
 
@@ -217,6 +228,26 @@ pub const BACKUP_DATABASE_LABEL: &str = "stagesub.io/backup-database";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::STATUS_TEXT;
+
+    #[test]
+    fn what_is_asked_for_is_what_a_status_keeps() {
+        for value in [
+            "2026-11-29T02:00:00Z",
+            "",
+            " two\nlines\u{200b} ",
+            &"å\t".repeat(100_000),
+        ] {
+            let meta = |value: &str| ObjectMeta {
+                annotations: Some([(RETRY_ANNOTATION.to_owned(), value.to_owned())].into()),
+                ..ObjectMeta::default()
+            };
+            let asked = request(&meta(value), RETRY_ANNOTATION).unwrap_or_default();
+            assert_eq!(text::shown(&asked, STATUS_TEXT), asked, "{value:.20}");
+            assert_eq!(request(&meta(&asked), RETRY_ANNOTATION), Some(asked), "{value:.20}");
+        }
+        assert_eq!(request(&ObjectMeta::default(), RETRY_ANNOTATION), None);
+    }
 
     #[test]
     fn the_label_of_a_pool_is_a_label_and_its_own() {

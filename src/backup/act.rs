@@ -13,7 +13,7 @@ use super::outcome::End;
 use super::plan::{Step, Task};
 use super::{Pass, drill, job, order};
 use crate::api::condition::Reason;
-use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, RETRY_ANNOTATION, label_of};
+use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, RETRY_ANNOTATION, label_of, request};
 use crate::api::{BACKUP_FINALIZER, BackupFailure, Orchestra, OrchestraBackupStatus};
 use crate::archive::outcome::BackupFacts;
 use crate::class;
@@ -238,7 +238,7 @@ fn failure(pass: &Pass, now: jiff::Timestamp, reason: Reason, message: &str, las
         message: message.to_owned(),
         time: Time(now),
         last,
-        retry: pass.object.annotations().get(RETRY_ANNOTATION).cloned(),
+        retry: request(&pass.object.metadata, RETRY_ANNOTATION),
     }
 }
 

@@ -11,13 +11,13 @@ use kube::runtime::reflector::ObjectRef;
 use sha2::{Digest as _, Sha256};
 
 use super::job::{self, State};
-use super::{drill, order};
 use super::outcome::End;
 use super::plan::{self, Due, Removal, Seen, Task};
 use super::queue::{Asker, Limits};
 use super::{Context, Pass};
+use super::{drill, order};
 use crate::api::names::{
-    BACKUP_CLASS_LABEL, BACKUP_DATABASE_LABEL, BACKUP_LABEL, BACKUP_SERVER_LABEL, RETRY_ANNOTATION, label_of,
+    BACKUP_CLASS_LABEL, BACKUP_DATABASE_LABEL, BACKUP_LABEL, BACKUP_SERVER_LABEL, RETRY_ANNOTATION, label_of, request,
 };
 use crate::api::{
     BACKUP_FINALIZER, BackupFailure, ClassBackup, DeletionPolicy, OrchestraBackup, OrchestraClass, OrchestraDatabase,
@@ -149,8 +149,8 @@ fn removal(object: &OrchestraBackup) -> Option<Removal> {
 fn due(pass: &Pass, failure: Option<&BackupFailure>, attempts: i32, now: Timestamp) -> Due {
     let deleted = pass.object.metadata.deletion_timestamp.as_ref().map(|at| at.0);
     let failure = failure.filter(|failure| deleted.is_none_or(|deleted| failure.time.0 >= deleted));
-    let asked = pass.object.annotations().get(RETRY_ANNOTATION);
-    again(failure, (asked, deleted.is_some()), attempts, now)
+    let asked = request(&pass.object.metadata, RETRY_ANNOTATION);
+    again(failure, (asked.as_ref(), deleted.is_some()), attempts, now)
 }
 
 /// When the next attempt may be made after so many. `asked`: the value of the annotation that asks for one; `patient`: an

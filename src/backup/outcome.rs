@@ -66,11 +66,9 @@ pub fn reason(of: OutcomeReason) -> Reason {
         Of::OtherDatabase => Reason::InvalidEntry,
         Of::OtherTenant => Reason::DatabaseGone,
         Of::Discrepancies => Reason::BackupDiffers,
-        Of::LockTimeout
-        | Of::DumpFailed
-        | Of::AlreadyExists
-        | Of::Interrupted
-        | Of::InvalidOrder => Reason::BackupFailed,
+        Of::LockTimeout | Of::DumpFailed | Of::AlreadyExists | Of::Interrupted | Of::InvalidOrder => {
+            Reason::BackupFailed
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::observe::Observed;
 use super::drill::plan::Step as Drill;
+use super::observe::Observed;
 use super::plan::{Step, Task};
 use super::{Context, Pass, drill};
 use crate::api::condition::{ConditionType, Reason};
@@ -112,7 +112,10 @@ fn of_drill(of: &OrchestraBackupStatus, step: Drill, observed: &Observed) -> Opt
         Drill::Refuse | Drill::Conclude => return None,
         Drill::Announce | Drill::Start | Drill::Await => (
             Reason::Verifying,
-            format!("a drill: a Job restores the backup into a scratch database and compares it{}", is_waiting()),
+            format!(
+                "a drill: a Job restores the backup into a scratch database and compares it{}",
+                is_waiting()
+            ),
         ),
         Drill::CleanUp | Drill::Drop => (
             Reason::Verifying,
@@ -129,7 +132,10 @@ fn of_drill(of: &OrchestraBackupStatus, step: Drill, observed: &Observed) -> Opt
             let failure = drill.failure.as_ref()?;
             (
                 Reason::Verifying,
-                format!("attempt {} of the drill failed, and another one follows: {}", drill.failures, failure.message),
+                format!(
+                    "attempt {} of the drill failed, and another one follows: {}",
+                    drill.failures, failure.message
+                ),
             )
         }
     };

@@ -146,9 +146,7 @@ mod tests {
         let digest = json!({"manifestDigest": "0"});
         let failed =
             json!({"failure": {"reason": "StoreFull", "message": "m", "time": "2026-11-29T02:00:00Z", "last": true}});
-        let drilled = |attempts, concluded| {
-            json!({"manifestDigest": "0", "verification": {"attempts": attempts, "concluded": concluded}})
-        };
+        let drilled = |attempts, concluded| json!({"manifestDigest": "0", "verification": {"attempts": attempts, "concluded": concluded}});
         for (policy, leaves, status, is) in [
             ("Retain", false, json!({}), true),
             ("Retain", false, digest.clone(), false),

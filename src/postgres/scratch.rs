@@ -6,6 +6,7 @@
 
 use sqlx::PgConnection;
 
+use super::bounded::column;
 use super::error::{Error, Result};
 use super::groups::APP_GROUP;
 use super::made::{self, Entry, Maker, Removal};
@@ -49,15 +50,11 @@ pub async fn drop(conn: &mut PgConnection, maker: &Maker, (name, record): (&str,
         run(conn, join).await?;
     }
     if database.is_some() {
-        run(
-            conn,
-            format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", quote(name)),
-        )
-        .await?;
+        run(conn, format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", quote(name))).await?;
         run(conn, format!("DROP DATABASE {} WITH (FORCE)", quote(name))).await?;
     }
-    let query = sqlx::query_scalar::<_, String>(ROLES).bind(name).bind(APP_GROUP);
-    for made in query.fetch_all(&mut *conn).await? {
+    let roles = sqlx::query(ROLES).bind(name).bind(APP_GROUP);
+    for made in column(conn, "roles", roles).await? {
         // One that has got something beyond the scratch database stays.
         if let Err(error) = run(conn, format!("DROP ROLE {}", quote(&made))).await {
             tracing::warn!(role = made, %error, "a role that was made in a scratch database is not dropped");

@@ -15,7 +15,8 @@ use crate::backup::{DESTINATION, backup, runner, until};
 use crate::proof::soon;
 use crate::server_pool::maker;
 use crate::support::{
-    LONG, events_with, gone, kill, orchestra, patch_config_map, patch_status, ready, scalar, sources, standard_class, world,
+    LONG, events_with, gone, kill, orchestra, patch_config_map, patch_status, ready, scalar, sources, standard_class,
+    world,
 };
 
 const SCRATCH: &str = "SELECT count(*) FROM pg_database WHERE datname LIKE 'orchestra_drill_%'";
@@ -50,15 +51,23 @@ async fn may_make_databases(root: &mut PgConnection) {
         .unwrap();
 }
 
-fn ask(world: &World, name: &str, value: &str) {
+pub fn ask(world: &World, name: &str, value: &str) {
     let annotation = format!("stagesub.io/verify-requested-at={value}");
     world
-        .kubectl(["annotate", "--overwrite", "orchbackup", name, "-n", TENANTS, &annotation])
+        .kubectl([
+            "annotate",
+            "--overwrite",
+            "orchbackup",
+            name,
+            "-n",
+            TENANTS,
+            &annotation,
+        ])
         .unwrap();
 }
 
 /// The backup once the drill that was asked for with this value has ended, and nothing of it is left.
-async fn drilled(world: &World, name: &str, value: &str) -> Value {
+pub async fn drilled(world: &World, name: &str, value: &str) -> Value {
     let is = |object: &Value| {
         let drill = &object["status"]["verification"];
         let is_over = drill["completionTime"].is_string() && drill["scratch"].is_null();
@@ -72,7 +81,11 @@ async fn drilled(world: &World, name: &str, value: &str) -> Value {
 async fn nothing_is_left(world: &World, root: &mut PgConnection, roles: i64) {
     assert_eq!(scalar(root, SCRATCH).await, 0);
     assert_eq!(scalar(root, OWNERS).await, 0);
-    assert_eq!(scalar(root, ROLES).await, roles, "what the restore has made is gone as well");
+    assert_eq!(
+        scalar(root, ROLES).await,
+        roles,
+        "what the restore has made is gone as well"
+    );
     assert_eq!(world.list(Kind::Job).await.unwrap().len(), 0);
 }
 
@@ -110,13 +123,20 @@ async fn a_backup_is_verified_and_what_is_wrong_with_it_is_told() {
     ready(&world, "acme").await;
     backup(&world, "last", "acme", "Retain");
     let complete = until(&world, "last", |object| condition(object, "Ready").0 == "True").await;
-    assert!(complete["status"]["verification"].is_null(), "nobody has asked for a drill");
+    assert!(
+        complete["status"]["verification"].is_null(),
+        "nobody has asked for a drill"
+    );
 
     // A hosted project has no second database: what to do is told, and nothing is tried again by itself.
     ask(&world, "last", "one");
     let object = drilled(&world, "last", "one").await;
     let (is, reason, message) = condition(&object, "Verified");
-    assert_eq!((is.as_str(), reason.as_str()), ("Unknown", "NoScratchServer"), "{object:#}");
+    assert_eq!(
+        (is.as_str(), reason.as_str()),
+        ("Unknown", "NoScratchServer"),
+        "{object:#}"
+    );
     assert!(message.contains("backup.scratchPoolName"), "{message}");
     assert_eq!(object["status"]["verification"]["result"], "NotDone");
     // So is a login that may make none.
@@ -143,23 +163,43 @@ async fn a_backup_is_verified_and_what_is_wrong_with_it_is_told() {
     ask(&world, "last", "four");
     let object = drilled(&world, "last", "four").await;
     let (is, reason, message) = condition(&object, "Verified");
-    assert_eq!((is.as_str(), reason.as_str()), ("True", "Verified"), "{message} {object:#}");
+    assert_eq!(
+        (is.as_str(), reason.as_str()),
+        ("True", "Verified"),
+        "{message} {object:#}"
+    );
     let drill = &object["status"]["verification"];
-    assert_eq!((&drill["result"], &drill["discrepancyCount"]), (&"Passed".into(), &0.into()));
-    assert!(drill["lastVerifiedTime"].is_string() && drill["failure"].is_null(), "{drill:#}");
+    assert_eq!(
+        (&drill["result"], &drill["discrepancyCount"]),
+        (&"Passed".into(), &0.into())
+    );
+    assert!(
+        drill["lastVerifiedTime"].is_string() && drill["failure"].is_null(),
+        "{drill:#}"
+    );
     assert!(drill["restoreSeconds"].as_i64().unwrap() > 0 && drill["durationSeconds"].is_i64());
     nothing_is_left(&world, &mut root, roles).await;
     events_with(&world, "the backup was restored and is what was backed up").await;
     let columns = world.kubectl(["get", "orchbackup", "last", "-n", TENANTS]).unwrap();
-    assert!(columns.contains("VERIFIED") && columns.trim_end().ends_with('s'), "{columns}");
+    assert!(
+        columns.contains("VERIFIED") && columns.trim_end().ends_with('s'),
+        "{columns}"
+    );
 
     // One that does not hold is told by its name.
-    patch_config_map(&world, "checks", &json!({"guests": "SELECT count(*) > 3 FROM \"Member\""}));
+    patch_config_map(
+        &world,
+        "checks",
+        &json!({"guests": "SELECT count(*) > 3 FROM \"Member\""}),
+    );
     ask(&world, "last", "five");
     let object = drilled(&world, "last", "five").await;
     let (is, reason, message) = condition(&object, "Verified");
     assert_eq!((is.as_str(), reason.as_str()), ("False", "BackupDiffers"), "{object:#}");
-    assert!(message.contains("assertion guests: the query did not return true"), "{message}");
+    assert!(
+        message.contains("assertion guests: the query did not return true"),
+        "{message}"
+    );
     let drill = &object["status"]["verification"];
     assert_eq!(drill["discrepancies"].as_array().unwrap().len(), 1, "{drill:#}");
     events_with(&world, "assertion guests").await;
@@ -169,8 +209,14 @@ async fn a_backup_is_verified_and_what_is_wrong_with_it_is_told() {
     // The operator is killed when the scratch database is there.
     drop(first);
     ask(&world, "last", "six");
-    soon("the scratch database is there", async || scalar(&mut root, SCRATCH).await == 1).await;
-    soon("the Job is there", async || world.list(Kind::Job).await.unwrap().len() == 1).await;
+    soon("the scratch database is there", async || {
+        scalar(&mut root, SCRATCH).await == 1
+    })
+    .await;
+    soon("the Job is there", async || {
+        world.list(Kind::Job).await.unwrap().len() == 1
+    })
+    .await;
     kill(&world, &mut operator);
     let second = runner(&world).await;
     let mut operator = world.operator("second", |_| {}).unwrap();
@@ -189,7 +235,10 @@ async fn a_backup_is_verified_and_what_is_wrong_with_it_is_told() {
     // It is deleted while a drill is under way, and the operator killed.
     drop(second);
     ask(&world, "last", "eight");
-    soon("the scratch database is there", async || scalar(&mut root, SCRATCH).await == 1).await;
+    soon("the scratch database is there", async || {
+        scalar(&mut root, SCRATCH).await == 1
+    })
+    .await;
     kill(&world, &mut operator);
     world
         .kubectl(["delete", "orchbackup", "last", "-n", TENANTS, "--wait=false"])
@@ -218,17 +267,20 @@ async fn a_schedule_asks_for_a_drill_on_the_tenants_own_server() {
         .unwrap();
     sources(&world);
     let hour = (Timestamp::now().to_zoned(TimeZone::UTC).hour() + 12) % 24;
-    let verify = format!("  className: house\n  backup: {{verify: {{schedule: \"0 {hour} * * *\", target: ScratchDatabase}}}}");
+    let verify =
+        format!("  className: house\n  backup: {{verify: {{schedule: \"0 {hour} * * *\", target: ScratchDatabase}}}}");
     orchestra(&world, "acme", &verify);
     ready(&world, "acme").await;
     backup(&world, "last", "acme", "Retain");
     until(&world, "last", |object| condition(object, "Ready").0 == "True").await;
     let roles = scalar(&mut root, ROLES).await;
-    let of = |object: &Value, field: &str| -> Option<Timestamp> {
-        object["status"]["backup"][field].as_str()?.parse().ok()
-    };
+    let of =
+        |object: &Value, field: &str| -> Option<Timestamp> { object["status"]["backup"][field].as_str()?.parse().ok() };
     let known = |object: &Value| of(object, "nextVerifyTime").is_some();
-    let object = world.until(Kind::Orchestra, (TENANTS, "acme"), LONG, known).await.unwrap();
+    let object = world
+        .until(Kind::Orchestra, (TENANTS, "acme"), LONG, known)
+        .await
+        .unwrap();
     let time = of(&object, "nextVerifyTime").unwrap();
     let day = SignedDuration::from_hours(24);
     assert_eq!(of(&object, "verifyDeadline"), Some(time + day), "{object:#}");
@@ -239,9 +291,14 @@ async fn a_schedule_asks_for_a_drill_on_the_tenants_own_server() {
     patch_status(&world, "orch", "acme", &status);
     let _operator = world.operator("second", |_| {}).unwrap();
     let verified = until(&world, "last", |object| condition(object, "Verified").0 == "True").await;
-    let asked = verified["metadata"]["annotations"]["stagesub.io/verify-requested-at"].as_str().unwrap();
+    let asked = verified["metadata"]["annotations"]["stagesub.io/verify-requested-at"]
+        .as_str()
+        .unwrap();
     let asked: Timestamp = asked.parse().unwrap();
-    assert!(asked <= missed && missed < asked + SignedDuration::from_hours(1), "{asked}");
+    assert!(
+        asked <= missed && missed < asked + SignedDuration::from_hours(1),
+        "{asked}"
+    );
     let is = |object: &Value| of(object, "lastVerifiedTime").is_some() && of(object, "nextVerifyTime") == Some(time);
     world.until(Kind::Orchestra, (TENANTS, "acme"), LONG, is).await.unwrap();
     until(&world, "last", |object| object["status"]["phase"] == "Completed").await;

@@ -10,11 +10,11 @@ use sqlx::PgConnection;
 
 use super::observe::{self, Observed};
 use super::plan::Step;
-use super::verdict::Ended;
+use super::verdict::{self, Ended};
 use super::{assertions, place};
 use crate::api::condition::Reason;
 use crate::api::names::{
-    ABANDON_ANNOTATION, BACKUP_CLASS_LABEL, BACKUP_LABEL, BACKUP_SERVER_LABEL, VERIFY_ANNOTATION, label_of,
+    ABANDON_ANNOTATION, BACKUP_CLASS_LABEL, BACKUP_LABEL, BACKUP_SERVER_LABEL, VERIFY_ANNOTATION, label_of, request,
 };
 use crate::api::{BackupDrill, BackupFailure, OrchestraBackup, OrchestraClass, ScratchDatabase};
 use crate::archive::order::{Order, VerifyOrder, Work};
@@ -80,10 +80,15 @@ pub async fn act(
     Ok(None)
 }
 
-/// Changes the state of the drills, and tells the news.
+/// Changes the state of the drills, with the condition that follows from it, and tells the news.
 async fn change(pass: &mut Pass, change: impl FnOnce(&mut BackupDrill), news: Option<News>) -> Result<(), Error> {
     let mut new = pass.status();
     change(new.verification.get_or_insert_default());
+    new.conditions = verdict::with(
+        &new.conditions,
+        new.verification.as_ref(),
+        pass.object.metadata.generation,
+    );
     pass.object = status::write(&pass.ctx.core, &pass.object, new, news).await?;
     Ok(())
 }
@@ -101,7 +106,7 @@ fn begin(drill: &mut BackupDrill, asked: Option<&String>) {
 }
 
 fn asked(object: &OrchestraBackup) -> Option<String> {
-    object.annotations().get(VERIFY_ANNOTATION).cloned()
+    request(&object.metadata, VERIFY_ANNOTATION)
 }
 
 /// Writes down where the scratch database will be, once its server has let the login in that is to make it.
@@ -128,7 +133,9 @@ async fn not_begun(pass: &mut Pass, error: &Error, asked: Option<&String>) -> Re
 
 /// Writes down that there is no place for a scratch database.
 async fn refuse(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
-    let Some(Err(error)) = &observed.place else { return Ok(()) };
+    let Some(Err(error)) = &observed.place else {
+        return Ok(());
+    };
     let asked = asked(&pass.object);
     not_begun(pass, error, asked.as_ref()).await
 }
@@ -182,6 +189,14 @@ async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(
     let Some(at) = drill.scratch else { return Ok(()) };
     let class = order::class_of(&status, class.cloned(), "")?;
     let settings = order::of_class(&class)?;
+    // The status is believed as far as the cluster says the same.
+    let database = crate::backup::observe::database(pass);
+    if place::choose(&pass.ctx, pass.uid(), settings, database.as_deref())? != at {
+        return Err(Error::blocked(
+            Reason::NoScratchServer,
+            "the drill was begun for another server than the class names now: ask for it again",
+        ));
+    }
     let mut files = order::files_of_store(pass.core(), settings).await?;
     files.extend(order::file_of_identity(pass.core(), settings).await?);
     let order = Order {
@@ -269,7 +284,11 @@ fn told(error: postgres::Error) -> Error {
 /// Drops the scratch database, and writes down that it is gone. An admin who gives it up says so by an annotation.
 async fn drop_scratch(pass: &mut Pass) -> Result<(), Error> {
     let Some(at) = pass.drill().scratch else { return Ok(()) };
-    let is_given_up = pass.object.annotations().get(ABANDON_ANNOTATION).is_some_and(|value| value == "true");
+    let is_given_up = pass
+        .object
+        .annotations()
+        .get(ABANDON_ANNOTATION)
+        .is_some_and(|value| value == "true");
     let mut news = None;
     if let Err(error) = drop_at(pass, &at).await {
         if !is_given_up {
@@ -277,7 +296,8 @@ async fn drop_scratch(pass: &mut Pass) -> Result<(), Error> {
         }
         let left = format!(
             "the database {} and its owner of that name on the server of OrchestraPool {} are left behind: {error}",
-            at.name, at.pool
+            place::name(pass.uid()),
+            at.pool
         );
         news = Some(News::warning(Reason::Abandoned, left));
     }

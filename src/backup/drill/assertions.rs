@@ -28,7 +28,11 @@ pub async fn read(pass: &Pass, class: &ClassBackup) -> Result<Vec<Assertion>, Er
     let namespace = pass.object.namespace().unwrap_or_default();
     let key = ObjectRef::new(&pass.object.spec.orchestra_ref.name).within(&namespace);
     let uid = pass.status().orchestra_uid;
-    let orchestra = core.stores.orchestras.get(&key).filter(|orchestra| orchestra.uid() == uid);
+    let orchestra = core
+        .stores
+        .orchestras
+        .get(&key)
+        .filter(|orchestra| orchestra.uid() == uid);
     let own = orchestra.and_then(|orchestra| orchestra.spec.backup.verify.clone());
     let (verify, namespace) = match own {
         Some(own) => (Some(own), namespace),
@@ -50,7 +54,10 @@ pub async fn read(pass: &Pass, class: &ClassBackup) -> Result<Vec<Assertion>, Er
         )
     })?;
     of(found.data.unwrap_or_default(), &named).map_err(|why| {
-        let message = format!("ConfigMap {namespace}/{}, which backup.verify.assertions names, {why}", named.name);
+        let message = format!(
+            "ConfigMap {namespace}/{}, which backup.verify.assertions names, {why}",
+            named.name
+        );
         Error::blocked(Reason::AssertionsInvalid, message)
     })
 }
@@ -65,10 +72,16 @@ fn of(mut data: BTreeMap<String, String>, named: &AssertionsReference) -> Result
         return Err("has no key: give each query a key of its own".into());
     }
     if data.len() > ASSERTIONS {
-        return Err(format!("has {} keys: a drill has at most {ASSERTIONS} assertions", data.len()));
+        return Err(format!(
+            "has {} keys: a drill has at most {ASSERTIONS} assertions",
+            data.len()
+        ));
     }
     if let Some((key, _)) = data.iter().find(|(_, query)| query.len() > QUERY) {
-        return Err(format!("has a key {key} of more than {} KiB: make its query shorter", QUERY >> 10));
+        return Err(format!(
+            "has a key {key} of more than {} KiB: make its query shorter",
+            QUERY >> 10
+        ));
     }
     if let Some((key, _)) = data.iter().find(|(_, query)| query.trim().is_empty()) {
         return Err(format!("has a key {key} without a query"));
@@ -103,7 +116,11 @@ mod tests {
         assert_eq!(read(&two, Some("b")).unwrap(), ["b"]);
         let names: Vec<_> = (0..=ASSERTIONS).map(|number| number.to_string()).collect();
         let many: Vec<_> = names.iter().map(|name| (name.as_str(), query())).collect();
-        let large: Vec<_> = names.iter().take(5).map(|name| (name.as_str(), "x".repeat(QUERY))).collect();
+        let large: Vec<_> = names
+            .iter()
+            .take(5)
+            .map(|name| (name.as_str(), "x".repeat(QUERY)))
+            .collect();
         for (data, key, says) in [
             (&two[..], Some("c"), "has no key c"),
             (&[], None, "has no key"),

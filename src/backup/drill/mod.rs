@@ -5,8 +5,8 @@
 mod act;
 mod assertions;
 mod observe;
-pub mod plan;
 mod place;
+pub mod plan;
 mod verdict;
 
 pub use act::act;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::plan::Seen;
 use super::place;
+use super::plan::Seen;
 use super::verdict::Ended;
 use crate::api::names::label_of;
 use crate::api::{OrchestraClass, ScratchDatabase};

@@ -12,7 +12,8 @@ use crate::postgres::Login;
 use crate::supabase::settings::is_supabases;
 
 /// What an admin does where there is no server.
-const ADVICE: &str = "name an OrchestraPool with server in backup.scratchPoolName of the class, and ask for the drill again";
+const ADVICE: &str =
+    "name an OrchestraPool with server in backup.scratchPoolName of the class, and ask for the drill again";
 
 /// The name of the scratch database of a backup, and of the role that owns it.
 pub fn name(uid: &str) -> String {
@@ -35,7 +36,12 @@ pub fn choose(
     settings: &ClassBackup,
     database: Option<&OrchestraDatabase>,
 ) -> Result<ScratchDatabase, Error> {
-    let none = |why: String| Err(Error::blocked(Reason::NoScratchServer, format!("no drill can be made: {why}")));
+    let none = |why: String| {
+        Err(Error::blocked(
+            Reason::NoScratchServer,
+            format!("no drill can be made: {why}"),
+        ))
+    };
     let at = |pool: &str, key: Option<&String>| {
         Ok(ScratchDatabase {
             name: name(uid),
@@ -97,7 +103,10 @@ pub async fn maker(ctx: &Context, scratch: &ScratchDatabase) -> Result<(Login, b
     let pool = ctx.core.stores.pools.get(&ObjectRef::new(name)).ok_or_else(|| {
         Error::blocked(
             Reason::NoScratchServer,
-            format!("OrchestraPool {name}, on whose server the scratch database {} is, does not exist", scratch.name),
+            format!(
+                "OrchestraPool {name}, on whose server the scratch database {} is, does not exist",
+                scratch.name
+            ),
         )
     })?;
     let Some(key) = &scratch.key else {
@@ -118,7 +127,9 @@ pub async fn maker(ctx: &Context, scratch: &ScratchDatabase) -> Result<(Login, b
     if is_supabases(&login.host) {
         return Err(Error::blocked(
             Reason::NoScratchServer,
-            format!("no drill can be made: the Orchestra's database is a hosted project, where no second database is made: {ADVICE}"),
+            format!(
+                "no drill can be made: the Orchestra's database is a hosted project, where no second database is made: {ADVICE}"
+            ),
         ));
     }
     let legacy = pool.spec.inventory.as_ref().is_some_and(|of| of.allow_legacy_servers);

@@ -1,5 +1,7 @@
 //! What the end of a drill's attempt says of the backup.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{BackupDrill, BackupFailure};
 use crate::archive::{Outcome, OutcomeReason};
@@ -102,6 +104,15 @@ impl Ended {
     }
 }
 
+/// These conditions, with Verified as the result of the last drill that has ended has it.
+pub fn with(old: &[Condition], drill: Option<&BackupDrill>, generation: Option<i64>) -> Vec<Condition> {
+    let mut own = Conditions::new(old, generation);
+    condition(&mut own, drill);
+    let is_other = |condition: &&Condition| condition.type_ != ConditionType::Verified.as_str();
+    let others = old.iter().filter(is_other).cloned();
+    others.chain(own.finish()).collect()
+}
+
 /// Adds the condition Verified, as the result of the last drill that has ended has it.
 pub fn condition(conditions: &mut Conditions<'_>, drill: Option<&BackupDrill>) {
     let Some((drill, result)) = drill.and_then(|drill| Some((drill, drill.result.as_deref()?))) else {
@@ -113,13 +124,18 @@ pub fn condition(conditions: &mut Conditions<'_>, drill: Option<&BackupDrill>) {
         return conditions.set(ConditionType::Verified, true, Reason::Verified, &message);
     }
     let (reason, message) = match &drill.failure {
-        Some(BackupFailure { reason, message, .. }) => (reason.parse().unwrap_or(Reason::DrillFailed), message.as_str()),
+        Some(BackupFailure { reason, message, .. }) => {
+            (reason.parse().unwrap_or(Reason::DrillFailed), message.as_str())
+        }
         None => (Reason::DrillFailed, "the last drill had no result"),
     };
     if result == FAILED {
         conditions.set(ConditionType::Verified, false, reason, message);
     } else {
-        let message = format!("{}. It says nothing of the backup", text::kept(message, text::MESSAGE - 40));
+        let message = format!(
+            "{}. It says nothing of the backup",
+            text::kept(message, text::MESSAGE - 40)
+        );
         conditions.set_unknown(ConditionType::Verified, reason, &message);
     }
 }
@@ -181,7 +197,11 @@ mod tests {
                 | OutcomeReason::RestoreFailed => ("False", "Failed"),
                 _ => ("Unknown", "NotDone"),
             };
-            assert_eq!((verified.status.as_str(), drill.result.as_deref().unwrap()), expected, "{reason}");
+            assert_eq!(
+                (verified.status.as_str(), drill.result.as_deref().unwrap()),
+                expected,
+                "{reason}"
+            );
             assert_eq!(verified.reason == "Verified", reason == OutcomeReason::Done, "{reason}");
             assert_ne!(verified.reason, "BackupFailed", "{reason}");
         }

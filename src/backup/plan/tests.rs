@@ -24,13 +24,22 @@ fn a_drill_begins_after_the_backup_and_ends_before_it_goes() {
         has_place: true,
         ..NO_DRILL
     };
-    let scratch = drill::Seen { scratch: true, ..NO_DRILL };
+    let scratch = drill::Seen {
+        scratch: true,
+        ..NO_DRILL
+    };
     for seen in all() {
         let with = |drill| plan(&Seen { drill, ..seen });
         if matches!(with(wanted), Step::Drill(_)) {
-            assert!(seen.complete && seen.removal.is_none() && plan(&seen) == Step::Rest, "{seen:?}");
+            assert!(
+                seen.complete && seen.removal.is_none() && plan(&seen) == Step::Rest,
+                "{seen:?}"
+            );
         }
-        assert!(seen.removal.is_none() || !seen.held || with(scratch) == Step::Drill(drill::Step::Drop), "{seen:?}");
+        assert!(
+            seen.removal.is_none() || !seen.held || with(scratch) == Step::Drill(drill::Step::Drop),
+            "{seen:?}"
+        );
     }
 }
 

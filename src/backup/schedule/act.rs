@@ -15,7 +15,9 @@ use super::observe::Observed;
 use super::plan::Step;
 use super::retention::Removal;
 use crate::api::condition::Reason;
-use crate::api::names::{FIELD_MANAGER, HOLDER_LABEL, MANAGED_BY, ORCHESTRA_LABEL, SCHEDULED_LABEL, VERIFY_ANNOTATION, label_of};
+use crate::api::names::{
+    FIELD_MANAGER, HOLDER_LABEL, MANAGED_BY, ORCHESTRA_LABEL, SCHEDULED_LABEL, VERIFY_ANNOTATION, label_of,
+};
 use crate::api::{Orchestra, OrchestraBackup, OrchestraBackupSpec, OrchestraReference};
 use crate::backup::Context;
 use crate::controller::clock::{self, Moment};

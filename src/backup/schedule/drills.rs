@@ -105,9 +105,16 @@ mod tests {
         let now = at("2026-11-29T12:00:00Z");
         let first = seen(None, None).due(at("2026-11-28T00:00:00Z")).unwrap();
         let day = SignedDuration::from_hours(24);
-        assert_eq!(seen(None, None).ask(now), None, "a new schedule begins at its next time");
+        assert_eq!(
+            seen(None, None).ask(now),
+            None,
+            "a new schedule begins at its next time"
+        );
         let ask = seen(Some(first), None).ask(now).unwrap();
-        assert_eq!((ask.name.as_str(), ask.value.as_str()), ("last", "2026-11-28T04:00:00Z"));
+        assert_eq!(
+            (ask.name.as_str(), ask.value.as_str()),
+            ("last", "2026-11-28T04:00:00Z")
+        );
         // A person has asked meanwhile.
         assert!(seen(Some(first), Some("now")).ask(now).is_some());
         let asked = seen(Some(first), Some(&ask.value));
@@ -116,7 +123,11 @@ mod tests {
             newest: None,
             ..seen(Some(first), None)
         };
-        assert_eq!((without.ask(now), without.due(now)), (None, Some(first)), "it stays due");
+        assert_eq!(
+            (without.ask(now), without.due(now)),
+            (None, Some(first)),
+            "it stays due"
+        );
         assert_eq!(Seen::default().due(now), None);
     }
 
@@ -130,7 +141,11 @@ mod tests {
             deadline: Some(next - day),
             ..seen(None, None)
         };
-        assert_eq!(known.deadline(now), Some(next - day), "it does not move while nothing is verified");
+        assert_eq!(
+            known.deadline(now),
+            Some(next - day),
+            "it does not move while nothing is verified"
+        );
         let verified = Seen {
             verified: Some(now),
             ..known

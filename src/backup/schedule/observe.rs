@@ -53,7 +53,10 @@ pub fn observe(core: &Core, object: &Orchestra) -> Observed {
         Ok(times) => (times, None),
         Err(trouble) => (None, Some(trouble)),
     };
-    let drills = match class.as_ref().map(|class| drill_times(object, class.as_deref(), &schedule, now)) {
+    let drills = match class
+        .as_ref()
+        .map(|class| drill_times(object, class.as_deref(), &schedule, now))
+    {
         Ok(Ok(times)) => drills_of(core, object, times),
         Ok(Err(wrong)) => {
             trouble = trouble.or(Some((Reason::ScheduleInvalid, wrong)));
@@ -104,7 +107,11 @@ fn drill_times(
 
 /// What there is to be asked, whoever has made it.
 fn drills_of(core: &Core, object: &Orchestra, times: Option<Times>) -> drills::Seen {
-    let known = object.status.as_ref().and_then(|status| status.backup.clone()).unwrap_or_default();
+    let known = object
+        .status
+        .as_ref()
+        .and_then(|status| status.backup.clone())
+        .unwrap_or_default();
     if times.is_none() {
         return drills::Seen::default();
     }
@@ -118,7 +125,15 @@ fn drills_of(core: &Core, object: &Orchestra, times: Option<Times>) -> drills::S
     });
     let newest = all.iter().max_by_key(|backup| (backup.taken(), backup.name_any()));
     let verified = all.iter().filter(|backup| backup.is_verified());
-    let verified = verified.filter_map(|backup| backup.status.as_ref()?.verification.as_ref()?.last_verified_time.clone());
+    let verified = verified.filter_map(|backup| {
+        backup
+            .status
+            .as_ref()?
+            .verification
+            .as_ref()?
+            .last_verified_time
+            .clone()
+    });
     drills::Seen {
         times,
         known: known.next_verify_time.map(|at| at.0),

@@ -30,7 +30,10 @@ fn a_scratch_database_is_made_only_after_it_was_written_down() {
         match plan(&seen) {
             Some(Step::Start) => assert!(seen.announced && seen.has_room, "{seen:?}"),
             Some(Step::Announce) => {
-                assert!(seen.wanted && seen.has_place && seen.has_room && !seen.announced, "{seen:?}");
+                assert!(
+                    seen.wanted && seen.has_place && seen.has_room && !seen.announced,
+                    "{seen:?}"
+                );
                 assert!(!seen.scratch && !seen.left_over, "the one before is gone: {seen:?}");
             }
             Some(Step::Refuse) => assert!(!seen.has_place && seen.due == Due::Now, "{seen:?}"),
