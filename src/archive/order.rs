@@ -148,10 +148,9 @@ pub struct RestoreOrder {
     /// database that is emptied before. None: the database is anybody's, and must be empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<String>,
-    /// First role of the tenant that the backup was made for: it has no rights in the restored database, whose tenant gets
-    /// a login of its own.
+    /// First role of that Orchestra's tenant. No other tenant's role has rights in the restored database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub former_login: Option<String>,
+    pub tenant: Option<String>,
 }
 
 /// A drill in the empty database of `database-url`.

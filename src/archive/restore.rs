@@ -41,7 +41,7 @@ pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<S
     let claim = order.claim.as_ref().map(|uid| Claim {
         uid,
         digest: manifest::digest_of(&bytes),
-        former_login: order.former_login.as_deref(),
+        tenant: order.tenant.as_deref(),
     });
     into_target(context, &manifest, identity, claim.as_ref()).await?;
     let mut outcome = Outcome::done("the backup was restored");
@@ -122,8 +122,8 @@ struct Claim<'a> {
     uid: &'a str,
     /// SHA-256 of the manifest.
     digest: String,
-    /// First role of the tenant that the backup was made for.
-    former_login: Option<&'a str>,
+    /// First role of its tenant.
+    tenant: Option<&'a str>,
 }
 
 async fn into_target(
@@ -247,15 +247,16 @@ async fn begin(conn: &mut PgConnection, claim: &Claim<'_>, manifest: &Manifest) 
     Ok(record.roles)
 }
 
-/// Gives back what was needed to hand objects over to their owners, and takes the former tenant's rights away.
+/// Gives back what was needed to hand objects over to their owners. No tenant's login of the backup keeps rights, and those
+/// that this restore made go.
 async fn leave(conn: &mut PgConnection, roles: &[String], claim: Option<&Claim<'_>>) -> Result<()> {
-    if let Some(former) = claim.and_then(|claim| claim.former_login) {
-        target::disinherit(conn, former).await?;
-        if roles.iter().any(|role| role == former) {
-            postgres::drop_tenant_role(conn, former).await?;
-        }
-    }
-    for role in target::present(conn, roles).await? {
+    target::disinherit(conn, claim.and_then(|claim| claim.tenant)).await?;
+    let (tenants, others): (Vec<_>, Vec<_>) = target::present(conn, roles)
+        .await?
+        .into_iter()
+        .partition(|role| postgres::is_tenants(role));
+    postgres::drop_made_roles(conn, &tenants).await?;
+    for role in others {
         run(conn, &format!("REVOKE {} FROM CURRENT_USER", quote(&role))).await?;
     }
     if claim.is_some() {

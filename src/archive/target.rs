@@ -39,10 +39,10 @@ const DEFAULTS: &str = "SELECT format('ALTER DEFAULT PRIVILEGES IN SCHEMA %I REV
         WHERE defaclrole = (SELECT oid FROM pg_roles WHERE rolname = current_user) AND a.grantee <> defaclrole) x \
     WHERE kind IS NOT NULL AND nspname NOT IN ('auth', 'storage')";
 
-/// Statements that take away what the logins of the former tenant, whose first role is `$1`, were granted by who owns
-/// the objects.
-const INHERITED: &str = "WITH former AS (SELECT oid, rolname FROM pg_roles WHERE rolname::text = $1 \
-        OR rolname::text ~ ('^' || $1 || '_[1-9][0-9]*$') AND $1 ~ '^[a-z0-9_]+$') \
+/// Statements that take away what tenants' logins were granted by who owns the objects. Those of the tenant whose
+/// first role is `$1` keep it.
+const INHERITED: &str = "WITH former AS (SELECT oid, rolname FROM pg_roles \
+        WHERE rolname::text ~ '^orchestra_[0-9a-f]{32}(_[0-9]+)?$' AND left(rolname::text, 42) IS DISTINCT FROM $1) \
     SELECT DISTINCT format('REVOKE ALL ON %s %s FROM %I CASCADE', kind, name, rolname) FROM ( \
         SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, format('%I.%I', nspname, relname) AS name, a.grantee \
             FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, LATERAL (SELECT grantee FROM aclexplode(relacl) \
@@ -131,12 +131,13 @@ pub(super) async fn make_roles(conn: &mut PgConnection, roles: &[String]) -> Res
     Ok(())
 }
 
-/// Takes the rights away that the former tenant's logins have on what was restored, as far as this session gave them.
+/// Takes the rights away that tenants' logins have on what was restored, as far as this session gave them: the former
+/// tenant may live on, on the same server. The logins of the tenant whose database this is, by its first role, keep them.
 ///
 /// # Errors
 /// What the database says.
-pub(super) async fn disinherit(conn: &mut PgConnection, former: &str) -> Result<()> {
-    for statement in postgres::column(conn, "rights", sqlx::query(INHERITED).bind(former)).await? {
+pub(super) async fn disinherit(conn: &mut PgConnection, own: Option<&str>) -> Result<()> {
+    for statement in postgres::column(conn, "rights", sqlx::query(INHERITED).bind(own)).await? {
         run(conn, &statement).await?;
     }
     Ok(())

@@ -124,7 +124,6 @@ pub async fn start(
 ) -> Result<bool, Error> {
     let class = class_of(ctx, backup)?;
     let settings = order::of_class(&class)?;
-    let status = backup.status.clone().unwrap_or_default();
     let mut files = order::files_of_store(&ctx.core, settings).await?;
     files.extend(order::files_of_login(&order::login(ctx, database).await?));
     files.extend(order::file_of_identity(&ctx.core, settings).await?);
@@ -139,7 +138,7 @@ pub async fn start(
             path: order::folder(&ctx.class.cluster, backup)?,
             manifest_digest: Some(digest.to_owned()),
             claim: Some(uid.to_owned()),
-            former_login: status.orchestra_uid.as_deref().map(tenant::role_name),
+            tenant: Some(tenant::role_name(uid)),
         }),
         store: order::store(settings),
         deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),

@@ -58,8 +58,8 @@ pub use measure::{Measured, SCOPES as CONNECTION_SCOPES};
 pub use probe::{LONGEST as PROBE_LONGEST, probe};
 pub use role_changes::TenantRole;
 pub use roles::{
-    TenantRoles, drop_former_role, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, ensure_tenant_roles,
-    grant_existing, is_prepared,
+    TenantRoles, drop_former_role, drop_made_roles, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role,
+    ensure_tenant_roles, grant_existing, is_prepared,
 };
 pub use row_security::{unreadable, unwritable};
 pub use shut::{shut_former_logins, shut_tenant_logins};

@@ -189,6 +189,20 @@ pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()>
     }
 }
 
+/// Removes exactly these roles, which have no rights in another database: a restore has made them. What they own passes to
+/// the connection's user.
+///
+/// # Errors
+/// As [`drop_tenant_role`].
+pub async fn drop_made_roles(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
+    let rights = &TenantRights::default();
+    let roles: Vec<_> = roles.iter().map(String::as_str).collect();
+    for retired in roles.chunks(shut::MOST) {
+        change(conn, Given::rights(rights), (&[], Access::Password), retired, None).await?;
+    }
+    Ok(())
+}
+
 /// `kept`: names of the roles that are kept, and whether they log in.
 async fn change(
     conn: &mut PgConnection,
