@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
 
 use crate::backup::{DESTINATION, backup, runner, until};
+use crate::plugin::user::User;
 use crate::proof::soon;
 use crate::server_pool::maker;
 use crate::support::{
@@ -302,5 +303,15 @@ async fn a_schedule_asks_for_a_drill_on_the_tenants_own_server() {
     let is = |object: &Value| of(object, "lastVerifiedTime").is_some() && of(object, "nextVerifyTime") == Some(time);
     world.until(Kind::Orchestra, (TENANTS, "acme"), LONG, is).await.unwrap();
     until(&world, "last", |object| object["status"]["phase"] == "Completed").await;
+    nothing_is_left(&world, &mut root, roles).await;
+
+    // And so may a person, by the plugin.
+    let ada = User::ada(&world).await;
+    let told = ada.there(&["verify", "last", "--wait", "--timeout", "1m"]);
+    assert!(
+        told.contains("orchestrabackup.stagesub.io/last verified: the backup was restored in "),
+        "{told}"
+    );
+    assert!(ada.there(&["backups", "acme"]).contains(" ago"));
     nothing_is_left(&world, &mut root, roles).await;
 }
