@@ -189,10 +189,7 @@ async fn into_target(
             run(&mut conn, &statement).await?;
         }
     }
-    if !is_trial {
-        disinherit(&mut conn, &roles, claim).await?;
-    }
-    leave(&mut conn, &roles, claim.is_some()).await
+    leave(&mut conn, &roles, (claim, is_trial)).await
 }
 
 /// The record of a run that was cut off, or whose answer was lost, in a database that this claim holds. It is the only run
@@ -259,12 +256,15 @@ async fn disinherit(conn: &mut PgConnection, roles: &[String], claim: Option<&Cl
     Ok(postgres::drop_made_roles(conn, &tenants).await?)
 }
 
-/// Gives back what was needed to hand objects over to their owners.
-async fn leave(conn: &mut PgConnection, roles: &[String], is_claimed: bool) -> Result<()> {
+/// Gives back what was needed to hand objects over to their owners. What is used afterwards has no rights of former tenants.
+async fn leave(conn: &mut PgConnection, roles: &[String], (claim, is_trial): (Option<&Claim<'_>>, bool)) -> Result<()> {
+    if !is_trial {
+        disinherit(conn, roles, claim).await?;
+    }
     for role in target::present(conn, roles).await? {
         run(conn, &format!("REVOKE {} FROM CURRENT_USER", quote(&role))).await?;
     }
-    if is_claimed {
+    if claim.is_some() {
         restore_record::finish(conn).await?;
     }
     Ok(())

@@ -122,10 +122,9 @@ pub async fn observe(pass: &Pass, database: Option<&OrchestraDatabase>, facts: &
     backup(pass)?;
     let failure = known.and_then(|known| known.failure.as_ref());
     let asked = request(&pass.object.metadata, RETRY_ANNOTATION);
-    let asked = asked.as_ref();
     let told =
         |follows: &str| failure.map(|failure| format!("attempt {attempts} failed{follows}: {}", failure.message));
-    Ok(match restore::due(failure, asked, attempts, facts.now) {
+    Ok(match restore::due(failure, asked.as_ref(), attempts, facts.now) {
         Due::Now => Restore::Due,
         Due::In(wait) => {
             facts.message = told(", and another one follows");

@@ -104,8 +104,8 @@ mod tests {
             name: "checks".into(),
             key: key.map(Into::into),
         };
-        let names = |all: Vec<Assertion>| all.into_iter().map(|one| one.name).collect();
-        of(data.collect(), &named).map(names)
+        let told = |all: Vec<Assertion>| all.into_iter().map(|one| one.name).collect();
+        of(data.collect(), &named).map(told)
     }
 
     #[test]
