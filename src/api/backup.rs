@@ -5,7 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::condition::{ConditionType, find, is_true};
-use super::{DeletionPolicy, NAME, RETRY_ANNOTATION};
+use super::names::request;
+use super::{BackupDrill, DeletionPolicy, NAME, RETRY_ANNOTATION, VERIFY_ANNOTATION};
 
 /// A backup of an Orchestra's database, taken once, by a Job in the operator's namespace. It is complete when its
 /// manifest is stored: until then there is no backup.
@@ -68,8 +69,8 @@ impl OrchestraBackup {
     /// Whether it failed, and nobody has asked for another attempt since.
     pub fn has_failed(&self) -> bool {
         let failure = self.status.as_ref().and_then(|status| status.failure.as_ref());
-        let asked = || self.metadata.annotations.as_ref()?.get(RETRY_ANNOTATION);
-        !self.is_complete() && failure.is_some_and(|failure| failure.last && failure.retry.as_ref() == asked())
+        let asked = || request(&self.metadata, RETRY_ANNOTATION);
+        !self.is_complete() && failure.is_some_and(|failure| failure.last && failure.retry == asked())
     }
 
     /// Whether a person must act.
@@ -84,6 +85,20 @@ impl OrchestraBackup {
         let drill = status.verification.as_ref();
         let failed = find(&status.conditions, ConditionType::Verified).is_some_and(|is| is.status == "False");
         drill.is_some_and(|drill| drill.last_verified_time.is_some()) && !failed
+    }
+
+    /// The value of the annotation that asks for a drill, while none was begun for it.
+    pub fn asks_for_drill(&self) -> Option<String> {
+        let asked = request(&self.metadata, VERIFY_ANNOTATION)?;
+        let drill = self.status.as_ref().and_then(|status| status.verification.as_ref());
+        let begun = drill.and_then(|drill| drill.requested.as_ref());
+        (begun != Some(&asked)).then_some(asked)
+    }
+
+    /// Whether a drill of it is under way, or its scratch database is there.
+    pub fn is_being_verified(&self) -> bool {
+        let drill = self.status.as_ref().and_then(|status| status.verification.as_ref());
+        drill.is_some_and(|drill| drill.attempts > drill.concluded || drill.scratch.is_some())
     }
 
     /// Time of the snapshot, or of the creation while there is none.
@@ -110,11 +125,11 @@ pub struct OrchestraBackupStatus {
     /// Generation that this status describes; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// The current step, for people: Pending, Queued, Running, Completed, Failed or Deleting.
+    /// The current step, for people: Pending, Queued, Running, Completed, Verifying, Failed or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// Ready: the backup is complete. Verified: its last drill restored it, and found what was backed up. Reconciling
-    /// and Stalled as kstatus defines them.
+    /// Ready: the backup is complete. Verified: its last drill restored it, and found what was backed up; Unknown, where the
+    /// drill could not be carried out. Reconciling and Stalled as kstatus defines them.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -169,7 +184,7 @@ pub struct OrchestraBackupStatus {
     /// What the database has and the backup does not hold, such as files in storage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_covered: Vec<String>,
-    /// The last drill; absent before the first.
+    /// The drills; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<BackupDrill>,
 }
@@ -190,22 +205,4 @@ pub struct BackupFailure {
     /// Value of the annotation `stagesub.io/retry-requested-at` at that time: another one asks for another attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<String>,
-}
-
-/// A drill: the backup was restored into a database of its own and compared with its manifest.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BackupDrill {
-    /// When a drill last found everything that the manifest says; absent when none did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_verified_time: Option<Time>,
-    /// How long the last drill's restore took, in seconds: what a restore in earnest takes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restore_seconds: Option<i64>,
-    /// Number of differences that the last drill found.
-    #[serde(default)]
-    pub discrepancy_count: i64,
-    /// The first of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub discrepancies: Vec<String>,
 }

@@ -8,7 +8,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::connection::{CRON, TIME_ZONE};
-use super::{DeletionPolicy, GoDuration};
+use super::{BackupVerify, DeletionPolicy, GoDuration};
 use crate::cron::Schedule;
 
 /// The shortest period that a schedule may have.
@@ -29,7 +29,8 @@ pub struct BackupSchedule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = TIME_ZONE))]
     pub time_zone: Option<String>,
-    /// Makes no backup by the schedule. What is due meanwhile is not made up for. In a class: for all of its Orchestras.
+    /// Makes no backup and no drill by the schedules. What is due meanwhile is not made up for. In a class: for all of its
+    /// Orchestras.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub suspend: bool,
     /// Which backups that the schedule has made are kept; the operator deletes the others. Omitted in an Orchestra: as the
@@ -41,6 +42,10 @@ pub struct BackupSchedule {
     /// else `Retain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+    /// When backups are restored for trial, and how. Omitted in an Orchestra: the whole of what the class says. Omitted in
+    /// both: on demand only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<BackupVerify>,
 }
 
 impl BackupSchedule {
@@ -54,6 +59,7 @@ impl BackupSchedule {
             suspend: self.suspend || class.suspend,
             retention: self.retention.clone().or_else(|| class.retention.clone()),
             deletion_policy: self.deletion_policy.or(class.deletion_policy),
+            verify: self.verify.clone().or_else(|| class.verify.clone()),
         }
     }
 
@@ -62,19 +68,7 @@ impl BackupSchedule {
     /// # Errors
     /// What is wrong with it, and what to do.
     pub fn read(&self, at: &str, now: Timestamp) -> Result<Option<Schedule>, String> {
-        let Some(cron) = self.schedule.as_deref() else {
-            return Ok(None);
-        };
-        let read = Schedule::that_fires(at, cron, self.time_zone.as_deref(), now)?;
-        match read.period().filter(|period| *period < SHORTEST) {
-            Some(short) => Err(format!(
-                "{at}.schedule fires every {} s, and may fire every {} s at most: set one that fires less often, such as \
-                 0 2 * * *",
-                short.as_secs(),
-                SHORTEST.as_secs()
-            )),
-            None => Ok(Some(read)),
-        }
+        fires(at, self.schedule.as_deref(), self.time_zone.as_deref(), now)
     }
 
     /// The deletion policy of a backup that the schedule makes.
@@ -85,6 +79,32 @@ impl BackupSchedule {
             DeletionPolicy::Retain
         };
         self.deletion_policy.unwrap_or(default)
+    }
+}
+
+/// A schedule that fires, and not too often; none where there is no cron expression. `at` is the path of the object that has
+/// it, for messages.
+///
+/// # Errors
+/// What is wrong with it, and what to do.
+pub(super) fn fires(
+    at: &str,
+    cron: Option<&str>,
+    zone: Option<&str>,
+    now: Timestamp,
+) -> Result<Option<Schedule>, String> {
+    let Some(cron) = cron else {
+        return Ok(None);
+    };
+    let read = Schedule::that_fires(at, cron, zone, now)?;
+    match read.period().filter(|period| *period < SHORTEST) {
+        Some(short) => Err(format!(
+            "{at}.schedule fires every {} s, and may fire every {} s at most: set one that fires less often, such as \
+             0 2 * * *",
+            short.as_secs(),
+            SHORTEST.as_secs()
+        )),
+        None => Ok(Some(read)),
     }
 }
 
@@ -130,6 +150,15 @@ pub struct ScheduledBackups {
     /// Time of the snapshot of the last complete one that is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_complete_time: Option<Time>,
+    /// When the next drill begins. A time in the past is made up for, once, as soon as there is a complete backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_verify_time: Option<Time>,
+    /// When a drill last found a backup that is there to be what was backed up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_verified_time: Option<Time>,
+    /// Until when the next one should have: the second time of the schedule after the last, or after its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify_deadline: Option<Time>,
 }
 
 #[cfg(test)]

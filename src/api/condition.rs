@@ -291,6 +291,18 @@ pub enum Reason {
     BackupIncompatible,
     /// The database that a backup is to be restored into is not empty.
     DatabaseNotEmpty,
+    /// A drill restores a backup into a scratch database, or will.
+    Verifying,
+    /// A drill has restored the backup, and found what was backed up.
+    Verified,
+    /// The database that a drill has restored differs from the one that was backed up, or an assertion does not hold.
+    BackupDiffers,
+    /// There is no server on which a drill can make its scratch database.
+    NoScratchServer,
+    /// The assertions of a drill cannot be used as they are.
+    AssertionsInvalid,
+    /// A drill ended without a result.
+    DrillFailed,
     /// The Orchestra that a backup names does not exist.
     OrchestraNotFound,
     /// A schedule of backups cannot be carried out.
@@ -332,6 +344,7 @@ impl Reason {
                 | Self::Recovered
                 | Self::BackedUp
                 | Self::BackupRestored
+                | Self::Verified
         )
     }
 

@@ -1,6 +1,9 @@
 //! Every label, annotation, finalizer and field manager of the operator.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sha2::{Digest as _, Sha256};
+
+use crate::text;
 
 /// Field manager of what the operator writes, unless one below is named.
 pub const FIELD_MANAGER: &str = "orchestra-operator";
@@ -111,7 +114,8 @@ pub const TOKEN_EXPIRES_ANNOTATION: &str = "stagesub.io/token-expires-at";
 pub const IDENTITY_ANNOTATION: &str = "stagesub.io/identity";
 
 /// Annotation of an Orchestra or an OrchestraDatabase that is being deleted (value `"true"`): the operator lets go of it
-/// without the provider or the database, and says what it leaves behind.
+/// without the provider or the database, and says what it leaves behind. Of an OrchestraBackup: the operator lets go of the
+/// scratch database of its drill.
 pub const ABANDON_ANNOTATION: &str = "stagesub.io/abandon";
 
 /// Annotation of an Orchestra: a timestamp (RFC 3339) from which its ttl counts anew.
@@ -124,8 +128,20 @@ pub const FOREIGN_PROJECTS_ANNOTATION: &str = "stagesub.io/foreign-projects";
 /// Annotation of an Orchestra: each new value requests a drift check of its database.
 pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
 
-/// Annotation of an Orchestra or an OrchestraDatabase: each new value asks for another attempt at what failed.
+/// Annotation of an Orchestra, an OrchestraDatabase or an OrchestraBackup: each new value asks for another attempt at what
+/// failed.
 pub const RETRY_ANNOTATION: &str = "stagesub.io/retry-requested-at";
+
+/// The value of an annotation by which something is asked for, in the form in which a status keeps it: one line of bounded
+/// length, so that what was answered is told from what is asked for, whatever somebody has written.
+pub fn request(of: &ObjectMeta, annotation: &str) -> Option<String> {
+    const LONGEST: usize = 256;
+    let value = of.annotations.as_ref()?.get(annotation)?;
+    Some(text::line(value, LONGEST))
+}
+
+/// Annotation of an OrchestraBackup: each new value asks for a drill. Schedules write the time that has come.
+pub const VERIFY_ANNOTATION: &str = "stagesub.io/verify-requested-at";
 
 /// Annotation of an Orchestra: each new value wakes its database that was paused because nobody used it.
 pub const WAKE_ANNOTATION: &str = "stagesub.io/wake-requested-at";
@@ -203,7 +219,7 @@ pub const BACKUP_LABEL: &str = "stagesub.io/backup-uid";
 /// Label of such a Job: the class in whose store it works, as [`label_of`].
 pub const BACKUP_CLASS_LABEL: &str = "stagesub.io/backup-class";
 
-/// Label of such a Job: a digest of the address of the database server that it reads from.
+/// Label of such a Job: a digest of the address of the database server that it reads from or fills.
 pub const BACKUP_SERVER_LABEL: &str = "stagesub.io/backup-server";
 
 /// Label of such a Job: the OrchestraDatabase that it reads, as [`label_of`].
@@ -212,6 +228,26 @@ pub const BACKUP_DATABASE_LABEL: &str = "stagesub.io/backup-database";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::STATUS_TEXT;
+
+    #[test]
+    fn what_is_asked_for_is_what_a_status_keeps() {
+        for value in [
+            "2026-11-29T02:00:00Z",
+            "",
+            " two\nlines\u{200b} ",
+            &"å\t".repeat(100_000),
+        ] {
+            let meta = |value: &str| ObjectMeta {
+                annotations: Some([(RETRY_ANNOTATION.to_owned(), value.to_owned())].into()),
+                ..ObjectMeta::default()
+            };
+            let asked = request(&meta(value), RETRY_ANNOTATION).unwrap_or_default();
+            assert_eq!(text::shown(&asked, STATUS_TEXT), asked, "{value:.20}");
+            assert_eq!(request(&meta(&asked), RETRY_ANNOTATION), Some(asked), "{value:.20}");
+        }
+        assert_eq!(request(&ObjectMeta::default(), RETRY_ANNOTATION), None);
+    }
 
     #[test]
     fn the_label_of_a_pool_is_a_label_and_its_own() {

@@ -43,7 +43,7 @@ pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<S
         digest: manifest::digest_of(&bytes),
         tenant: order.tenant.as_deref(),
     });
-    into_target(context, &manifest, identity, claim.as_ref()).await?;
+    into_target(context, &manifest, identity, (claim.as_ref(), false)).await?;
     let mut outcome = Outcome::done("the backup was restored");
     outcome.backup = Some(facts_of(context, &manifest, &bytes));
     Ok(outcome)
@@ -56,7 +56,7 @@ pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<S
 pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let began = Instant::now();
     let (manifest, bytes) = read(context, Some(&order.manifest_digest)).await?;
-    into_target(context, &manifest, identity, None).await?;
+    into_target(context, &manifest, identity, (None, true)).await?;
     let restore_seconds = began.elapsed().as_secs().max(1);
     context.progress.stage("compare", None);
     let work = compare::restored(&context.login, &manifest, &order.assertions);
@@ -126,11 +126,12 @@ struct RestoreClaim<'a> {
     tenant: Option<&'a str>,
 }
 
+/// `is_trial`: the database is compared, with the rights of all roles, and thrown away.
 async fn into_target(
     context: &Context,
     manifest: &Manifest,
     identity: Option<SecretString>,
-    claim: Option<&RestoreClaim<'_>>,
+    (claim, is_trial): (Option<&RestoreClaim<'_>>, bool),
 ) -> Result<()> {
     let mut conn = snapshot::session(&context.login).await?;
     let major = snapshot::major(&mut conn).await?;
@@ -188,7 +189,7 @@ async fn into_target(
             run(&mut conn, &statement).await?;
         }
     }
-    leave(&mut conn, &roles, claim).await
+    leave(&mut conn, &roles, (claim, is_trial)).await
 }
 
 /// The record of an interrupted run, or of one whose outcome was lost, in a database with this claim. Takes the lock, so that
@@ -247,16 +248,24 @@ async fn begin(conn: &mut PgConnection, claim: &RestoreClaim<'_>, manifest: &Man
     Ok(record.roles)
 }
 
-/// Gives back what was needed to hand objects over to their owners. No tenant's login of the backup keeps rights, and those
-/// that this restore made go.
-async fn leave(conn: &mut PgConnection, roles: &[String], claim: Option<&RestoreClaim<'_>>) -> Result<()> {
+/// Takes the rights of tenants' logins away, but those of the claim's own tenant, and drops those logins that this restore made.
+async fn disinherit(conn: &mut PgConnection, roles: &[String], claim: Option<&RestoreClaim<'_>>) -> Result<()> {
     target::disinherit(conn, claim.and_then(|claim| claim.tenant)).await?;
-    let (tenants, others): (Vec<_>, Vec<_>) = target::present(conn, roles)
-        .await?
-        .into_iter()
-        .partition(|role| postgres::is_tenants(role));
-    postgres::drop_made_roles(conn, &tenants).await?;
-    for role in others {
+    let made = target::present(conn, roles).await?;
+    let tenants: Vec<_> = made.into_iter().filter(|role| postgres::is_tenants(role)).collect();
+    Ok(postgres::drop_made_roles(conn, &tenants).await?)
+}
+
+/// Gives back what was needed to hand objects over to their owners. What is used afterwards has no rights of former tenants.
+async fn leave(
+    conn: &mut PgConnection,
+    roles: &[String],
+    (claim, is_trial): (Option<&RestoreClaim<'_>>, bool),
+) -> Result<()> {
+    if !is_trial {
+        disinherit(conn, roles, claim).await?;
+    }
+    for role in target::present(conn, roles).await? {
         run(conn, &format!("REVOKE {} FROM CURRENT_USER", quote(&role))).await?;
     }
     if claim.is_some() {

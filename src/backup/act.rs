@@ -10,9 +10,9 @@ use super::needs::Origin;
 use super::observe::{self, Observed};
 use super::outcome::JobEnd;
 use super::plan::{Step, Task};
-use super::{Pass, job, order};
+use super::{Pass, drill, job, order};
 use crate::api::condition::Reason;
-use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, RETRY_ANNOTATION, label_of};
+use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, RETRY_ANNOTATION, label_of, request};
 use crate::api::{BACKUP_FINALIZER, BackupFailure, OrchestraBackupStatus};
 use crate::archive::outcome::BackupFacts;
 use crate::controller::clock;
@@ -25,13 +25,13 @@ use crate::controller::write::set_finalizer;
 pub const ATTEMPTS: i32 = 6;
 
 /// The interval of looks at a running Job and at what a Job needs, beside the watches.
-const LOOK: Duration = Duration::from_secs(30);
+pub const LOOK: Duration = Duration::from_secs(30);
 
 /// The interval of looks for room for another Job.
 pub const ROOM: Duration = Duration::from_secs(10);
 
 /// The wait before the next look at a deleted Job.
-const GONE: Duration = Duration::from_secs(1);
+pub const GONE: Duration = Duration::from_secs(1);
 
 /// Carries a step out. None when the pass goes on.
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
@@ -59,6 +59,9 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         }
         Step::Await(_) => return Ok(Some(Next::After(LOOK))),
         Step::Retry(_, wait) => return Ok(Some(Next::After(wait))),
+        Step::Drill(step) => {
+            return Box::pin(drill::act(pass, step, &observed.drill)).await;
+        }
         Step::Release => {
             clean_up(pass).await?;
             set_finalizer(pass.core(), &pass.object, BACKUP_FINALIZER, false).await?;
@@ -200,7 +203,7 @@ fn failure(pass: &Pass, now: jiff::Timestamp, reason: Reason, message: &str, las
         message: message.to_owned(),
         time: Time(now),
         last,
-        retry: pass.object.annotations().get(RETRY_ANNOTATION).cloned(),
+        retry: request(&pass.object.metadata, RETRY_ANNOTATION),
     }
 }
 

@@ -1,8 +1,9 @@
 //! OrchestraBackup: Jobs in the operator's namespace make a backup and remove its data. [`plan`] has the whole life of a
-//! backup; [`needs`] looks up what a Job needs; [`job`] makes Jobs for backups and restores; [`schedule`] makes and deletes
-//! OrchestraBackups by the schedules of Orchestras.
+//! backup; [`needs`] looks up what a Job needs; [`job`] makes Jobs for backups, restores and drills; [`drill`] restores a
+//! backup for trial; [`schedule`] makes and deletes OrchestraBackups by the schedules of Orchestras.
 
 mod act;
+mod drill;
 pub mod job;
 mod needs;
 mod observe;

@@ -9,6 +9,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use sha2::{Digest as _, Sha256};
 
+use super::drill;
 use super::job::{self, JobState};
 use super::needs::{self, Needs};
 use super::outcome::JobEnd;
@@ -16,7 +17,7 @@ use super::plan::{self, Due, Facts, Removal, Task};
 use super::queue::{Asker, JobLimits};
 use super::{Context, Pass};
 use crate::api::names::{
-    BACKUP_CLASS_LABEL, BACKUP_DATABASE_LABEL, BACKUP_LABEL, BACKUP_SERVER_LABEL, RETRY_ANNOTATION, label_of,
+    BACKUP_CLASS_LABEL, BACKUP_DATABASE_LABEL, BACKUP_LABEL, BACKUP_SERVER_LABEL, RETRY_ANNOTATION, label_of, request,
 };
 use crate::api::{BACKUP_FINALIZER, BackupFailure, ClassBackup, DeletionPolicy, OrchestraBackup, OrchestraDatabase};
 use crate::controller::error::Error;
@@ -38,6 +39,8 @@ pub struct Observed {
     pub waits: Option<String>,
     /// What was looked up for the next Job.
     pub needs: Needs,
+    /// The drills.
+    pub drill: drill::Observed,
 }
 
 /// The state of a Job.
@@ -109,6 +112,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             is_next(&pass.ctx, &asker(pass, task), settings)
         });
     let (needs, source, store) = Needs::look(pass, removal.is_some());
+    let drill = drill::observe(pass).await?;
     Ok(Observed {
         seen: Facts {
             finalizer: object.finalizers().iter().any(|name| name == BACKUP_FINALIZER),
@@ -124,7 +128,9 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             source,
             store,
             has_room,
+            drill: drill.seen,
         },
+        drill,
         waits: current.waits,
         end: current.end,
         needs,
@@ -144,8 +150,8 @@ fn removal(object: &OrchestraBackup) -> Option<Removal> {
 fn due(pass: &Pass, failure: Option<&BackupFailure>, attempts: i32, now: Timestamp) -> Due {
     let deleted = pass.object.metadata.deletion_timestamp.as_ref().map(|at| at.0);
     let failure = failure.filter(|failure| deleted.is_none_or(|deleted| failure.time.0 >= deleted));
-    let asked = pass.object.annotations().get(RETRY_ANNOTATION);
-    again(failure, (asked, deleted.is_some()), attempts, now)
+    let asked = request(&pass.object.metadata, RETRY_ANNOTATION);
+    again(failure, (asked.as_ref(), deleted.is_some()), attempts, now)
 }
 
 /// When the next attempt may be made after `attempts` attempts. `asked`: the value of the retry annotation; `patient`: the
@@ -173,7 +179,7 @@ pub fn again(
 }
 
 /// The wait after this number of attempts.
-fn after(attempts: i32) -> Duration {
+pub fn after(attempts: i32) -> Duration {
     let power = u32::try_from(attempts.clamp(1, 8) - 1).unwrap_or_default();
     FIRST.saturating_mul(3_u32.pow(power)).min(LONGEST)
 }
@@ -188,7 +194,11 @@ pub fn labels_of_database(ctx: &Context, database: &OrchestraDatabase) -> [(Stri
 
 /// The label with the server of a database.
 pub fn server_label(ctx: &Context, database: &OrchestraDatabase) -> String {
-    let server = servers::of_database(&ctx.credentials, database).unwrap_or_else(|| database.name_any());
+    digest_of(&servers::of_database(&ctx.credentials, database).unwrap_or_else(|| database.name_any()))
+}
+
+/// A server as the value of a label.
+pub fn digest_of(server: &str) -> String {
     hex::encode(Sha256::digest(server)).chars().take(32).collect()
 }
 

@@ -43,7 +43,8 @@ impl JobEnd {
     }
 }
 
-fn reason(of: OutcomeReason) -> Reason {
+/// The reason of conditions for one of a Job.
+pub fn reason(of: OutcomeReason) -> Reason {
     use OutcomeReason as Of;
     match of {
         Of::Done => Reason::BackedUp,
@@ -64,12 +65,10 @@ fn reason(of: OutcomeReason) -> Reason {
         Of::Incompatible => Reason::BackupIncompatible,
         Of::OtherDatabase => Reason::InvalidEntry,
         Of::OtherTenant => Reason::DatabaseGone,
-        Of::LockTimeout
-        | Of::DumpFailed
-        | Of::AlreadyExists
-        | Of::Discrepancies
-        | Of::Interrupted
-        | Of::InvalidOrder => Reason::BackupFailed,
+        Of::Discrepancies => Reason::BackupDiffers,
+        Of::LockTimeout | Of::DumpFailed | Of::AlreadyExists | Of::Interrupted | Of::InvalidOrder => {
+            Reason::BackupFailed
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::drill::plan as drill;
 use crate::api::condition::Reason;
 
 /// What one pass has observed.
@@ -35,6 +36,8 @@ pub struct Facts {
     pub store: Requirement,
     /// The class and the server have room for another Job.
     pub has_room: bool,
+    /// Its drills.
+    pub drill: drill::Facts,
 }
 
 /// What becomes of the data of a deleted backup.
@@ -116,6 +119,8 @@ pub enum Step {
     Await(Task),
     /// Wait before the next attempt.
     Retry(Task, Duration),
+    /// A step of a drill.
+    Drill(drill::Step),
     /// Delete what is left of Jobs and their Secrets, and remove the finalizer: the object goes.
     Release,
     /// The backup failed, and a person must act.
@@ -142,13 +147,17 @@ fn make(seen: &Facts) -> Step {
         return Step::CleanUp;
     }
     if seen.complete {
-        return Step::Rest;
+        return drill::plan(&seen.drill).map_or(Step::Rest, Step::Drill);
     }
     attempt(seen, Task::Make, seen.making)
 }
 
-/// Without a Job that was ever announced there is nothing in the store. Half a backup is removed as a whole one is.
+/// A drill ends first. Without a Job that was ever announced there is nothing in the store. Half a backup is removed as a
+/// whole one is.
 fn remove(seen: &Facts, removal: Removal) -> Step {
+    if let Some(step) = drill::leave(&seen.drill) {
+        return Step::Drill(step);
+    }
     if seen.making != Job::None {
         return Step::CleanUp;
     }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 
+use super::drill::plan::Step as Drill;
 use super::observe::Observed;
 use super::plan::{Step, Task};
-use super::{Context, Pass, job};
+use super::{Context, Pass, drill, job};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraBackup, OrchestraBackupStatus};
 use crate::controller::conditions::{Conditions, Standing};
@@ -92,6 +93,7 @@ fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed) -> Opti
                 ),
             )
         }
+        Step::Drill(step) => return of_drill(of, step, observed),
         Step::Fail => {
             let failure = failed?;
             let reason = failure.reason.parse().unwrap_or(Reason::BackupFailed);
@@ -107,6 +109,55 @@ fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed) -> Opti
     Some(Description {
         phase,
         standing,
+        reason,
+        message,
+    })
+}
+
+/// What the status says at a step of a drill; none where the next one tells.
+fn of_drill(of: &OrchestraBackupStatus, step: Drill, observed: &Observed) -> Option<Description> {
+    let is_waiting = || match &observed.drill.waits {
+        Some(why) => format!("; its pod does not start: {why}"),
+        None => String::new(),
+    };
+    let (reason, message) = match step {
+        Drill::Refuse | Drill::Conclude => return None,
+        Drill::Announce | Drill::Start | Drill::Await => (
+            Reason::Verifying,
+            format!(
+                "a drill: a Job restores the backup into a scratch database and compares it{}",
+                is_waiting()
+            ),
+        ),
+        Drill::CleanUp | Drill::Drop => (
+            Reason::Verifying,
+            "the drill has ended, and its scratch database is being dropped".into(),
+        ),
+        Drill::Queue => (
+            Reason::Queued,
+            "the drill waits: the class, or the server of the scratch database, has as many Jobs as it may \
+             (backup.maxConcurrent, backup.maxConcurrentPerServer), and namespaces take turns"
+                .into(),
+        ),
+        Drill::Retry(_) => {
+            let drill = of.verification.as_ref()?;
+            let failure = drill.failure.as_ref()?;
+            (
+                Reason::Verifying,
+                format!(
+                    "attempt {} of the drill failed, the operator tries again: {}",
+                    drill.failures, failure.message
+                ),
+            )
+        }
+    };
+    let (phase, reason) = match observed.seen.removal {
+        Some(_) => ("Deleting", Reason::Deleting),
+        None => ("Verifying", reason),
+    };
+    Some(Description {
+        phase,
+        standing: Standing::Reconciling,
         reason,
         message,
     })
@@ -166,7 +217,7 @@ async fn tell(ctx: &Context, backup: &OrchestraBackup, described: Description) -
     } else {
         conditions.set(ConditionType::Ready, standing == Standing::Settled, reason, &message);
     }
-    conditions.keep_shown(ConditionType::Verified);
+    drill::condition(&mut conditions, new.verification.as_ref());
     conditions.stand(standing, reason, &message);
     new.conditions = conditions.finish();
     new.phase = Some(phase.into());

@@ -88,12 +88,13 @@ fn backups(ctx: &Context, class: &OrchestraClass) -> Vec<String> {
     named.collect()
 }
 
-/// Whether a backup is being made, or its data is to be removed now. What is only kept needs no class.
+/// Whether a backup is being made or restored for trial, or its data is to be removed now. What is only kept needs no class.
 fn needs_store(backup: &OrchestraBackup) -> bool {
     if backup.metadata.deletion_timestamp.is_some() {
         return backup.spec.deletion_policy == DeletionPolicy::Delete;
     }
-    !backup.is_complete() && !backup.has_failed()
+    let is_made = !backup.is_complete() && !backup.has_failed();
+    is_made || backup.is_being_verified()
 }
 
 /// What keeps the class from being deleted.
@@ -145,11 +146,14 @@ mod tests {
         let digest = json!({"manifestDigest": "0"});
         let failed =
             json!({"failure": {"reason": "StoreFull", "message": "m", "time": "2026-11-29T02:00:00Z", "last": true}});
+        let drilled = |attempts, concluded| json!({"manifestDigest": "0", "verification": {"attempts": attempts, "concluded": concluded}});
         for (policy, leaves, status, is) in [
             ("Retain", false, json!({}), true),
             ("Retain", false, digest.clone(), false),
             ("Delete", false, digest.clone(), false),
             ("Retain", false, failed.clone(), false),
+            ("Retain", false, drilled(1, 0), true),
+            ("Retain", false, drilled(1, 1), false),
             ("Retain", true, json!({}), false),
             ("Delete", true, digest, true),
             ("Delete", true, failed, true),

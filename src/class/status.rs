@@ -114,8 +114,12 @@ fn render(
 /// What is wrong with the schedule of backups, which keeps no claim from being met.
 fn wrong_schedule(class: &OrchestraClass, now: Timestamp) -> Option<String> {
     let backup = class.spec.backup.as_ref()?;
-    let wrong = backup.schedule.read("spec.backup", now).err()?;
-    Some(format!("No backup is made by the schedule of the class: {wrong}"))
+    if let Err(wrong) = backup.schedule.read("spec.backup", now) {
+        return Some(format!("No backup is made by the schedule of the class: {wrong}"));
+    }
+    let verify = backup.schedule.verify.as_ref()?;
+    let wrong = verify.read("spec.backup.verify", now).err()?;
+    Some(format!("No drill is made by the schedule of the class: {wrong}"))
 }
 
 fn provider(ways: &[Way]) -> &'static str {

@@ -47,7 +47,15 @@ impl<'a> Conditions<'a> {
 
     /// Adds a condition.
     pub fn set(&mut self, type_: ConditionType, status: bool, reason: Reason, message: &str) {
-        let status = if status { "True" } else { "False" };
+        self.put(type_, if status { "True" } else { "False" }, reason, message);
+    }
+
+    /// Adds a condition of which it is not known whether it is met.
+    pub fn set_unknown(&mut self, type_: ConditionType, reason: Reason, message: &str) {
+        self.put(type_, "Unknown", reason, message);
+    }
+
+    fn put(&mut self, type_: ConditionType, status: &str, reason: Reason, message: &str) {
         let last = self.old.iter().find(|condition| condition.type_ == type_.as_str());
         let last_transition_time = match last {
             Some(last) if last.status == status => last.last_transition_time.clone(),

@@ -58,6 +58,12 @@ impl EntryServers {
         self.0.lock().retain(|(pool, _), _| exists(pool));
     }
 
+    fn of_pool(&self, pool: &str) -> Option<String> {
+        let known = self.0.lock();
+        let mut of_pool = known.iter().filter(|((of, _), _)| of == pool);
+        of_pool.next().map(|(_, entry)| entry.server.clone())
+    }
+
     fn of(&self, entry: &InventoryEntry) -> Option<String> {
         let known = self.0.lock();
         let entry = known.get(&(entry.pool.clone(), entry.key.clone()))?;
@@ -67,6 +73,16 @@ impl EntryServers {
 
 fn address(login: &Login) -> String {
     format!("{}:{}", login.host, login.port)
+}
+
+/// The server of an entry, once its inventory was read.
+pub fn of_entry(ctx: &Context, entry: &InventoryEntry) -> Option<String> {
+    ctx.servers.of(entry)
+}
+
+/// The server of a pool that makes its databases on one, once it has one.
+pub fn of_pool(ctx: &Context, pool: &str) -> Option<String> {
+    ctx.servers.of_pool(pool)
 }
 
 /// The server of a database. A hosted project is a server of its own. The server of an entry is known once its

@@ -16,6 +16,7 @@ use super::plan::{RestoreState, Supply};
 use super::wait::{Stop, UNWATCHED, Wait};
 use super::{Pass, act, login, record};
 use crate::api::condition::Reason;
+use crate::api::names::request;
 use crate::api::{BackupFailure, OrchestraBackup, OrchestraDatabase, RETRY_ANNOTATION, RestoreStatus};
 use crate::backup::job;
 use crate::backup::outcome::JobEnd;
@@ -124,10 +125,10 @@ pub async fn observe(
     }
     backup(pass)?;
     let failure = known.and_then(|known| known.failure.as_ref());
-    let asked = pass.object.annotations().get(RETRY_ANNOTATION);
+    let asked = request(&pass.object.metadata, RETRY_ANNOTATION);
     let told =
         |follows: &str| failure.map(|failure| format!("attempt {attempts} failed{follows}: {}", failure.message));
-    Ok(match restore::due(failure, asked, attempts, facts.now) {
+    Ok(match restore::due(failure, asked.as_ref(), attempts, facts.now) {
         Due::Now => RestoreState::Due,
         Due::In(wait) => {
             facts.message = told(", the operator tries again");
@@ -208,7 +209,7 @@ pub async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error>
         return Ok(());
     };
     let now = Time(clock::whole(clock::own()));
-    let retry = pass.object.annotations().get(RETRY_ANNOTATION).cloned();
+    let retry = request(&pass.object.metadata, RETRY_ANNOTATION);
     let (mut done, attempts) = (None, status(pass).map_or(0, |known| known.attempts));
     let failure = match end {
         JobEnd::Done(outcome) => {

@@ -97,7 +97,7 @@ impl Maker {
     }
 
     /// A role that is not a superuser transfers, closes and drops a database only as a member of its owner.
-    fn join(&self, owner: &str) -> Option<String> {
+    pub(super) fn join(&self, owner: &str) -> Option<String> {
         let options = if self.version >= CONFINED {
             " WITH INHERIT TRUE, SET TRUE"
         } else {
@@ -198,17 +198,18 @@ async fn role(conn: &mut PgConnection, maker: &Maker, entry: &OwnedDatabase<'_>)
 }
 
 /// The record of a role that exists; empty when it has none.
-async fn owner(conn: &mut PgConnection, role: &str) -> Result<Option<String>> {
+pub(super) async fn owner(conn: &mut PgConnection, role: &str) -> Result<Option<String>> {
     let query = "SELECT coalesce(shobj_description(oid, 'pg_authid'), '') FROM pg_roles WHERE rolname::text = $1";
     Ok(sqlx::query_scalar(query).bind(role).fetch_optional(conn).await?)
 }
 
 /// A database that exists.
-struct MadeObjects {
-    owner: String,
+pub(super) struct MadeObjects {
+    /// The role that owns it.
+    pub(super) owner: String,
 }
 
-async fn find(conn: &mut PgConnection, database: &str) -> Result<Option<MadeObjects>> {
+pub(super) async fn find(conn: &mut PgConnection, database: &str) -> Result<Option<MadeObjects>> {
     let query = "SELECT pg_catalog.pg_get_userbyid(datdba)::text FROM pg_catalog.pg_database WHERE datname::text = $1";
     let owner = sqlx::query_scalar(query).bind(database).fetch_optional(conn).await?;
     Ok(owner.map(|owner| MadeObjects { owner }))

@@ -28,6 +28,7 @@ mod role_changes;
 mod role_plan;
 mod roles;
 mod row_security;
+pub mod scratch;
 mod search_path;
 mod shares;
 mod shut;

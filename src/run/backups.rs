@@ -25,6 +25,7 @@ pub fn count(stores: &Stores, tenants: &[Arc<Orchestra>], metrics: &Metrics) {
     let asking = stores.classes.state_filter(ages::asks);
     let asking: BTreeSet<_> = asking.iter().map(|class| class.name_any()).collect();
     let now = Timestamp::now();
+    metrics.set_unverified(tenants.iter().filter_map(|object| unverified(object, now)));
     metrics.set_ages(tenants.iter().filter_map(|object| last(object, &asking, now)).collect());
 }
 
@@ -48,6 +49,12 @@ fn trouble(object: &Orchestra) -> Option<(String, Reason)> {
     let reason = condition.reason.parse().unwrap_or(Reason::BackupFailed);
     let is_trouble = condition.status == "False" && reason != Reason::Pending;
     is_trouble.then_some((object.decided_class()?.to_owned(), reason))
+}
+
+/// The class of a tenant of whose backups none was verified when its schedule of drills would have it.
+fn unverified(object: &Orchestra, now: Timestamp) -> Option<String> {
+    let deadline = object.status.as_ref()?.backup.as_ref()?.verify_deadline.as_ref()?;
+    (deadline.0 <= now).then_some(object.decided_class()?.to_owned())
 }
 
 /// The last complete backup of a tenant whose schedule runs.
@@ -86,6 +93,18 @@ mod tests {
             "status": {"className": "standard", "conditions": conditions, "backup": backup},
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn a_tenant_counts_whose_last_verified_backup_is_too_old() {
+        let now = "2026-11-29T02:00:00Z".parse().unwrap();
+        for (backup, is) in [
+            (json!({}), false),
+            (json!({"verifyDeadline": "2026-11-29T02:00:01Z"}), false),
+            (json!({"verifyDeadline": "2026-11-29T02:00:00Z"}), true),
+        ] {
+            assert_eq!(unverified(&tenant("", "", &backup), now).is_some(), is, "{backup}");
+        }
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub fn schedule_facts(orchestra: &Orchestra) -> u64 {
 /// A hash of what a schedule reads of a backup.
 pub fn backup_facts(backup: &OrchestraBackup) -> u64 {
     let mut hash = DefaultHasher::new();
+    let drill = backup.status.as_ref().and_then(|status| status.verification.as_ref());
+    let verified = drill.and_then(|drill| drill.last_verified_time.as_ref()).map(|at| at.0);
     let conditions = backup.status.iter().flat_map(|status| &status.conditions);
     let stalled = conditions.filter(|condition| condition.type_ == ConditionType::Stalled.as_str());
     let stalled: Vec<_> = stalled
@@ -81,6 +83,7 @@ pub fn backup_facts(backup: &OrchestraBackup) -> u64 {
         backup.is_complete(),
         backup.has_failed(),
         backup.is_verified(),
+        (backup.is_being_verified(), verified),
         stalled,
     )
         .hash(&mut hash);

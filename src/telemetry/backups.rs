@@ -56,6 +56,9 @@ pub struct Backups {
     troubles: Family<TroubleLabels, Gauge>,
     oldest: Family<ClassLabels, Gauge>,
     tenants: Family<TenantLabels, Gauge>,
+    drills: Family<ReasonLabels, Counter>,
+    restores: Histogram,
+    unverified: Family<ClassLabels, Gauge>,
 }
 
 impl Default for Backups {
@@ -68,6 +71,9 @@ impl Default for Backups {
             troubles: Family::default(),
             oldest: Family::default(),
             tenants: Family::default(),
+            drills: Family::default(),
+            restores: Histogram::new(BUCKETS),
+            unverified: Family::default(),
         }
     }
 }
@@ -109,6 +115,22 @@ impl Backups {
             Unit::Seconds,
             self.tenants.clone(),
         );
+        registry.register(
+            "backup_drills",
+            "Drills of backups that have ended, by Verified or the reason why they have not passed",
+            self.drills.clone(),
+        );
+        registry.register_with_unit(
+            "backup_drill_restore_duration",
+            "Time that the restore of a drill took: what a restore in earnest takes",
+            Unit::Seconds,
+            self.restores.clone(),
+        );
+        registry.register(
+            "tenants_not_verified",
+            "Tenants of a class with drills by schedule of whose backups none was verified for two periods of the schedule",
+            self.unverified.clone(),
+        );
     }
 
     /// Counts an ended Job that makes a backup.
@@ -120,6 +142,29 @@ impl Backups {
     /// Observes the duration of a complete backup.
     pub fn made(&self, took: Duration) {
         self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts a drill that has ended.
+    pub fn drilled(&self, reason: Reason) {
+        let reason = reason.as_str();
+        self.drills.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// Counts the restore of a drill, by how long it took.
+    pub fn restored(&self, took: Duration) {
+        self.restores.observe(took.as_secs_f64());
+    }
+
+    /// Replaces the counts of tenants whose last verified backup is too old, each given as its class.
+    pub fn set_unverified(&self, all: impl IntoIterator<Item = String>) {
+        let mut counts = BTreeMap::new();
+        for class in all {
+            *counts.entry(class).or_insert(0) += 1;
+        }
+        self.unverified.clear();
+        for (class, count) in counts {
+            self.unverified.get_or_create(&ClassLabels { class }).set(count);
+        }
     }
 
     /// Replaces the counts of backups by phase. A phase that is not named loses its gauge.
@@ -212,6 +257,9 @@ mod tests {
         backups.set_stored([(standard(), 5), (standard(), 7)]);
         backups.set_troubles([(standard(), Reason::StoreFull), (standard(), Reason::StoreFull)]);
         backups.set_ages(vec![tenant("one", 60, true), tenant("two", 90, false)]);
+        backups.drilled(Reason::BackupDamaged);
+        backups.restored(Duration::from_secs(20));
+        backups.set_unverified([standard(), standard()]);
         for line in [
             r#"orchestra_backup_attempts_total{reason="StoreFull"} 1"#,
             r#"orchestra_backup_duration_seconds_bucket{le="60.0"} 1"#,
@@ -219,6 +267,9 @@ mod tests {
             r#"orchestra_class_backups_stored_bytes{class="standard"} 12"#,
             r#"orchestra_tenants_not_backed_up{class="standard",reason="StoreFull"} 2"#,
             r#"orchestra_class_oldest_backup_age_seconds{class="standard"} 90"#,
+            r#"orchestra_backup_drills_total{reason="BackupDamaged"} 1"#,
+            r#"orchestra_backup_drill_restore_duration_seconds_bucket{le="60.0"} 1"#,
+            r#"orchestra_tenants_not_verified{class="standard"} 2"#,
             r#"orchestra_tenant_backup_age_seconds{class="standard",namespace="tenants",name="one"} 60"#,
         ] {
             assert!(page().contains(line), "{line} is not in\n{}", page());
@@ -227,6 +278,7 @@ mod tests {
         backups.set_phases([]);
         backups.set_stored([]);
         backups.set_troubles([]);
+        backups.set_unverified([]);
         backups.set_ages(
             (0..MOST + 3)
                 .map(|number| tenant(&format!("t{number}"), 1, true))

@@ -61,6 +61,15 @@ async fn a_backup_is_restored_on_another_server_with_another_owner_and_is_the_sa
     let (from, to, newer) = (server().await, server().await, server_as_hosted().await);
     let source = database(&from, "a \"strange\" name", "owner_a").await;
     fill(&source).await;
+    // A drill compares the rights of the tenant's own login as well.
+    let tenant = format!("orchestra_{}", "0a".repeat(16));
+    let mut owner = session(&source).await;
+    for sql in [
+        format!("CREATE ROLE {tenant} LOGIN"),
+        format!("GRANT SELECT ON player TO {tenant}"),
+    ] {
+        execute(&mut owner, &sql).await.unwrap();
+    }
     let mut place = Place::new();
     let made = place.backup(&source);
     assert_eq!(made.reason, Reason::Done);

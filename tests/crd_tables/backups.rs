@@ -160,6 +160,51 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
         "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, retention: {}}}",
         "set maxAge, last, daily, weekly or monthly",
     ),
+    // Drills.
+    ("Orchestra", "spec: {backup: {verify: {target: ScratchDatabase}}}", ""),
+    (
+        "Orchestra",
+        "spec: {backup: {verify: {schedule: \"0 4 * * 0\", timeZone: Europe/Stockholm, target: ScratchDatabase, \
+         assertions: {configMapRef: {name: checks, key: members.sql}}}}}",
+        "",
+    ),
+    ("Orchestra", "spec: {backup: {verify: {}}}", "target: Required value"),
+    (
+        "Orchestra",
+        "spec: {backup: {verify: {target: PoolMember}}}",
+        "spec.backup.verify.target: Unsupported value",
+    ),
+    (
+        "Orchestra",
+        "spec: {backup: {verify: {target: ScratchDatabase, timeZone: UTC}}}",
+        "timeZone belongs to a schedule",
+    ),
+    (
+        "Orchestra",
+        "spec: {backup: {verify: {target: ScratchDatabase, schedule: \"@daily; rm\"}}}",
+        "spec.backup.verify.schedule: Invalid value",
+    ),
+    (
+        "Orchestra",
+        "spec: {backup: {verify: {target: ScratchDatabase, assertions: {}}}}",
+        "configMapRef: Required value",
+    ),
+    (
+        "Orchestra",
+        "spec: {backup: {verify: {target: ScratchDatabase, assertions: {configMapRef: {name: checks, key: ../x}}}}}",
+        "key: Invalid value",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, scratchPoolName: trial, \
+         verify: {schedule: \"0 4 * * 0\", target: ScratchDatabase}}}",
+        "",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, scratchPoolName: Trial}}",
+        "scratchPoolName: Invalid value",
+    ),
     (
         "OrchestraClass",
         "spec: {pools: {names: [a]}, backup: {schedule: \"0 2 * * *\"}}",

@@ -23,6 +23,7 @@ mod cures;
 mod deletion;
 mod demos;
 mod drift;
+mod drill;
 mod entries;
 mod exactly_once;
 mod final_backup;

@@ -19,10 +19,11 @@ use crate::proof::{database_name, generous_world, soon};
 use crate::support::{LONG, project, ready, reason, secret, standard_class};
 use crate::warm_pool::tenant;
 
-/// What is told once a schedule has made a backup.
-const OF_SCHEDULES: [&str; 2] = [
+/// What is told once a schedule has made a backup, or has not had one verified in time.
+const OF_SCHEDULES: [&str; 3] = [
     "orchestra_class_oldest_backup_age_seconds",
     "orchestra_tenant_backup_age_seconds",
+    "orchestra_tenants_not_verified",
 ];
 
 /// Two classes: one of hosted projects with migrations and a budget, one of the pool `house`.
@@ -83,6 +84,9 @@ async fn tenants(world: &World, operator: &Operator) {
     let _runner = crate::backup::runner(world).await;
     crate::backup::backup(world, "first", "one", "Retain");
     crate::backup::until(world, "first", |object| is_true(object, "Ready")).await;
+    // A drill that has no server to be made on.
+    crate::drill::ask(world, "first", "now");
+    crate::drill::drilled(world, "first", "now").await;
     ready(world, "quiet").await;
     reason(world, "broken", "MigrationFailed").await;
     let throttled = Fault::Status {

@@ -18,7 +18,7 @@ const DATABASES: &str = "SELECT count(*) FROM pg_database WHERE datname LIKE 'or
 const OWNERS: &str = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'orchestra_entry_%'";
 
 /// The login that the sample makes, without CREATEDB.
-fn maker(server: &Postgres) {
+pub fn maker(server: &Postgres) {
     let file = project().join("deploy/samples/pool-server.sql");
     let url = server.admin_url();
     let psql = |arguments: &[&str]| {

@@ -17,6 +17,43 @@ fn needs() -> impl Iterator<Item = (Due, Requirement, Requirement)> {
     sources.flat_map(|(due, source)| STORES.map(|store| (due, source, store)))
 }
 
+const NO_DRILL: drill::Facts = drill::Facts {
+    wanted: false,
+    announced: false,
+    job: Job::None,
+    left_over: false,
+    scratch: false,
+    due: Due::Now,
+    has_place: false,
+    has_room: true,
+};
+
+#[test]
+fn a_drill_begins_after_the_backup_and_ends_before_it_goes() {
+    let wanted = drill::Facts {
+        wanted: true,
+        has_place: true,
+        ..NO_DRILL
+    };
+    let scratch = drill::Facts {
+        scratch: true,
+        ..NO_DRILL
+    };
+    for seen in all() {
+        let with = |drill| plan(&Facts { drill, ..seen });
+        if matches!(with(wanted), Step::Drill(_)) {
+            assert!(
+                seen.complete && seen.removal.is_none() && plan(&seen) == Step::Rest,
+                "{seen:?}"
+            );
+        }
+        assert!(
+            seen.removal.is_none() || !seen.finalizer || with(scratch) == Step::Drill(drill::Step::Drop),
+            "{seen:?}"
+        );
+    }
+}
+
 fn all() -> Vec<Facts> {
     let mut all = Vec::new();
     for bits in 0..64_u8 {
@@ -39,6 +76,7 @@ fn all() -> Vec<Facts> {
                             source,
                             store,
                             has_room: bit(5),
+                            drill: NO_DRILL,
                         });
                     }
                 }
@@ -94,6 +132,7 @@ fn recorded(removal: Option<Removal>) -> Facts {
         source: Requirement::Met,
         store: Requirement::Met,
         has_room: true,
+        drill: NO_DRILL,
     }
 }
 
@@ -227,7 +266,7 @@ fn after(seen: Facts, step: Step, job: Job) -> Facts {
         Step::Retry(..) => next.due = Due::Now,
         Step::Wait(..) | Step::Stop(..) => (next.source, next.store) = (Requirement::Met, Requirement::Met),
         Step::Release => next.finalizer = false,
-        Step::Fail | Step::Rest => {}
+        Step::Fail | Step::Rest | Step::Drill(_) => {}
     }
     next
 }

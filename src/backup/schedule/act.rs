@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::api::{Api, ObjectMeta, PostParams};
+use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use super::drills::Ask;
 use super::observe::Observed;
 use super::plan::Step;
 use super::retention::BackupRemoval;
 use crate::api::condition::Reason;
-use crate::api::names::{FIELD_MANAGER, HOLDER_LABEL, MANAGED_BY, ORCHESTRA_LABEL, SCHEDULED_LABEL, label_of};
+use crate::api::names::{
+    FIELD_MANAGER, HOLDER_LABEL, MANAGED_BY, ORCHESTRA_LABEL, SCHEDULED_LABEL, VERIFY_ANNOTATION, label_of,
+};
 use crate::api::{Orchestra, OrchestraBackup, OrchestraBackupSpec, OrchestraReference};
 use crate::backup::Context;
 use crate::controller::clock::{self, TimeCheck};
@@ -27,19 +31,27 @@ const LONGEST: Duration = Duration::from_hours(1);
 /// The shortest wait.
 const SHORTEST: Duration = Duration::from_secs(1);
 
+/// The next times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Of a backup.
+    pub backup: Option<Timestamp>,
+    /// Of a drill.
+    pub drill: Option<Timestamp>,
+}
+
 /// Carries a step out. None when the pass goes on.
 pub async fn act(
     ctx: &Context,
     object: &Orchestra,
     step: Step,
-    due: Option<Timestamp>,
+    due: Due,
     observed: &Observed,
 ) -> Result<Option<Next>, Error> {
     let now = observed.seen.now;
     // A backup that is due waits for its database or for the backup before it, whose watches trigger the Orchestra.
-    let ahead = due
-        .filter(|due| *due > now)
-        .map(|due| clock::left(due, now).clamp(SHORTEST, LONGEST));
+    let ahead = [due.backup, due.drill].into_iter().flatten().filter(|due| *due > now);
+    let ahead = ahead.min().map(|due| clock::left(due, now).clamp(SHORTEST, LONGEST));
     match step {
         Step::Make(due) => make(ctx, object, due, observed).await?,
         Step::Remove(removal) => {
@@ -49,6 +61,27 @@ pub async fn act(
         Step::Wait => return Ok(Some(ahead.map_or(Next::Rest, Next::After))),
     }
     Ok(None)
+}
+
+/// Asks for a drill of a backup.
+pub async fn ask(ctx: &Context, object: &Orchestra, ask: &Ask) -> Result<(), Error> {
+    let api: Api<OrchestraBackup> = namespaced(&ctx.core.client, object);
+    let parameters = PatchParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PatchParams::default()
+    };
+    let patch = json!({"metadata": {"annotations": {VERIFY_ANNOTATION: ask.value}}});
+    match api.patch(&ask.name, &parameters, &Patch::Merge(patch)).await {
+        Ok(asked) => ctx.core.stores.backups.wrote(&asked),
+        // Another one is the last now.
+        Err(kube::Error::Api(status)) if status.is_not_found() => {
+            let key = ObjectRef::new(&ask.name).within(&object.namespace().unwrap_or_default());
+            ctx.core.stores.backups.removed(&key);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    tracing::info!(backup = ask.name, "a drill is asked for by its schedule");
+    Ok(())
 }
 
 /// Makes the OrchestraBackup of a time, without an owner reference: it outlives its Orchestra.

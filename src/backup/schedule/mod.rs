@@ -1,8 +1,9 @@
-//! Backups by schedule: a pass over an Orchestra makes the OrchestraBackup whose time has come, and deletes those that the
-//! retention does not keep; [`plan`] decides. It writes `status.backup` and the condition `BackedUp` of the Orchestra, which
-//! the room `orchestra` keeps.
+//! Backups by schedule: a pass over an Orchestra makes the OrchestraBackup whose time has come, deletes those that the
+//! retention does not keep, and asks for drills; [`plan`] decides. It writes `status.backup` and the condition `BackedUp` of
+//! the Orchestra, which the room `orchestra` keeps.
 
 mod act;
+mod drills;
 mod observe;
 pub mod plan;
 pub mod retention;
@@ -11,6 +12,7 @@ pub mod times;
 
 use std::sync::Arc;
 
+use self::act::Due;
 use super::Context;
 use crate::api::Orchestra;
 use crate::controller::error::Error;
@@ -37,6 +39,14 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         let (step, due) = plan::plan(&observed.seen);
         tracing::debug!(?step, ?due, "next");
         object = Box::pin(status::write(&ctx, object, &observed, due)).await?;
+        if let Some(ask) = observed.drills.ask(observed.seen.now) {
+            act::ask(&ctx, &object, &ask).await?;
+            continue;
+        }
+        let due = Due {
+            backup: due,
+            drill: observed.drills.due(observed.seen.now),
+        };
         if let Some(next) = act::act(&ctx, &object, step, due, &observed).await? {
             return Ok(next);
         }

@@ -7,11 +7,12 @@ use jiff::tz::TimeZone;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
+use super::drills;
 use super::plan::Facts;
 use super::retention::{BackupState, Made};
 use super::times::Times;
 use crate::api::condition::{ConditionType, Reason, find};
-use crate::api::names::{HOLDER_LABEL, SCHEDULED_LABEL};
+use crate::api::names::{HOLDER_LABEL, SCHEDULED_LABEL, VERIFY_ANNOTATION};
 use crate::api::{BackupSchedule, Orchestra, OrchestraBackup, OrchestraClass};
 use crate::backup::order;
 use crate::controller::{Core, unreadable};
@@ -23,7 +24,9 @@ pub struct Observed {
     pub seen: Facts,
     /// The schedule that applies to the Orchestra.
     pub schedule: BackupSchedule,
-    /// Why the schedule cannot be carried out.
+    /// The drills that the schedule asks for.
+    pub drills: drills::Facts,
+    /// Why the schedule of backups, or that of drills, cannot be carried out.
     pub trouble: Option<(Reason, String)>,
 }
 
@@ -46,9 +49,20 @@ pub fn observe(core: &Core, object: &Orchestra) -> Observed {
         Ok(class) => times(object, class.as_deref(), &schedule, now),
         Err(unknown) => Err((unknown.reason(), unknown.to_string())),
     };
-    let (times, trouble) = match times {
+    let (times, mut trouble) = match times {
         Ok(times) => (times, None),
         Err(trouble) => (None, Some(trouble)),
+    };
+    let drills = match class
+        .as_ref()
+        .map(|class| drill_times(object, class.as_deref(), &schedule, now))
+    {
+        Ok(Ok(times)) => drills_of(core, object, times),
+        Ok(Err(wrong)) => {
+            trouble = trouble.or(Some((Reason::ScheduleInvalid, wrong)));
+            drills_of(core, object, None)
+        }
+        Err(_) => drills_of(core, object, None),
     };
     let known = object.status.as_ref().and_then(|status| status.backup.as_ref());
     let zone = zone(schedule.time_zone.as_deref());
@@ -67,8 +81,68 @@ pub fn observe(core: &Core, object: &Orchestra) -> Observed {
             keep,
             zone: zone.unwrap_or(TimeZone::UTC),
         },
+        drills,
         schedule,
         trouble,
+    }
+}
+
+/// The times of the schedule of drills that applies; none where there is none, or it is suspended.
+fn drill_times(
+    object: &Orchestra,
+    class: Option<&OrchestraClass>,
+    schedule: &BackupSchedule,
+    now: Timestamp,
+) -> Result<Option<Times>, String> {
+    let Some(verify) = schedule.verify.as_ref().filter(|_| !schedule.suspend) else {
+        return Ok(None);
+    };
+    let at = match class.filter(|_| object.spec.backup.verify.is_none()) {
+        Some(class) => format!("OrchestraClass {}: spec.backup.verify", class.name_any()),
+        None => "spec.backup.verify".to_owned(),
+    };
+    let read = verify.read(&at, now)?;
+    Ok(read.map(|schedule| Times::new(schedule, &object.uid().unwrap_or_default())))
+}
+
+/// What there is to be asked, whoever has made it.
+fn drills_of(core: &Core, object: &Orchestra, times: Option<Times>) -> drills::Facts {
+    let known = object
+        .status
+        .as_ref()
+        .and_then(|status| status.backup.clone())
+        .unwrap_or_default();
+    if times.is_none() {
+        return drills::Facts::default();
+    }
+    let (name, of) = (object.name_any(), &object.metadata);
+    let all = core.stores.backups.state_filter(|backup| {
+        let uid = backup.status.as_ref().and_then(|status| status.orchestra_uid.as_ref());
+        backup.spec.orchestra_ref.name == name
+            && backup.metadata.namespace == of.namespace
+            && uid == of.uid.as_ref()
+            && state(backup) == BackupState::Complete
+    });
+    let newest = all.iter().max_by_key(|backup| (backup.taken(), backup.name_any()));
+    let verified = all.iter().filter(|backup| backup.is_verified());
+    let verified = verified.filter_map(|backup| {
+        backup
+            .status
+            .as_ref()?
+            .verification
+            .as_ref()?
+            .last_verified_time
+            .clone()
+    });
+    drills::Facts {
+        times,
+        known: known.next_verify_time.map(|at| at.0),
+        newest: newest.map(|backup| drills::Newest {
+            name: backup.name_any(),
+            asked: backup.annotations().get(VERIFY_ANNOTATION).cloned(),
+        }),
+        verified: verified.map(|at| at.0).max(),
+        deadline: known.verify_deadline.map(|at| at.0),
     }
 }
 
@@ -138,7 +212,7 @@ fn one(backup: &OrchestraBackup, restored: &BTreeSet<String>) -> Option<Made> {
         taken: backup.taken()?,
         state: state(backup),
         verified: backup.is_verified(),
-        in_use: restored.contains(&backup.name_any()),
+        in_use: backup.is_being_verified() || restored.contains(&backup.name_any()),
     })
 }
 
@@ -163,9 +237,8 @@ fn state(backup: &OrchestraBackup) -> BackupState {
     }
 }
 
-/// The Orchestra whose schedule has made a backup.
+/// The Orchestra of a backup, whose schedule may have made it, or may ask for a drill of it.
 pub fn orchestra_of(backup: &OrchestraBackup) -> Option<ObjectRef<Orchestra>> {
-    backup.labels().get(SCHEDULED_LABEL)?;
     let namespace = backup.namespace()?;
     Some(ObjectRef::new(&backup.spec.orchestra_ref.name).within(&namespace))
 }

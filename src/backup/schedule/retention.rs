@@ -26,7 +26,7 @@ pub struct Made {
     pub state: BackupState,
     /// A drill has restored it.
     pub verified: bool,
-    /// An Orchestra is being restored from it.
+    /// An Orchestra is being restored from it, or a drill is under way.
     pub in_use: bool,
 }
 

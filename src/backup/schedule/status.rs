@@ -85,14 +85,14 @@ fn news(old: &[Condition], (complete, reason, message): &Told) -> Option<News> {
     }
 }
 
-/// The condition; none where no schedule asks for backups, or it is suspended.
+/// The condition; none where no schedule asks for backups, or it is suspended, and there is no trouble with that of drills.
 fn told(observed: &Observed) -> Option<Told> {
     let schedule = &observed.schedule;
-    if schedule.schedule.is_none() || schedule.suspend {
-        return None;
-    }
     if let Some((reason, message)) = &observed.trouble {
         return Some((false, *reason, message.clone()));
+    }
+    if schedule.schedule.is_none() || schedule.suspend {
+        return None;
     }
     Some(match verdict(&observed.seen.made) {
         ScheduleVerdict::Nothing => (
@@ -121,7 +121,7 @@ fn told(observed: &Observed) -> Option<Told> {
 
 /// The part of the status; none where there is nothing to say.
 fn scheduled(observed: &Observed, due: Option<Timestamp>) -> Option<ScheduledBackups> {
-    let made = &observed.seen.made;
+    let (made, drills, now) = (&observed.seen.made, &observed.drills, observed.seen.now);
     let last = made.iter().max_by_key(|made| made.fired);
     let complete = made.iter().filter(|made| made.state == BackupState::Complete);
     // While the schedule is wrong, what was due stays due, until it is corrected.
@@ -130,6 +130,9 @@ fn scheduled(observed: &Observed, due: Option<Timestamp>) -> Option<ScheduledBac
         next_time: due.or(known).map(Time),
         last: last.map(|made| made.name.clone()),
         last_complete_time: complete.map(|made| made.taken).max().map(Time),
+        next_verify_time: drills.due(now).map(Time),
+        last_verified_time: drills.verified.map(Time),
+        verify_deadline: drills.deadline(now).map(Time),
     };
     // A server-side apply cannot empty an object, but take it away.
     Some(new).filter(|new| *new != ScheduledBackups::default())

@@ -13,7 +13,7 @@ use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use super::{Flags, Plugin, Scope};
-use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase};
+use crate::api::{Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase};
 
 /// Name of the program, and of the variable that asks it for completions.
 const PROGRAM: &str = "kubectl-orchestra";
@@ -122,6 +122,13 @@ fn candidates<K: Resource>(found: Vec<K>, help: impl Fn(&K) -> Option<String>) -
 pub fn orchestras() -> Vec<CompletionCandidate> {
     let found = ask(|scope: Scope| async move { listed(scope.orchestras()).await });
     candidates(found, |object: &Orchestra| object.status.as_ref()?.phase.clone())
+}
+
+/// The backups of the namespace.
+pub fn backups() -> Vec<CompletionCandidate> {
+    let found =
+        ask(|scope: Scope| async move { listed(Api::namespaced(scope.client.clone(), &scope.namespace)).await });
+    candidates(found, |object: &OrchestraBackup| object.status.as_ref()?.phase.clone())
 }
 
 fn whole<K>(client: &Client) -> Api<K>

@@ -14,6 +14,7 @@ mod restore;
 mod scope;
 mod status;
 mod top;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
@@ -173,6 +174,13 @@ pub enum UserCommand {
   kubectl orchestra backups acme -o wide
   kubectl orchestra backups -A -o json")]
     Backups(backup::ListArguments),
+    /// Restore a backup for trial, into a scratch database that is dropped afterwards, and compare it.
+    ///
+    /// Writes the annotation stagesub.io/verify-requested-at of an OrchestraBackup.
+    #[command(after_help = "Examples:
+  kubectl orchestra verify before-the-move
+  kubectl orchestra verify before-the-move --wait --timeout 1h")]
+    Verify(verify::Arguments),
     /// Show, pause or resume the rollout of a class's migrations.
     #[command(after_help = "Examples:
   kubectl orchestra rollout status standard --watch
@@ -270,6 +278,7 @@ pub async fn run(plugin: Plugin) -> anyhow::Result<()> {
         UserCommand::Restore(arguments) => say(&restore::run(&scope, &arguments).await?),
         UserCommand::Backup(arguments) => backup::make(&scope, &arguments).await,
         UserCommand::Backups(arguments) => say(&backup::list(&scope, &arguments).await?),
+        UserCommand::Verify(arguments) => verify::run(&scope, &arguments).await,
         UserCommand::Rollout { command } => rollout::run(&scope.client, &command).await,
         UserCommand::Completion { .. } => Ok(()),
     }

@@ -1,0 +1,324 @@
+//! Carries a step of a drill out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
+use sqlx::PgConnection;
+
+use super::observe::{self, Observed};
+use super::plan::Step;
+use super::verdict::{self, Ended};
+use super::{assertions, place};
+use crate::api::condition::Reason;
+use crate::api::names::{
+    ABANDON_ANNOTATION, BACKUP_CLASS_LABEL, BACKUP_LABEL, BACKUP_SERVER_LABEL, VERIFY_ANNOTATION, label_of, request,
+};
+use crate::api::{BackupDrill, BackupFailure, OrchestraBackup, OrchestraClass, ScratchDatabase};
+use crate::archive::order::{Order, VerifyOrder, Work};
+use crate::backup::act::{GONE, LOOK, ROOM};
+use crate::backup::{Pass, job, order};
+use crate::controller::clock;
+use crate::controller::error::Error;
+use crate::controller::reconcile::Next;
+use crate::controller::status::{self, News};
+use crate::credentials::password;
+use crate::postgres::made::{Maker, OwnedDatabase, RemovalEnd};
+use crate::postgres::{self, APPLICATION, Login};
+
+/// The longest that the server may take to make a scratch database, or to drop it.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// Carries a step out. None when the pass goes on.
+///
+/// # Errors
+/// When the Kubernetes API fails, or the scratch database cannot be dropped.
+pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
+    match step {
+        Step::Refuse => refuse(pass, observed).await?,
+        Step::Announce => announce(pass, observed).await?,
+        Step::Start => {
+            // In memory of its own: few passes make a database.
+            let started = Box::pin(start(pass, observed.class.as_ref())).await;
+            if let Err(error) = started {
+                pass.ctx.queue.leave(pass.uid());
+                // What Kubernetes says is nothing that ends a drill.
+                if matches!(error, Error::Kubernetes(_)) {
+                    return Err(error);
+                }
+                end(pass, &Ended::not_begun(&error)).await?;
+            }
+        }
+        Step::Conclude => {
+            if let Some(ended) = &observed.ended {
+                end(pass, ended).await?;
+            }
+        }
+        Step::CleanUp => {
+            let name = pass.drill_job();
+            return Ok((!job::clear(pass.core(), &name).await?).then_some(Next::After(GONE)));
+        }
+        Step::Drop => Box::pin(drop_scratch(pass)).await?,
+        Step::Queue => {
+            let at = pass.drill().scratch;
+            let place = observed.place.as_ref().and_then(|place| place.as_ref().ok());
+            if let Some(at) = at.as_ref().or(place) {
+                pass.ctx.queue.join(observe::asker(pass, at));
+            }
+            return Ok(Some(Next::After(ROOM)));
+        }
+        Step::Await => return Ok(Some(Next::After(LOOK))),
+        Step::Retry(wait) => return Ok(Some(Next::After(wait))),
+    }
+    Ok(None)
+}
+
+/// Changes the state of the drills, with the condition that follows from it, and tells the news.
+async fn change(pass: &mut Pass, change: impl FnOnce(&mut BackupDrill), news: Option<News>) -> Result<(), Error> {
+    let mut new = pass.status();
+    change(new.verification.get_or_insert_default());
+    new.conditions = verdict::with(
+        &new.conditions,
+        new.verification.as_ref(),
+        pass.object.metadata.generation,
+    );
+    pass.object = status::write(&pass.ctx.core, &pass.object, new, news).await?;
+    Ok(())
+}
+
+/// A drill that begins. What stands there of the one before stays until this one has ended.
+fn begin(drill: &mut BackupDrill, asked: Option<&String>) {
+    let Some(asked) = asked.filter(|asked| drill.requested.as_ref() != Some(*asked)) else {
+        return;
+    };
+    drill.requested = Some(asked.clone());
+    drill.start_time = Some(Time(clock::whole(clock::own())));
+    drill.completion_time = None;
+    drill.duration_seconds = None;
+    drill.failures = 0;
+}
+
+fn asked(object: &OrchestraBackup) -> Option<String> {
+    request(&object.metadata, VERIFY_ANNOTATION)
+}
+
+/// Writes down where the scratch database will be, once its server has let the login in that is to make it.
+async fn announce(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+    let Some(Ok(at)) = &observed.place else { return Ok(()) };
+    let (at, asked) = (at.clone(), asked(&pass.object));
+    if let Err(error) = within(Box::pin(able(pass, &at))).await {
+        pass.ctx.queue.leave(pass.uid());
+        return not_begun(pass, &error, asked.as_ref()).await;
+    }
+    let tell = |drill: &mut BackupDrill| {
+        begin(drill, asked.as_ref());
+        drill.attempts += 1;
+        drill.scratch = Some(at);
+    };
+    change(pass, tell, None).await
+}
+
+/// Writes down that nothing was begun.
+async fn not_begun(pass: &mut Pass, error: &Error, asked: Option<&String>) -> Result<(), Error> {
+    change(pass, |drill| begin(drill, asked), None).await?;
+    end(pass, &Ended::not_begun(error)).await
+}
+
+/// Writes down that there is no place for a scratch database.
+async fn refuse(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+    let Some(Err(error)) = &observed.place else {
+        return Ok(());
+    };
+    let asked = asked(&pass.object);
+    not_begun(pass, error, asked.as_ref()).await
+}
+
+/// Writes down how an attempt ended, and tells the result of the drill where this is it.
+async fn end(pass: &mut Pass, ended: &Ended) -> Result<(), Error> {
+    let now = clock::whole(clock::own());
+    let is_final = ended.is_final(pass.drill().failures);
+    let news = match (is_final, ended.passed) {
+        (false, _) => None,
+        (true, Some(true)) => Some(News::normal(ended.reason, ended.message.clone())),
+        (true, _) => Some(News::warning(ended.reason, ended.message.clone())),
+    };
+    let failure = (ended.passed != Some(true)).then(|| BackupFailure {
+        reason: ended.reason.as_str().into(),
+        message: ended.message.clone(),
+        time: Time(now),
+        last: is_final,
+        retry: None,
+    });
+    let tell = |drill: &mut BackupDrill| {
+        drill.concluded = drill.attempts;
+        drill.failure = failure;
+        if !is_final {
+            drill.failures += 1;
+            return;
+        }
+        ended.tell(drill);
+        drill.completion_time = Some(Time(now));
+        let began = drill.start_time.as_ref().map_or(now, |began| began.0);
+        drill.duration_seconds = Some(now.duration_since(began).as_secs().max(0));
+        if ended.passed == Some(true) {
+            drill.last_verified_time = Some(Time(now));
+        }
+    };
+    change(pass, tell, news).await?;
+    if is_final {
+        let metrics = pass.core().metrics.backups();
+        metrics.drilled(ended.reason);
+        let facts = ended.outcome.as_ref().and_then(|outcome| outcome.drill.as_ref());
+        if let Some(facts) = facts {
+            metrics.restored(Duration::from_secs(facts.restore_seconds));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the scratch database, empty, and then the Job, if it is still its turn.
+async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(), Error> {
+    let (status, drill) = (pass.status(), pass.drill());
+    let Some(at) = drill.scratch else { return Ok(()) };
+    let class = order::class_of(&status, class.cloned(), "")?;
+    let settings = order::of_class(&class)?;
+    // The status is believed as far as the cluster says the same.
+    let database = crate::backup::needs::database(pass);
+    if place::choose(&pass.ctx, pass.uid(), settings, database.as_deref())? != at {
+        return Err(Error::blocked(
+            Reason::NoScratchServer,
+            "the drill was begun for another server than the class names now: ask for it again",
+        ));
+    }
+    let mut files = order::files_of_store(pass.core(), settings).await?;
+    files.extend(order::file_of_identity(pass.core(), settings).await?);
+    let order = Order {
+        work: Work::Verify(VerifyOrder {
+            path: order::folder(&pass.ctx.class.cluster, &pass.object)?,
+            manifest_digest: status.manifest_digest.unwrap_or_default(),
+            assertions: assertions::read(pass, settings).await?,
+        }),
+        store: order::store(settings),
+        deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),
+    };
+    files.extend(order::files_of_login(&make_scratch(pass, &at).await?));
+    let labels = BTreeMap::from([
+        (BACKUP_LABEL.to_owned(), pass.uid().to_owned()),
+        (BACKUP_CLASS_LABEL.to_owned(), label_of(&class.name_any())),
+        (BACKUP_SERVER_LABEL.to_owned(), observe::server_label(&pass.ctx, &at)),
+    ]);
+    let wanted = job::Wanted::of(pass.core(), settings, (pass.drill_job(), labels), (order, files));
+    let _one_at_a_time = pass.ctx.starting.lock().await;
+    let asker = observe::asker(pass, &at);
+    if crate::backup::observe::is_next(&pass.ctx, &asker, settings) {
+        job::start(pass.core(), &wanted).await?;
+        pass.ctx.queue.was_given(&asker);
+    }
+    Ok(())
+}
+
+/// A session of the login that makes and drops scratch databases.
+async fn session(pass: &Pass, at: &ScratchDatabase) -> Result<(PgConnection, Maker, Login, bool), Error> {
+    let (login, legacy) = place::maker(&pass.ctx, at).await?;
+    let mut session = postgres::connect(&login, APPLICATION).await?;
+    let maker = postgres::made::maker(&mut session).await?;
+    Ok((session, maker, login, legacy))
+}
+
+/// As [`session`], of a login that may make a database.
+async fn able(pass: &Pass, at: &ScratchDatabase) -> Result<(PgConnection, Maker, Login), Error> {
+    let (session, maker, login, legacy) = session(pass, at).await?;
+    match maker.objection(legacy) {
+        Some(why) => Err(place::objection(&why)),
+        None => Ok((session, maker, login)),
+    }
+}
+
+/// Work on a server, which has to answer.
+async fn within<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let ended = tokio::time::timeout(LIMIT, work).await;
+    ended.unwrap_or_else(|_| Err(postgres::Error::Timeout(LIMIT).into()))
+}
+
+/// Makes the scratch database, and returns its owner's login.
+async fn make_scratch(pass: &Pass, at: &ScratchDatabase) -> Result<Login, Error> {
+    let (uid, password) = (pass.uid(), password::generate());
+    let (name, record) = (place::name(uid), place::record(uid));
+    let work = async {
+        let (mut session, maker, login) = able(pass, at).await?;
+        let entry = OwnedDatabase {
+            name: &name,
+            password: &password,
+            record: &record,
+        };
+        let made = postgres::scratch::make(&mut session, &maker, &entry).await;
+        made.map_err(told)?;
+        Ok(Login {
+            user: name.clone(),
+            database: name.clone(),
+            password: password.clone(),
+            ..login
+        })
+    };
+    within(work).await
+}
+
+/// What a person is told of a refusal to make a scratch database.
+fn told(error: postgres::Error) -> Error {
+    match &error {
+        postgres::Error::Refused { sqlstate, message } if sqlstate == "42501" => place::objection(message),
+        postgres::Error::Refused { sqlstate, message } if sqlstate == "42710" || sqlstate == "42P04" => {
+            Error::blocked(Reason::InUse, message.clone())
+        }
+        _ => error.into(),
+    }
+}
+
+/// Drops the scratch database, and writes down that it is gone. An admin who gives it up says so by an annotation.
+async fn drop_scratch(pass: &mut Pass) -> Result<(), Error> {
+    let Some(at) = pass.drill().scratch else { return Ok(()) };
+    let is_given_up = pass
+        .object
+        .annotations()
+        .get(ABANDON_ANNOTATION)
+        .is_some_and(|value| value == "true");
+    let mut news = None;
+    if let Err(error) = drop_at(pass, &at).await {
+        if !is_given_up {
+            return Err(error);
+        }
+        let left = format!(
+            "the database {} and its owner of that name on the server of OrchestraPool {} are left behind: {error}",
+            place::name(pass.uid()),
+            at.pool
+        );
+        news = Some(News::warning(Reason::Abandoned, left));
+    }
+    change(pass, |drill| drill.scratch = None, news).await
+}
+
+async fn drop_at(pass: &Pass, at: &ScratchDatabase) -> Result<(), Error> {
+    let (name, record) = (place::name(pass.uid()), place::record(pass.uid()));
+    let work = async {
+        let (mut session, maker, ..) = session(pass, at).await?;
+        let dropped = postgres::scratch::drop(&mut session, &maker, (&name, &record)).await;
+        match dropped? {
+            RemovalEnd::Done => Ok(()),
+            RemovalEnd::Kept(why) => Err(Error::blocked(Reason::InUse, why)),
+        }
+    };
+    within(work).await.map_err(|error| {
+        let message = format!(
+            "the scratch database {name} of a drill, on the server of OrchestraPool {}, is not dropped: {error}. If the server \
+             is gone for good, annotate this OrchestraBackup with {ABANDON_ANNOTATION}=true",
+            at.pool
+        );
+        Error::Stop {
+            class: error.class(),
+            reason: error.reason(),
+            message,
+        }
+    })
+}

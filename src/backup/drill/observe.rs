@@ -1,0 +1,131 @@
+//! What is so of the drills of a backup.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::runtime::reflector::ObjectRef;
+
+use super::place;
+use super::plan::Facts;
+use super::verdict::Ended;
+use crate::api::names::label_of;
+use crate::api::{OrchestraClass, ScratchDatabase};
+use crate::backup::job::{self, JobState};
+use crate::backup::needs;
+use crate::backup::observe::{after, digest_of, is_next};
+use crate::backup::order;
+use crate::backup::plan::{Due, Job};
+use crate::backup::queue::Asker;
+use crate::backup::{Context, Pass};
+use crate::controller::error::Error;
+
+/// What was observed.
+pub struct Observed {
+    /// The facts of the plan.
+    pub seen: Facts,
+    /// How the Job of the last attempt ended, once it has.
+    pub ended: Option<Ended>,
+    /// Why its pod does not start.
+    pub waits: Option<String>,
+    /// The class in whose store the backup is, where it is there.
+    pub class: Option<Arc<OrchestraClass>>,
+    /// Where the next scratch database is to be, or why there is no place for one; none while nobody asks for a drill.
+    pub place: Option<Result<ScratchDatabase, Error>>,
+}
+
+/// Reads everything.
+///
+/// # Errors
+/// When the Kubernetes API fails or refuses.
+pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
+    let (core, drill, name) = (pass.core(), pass.drill(), pass.drill_job());
+    let class = pass.status().class_name;
+    let class = class.and_then(|class| core.stores.classes.get(&ObjectRef::new(&class)));
+    let announced = drill.attempts > drill.concluded;
+    let left_over = drill.attempts > 0 && job::is_there(core, &name);
+    let state = if announced || left_over {
+        job::look(core, &name).await?
+    } else {
+        JobState::None
+    };
+    let (job, ended, waits) = match state {
+        JobState::None => (Job::None, None, None),
+        JobState::Runs(waits) => (Job::Runs, None, waits),
+        JobState::Silent(why) => (Job::Failed, Some(Ended::silent(&why)), None),
+        JobState::Ended(outcome) => (Job::Done, Some(Ended::of(outcome)), None),
+    };
+    let wanted = is_wanted(pass);
+    let place = (wanted && !announced).then(|| choose(pass, class.as_ref()));
+    let at = drill.scratch.as_ref().or(match &place {
+        Some(Ok(place)) => Some(place),
+        _ => None,
+    });
+    let settings = class.as_ref().and_then(|class| class.spec.backup.as_ref());
+    let has_room = match (at, settings) {
+        (Some(at), Some(settings)) => is_next(&pass.ctx, &asker(pass, at), settings),
+        // What is missing is told when the Job is to be made.
+        _ => true,
+    };
+    Ok(Observed {
+        seen: Facts {
+            wanted,
+            announced,
+            job,
+            left_over: left_over || job != Job::None,
+            scratch: drill.scratch.is_some(),
+            due: due(pass, Timestamp::now()),
+            has_place: matches!(place, Some(Ok(_))),
+            has_room,
+        },
+        ended,
+        waits,
+        class,
+        place,
+    })
+}
+
+/// Whether somebody asks for a drill, or the last one is to be tried again.
+fn is_wanted(pass: &Pass) -> bool {
+    let failed = pass.drill().failure.is_some_and(|failure| !failure.last);
+    pass.object.asks_for_drill().is_some() || failed
+}
+
+/// When the next attempt may be made.
+fn due(pass: &Pass, now: Timestamp) -> Due {
+    let drill = pass.drill();
+    let Some(failure) = drill.failure.filter(|_| pass.object.asks_for_drill().is_none()) else {
+        return Due::Now;
+    };
+    if failure.last {
+        return Due::Never;
+    }
+    let passed = Duration::try_from(now.duration_since(failure.time.0)).unwrap_or_default();
+    match after(drill.failures).saturating_sub(passed) {
+        Duration::ZERO => Due::Now,
+        left => Due::In(left),
+    }
+}
+
+fn choose(pass: &Pass, class: Option<&Arc<OrchestraClass>>) -> Result<ScratchDatabase, Error> {
+    let class = order::class_of(&pass.status(), class.cloned(), "")?;
+    let settings = order::of_class(&class)?;
+    place::choose(&pass.ctx, pass.uid(), settings, needs::database(pass).as_deref())
+}
+
+/// What a drill asks for, which wants a Job.
+pub fn asker(pass: &Pass, at: &ScratchDatabase) -> Asker {
+    let status = pass.status();
+    Asker {
+        uid: pass.uid().to_owned(),
+        namespace: pass.object.metadata.namespace.clone().unwrap_or_default(),
+        orchestra: None,
+        class: label_of(status.class_name.as_deref().unwrap_or_default()),
+        server: Some(server_label(&pass.ctx, at)),
+    }
+}
+
+/// The label with the server of a scratch database.
+pub fn server_label(ctx: &Context, at: &ScratchDatabase) -> String {
+    digest_of(&place::server(ctx, at))
+}

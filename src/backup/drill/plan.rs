@@ -1,0 +1,85 @@
+//! The life of a drill. Where its scratch database is stands in the status before that is made, and until it is dropped.
+
+use std::time::Duration;
+
+use crate::backup::plan::{Due, Job};
+
+/// What one pass has observed.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Somebody asks for a drill that was not begun, or the last one is to be tried again.
+    pub wanted: bool,
+    /// A Job was announced, and its end is not written down.
+    pub announced: bool,
+    /// That Job.
+    pub job: Job,
+    /// A Job of a drill, or the Secret of one, is there.
+    pub left_over: bool,
+    /// A scratch database may be there.
+    pub scratch: bool,
+    /// When the next attempt may be made.
+    pub due: Due,
+    /// There is a server for the scratch database.
+    pub has_place: bool,
+    /// The class and that server have room for another Job.
+    pub has_room: bool,
+}
+
+/// The next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Write down that there is no server for a scratch database, so that nothing is tried before somebody asks again.
+    Refuse,
+    /// Write down where the scratch database will be, and that a Job is about to be made.
+    Announce,
+    /// Make the scratch database and the announced Job.
+    Start,
+    /// Write down how the Job ended.
+    Conclude,
+    /// Delete the Job and its Secret.
+    CleanUp,
+    /// Drop the scratch database.
+    Drop,
+    /// Wait until another Job of the class or the server has ended.
+    Queue,
+    /// Wait until the Job has ended.
+    Await,
+    /// Wait before the next attempt.
+    Retry(Duration),
+}
+
+/// The next step of the drills of a complete backup; none when nothing is to be done.
+pub fn plan(seen: &Facts) -> Option<Step> {
+    if seen.announced {
+        return Some(match seen.job {
+            Job::None if seen.has_room => Step::Start,
+            Job::None => Step::Queue,
+            Job::Runs => Step::Await,
+            Job::Done | Job::Failed => Step::Conclude,
+        });
+    }
+    if let Some(step) = leave(seen) {
+        return Some(step);
+    }
+    match seen.due {
+        _ if !seen.wanted => None,
+        Due::Never => None,
+        Due::In(wait) => Some(Step::Retry(wait)),
+        Due::Now if !seen.has_place => Some(Step::Refuse),
+        Due::Now if seen.has_room => Some(Step::Announce),
+        Due::Now => Some(Step::Queue),
+    }
+}
+
+/// What is to be done before a backup goes, or after an attempt; none when nothing of a drill is left. The pod is gone before
+/// its database is dropped.
+pub fn leave(seen: &Facts) -> Option<Step> {
+    if seen.left_over || seen.job != Job::None {
+        return Some(Step::CleanUp);
+    }
+    seen.scratch.then_some(Step::Drop)
+}
+
+#[cfg(test)]
+mod tests;

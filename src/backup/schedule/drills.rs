@@ -1,0 +1,155 @@
+//! Drills by schedule: when the time has come, the last complete backup of the Orchestra is asked to be verified, by the
+//! annotation by which people ask as well. Who asks again in the name of the same time asks once.
+
+use jiff::Timestamp;
+
+use super::times::Times;
+
+/// A backup that may be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// Its name.
+    pub name: String,
+    /// What it was asked with.
+    pub asked: Option<String>,
+}
+
+/// What one pass has observed.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The times of the schedule; none where there is none, it is suspended, or it cannot be carried out.
+    pub times: Option<Times>,
+    /// The next time as it is written down.
+    pub known: Option<Timestamp>,
+    /// The last complete backup of the Orchestra, whoever has made it.
+    pub newest: Option<Newest>,
+    /// When a drill last verified a backup of the Orchestra that is there.
+    pub verified: Option<Timestamp>,
+    /// Until when the next one should have, as it is written down.
+    pub deadline: Option<Timestamp>,
+}
+
+/// A backup that is to be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Its name.
+    pub name: String,
+    /// What it is asked with: the time of the schedule.
+    pub value: String,
+}
+
+impl Facts {
+    /// The next time, which may have passed: without a complete backup it stays due.
+    pub fn due(&self, now: Timestamp) -> Option<Timestamp> {
+        let times = self.times.as_ref()?;
+        let due = times.due_or_next(self.known, now)?;
+        let asked = self.newest.as_ref().and_then(|newest| newest.asked.as_ref());
+        if due <= now && asked == Some(&value(times, due)) {
+            return times.next(now);
+        }
+        Some(due)
+    }
+
+    /// The backup that is to be asked now.
+    pub fn ask(&self, now: Timestamp) -> Option<Ask> {
+        let due = self.due(now).filter(|due| *due <= now)?;
+        Some(Ask {
+            name: self.newest.as_ref()?.name.clone(),
+            value: value(self.times.as_ref()?, due),
+        })
+    }
+
+    /// Until when a backup should have been verified: the second time after the last one, or, where there was none, after
+    /// the first time.
+    pub fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        let times = self.times.as_ref()?;
+        match self.verified {
+            Some(last) => times.next(times.next(last)?),
+            None => self.deadline.or_else(|| times.next(self.due(now)?)),
+        }
+    }
+}
+
+fn value(times: &Times, due: Timestamp) -> String {
+    times.fired(due).strftime("%FT%TZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::cron::Schedule;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// Each day at four, and a while later.
+    fn seen(known: Option<Timestamp>, asked: Option<&str>) -> Facts {
+        let schedule = Schedule::read("spec.backup.verify", "0 4 * * *", None).unwrap();
+        Facts {
+            times: Some(Times::new(schedule, "uid-1")),
+            known,
+            newest: Some(Newest {
+                name: "last".into(),
+                asked: asked.map(Into::into),
+            }),
+            ..Facts::default()
+        }
+    }
+
+    #[test]
+    fn each_time_asks_once_and_waits_for_a_backup() {
+        let now = at("2026-11-29T12:00:00Z");
+        let first = seen(None, None).due(at("2026-11-28T00:00:00Z")).unwrap();
+        let day = SignedDuration::from_hours(24);
+        assert_eq!(
+            seen(None, None).ask(now),
+            None,
+            "a new schedule begins at its next time"
+        );
+        let ask = seen(Some(first), None).ask(now).unwrap();
+        assert_eq!(
+            (ask.name.as_str(), ask.value.as_str()),
+            ("last", "2026-11-28T04:00:00Z")
+        );
+        // A person has asked meanwhile.
+        assert!(seen(Some(first), Some("now")).ask(now).is_some());
+        let asked = seen(Some(first), Some(&ask.value));
+        assert_eq!((asked.ask(now), asked.due(now)), (None, Some(first + day + day)));
+        let without = Facts {
+            newest: None,
+            ..seen(Some(first), None)
+        };
+        assert_eq!(
+            (without.ask(now), without.due(now)),
+            (None, Some(first)),
+            "it stays due"
+        );
+        assert_eq!(Facts::default().due(now), None);
+    }
+
+    #[test]
+    fn a_period_without_a_verified_backup_is_too_long() {
+        let now = at("2026-11-29T12:00:00Z");
+        let next = seen(None, None).due(now).unwrap();
+        let day = SignedDuration::from_hours(24);
+        assert_eq!(seen(None, None).deadline(now), Some(next + day));
+        let known = Facts {
+            deadline: Some(next - day),
+            ..seen(None, None)
+        };
+        assert_eq!(
+            known.deadline(now),
+            Some(next - day),
+            "it does not move while nothing is verified"
+        );
+        let verified = Facts {
+            verified: Some(now),
+            ..known
+        };
+        assert_eq!(verified.deadline(now), Some(next + day));
+    }
+}
