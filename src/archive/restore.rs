@@ -248,14 +248,6 @@ async fn begin(conn: &mut PgConnection, claim: &RestoreClaim<'_>, manifest: &Man
     Ok(record.roles)
 }
 
-/// Takes the rights of tenants' logins away, but those of the claim's own tenant, and drops those logins that this restore made.
-async fn disinherit(conn: &mut PgConnection, roles: &[String], claim: Option<&RestoreClaim<'_>>) -> Result<()> {
-    target::disinherit(conn, claim.and_then(|claim| claim.tenant)).await?;
-    let made = target::present(conn, roles).await?;
-    let tenants: Vec<_> = made.into_iter().filter(|role| postgres::is_tenants(role)).collect();
-    Ok(postgres::drop_made_roles(conn, &tenants).await?)
-}
-
 /// Gives back what was needed to hand objects over to their owners. What is used afterwards has no rights of former tenants.
 async fn leave(
     conn: &mut PgConnection,
@@ -263,7 +255,7 @@ async fn leave(
     (claim, is_trial): (Option<&RestoreClaim<'_>>, bool),
 ) -> Result<()> {
     if !is_trial {
-        disinherit(conn, roles, claim).await?;
+        target::disinherit(conn, claim.and_then(|claim| claim.tenant), roles).await?;
     }
     for role in target::present(conn, roles).await? {
         run(conn, &format!("REVOKE {} FROM CURRENT_USER", quote(&role))).await?;

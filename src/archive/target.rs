@@ -133,14 +133,17 @@ pub(super) async fn make_roles(conn: &mut PgConnection, roles: &[String]) -> Res
 
 /// Takes the rights away that tenants' logins have on what was restored, as far as this session gave them: the former
 /// tenant may live on, on the same server. The logins of the tenant whose database this is, by its first role, keep them.
+/// Of the roles that this restore made, tenants' logins are dropped.
 ///
 /// # Errors
 /// What the database says.
-pub(super) async fn disinherit(conn: &mut PgConnection, own: Option<&str>) -> Result<()> {
+pub(super) async fn disinherit(conn: &mut PgConnection, own: Option<&str>, made: &[String]) -> Result<()> {
     for statement in postgres::column(conn, "rights", sqlx::query(INHERITED).bind(own)).await? {
         run(conn, &statement).await?;
     }
-    Ok(())
+    let made = present(conn, made).await?;
+    let tenants: Vec<_> = made.into_iter().filter(|role| postgres::is_tenants(role)).collect();
+    Ok(postgres::drop_made_roles(conn, &tenants).await?)
 }
 
 /// Names of the extensions.

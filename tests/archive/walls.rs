@@ -224,7 +224,7 @@ async fn a_restore_gives_nobodys_functions_and_views_the_owners_rights() {
     assert_eq!(outcome.reason, Reason::Done, "{outcome:?}");
     let told = outcome.backup.unwrap().not_covered.join("; ");
     assert!(
-        told.contains("what the tenant's login has made") && told.contains("public.notes_tenant"),
+        told.contains("objects that the tenant's login owns") && told.contains("public.notes_tenant"),
         "{told}"
     );
     // On the server it came from, with the same owner; and on another one, with another owner.

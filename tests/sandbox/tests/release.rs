@@ -193,16 +193,17 @@ fn a_bill_of_materials_is_of_a_program_that_names_its_dependencies() {
     assert_eq!(status, Some(1), "{said}");
     assert!(said.contains("does not name its dependencies"), "{said}");
 
-    let file = Path::new(&folder).join("orchestra-operator");
     let section = machine.path("dependencies");
     fs::write(&section, "x").unwrap();
     let argument = format!(".dep-v0={}", section.display());
-    let output = Command::new("objcopy")
-        .args(["--add-section", &argument])
-        .arg(file)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
+    for program in ["orchestra-operator", "orchestra-backup"] {
+        let mut objcopy = Command::new("objcopy");
+        objcopy
+            .args(["--add-section", &argument])
+            .arg(Path::new(&folder).join(program));
+        let output = objcopy.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
     let (status, said) = machine.release(&["--check", &folder]);
     assert_eq!(status, Some(0), "{said}");
 
