@@ -21,8 +21,8 @@ use super::stream::Reading;
 use super::target;
 use super::toc;
 use crate::postgres::claim_record::{self, RecordHolder};
+use crate::postgres::quote;
 use crate::postgres::restore_record::{self, RestoreRecord};
-use crate::postgres::{self, quote};
 use crate::text;
 
 /// The most bytes of an archive's table of contents as text.

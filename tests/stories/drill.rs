@@ -180,7 +180,7 @@ async fn a_backup_is_verified_and_what_is_wrong_with_it_is_told() {
     );
     assert!(drill["restoreSeconds"].as_i64().unwrap() > 0 && drill["durationSeconds"].is_i64());
     nothing_is_left(&world, &mut root, roles).await;
-    events_with(&world, "the backup was restored and is what was backed up").await;
+    events_with(&world, "the backup was restored, and equals the snapshot").await;
     let columns = world.kubectl(["get", "orchbackup", "last", "-n", TENANTS]).unwrap();
     assert!(
         columns.contains("VERIFIED") && columns.trim_end().ends_with('s'),

@@ -48,7 +48,7 @@ async fn kill_job(name: &str, argument: &str) {
         let all: Vec<_> = lines().collect();
         let job = all
             .iter()
-            .find(|(.., line)| line.contains(" job --order ") && line.contains(name));
+            .find(|(.., line)| line.contains("orchestra-backup --order ") && line.contains(name));
         let client = job.and_then(|(job, ..)| {
             all.iter()
                 .find(|(_, parent, line)| parent == job && line.contains(argument))

@@ -120,7 +120,7 @@ pub fn condition(conditions: &mut Conditions<'_>, drill: Option<&BackupDrill>) {
     };
     if result == PASSED {
         let took = drill.restore_seconds.unwrap_or_default();
-        let message = format!("the backup was restored in {took} s into a scratch database, and is what was backed up");
+        let message = format!("the backup was restored in {took} s into a scratch database, and equals the snapshot");
         return conditions.set(ConditionType::Verified, true, Reason::Verified, &message);
     }
     let (reason, message) = match &drill.failure {
