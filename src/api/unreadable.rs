@@ -133,7 +133,7 @@ fn shown(way: &[Step]) -> String {
         match step {
             Step::Field(name) if shown.is_empty() => shown.push_str(name),
             Step::Field(name) => shown.extend([".", name]),
-            Step::Item(index) => shown.push_str(&format!("[{index}]")),
+            Step::Item(index) => shown.extend(["[", &index.to_string(), "]"]),
         }
     }
     shown

@@ -7,14 +7,17 @@ use serde_json::Value;
 
 use super::{database, database_of, hall};
 use crate::proof::soon;
-use crate::support::{LONG, login, orchestra, project, scalar, sources, world};
+use crate::support::{LONG, login, orchestra, project, sources, world};
 
-/// Rows of a tenant, and a role that a script of it has made.
+/// Tables of a tenant, and roles that a script of it has made; an error when the reset ends the session.
+async fn look(owner: &str) -> Result<(i64, i64), sqlx::Error> {
+    let used = "SELECT (SELECT count(*) FROM pg_class WHERE relname = 'Member'), \
+                       (SELECT count(*) FROM pg_roles WHERE rolname = 'left_behind')";
+    sqlx::query_as(used).fetch_one(&mut login(owner).await?).await
+}
+
 async fn used(owner: &str) -> (i64, i64) {
-    let mut session = login(owner).await.unwrap();
-    let tables = "SELECT count(*) FROM pg_class WHERE relname = 'Member'";
-    let roles = "SELECT count(*) FROM pg_roles WHERE rolname = 'left_behind'";
-    (scalar(&mut session, tables).await, scalar(&mut session, roles).await)
+    look(owner).await.unwrap()
 }
 
 fn delete(world: &World, name: &str) {
@@ -97,7 +100,7 @@ async fn a_released_database_is_used_anew_once_nothing_of_its_tenant_is_left() {
     // The pool's status may still be that from before the second tenant's claim. A session of ours would hold up the reset.
     soon("nothing of the tenant is left", async || {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        used(own).await == (0, 0)
+        look(own).await.is_ok_and(|used| used == (0, 0))
     })
     .await;
     let anew = |pool: &Value| pool["status"]["available"] == 1 && is_true(pool, "Ready");
