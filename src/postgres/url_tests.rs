@@ -41,7 +41,6 @@ fn what_means_nothing_to_one_session_is_accepted() {
     for parameter in [
         "connection_limit=1",
         "pgbouncer=false",
-        "schema=public",
         "channel_binding=prefer",
         "target_session_attrs=read-write",
         "application_name=x",
@@ -51,6 +50,23 @@ fn what_means_nothing_to_one_session_is_accepted() {
     ] {
         read(&format!("postgres://u:p@h/d?{parameter}"));
     }
+}
+
+#[test]
+fn the_schema_public_is_the_path_of_every_session() {
+    let options = |parameters: &str| {
+        let login = read(&format!("postgres://u:p@h/d?{parameters}"));
+        // The published URL says the same to clients that know no such parameter.
+        let again = read(login.url().expose_secret());
+        assert_eq!(again.session.options, login.session.options);
+        login.session.options.as_deref().unwrap_or_default().to_owned()
+    };
+    assert_eq!(options("schema=public"), "-c search_path=public");
+    assert_eq!(options("schema=public&schema=public"), "-c search_path=public");
+    assert_eq!(
+        options("options=-c%20work_mem%3D1MB&schema=public"),
+        "-c work_mem=1MB -c search_path=public"
+    );
 }
 
 #[test]
@@ -84,6 +100,13 @@ fn what_is_not_honoured_is_refused_by_name() {
             "pgbouncer=true",
         ),
         ("postgresql://a:hush@h/s?schema=app", "schema must be public"),
+        ("postgresql://a:hush@h/s?schema=PUBLIC", "schema must be public"),
+        ("postgresql://a:hush@h/s?schema=", "schema must be public"),
+        (
+            "postgresql://a:hush@h/s?schema=public&options=-c%20Search-Path%3Dapp",
+            "both set the search_path",
+        ),
+        ("postgresql://a:hush@h/s?schema=public&schema=app", "schema is there twice"),
         ("postgresql://a:hush@h/s?sslmode=allow", "sslmode=allow"),
         (
             "postgresql://a:hush@h/s?channel_binding=require",
