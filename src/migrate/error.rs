@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::failure::{RowFailure, ScriptFailure};
+use super::failure::{RecordSpoiled, RowFailure, ScriptFailure};
 use super::source_error::SourceError;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
@@ -65,6 +65,9 @@ pub enum Error {
         /// The script's changes are committed, at least in part.
         kept: bool,
     },
+    /// A script left a table that records what was applied so that the operator cannot use it.
+    #[error("{0}")]
+    RecordSpoiled(Box<RecordSpoiled>),
     /// The baseline is not a migration of the source.
     #[error("migrations.baseline names {0}, which is not in the source; name a migration of the source")]
     NoBaseline(String),
@@ -115,7 +118,17 @@ impl Error {
                 table,
                 kept: false,
             },
+            Self::RecordSpoiled(spoiled) => Self::RecordSpoiled(Box::new(RecordSpoiled { kept: false, ..*spoiled })),
             other => other,
+        }
+    }
+
+    /// Whether a script that could not be recorded was rolled back as a whole.
+    pub(super) fn keeps_nothing(&self) -> bool {
+        match self {
+            Self::HistoryGone { kept, .. } => !kept,
+            Self::RecordSpoiled(spoiled) => !spoiled.kept,
+            _ => false,
         }
     }
 
@@ -130,6 +143,7 @@ impl Error {
             | Self::SeedFailed(_)
             | Self::RowFailed(_)
             | Self::NoBaseline(_)
+            | Self::RecordSpoiled(_)
             | Self::HistoryGone { .. } => ErrorClass::Invalid,
             Self::Source(error) => error.class(),
             Self::Unfinished { .. } | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Diverged { .. } => {
@@ -153,6 +167,10 @@ impl Error {
             | Self::OtherTool(_)
             | Self::Unreadable
             | Self::Timeout(_) => Reason::MigrationFailed,
+            Self::RecordSpoiled(spoiled) => match spoiled.migration {
+                Some(_) => Reason::MigrationFailed,
+                None => Reason::SeedFailed,
+            },
             Self::Stopping => Reason::Migrating,
             Self::Diverged { .. } => Reason::HistoryDiverged,
             Self::SeedFailed(_) | Self::RowFailed(_) | Self::SeedTimeout(_) => Reason::SeedFailed,

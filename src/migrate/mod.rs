@@ -40,7 +40,7 @@ pub use apply::apply;
 pub use aside::aside;
 pub use content::{Content, MemoryPermit};
 pub use error::{Error, Result};
-pub use failure::{RowFailure, ScriptFailure};
+pub use failure::{RecordSpoiled, RowFailure, ScriptFailure};
 pub use fingerprint::fingerprint;
 pub use format::{is_numbered, is_script};
 pub use look::HistoryLook;

@@ -71,5 +71,7 @@ pub use wall::{Sharing, isolate};
 pub(crate) use bounded::{ROWS, all, bytes as row_bytes, column, each};
 pub(crate) use connect::watch_client;
 pub(crate) use error::{is_too_long, is_transient};
-pub(crate) use records::{check as check_record, protect as protect_records_inside, protect_alone as protect_records};
+pub(crate) use records::{
+    SoundRecords, check as check_record, protect as protect_records_inside, protect_alone as protect_records,
+};
 pub(crate) use sql::{begin, own, quote};

@@ -14,7 +14,7 @@ use crate::migrate::options::TimeLimits;
 use crate::migrate::session::{default_path, ours};
 use crate::migrate::source::{Migration, Source};
 use crate::migrate::unfinished::{self, NOTHING_KEPT, NextStatement, PARTS_KEPT};
-use crate::postgres::{begin, check_record, column, protect_records_inside, quote};
+use crate::postgres::{SoundRecords, begin, check_record, column, protect_records_inside, quote};
 
 impl History {
     /// Reads the history in the format of the source. Writes nothing.
@@ -51,6 +51,7 @@ impl History {
             resume: BTreeMap::new(),
             tables: None,
             elsewhere: None,
+            sound: SoundRecords::default(),
         };
         let mut schemas = vec![current];
         // Prisma looks there, whatever the search path begins with.
@@ -95,10 +96,13 @@ impl History {
     /// Creates the table if it is missing. The lock must be held.
     pub async fn prepare(&mut self, conn: &mut PgConnection) -> Result<()> {
         begin(conn).await?;
-        if let Err(error) = self.make_table(conn).await {
-            ::sqlx::raw_sql("ROLLBACK").execute(conn).await?;
-            return Err(error);
-        }
+        self.sound = match self.make_table(conn).await {
+            Ok(sound) => sound,
+            Err(error) => {
+                ::sqlx::raw_sql("ROLLBACK").execute(conn).await?;
+                return Err(error);
+            }
+        };
         ::sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
         self.present = true;
         let oid = "SELECT c.oid::pg_catalog.int8 FROM pg_catalog.pg_class c \
@@ -111,18 +115,22 @@ impl History {
     }
 
     /// A table that default privileges would open to others is closed before it is seen.
-    async fn make_table(&self, conn: &mut PgConnection) -> Result<()> {
+    async fn make_table(&self, conn: &mut PgConnection) -> Result<SoundRecords> {
         match self.format {
             Format::Prisma => prisma::prepare(self, conn).await?,
             Format::Supabase => supabase::prepare(conn).await?,
             Format::Sqlx => sqlx::prepare(self, conn).await?,
         }
-        Ok(protect_records_inside(conn).await?)
+        protect_records_inside(conn).await?;
+        let table = (self.schema.as_str(), table_of(self.format));
+        Ok(SoundRecords::look(conn, Some(table)).await?)
     }
 
     /// Records a migration as applied at the end of its script's transaction, if the script has left the history complete.
     pub async fn add(&self, conn: &mut PgConnection, source: &Source, migration: &Migration) -> Result<()> {
-        self.insert(conn, migration).await?;
+        self.check_sound(conn, migration).await?;
+        let added = self.insert(conn, migration).await;
+        added.map_err(|error| self.blamed(migration, error))?;
         self.check_complete(conn, source, migration).await
     }
 
@@ -164,10 +172,9 @@ impl History {
         migration: &Migration,
         record: &str,
     ) -> Result<()> {
-        match started {
-            Some(row) => self.written(migration, prisma::log(self, conn, &row.id, record).await),
-            None => Ok(()),
-        }
+        let Some(row) = started else { return Ok(()) };
+        let logged = self.written(migration, prisma::log(self, conn, &row.id, record).await);
+        logged.map_err(|error| self.blamed(migration, error))
     }
 
     /// Records that the migration is finished, if its script has left the history complete. Inside a transaction, which
@@ -179,10 +186,12 @@ impl History {
         source: &Source,
         migration: &Migration,
     ) -> Result<()> {
-        match started {
-            Some(row) => self.written(migration, prisma::finish(self, conn, &row.id).await)?,
-            None => self.insert(conn, migration).await.map(drop)?,
-        }
+        self.check_sound(conn, migration).await?;
+        let finished = match started {
+            Some(row) => self.written(migration, prisma::finish(self, conn, &row.id).await),
+            None => self.insert(conn, migration).await.map(drop),
+        };
+        finished.map_err(|error| self.blamed(migration, error))?;
         self.check_complete(conn, source, migration).await
     }
 
@@ -214,6 +223,11 @@ impl History {
             Some(row) => self.written(migration, prisma::fail(self, conn, &row.id, failure, kept).await),
             None => Ok(()),
         }
+    }
+
+    /// Takes back the record of a start: nothing of the script is kept.
+    pub async fn withdraw(&self, conn: &mut PgConnection, started: &HistoryRow) -> Result<()> {
+        prisma::roll_back(self, conn, &started.id, false).await
     }
 
     /// Records the failure of a script that was run statement by statement, and what of it is kept.
