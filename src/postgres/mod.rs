@@ -42,7 +42,7 @@ mod url_text;
 mod usage;
 mod wall;
 
-pub use channel::{SUPABASE_ROOT, certificates};
+pub use channel::{SUPABASE_ROOT, certificates_alone, to_pem};
 pub use connect::{APPLICATION, CONNECT_TIMEOUT, connect, connect_through_transaction_pooler};
 pub use data_api::{expose_new_tables, unexposed};
 pub use error::{Error, Result};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::channel;
 use super::error::Error;
 use super::login::{Login, SessionOptions, Tls};
 use super::url_parameters::{self, Parts, decode};
@@ -187,12 +188,13 @@ fn security(mode: Option<&str>, file: Option<&str>) -> Result<(Tls, Option<Arc<s
     Ok((tls, roots.transpose()?))
 }
 
-/// Reads the file of `sslrootcert`, on a volume of the operator's pod.
+/// Reads the certificates of the file of `sslrootcert`, on a volume of the operator's pod. The file may hold more, and the
+/// certificates are published.
 fn root_certificates(file: &Path) -> Result<Arc<str>, Error> {
     let small = std::fs::metadata(file).is_ok_and(|is| is.is_file() && is.len() <= ROOTS);
     let text = small.then(|| std::fs::read_to_string(file).ok()).flatten();
     let text = text.ok_or_else(|| Error::invalid_url("the file that sslrootcert names cannot be read"))?;
-    Ok(text.into())
+    channel::certificates_alone(&text)
 }
 
 /// What Prisma makes of `schema=public`, for every session: the path is that schema alone, whatever the login's own
