@@ -10,6 +10,7 @@ mod content;
 mod error;
 mod failure;
 mod fingerprint;
+mod foreign;
 mod format;
 pub mod guard;
 mod history;
