@@ -179,7 +179,8 @@ fn take(parts: &mut Parts, name: &str, value: String, trusted: bool) -> Result<(
         "options" => &mut parts.options,
         "schema" => &mut parts.schema,
         "connect_timeout" => &mut parts.timeout,
-        _ if value.is_empty() || is_met(name, &value) => return Ok(()),
+        // As in libpq, a parameter without a value is one that is not there.
+        _ if is_met(name, &value) || value.is_empty() && is_known(name) => return Ok(()),
         _ => return Err(refusal(name, trusted && !has_password)),
     };
     match place {
@@ -198,6 +199,10 @@ fn is_met(name: &str, value: &str) -> bool {
     let met = MET.iter().filter(|(of, _)| *of == name);
     let mut values = met.flat_map(|(_, values)| *values);
     OF_THE_CLIENT.contains(&name) || values.any(|met| value.eq_ignore_ascii_case(met))
+}
+
+fn is_known(name: &str) -> bool {
+    KNOWN.contains(&name) || MET.iter().any(|(of, _)| *of == name) || REFUSED.iter().any(|(of, _)| *of == name)
 }
 
 fn refusal(name: &str, named: bool) -> Error {
