@@ -89,6 +89,23 @@ async fn seeds_once_or_not_at_all() {
     assert_eq!(ask(&mut conn, "SELECT count(*) FROM a").await, "3");
 }
 
+#[tokio::test]
+async fn a_seed_with_escapes_that_the_database_reads_in_another_way_is_told() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let off = "ALTER DATABASE postgres SET standard_conforming_strings = off";
+    execute(&mut session(&login).await, off).await.unwrap();
+    let error = once(&login, &[("1.sql", "SELECT 'C:\\new'")]).await.unwrap_err();
+    assert_eq!(
+        (error.class(), error.reason()),
+        (ErrorClass::Blocked, Reason::SeedFailed)
+    );
+    assert!(error.to_string().starts_with("seed 1.sql holds a backslash"), "{error}");
+    // Values are quoted for whatever setting.
+    let plain = [("1.sql", "SELECT :'display_name'")];
+    assert_eq!(once(&login, &plain).await.unwrap(), SeedOutcome::Applied);
+}
+
 /// The next look at the migrations or the seed would not believe the table.
 #[tokio::test]
 async fn a_seed_that_spoils_a_record_is_rolled_back() {

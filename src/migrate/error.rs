@@ -77,6 +77,18 @@ pub enum Error {
     /// The database belongs to another migration tool.
     #[error("the operator does not migrate this database, because {0}")]
     OtherTool(String),
+    /// A plain string of a script means something else by the settings of the database or the login.
+    #[error(
+        "{script} holds a backslash, which is an escape in plain strings here, because standard_conforming_strings is off for \
+         the database or its owner's login, and the operator reads scripts with it on: switch it on (ALTER DATABASE … SET \
+         standard_conforming_strings = on, ALTER ROLE … RESET standard_conforming_strings), and write E'…' where escapes are meant"
+    )]
+    StringsDiffer {
+        /// The migration, or the file of the seed.
+        script: String,
+        /// It is a seed's.
+        of_seed: bool,
+    },
     /// The history and the source do not agree, and the tool itself would stop.
     #[error("the migration history and the source do not agree: {what}")]
     Diverged {
@@ -146,9 +158,11 @@ impl Error {
             | Self::RecordSpoiled(_)
             | Self::HistoryGone { .. } => ErrorClass::Invalid,
             Self::Source(error) => error.class(),
-            Self::Unfinished { .. } | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Diverged { .. } => {
-                ErrorClass::Blocked
-            }
+            Self::Unfinished { .. }
+            | Self::NotEmpty { .. }
+            | Self::OtherTool(_)
+            | Self::StringsDiffer { .. }
+            | Self::Diverged { .. } => ErrorClass::Blocked,
             Self::Locked { .. } => ErrorClass::After(Duration::from_secs(5)),
             Self::Overtaken { .. } | Self::Unreadable | Self::Stopping | Self::Timeout(_) | Self::SeedTimeout(_) => {
                 ErrorClass::Transient
@@ -171,6 +185,8 @@ impl Error {
                 Some(_) => Reason::MigrationFailed,
                 None => Reason::SeedFailed,
             },
+            Self::StringsDiffer { of_seed: false, .. } => Reason::MigrationFailed,
+            Self::StringsDiffer { of_seed: true, .. } => Reason::SeedFailed,
             Self::Stopping => Reason::Migrating,
             Self::Diverged { .. } => Reason::HistoryDiverged,
             Self::SeedFailed(_) | Self::RowFailed(_) | Self::SeedTimeout(_) => Reason::SeedFailed,

@@ -20,7 +20,7 @@ use super::error::{Error, Result};
 use super::failure::{RecordSpoiled, ScriptFailure};
 use super::options::TimeLimits;
 use super::run::{ScriptError, run};
-use super::session::{ours, ours_inside, theirs};
+use super::session::{escapes_by_default, ours, ours_inside, theirs};
 use super::source_error::line_and_column;
 use crate::api::{MigrationFormat, SeedPolicy};
 use crate::postgres::{self, OPERATOR_SCHEMA, SoundRecords, begin, check_record, column, quote};
@@ -105,7 +105,10 @@ pub async fn seed(
         let is_met = |seeded: &Seeded| policy.is_met_by(&seeded.digest, &digest);
         let before = match newest {
             Some(newest) if is_met(&newest) => Err(newest),
-            newest => Ok(before(&mut conn, newest, format).await?),
+            newest => {
+                check_strings(&mut conn, source).await?;
+                Ok(before(&mut conn, newest, format).await?)
+            }
         };
         sqlx::raw_sql("COMMIT").execute(&mut conn).await?;
         let outcome = match before {
@@ -146,6 +149,20 @@ pub async fn seed(
 
 /// How long the lock of a seed that failed may take to be given back.
 const FREED: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Fails if a script means something else by the settings of the database.
+async fn check_strings(conn: &mut PgConnection, source: &SeedSource) -> Result<()> {
+    let Some(script) = source.scripts().find(|script| script.text().contains('\\')) else {
+        return Ok(());
+    };
+    if !escapes_by_default(conn).await? {
+        return Ok(());
+    }
+    Err(Error::StringsDiffer {
+        script: format!("seed {}", script.file),
+        of_seed: true,
+    })
+}
 
 /// Takes the lock of seeds, which this session may hold already.
 async fn lock(conn: &mut PgConnection, function: &str) -> Result<()> {

@@ -133,8 +133,25 @@ impl History {
         }
     }
 
-    /// Fails with the differences at which the tool itself stops.
+    /// Fails if a pending script means something else by the settings of the database.
+    fn check_strings(&self, source: &Source) -> Result<(), Error> {
+        if !self.escapes {
+            return Ok(());
+        }
+        let mut pending = source.migrations().iter().filter(|migration| !self.has(migration));
+        match pending.find(|migration| migration.script.contains('\\')) {
+            None => Ok(()),
+            Some(migration) => Err(Error::StringsDiffer {
+                script: format!("migration {}", migration.name),
+                of_seed: false,
+            }),
+        }
+    }
+
+    /// Fails with the differences at which the tool itself stops, and at a script that the database would read in another
+    /// way.
     pub fn check(&self, source: &Source) -> Result<(), Error> {
+        self.check_strings(source)?;
         let Divergence {
             edited,
             missing,

@@ -11,7 +11,7 @@ use crate::api::MigrationFormat as Format;
 use crate::migrate::error::{Error, Result};
 use crate::migrate::failure::ScriptFailure;
 use crate::migrate::options::TimeLimits;
-use crate::migrate::session::{default_path, ours};
+use crate::migrate::session::{default_path, escapes_by_default, ours};
 use crate::migrate::source::{Migration, Source};
 use crate::migrate::unfinished::{self, NOTHING_KEPT, NextStatement, PARTS_KEPT};
 use crate::postgres::{SoundRecords, begin, check_record, column, protect_records_inside, quote};
@@ -51,6 +51,7 @@ impl History {
             resume: BTreeMap::new(),
             tables: None,
             elsewhere: None,
+            escapes: escapes_by_default(conn).await?,
             sound: SoundRecords::default(),
         };
         let mut schemas = vec![current];
