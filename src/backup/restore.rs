@@ -15,7 +15,6 @@ use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, HOLDER_LABEL, label_of
 use crate::api::{BackupFailure, OrchestraBackup, OrchestraClass, OrchestraDatabase};
 use crate::archive::order::{Order, RestoreOrder, Work};
 use crate::controller::error::Error;
-use crate::credentials::tenant;
 
 pub use super::act::ATTEMPTS;
 
@@ -138,7 +137,6 @@ pub async fn start(
             path: order::folder(&ctx.class.cluster, backup)?,
             manifest_digest: Some(digest.to_owned()),
             claim: Some(uid.to_owned()),
-            tenant: Some(tenant::role_name(uid)),
         }),
         store: order::store(settings),
         deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),
