@@ -7,6 +7,7 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::observe::JobLook;
+use super::outcome::JobEnd;
 use super::plan::Due;
 use super::queue::Asker;
 use super::{Context, job, observe, order};
@@ -67,8 +68,9 @@ pub fn job_name(uid: &str, attempt: i32) -> String {
 ///
 /// # Errors
 /// When the Kubernetes API refuses or fails.
-pub async fn look(ctx: &Context, uid: &str, attempt: i32) -> Result<JobLook, Error> {
-    Ok(job::look(&ctx.core, &job_name(uid, attempt)).await?.into())
+pub async fn look(ctx: &Context, uid: &str, attempt: i32) -> Result<JobLook<JobEnd>, Error> {
+    let state = job::look(&ctx.core, &job_name(uid, attempt)).await?;
+    Ok(JobLook::of(state, JobEnd::of))
 }
 
 /// When the next attempt may be made. `asked`: the value of the retry annotation.
