@@ -103,7 +103,6 @@ async fn a_pooler_that_does_not_pass_the_path_on_is_refused() {
     for settings in [
         "pool_mode = session",
         "pool_mode = session\nignore_startup_parameters = options",
-        "pool_mode = session\ntrack_extra_parameters = search_path",
     ] {
         let Some(pooler) = PgBouncer::start(&entry, settings).await else {
             return;
