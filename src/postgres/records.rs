@@ -46,7 +46,7 @@ impl From<Flaw> for Error {
 ///
 /// # Errors
 /// [`Error::Untrusted`] when it is no ordinary table, belongs to another login, or when something that others could
-/// have made acts on it: a trigger, a rule, a foreign key, a child table.
+/// have made acts on it: a trigger, a rule, a foreign key, a child table, a policy that hides its rows.
 pub(crate) async fn check(conn: &mut PgConnection, schema: &str, table: &str) -> Result<bool> {
     let [found] = ask(conn, [query(&is_table(schema, table))]).await?;
     match found.first() {
@@ -117,7 +117,7 @@ fn query(which: &str) -> String {
              (SELECT ARRAY[format('trigger %I', tgname), format('DROP TRIGGER %I ON %s', tgname, c.oid::regclass)] \
                  FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal LIMIT 1), \
              (SELECT ARRAY[format('rule %I', rulename), format('DROP RULE %I ON %s', rulename, c.oid::regclass)] \
-                 FROM pg_rewrite WHERE ev_class = c.oid AND relkind IN ('r', 'p') LIMIT 1), \
+                 FROM pg_rewrite WHERE ev_class = c.oid LIMIT 1), \
              (SELECT ARRAY[format('foreign key %I of table %s', conname, conrelid::regclass), \
                      format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname)] FROM pg_constraint \
                  WHERE contype = 'f' AND confrelid = c.oid AND conrelid <> c.oid AND conparentid = 0 LIMIT 1), \
@@ -126,7 +126,11 @@ fn query(which: &str) -> String {
                          format('ALTER TABLE %s DETACH PARTITION %s', c.oid::regclass, k.oid::regclass)] \
                      ELSE ARRAY[format('child table %s', k.oid::regclass), \
                          format('ALTER TABLE %s NO INHERIT %s', k.oid::regclass, c.oid::regclass)] END \
-                 FROM pg_inherits JOIN pg_class k ON k.oid = inhrelid WHERE inhparent = c.oid LIMIT 1) \
+                 FROM pg_inherits JOIN pg_class k ON k.oid = inhrelid WHERE inhparent = c.oid LIMIT 1), \
+             (SELECT ARRAY['row level security that is forced on its owner', \
+                     format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', c.oid::regclass)] FROM pg_roles \
+                 WHERE rolname = current_user AND relrowsecurity AND relforcerowsecurity \
+                     AND NOT rolsuper AND NOT rolbypassrls) \
          FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
          WHERE {which} AND relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1, 2 LIMIT {TOGETHER}",
         owner = is_own("relowner"),
@@ -171,13 +175,12 @@ fn flaw(row: &PgRow) -> Result<Option<Flaw>> {
             ),
         );
     }
-    for column in 7..11 {
+    for column in 7..12 {
         let found: Option<Vec<String>> = row.try_get(column)?;
         if let Some([thing, cure]) = found.as_deref() {
             return flaw(
                 format!(
-                    "table {name} has a {thing}, which would act when the operator writes to the table as the database's \
-                     owner"
+                    "table {name} has a {thing}, which would act when the operator uses the table as the database's owner"
                 ),
                 format!(
                     "find out who made it and whether something needs it, then remove it without the loss of a row ({cure})"

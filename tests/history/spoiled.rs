@@ -35,7 +35,7 @@ fn spoiling() -> Vec<(String, &'static str)> {
         ),
         (
             format!("ALTER TABLE {history} ENABLE ROW LEVEL SECURITY; ALTER TABLE {history} FORCE ROW LEVEL SECURITY"),
-            "42501",
+            "has a row level security that is forced",
         ),
         (
             format!("ALTER TABLE {history} RENAME COLUMN checksum TO digest"),
@@ -49,7 +49,7 @@ fn spoiling() -> Vec<(String, &'static str)> {
             "23502",
         ),
         (
-            format!("ALTER TABLE {history} ADD CHECK (migration_name LIKE '1%')"),
+            format!("ALTER TABLE {history} ADD CHECK (migration_name LIKE '1%') NOT VALID"),
             "23514",
         ),
         (
@@ -72,7 +72,8 @@ async fn a_script_that_spoils_the_history_is_rolled_back_and_named() {
     migrate(&login, &source(&[INIT])).await.unwrap();
     let mut conn = session(&login).await;
     for (script, says) in spoiling() {
-        for own in [false, true] {
+        // A script with transactions of its own finds its own row there, which does not fit into six characters.
+        for own in [false, true].into_iter().filter(|own| !own || says != "22001") {
             let script = if own { format!("BEGIN; {script}; COMMIT;") } else { script.clone() };
             let all = source(&[INIT, ("2_audit", &script), ("3_more", "CREATE TABLE more ();")]);
             let error = migrate(&login, &all).await.unwrap_err();

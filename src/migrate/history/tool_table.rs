@@ -14,7 +14,7 @@ use crate::migrate::options::TimeLimits;
 use crate::migrate::session::{default_path, escapes_by_default, ours};
 use crate::migrate::source::{Migration, Source};
 use crate::migrate::unfinished::{self, NOTHING_KEPT, NextStatement, PARTS_KEPT};
-use crate::postgres::{SoundRecords, begin, check_record, column, protect_records_inside, quote};
+use crate::postgres::{self, SoundRecords, begin, check_record, column, protect_records_inside, quote};
 
 impl History {
     /// Reads the history in the format of the source. Writes nothing.
@@ -193,7 +193,25 @@ impl History {
             None => self.insert(conn, migration).await.map(drop),
         };
         finished.map_err(|error| self.blamed(migration, error))?;
+        if started.is_some() {
+            self.check_takes_more(conn, migration).await?;
+        }
         self.check_complete(conn, source, migration).await
+    }
+
+    /// Tries whether the table takes the row of a further migration: the row of this one was there before its script.
+    async fn check_takes_more(&self, conn: &mut PgConnection, migration: &Migration) -> Result<()> {
+        const UNIQUE_VIOLATION: &str = "23505";
+        ::sqlx::raw_sql("SAVEPOINT one_more").execute(&mut *conn).await?;
+        match self.insert(conn, migration).await {
+            Ok(_) => {}
+            // Of this very name.
+            Err(Error::Database(postgres::Error::Refused { sqlstate, .. })) if sqlstate == UNIQUE_VIOLATION => {}
+            Err(error) => return Err(self.blamed(migration, error)),
+        }
+        let undo = "ROLLBACK TO SAVEPOINT one_more; RELEASE SAVEPOINT one_more";
+        ::sqlx::raw_sql(undo).execute(conn).await?;
+        Ok(())
     }
 
     /// As [`Self::finish`], in a transaction of its own, which the end of the session rolls back after an error.
