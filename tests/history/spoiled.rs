@@ -31,7 +31,7 @@ fn spoiling() -> Vec<(String, &'static str)> {
         ),
         (
             format!("CREATE TABLE old () INHERITS ({history})"),
-            "has a child table old",
+            "has a child table public.old",
         ),
         (
             format!("ALTER TABLE {history} ENABLE ROW LEVEL SECURITY; ALTER TABLE {history} FORCE ROW LEVEL SECURITY"),
