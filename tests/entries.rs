@@ -62,7 +62,9 @@ async fn the_schema_public_of_a_url_is_the_path_of_every_session() {
     let login = Login::parse(&format!("{url}{mark}schema=public").into()).unwrap();
     // The schema of the login's name, and a setting of the login, come first in every session without the parameter.
     let mut conn = session(&owner).await;
-    execute(&mut conn, "ALTER ROLE owner SET search_path TO app").await.unwrap();
+    execute(&mut conn, "ALTER ROLE owner SET search_path TO app")
+        .await
+        .unwrap();
     let set = [
         INIT,
         ("2_schema", "CREATE SCHEMA \"owner\"; CREATE SCHEMA app"),
@@ -88,7 +90,10 @@ async fn the_schema_public_of_a_url_is_the_path_of_every_session() {
     for theirs in [Login::parse(&published.url()).unwrap(), by_parts] {
         let mut app = session(&theirs).await;
         assert_eq!(ask(&mut app, "SELECT count(*) FROM \"Member\"").await, "0");
-        assert_eq!(ask(&mut app, "pg_catalog.current_setting('search_path')").await, "public");
+        assert_eq!(
+            ask(&mut app, "pg_catalog.current_setting('search_path')").await,
+            "public"
+        );
     }
 }
 

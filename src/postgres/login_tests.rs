@@ -60,7 +60,10 @@ fn roots_are_read_where_the_server_is_verified_and_exposed_entries_are_known() {
     let with = |file: &str| parse(&format!("postgres://a@h/c?sslmode=verify-full&sslrootcert={file}"));
     let published = with(combined.path().to_str().unwrap()).unwrap();
     let published = published.published_roots().unwrap();
-    assert_eq!(published.lines().collect::<Vec<_>>(), certificates.lines().collect::<Vec<_>>());
+    assert_eq!(
+        published.lines().collect::<Vec<_>>(),
+        certificates.lines().collect::<Vec<_>>()
+    );
     std::fs::write(combined.path(), key).unwrap();
     let error = with(combined.path().to_str().unwrap()).unwrap_err().to_string();
     assert!(error.contains("not PEM of X.509 certificates"), "{error}");

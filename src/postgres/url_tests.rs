@@ -109,7 +109,10 @@ fn what_is_not_honoured_is_refused_by_name() {
             "postgresql://a:hush@h/s?schema=public&options=-c%20Search-Path%3Dapp",
             "both set the search_path",
         ),
-        ("postgresql://a:hush@h/s?schema=public&schema=app", "schema is there twice"),
+        (
+            "postgresql://a:hush@h/s?schema=public&schema=app",
+            "schema is there twice",
+        ),
         ("postgresql://a:hush@h/s?sslmode=allow", "sslmode=allow"),
         (
             "postgresql://a:hush@h/s?channel_binding=require",
