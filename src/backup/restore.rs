@@ -12,7 +12,7 @@ use super::plan::Due;
 use super::queue::Asker;
 use super::{Context, job, observe, order};
 use crate::api::condition::Reason;
-use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, HOLDER_LABEL, label_of};
+use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, HOLDER_LABEL, RETRY_ANNOTATION, label_of};
 use crate::api::{BackupFailure, OrchestraBackup, OrchestraClass, OrchestraDatabase};
 use crate::archive::order::{Order, RestoreOrder, Work};
 use crate::controller::error::Error;
@@ -49,7 +49,7 @@ pub fn find(ctx: &Context, namespace: &str, name: &str) -> Result<FoundBackup, E
             Reason::BackupIncomplete,
             format!(
                 "OrchestraBackup {name} failed and has nothing to restore ({}): have it tried again \
-                 (stagesub.io/retry-requested-at), or create this Orchestra again with another backup",
+                 ({RETRY_ANNOTATION}), or create this Orchestra again with another backup",
                 failure.message
             ),
         )),

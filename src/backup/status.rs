@@ -9,6 +9,7 @@ use super::observe::Observed;
 use super::plan::{Step, Task};
 use super::{Context, Pass, drill, job};
 use crate::api::condition::{ConditionType, Reason};
+use crate::api::names::RETRY_ANNOTATION;
 use crate::api::{OrchestraBackup, OrchestraBackupStatus};
 use crate::controller::conditions::{Conditions, Standing};
 use crate::controller::error::Error;
@@ -98,7 +99,7 @@ fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed) -> Opti
             let failure = failed?;
             let reason = failure.reason.parse().unwrap_or(Reason::BackupFailed);
             let message = format!(
-                "{} (attempt {}). Fix the cause, then annotate this OrchestraBackup with stagesub.io/retry-requested-at, or \
+                "{} (attempt {}). Fix the cause, then annotate this OrchestraBackup with {RETRY_ANNOTATION}, or \
                  create another one",
                 failure.message, of.attempts
             );

@@ -190,3 +190,9 @@ fn every_text_is_one_line_and_bounded() {
         assert!(message.len() < 800 && !message.contains(['\n', '\u{1b}']), "{message}");
     }
 }
+
+#[test]
+fn what_to_do_names_the_annotation_as_it_is() {
+    let named = format!("annotation {}", crate::api::names::ROTATE_ANNOTATION);
+    assert!(REPLACE_LOGIN.contains(&named), "{REPLACE_LOGIN}");
+}

@@ -33,7 +33,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 
 /// The next times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Due {
+pub struct DueBackup {
     /// Of a backup.
     pub backup: Option<Timestamp>,
     /// Of a drill.
@@ -45,7 +45,7 @@ pub async fn act(
     ctx: &Context,
     object: &Orchestra,
     step: Step,
-    due: Due,
+    due: DueBackup,
     observed: &Observed,
 ) -> Result<Option<Next>, Error> {
     let now = observed.seen.now;

@@ -12,7 +12,7 @@ pub mod times;
 
 use std::sync::Arc;
 
-use self::act::Due;
+use self::act::DueBackup;
 use super::Context;
 use crate::api::Orchestra;
 use crate::controller::error::Error;
@@ -43,7 +43,7 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
             act::ask(&ctx, &object, &ask).await?;
             continue;
         }
-        let due = Due {
+        let due = DueBackup {
             backup: due,
             drill: observed.drills.due(observed.seen.now),
         };
