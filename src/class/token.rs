@@ -86,7 +86,7 @@ impl Tokens {
         let accepted = self.accepted.lock();
         let account = accepted.get(&class.name_any()).map(|accepted| accepted.account.clone());
         drop(accepted);
-        account.map_or_else(Vec::new, |account| account.client().rate_limiter().budget())
+        account.map_or_else(Vec::new, |account| account.client().rate_limiter().requests_left())
     }
 
     /// Forgets a class, and its token, which is read again where another class has the same one.
