@@ -118,7 +118,7 @@ pub async fn tell_of_preparation(pass: &mut Pass, observed: &Observed) {
         tell_of_sequences(core, &subject, &mut session).await
     };
     if let Err(error) = told.await {
-        tracing::debug!(%error, "what the pool's preparation left is not told");
+        tracing::debug!(%error, "cannot publish the warnings of the pool's preparation");
     }
     pass.access.give_back(Some(session));
 }

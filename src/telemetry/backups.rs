@@ -122,13 +122,13 @@ impl Backups {
         );
         registry.register_with_unit(
             "backup_drill_restore_duration",
-            "Duration of the restore in a drill, about that of a restore into an Orchestra's database",
+            "Time that the restore of a drill took; a real restore takes as long",
             Unit::Seconds,
             self.restores.clone(),
         );
         registry.register(
             "tenants_not_verified",
-            "Tenants of a class with scheduled drills that have had no verified backup for two periods of the schedule",
+            "Tenants with scheduled drills and no verified backup for two periods of the schedule",
             self.unverified.clone(),
         );
     }
