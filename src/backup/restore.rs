@@ -143,12 +143,12 @@ pub async fn start(
         store: order::store(settings),
         deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),
     };
-    let wanted = job::Wanted::of(&ctx.core, settings, (job_name(uid, attempt), labels), (order, files));
+    let new = job::NewJob::of(&ctx.core, settings, (job_name(uid, attempt), labels), (order, files));
     let _one_at_a_time = ctx.starting.lock().await;
     let asker = asker(ctx, backup, (uid, database));
     let is_next = observe::is_next(ctx, &asker, settings);
     if is_next {
-        job::start(&ctx.core, &wanted).await?;
+        job::start(&ctx.core, &new).await?;
         ctx.queue.was_given(&asker);
     }
     Ok(is_next)

@@ -126,7 +126,7 @@ fn of_drill(of: &OrchestraBackupStatus, step: Drill, observed: &Observed) -> Opt
         Drill::Announce | Drill::Start | Drill::Await => (
             Reason::Verifying,
             format!(
-                "a drill: a Job restores the backup into a scratch database and compares it{}",
+                "a Job restores the backup into a scratch database for a drill, and compares it{}",
                 is_waiting()
             ),
         ),
@@ -136,8 +136,8 @@ fn of_drill(of: &OrchestraBackupStatus, step: Drill, observed: &Observed) -> Opt
         ),
         Drill::Queue => (
             Reason::Queued,
-            "the drill waits: the class, or the server of the scratch database, has as many Jobs as it may \
-             (backup.maxConcurrent, backup.maxConcurrentPerServer), and namespaces take turns"
+            "the class or the server of the scratch database runs as many Jobs as are allowed (backup.maxConcurrent, \
+             backup.maxConcurrentPerServer): the drill starts when a Job ends; namespaces take turns"
                 .into(),
         ),
         Drill::Retry(_) => {
@@ -152,7 +152,7 @@ fn of_drill(of: &OrchestraBackupStatus, step: Drill, observed: &Observed) -> Opt
             )
         }
     };
-    let (phase, reason) = match observed.seen.removal {
+    let (phase, reason) = match observed.facts.removal {
         Some(_) => ("Deleting", Reason::Deleting),
         None => ("Verifying", reason),
     };

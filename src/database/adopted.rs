@@ -213,7 +213,7 @@ mod tests {
             (database(true, true, keep, true), Some("Retain")),
             (
                 database(true, false, destroy, true),
-                Some("does not allow its destruction"),
+                Some("without adopt.deletion"),
             ),
         ] {
             assert_eq!(of.is_to_be_destroyed(), kept.is_none(), "{of:?}");
