@@ -20,6 +20,11 @@ END $$;";
 fn spoiling() -> Vec<(String, &'static str)> {
     let history = "_prisma_migrations";
     vec![
+        // First, while no row of an attempt is too long for it.
+        (
+            format!("ALTER TABLE {history} ALTER COLUMN migration_name TYPE varchar(6)"),
+            "22001",
+        ),
         (format!("{AUDIT} {EVERYWHERE}"), "has a trigger audit"),
         (
             format!("CREATE RULE r AS ON INSERT TO {history} DO INSTEAD NOTHING"),
@@ -52,10 +57,6 @@ fn spoiling() -> Vec<(String, &'static str)> {
             format!("ALTER TABLE {history} ADD CHECK (migration_name LIKE '1%') NOT VALID"),
             "23514",
         ),
-        (
-            format!("ALTER TABLE {history} ALTER COLUMN migration_name TYPE varchar(6)"),
-            "22001",
-        ),
     ]
 }
 
@@ -72,7 +73,7 @@ async fn a_script_that_spoils_the_history_is_rolled_back_and_named() {
     migrate(&login, &source(&[INIT])).await.unwrap();
     let mut conn = session(&login).await;
     for (script, says) in spoiling() {
-        // A script with transactions of its own finds its own row there, which does not fit into six characters.
+        // A script with transactions of its own finds its own row there, which is too long as well.
         for own in [false, true].into_iter().filter(|own| !own || says != "22001") {
             let script = if own {
                 format!("BEGIN; {script}; COMMIT;")
