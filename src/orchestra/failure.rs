@@ -40,7 +40,10 @@ pub fn remembered(old: Option<MigrationFailure>, error: &Error) -> MigrationFail
 fn name(error: &Error) -> Option<String> {
     match error {
         Error::Migrate(migrate::Error::Failed(failure)) => Some(failure.name.clone()),
-        Error::Migrate(migrate::Error::Unfinished { name, .. }) => Some(name.clone()),
+        Error::Migrate(migrate::Error::Unfinished { name, .. } | migrate::Error::HistoryGone { name, .. }) => {
+            Some(name.clone())
+        }
+        Error::Migrate(migrate::Error::RecordSpoiled(spoiled)) => spoiled.migration.clone(),
         _ => None,
     }
 }

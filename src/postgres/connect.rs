@@ -5,13 +5,14 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSeverity, PgSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row as _};
 
 use super::channel::{self, Channel};
 use super::error::{Error, Result};
 use super::login::{Login, Tls};
 use super::pooler;
 use super::relay::{Opening, Relay};
+use super::search_path::BY_OPTIONS;
 use super::sql::own;
 
 /// Name of the operator's sessions in `pg_stat_activity`.
@@ -39,12 +40,25 @@ pub async fn connect(login: &Login, application_name: &str) -> Result<PgConnecti
             };
             pooler::check(&mut conn, login, process, second).await?;
         }
+        if login.session.sets_path {
+            check_path(&mut conn).await?;
+        }
         let own = format!("{}; SET standard_conforming_strings = on", own());
         sqlx::raw_sql(AssertSqlSafe(own)).execute(&mut conn).await?;
         watch_client(&mut conn).await?;
         Ok(conn)
     })
     .await
+}
+
+/// Fails if the `search_path` of the session is not that of the login's `options`, before anything is set. A pooler may
+/// ignore them, or set them itself, so that a reset of the session takes them away.
+async fn check_path(conn: &mut PgConnection) -> Result<()> {
+    let row = sqlx::raw_sql(BY_OPTIONS).fetch_one(conn).await?;
+    if row.try_get(0)? {
+        return Ok(());
+    }
+    Err(Error::OptionsLost("the search_path is another one".into()))
 }
 
 /// As [`connect`], through a pooler that gives every transaction another server session: no statement is prepared
@@ -102,9 +116,22 @@ pub(super) async fn log_in(
         .disable_statement_logging();
     match more(options).connect().await {
         Ok(conn) => Ok((conn, relay.process())),
-        Err(error) => Err(relay
-            .refusal()
-            .map_or_else(|| error.into(), |asked| insecure(login, asked))),
+        Err(error) => Err(match relay.refusal() {
+            Some(asked) => insecure(login, asked),
+            None => refused(login, error.into()),
+        }),
+    }
+}
+
+/// `PgBouncer` refuses settings that it does not know.
+fn refused(login: &Login, error: Error) -> Error {
+    match error {
+        Error::Refused { message, .. }
+            if login.session.options.is_some() && message.contains("unsupported startup parameter") =>
+        {
+            Error::OptionsLost(message)
+        }
+        other => other,
     }
 }
 

@@ -70,6 +70,8 @@ pub struct Login {
 pub struct SessionOptions {
     /// libpq's `options`: settings of the session.
     pub options: Option<Arc<str>>,
+    /// One of them is the `search_path`.
+    pub sets_path: bool,
     /// The longest that connection and login may take, where the URL says it.
     pub timeout: Option<Duration>,
     /// Nobody but a person says where the URL leads: a pooler in transaction mode is looked for.

@@ -43,7 +43,7 @@ mod url_text;
 mod usage;
 mod wall;
 
-pub use channel::{SUPABASE_ROOT, certificates};
+pub use channel::{SUPABASE_ROOT, certificates_alone, to_pem};
 pub use connect::{APPLICATION, CONNECT_TIMEOUT, connect, connect_through_transaction_pooler};
 pub use data_api::{expose_new_tables, unexposed};
 pub use error::{Error, Result};
@@ -72,5 +72,7 @@ pub use wall::{Sharing, isolate};
 pub(crate) use bounded::{ROWS, all, bytes as row_bytes, column, each};
 pub(crate) use connect::watch_client;
 pub(crate) use error::{is_too_long, is_transient};
-pub(crate) use records::{check as check_record, protect as protect_records_inside, protect_alone as protect_records};
+pub(crate) use records::{
+    SoundRecords, check as check_record, protect as protect_records_inside, protect_alone as protect_records,
+};
 pub(crate) use sql::{begin, own, quote};

@@ -36,7 +36,7 @@ const USER: &str = "\"$user\"";
 
 /// Whether the `options` of the owner's URL set the path: they come before the settings of roles and databases. Who uses
 /// the parts of a connection Secret, and not its URL, has no options.
-const BY_OPTIONS: &str = "SELECT source OPERATOR(pg_catalog.=) 'client' FROM pg_catalog.pg_settings \
+pub(super) const BY_OPTIONS: &str = "SELECT source OPERATOR(pg_catalog.=) 'client' FROM pg_catalog.pg_settings \
      WHERE name OPERATOR(pg_catalog.=) 'search_path'";
 
 /// What was read of the settings.

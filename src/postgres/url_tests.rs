@@ -41,16 +41,35 @@ fn what_means_nothing_to_one_session_is_accepted() {
     for parameter in [
         "connection_limit=1",
         "pgbouncer=false",
-        "schema=public",
         "channel_binding=prefer",
         "target_session_attrs=read-write",
         "application_name=x",
+        "application_name=",
+        "sslcrl=",
+        "channel_binding=",
         "client_encoding=UTF8",
         "gssencmode=disable",
         "keepalives_idle=30",
     ] {
         read(&format!("postgres://u:p@h/d?{parameter}"));
     }
+}
+
+#[test]
+fn the_schema_public_is_the_path_of_every_session() {
+    let options = |parameters: &str| {
+        let login = read(&format!("postgres://u:p@h/d?{parameters}"));
+        // The published URL says the same to clients that know no such parameter.
+        let again = read(login.url().expose_secret());
+        assert_eq!(again.session.options, login.session.options);
+        login.session.options.as_deref().unwrap_or_default().to_owned()
+    };
+    assert_eq!(options("schema=public"), "-c search_path=public");
+    assert_eq!(options("schema=public&schema=public"), "-c search_path=public");
+    assert_eq!(
+        options("options=-c%20work_mem%3D1MB&schema=public"),
+        "-c work_mem=1MB -c search_path=public"
+    );
 }
 
 #[test]
@@ -84,6 +103,13 @@ fn what_is_not_honoured_is_refused_by_name() {
             "pgbouncer=true",
         ),
         ("postgresql://a:hush@h/s?schema=app", "schema must be public"),
+        ("postgresql://a:hush@h/s?schema=PUBLIC", "schema must be public"),
+        ("postgresql://a:hush@h/s?schema=", "schema must be public"),
+        (
+            "postgresql://a:hush@h/s?schema=public&options=-c%20Search-Path%3Dapp",
+            "both set the search_path",
+        ),
+        ("postgresql://a:hush@h/s?schema=public&schema=app", "schema is there twice"),
         ("postgresql://a:hush@h/s?sslmode=allow", "sslmode=allow"),
         (
             "postgresql://a:hush@h/s?channel_binding=require",
@@ -114,6 +140,8 @@ fn what_is_not_honoured_is_refused_by_name() {
             "postgresql://a:hush@h/s?sslmode=require&sslmode=disable",
             "sslmode is there twice",
         ),
+        ("postgresql://a:hush@h/s?foo=", "the parameter foo cannot be used"),
+        ("postgresql:///s?host=h&user=a&password=x&hush=", "%26"),
         ("postgresql:///s?user=a", "no host"),
         ("postgresql://h/s", "no user"),
         ("postgresql://app:hush@db.example:5432", "no database is named"),
