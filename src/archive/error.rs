@@ -52,9 +52,7 @@ impl From<postgres::Error> for Error {
             postgres::Error::InvalidUrl(_)
             | postgres::Error::TransactionPooler
             | postgres::Error::OptionsLost(_)
-            | postgres::Error::InvalidRole(_) => {
-                OutcomeReason::InvalidOrder
-            }
+            | postgres::Error::InvalidRole(_) => OutcomeReason::InvalidOrder,
             // lock_not_available, query_canceled
             postgres::Error::Refused { sqlstate, .. } if sqlstate == "55P03" => OutcomeReason::LockTimeout,
             postgres::Error::Refused { sqlstate, .. } if postgres::is_transient(sqlstate) => OutcomeReason::Unreachable,

@@ -69,7 +69,10 @@ fn no_entry_vanishes_because_of_the_name_of_its_key() {
         ""
     );
     let said = told(None, &["DATABASE_URL_POOL_2", "DATABASE_URL"]);
-    assert!(said.starts_with("DATABASE_URL: no entry has this key") && said.contains("name it DATABASE_URL_POOL_1"), "{said}");
+    assert!(
+        said.starts_with("DATABASE_URL: no entry has this key") && said.contains("name it DATABASE_URL_POOL_1"),
+        "{said}"
+    );
     assert_eq!(told(Some("one"), &["DATABASE_URL_POOL_2", "DATABASE_URL"]), "");
     assert_eq!(told(None, &[]), "");
 }

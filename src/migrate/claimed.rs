@@ -48,7 +48,10 @@ impl ClaimedTables {
             }
             let text = &script[statement.span.clone()];
             self.anywhere |= text.contains("search_path");
-            let is_code = statement.tree.as_ref().is_none_or(|tree| self.take(tree) || hands_on(tree, text));
+            let is_code = statement
+                .tree
+                .as_ref()
+                .is_none_or(|tree| self.take(tree) || hands_on(tree, text));
             if is_code {
                 self.opaque.push((script.clone(), statement.span.clone()));
                 self.code(statement.tree.as_ref(), text);
@@ -225,7 +228,9 @@ fn hands_on(tree: &NodeEnum, text: &str) -> bool {
     let has = |words: &[&str]| words.iter().any(|word| contains(text, word));
     let runs = match tree {
         NodeEnum::SelectStmt(it) => it.values_lists.is_empty(),
-        NodeEnum::ExplainStmt(_) | NodeEnum::CreateTableAsStmt(_) | NodeEnum::ViewStmt(_) | NodeEnum::RuleStmt(_) => true,
+        NodeEnum::ExplainStmt(_) | NodeEnum::CreateTableAsStmt(_) | NodeEnum::ViewStmt(_) | NodeEnum::RuleStmt(_) => {
+            true
+        }
         NodeEnum::InsertStmt(_) | NodeEnum::UpdateStmt(_) | NodeEnum::DeleteStmt(_) | NodeEnum::MergeStmt(_) => {
             has(&["cron", "dblink"])
         }

@@ -69,7 +69,10 @@ fn a_table_is_claimed_only_while_nothing_can_have_taken_it() {
         ),
         ("INSERT INTO cron.job (command) VALUES ('drop table a')", &["app.b"]),
         ("SELECT cron.schedule('x', '@daily', 'DROP SCHEMA app CASCADE')", &[]),
-        ("SELECT cron.schedule('x', '@daily', format('DROP TABLE %I', t)) FROM x", &[]),
+        (
+            "SELECT cron.schedule('x', '@daily', format('DROP TABLE %I', t)) FROM x",
+            &[],
+        ),
         ("SELECT cron.schedule('x', '@daily', 'VACUUM a')", &["a", "app.b"]),
         ("INSERT INTO notes VALUES ('DROP TABLE a')", &["a", "app.b"]),
         ("CREATE TABLE c (); DROP TABLE c", &["a", "app.b"]),

@@ -130,7 +130,10 @@ impl Error {
                 table,
                 kept: false,
             },
-            Self::RecordSpoiled(spoiled) => Self::RecordSpoiled(Box::new(RecordSpoiled { kept: false, ..*spoiled })),
+            Self::RecordSpoiled(spoiled) => Self::RecordSpoiled(Box::new(RecordSpoiled {
+                kept: false,
+                ..*spoiled
+            })),
             other => other,
         }
     }

@@ -228,7 +228,11 @@ impl fmt::Display for RecordSpoiled {
                 "It was rolled back: have its script leave that table out, as where a loop is over all tables"
             );
         }
-        let cure = self.cure.as_deref().map(|cure| format!(" ({cure})")).unwrap_or_default();
+        let cure = self
+            .cure
+            .as_deref()
+            .map(|cure| format!(" ({cure})"))
+            .unwrap_or_default();
         write!(
             f,
             "Its changes are in the database: undo this one{cure}, have the script leave that table out, and add the \

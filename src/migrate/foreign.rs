@@ -82,7 +82,12 @@ fn layout(files: &[(String, Content)], file: &str, content: &Content) -> Option<
     let beginning = content.as_bytes().get(..BEGINNING).unwrap_or(content.as_bytes());
     let beginning = String::from_utf8_lossy(beginning).to_ascii_lowercase();
     let mut lines = beginning.lines().map(str::trim);
-    lines.find_map(|line| MARKS.into_iter().find(|(mark, _)| line.starts_with(mark)).map(|(_, layout)| layout))
+    lines.find_map(|line| {
+        MARKS
+            .into_iter()
+            .find(|(mark, _)| line.starts_with(mark))
+            .map(|(_, layout)| layout)
+    })
 }
 
 /// `V2.1__name.sql`, `U2__name.sql`, `B2__name.sql` or `R__name.sql` (Flyway's manual, "Migrations").
@@ -116,12 +121,19 @@ mod tests {
     fn a_layout_of_another_tool_is_named() {
         for (files, file, tool) in [
             (
-                &[("20260101000000_a/migration.sql", ""), ("20260101000000_a/snapshot.json", "{}")][..],
+                &[
+                    ("20260101000000_a/migration.sql", ""),
+                    ("20260101000000_a/snapshot.json", "{}"),
+                ][..],
                 "20260101000000_a/snapshot.json",
                 "Drizzle",
             ),
             (
-                &[("0000_a.sql", ""), ("meta/_journal.json", "{}"), ("meta/0000_snapshot.json", "{}")],
+                &[
+                    ("0000_a.sql", ""),
+                    ("meta/_journal.json", "{}"),
+                    ("meta/0000_snapshot.json", "{}"),
+                ],
                 "meta/_journal.json",
                 "Drizzle",
             ),
@@ -150,7 +162,12 @@ mod tests {
     #[test]
     fn files_that_only_resemble_another_tools_are_accepted() {
         for files in [
-            &[("V1_a.sql", ""), ("Views__all.sql", ""), ("R1__a.sql", ""), ("v1__a.sql", "")][..],
+            &[
+                ("V1_a.sql", ""),
+                ("Views__all.sql", ""),
+                ("R1__a.sql", ""),
+                ("v1__a.sql", ""),
+            ][..],
             &[("20260101000000_a__b.sql", "SELECT '-- +goose Up'; -- migrate:up")],
             &[("a/migration.sql", ""), ("b/snapshot.json", ""), ("snapshot.json", "")],
             &[("V1__a.md", "-- migrate:up")],

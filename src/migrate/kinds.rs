@@ -303,7 +303,10 @@ mod tests {
         ("COPY t FROM STDIN", Kind::CopyClient(FROM_STDIN)),
         ("COPY t FROM STDOUT", Kind::CopyClient(FROM_STDIN)),
         ("COPY t TO STDOUT", Kind::CopyClient(TO_STDOUT)),
-        ("COPY (SELECT 1) TO STDIN WITH (FORMAT csv)", Kind::CopyClient(TO_STDOUT)),
+        (
+            "COPY (SELECT 1) TO STDIN WITH (FORMAT csv)",
+            Kind::CopyClient(TO_STDOUT),
+        ),
         ("COPY BINARY t TO stdout", Kind::CopyClient(TO_STDOUT)),
         ("COPY t TO '/tmp/x'", Kind::Other),
         ("COPY t TO PROGRAM 'x'", Kind::Other),

@@ -144,7 +144,11 @@ fn mode(pieces: &[Piece], format: Format) -> Result<Mode, (usize, String)> {
                 ));
             }
             StatementKind::CopyClient(copy) => {
-                let cure = if copy == FROM_STDIN { "write INSERT" } else { "remove it" };
+                let cure = if copy == FROM_STDIN {
+                    "write INSERT"
+                } else {
+                    "remove it"
+                };
                 return Err((piece.start, format!("{copy} needs psql; {cure}")));
             }
             StatementKind::Empty | StatementKind::Other | StatementKind::Unsure => {}

@@ -316,7 +316,13 @@ impl Steps<'_> {
         let record = self.progress.line(done, NextStatement::Unknown);
         let recorded = self.history.committed(conn, self.begun, self.migration, &record).await;
         let keeps_nothing = self.committed == 0;
-        recorded.map_err(|error| if keeps_nothing { error.with_nothing_kept() } else { error })
+        recorded.map_err(|error| {
+            if keeps_nothing {
+                error.with_nothing_kept()
+            } else {
+                error
+            }
+        })
     }
 
     /// Records in a transaction of its own.

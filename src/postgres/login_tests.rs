@@ -18,7 +18,7 @@ fn reads_what_users_write() {
     assert_eq!(login.tls, Tls::Require);
     assert_eq!(
         login.url().expose_secret(),
-        "postgresql://postgres.ref:p%40ss%2F%23@db.example.com:6543/my%20db?sslmode=require&options=-c%20search_path%3Dpublic"
+        "postgresql://postgres.ref:p%40ss%2F%23@db.example.com:6543/my%20db?sslmode=require"
     );
     assert!(!format!("{login:?}").contains("p@ss"));
 }
@@ -60,7 +60,10 @@ fn roots_are_read_where_the_server_is_verified_and_exposed_entries_are_known() {
     let with = |file: &str| parse(&format!("postgres://a@h/c?sslmode=verify-full&sslrootcert={file}"));
     let published = with(combined.path().to_str().unwrap()).unwrap();
     let published = published.published_roots().unwrap();
-    assert_eq!(published.lines().collect::<Vec<_>>(), certificates.lines().collect::<Vec<_>>());
+    assert_eq!(
+        published.lines().collect::<Vec<_>>(),
+        certificates.lines().collect::<Vec<_>>()
+    );
     std::fs::write(combined.path(), key).unwrap();
     let error = with(combined.path().to_str().unwrap()).unwrap_err().to_string();
     assert!(error.contains("not PEM of X.509 certificates"), "{error}");

@@ -131,7 +131,13 @@ impl Words {
     /// it says when to ask again, and makes it no limit of requests.
     fn is_free_limit(&self) -> bool {
         let form = self.is_about_form() || self.is_password() || self.any(&["length", "longer", "shorter"]);
-        let other = ["free capacity", "free resources", "free room", "free space", "feel free"];
+        let other = [
+            "free capacity",
+            "free resources",
+            "free room",
+            "free space",
+            "feel free",
+        ];
         let free = self.any(&["free"]) && self.any(&["project", "projects"]) && !self.says_one_of(&other);
         let plan = self.says_one_of(&["free plan", "free tier"]);
         let bare = free && !form && !self.is_billing() && !self.is_not_ready();

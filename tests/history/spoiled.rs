@@ -74,7 +74,11 @@ async fn a_script_that_spoils_the_history_is_rolled_back_and_named() {
     for (script, says) in spoiling() {
         // A script with transactions of its own finds its own row there, which does not fit into six characters.
         for own in [false, true].into_iter().filter(|own| !own || says != "22001") {
-            let script = if own { format!("BEGIN; {script}; COMMIT;") } else { script.clone() };
+            let script = if own {
+                format!("BEGIN; {script}; COMMIT;")
+            } else {
+                script.clone()
+            };
             let all = source(&[INIT, ("2_audit", &script), ("3_more", "CREATE TABLE more ();")]);
             let error = migrate(&login, &all).await.unwrap_err();
             let told = error.to_string();
@@ -114,7 +118,11 @@ async fn the_history_of_every_format_and_the_record_of_the_claim_are_left_as_the
         let all = source_of(format, &[INIT, ("2_audit", &script)]);
         let error = migrate(&login, &all).await.unwrap_err();
         assert!(spoiled(&error, false), "{script}: {error:?}");
-        assert!(error.to_string().contains(&format!("belongs to the role other{number}")));
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("belongs to the role other{number}"))
+        );
         assert_eq!(pending(&mut conn, &all).await.unwrap().applied, 1, "{script}");
     }
 }

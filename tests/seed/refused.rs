@@ -25,7 +25,9 @@ async fn a_seed_that_spoils_a_record_is_rolled_back() {
     let server = server().await;
     let login = server.login("postgres");
     let mut conn = session(&login).await;
-    support::migrate(&login, &support::source(&[support::INIT])).await.unwrap();
+    support::migrate(&login, &support::source(&[support::INIT]))
+        .await
+        .unwrap();
     let first = source(&[("1.sql", "INSERT INTO a VALUES (3)")]);
     let seeded = run(&login, &first, &named(""), OnChange).await.unwrap();
     assert_eq!(seeded, SeedOutcome::Applied);
