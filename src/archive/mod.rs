@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod order;
 pub mod outcome;
 mod progress;
+mod purpose;
 mod refused;
 mod restore;
 mod said;

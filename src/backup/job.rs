@@ -85,10 +85,8 @@ pub enum JobState {
     None,
     /// It is pending or runs; with the cause why its pod does not start, where that is known.
     Runs(Option<String>),
-    /// It has ended with this outcome.
-    Ended(Box<Outcome>),
-    /// It has ended, and its pod left no outcome; with the cause, as far as it is known.
-    Silent(String),
+    /// It has ended with this outcome; or its pod left none, with the cause, as far as it is known.
+    Ended(Result<Box<Outcome>, String>),
 }
 
 /// The deadline of an order whose Job has this one.
@@ -163,10 +161,10 @@ pub async fn look(core: &Core, name: &str) -> Result<JobState, Error> {
     let terminated = pod.as_ref().and_then(terminated);
     let said = terminated.and_then(|terminated| terminated.message.as_deref());
     let read = said.and_then(|said| serde_json::from_str::<Outcome>(said).ok());
-    Ok(match read {
-        Some(outcome) => JobState::Ended(Box::new(outcome)),
-        None => JobState::Silent(silence(terminated, ended.reason.as_deref())),
-    })
+    let outcome = read.map(Box::new);
+    Ok(JobState::Ended(
+        outcome.ok_or_else(|| silence(terminated, ended.reason.as_deref())),
+    ))
 }
 
 fn terminated(pod: &Pod) -> Option<&ContainerStateTerminated> {

@@ -7,6 +7,7 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::observe::JobLook;
+use super::outcome::JobEnd;
 use super::plan::Due;
 use super::queue::Asker;
 use super::{Context, job, observe, order};
@@ -15,7 +16,6 @@ use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, HOLDER_LABEL, label_of
 use crate::api::{BackupFailure, OrchestraBackup, OrchestraClass, OrchestraDatabase};
 use crate::archive::order::{Order, RestoreOrder, Work};
 use crate::controller::error::Error;
-use crate::credentials::tenant;
 
 pub use super::act::ATTEMPTS;
 
@@ -68,8 +68,9 @@ pub fn job_name(uid: &str, attempt: i32) -> String {
 ///
 /// # Errors
 /// When the Kubernetes API refuses or fails.
-pub async fn look(ctx: &Context, uid: &str, attempt: i32) -> Result<JobLook, Error> {
-    Ok(job::look(&ctx.core, &job_name(uid, attempt)).await?.into())
+pub async fn look(ctx: &Context, uid: &str, attempt: i32) -> Result<JobLook<JobEnd>, Error> {
+    let state = job::look(&ctx.core, &job_name(uid, attempt)).await?;
+    Ok(JobLook::of(state, JobEnd::of))
 }
 
 /// When the next attempt may be made. `asked`: the value of the retry annotation.
@@ -138,7 +139,6 @@ pub async fn start(
             path: order::folder(&ctx.class.cluster, backup)?,
             manifest_digest: Some(digest.to_owned()),
             claim: Some(uid.to_owned()),
-            tenant: Some(tenant::role_name(uid)),
         }),
         store: order::store(settings),
         deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),

@@ -126,9 +126,9 @@ pub fn is_untried(pass: &Pass, claim: ClaimState) -> bool {
 /// Why a project stays that the operator lets go of.
 pub fn why_kept(object: &OrchestraDatabase) -> &'static str {
     match object.spec.reclaim_policy {
-        _ if !object.may_be_destroyed() => "it was adopted, and its adopt does not allow its destruction",
+        _ if !object.may_be_destroyed() => "the project was adopted without adopt.deletion: true",
         DeletionPolicy::Retain => "the reclaim policy is Retain",
-        DeletionPolicy::Delete => "it was adopted, and no login of the operator has ever succeeded",
+        DeletionPolicy::Delete => "the project was adopted, and no login of the operator has ever succeeded",
     }
 }
 

@@ -174,7 +174,7 @@ async fn tell_of_login(pass: &Pass, observed: &Observed) {
     if pass.revoked || !used || database.is_lost() {
         return;
     }
-    let (base, name) = (tenant::role_name(pass.uid()), database.name_any());
+    let (base, name) = (postgres::role_name(pass.uid()), database.name_any());
     let role = tenant::role_of(pass.uid(), LoginMarks::of(&pass.ctx.core, &name, pass.uid()).generation);
     let cure = format!(
         "ALTER ROLE … NOLOGIN there for {role} and every role named {base}_<n>. The operator does this itself when an \

@@ -298,8 +298,8 @@ pub fn elsewhere(object: &Orchestra, database: Option<&OrchestraDatabase>) -> Op
     let database = database?;
     let Some(wanted) = &placement.region else {
         return database.spec.inventory.as_ref().map(|_| {
-            "proven usable by a login. It is an entry of a pool, of which no region is known: spec.placement.near has no \
-             effect on it"
+            "proven usable by a login. It is a pool's entry, whose region is not known: spec.placement.near has no effect \
+             on it"
                 .to_owned()
         });
     };

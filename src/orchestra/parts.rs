@@ -4,7 +4,7 @@ use super::observe::Observed;
 use super::plan::{DatabaseState, Inside, Power, WorkState};
 use super::{Pass, failure, former, migrating, reach};
 use crate::api::condition::{ConditionType as Is, Reason};
-use crate::controller::conditions::{Conditions, find};
+use crate::controller::conditions::Conditions;
 use crate::rollout::Kept;
 
 /// The conditions of the parts inside the database.
@@ -73,15 +73,8 @@ pub fn asked(pass: &Pass, observed: &Observed) -> (bool, bool) {
 }
 
 /// The message of an Orchestra that has all that it asks for, which names only what it asks for. `all` is the one of an
-/// Orchestra with migrations and a seed; earlier versions told every Orchestra so, and what they wrote of this generation
-/// stays.
+/// Orchestra with migrations and a seed.
 pub fn handed_over<'a>(pass: &Pass, observed: &Observed, all: &'a str) -> &'a str {
-    let conditions = pass.object.conditions();
-    let told = find(conditions, Is::Ready).filter(|ready| ready.status == "True");
-    let current = told.filter(|ready| ready.observed_generation == pass.object.metadata.generation);
-    if current.is_some_and(|ready| ready.message.starts_with(all)) {
-        return all;
-    }
     match asked(pass, observed) {
         (true, true) => all,
         (true, false) => "the database is migrated and handed over",

@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 
 use super::observe::{self, Observed};
 use super::plan::Step;
-use super::verdict::{self, Ended};
+use super::verdict::{self, DrillEnd};
 use super::{assertions, place};
 use crate::api::condition::Reason;
 use crate::api::names::{
@@ -48,11 +48,11 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
                 if matches!(error, Error::Kubernetes(_)) {
                     return Err(error);
                 }
-                end(pass, &Ended::not_begun(&error)).await?;
+                end(pass, &DrillEnd::not_begun(&error)).await?;
             }
         }
         Step::Conclude => {
-            if let Some(ended) = &observed.ended {
+            if let Some(ended) = &observed.end {
                 end(pass, ended).await?;
             }
         }
@@ -123,7 +123,7 @@ async fn announce(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
 /// Writes down that nothing was begun.
 async fn not_begun(pass: &mut Pass, error: &Error, asked: Option<&String>) -> Result<(), Error> {
     change(pass, |drill| begin(drill, asked), None).await?;
-    end(pass, &Ended::not_begun(error)).await
+    end(pass, &DrillEnd::not_begun(error)).await
 }
 
 /// Writes down that there is no place for a scratch database.
@@ -136,7 +136,7 @@ async fn refuse(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
 }
 
 /// Writes down how an attempt ended, and tells the result of the drill where this is it.
-async fn end(pass: &mut Pass, ended: &Ended) -> Result<(), Error> {
+async fn end(pass: &mut Pass, ended: &DrillEnd) -> Result<(), Error> {
     let now = clock::whole(clock::own());
     let is_final = ended.is_final(pass.drill().failures);
     let news = match (is_final, ended.passed) {

@@ -1,10 +1,13 @@
 //! Commands that change an Orchestra, as its user may: an annotation, or a field of the spec by server-side apply.
 
+use std::fmt::Debug;
+
 use anyhow::{Context as _, bail};
 use clap_complete::engine::ArgValueCandidates;
 use jiff::Timestamp;
 use kube::Resource as _;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::complete;
@@ -41,21 +44,31 @@ const MAY: &str = "ClusterRole orchestra-editor grants the right to change Orche
 const OWNED: &str = "another manager owns the field: change it where it is kept, for example in the repository, or say \
                      --force-conflicts";
 
-/// Writes the time into an annotation.
-async fn annotate(scope: &Scope, name: &str, annotation: &str) -> anyhow::Result<Orchestra> {
-    let patch = json!({"metadata": {"annotations": {annotation: Timestamp::now().to_string()}}});
+/// Writes the time into an annotation. Returns the object, and what was written. `may`: what grants the right to do so.
+///
+/// # Errors
+/// When the object cannot be changed.
+pub async fn annotate<K>(api: &Api<K>, name: &str, annotation: &str, may: &'static str) -> anyhow::Result<(K, String)>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let value = Timestamp::now().to_string();
+    let patch = json!({"metadata": {"annotations": {annotation: value}}});
     let parameters = PatchParams {
         field_manager: Some(COMMAND_MANAGER.into()),
         ..PatchParams::default()
     };
-    let patched = scope.orchestras().patch(name, &parameters, &Patch::Merge(patch)).await;
-    hinted(patched)
+    let patched = api.patch(name, &parameters, &Patch::Merge(patch)).await;
+    Ok((hinted(patched, may)?, value))
 }
 
-/// The error, with what a person can do about it.
-fn hinted<T>(outcome: Result<T, kube::Error>) -> anyhow::Result<T> {
+/// The error, with what a person can do about it. `may`: what grants the right that was refused.
+///
+/// # Errors
+/// That of the outcome.
+pub fn hinted<T>(outcome: Result<T, kube::Error>, may: &'static str) -> anyhow::Result<T> {
     let hint = match &outcome {
-        Err(kube::Error::Api(status)) if status.code == 403 => MAY,
+        Err(kube::Error::Api(status)) if status.code == 403 => may,
         Err(kube::Error::Api(status)) if status.message.contains("conflict with") => OWNED,
         _ => return Ok(outcome?),
     };
@@ -76,7 +89,7 @@ async fn set(scope: &Scope, orchestra: &Orchestra, field: &str, value: Value, fo
     let mut parameters = PatchParams::apply(&format!("{COMMAND_MANAGER}-{field}"));
     parameters.force = force;
     let applied = scope.orchestras().patch(name, &parameters, &Patch::Apply(body)).await;
-    hinted(applied).map(drop)
+    hinted(applied, MAY).map(drop)
 }
 
 /// Asks for another attempt at what failed.
@@ -88,7 +101,7 @@ pub async fn retry(scope: &Scope, name: &str) -> anyhow::Result<String> {
     if orchestra.is_quiet() {
         return Ok(format!("{} has nothing to retry", told(&orchestra)));
     }
-    annotate(scope, name, RETRY_ANNOTATION).await?;
+    annotate(&scope.orchestras(), name, RETRY_ANNOTATION, MAY).await?;
     Ok(format!("{} retry requested", told(&orchestra)))
 }
 
@@ -97,7 +110,7 @@ pub async fn retry(scope: &Scope, name: &str) -> anyhow::Result<String> {
 /// # Errors
 /// When the Orchestra cannot be changed.
 pub async fn rotate(scope: &Scope, name: &str) -> anyhow::Result<String> {
-    let orchestra = annotate(scope, name, ROTATE_ANNOTATION).await?;
+    let (orchestra, _) = annotate(&scope.orchestras(), name, ROTATE_ANNOTATION, MAY).await?;
     Ok(format!("{} rotation requested", told(&orchestra)))
 }
 
@@ -125,7 +138,7 @@ pub async fn resume(scope: &Scope, arguments: &PowerArguments) -> anyhow::Result
         let running = json!("Running");
         set(scope, &orchestra, "powerState", running, arguments.force_conflicts).await?;
     } else if orchestra.is_paused() {
-        annotate(scope, &arguments.name, WAKE_ANNOTATION).await?;
+        annotate(&scope.orchestras(), &arguments.name, WAKE_ANNOTATION, MAY).await?;
     } else {
         return Ok(format!("{} is not paused", told(&orchestra)));
     }
@@ -146,6 +159,6 @@ pub async fn extend(scope: &Scope, arguments: &ExtendArguments) -> anyhow::Resul
     if let Some(ttl) = &arguments.ttl {
         set(scope, &orchestra, "ttl", json!(ttl), arguments.force_conflicts).await?;
     }
-    annotate(scope, &arguments.name, EXTENDED_ANNOTATION).await?;
+    annotate(&scope.orchestras(), &arguments.name, EXTENDED_ANNOTATION, MAY).await?;
     Ok(format!("{} extended: its ttl counts from now", told(&orchestra)))
 }

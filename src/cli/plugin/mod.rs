@@ -7,6 +7,7 @@ mod change;
 pub mod complete;
 mod contents;
 mod events;
+mod follow;
 mod login;
 mod preview;
 mod registry;

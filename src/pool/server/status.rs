@@ -80,8 +80,8 @@ fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Description {
     }
     if counted.deleting {
         let message = format!(
-            "the databases that nobody has claimed are dropped; the pool goes when none is left ({} of Orchestras, of \
-             former ones, or in use otherwise)",
+            "unclaimed databases are being dropped; the pool is deleted when no database is left ({} are claimed, released \
+             or in use)",
             made.seen.others
         );
         return works(Reason::Deleting, message);
@@ -99,7 +99,7 @@ fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Description {
     if available >= counted.desired && made.seen.entries.iter().any(leaves) {
         return works(
             Reason::Provisioning,
-            "databases that are to leave are being dropped, which makes room for others".into(),
+            "surplus databases are being dropped to make room for new ones".into(),
         );
     }
     if available >= counted.desired {

@@ -102,7 +102,7 @@ fn of_members(observed: &Observed) -> Description {
     if seen.deleting {
         return works(
             Reason::Deleting,
-            "the members that nobody has claimed are destroyed; the others live on",
+            "unclaimed members are being deleted; claimed ones are kept",
         );
     }
     let full = available(observed) >= seen.desired;
