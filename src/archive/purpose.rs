@@ -1,7 +1,7 @@
 //! What a restore is for.
 
 /// What becomes of the restored database.
-pub(super) enum Purpose<'a> {
+pub(super) enum RestorePurpose<'a> {
     /// An Orchestra uses it. It must have that Orchestra's claim record.
     Claimed(RestoreClaim<'a>),
     /// It is used, and no Orchestra claims it.
@@ -18,7 +18,7 @@ pub(super) struct RestoreClaim<'a> {
     pub digest: String,
 }
 
-impl Purpose<'_> {
+impl RestorePurpose<'_> {
     /// The claim that the database must have, of an Orchestra's.
     pub fn claim(&self) -> Option<&RestoreClaim<'_>> {
         match self {

@@ -14,7 +14,7 @@ use super::error::{Error, Result};
 use super::manifest::{self, Manifest, ManifestObject, Part};
 use super::order::{RestoreOrder, VerifyOrder};
 use super::outcome::{DrillFacts, Outcome, OutcomeReason as Reason};
-use super::purpose::{Purpose, RestoreClaim};
+use super::purpose::{RestoreClaim, RestorePurpose};
 use super::scope::{SchemaScope, Without};
 use super::snapshot;
 use super::sql::run;
@@ -39,8 +39,8 @@ const REPLICA: &str = "-c session_replication_role=replica";
 /// one, the target must be dropped.
 pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let (manifest, bytes) = read(context, order.manifest_digest.as_deref()).await?;
-    let purpose = order.claim.as_ref().map_or(Purpose::Unclaimed, |uid| {
-        Purpose::Claimed(RestoreClaim {
+    let purpose = order.claim.as_ref().map_or(RestorePurpose::Unclaimed, |uid| {
+        RestorePurpose::Claimed(RestoreClaim {
             uid,
             digest: manifest::digest_of(&bytes),
         })
@@ -58,7 +58,7 @@ pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<S
 pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let began = Instant::now();
     let (manifest, bytes) = read(context, Some(&order.manifest_digest)).await?;
-    into_target(context, &manifest, identity, &Purpose::Drill).await?;
+    into_target(context, &manifest, identity, &RestorePurpose::Drill).await?;
     let restore_seconds = began.elapsed().as_secs().max(1);
     context.progress.stage("compare", None);
     let work = compare::restored(&context.login, &manifest, &order.assertions);
@@ -122,7 +122,7 @@ async fn into_target(
     context: &Context,
     manifest: &Manifest,
     identity: Option<SecretString>,
-    purpose: &Purpose<'_>,
+    purpose: &RestorePurpose<'_>,
 ) -> Result<()> {
     let claim = purpose.claim();
     let mut conn = snapshot::session(&context.login).await?;
@@ -192,13 +192,13 @@ async fn earlier_run(conn: &mut PgConnection, claim: &RestoreClaim<'_>) -> Resul
         Some(RecordHolder { name, .. }) => {
             return Err(Error::new(
                 Reason::NotEmpty,
-                format!("the target carries the claim record of Orchestra {name}: nothing is restored into it"),
+                format!("the target has the claim record of Orchestra {name}: restore into a new database"),
             ));
         }
         None => {
             return Err(Error::new(
                 Reason::NotEmpty,
-                "the target carries no claim record and may belong to somebody: nothing is restored into it",
+                "the target has no claim record, so that its data may be somebody's: restore into a new database",
             ));
         }
     }
@@ -241,9 +241,9 @@ async fn begin(conn: &mut PgConnection, claim: &RestoreClaim<'_>, manifest: &Man
 }
 
 /// Gives back what was needed to hand objects over to their owners. What is used afterwards has no rights of former tenants.
-async fn leave(conn: &mut PgConnection, roles: &[String], purpose: &Purpose<'_>) -> Result<()> {
+async fn leave(conn: &mut PgConnection, roles: &[String], purpose: &RestorePurpose<'_>) -> Result<()> {
     let claim = purpose.claim();
-    if !matches!(purpose, Purpose::Drill) {
+    if !matches!(purpose, RestorePurpose::Drill) {
         let own = claim.map(|claim| role_name(claim.uid));
         target::disinherit(conn, own.as_deref(), roles).await?;
     }
@@ -320,7 +320,10 @@ impl Restore<'_> {
     fn part(&self, part: Part) -> Result<&ManifestObject> {
         self.manifest.object(part).ok_or_else(|| {
             let name: &'static str = part.into();
-            Error::new(Reason::Damaged, format!("the manifest names no archive {name}"))
+            Error::new(
+                Reason::Damaged,
+                format!("the manifest names no archive {name}: use another backup"),
+            )
         })
     }
 
@@ -344,10 +347,15 @@ impl Restore<'_> {
         if list.len() > LIST {
             return Err(Error::new(
                 Reason::Incompatible,
-                "the archive's table of contents is longer than 64 MiB",
+                "the archive's table of contents is longer than 64 MiB: restore this backup by hand, with pg_restore",
             ));
         }
-        String::from_utf8(list).map_err(|_| Error::new(Reason::Damaged, "the archive's table of contents is not UTF-8"))
+        String::from_utf8(list).map_err(|_| {
+            Error::new(
+                Reason::Damaged,
+                "the archive's table of contents is not UTF-8: use another backup",
+            )
+        })
     }
 
     async fn stage(

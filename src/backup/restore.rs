@@ -12,7 +12,7 @@ use super::plan::Due;
 use super::queue::Asker;
 use super::{Context, job, observe, order};
 use crate::api::condition::Reason;
-use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, HOLDER_LABEL, label_of};
+use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, HOLDER_LABEL, RETRY_ANNOTATION, label_of};
 use crate::api::{BackupFailure, OrchestraBackup, OrchestraClass, OrchestraDatabase};
 use crate::archive::order::{Order, RestoreOrder, Work};
 use crate::controller::error::Error;
@@ -49,7 +49,7 @@ pub fn find(ctx: &Context, namespace: &str, name: &str) -> Result<FoundBackup, E
             Reason::BackupIncomplete,
             format!(
                 "OrchestraBackup {name} failed and has nothing to restore ({}): have it tried again \
-                 (stagesub.io/retry-requested-at), or create this Orchestra again with another backup",
+                 ({RETRY_ANNOTATION}), or create this Orchestra again with another backup",
                 failure.message
             ),
         )),
@@ -143,12 +143,12 @@ pub async fn start(
         store: order::store(settings),
         deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),
     };
-    let wanted = job::Wanted::of(&ctx.core, settings, (job_name(uid, attempt), labels), (order, files));
+    let new = job::NewJob::of(&ctx.core, settings, (job_name(uid, attempt), labels), (order, files));
     let _one_at_a_time = ctx.starting.lock().await;
     let asker = asker(ctx, backup, (uid, database));
     let is_next = observe::is_next(ctx, &asker, settings);
     if is_next {
-        job::start(&ctx.core, &wanted).await?;
+        job::start(&ctx.core, &new).await?;
         ctx.queue.was_given(&asker);
     }
     Ok(is_next)

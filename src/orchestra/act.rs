@@ -251,7 +251,7 @@ fn take_turn(pass: &mut Pass, observed: &Observed) {
 
 /// Gives the turn back when nothing is left to begin, and the place in the queue with it.
 fn settle_turn(pass: &mut Pass, observed: &Observed) {
-    let DatabaseState::Usable(inside) = &observed.seen.database else {
+    let DatabaseState::Usable(inside) = &observed.facts.database else {
         return;
     };
     let outcome = match inside.migrations {

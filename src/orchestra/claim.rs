@@ -202,7 +202,7 @@ fn of_pools(pass: &Pass, class: &OrchestraClass, before: Option<&str>) -> Offer 
 /// reserved. Nothing is reserved when others were faster.
 pub fn reserve(pass: &mut Pass, observed: &Observed) {
     let Some(class) = &observed.class else { return };
-    pass.reserved = match observed.seen.database {
+    pass.reserved = match observed.facts.database {
         DatabaseState::None(Supply::Provider(_)) => {
             let own = class::database_name(pass.uid());
             let room = budget::take_room(&pass.ctx.class, class, &pass.object, &own);

@@ -138,7 +138,7 @@ pub async fn observe(
         Due::Never => {
             facts.message = failure.map(|failure| {
                 format!(
-                    "{} (attempt {attempts}). Fix the cause, then annotate this Orchestra with stagesub.io/retry-requested-at, or \
+                    "{} (attempt {attempts}). Fix the cause, then annotate this Orchestra with {RETRY_ANNOTATION}, or \
                      delete it and create it again",
                     failure.message
                 )

@@ -48,7 +48,7 @@ pub use channel::{SUPABASE_ROOT, certificates};
 pub use connect::{APPLICATION, CONNECT_TIMEOUT, connect, connect_through_transaction_pooler};
 pub use data_api::{expose_new_tables, unexposed};
 pub use error::{Error, Result};
-pub use fault::{Fault, Kind as FaultKind};
+pub use fault::{Fault, FaultKind};
 pub use grants::TenantRights;
 pub use groups::{APP_GROUP, ensure_app_group};
 pub use heir::{FoundLogins, tenant_logins};

@@ -22,7 +22,7 @@ use crate::controller::error::Error;
 /// What was observed.
 pub struct Observed {
     /// The facts of the plan.
-    pub seen: Facts,
+    pub facts: Facts,
     /// How the Job of the last attempt ended, once it has.
     pub end: Option<DrillEnd>,
     /// Why its pod does not start.
@@ -59,7 +59,7 @@ pub async fn observe(pass: &Pass, class: Option<Arc<OrchestraClass>>) -> Result<
         _ => true,
     };
     Ok(Observed {
-        seen: Facts {
+        facts: Facts {
             wanted,
             announced,
             job: look.job,

@@ -31,7 +31,7 @@ fn no_drill(why: &str) -> Error {
 
 fn of_hosted() -> Error {
     no_drill(&format!(
-        "the Orchestra's database is a hosted project, where no second database is made: {ADVICE}"
+        "the Orchestra's database is a hosted project, which can have no second database: {ADVICE}"
     ))
 }
 
@@ -72,7 +72,7 @@ pub fn choose(
     }
     let Some(database) = database else {
         return none(format!(
-            "the Orchestra's database is gone or another Orchestra's, so that there is no server of its own: {ADVICE}"
+            "the Orchestra's own database is gone, or another Orchestra claims it, and its server cannot be used: {ADVICE}"
         ));
     };
     match &database.spec.inventory {
@@ -107,7 +107,7 @@ pub async fn maker(ctx: &Context, scratch: &ScratchDatabase) -> Result<(Login, b
         Error::blocked(
             Reason::NoScratchServer,
             format!(
-                "OrchestraPool {name}, on whose server the scratch database {} is, does not exist",
+                "OrchestraPool {name}, on whose server the scratch database {} is, does not exist: create it again",
                 scratch.name
             ),
         )
@@ -138,6 +138,6 @@ pub async fn maker(ctx: &Context, scratch: &ScratchDatabase) -> Result<(Login, b
 pub fn objection(why: &str) -> Error {
     Error::blocked(
         Reason::NoScratchServer,
-        format!("no scratch database is made: {why}. Or {ADVICE}"),
+        format!("no scratch database can be made: {why}. Or {ADVICE}"),
     )
 }
