@@ -12,7 +12,6 @@ use super::error::{Error, Result};
 use super::login::{Login, SessionOptions, SessionPath, Tls};
 use super::pooler;
 use super::relay::{Opening, Relay};
-use super::search_path::BY_OPTIONS;
 use super::sql::own;
 
 /// Name of the operator's sessions in `pg_stat_activity`.
@@ -44,6 +43,10 @@ pub async fn connect(login: &Login, application_name: &str) -> Result<PgConnecti
     })
     .await
 }
+
+/// SQL: whether the `options` of the session set the path.
+const BY_OPTIONS: &str = "SELECT source OPERATOR(pg_catalog.=) 'client' FROM pg_catalog.pg_settings \
+     WHERE name OPERATOR(pg_catalog.=) 'search_path'";
 
 /// The settings that a session is opened with.
 fn options(session: &SessionOptions) -> Option<String> {
