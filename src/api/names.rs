@@ -103,6 +103,9 @@ pub const ROTATE_ANNOTATION: &str = "stagesub.io/rotate-requested-at";
 /// `label_season`.
 pub const SEED_LABEL_PREFIX: &str = "seed.stagesub.io/";
 
+/// Prefix of the operator's own labels and annotations.
+pub const OURS: &str = "stagesub.io/";
+
 /// Annotation of a CustomResourceDefinition: the version of the operator that it was made for.
 pub const VERSION_ANNOTATION: &str = "stagesub.io/operator-version";
 

@@ -111,7 +111,8 @@ impl Orchestra {
     pub fn is_asleep(&self) -> bool {
         let Some(status) = &self.status else { return false };
         let since = status.power.as_ref().and_then(|power| power.paused_since.as_ref());
-        since.is_some() || status.phase.as_deref() == Some("Paused")
+        let pausing = reason_of(&status.conditions, ConditionType::Reconciling) == Some(Reason::Pausing);
+        since.is_some() || pausing && is_true(&status.conditions, ConditionType::Reconciling)
     }
 
     /// Whether its connection Secret is published, so that applications may use the database.

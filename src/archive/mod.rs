@@ -16,6 +16,7 @@ pub mod order;
 pub mod outcome;
 pub mod path;
 mod progress;
+mod purpose;
 mod refused;
 mod restore;
 mod said;

@@ -147,12 +147,10 @@ pub struct RestoreOrder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_digest: Option<String>,
     /// UID of the Orchestra whose claim the database must record. A restore that was cut off there is begun again in a
-    /// database that is emptied before. None: the database is anybody's, and must be empty.
+    /// database that is emptied before, and no other tenant's role has rights in what is restored. None: the database is
+    /// anybody's, and must be empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<String>,
-    /// First role of that Orchestra's tenant. No other tenant's role has rights in the restored database.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tenant: Option<String>,
 }
 
 /// A drill in the empty database of `database-url`.

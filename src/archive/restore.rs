@@ -15,6 +15,7 @@ use super::error::{Error, Result};
 use super::manifest::{self, Manifest, ManifestObject, Part};
 use super::order::{RestoreOrder, VerifyOrder};
 use super::outcome::{DrillFacts, Outcome, OutcomeReason as Reason};
+use super::purpose::{RestoreClaim, RestorePurpose};
 use super::scope::{SchemaScope, Without};
 use super::snapshot;
 use super::sql::run;
@@ -22,8 +23,8 @@ use super::stream::Reading;
 use super::target;
 use super::toc;
 use crate::postgres::claim_record::{self, RecordHolder};
-use crate::postgres::quote;
 use crate::postgres::restore_record::{self, RestoreRecord};
+use crate::postgres::{quote, role_name};
 use crate::text;
 
 /// The most bytes of an archive's table of contents as text.
@@ -39,12 +40,13 @@ const REPLICA: &str = "-c session_replication_role=replica";
 /// one, the target must be dropped.
 pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let (manifest, bytes) = read(context, order.manifest_digest.as_deref()).await?;
-    let claim = order.claim.as_ref().map(|uid| RestoreClaim {
-        uid,
-        digest: manifest::digest_of(&bytes),
-        tenant: order.tenant.as_deref(),
+    let purpose = order.claim.as_ref().map_or(RestorePurpose::Unclaimed, |uid| {
+        RestorePurpose::Claimed(RestoreClaim {
+            uid,
+            digest: manifest::digest_of(&bytes),
+        })
     });
-    into_target(context, &manifest, identity, (claim.as_ref(), false)).await?;
+    into_target(context, &manifest, identity, &purpose).await?;
     let mut outcome = Outcome::done("the backup was restored");
     outcome.backup = Some(facts_of(&context.folder, &manifest, &bytes));
     Ok(outcome)
@@ -57,7 +59,7 @@ pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<S
 pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let began = Instant::now();
     let (manifest, bytes) = read(context, Some(&order.manifest_digest)).await?;
-    into_target(context, &manifest, identity, (None, true)).await?;
+    into_target(context, &manifest, identity, &RestorePurpose::Drill).await?;
     let restore_seconds = began.elapsed().as_secs().max(1);
     context.progress.stage("compare", None);
     let work = compare::restored(&context.login, &manifest, &order.assertions);
@@ -103,23 +105,13 @@ struct Restore<'a> {
     is_anothers: bool,
 }
 
-/// Whose empty database it is.
-struct RestoreClaim<'a> {
-    /// UID of the Orchestra.
-    uid: &'a str,
-    /// SHA-256 of the manifest.
-    digest: String,
-    /// First role of its tenant.
-    tenant: Option<&'a str>,
-}
-
-/// `is_trial`: the database is compared, with the rights of all roles, and thrown away.
 async fn into_target(
     context: &Context,
     manifest: &Manifest,
     identity: Option<SecretString>,
-    (claim, is_trial): (Option<&RestoreClaim<'_>>, bool),
+    purpose: &RestorePurpose<'_>,
 ) -> Result<()> {
+    let claim = purpose.claim();
     let mut conn = snapshot::session(&context.login).await?;
     let major = snapshot::major(&mut conn).await?;
     if major < manifest.server_major {
@@ -176,7 +168,7 @@ async fn into_target(
             run(&mut conn, &statement).await?;
         }
     }
-    leave(&mut conn, &roles, (claim, is_trial)).await
+    leave(&mut conn, &roles, purpose).await
 }
 
 /// The record of an interrupted run, or of one whose outcome was lost, in a database with this claim. Takes the lock, so that
@@ -187,13 +179,13 @@ async fn earlier_run(conn: &mut PgConnection, claim: &RestoreClaim<'_>) -> Resul
         Some(RecordHolder { name, .. }) => {
             return Err(Error::new(
                 Reason::NotEmpty,
-                format!("the target carries the claim record of Orchestra {name}: nothing is restored into it"),
+                format!("the target has the claim record of Orchestra {name}: restore into a new database"),
             ));
         }
         None => {
             return Err(Error::new(
                 Reason::NotEmpty,
-                "the target carries no claim record and may belong to somebody: nothing is restored into it",
+                "the target has no claim record, so that its data may be somebody's: restore into a new database",
             ));
         }
     }
@@ -236,13 +228,11 @@ async fn begin(conn: &mut PgConnection, claim: &RestoreClaim<'_>, manifest: &Man
 }
 
 /// Gives back what was needed to hand objects over to their owners. What is used afterwards has no rights of former tenants.
-async fn leave(
-    conn: &mut PgConnection,
-    roles: &[String],
-    (claim, is_trial): (Option<&RestoreClaim<'_>>, bool),
-) -> Result<()> {
-    if !is_trial {
-        target::disinherit(conn, claim.and_then(|claim| claim.tenant), roles).await?;
+async fn leave(conn: &mut PgConnection, roles: &[String], purpose: &RestorePurpose<'_>) -> Result<()> {
+    let claim = purpose.claim();
+    if !matches!(purpose, RestorePurpose::Drill) {
+        let own = claim.map(|claim| role_name(claim.uid));
+        target::disinherit(conn, own.as_deref(), roles).await?;
     }
     for role in target::present(conn, roles).await? {
         run(conn, &format!("REVOKE {} FROM CURRENT_USER", quote(&role))).await?;
@@ -317,7 +307,10 @@ impl Restore<'_> {
     fn part(&self, part: Part) -> Result<&ManifestObject> {
         self.manifest.object(part).ok_or_else(|| {
             let name: &'static str = part.into();
-            Error::new(Reason::Damaged, format!("the manifest names no archive {name}"))
+            Error::new(
+                Reason::Damaged,
+                format!("the manifest names no archive {name}: use another backup"),
+            )
         })
     }
 
@@ -341,10 +334,15 @@ impl Restore<'_> {
         if list.len() > LIST {
             return Err(Error::new(
                 Reason::Incompatible,
-                "the archive's table of contents is longer than 64 MiB",
+                "the archive's table of contents is longer than 64 MiB: restore this backup by hand, with pg_restore",
             ));
         }
-        String::from_utf8(list).map_err(|_| Error::new(Reason::Damaged, "the archive's table of contents is not UTF-8"))
+        String::from_utf8(list).map_err(|_| {
+            Error::new(
+                Reason::Damaged,
+                "the archive's table of contents is not UTF-8: use another backup",
+            )
+        })
     }
 
     async fn stage(

@@ -1,6 +1,6 @@
 //! The target of a restore: checks that it is empty and compatible with the backup, and prepares it.
 
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::error::{Error, Result};
 use super::manifest::SnapshotFacts;
@@ -41,8 +41,15 @@ const DEFAULTS: &str = "SELECT format('ALTER DEFAULT PRIVILEGES IN SCHEMA %I REV
 
 /// Statements that take away what tenants' logins were granted by who owns the objects. Those of the tenant whose
 /// first role is `$1` keep it.
-const INHERITED: &str = "WITH former AS (SELECT oid, rolname FROM pg_roles \
-        WHERE rolname::text ~ '^orchestra_[0-9a-f]{32}(_[0-9]+)?$' AND left(rolname::text, 42) IS DISTINCT FROM $1) \
+fn inherited() -> AssertSqlSafe<String> {
+    let is_former = postgres::is_other_tenants("rolname::text", "$1");
+    AssertSqlSafe(format!(
+        "WITH former AS (SELECT oid, rolname FROM pg_roles WHERE {is_former}) {GRANTED}"
+    ))
+}
+
+/// The statements of [`inherited`] for the roles `former`.
+const GRANTED: &str = "\
     SELECT DISTINCT format('REVOKE ALL ON %s %s FROM %I CASCADE', kind, name, rolname) FROM ( \
         SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, format('%I.%I', nspname, relname) AS name, a.grantee \
             FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, LATERAL (SELECT grantee FROM aclexplode(relacl) \
@@ -66,7 +73,7 @@ pub(super) async fn check(conn: &mut PgConnection, scope: &SchemaScope, facts: &
         return Err(Error::new(
             Reason::NotEmpty,
             format!(
-                "the target is not empty, it contains {}: restore into a new database or project",
+                "the target is not empty: it contains {}. Restore into a new database or project",
                 text::names(&things, 5, things.len())
             ),
         ));
@@ -138,7 +145,7 @@ pub(super) async fn make_roles(conn: &mut PgConnection, roles: &[String]) -> Res
 /// # Errors
 /// What the database says.
 pub(super) async fn disinherit(conn: &mut PgConnection, own: Option<&str>, made: &[String]) -> Result<()> {
-    for statement in postgres::column(conn, "rights", sqlx::query(INHERITED).bind(own)).await? {
+    for statement in postgres::column(conn, "rights", sqlx::query(inherited()).bind(own.unwrap_or_default())).await? {
         run(conn, &statement).await?;
     }
     let made = present(conn, made).await?;

@@ -150,11 +150,11 @@ async fn try_start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(
         Task::Remove => order::remove(pass, class)?,
     };
     let name = pass.job_name(task, status.attempts);
-    let wanted = job::Wanted::of(pass.core(), &settings, (name, labels), (order, files));
+    let new = job::NewJob::of(pass.core(), &settings, (name, labels), (order, files));
     let _one_at_a_time = pass.ctx.starting.lock().await;
     let asker = observe::asker(pass, task);
     if observe::is_next(&pass.ctx, &asker, &settings) {
-        job::start(pass.core(), &wanted).await?;
+        job::start(pass.core(), &new).await?;
         pass.ctx.queue.was_given(&asker);
     }
     Ok(())
@@ -177,7 +177,8 @@ async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
                     pass,
                     now,
                     Reason::BackupFailed,
-                    "the Job ended successfully, but its outcome names no manifest",
+                    "the Job succeeded, but its outcome names no manifest: use the image of this operator's version (backup.image of the \
+                     class, --backup-image)",
                     true,
                 ));
             }

@@ -58,7 +58,7 @@ pub async fn pass(backup: Arc<OrchestraBackup>, ctx: Arc<Context>) -> Result<Nex
     let mut pass = Pass { ctx, object };
     loop {
         let observed = observe::observe(&pass).await?;
-        let step = plan::plan(&observed.seen);
+        let step = plan::plan(&observed.facts);
         tracing::debug!(?step, "next");
         status::write(&mut pass, step, &observed).await?;
         if let Some(next) = act::act(&mut pass, step, &observed).await? {

@@ -42,17 +42,20 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Looks everything up that the next Job needs: the database to back up, and the store.
-    pub fn look(pass: &Pass, is_deleted: bool) -> (Self, Requirement, Requirement) {
+    /// Looks everything up that the next Job needs: the database to back up, and the store. `class`: the recorded class, where
+    /// it exists.
+    pub fn look(
+        pass: &Pass,
+        class: Option<&Arc<OrchestraClass>>,
+        is_deleted: bool,
+    ) -> (Self, Requirement, Requirement) {
         let (status, mut needs) = (pass.status(), Self::default());
         if status.path.is_none() {
             let origin = if is_deleted { Ok(None) } else { origin(pass).map(Some) };
             let source = needs.take(origin, |needs, origin| needs.origin = origin);
             return (needs, source, Requirement::Met);
         }
-        let name = status.class_name.as_deref().unwrap_or_default();
-        let class = pass.core().stores.classes.get(&ObjectRef::new(name));
-        let class = order::class_of(&status, class, KEPT);
+        let class = order::class_of(&status, class.cloned(), KEPT);
         let store = needs.take(class, |needs, class| needs.class = Some(class));
         let needs_database = !is_deleted && pass.object.spec.stored.is_none();
         let database = if needs_database {

@@ -20,6 +20,7 @@ use crate::api::names::{
     BACKUP_CLASS_LABEL, BACKUP_DATABASE_LABEL, BACKUP_LABEL, BACKUP_SERVER_LABEL, RETRY_ANNOTATION, label_of, request,
 };
 use crate::api::{BACKUP_FINALIZER, BackupFailure, ClassBackup, DeletionPolicy, OrchestraBackup, OrchestraDatabase};
+use crate::archive::{Outcome, OutcomeReason};
 use crate::controller::error::Error;
 use crate::credentials::servers;
 
@@ -32,7 +33,7 @@ const LONGEST: Duration = Duration::from_hours(1);
 /// What was observed.
 pub struct Observed {
     /// The facts of the plan.
-    pub seen: Facts,
+    pub facts: Facts,
     /// How the Job of the last attempt ended; none while it runs.
     pub end: Option<JobEnd>,
     /// Why the Job's pod does not start.
@@ -43,41 +44,43 @@ pub struct Observed {
     pub drill: drill::Observed,
 }
 
-/// The state of a Job.
-#[derive(Default)]
-pub struct JobLook {
+/// The state of a Job, whose end is an `E`.
+pub struct JobLook<E> {
     /// The fact for the plan.
     pub job: plan::Job,
     /// How it ended; none while it runs.
-    pub end: Option<JobEnd>,
+    pub end: Option<E>,
     /// Why the Job's pod does not start.
     pub waits: Option<String>,
 }
 
-impl From<JobState> for JobLook {
-    fn from(state: JobState) -> Self {
+impl<E> JobLook<E> {
+    /// The look at a Job that was never announced, or whose end is recorded.
+    pub const NONE: Self = Self {
+        job: plan::Job::None,
+        end: None,
+        waits: None,
+    };
+
+    /// What the state of a Job means. `end`: what its outcome says, or that it left none for this cause.
+    pub fn of(state: JobState, end: impl FnOnce(Result<Box<Outcome>, String>) -> E) -> Self {
         match state {
-            JobState::None => Self::default(),
+            JobState::None => Self::NONE,
             JobState::Runs(waits) => Self {
                 job: plan::Job::Runs,
                 waits,
-                ..Self::default()
+                ..Self::NONE
             },
-            JobState::Silent(why) => JobEnd::silent(&why).into(),
-            JobState::Ended(outcome) => JobEnd::of(*outcome).into(),
-        }
-    }
-}
-
-impl From<JobEnd> for JobLook {
-    fn from(end: JobEnd) -> Self {
-        Self {
-            job: match end {
-                JobEnd::Done(_) => plan::Job::Done,
-                JobEnd::Failed { .. } => plan::Job::Failed,
-            },
-            end: Some(end),
-            waits: None,
+            JobState::Ended(outcome) => {
+                let is_done = outcome
+                    .as_ref()
+                    .is_ok_and(|outcome| outcome.reason == OutcomeReason::Done);
+                Self {
+                    job: if is_done { plan::Job::Done } else { plan::Job::Failed },
+                    end: Some(end(outcome)),
+                    ..Self::NONE
+                }
+            }
         }
     }
 }
@@ -89,12 +92,12 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let concluded = status.concluded >= status.attempts;
     let names = [Task::Make, Task::Remove].map(|task| pass.job_name(task, status.attempts));
     let left_over = names.iter().any(|name| job::is_there(core, name));
-    let [mut making, mut removing] = [JobLook::default(), JobLook::default()];
+    let [mut making, mut removing] = [JobLook::NONE, JobLook::NONE];
     // While the end of a Job is not recorded, the API server is asked: the watch may be late.
     if status.attempts > 0 && (!concluded || left_over) {
-        making = job::look(core, &names[0]).await?.into();
+        making = JobLook::of(job::look(core, &names[0]).await?, JobEnd::of);
         if removal.is_some() {
-            removing = job::look(core, &names[1]).await?.into();
+            removing = JobLook::of(job::look(core, &names[1]).await?, JobEnd::of);
         }
     }
     let (making_is, removing_is) = (making.job, removing.job);
@@ -111,10 +114,10 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             let task = removal.map_or(Task::Make, |_| Task::Remove);
             is_next(&pass.ctx, &asker(pass, task), settings)
         });
-    let (needs, source, store) = Needs::look(pass, removal.is_some());
-    let drill = drill::observe(pass).await?;
+    let (needs, source, store) = Needs::look(pass, class.as_ref(), removal.is_some());
+    let drill = drill::observe(pass, class).await?;
     Ok(Observed {
-        seen: Facts {
+        facts: Facts {
             finalizer: object.finalizers().iter().any(|name| name == BACKUP_FINALIZER),
             removal,
             recorded: status.path.is_some(),
@@ -128,7 +131,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             source,
             store,
             has_room,
-            drill: drill.seen,
+            drill: drill.facts,
         },
         drill,
         waits: current.waits,

@@ -20,25 +20,21 @@ pub enum JobEnd {
 }
 
 impl JobEnd {
-    /// The end of a Job with an outcome. Where an earlier Job stored the backup and its outcome was lost, the next Job
-    /// reports success.
-    pub fn of(outcome: Outcome) -> Self {
-        if outcome.reason == OutcomeReason::Done {
-            return Self::Done(Box::new(outcome));
-        }
-        Self::Failed {
-            reason: reason(outcome.reason),
-            message: outcome.message,
-            retry: outcome.retry,
-        }
-    }
-
-    /// The end of a Job whose pod left no outcome.
-    pub fn silent(why: &str) -> Self {
-        Self::Failed {
-            reason: Reason::BackupFailed,
-            message: format!("the Job left no outcome: {why}"),
-            retry: true,
+    /// The end of a Job with this outcome, or whose pod left none for this cause. Where an earlier Job stored the backup and
+    /// its outcome was lost, the next Job reports success.
+    pub fn of(outcome: Result<Box<Outcome>, String>) -> Self {
+        match outcome {
+            Ok(outcome) if outcome.reason == OutcomeReason::Done => Self::Done(outcome),
+            Ok(outcome) => Self::Failed {
+                reason: reason(outcome.reason),
+                message: outcome.message,
+                retry: outcome.retry,
+            },
+            Err(why) => Self::Failed {
+                reason: Reason::BackupFailed,
+                message: format!("the Job left no outcome: {why}"),
+                retry: true,
+            },
         }
     }
 }
@@ -85,7 +81,7 @@ mod tests {
                 reason,
                 ..Outcome::done("told")
             };
-            let is_done = matches!(JobEnd::of(outcome), JobEnd::Done(_));
+            let is_done = matches!(JobEnd::of(Ok(Box::new(outcome))), JobEnd::Done(_));
             assert_eq!(is_done, reason == OutcomeReason::Done, "{reason}");
         }
     }

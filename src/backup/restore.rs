@@ -7,15 +7,15 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::observe::JobLook;
+use super::outcome::JobEnd;
 use super::plan::Due;
 use super::queue::Asker;
 use super::{Context, folder, job, observe, order, stored};
 use crate::api::condition::{self, ConditionType, Reason};
-use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, HOLDER_LABEL, label_of};
+use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, HOLDER_LABEL, RETRY_ANNOTATION, label_of};
 use crate::api::{BackupFailure, Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase};
 use crate::archive::order::{Order, RestoreOrder, Work};
 use crate::controller::error::Error;
-use crate::credentials::tenant;
 
 pub use super::act::ATTEMPTS;
 
@@ -51,7 +51,7 @@ pub fn find(ctx: &Context, namespace: &str, name: &str) -> Result<FoundBackup, E
             Reason::BackupIncomplete,
             format!(
                 "OrchestraBackup {name} failed and has nothing to restore ({}): have it tried again \
-                 (stagesub.io/retry-requested-at), or create this Orchestra again with another backup",
+                 ({RETRY_ANNOTATION}), or create this Orchestra again with another backup",
                 failure.message
             ),
         )),
@@ -97,8 +97,9 @@ pub fn job_name(uid: &str, attempt: i32) -> String {
 ///
 /// # Errors
 /// When the Kubernetes API refuses or fails.
-pub async fn look(ctx: &Context, uid: &str, attempt: i32) -> Result<JobLook, Error> {
-    Ok(job::look(&ctx.core, &job_name(uid, attempt)).await?.into())
+pub async fn look(ctx: &Context, uid: &str, attempt: i32) -> Result<JobLook<JobEnd>, Error> {
+    let state = job::look(&ctx.core, &job_name(uid, attempt)).await?;
+    Ok(JobLook::of(state, JobEnd::of))
 }
 
 /// When the next attempt may be made. `asked`: the value of the retry annotation.
@@ -167,17 +168,16 @@ pub async fn start(
             path: folder::of(&ctx.class.cluster, backup, settings)?,
             manifest_digest: Some(digest.to_owned()),
             claim: Some(uid.to_owned()),
-            tenant: Some(tenant::role_name(uid)),
         }),
         store: order::store(settings),
         deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),
     };
-    let wanted = job::Wanted::of(&ctx.core, settings, (job_name(uid, attempt), labels), (order, files));
+    let new = job::NewJob::of(&ctx.core, settings, (job_name(uid, attempt), labels), (order, files));
     let _one_at_a_time = ctx.starting.lock().await;
     let asker = asker(ctx, backup, (uid, database));
     let is_next = observe::is_next(ctx, &asker, settings);
     if is_next {
-        job::start(&ctx.core, &wanted).await?;
+        job::start(&ctx.core, &new).await?;
         ctx.queue.was_given(&asker);
     }
     Ok(is_next)

@@ -9,6 +9,7 @@ use super::observe::Observed;
 use super::plan::{Step, Task};
 use super::{Context, Pass, drill, job};
 use crate::api::condition::{ConditionType, Reason};
+use crate::api::names::RETRY_ANNOTATION;
 use crate::api::{OrchestraBackup, OrchestraBackupStatus};
 use crate::controller::conditions::{Conditions, Standing};
 use crate::controller::error::Error;
@@ -107,7 +108,7 @@ fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed, stored:
             let failure = failed?;
             let reason = failure.reason.parse().unwrap_or(Reason::BackupFailed);
             let message = format!(
-                "{} (attempt {}). Fix the cause, then annotate this OrchestraBackup with stagesub.io/retry-requested-at, or \
+                "{} (attempt {}). Fix the cause, then annotate this OrchestraBackup with {RETRY_ANNOTATION}, or \
                  create another one",
                 failure.message, of.attempts
             );
@@ -134,7 +135,7 @@ fn of_drill(of: &OrchestraBackupStatus, step: Drill, observed: &Observed) -> Opt
         Drill::Announce | Drill::Start | Drill::Await => (
             Reason::Verifying,
             format!(
-                "a drill: a Job restores the backup into a scratch database and compares it{}",
+                "a Job restores the backup into a scratch database for a drill, and compares it{}",
                 is_waiting()
             ),
         ),
@@ -144,8 +145,8 @@ fn of_drill(of: &OrchestraBackupStatus, step: Drill, observed: &Observed) -> Opt
         ),
         Drill::Queue => (
             Reason::Queued,
-            "the drill waits: the class, or the server of the scratch database, has as many Jobs as it may \
-             (backup.maxConcurrent, backup.maxConcurrentPerServer), and namespaces take turns"
+            "the class or the server of the scratch database runs as many Jobs as are allowed (backup.maxConcurrent, \
+             backup.maxConcurrentPerServer): the drill starts when a Job ends; namespaces take turns"
                 .into(),
         ),
         Drill::Retry(_) => {
@@ -160,7 +161,7 @@ fn of_drill(of: &OrchestraBackupStatus, step: Drill, observed: &Observed) -> Opt
             )
         }
     };
-    let (phase, reason) = match observed.seen.removal {
+    let (phase, reason) = match observed.facts.removal {
         Some(_) => ("Deleting", Reason::Deleting),
         None => ("Verifying", reason),
     };

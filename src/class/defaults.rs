@@ -30,8 +30,8 @@ pub fn describe(ctx: &Context, class: &OrchestraClass) -> Option<String> {
         .classes
         .state_filter(|other| annotated(other, DEFAULT_CLASS_ANNOTATION) && other.name_any() != taken.name_any());
     Some(format!(
-        "Class {} is marked as the default one, too: Orchestras without className use {}, {}. Leave the annotation \
-         {DEFAULT_CLASS_ANNOTATION} on one class",
+        "Class {} is marked as the default one, too. Orchestras without className use {}, because {}. Keep the annotation \
+         {DEFAULT_CLASS_ANNOTATION} on one class only",
         others.join(", "),
         taken.name_any(),
         why(&taken, rivals.iter().map(AsRef::as_ref))
@@ -46,11 +46,11 @@ fn why<'a>(taken: &OrchestraClass, mut rivals: impl Iterator<Item = &'a Orchestr
         .filter(|other| from_environment(other) == from_environment(taken));
     let rivals: Vec<_> = rival.map(ResourceExt::creation_timestamp).collect();
     if rivals.is_empty() {
-        "because the others are made from the operator's environment"
+        "the others are made from the operator's environment"
     } else if rivals.iter().all(|other| *other < taken.creation_timestamp()) {
-        "the youngest"
+        "it is the newest"
     } else {
-        "the last by its name of the youngest"
+        "it is the last by name of the newest ones"
     }
 }
 
@@ -71,12 +71,16 @@ mod tests {
             class
         };
         for (taken, rival, says) in [
-            (class(2, false), class(1, false), "the youngest"),
-            (class(1, false), class(1, false), "the last by its name of the youngest"),
+            (class(2, false), class(1, false), "it is the newest"),
+            (
+                class(1, false),
+                class(1, false),
+                "it is the last by name of the newest ones",
+            ),
             (
                 class(1, false),
                 class(2, true),
-                "because the others are made from the operator's environment",
+                "the others are made from the operator's environment",
             ),
         ] {
             assert_eq!(why(&taken, [&rival].into_iter()), says);

@@ -108,7 +108,7 @@ fn describe(holders: &[&OrchestraDatabase], backups: &[String]) -> String {
         names.sort();
         parts.push(format!(
             "deletion was requested, but {} of its backups are being made or removed, in its store: {}. The class is \
-             deleted when that is done, or the backups say deletionPolicy: Retain",
+             deleted when that is done, or when these backups are set to deletionPolicy: Retain",
             names.len(),
             text::names(&names, NAMED, names.len())
         ));

@@ -72,7 +72,7 @@ pub(super) fn odd_projects(ctx: &Context, class: &OrchestraClass) -> Option<Stri
     (count > 0).then(|| {
         format!(
             "the provider lists {count} of the organization's projects in an undocumented form{unclear}. The operator \
-             continues, except for a claim that one of them may belong to"
+             continues; only a claim whose project may be one of these waits"
         )
     })
 }

@@ -10,8 +10,8 @@ use secrecy::SecretString;
 
 use super::cluster;
 use crate::api::{OrchestraDatabase, OrchestraPool};
-use crate::credentials::{inventory, tenant};
-use crate::postgres::{APP_GROUP, Login, quote};
+use crate::credentials::inventory;
+use crate::postgres::{APP_GROUP, Login, is_other_tenants, quote, role_name};
 
 /// Arguments of `orchestra-operator recycle`.
 #[derive(clap::Args, Debug)]
@@ -70,8 +70,8 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Strin
         let claim = member.spec.claim_ref.as_ref().filter(|_| member.is_held());
         if let Some(claim) = claim {
             bail!(
-                "Orchestra {}/{} uses the database, so its statements are not printed: an entry is made anew after its \
-                 Orchestra was deleted and its data are given up",
+                "Orchestra {}/{} uses the database, so no statements are printed that drop it: delete the Orchestra first, \
+                 if its data may be lost",
                 claim.namespace,
                 claim.name
             );
@@ -84,7 +84,7 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Strin
             || format!("{key} of the operator's environment"),
             |name| format!("key {inner} of Secret {namespace}/{name}"),
         ),
-        tenants: claims.map(|claim| tenant::role_name(&claim.uid)).collect(),
+        tenants: claims.map(|claim| role_name(&claim.uid)).collect(),
         members: members.iter().map(|member| member.name_any()).collect(),
     };
     statements(&login, &entry)
@@ -125,12 +125,12 @@ fn check(login: &Login, entry: &RecycledEntry) -> anyhow::Result<()> {
     } = login;
     ensure!(
         !user.contains('.') && !matches!(database.as_str(), "postgres" | "template0" | "template1"),
-        "database {database} of {user} is no database that can be dropped: a hosted project is made anew at its provider"
+        "database {database} of {user} cannot be dropped: create a hosted project anew at its provider"
     );
     let names = [host, database, user, &entry.name, &entry.place];
     ensure!(
         !names.iter().any(|name| name.chars().any(char::is_control)),
-        "the entry's URL holds control characters"
+        "the entry's URL contains control characters: correct it"
     );
     Ok(())
 }
@@ -143,6 +143,7 @@ fn literal(name: &str) -> String {
 fn guard(login: &Login, entry: &RecycledEntry) -> String {
     let known = entry.tenants.iter().chain([&login.user]).map(|name| literal(name));
     let known = known.collect::<Vec<_>>().join(", ");
+    let is_other_tenants = is_other_tenants("r.rolname", &known);
     let (datname, rolname) = (literal(&login.database), literal(&login.user));
     format!(
         "\
@@ -155,7 +156,7 @@ WHERE NOT r.rolsuper AND r.rolname NOT IN ({known}, '{APP_GROUP}') AND (
         WHERE o.oid = m.roleid AND r.oid = m.member OR o.oid = m.member AND r.oid = m.roleid));
 DO $check$
 DECLARE tenant text := (SELECT r.rolname FROM pg_catalog.pg_roles r
-    WHERE r.rolname ~ '^orchestra_[0-9a-f]{{32}}(_[0-9]+)?$' AND left(r.rolname, 42) NOT IN ({known}) AND (
+    WHERE {is_other_tenants} AND (
         EXISTS (SELECT FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_database d
             ON s.dbid = d.oid OR s.dbid = 0 AND s.objid = d.oid
             WHERE d.datname = {datname} AND s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND s.refobjid = r.oid)

@@ -98,7 +98,7 @@ impl<'a> Conditions<'a> {
         let Some(last) = find(self.old, type_) else {
             return self.set(type_, false, failure, "not started");
         };
-        let said = last.message.split(STALE).next().unwrap_or_default();
+        let said = without_stale(&last.message);
         let room = MESSAGE_LIMIT.saturating_sub(STALE.len() + failure.as_str().len() + 1);
         let message = format!("{}{STALE}{failure})", text::shown(said, room));
         self.new.push(Condition {
@@ -142,6 +142,15 @@ impl<'a> Conditions<'a> {
 }
 
 /// How conditions contradict their reasons, or each other; none when they do not.
+/// The message without the addition that a part of an earlier failure has at its end.
+fn without_stale(message: &str) -> &str {
+    let split = message.strip_suffix(')').and_then(|message| message.rsplit_once(STALE));
+    match split {
+        Some((said, reason)) if reason.parse::<Reason>().is_ok() => said,
+        _ => message,
+    }
+}
+
 #[cfg(test)]
 pub(crate) fn contradiction(conditions: &[Condition]) -> Option<String> {
     let is = |type_| is_true(conditions, type_);
@@ -221,6 +230,13 @@ mod tests {
             ("False", "SourceInvalid")
         );
         assert_eq!(stale(&once, Reason::SourceInvalid)[0], once[0]);
+        let mut quoting = first.clone();
+        quoting[0].message = "42601: (as seen before the failure of) is no statement".into();
+        let quoted = stale(&quoting, Reason::SourceInvalid)[0].message.clone();
+        assert_eq!(
+            quoted,
+            "42601: (as seen before the failure of) is no statement (as seen before the failure SourceInvalid)"
+        );
         let other = stale(&once, Reason::TokenRejected)[0].message.clone();
         assert_eq!(
             other,

@@ -124,7 +124,7 @@ pub async fn create(core: &Core, pool: &str, name: &str) -> Result<(), Error> {
     };
     if !is_labelled(pool, written.labels()) {
         let message = format!(
-            "Secret {name} of the operator's namespace is not that of an entry of pool {pool}: remove it, or rename it"
+            "Secret {name} of the operator's namespace does not belong to an entry of pool {pool}: delete it, or rename it"
         );
         return Err(Error::blocked(Reason::SecretConflict, message));
     }
@@ -265,7 +265,7 @@ pub(super) fn check_server_url(server: &SecretString, core: &Core) -> Result<(),
     }
     Err(Error::blocked(
         Reason::InvalidEntry,
-        "the server's URL gives user, password or dbname as a parameter, which would come before those of the entries: \
+        "the server's URL gives user, password or dbname as a parameter, which would override the entries' own: \
          write postgresql://USER:PASSWORD@HOST:PORT/postgres",
     ))
 }

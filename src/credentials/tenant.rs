@@ -22,15 +22,10 @@ use crate::api::names::{
 };
 use crate::controller::Core;
 use crate::controller::error::Error;
-use crate::postgres::{Login, TenantRole};
+use crate::postgres::{Login, TenantRole, role_name};
 
 /// Key of a tenant's Secret: the templates of the connection Secret that were published last, as JSON.
 const TEMPLATE_KEY: &str = "connection-template";
-
-/// Name of the tenant's first role: unique on every server, because pool entries may share one.
-pub fn role_name(uid: &str) -> String {
-    format!("orchestra_{}", uid.replace('-', ""))
-}
 
 /// Whether a role is the first one of this tenant, or one that was made for a rotation.
 pub fn is_role_of(uid: &str, role: &str) -> bool {

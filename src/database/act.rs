@@ -263,7 +263,9 @@ async fn probe(pass: &mut Pass, observed: &mut Observed) -> Result<Option<Next>,
                 // Without an answer, too, the next login has to wait.
                 pass.ctx.logins.refused(pass.name(), false);
             }
-            observed.said = Some(format!("healthy by its status, but refuses the login ({error})"));
+            observed.said = Some(format!(
+                "the provider reports the project healthy, but the database refuses the login ({error})"
+            ));
             if error.is_wrong_password() && pass.object.adopted().is_some() {
                 // The next step tells, or sets another one.
                 return Ok(None);
@@ -360,7 +362,7 @@ async fn abandon(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let secret = if given { String::new() } else { password_is_in(pass) };
     let marked = adopted::unmark(pass).await.unwrap_or_default();
     let note = format!("abandoned: {left}; delete it in the provider's dashboard{secret}{marked}");
-    tracing::warn!(note, "the database is let go of");
+    tracing::warn!(note, "the database is abandoned");
     tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Abandoned, note)).await;
     if given {
         owner::forget(&owner::secrets(&pass.ctx.core), pass.name()).await?;

@@ -126,9 +126,9 @@ pub fn is_untried(pass: &Pass, claim: ClaimState) -> bool {
 /// Why a project stays that the operator lets go of.
 pub fn why_kept(object: &OrchestraDatabase) -> &'static str {
     match object.spec.reclaim_policy {
-        _ if !object.may_be_destroyed() => "it was adopted, and its adopt does not allow its destruction",
+        _ if !object.may_be_destroyed() => "the project was adopted without adopt.deletion: true",
         DeletionPolicy::Retain => "the reclaim policy is Retain",
-        DeletionPolicy::Delete => "it was adopted, and no login of the operator has ever succeeded",
+        DeletionPolicy::Delete => "the project was adopted, and no login of the operator has ever succeeded",
     }
 }
 
@@ -211,10 +211,7 @@ mod tests {
             (database(true, true, destroy, true), None),
             (database(true, true, destroy, false), Some("no login of the operator")),
             (database(true, true, keep, true), Some("Retain")),
-            (
-                database(true, false, destroy, true),
-                Some("does not allow its destruction"),
-            ),
+            (database(true, false, destroy, true), Some("without adopt.deletion")),
         ] {
             assert_eq!(of.is_to_be_destroyed(), kept.is_none(), "{of:?}");
             assert!(kept.is_none_or(|part| why_kept(&of).contains(part)), "{of:?}");

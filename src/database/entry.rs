@@ -106,7 +106,7 @@ pub async fn decide(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
 pub async fn drop_everything(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let (ctx, uid) = (pass.ctx.clone(), pass.object.uid().unwrap_or_default());
     if ctx.resets.under_way_of(&uid).is_none() {
-        // No other one is begun once the reset is decided.
+        // No new backup Job starts after the reset is decided.
         if jobs::are_under_way(&ctx.core, BACKUP_DATABASE_LABEL, &label_of(pass.name())).await? {
             tracing::info!(
                 database = pass.name(),

@@ -256,8 +256,13 @@ mod tests {
 
     #[test]
     fn a_project_whose_pause_is_refused_is_probed_whoever_wants_the_pause() {
-        let orchestra = |power: serde_json::Value, phase: &str| {
-            let status = json!({"power": power, "phase": phase});
+        let orchestra = |power: serde_json::Value, pausing: bool| {
+            let reconciling = pausing.then(|| {
+                json!({"type": "Reconciling", "status": "True", "reason": "Pausing", "message": "",
+                    "lastTransitionTime": "2026-11-28T12:00:00Z"})
+            });
+            let conditions: Vec<_> = reconciling.into_iter().collect();
+            let status = json!({"power": power, "conditions": conditions});
             let spec = json!({"metadata": {"name": "one"}, "spec": {}, "status": status});
             serde_json::from_value::<Orchestra>(spec).unwrap()
         };
@@ -274,29 +279,29 @@ mod tests {
             database
         };
         let since = "2026-11-28T12:00:00Z";
-        for (power, phase, (hosted, intended, stalled), paused) in [
-            (json!(null), "Ready", (true, false, false), false),
-            (json!(null), "Ready", (true, false, true), false),
-            (json!({"pausedBy": "Idle"}), "Paused", (true, false, false), true),
-            (json!({"pausedBy": "Idle"}), "Paused", (true, true, false), true),
-            (json!({"pausedBy": "Idle"}), "Failed", (true, true, true), false),
-            (json!(null), "Failed", (true, true, true), false),
+        for (power, pausing, (hosted, intended, stalled), paused) in [
+            (json!(null), false, (true, false, false), false),
+            (json!(null), false, (true, false, true), false),
+            (json!({"pausedBy": "Idle"}), true, (true, false, false), true),
+            (json!({"pausedBy": "Idle"}), true, (true, true, false), true),
+            (json!({"pausedBy": "Idle"}), false, (true, true, true), false),
+            (json!(null), false, (true, true, true), false),
             (
                 json!({"pausedBy": "Idle", "pausedSince": since}),
-                "Paused",
+                false,
                 (true, true, true),
                 true,
             ),
             (
                 json!({"pausedBy": "Spec", "pausedSince": since}),
-                "Paused",
+                false,
                 (false, false, false),
                 true,
             ),
-            (json!({"pausedBy": "Idle"}), "Failed", (false, true, true), true),
+            (json!({"pausedBy": "Idle"}), false, (false, true, true), true),
         ] {
-            let is = is_paused(&orchestra(power.clone(), phase), &database(hosted, intended, stalled));
-            assert_eq!(is, paused, "{power} {phase} {hosted} {intended} {stalled}");
+            let is = is_paused(&orchestra(power.clone(), pausing), &database(hosted, intended, stalled));
+            assert_eq!(is, paused, "{power} {pausing} {hosted} {intended} {stalled}");
         }
     }
 }

@@ -173,7 +173,7 @@ async fn tell_of_login(pass: &Pass, observed: &Observed) {
     if pass.revoked || !used || database.is_lost() {
         return;
     }
-    let (base, name) = (tenant::role_name(pass.uid()), database.name_any());
+    let (base, name) = (postgres::role_name(pass.uid()), database.name_any());
     let role = tenant::role_of(pass.uid(), LoginMarks::of(&pass.ctx.core, &name, pass.uid()).generation);
     let cure = format!(
         "ALTER ROLE … NOLOGIN there for {role} and every role named {base}_<n>. The operator does this itself when an \
@@ -250,7 +250,7 @@ fn take_turn(pass: &mut Pass, observed: &Observed) {
 
 /// Gives the turn back when nothing is left to begin, and the place in the queue with it.
 fn settle_turn(pass: &mut Pass, observed: &Observed) {
-    let DatabaseState::Usable(inside) = &observed.seen.database else {
+    let DatabaseState::Usable(inside) = &observed.facts.database else {
         return;
     };
     let outcome = match inside.migrations {

@@ -150,7 +150,7 @@ pub fn difference(given: &Adopt, database: &OrchestraDatabase) -> Option<String>
     let name = database.name_any();
     let Some(adopted) = database.adopted() else {
         return Some(format!(
-            "the operator made the project of OrchestraDatabase {name}, so that spec.source.existing.adopt does not apply: create \
+            "the operator made the project of OrchestraDatabase {name}, so spec.source.existing.adopt does not apply: create \
              this Orchestra without adopt"
         ));
     };
@@ -200,7 +200,7 @@ fn allowed<'a>(
     };
     let adopt = existing.adopt.as_ref().ok_or_else(|| {
         let message = format!(
-            "project {reference} was not made by the operator, so that it does not know the owner's password: create this \
+            "project {reference} was not made by the operator, which does not know the owner's password: create this \
              Orchestra with spec.source.existing.adopt, and in it passwordSecretRef, or resetPassword: true to have the \
              operator set a new one"
         );

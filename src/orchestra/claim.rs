@@ -202,7 +202,7 @@ fn of_pools(pass: &Pass, class: &OrchestraClass, before: Option<&str>) -> Offer 
 /// reserved. Nothing is reserved when others were faster.
 pub fn reserve(pass: &mut Pass, observed: &Observed) {
     let Some(class) = &observed.class else { return };
-    pass.reserved = match observed.seen.database {
+    pass.reserved = match observed.facts.database {
         DatabaseState::None(Supply::Provider(_)) => {
             let own = class::database_name(pass.uid());
             let room = budget::take_room(&pass.ctx.class, class, &pass.object, &own);
@@ -298,8 +298,8 @@ pub fn elsewhere(object: &Orchestra, database: Option<&OrchestraDatabase>) -> Op
     let database = database?;
     let Some(wanted) = &placement.region else {
         return database.spec.inventory.as_ref().map(|_| {
-            "proven usable by a login. It is an entry of a pool, of which no region is known: spec.placement.near has no \
-             effect on it"
+            "proven usable by a login. It is a pool's entry, whose region is not known: spec.placement.near has no effect \
+             on it"
                 .to_owned()
         });
     };

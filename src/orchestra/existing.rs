@@ -115,8 +115,8 @@ fn is_free(object: &Orchestra, class: &OrchestraClass, database: &OrchestraDatab
     if database.metadata.deletion_timestamp.is_some() {
         let message = if database.adopted().is_some() && !database.is_to_be_destroyed() {
             format!(
-                "OrchestraDatabase {name} is being deleted, which lets go of its project: the project stays, and can be adopted \
-                 anew when the OrchestraDatabase is gone"
+                "OrchestraDatabase {name} is being deleted, and its project is kept: the project can be adopted again when the \
+                 OrchestraDatabase is gone"
             )
         } else {
             format!("OrchestraDatabase {name} is being destroyed, and cannot be taken back any more")

@@ -200,7 +200,7 @@ impl Life {
     pub fn ignored(&self) -> Option<String> {
         let ends = self.ends.as_ref().filter(|ends| ends.ignored)?;
         Some(format!(
-            "the annotation {EXTENDED_ANNOTATION} is not a timestamp such as 2026-12-24T18:00:00Z, so the end at {} stands",
+            "the annotation {EXTENDED_ANNOTATION} is not a timestamp such as 2026-12-24T18:00:00Z, so the Orchestra still expires at {}",
             ends.at
         ))
     }

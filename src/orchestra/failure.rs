@@ -73,7 +73,7 @@ pub fn left(before: Option<&MigrationStatus>, pending: &[String]) -> Option<Migr
 
 /// The failure that is not cured, with its reason.
 pub fn uncured<'a>(object: &'a Orchestra, observed: &'a Observed) -> Option<(Reason, &'a MigrationFailure)> {
-    let migrations = match &observed.seen.database {
+    let migrations = match &observed.facts.database {
         DatabaseState::Usable(inside) if inside.migrations == WorkState::Done => return None,
         _ => observed.inside.migrations().or(object.migrations())?,
     };

@@ -129,8 +129,8 @@ pub async fn clean_up(pass: &mut Pass, observed: &Observed) -> Result<(), Error>
     if wait >= LASTING {
         let role = tenant::role_of(pass.uid(), number);
         let note = format!(
-            "the role {role} of a former login, which logs in no more, cannot be dropped ({error}): it is tried again. What it \
-             owns may be in use, or not the owner's to pass on"
+            "the role {role} of a former, revoked login cannot be dropped ({error}); the operator tries again. Its objects may \
+             be in use, or the owner may not reassign them"
         );
         tell(&pass.ctx.core, &pass.object, &News::warning(error.reason(), note)).await;
     }

@@ -19,7 +19,7 @@ pub async fn compare(
     session: &mut PgConnection,
 ) -> Result<(), Error> {
     let (core, name) = (&pass.ctx.core, database.name_any());
-    let found = postgres::tenant_logins(session, &tenant::role_name(pass.uid())).await?;
+    let found = postgres::tenant_logins(session, &postgres::role_name(pass.uid())).await?;
     let (found, taken) = (numbers(pass.uid(), &found.logins), numbers(pass.uid(), &found.taken));
     logins.choose(core, &name, &taken).await?;
     let overlap = rotation::overlap(&pass.object);
@@ -32,7 +32,7 @@ pub async fn compare(
 pub async fn agree(pass: &Pass, database: &OrchestraDatabase, session: &mut PgConnection) -> Result<bool, Error> {
     let known = tenant::state(&pass.ctx.core, &database.name_any(), pass.uid()).await?;
     let Some(known) = known else { return Ok(true) };
-    let found = postgres::tenant_logins(session, &tenant::role_name(pass.uid())).await?;
+    let found = postgres::tenant_logins(session, &postgres::role_name(pass.uid())).await?;
     Ok(known.agrees(&numbers(pass.uid(), &found.logins)))
 }
 
@@ -59,7 +59,7 @@ pub async fn drop_former(
     class: Option<&OrchestraClass>,
     (logins, number): (&Logins, u32),
 ) -> Result<(), Error> {
-    let (base, role) = (tenant::role_name(pass.uid()), tenant::role_of(pass.uid(), number));
+    let (base, role) = (postgres::role_name(pass.uid()), tenant::role_of(pass.uid(), number));
     let mut session = login::open(pass, database).await?;
     let sharing = login::sharing(&mut session, database).await?;
     let (family, rights) = (logins.roles(pass.uid()), login::rights(&pass.object, class));

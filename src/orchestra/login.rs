@@ -65,7 +65,7 @@ pub struct Opened {
 /// Shuts all logins of the tenant, also those of a rotation; the owner keeps its access.
 pub async fn shut(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
     let mut session = open(pass, database).await?;
-    Ok(postgres::shut_tenant_logins(&mut session, &tenant::role_name(pass.uid())).await?)
+    Ok(postgres::shut_tenant_logins(&mut session, &postgres::role_name(pass.uid())).await?)
 }
 
 /// Opens the owner's session to look, and changes nothing.
@@ -110,7 +110,7 @@ pub async fn prepare(
     };
     let (mut session, login) = enter(pass, (login, stored.pending), database).await?;
     for former in &database.spec.former_uids {
-        postgres::drop_tenant_role(&mut session, &tenant::role_name(former)).await?;
+        postgres::drop_tenant_role(&mut session, &postgres::role_name(former)).await?;
     }
     record::claim(&mut session, pass, database).await?;
     generations::compare(pass, database, (&mut logins, now), &mut session).await?;
@@ -183,7 +183,7 @@ async fn ensure(
     let sharing = sharing(session, database).await?;
     let (kept, unknown) = generations::live(pass.uid(), logins, now);
     let roles = TenantRoles {
-        base: &tenant::role_name(pass.uid()),
+        base: &postgres::role_name(pass.uid()),
         logins: &kept,
         unknown: &unknown.iter().map(String::as_str).collect::<Vec<_>>(),
     };
@@ -193,7 +193,7 @@ async fn ensure(
 /// Ends former logins, by number: they log in no more, and their sessions end.
 pub async fn shut_former(pass: &Pass, database: &OrchestraDatabase, former: &[u32]) -> Result<(), Error> {
     let mut session = open(pass, database).await?;
-    let (base, numbers) = (tenant::role_name(pass.uid()), former.iter());
+    let (base, numbers) = (postgres::role_name(pass.uid()), former.iter());
     let roles: Vec<_> = numbers.map(|number| tenant::role_of(pass.uid(), *number)).collect();
     Ok(postgres::shut_former_logins(&mut session, &base, &roles).await?)
 }
@@ -261,7 +261,7 @@ pub async fn is_prepared(
     session: &mut PgConnection,
 ) -> Result<bool, Error> {
     let sharing = sharing(session, database).await?;
-    let role = tenant::role_name(pass.uid());
+    let role = postgres::role_name(pass.uid());
     let prepared = postgres::is_prepared(session, &role, &rights(&pass.object, class), sharing).await?;
     Ok(prepared && generations::agree(pass, database, session).await?)
 }
@@ -272,7 +272,7 @@ pub async fn unreadable(
     class: Option<&OrchestraClass>,
     session: &mut PgConnection,
 ) -> Result<Option<(Reason, String)>, Error> {
-    let role = tenant::role_name(pass.uid());
+    let role = postgres::role_name(pass.uid());
     let hidden = postgres::unreadable(session, &role, &rights(&pass.object, class)).await?;
     let ungranted = postgres::ungranted(session, &role).await?;
     Ok(match (hidden, ungranted) {
@@ -288,7 +288,7 @@ pub async fn unreadable(
 /// record.
 pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<bool, Error> {
     let mut session = open(pass, database).await?;
-    postgres::drop_tenant_role(&mut session, &tenant::role_name(pass.uid())).await?;
+    postgres::drop_tenant_role(&mut session, &postgres::role_name(pass.uid())).await?;
     match claim_record::claim(&mut session, record::own(pass), &database.spec.former_uids).await {
         Err(error) if error.class() == ErrorClass::Transient => Err(error.into()),
         // The login is revoked all the same. What stands in the record's place keeps others away as well.

@@ -122,7 +122,7 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         let observed = observe::observe(&pass, session.as_mut()).await;
         pass.access.give_back(session);
         let observed = observed.inspect_err(|error| act::give_turn_back(&mut pass, error))?;
-        let step = plan::plan(&observed.seen);
+        let step = plan::plan(&observed.facts);
         tracing::debug!(?step, "next");
         let under_way = status::under_way(&pass, step);
         if let Some((reason, took)) = pass.ctx.core.metrics.provisioning().at(pass.uid(), under_way) {

@@ -4,13 +4,13 @@ use super::observe::Observed;
 use super::plan::{DatabaseState, Inside, Power, WorkState};
 use super::{Pass, failure, former, migrating, reach};
 use crate::api::condition::{ConditionType as Is, Reason};
-use crate::controller::conditions::{Conditions, find};
+use crate::controller::conditions::Conditions;
 use crate::rollout::Kept;
 
 /// The conditions of the parts inside the database.
 pub fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reason: Reason) {
-    let runs = matches!(observed.seen.power, Power::Running | Power::Refused(_));
-    let Some(seen) = usable(&observed.seen.database).filter(|_| runs) else {
+    let runs = matches!(observed.facts.power, Power::Running | Power::Refused(_));
+    let Some(inside) = usable(&observed.facts.database).filter(|_| runs) else {
         for part in [Is::CredentialsReady, Is::Migrated, Is::Seeded] {
             conditions.keep(part, Reason::Pending);
         }
@@ -23,7 +23,7 @@ pub fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, 
     let proven = pass.published.is_some() || observed.inside.secret.right.is_some() || pass.object.is_settled();
     let database = observed.database.as_ref();
     let (why, told) = match former::told(&pass.object, database, proven) {
-        told if seen.published => (Reason::Ready, told),
+        told if inside.published => (Reason::Ready, told),
         _ => (
             reason,
             "the connection Secret is published when the database is migrated and seeded",
@@ -31,13 +31,13 @@ pub fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, 
     };
     match &observed.inside.invalid {
         Some(wrong) => conditions.set(Is::CredentialsReady, false, Reason::ConnectionInvalid, wrong),
-        None => conditions.set(Is::CredentialsReady, seen.published, why, told),
+        None => conditions.set(Is::CredentialsReady, inside.published, why, told),
     }
     let (migrates, seeds) = asked(pass, observed);
     let kept = observed.inside.wanted.kept;
     for (part, work, asked) in [
-        (Is::Migrated, seen.migrations, migrates),
-        (Is::Seeded, seen.seed, seeds),
+        (Is::Migrated, inside.migrations, migrates),
+        (Is::Seeded, inside.seed, seeds),
     ] {
         match (asked, work) {
             _ if observed.inside.wanted.is_without_template() => conditions.keep(part, Reason::Pending),
@@ -73,15 +73,8 @@ pub fn asked(pass: &Pass, observed: &Observed) -> (bool, bool) {
 }
 
 /// The message of an Orchestra that has all that it asks for, which names only what it asks for. `all` is the one of an
-/// Orchestra with migrations and a seed; earlier versions told every Orchestra so, and what they wrote of this generation
-/// stays.
+/// Orchestra with migrations and a seed.
 pub fn handed_over<'a>(pass: &Pass, observed: &Observed, all: &'a str) -> &'a str {
-    let conditions = pass.object.conditions();
-    let told = find(conditions, Is::Ready).filter(|ready| ready.status == "True");
-    let current = told.filter(|ready| ready.observed_generation == pass.object.metadata.generation);
-    if current.is_some_and(|ready| ready.message.starts_with(all)) {
-        return all;
-    }
     match asked(pass, observed) {
         (true, true) => all,
         (true, false) => "the database is migrated and handed over",

@@ -79,8 +79,8 @@ fn backup(pass: &Pass) -> Result<Arc<OrchestraBackup>, Error> {
         Some(known) if Some(&known.backup_uid) != found.metadata.uid.as_ref() => Err(Error::blocked(
             Reason::BackupNotFound,
             format!(
-                "OrchestraBackup {name} is not the one whose restore was begun, which is gone: delete this Orchestra, and create \
-                 it again"
+                "this restore started from an earlier OrchestraBackup {name}, which no longer exists: delete this Orchestra, and \
+                 create it again"
             ),
         )),
         _ => Ok(found),
@@ -145,7 +145,7 @@ pub async fn observe(
         Due::Never => {
             facts.message = failure.map(|failure| {
                 format!(
-                    "{} (attempt {attempts}). Fix the cause, then annotate this Orchestra with stagesub.io/retry-requested-at, or \
+                    "{} (attempt {attempts}). Fix the cause, then annotate this Orchestra with {RETRY_ANNOTATION}, or \
                      delete it and create it again",
                     failure.message
                 )
@@ -198,7 +198,7 @@ pub async fn start(pass: &Pass, observed: &Observed) -> Result<Option<Next>, Err
         return Err(Error::blocked(
             Reason::ClaimConflict,
             format!(
-                "the restore was begun in OrchestraDatabase {}, but this Orchestra claims {}: delete this Orchestra, and create it \
+                "the restore started in OrchestraDatabase {}, but this Orchestra claims {}: delete this Orchestra, and create it \
                  again",
                 known.database_name,
                 database.name_any()

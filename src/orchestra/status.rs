@@ -39,7 +39,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let lost = drift::lost(pass, observed.inside.migrations());
     let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);
     let gone = set_conditions(pass, step, observed, &old, (&description, &message), &mut conditions);
-    tell_approved(pass, &old, observed).await;
+    let approved = approved(&old, observed);
     let conditions = conditions.finish();
     let warnings = controller::status::warnings(&old.conditions, &conditions, &reach::WARNED);
     let was = old.health.clone();
@@ -49,8 +49,11 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let news = news(pass, &new, (standing, reason, &message), is_progress(step));
     pass.write_status(new, news).await?;
     let lost = lost.map(|lost| News::warning(Reason::HistoryLost, lost));
-    for warning in warnings.into_iter().chain([gone, lost, health].into_iter().flatten()) {
-        tell(&pass.ctx.core, &pass.object, &warning).await;
+    for news in warnings
+        .into_iter()
+        .chain([approved, gone, lost, health].into_iter().flatten())
+    {
+        tell(&pass.ctx.core, &pass.object, &news).await;
     }
     Ok(())
 }
@@ -72,7 +75,7 @@ fn set_conditions(
     conditions: &mut Conditions<'_>,
 ) -> Option<News> {
     let (standing, reason) = (description.standing, description.reason);
-    let usable = matches!(observed.seen.database, DatabaseState::Usable(_));
+    let usable = matches!(observed.facts.database, DatabaseState::Usable(_));
     // A tenant with a published Secret used the database before, and the database is usable again.
     let served = is_true(&old.conditions, Is::Available) || (usable && old.secret_ref.is_some());
     let leaving = pass.is_deleting();
@@ -83,7 +86,8 @@ fn set_conditions(
     // Nobody uses the database before its logins are open again.
     let closed = paused || step == Step::Resume;
     // A database that cannot be paused serves on.
-    let in_use = ready || (matches!(step, Step::Stop(_)) && matches!(observed.seen.power, Power::Refused(_)) && usable);
+    let in_use =
+        ready || (matches!(step, Step::Stop(_)) && matches!(observed.facts.power, Power::Refused(_)) && usable);
     conditions.set(Is::Ready, ready, summary, message);
     let runs = !closed && (in_use || (served && usable && !leaving));
     serving::condition(pass, conditions, (runs, ready), (reason, message));
@@ -157,15 +161,21 @@ fn is_written(pass: &Pass, step: Step) -> bool {
     }
 }
 
-/// An event for an approval. The annotation does not say who gave it.
-async fn tell_approved(pass: &Pass, old: &OrchestraStatus, observed: &Observed) {
-    let waited = old.migrations.as_ref().and_then(|migrations| migrations.plan.as_ref());
-    let review = observed.inside.review();
-    let approved = review.filter(|review| review.clearance == Clearance::Approved);
-    if let Some(review) = approved.filter(|review| waited.is_some_and(|plan| plan.digest == review.plan.digest)) {
-        let note = format!("plan {} is approved, its migrations are applied", review.plan.digest);
-        tell(&pass.ctx.core, &pass.object, &News::normal(Reason::Approved, note)).await;
-    }
+/// The event of an approval. The annotation does not say who gave it.
+fn approved(old: &OrchestraStatus, observed: &Observed) -> Option<News> {
+    let waited = old
+        .migrations
+        .as_ref()
+        .and_then(|migrations| migrations.plan.as_ref())?;
+    let review = observed.inside.review()?;
+    let is_approved = review.clearance == Clearance::Approved && waited.digest == review.plan.digest;
+    is_approved.then(|| {
+        let note = format!(
+            "plan {} is approved; its migrations are applied when their turn comes",
+            review.plan.digest
+        );
+        News::normal(Reason::Approved, note)
+    })
 }
 
 /// The warning of sources that cannot be read while everything that they had is applied, and its event.

@@ -40,10 +40,10 @@ pub enum Purpose {
 pub fn excuse(pass: &Pass, purpose: Purpose, place: &SourcePlace, error: Error) -> Result<Unavailable, Error> {
     match &error {
         Error::Source(failed) if failed.is_gone() && has_all(pass, purpose, &digest(place)) => {
-            tracing::info!(error = %failed, "a source cannot be read whose content is applied");
+            tracing::info!(error = %failed, "a source cannot be read; its content is already applied");
             Ok(Unavailable {
                 reason: failed.reason(),
-                message: format!("{failed}. Everything that it had is applied, and the database is in use"),
+                message: format!("{failed}. All scripts read from it before are applied, and the database is in use"),
                 place: digest(place),
                 unwatched: failed.is_outside(),
             })
@@ -98,7 +98,7 @@ pub fn without_template(pass: &Pass, error: Error) -> Result<Unavailable, Error>
     }
     Ok(Unavailable {
         reason: error.reason(),
-        message: format!("{error}. Everything that it had is applied, and the database is in use"),
+        message: format!("{error}. All scripts read from it before are applied, and the database is in use"),
         place,
         unwatched: true,
     })

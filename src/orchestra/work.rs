@@ -20,7 +20,6 @@ use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::error::{Error, caught};
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell_of};
-use crate::credentials::tenant;
 use crate::migrate::{self, SeedOutcome, Watch};
 use crate::postgres;
 use crate::rollout;
@@ -44,7 +43,7 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
     let run = watch.clone();
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let wish = retry_wish(&pass.object);
-    let role = tenant::role_name(&uid);
+    let role = postgres::role_name(&uid);
     let rights = login::rights(&pass.object, observed.class.as_deref());
     let turn = pass.turn.take();
     let hints = reach::hints(pass, &rights);
@@ -108,7 +107,7 @@ pub async fn tell_of_preparation(pass: &mut Pass, observed: &Observed) {
     let status = observed.database.as_ref().and_then(|database| database.status.as_ref());
     let was_prepared = status.is_some_and(|status| status.template.is_some() || status.prepared.is_some());
     let rights = login::rights(&pass.object, observed.class.as_deref());
-    let (hints, role) = (reach::hints(pass, &rights), tenant::role_name(pass.uid()));
+    let (hints, role) = (reach::hints(pass, &rights), postgres::role_name(pass.uid()));
     let subject = pass.object.object_ref(&());
     let Some(mut session) = was_prepared.then(|| pass.access.take_session()).flatten() else {
         return;
@@ -119,7 +118,7 @@ pub async fn tell_of_preparation(pass: &mut Pass, observed: &Observed) {
         tell_of_sequences(core, &subject, &mut session).await
     };
     if let Err(error) = told.await {
-        tracing::debug!(%error, "what the pool's preparation left is not told");
+        tracing::debug!(%error, "cannot publish the warnings of the pool's preparation");
     }
     pass.access.give_back(Some(session));
 }

@@ -33,7 +33,7 @@ pub async fn act(pass: &Pass, step: Step, mut observed: Observed) -> Result<Opti
             }
         }
         Step::AwaitProbes => {
-            let probed = observed.seen.entries.iter().filter(|entry| is_young(&entry.state));
+            let probed = observed.facts.entries.iter().filter(|entry| is_young(&entry.state));
             let probed: Vec<_> = probed.map(|entry| probe::id(pass.uid(), &entry.key)).collect();
             await_end(&pass.ctx.probes, &probed).await;
         }
@@ -90,7 +90,7 @@ fn is_young(state: &EntryState) -> bool {
 
 /// UIDs of the members whose preparation has just begun.
 fn preparing(observed: &Observed) -> Vec<String> {
-    let PreparationWork::Of(unprepared) = &observed.seen.preparation else {
+    let PreparationWork::Of(unprepared) = &observed.facts.preparation else {
         return Vec::new();
     };
     let young = unprepared

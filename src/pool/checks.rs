@@ -41,16 +41,18 @@ pub fn observe<'a>(
     inventory: &Inventory,
     members: impl Iterator<Item = (&'a str, &'a OrchestraDatabase)>,
 ) -> Standings {
-    let mut seen = Standings::default();
+    let mut standings = Standings::default();
     for (key, member) in members {
         let free = member.is_unclaimed();
         if !(free || member.is_held()) {
-            seen.refusals
+            standings
+                .refusals
                 .extend(not_reset(member).map(|refusal| (key.to_owned(), refusal)));
             continue;
         }
         let Some(url) = inventory.get(key) else {
-            seen.refusals
+            standings
+                .refusals
                 .extend((!free).then(|| (key.to_owned(), removed(key, member))));
             continue;
         };
@@ -64,21 +66,21 @@ pub fn observe<'a>(
             _ => None,
         });
         if free && other.is_some() {
-            seen.moved.push(member.name_any());
+            standings.moved.push(member.name_any());
             continue;
         }
         let refusal = attempt.as_ref().and_then(|attempt| attempt.refusal.clone());
         let told = other.or_else(|| refusal.filter(|refusal| free || !refusal.is_passing()));
-        seen.refusals.extend(told.map(|refusal| (key.to_owned(), refusal)));
+        standings.refusals.extend(told.map(|refusal| (key.to_owned(), refusal)));
         let login = Login::parse(url).ok();
-        seen.members.push(EntryMember {
+        standings.members.push(EntryMember {
             key: key.to_owned(),
             server: login.map(|login| format!("{}:{}", login.host, login.port)),
             free,
             state: attempt.map_or(EntryMemberState::Unknown, state),
         });
     }
-    seen
+    standings
 }
 
 fn state(attempt: Attempt<CheckResult>) -> EntryMemberState {

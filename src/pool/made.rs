@@ -94,7 +94,7 @@ fn stopped(making: &[Arc<OrchestraPool>]) -> (String, String) {
             let name = pool.name_any();
             (
                 name.clone(),
-                format!("OrchestraPool {name} makes none now ({reason}); "),
+                format!("OrchestraPool {name} creates no databases now ({reason}); "),
             )
         }
         (None, first) => (first.map(|pool| pool.name_any()).unwrap_or_default(), String::new()),

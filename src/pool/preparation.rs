@@ -109,7 +109,7 @@ fn of_password(ctx: &Context, member: &OrchestraDatabase, error: Error) -> Error
     }
     // Nobody listens when the operator ends.
     let _ = ctx.refused.send(ObjectRef::from_obj(member));
-    let message = format!("the owner's password is wrong, and is set anew: {error}");
+    let message = format!("the owner's password is wrong, and the operator sets a new one: {error}");
     Error::transient(Reason::LoginFailed, message)
 }
 
@@ -179,6 +179,6 @@ async fn note(
             written => return written.map(Some),
         }
     }
-    let message = "its OrchestraDatabase is changed by others; the preparation is tried again";
+    let message = "others are changing its OrchestraDatabase; the operator tries the preparation again";
     Err(waits(Reason::Queued, message))
 }

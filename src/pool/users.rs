@@ -7,9 +7,9 @@ use crate::api::names::IDENTITY_ANNOTATION;
 use crate::api::{ClaimReference, Orchestra, OrchestraDatabase};
 use crate::controller::Core;
 use crate::credentials::inventory::member_name;
-use crate::credentials::tenant::{is_role_of, role_name};
-use crate::postgres::DatabaseIdentity;
+use crate::credentials::tenant::is_role_of;
 use crate::postgres::holdings::LeftBy;
+use crate::postgres::{DatabaseIdentity, role_name};
 
 /// The Orchestra with this login role, if it exists or still holds a database.
 fn known(core: &Core, role: &str) -> Option<String> {

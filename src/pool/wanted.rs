@@ -245,9 +245,9 @@ fn applied(class: &str, template: &Template, version: &str) -> AppliedTemplate {
 
 fn other_template(member: &str, is: &AppliedTemplate) -> String {
     format!(
-        "it was prepared from template {} of OrchestraClass {}, whose tables it holds, and stays free for \
-         Orchestras of that template. To prepare it from another one, while no Orchestra has claimed \
-         OrchestraDatabase {member}, make the entry anew as `orchestra-operator recycle` prints it",
+        "the database holds the tables of template {} of OrchestraClass {}: only Orchestras of that template can claim \
+         it. To prepare it from another template, while no Orchestra has claimed OrchestraDatabase {member}, \
+         create the entry anew as `orchestra-operator recycle` prints it",
         is.name, is.class_name,
     )
 }

@@ -168,7 +168,8 @@ pub async fn make(conn: &mut PgConnection, maker: &Maker, entry: &OwnedDatabase<
 }
 
 fn taken(sqlstate: &str, what: &str, name: &str) -> Error {
-    let message = format!("a {what} {name} is there that this entry was not made with; it is left as it is");
+    let message =
+        format!("{what} {name} exists on the server but was not made for this entry; the operator does not change it");
     Error::refused(sqlstate, &message)
 }
 

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Row as _};
 use super::error::Result;
 use super::sql;
 
-/// What was measured. Texts of nobody are in it.
+/// What was measured: numbers only, no text of the database.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Measured {
     /// Bytes on disk (`pg_database_size`).

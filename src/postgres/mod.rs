@@ -25,6 +25,7 @@ mod relay;
 pub mod reset;
 pub mod restore_record;
 mod role_changes;
+mod role_name;
 mod role_plan;
 mod roles;
 mod row_security;
@@ -46,17 +47,17 @@ pub use channel::{SUPABASE_ROOT, certificates};
 pub use connect::{APPLICATION, CONNECT_TIMEOUT, connect, connect_through_transaction_pooler};
 pub use data_api::{expose_new_tables, unexposed};
 pub use error::{Error, Result};
-pub use fault::{Fault, Kind as FaultKind};
+pub use fault::{Fault, FaultKind};
 pub use grants::TenantRights;
 pub use groups::{APP_GROUP, ensure_app_group};
 pub use heir::{FoundLogins, tenant_logins};
-pub use holdings::is_tenants;
 pub use identity::{DatabaseIdentity, identity, identity_inside};
 pub use login::{Login, SessionOptions, Tls};
 pub use logins::RefusedLogins;
 pub use measure::{Measured, SCOPES as CONNECTION_SCOPES};
 pub use probe::{LONGEST as PROBE_LONGEST, probe};
 pub use role_changes::TenantRole;
+pub use role_name::{is_other_tenants, is_tenants, role_name};
 pub use roles::{
     TenantRoles, drop_former_role, drop_made_roles, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role,
     ensure_tenant_roles, grant_existing, is_prepared,

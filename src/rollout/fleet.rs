@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_tenant_whose_pause_is_refused_is_migrated_and_one_that_is_paused_is_not() {
-        let tenant = |phase: &str, since: Option<&str>, available: &str, stalled: &str| -> Orchestra {
+        let tenant = |pausing: &str, since: Option<&str>, available: &str, stalled: &str| -> Orchestra {
             let condition = |type_: &str, status: &str, reason: &str| {
                 json!({"type": type_, "status": status, "reason": reason, "message": "",
                        "lastTransitionTime": "2026-11-28T10:00:00Z"})
@@ -208,9 +208,10 @@ mod tests {
                 "apiVersion": "stagesub.io/v1alpha1", "kind": "Orchestra", "metadata": {"name": "one"},
                 "spec": {"powerState": "Paused"},
                 "status": {
-                    "phase": phase, "power": {"pausedBy": "Spec", "pausedSince": since},
+                    "power": {"pausedBy": "Spec", "pausedSince": since},
                     "conditions": [
                         condition("Available", available, "Ready"),
+                        condition("Reconciling", pausing, "Pausing"),
                         condition("Stalled", stalled, "QuotaExceeded"),
                     ],
                 },
@@ -218,14 +219,14 @@ mod tests {
             .unwrap()
         };
         let since = Some("2026-11-28T10:00:00Z");
-        for (phase, since, available, stalled, asleep, able) in [
-            ("Paused", since, "False", "False", true, true),
-            ("Paused", None, "True", "False", true, true),
-            ("Failed", None, "True", "True", false, true),
-            ("Failed", None, "False", "True", false, false),
+        for (pausing, since, available, stalled, asleep, able) in [
+            ("False", since, "False", "False", true, true),
+            ("True", None, "True", "False", true, true),
+            ("False", None, "True", "True", false, true),
+            ("False", None, "False", "True", false, false),
         ] {
-            let tenant = tenant(phase, since, available, stalled);
-            assert_eq!(tenant.is_asleep(), asleep, "{phase}");
+            let tenant = tenant(pausing, since, available, stalled);
+            assert_eq!(tenant.is_asleep(), asleep, "{pausing} {since:?}");
             if !asleep {
                 assert_eq!(tenant.is_settled_but_for_migrations(), able, "{available}");
             }

@@ -117,18 +117,18 @@ impl Backups {
         );
         registry.register(
             "backup_drills",
-            "Drills of backups that have ended, by Verified or the reason why they have not passed",
+            "Drills that have ended, by Verified or the reason why the backup is not verified",
             self.drills.clone(),
         );
         registry.register_with_unit(
             "backup_drill_restore_duration",
-            "Time that the restore of a drill took: what a restore in earnest takes",
+            "Time that the restore of a drill took; a real restore takes as long",
             Unit::Seconds,
             self.restores.clone(),
         );
         registry.register(
             "tenants_not_verified",
-            "Tenants of a class with drills by schedule of whose backups none was verified for two periods of the schedule",
+            "Tenants with scheduled drills and no verified backup for two periods of the schedule",
             self.unverified.clone(),
         );
     }

@@ -264,7 +264,9 @@ async fn only_the_very_plan_that_waits_can_be_approved() {
     .await;
     assert_eq!(
         events(&world, "one", "Approved"),
-        [format!("plan {digest} is approved, its migrations are applied")]
+        [format!(
+            "plan {digest} is approved; its migrations are applied when their turn comes"
+        )]
     );
     let none = command(&world, &["plan", "-n", TENANTS, "one"]);
     assert!(none.stdout.starts_with(b"none: "), "{none:?}");

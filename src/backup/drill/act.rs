@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 
 use super::observe::{self, Observed};
 use super::plan::Step;
-use super::verdict::{self, Ended};
+use super::verdict::{self, DrillEnd};
 use super::{assertions, place};
 use crate::api::condition::Reason;
 use crate::api::names::{
@@ -48,11 +48,11 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
                 if matches!(error, Error::Kubernetes(_)) {
                     return Err(error);
                 }
-                end(pass, &Ended::not_begun(&error)).await?;
+                end(pass, &DrillEnd::not_begun(&error)).await?;
             }
         }
         Step::Conclude => {
-            if let Some(ended) = &observed.ended {
+            if let Some(ended) = &observed.end {
                 end(pass, ended).await?;
             }
         }
@@ -123,7 +123,7 @@ async fn announce(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
 /// Writes down that nothing was begun.
 async fn not_begun(pass: &mut Pass, error: &Error, asked: Option<&String>) -> Result<(), Error> {
     change(pass, |drill| begin(drill, asked), None).await?;
-    end(pass, &Ended::not_begun(error)).await
+    end(pass, &DrillEnd::not_begun(error)).await
 }
 
 /// Writes down that there is no place for a scratch database.
@@ -136,7 +136,7 @@ async fn refuse(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
 }
 
 /// Writes down how an attempt ended, and tells the result of the drill where this is it.
-async fn end(pass: &mut Pass, ended: &Ended) -> Result<(), Error> {
+async fn end(pass: &mut Pass, ended: &DrillEnd) -> Result<(), Error> {
     let now = clock::whole(clock::own());
     let is_final = ended.is_final(pass.drill().failures);
     let news = match (is_final, ended.passed) {
@@ -189,7 +189,7 @@ async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(
     if place::choose(&pass.ctx, pass.uid(), settings, database.as_deref())? != at {
         return Err(Error::blocked(
             Reason::NoScratchServer,
-            "the drill was begun for another server than the class names now: ask for it again",
+            "the server of scratch databases changed after the drill had begun: ask for the drill again",
         ));
     }
     let mut files = order::files_of_store(pass.core(), settings).await?;
@@ -209,11 +209,11 @@ async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(
         (BACKUP_CLASS_LABEL.to_owned(), label_of(&class.name_any())),
         (BACKUP_SERVER_LABEL.to_owned(), observe::server_label(&pass.ctx, &at)),
     ]);
-    let wanted = job::Wanted::of(pass.core(), settings, (pass.drill_job(), labels), (order, files));
+    let new = job::NewJob::of(pass.core(), settings, (pass.drill_job(), labels), (order, files));
     let _one_at_a_time = pass.ctx.starting.lock().await;
     let asker = observe::asker(pass, &at);
     if crate::backup::observe::is_next(&pass.ctx, &asker, settings) {
-        job::start(pass.core(), &wanted).await?;
+        job::start(pass.core(), &new).await?;
         pass.ctx.queue.was_given(&asker);
     }
     Ok(())
@@ -290,7 +290,7 @@ async fn drop_scratch(pass: &mut Pass) -> Result<(), Error> {
             return Err(error);
         }
         let left = format!(
-            "the database {} and its owner of that name on the server of OrchestraPool {} are left behind: {error}",
+            "the scratch database {} and the role of that name stay on the server of OrchestraPool {}, drop them by hand: {error}",
             place::name(pass.uid()),
             at.pool
         );
@@ -311,8 +311,8 @@ async fn drop_at(pass: &Pass, at: &ScratchDatabase) -> Result<(), Error> {
     };
     within(work).await.map_err(|error| {
         let message = format!(
-            "the scratch database {name} of a drill, on the server of OrchestraPool {}, is not dropped: {error}. If the server \
-             is gone for good, annotate this OrchestraBackup with {ABANDON_ANNOTATION}=true",
+            "the scratch database {name} on the server of OrchestraPool {} could not be dropped: {error}. If the server is gone \
+             for good, annotate this OrchestraBackup with {ABANDON_ANNOTATION}=true",
             at.pool
         );
         Error::Stop {

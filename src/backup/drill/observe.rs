@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::runtime::reflector::ObjectRef;
 
 use super::place;
 use super::plan::Facts;
-use super::verdict::Ended;
+use super::verdict::DrillEnd;
 use crate::api::names::label_of;
 use crate::api::{OrchestraClass, ScratchDatabase};
-use crate::backup::job::{self, JobState};
+use crate::backup::job;
 use crate::backup::needs;
-use crate::backup::observe::{after, digest_of, is_next};
+use crate::backup::observe::{JobLook, after, digest_of, is_next};
 use crate::backup::order;
 use crate::backup::plan::{Due, Job};
 use crate::backup::queue::Asker;
@@ -23,9 +22,9 @@ use crate::controller::error::Error;
 /// What was observed.
 pub struct Observed {
     /// The facts of the plan.
-    pub seen: Facts,
+    pub facts: Facts,
     /// How the Job of the last attempt ended, once it has.
-    pub ended: Option<Ended>,
+    pub end: Option<DrillEnd>,
     /// Why its pod does not start.
     pub waits: Option<String>,
     /// The class in whose store the backup is, where it is there.
@@ -34,26 +33,18 @@ pub struct Observed {
     pub place: Option<Result<ScratchDatabase, Error>>,
 }
 
-/// Reads everything.
+/// Reads everything. `class`: the class in whose store the backup is, where it exists.
 ///
 /// # Errors
 /// When the Kubernetes API fails or refuses.
-pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
+pub async fn observe(pass: &Pass, class: Option<Arc<OrchestraClass>>) -> Result<Observed, Error> {
     let (core, drill, name) = (pass.core(), pass.drill(), pass.drill_job());
-    let class = pass.status().class_name;
-    let class = class.and_then(|class| core.stores.classes.get(&ObjectRef::new(&class)));
     let announced = drill.attempts > drill.concluded;
     let left_over = drill.attempts > 0 && job::is_there(core, &name);
-    let state = if announced || left_over {
-        job::look(core, &name).await?
+    let look = if announced || left_over {
+        JobLook::of(job::look(core, &name).await?, DrillEnd::of)
     } else {
-        JobState::None
-    };
-    let (job, ended, waits) = match state {
-        JobState::None => (Job::None, None, None),
-        JobState::Runs(waits) => (Job::Runs, None, waits),
-        JobState::Silent(why) => (Job::Failed, Some(Ended::silent(&why)), None),
-        JobState::Ended(outcome) => (Job::Done, Some(Ended::of(outcome)), None),
+        JobLook::NONE
     };
     let wanted = is_wanted(pass);
     let place = (wanted && !announced).then(|| choose(pass, class.as_ref()));
@@ -68,18 +59,18 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         _ => true,
     };
     Ok(Observed {
-        seen: Facts {
+        facts: Facts {
             wanted,
             announced,
-            job,
-            left_over: left_over || job != Job::None,
+            job: look.job,
+            left_over: left_over || look.job != Job::None,
             scratch: drill.scratch.is_some(),
             due: due(pass, Timestamp::now()),
             has_place: matches!(place, Some(Ok(_))),
             has_room,
         },
-        ended,
-        waits,
+        end: look.end,
+        waits: look.waits,
         class,
         place,
     })

@@ -25,6 +25,16 @@ pub fn record(uid: &str) -> String {
     format!("orchestra-operator: drill of OrchestraBackup {uid}")
 }
 
+fn no_drill(why: &str) -> Error {
+    Error::blocked(Reason::NoScratchServer, format!("no drill can be made: {why}"))
+}
+
+fn of_hosted() -> Error {
+    no_drill(&format!(
+        "the Orchestra's database is a hosted project, which can have no second database: {ADVICE}"
+    ))
+}
+
 /// Where the scratch database of a drill is to be: on the server of the pool that the class names, or else on that of the
 /// Orchestra's own database.
 ///
@@ -36,12 +46,7 @@ pub fn choose(
     settings: &ClassBackup,
     database: Option<&OrchestraDatabase>,
 ) -> Result<ScratchDatabase, Error> {
-    let none = |why: String| {
-        Err(Error::blocked(
-            Reason::NoScratchServer,
-            format!("no drill can be made: {why}"),
-        ))
-    };
+    let none = |why: String| Err(no_drill(&why));
     let at = |pool: &str, key: Option<&String>| {
         Ok(ScratchDatabase {
             name: name(uid),
@@ -67,13 +72,11 @@ pub fn choose(
     }
     let Some(database) = database else {
         return none(format!(
-            "the Orchestra's database is gone or another Orchestra's, so that there is no server of its own: {ADVICE}"
+            "the Orchestra's own database is gone, or another Orchestra claims it, and its server cannot be used: {ADVICE}"
         ));
     };
     match &database.spec.inventory {
-        None => none(format!(
-            "the Orchestra's database is a hosted project, where no second database is made: {ADVICE}"
-        )),
+        None => Err(of_hosted()),
         Some(InventoryEntry { pool, key }) => match has_server(pool) {
             Some(true) => at(pool, None),
             _ => at(pool, Some(key)),
@@ -104,7 +107,7 @@ pub async fn maker(ctx: &Context, scratch: &ScratchDatabase) -> Result<(Login, b
         Error::blocked(
             Reason::NoScratchServer,
             format!(
-                "OrchestraPool {name}, on whose server the scratch database {} is, does not exist",
+                "OrchestraPool {name}, on whose server the scratch database {} is, does not exist: create it again",
                 scratch.name
             ),
         )
@@ -125,12 +128,7 @@ pub async fn maker(ctx: &Context, scratch: &ScratchDatabase) -> Result<(Login, b
     };
     let (login, _) = inventory::login(&ctx.credentials, &entry).await?;
     if is_supabases(&login.host) {
-        return Err(Error::blocked(
-            Reason::NoScratchServer,
-            format!(
-                "no drill can be made: the Orchestra's database is a hosted project, where no second database is made: {ADVICE}"
-            ),
-        ));
+        return Err(of_hosted());
     }
     let legacy = pool.spec.inventory.as_ref().is_some_and(|of| of.allow_legacy_servers);
     Ok((login, legacy))
@@ -140,6 +138,6 @@ pub async fn maker(ctx: &Context, scratch: &ScratchDatabase) -> Result<(Login, b
 pub fn objection(why: &str) -> Error {
     Error::blocked(
         Reason::NoScratchServer,
-        format!("no scratch database is made: {why}. Or {ADVICE}"),
+        format!("no scratch database can be made: {why}. Or {ADVICE}"),
     )
 }

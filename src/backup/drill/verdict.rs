@@ -22,7 +22,7 @@ const NOT_DONE: &str = "NotDone";
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub struct DrillEnd {
     /// Whether the backup was found to be what was backed up, or not to be; none where nothing was found out.
     pub passed: Option<bool>,
     /// Why, as a reason of conditions.
@@ -35,9 +35,22 @@ pub struct Ended {
     pub outcome: Option<Box<Outcome>>,
 }
 
-impl Ended {
-    /// A Job with this outcome.
-    pub fn of(outcome: Box<Outcome>) -> Self {
+impl DrillEnd {
+    /// The end of a Job with this outcome, or whose pod left none for this cause.
+    pub fn of(outcome: Result<Box<Outcome>, String>) -> Self {
+        match outcome {
+            Ok(outcome) => Self::told(outcome),
+            Err(why) => Self {
+                passed: None,
+                reason: Reason::DrillFailed,
+                message: format!("the Job of the drill left no outcome: {why}"),
+                retry: true,
+                outcome: None,
+            },
+        }
+    }
+
+    fn told(outcome: Box<Outcome>) -> Self {
         use OutcomeReason as Of;
         let passed = match outcome.reason {
             Of::Done => Some(true),
@@ -56,17 +69,6 @@ impl Ended {
             message: outcome.message.clone(),
             retry: outcome.retry,
             outcome: Some(outcome),
-        }
-    }
-
-    /// A Job whose pod has said nothing.
-    pub fn silent(why: &str) -> Self {
-        Self {
-            passed: None,
-            reason: Reason::DrillFailed,
-            message: format!("the Job of the drill has left no outcome: {why}"),
-            retry: true,
-            outcome: None,
         }
     }
 
@@ -127,13 +129,16 @@ pub fn condition(conditions: &mut Conditions<'_>, drill: Option<&BackupDrill>) {
         Some(BackupFailure { reason, message, .. }) => {
             (reason.parse().unwrap_or(Reason::DrillFailed), message.as_str())
         }
-        None => (Reason::DrillFailed, "the last drill had no result"),
+        None => (
+            Reason::DrillFailed,
+            "the last drill ended without a result: ask for another drill",
+        ),
     };
     if result == FAILED {
         conditions.set(ConditionType::Verified, false, reason, message);
     } else {
         let message = format!(
-            "{}. It says nothing of the backup",
+            "{}. The drill says nothing about the backup",
             text::kept(message, text::MESSAGE - 40)
         );
         conditions.set_unknown(ConditionType::Verified, reason, &message);
@@ -150,13 +155,13 @@ mod tests {
     use crate::archive::outcome::DrillFacts;
     use crate::controller::conditions::find;
 
-    fn ended(reason: OutcomeReason) -> Ended {
+    fn ended(reason: OutcomeReason) -> DrillEnd {
         let discrepancies = if reason == OutcomeReason::Discrepancies {
             vec!["assertion one: no".to_owned()]
         } else {
             Vec::new()
         };
-        Ended::of(Box::new(Outcome {
+        DrillEnd::of(Ok(Box::new(Outcome {
             reason,
             retry: reason.may_pass(),
             drill: Some(DrillFacts {
@@ -167,7 +172,7 @@ mod tests {
                 discrepancies,
             }),
             ..Outcome::done("told")
-        }))
+        })))
     }
 
     #[test]
@@ -216,7 +221,7 @@ mod tests {
         assert!(differs.is_final(0) && differs.reason == Reason::BackupDiffers);
         let broken = ended(OutcomeReason::StoreUnreachable);
         assert!(!broken.is_final(0) && !broken.is_final(1) && broken.is_final(2));
-        let blocked = Ended::not_begun(&Error::blocked(Reason::NoScratchServer, "no"));
+        let blocked = DrillEnd::not_begun(&Error::blocked(Reason::NoScratchServer, "no"));
         assert!(blocked.is_final(0) && blocked.passed.is_none());
     }
 }

@@ -12,7 +12,7 @@ pub mod times;
 
 use std::sync::Arc;
 
-use self::act::Due;
+use self::act::NextTimes;
 use super::{Context, stored};
 use crate::api::Orchestra;
 use crate::controller::error::Error;
@@ -37,16 +37,16 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         }
         stored::make(&ctx, &object).await?;
         let observed = observe::observe(&ctx.core, &object);
-        let (step, due) = plan::plan(&observed.seen);
+        let (step, due) = plan::plan(&observed.facts);
         tracing::debug!(?step, ?due, "next");
         object = Box::pin(status::write(&ctx, object, &observed, due)).await?;
-        if let Some(ask) = observed.drills.ask(observed.seen.now) {
+        if let Some(ask) = observed.drills.ask(observed.facts.now) {
             act::ask(&ctx, &object, &ask).await?;
             continue;
         }
-        let due = Due {
+        let due = NextTimes {
             backup: due,
-            drill: observed.drills.due(observed.seen.now),
+            drill: observed.drills.due(observed.facts.now),
         };
         if let Some(next) = act::act(&ctx, &object, step, due, &observed).await? {
             return Ok(next);

@@ -21,7 +21,7 @@ use crate::cron::zone;
 /// What was observed.
 pub struct Observed {
     /// The facts of the plan.
-    pub seen: Facts,
+    pub facts: Facts,
     /// The schedule that applies to the Orchestra.
     pub schedule: BackupSchedule,
     /// The drills that the schedule asks for.
@@ -72,7 +72,7 @@ pub fn observe(core: &Core, object: &Orchestra) -> Observed {
         .clone()
         .filter(|_| trouble.is_none() && zone.is_some());
     Observed {
-        seen: Facts {
+        facts: Facts {
             now,
             times,
             known: known.and_then(|known| known.next_time.as_ref()).map(|next| next.0),

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
 use clap_complete::engine::ArgValueCandidates;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, ObjectMeta, PostParams};
-use tokio::time::Instant;
 
+use super::change::hinted;
 use super::complete;
+use super::follow::{Course, follow};
 use super::scope::Scope;
 use super::top::{TopFormat, age};
 use crate::api::names::COMMAND_MANAGER;
@@ -19,9 +19,6 @@ use crate::views::backups::{self, Backup};
 
 /// Backups that are read at once.
 const PAGE: u32 = 500;
-
-/// How often a backup that is waited for is read.
-const PACE: Duration = Duration::from_millis(500);
 
 /// Arguments of `backup`.
 #[derive(clap::Args, Debug)]
@@ -94,52 +91,32 @@ pub async fn make(scope: &Scope, arguments: &MakeArguments) -> anyhow::Result<()
         ..PostParams::default()
     };
     let api = of(scope, false);
-    let created = match api.create(&parameters, &wanted).await {
-        created if is_forbidden(&created) => created.context(MAY)?,
-        created => created?,
-    };
+    let created = hinted(api.create(&parameters, &wanted).await, MAY)?;
     say(&format!("{} created", told(&created)))?;
     if arguments.wait {
-        follow(&api, created, arguments.timeout).await?;
+        follow(&api, &created, ("backup", arguments.timeout), course).await?;
     }
     Ok(())
 }
 
-fn is_forbidden<T>(outcome: &Result<T, kube::Error>) -> bool {
-    matches!(outcome, Err(kube::Error::Api(status)) if status.code == 403)
-}
-
-/// Prints each change until the backup has ended.
-async fn follow(api: &Api<OrchestraBackup>, created: OrchestraBackup, limit: Option<Duration>) -> anyhow::Result<()> {
-    let (began, name, mut last) = (Instant::now(), created.name_any(), String::new());
-    loop {
-        let object = api.get(&name).await?;
-        if object.uid() != created.uid() {
-            bail!("OrchestraBackup {name} was deleted, and another one has its name");
-        }
-        let seen = backups::backup(&object);
-        if object.is_complete() {
-            let size = seen.bytes.map(size).unwrap_or_default();
-            let at = seen.location.unwrap_or_default();
-            return say(&format!("{} complete: {size} at {at}", told(&object)));
-        }
-        let message = seen.message.unwrap_or_default();
-        if object.is_stalled() {
-            bail!("OrchestraBackup {name} is not complete: {message}");
-        }
-        let line = format!("{}: {message}", seen.phase);
-        if line != last && !message.is_empty() {
-            say(&line)?;
-            last = line;
-        }
-        if limit.is_some_and(|limit| began.elapsed() >= limit) {
-            bail!(
-                "timed out: OrchestraBackup {name} is {}; the backup continues",
-                seen.phase
-            );
-        }
-        tokio::time::sleep(PACE).await;
+/// How far a backup is.
+fn course(object: &OrchestraBackup) -> Course {
+    let backup = backups::backup(object);
+    if object.is_complete() {
+        let size = backup.bytes.map(size).unwrap_or_default();
+        let at = backup.location.unwrap_or_default();
+        return Course::Done(format!("{} complete: {size} at {at}", told(object)));
     }
+    let message = backup.message.unwrap_or_default();
+    if object.is_stalled() {
+        let name = object.name_any();
+        return Course::Failed(format!("OrchestraBackup {name} is not complete: {message}"));
+    }
+    Course::UnderWay(if message.is_empty() {
+        message
+    } else {
+        format!("{}: {message}", backup.phase)
+    })
 }
 
 /// The name of a backup that is made at this time.

@@ -1,10 +1,13 @@
 //! Commands that change an Orchestra, as its user may: an annotation, or a field of the spec by server-side apply.
 
+use std::fmt::Debug;
+
 use anyhow::{Context as _, bail};
 use clap_complete::engine::ArgValueCandidates;
 use jiff::Timestamp;
 use kube::Resource as _;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::complete;
@@ -38,24 +41,34 @@ pub struct ExtendArguments {
 }
 
 const MAY: &str = "ClusterRole orchestra-editor grants the right to change Orchestras";
-const OWNED: &str = "another manager owns the field: change it where it is kept, for example in the repository, or say \
+const OWNED: &str = "another manager owns the field: change it at its source, such as a repository, or use \
                      --force-conflicts";
 
-/// Writes the time into an annotation.
-async fn annotate(scope: &Scope, name: &str, annotation: &str) -> anyhow::Result<Orchestra> {
-    let patch = json!({"metadata": {"annotations": {annotation: Timestamp::now().to_string()}}});
+/// Writes the time into an annotation. Returns the object, and what was written. `may`: what grants the right to do so.
+///
+/// # Errors
+/// When the object cannot be changed.
+pub async fn annotate<K>(api: &Api<K>, name: &str, annotation: &str, may: &'static str) -> anyhow::Result<(K, String)>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let value = Timestamp::now().to_string();
+    let patch = json!({"metadata": {"annotations": {annotation: value}}});
     let parameters = PatchParams {
         field_manager: Some(COMMAND_MANAGER.into()),
         ..PatchParams::default()
     };
-    let patched = scope.orchestras().patch(name, &parameters, &Patch::Merge(patch)).await;
-    hinted(patched)
+    let patched = api.patch(name, &parameters, &Patch::Merge(patch)).await;
+    Ok((hinted(patched, may)?, value))
 }
 
-/// The error, with what a person can do about it.
-fn hinted<T>(outcome: Result<T, kube::Error>) -> anyhow::Result<T> {
+/// The error, with what a person can do about it. `may`: what grants the right that was refused.
+///
+/// # Errors
+/// That of the outcome.
+pub fn hinted<T>(outcome: Result<T, kube::Error>, may: &'static str) -> anyhow::Result<T> {
     let hint = match &outcome {
-        Err(kube::Error::Api(status)) if status.code == 403 => MAY,
+        Err(kube::Error::Api(status)) if status.code == 403 => may,
         Err(kube::Error::Api(status)) if status.message.contains("conflict with") => OWNED,
         _ => return Ok(outcome?),
     };
@@ -76,7 +89,7 @@ async fn set(scope: &Scope, orchestra: &Orchestra, field: &str, value: Value, fo
     let mut parameters = PatchParams::apply(&format!("{COMMAND_MANAGER}-{field}"));
     parameters.force = force;
     let applied = scope.orchestras().patch(name, &parameters, &Patch::Apply(body)).await;
-    hinted(applied).map(drop)
+    hinted(applied, MAY).map(drop)
 }
 
 /// Asks for another attempt at what failed.
@@ -88,7 +101,7 @@ pub async fn retry(scope: &Scope, name: &str) -> anyhow::Result<String> {
     if orchestra.is_quiet() {
         return Ok(format!("{} has nothing to retry", told(&orchestra)));
     }
-    annotate(scope, name, RETRY_ANNOTATION).await?;
+    annotate(&scope.orchestras(), name, RETRY_ANNOTATION, MAY).await?;
     Ok(format!("{} retry requested", told(&orchestra)))
 }
 
@@ -97,7 +110,7 @@ pub async fn retry(scope: &Scope, name: &str) -> anyhow::Result<String> {
 /// # Errors
 /// When the Orchestra cannot be changed.
 pub async fn rotate(scope: &Scope, name: &str) -> anyhow::Result<String> {
-    let orchestra = annotate(scope, name, ROTATE_ANNOTATION).await?;
+    let (orchestra, _) = annotate(&scope.orchestras(), name, ROTATE_ANNOTATION, MAY).await?;
     Ok(format!("{} rotation requested", told(&orchestra)))
 }
 
@@ -108,11 +121,11 @@ pub async fn rotate(scope: &Scope, name: &str) -> anyhow::Result<String> {
 pub async fn pause(scope: &Scope, arguments: &PowerArguments) -> anyhow::Result<String> {
     let orchestra = scope.orchestra(&arguments.name).await?;
     if orchestra.spec.power_state == Some(PowerState::Paused) {
-        return Ok(format!("{} is already to be paused", told(&orchestra)));
+        return Ok(format!("{} already has powerState: Paused", told(&orchestra)));
     }
     let paused = json!("Paused");
     set(scope, &orchestra, "powerState", paused, arguments.force_conflicts).await?;
-    Ok(format!("{} is to be paused", told(&orchestra)))
+    Ok(format!("{} pause requested", told(&orchestra)))
 }
 
 /// Lets the database run again, whatever has paused it.
@@ -125,11 +138,11 @@ pub async fn resume(scope: &Scope, arguments: &PowerArguments) -> anyhow::Result
         let running = json!("Running");
         set(scope, &orchestra, "powerState", running, arguments.force_conflicts).await?;
     } else if orchestra.is_paused() {
-        annotate(scope, &arguments.name, WAKE_ANNOTATION).await?;
+        annotate(&scope.orchestras(), &arguments.name, WAKE_ANNOTATION, MAY).await?;
     } else {
         return Ok(format!("{} is not paused", told(&orchestra)));
     }
-    Ok(format!("{} is to run again", told(&orchestra)))
+    Ok(format!("{} resume requested", told(&orchestra)))
 }
 
 /// Lets the ttl count anew, and changes it where that is asked for.
@@ -140,12 +153,12 @@ pub async fn extend(scope: &Scope, arguments: &ExtendArguments) -> anyhow::Resul
     let orchestra = scope.orchestra(&arguments.name).await?;
     let expires = orchestra.status.as_ref().and_then(|status| status.expires_at.as_ref());
     if let (None, None, None) = (&arguments.ttl, expires, &orchestra.spec.ttl) {
-        bail!("{} has no ttl: nothing ends it", told(&orchestra));
+        bail!("{} has no ttl to extend: set one with --ttl", told(&orchestra));
     }
     // First what may be refused.
     if let Some(ttl) = &arguments.ttl {
         set(scope, &orchestra, "ttl", json!(ttl), arguments.force_conflicts).await?;
     }
-    annotate(scope, &arguments.name, EXTENDED_ANNOTATION).await?;
+    annotate(&scope.orchestras(), &arguments.name, EXTENDED_ANNOTATION, MAY).await?;
     Ok(format!("{} extended: its ttl counts from now", told(&orchestra)))
 }

@@ -2,23 +2,18 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
 use clap_complete::engine::ArgValueCandidates;
-use jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::api::{Api, Patch, PatchParams};
-use serde_json::json;
-use tokio::time::Instant;
+use kube::api::Api;
 
+use super::change::annotate;
 use super::complete;
+use super::follow::{Course, follow};
 use super::scope::Scope;
 use crate::api::condition::{ConditionType, find};
-use crate::api::names::{COMMAND_MANAGER, VERIFY_ANNOTATION};
+use crate::api::names::VERIFY_ANNOTATION;
 use crate::api::{BackupDrill, OrchestraBackup};
 use crate::cli::output::say;
-
-/// How often a backup that is waited for is read.
-const PACE: Duration = Duration::from_millis(500);
 
 const MAY: &str = "ClusterRole orchestra-editor grants the right to ask for drills";
 
@@ -41,62 +36,37 @@ pub struct Arguments {
 /// # Errors
 /// When there is no such backup, it cannot be changed or is not verified, or the time is over.
 pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<()> {
-    let (api, name) = (
-        Api::<OrchestraBackup>::namespaced(scope.client.clone(), &scope.namespace),
-        &arguments.name,
-    );
-    let value = Timestamp::now().to_string();
-    let patch = json!({"metadata": {"annotations": {VERIFY_ANNOTATION: value}}});
-    let parameters = PatchParams {
-        field_manager: Some(COMMAND_MANAGER.into()),
-        ..PatchParams::default()
-    };
-    let asked = match api.patch(name, &parameters, &Patch::Merge(patch)).await {
-        Err(kube::Error::Api(status)) if status.code == 403 => Err(kube::Error::Api(status)).context(MAY)?,
-        asked => asked?,
-    };
+    let api = Api::<OrchestraBackup>::namespaced(scope.client.clone(), &scope.namespace);
+    let name = &arguments.name;
+    let (asked, value) = annotate(&api, name, VERIFY_ANNOTATION, MAY).await?;
     say(&format!("orchestrabackup.stagesub.io/{name} drill requested"))?;
     if arguments.wait {
-        follow(&api, &asked, &value, arguments.timeout).await?;
+        let course = |object: &OrchestraBackup| course(object, &value);
+        follow(&api, &asked, ("drill", arguments.timeout), course).await?;
     }
     Ok(())
 }
 
-/// Prints each change until the drill has ended.
-async fn follow(
-    api: &Api<OrchestraBackup>,
-    asked: &OrchestraBackup,
-    value: &str,
-    limit: Option<Duration>,
-) -> anyhow::Result<()> {
-    let (began, name, mut last) = (Instant::now(), asked.name_any(), String::new());
-    loop {
-        let object = api.get(&name).await?;
-        if object.uid() != asked.uid() {
-            bail!("OrchestraBackup {name} was deleted, and another one has its name");
+/// How far the drill is that was asked for with this value.
+fn course(object: &OrchestraBackup, value: &str) -> Course {
+    let (name, status) = (object.name_any(), object.status.clone().unwrap_or_default());
+    if let Some(drill) = status.verification.filter(|drill| has_ended(drill, value)) {
+        let verified = find(&status.conditions, ConditionType::Verified);
+        let message = verified.map(|verified| verified.message.clone()).unwrap_or_default();
+        if verified.is_some_and(|verified| verified.status == "True") {
+            return Course::Done(format!("orchestrabackup.stagesub.io/{name} verified: {message}"));
         }
-        let status = object.status.clone().unwrap_or_default();
-        if let Some(drill) = status.verification.filter(|drill| has_ended(drill, value)) {
-            let verified = find(&status.conditions, ConditionType::Verified);
-            let message = verified.map(|verified| verified.message.clone()).unwrap_or_default();
-            if verified.is_some_and(|verified| verified.status == "True") {
-                return say(&format!("orchestrabackup.stagesub.io/{name} verified: {message}"));
-            }
-            let result = drill.result.unwrap_or_default();
-            bail!("OrchestraBackup {name} is not verified ({result}): {message}");
-        }
-        let stands = [ConditionType::Stalled, ConditionType::Reconciling]
-            .into_iter()
-            .find_map(|type_| find(&status.conditions, type_));
-        if let Some(stands) = stands.filter(|stands| stands.message != last) {
-            say(&format!("{}: {}", status.phase.unwrap_or_default(), stands.message))?;
-            last.clone_from(&stands.message);
-        }
-        if limit.is_some_and(|limit| began.elapsed() >= limit) {
-            bail!("the time is over: the drill of OrchestraBackup {name} goes on");
-        }
-        tokio::time::sleep(PACE).await;
+        let result = drill.result.unwrap_or_default();
+        return Course::Failed(format!("OrchestraBackup {name} is not verified ({result}): {message}"));
     }
+    let condition = [ConditionType::Stalled, ConditionType::Reconciling]
+        .into_iter()
+        .find_map(|type_| find(&status.conditions, type_));
+    Course::UnderWay(
+        condition
+            .map(|condition| format!("{}: {}", status.phase.unwrap_or_default(), condition.message))
+            .unwrap_or_default(),
+    )
 }
 
 /// Whether the drill that was asked for with this value has ended, and the condition tells it.
@@ -107,6 +77,8 @@ fn has_ended(drill: &BackupDrill, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
     use super::*;
 
     #[test]

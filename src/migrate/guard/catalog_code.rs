@@ -335,9 +335,7 @@ impl CatalogCode {
         .await?;
         cut |= sqlx::query_scalar::<_, bool>(MANY_FUNCTIONS).fetch_one(conn).await?;
         if cut {
-            self.cut(
-                "the database or the scripts have so many functions that it was not looked at what uses all of them",
-            );
+            self.cut("the database or the scripts have too many functions to look at what uses each of them");
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::facts::{Holdings, LoginFacts, Open, Role};
 
 use crate::api::condition::Reason;
 use crate::postgres::groups::APP_GROUP;
+use crate::postgres::role_name::is_tenants;
 use crate::text;
 
 /// The first version whose CREATEROLE reaches only roles that the role itself has made.
@@ -319,17 +320,6 @@ fn everybody(found: &Holdings) -> Vec<&str> {
 /// Roles that a database may have to do with, whoever uses it: PostgreSQL's own, and a hosted project's.
 fn is_own(role: &str, hosted: bool) -> bool {
     role.starts_with("pg_") || hosted && HOSTED_ROLES.contains(&role)
-}
-
-/// Whether a role has the name of an Orchestra's login: `orchestra_` and a UID without hyphens, and a number where the
-/// login was rotated.
-pub fn is_tenants(role: &str) -> bool {
-    let all = |text: &str, is: fn(&u8) -> bool| !text.is_empty() && text.bytes().all(|byte| is(&byte));
-    let Some(rest) = role.strip_prefix("orchestra_") else {
-        return false;
-    };
-    let (digits, number) = rest.split_once('_').unwrap_or((rest, "1"));
-    digits.len() == 32 && all(digits, u8::is_ascii_hexdigit) && all(number, u8::is_ascii_digit)
 }
 
 /// The first of these names, once each; none when there are none. Names come from a tenant's script.

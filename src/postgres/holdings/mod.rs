@@ -6,5 +6,5 @@ mod judge;
 mod observe;
 
 pub use facts::{DatabaseHoldings, Holdings, LoginFacts, Open, Role, ServerHoldings};
-pub use judge::{AcceptedHoldings, LeftBy, Objection, is_tenants, judge};
+pub use judge::{AcceptedHoldings, LeftBy, Objection, judge};
 pub use observe::{is_hosted_project, observe};

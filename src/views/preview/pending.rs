@@ -73,7 +73,7 @@ pub fn pending(cluster: &ClusterObjects, wanted: &Orchestra, current: Option<&Or
         .and_then(|last| names.iter().position(|name| name == last))
         .map_or(0, |at| at + 1);
     if last.is_some() && done == 0 {
-        let told = "its history has a last migration that the source does not have: the operator compares them";
+        let told = "the last migration of its history is not in the source: the operator compares the two when it runs";
         return change.notes.push(told.into());
     }
     change.migrations = names.into_iter().skip(done).collect();

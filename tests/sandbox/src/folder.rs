@@ -1,8 +1,9 @@
-//! A folder in memory.
+//! Folders: one in memory, and one that ends with this process.
 
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
@@ -89,5 +90,20 @@ mod tests {
         for (name, bytes) in files {
             assert_eq!(fs::read(to.path().join(name)).unwrap(), bytes, "{name}");
         }
+    }
+}
+
+/// Removes a folder when this process ends, however it does. Dropping it removes the folder too, a second later.
+pub(crate) struct Broom(#[expect(dead_code, reason = "its standard input closes with it")] Child);
+
+impl Broom {
+    /// Starts to watch.
+    pub(crate) fn of(dir: &Path) -> Result<Self> {
+        // Ctrl-C on a terminal reaches it too.
+        const SWEEP: &str = "trap '' HUP INT TERM; cat; sleep 1; rm -rf -- \"$0\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", SWEEP]).arg(dir).stdin(Stdio::piped());
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        child.map(Self).context("start sh")
     }
 }

@@ -7,6 +7,7 @@ mod plane;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -18,6 +19,8 @@ use tempfile::TempDir;
 use crate::api::{Options as ApiOptions, StandIn};
 use crate::control_plane::{ControlPlane, Options as PlaneOptions};
 use crate::standings;
+
+pub use plane::Plane;
 
 /// Namespace of the operator.
 pub const SYSTEM: &str = "orchestra-system";
@@ -41,7 +44,7 @@ pub struct Options {
 pub struct World {
     options: Options,
     /// The control plane.
-    pub plane: ControlPlane,
+    pub plane: Plane,
     /// The provider.
     pub api: StandIn,
     /// A client that may do everything.
@@ -51,17 +54,13 @@ pub struct World {
 }
 
 impl World {
-    /// Starts a control plane that is quick rather than small, and a provider, and applies the manifests of `deploy/`.
+    /// Starts a control plane that is quick rather than small, and a provider, and applies the manifests of `deploy/`. Where
+    /// another world of this process has ended, its control plane serves, with nothing of what was in it.
     ///
     /// # Errors
     /// When a part cannot be started.
     pub async fn start(options: Options) -> Result<Self> {
-        let plane = PlaneOptions {
-            controller_manager: true,
-            lavish: true,
-            ..PlaneOptions::default()
-        };
-        Self::start_with(options, plane).await
+        Self::start_with(options, plane::USUAL).await
     }
 
     /// Like [`World::start`], with options of the control plane. Without its controller manager nothing is garbage collected,
@@ -71,7 +70,7 @@ impl World {
     /// As [`World::start`].
     pub async fn start_with(options: Options, plane: PlaneOptions) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("orchestra-world-").tempdir()?;
-        let plane = plane::start(dir.path().join("plane"), plane, &options.project);
+        let plane = Plane::start(plane, &options.project);
         let (plane, api) = tokio::try_join!(plane, StandIn::start(options.api.clone()))?;
         let (operator_kubeconfig, admin) = ways_in(&plane).await?;
         std::fs::write(dir.path().join(ROOT), api.router().root())?;
@@ -91,12 +90,7 @@ impl World {
     /// # Errors
     /// When the new one cannot be started.
     pub async fn lose_cluster(&mut self) -> Result<()> {
-        let options = PlaneOptions {
-            controller_manager: true,
-            lavish: true,
-            ..PlaneOptions::default()
-        };
-        let plane = plane::start(self.dir.path().join("another-plane"), options, &self.options.project).await?;
+        let plane = Plane::start(plane::USUAL, &self.options.project).await?;
         (self.operator_kubeconfig, self.admin) = ways_in(&plane).await?;
         self.plane = plane;
         Ok(())
@@ -146,7 +140,11 @@ impl World {
         let child = command
             .spawn()
             .with_context(|| format!("start {}", program.display()))?;
-        Ok(Operator { child, log })
+        Ok(Operator {
+            child,
+            log,
+            _writes_to: self.plane.user(),
+        })
     }
 
     /// Whether pools need `allowLegacyServers` for databases of the stand-in's server.
@@ -326,6 +324,8 @@ pub fn is_true(object: &Value, type_: &str) -> bool {
 pub struct Operator {
     child: Child,
     log: PathBuf,
+    /// The control plane, which no other world gets before this process has ended.
+    _writes_to: Option<Arc<()>>,
 }
 
 impl Operator {

@@ -1,7 +1,10 @@
 //! The control plane answers, keeps Secrets encrypted, lets RBAC decide, and leaves no process.
 #![allow(clippy::unwrap_used)]
 
-use std::{path::Path, time::Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use kube::{
@@ -9,7 +12,8 @@ use kube::{
     api::{ListParams, PostParams},
 };
 use orchestra_sandbox::control_plane::{ControlPlane, Options};
-use serde_json::json;
+use orchestra_sandbox::world::{self, Kind, TENANTS, World};
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_control_plane_lives_and_ends() {
@@ -51,6 +55,68 @@ async fn a_control_plane_lives_and_ends() {
             "process {id} is still there"
         );
     }
+}
+
+#[tokio::test]
+async fn a_world_gets_the_control_plane_of_the_one_before_and_nothing_that_was_in_it() {
+    let world = another_world().await;
+    let server = world.plane.server();
+    world
+        .apply(
+            r"
+{apiVersion: v1, kind: Namespace, metadata: {name: left}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: left, namespace: left}}
+---
+apiVersion: stagesub.io/v1alpha1
+kind: Orchestra
+metadata: {name: left, namespace: tenants, finalizers: [stagesub.io/test]}
+spec: {displayName: Left}
+",
+        )
+        .unwrap();
+    world.kubectl(["delete", "namespace", TENANTS, "--wait=false"]).unwrap();
+    world
+        .kubectl(["delete", "clusterrolebinding", "orchestra-operator"])
+        .unwrap();
+    drop(world);
+
+    let world = another_world().await;
+    assert_eq!(world.plane.server(), server);
+    assert_eq!(world.list(Kind::Orchestra).await.unwrap(), Vec::<Value>::new());
+    assert!(world.kubectl(["get", "namespace", "left"]).is_err());
+    assert!(world.kubectl(["get", "configmap", "left", "-n", "left"]).is_err());
+    let may = ["auth", "can-i", "list", "orchestras.stagesub.io", "-A"];
+    let operator = "--as=system:serviceaccount:orchestra-system:orchestra-operator";
+    let began = Instant::now();
+    while world
+        .kubectl([may[0], may[1], may[2], may[3], may[4], operator])
+        .is_err()
+    {
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "the operator's rights are not back"
+        );
+    }
+    world
+        .apply("{apiVersion: stagesub.io/v1alpha1, kind: Orchestra, metadata: {name: left, namespace: tenants}, spec: {displayName: New}}")
+        .unwrap();
+
+    // A kind that was changed may still be served as it was.
+    world
+        .kubectl(["delete", "crd", "orchestrabackups.stagesub.io"])
+        .unwrap();
+    drop(world);
+    assert_ne!(another_world().await.plane.server(), server);
+}
+
+async fn another_world() -> World {
+    let options = world::Options {
+        operator: "none is started".into(),
+        project: Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."),
+        api: orchestra_sandbox::api::Options::default(),
+    };
+    World::start(options).await.unwrap()
 }
 
 async fn secrets_are_encrypted(plane: &ControlPlane) {

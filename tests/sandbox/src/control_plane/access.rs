@@ -1,4 +1,4 @@
-//! Ways into a control plane: clients, kubeconfig files, kubectl and raw etcd.
+//! Ways into a control plane: clients, kubeconfig files and kubectl.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,19 +6,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::{
-    ByteString,
-    api::{
-        authentication::v1::{TokenRequest, TokenRequestSpec},
-        core::v1::ServiceAccount,
-    },
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::ServiceAccount,
 };
 use kube::{
     Api, Client, Config,
     api::PostParams,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{ControlPlane, keys::write_kubeconfig, process::collect_seldom};
@@ -111,61 +107,10 @@ impl ControlPlane {
         );
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
-
-    /// Every stored byte, keys and values, below a key prefix such as `/registry/secrets/`, as it lies in etcd.
-    ///
-    /// Reads through the JSON gateway of etcd (`POST /v3/kv/range`, etcd v3.6 API reference).
-    ///
-    /// # Errors
-    /// When etcd does not answer.
-    pub async fn etcd_raw(&self, key_prefix: &str) -> Result<Vec<u8>> {
-        let range = json!({
-            "key": ByteString(key_prefix.as_bytes().to_vec()),
-            "range_end": ByteString(end_of_prefix(key_prefix.as_bytes())),
-        });
-        let answer: Range = reqwest::Client::new()
-            .post(format!("{}/v3/kv/range", self.etcd_url))
-            .json(&range)
-            .send()
-            .await?
-            .error_for_status()?
-            .json()
-            .await?;
-        Ok(answer
-            .kvs
-            .into_iter()
-            .flat_map(|pair| [pair.key.0, pair.value.0])
-            .flatten()
-            .collect())
-    }
 }
 
 async fn client(kubeconfig: &Path) -> Result<Client> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)
-}
-
-#[derive(Deserialize)]
-struct Range {
-    #[serde(default)]
-    kvs: Vec<Pair>,
-}
-
-#[derive(Deserialize)]
-struct Pair {
-    key: ByteString,
-    value: ByteString,
-}
-
-/// The first key after all keys with this prefix.
-fn end_of_prefix(prefix: &[u8]) -> Vec<u8> {
-    let mut end = prefix.to_vec();
-    while let Some(last) = end.pop() {
-        if last < u8::MAX {
-            end.push(last + 1);
-            return end;
-        }
-    }
-    vec![0]
 }

@@ -4,6 +4,7 @@
 
 mod access;
 mod audit;
+mod etcd;
 mod keys;
 pub(crate) mod process;
 
@@ -16,16 +17,18 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 pub use audit::{AuditLog, Request};
+pub(crate) use etcd::Stored;
 use keys::{Keys, write_kubeconfig};
 use orchestra_setup::binaries::ensure_controller_manager;
 pub use orchestra_setup::binaries::{Binaries, ensure_binaries, find_controller_manager};
+pub(crate) use process::dies_with_us;
 use process::{Process, collect_seldom, free_port};
 
 /// The API server must be ready within this time.
 const START_LIMIT: Duration = Duration::from_secs(90);
 
 /// What to run beside etcd and the API server.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Runs garbage collection, namespace deletion, default service accounts, role aggregation and Jobs, whose pods
     /// [`crate::jobs::JobRunner`] runs.

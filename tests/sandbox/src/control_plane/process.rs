@@ -103,8 +103,14 @@ impl Drop for Process {
 }
 
 /// `setpriv` of util-linux, where there is one, makes the kernel kill the child when we die without dropping it.
+static SETPRIV: LazyLock<Option<PathBuf>> = LazyLock::new(|| orchestra_setup::cache::on_path("setpriv"));
+
+/// Whether programs end with this process, also where nothing drops them.
+pub(crate) fn dies_with_us() -> bool {
+    SETPRIV.is_some()
+}
+
 fn dying_with_parent(binary: &Path) -> Command {
-    static SETPRIV: LazyLock<Option<PathBuf>> = LazyLock::new(|| orchestra_setup::cache::on_path("setpriv"));
     match SETPRIV.as_ref() {
         Some(setpriv) => {
             let mut command = Command::new(setpriv);

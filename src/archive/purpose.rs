@@ -1,0 +1,29 @@
+//! What a restore is for.
+
+/// What becomes of the restored database.
+pub(super) enum RestorePurpose<'a> {
+    /// An Orchestra uses it. It must have that Orchestra's claim record.
+    Claimed(RestoreClaim<'a>),
+    /// It is used, and no Orchestra claims it.
+    Unclaimed,
+    /// It is compared with the backup, with the rights of all roles, and dropped.
+    Drill,
+}
+
+/// The restore for an Orchestra.
+pub(super) struct RestoreClaim<'a> {
+    /// UID of the Orchestra.
+    pub uid: &'a str,
+    /// SHA-256 of the manifest.
+    pub digest: String,
+}
+
+impl RestorePurpose<'_> {
+    /// The claim that the database must have, of an Orchestra's.
+    pub fn claim(&self) -> Option<&RestoreClaim<'_>> {
+        match self {
+            Self::Claimed(claim) => Some(claim),
+            Self::Unclaimed | Self::Drill => None,
+        }
+    }
+}
