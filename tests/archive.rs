@@ -19,5 +19,7 @@ mod pool;
 mod restored;
 #[path = "archive/s3.rs"]
 mod s3;
+#[path = "archive/trouble.rs"]
+mod trouble;
 #[path = "archive/walls.rs"]
 mod walls;

@@ -68,7 +68,7 @@ async fn earlier(context: &Context, order: &BackupOrder) -> Result<Outcome> {
         ));
     }
     let mut outcome = Outcome::done("the backup was made by an earlier run");
-    outcome.backup = Some(facts_of(context, &manifest, &bytes));
+    outcome.backup = Some(facts_of(&context.folder, &manifest, &bytes));
     Ok(outcome)
 }
 
@@ -138,6 +138,7 @@ async fn make(
     snapshot.facts.rows = snapshot.hold(archives).await?;
     let manifest = Manifest {
         version: manifest::VERSION,
+        path: order.path.clone(),
         subject: order.subject.clone(),
         snapshot_time: snapshot.time,
         finished_time: Timestamp::now(),
@@ -154,7 +155,7 @@ async fn make(
     context.progress.stage("manifest", None);
     context.folder.create(manifest::NAME, bytes.clone()).await?;
     let mut outcome = Outcome::done("the backup was made");
-    outcome.backup = Some(facts_of(context, &manifest, &bytes));
+    outcome.backup = Some(facts_of(&context.folder, &manifest, &bytes));
     Ok(outcome)
 }
 
@@ -223,10 +224,11 @@ fn not_covered(scope: &SchemaScope, of_tenants: &[String], order: &BackupOrder) 
     out
 }
 
-pub(super) fn facts_of(context: &Context, manifest: &Manifest, bytes: &[u8]) -> BackupFacts {
+/// The summary of the backup in a folder.
+pub(super) fn facts_of(folder: &Folder, manifest: &Manifest, bytes: &[u8]) -> BackupFacts {
     let stored: u64 = manifest.objects.iter().map(|object| object.bytes).sum();
     BackupFacts {
-        manifest: context.folder.path_of(manifest::NAME),
+        manifest: folder.path_of(manifest::NAME),
         manifest_digest: manifest::digest_of(bytes),
         snapshot_time: manifest.snapshot_time,
         bytes: stored + bytes.len() as u64,

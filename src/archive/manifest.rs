@@ -23,6 +23,8 @@ pub const MOST: u64 = 64 << 20;
 pub struct Manifest {
     /// Version of the format.
     pub version: u32,
+    /// The folder below the store's prefix that it was written to. A manifest in another folder is a copy.
+    pub path: String,
     /// Whose database it is.
     pub subject: BackupSubject,
     /// When the snapshot was taken: the backup holds the database as it was then.

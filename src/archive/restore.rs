@@ -6,6 +6,7 @@ use std::time::Instant;
 use secrecy::SecretString;
 use sqlx::PgConnection;
 
+use super::catalog;
 use super::clients::{Clients, Session};
 use super::compare;
 use super::dump::{Context, facts_of};
@@ -47,7 +48,7 @@ pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<S
     });
     into_target(context, &manifest, identity, &purpose).await?;
     let mut outcome = Outcome::done("the backup was restored");
-    outcome.backup = Some(facts_of(context, &manifest, &bytes));
+    outcome.backup = Some(facts_of(&context.folder, &manifest, &bytes));
     Ok(outcome)
 }
 
@@ -85,27 +86,13 @@ pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<Sec
         discrepancy_count: found.len() as u64,
         discrepancies: found,
     });
-    outcome.backup = Some(facts_of(context, &manifest, &bytes));
+    outcome.backup = Some(facts_of(&context.folder, &manifest, &bytes));
     Ok(outcome)
 }
 
 async fn read(context: &Context, digest: Option<&str>) -> Result<(Manifest, Vec<u8>)> {
     context.progress.stage("manifest", None);
-    let bytes = context
-        .folder
-        .small(manifest::NAME, manifest::MOST)
-        .await
-        .map_err(|error| {
-            if error.reason != Reason::StoreMissing {
-                return error;
-            }
-            let path = context.folder.path_of(manifest::NAME);
-            Error::new(
-                Reason::StoreMissing,
-                format!("no backup found: {path} does not exist, and archives without a manifest cannot be restored"),
-            )
-        })?;
-    Ok((Manifest::parse(&bytes, digest)?, bytes))
+    catalog::manifest_of(&context.folder, digest).await
 }
 
 /// One restore under way.

@@ -10,10 +10,10 @@ use super::observe::JobLook;
 use super::outcome::JobEnd;
 use super::plan::Due;
 use super::queue::Asker;
-use super::{Context, job, observe, order};
-use crate::api::condition::Reason;
+use super::{Context, folder, job, observe, order, stored};
+use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, HOLDER_LABEL, RETRY_ANNOTATION, label_of};
-use crate::api::{BackupFailure, OrchestraBackup, OrchestraClass, OrchestraDatabase};
+use crate::api::{BackupFailure, Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase};
 use crate::archive::order::{Order, RestoreOrder, Work};
 use crate::controller::error::Error;
 
@@ -44,6 +44,8 @@ pub fn find(ctx: &Context, namespace: &str, name: &str) -> Result<FoundBackup, E
         return Ok(FoundBackup::Complete(backup));
     }
     let failure = backup.status.as_ref().and_then(|status| status.failure.as_ref());
+    let conditions = backup.status.as_ref().map_or(&[][..], |status| &status.conditions[..]);
+    let stalled = condition::find(conditions, ConditionType::Stalled).map(|stalled| &stalled.message);
     match failure.filter(|failure| failure.last) {
         Some(failure) => Err(Error::blocked(
             Reason::BackupIncomplete,
@@ -54,9 +56,36 @@ pub fn find(ctx: &Context, namespace: &str, name: &str) -> Result<FoundBackup, E
             ),
         )),
         None => Ok(FoundBackup::UnderWay(format!(
-            "OrchestraBackup {name} is not complete yet: the restore starts when it is"
+            "OrchestraBackup {name} is not complete yet: the restore starts when it is{}",
+            stalled.map(|why| format!(" ({why})")).unwrap_or_default()
         ))),
     }
+}
+
+/// The backup that an Orchestra without a database names, by the name of an OrchestraBackup or by a manifest.
+///
+/// # Errors
+/// As [`find`]; [`Reason::BackupNotAllowed`] for the manifest of a backup that the namespace may not have.
+pub fn offered(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> Result<FoundBackup, Error> {
+    let named = object.spec.backup().cloned().unwrap_or_default();
+    let (namespace, name) = (object.namespace().unwrap_or_default(), named.backup_name());
+    if let Some(wanted) = stored::wanted(object, class)? {
+        let Some(there) = ctx.core.stores.backups.get(&ObjectRef::new(&name).within(&namespace)) else {
+            return Ok(FoundBackup::UnderWay(format!(
+                "the operator makes OrchestraBackup {name} of the manifest, and reads it: the restore starts when it is complete"
+            )));
+        };
+        if there.spec.stored != wanted.spec.stored {
+            return Err(Error::blocked(
+                Reason::BackupNotFound,
+                format!(
+                    "OrchestraBackup {name} is not of the manifest that spec.source.backupRef names: delete that OrchestraBackup, \
+                     or name it instead of the manifest"
+                ),
+            ));
+        }
+    }
+    find(ctx, &namespace, &name)
 }
 
 /// The Job of an attempt.
@@ -136,7 +165,7 @@ pub async fn start(
     labels.extend(observe::labels_of_database(ctx, database));
     let order = Order {
         work: Work::Restore(RestoreOrder {
-            path: order::folder(&ctx.class.cluster, backup)?,
+            path: folder::of(&ctx.class.cluster, backup, settings)?,
             manifest_digest: Some(digest.to_owned()),
             claim: Some(uid.to_owned()),
         }),

@@ -35,6 +35,7 @@ mod hostile;
 mod hostile_text;
 mod isolation;
 mod limited;
+mod lost_cluster;
 mod lost_response;
 mod memory;
 mod metrics;

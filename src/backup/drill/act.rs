@@ -19,7 +19,7 @@ use crate::api::names::{
 use crate::api::{BackupDrill, BackupFailure, OrchestraBackup, OrchestraClass, ScratchDatabase};
 use crate::archive::order::{Order, VerifyOrder, Work};
 use crate::backup::act::{GONE, LOOK, ROOM};
-use crate::backup::{Pass, job, order};
+use crate::backup::{Pass, folder, job, order};
 use crate::controller::clock;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -196,7 +196,7 @@ async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(
     files.extend(order::file_of_identity(pass.core(), settings).await?);
     let order = Order {
         work: Work::Verify(VerifyOrder {
-            path: order::folder(&pass.ctx.class.cluster, &pass.object)?,
+            path: folder::of(&pass.ctx.class.cluster, &pass.object, settings)?,
             manifest_digest: status.manifest_digest.unwrap_or_default(),
             assertions: assertions::read(pass, settings).await?,
         }),
