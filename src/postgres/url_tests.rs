@@ -74,7 +74,11 @@ fn the_path_of_every_session_is_said_by_options_or_as_prismas_schema() {
     ] {
         let login = read(&format!("postgres://u:p@h/d?{parameters}"));
         let session = &login.session;
-        assert_eq!((session.path, session.options.as_deref()), (path, options), "{parameters}");
+        assert_eq!(
+            (session.path, session.options.as_deref()),
+            (path, options),
+            "{parameters}"
+        );
         // A pooler may refuse options, so that the published URL has those alone that its entry has.
         let again = read(login.url().expose_secret());
         assert_eq!(again.session.options, login.session.options);

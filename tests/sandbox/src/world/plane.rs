@@ -78,7 +78,10 @@ impl Plane {
     }
 }
 
-#[allow(clippy::expect_used, reason = "the field is empty inside of the drop alone, where nobody has a reference")]
+#[allow(
+    clippy::expect_used,
+    reason = "the field is empty inside of the drop alone, where nobody has a reference"
+)]
 impl Deref for Plane {
     type Target = ControlPlane;
 
