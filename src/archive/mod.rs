@@ -19,6 +19,7 @@ mod refused;
 mod restore;
 mod said;
 mod scope;
+mod seal;
 mod snapshot;
 mod sql;
 mod stop;

@@ -5,6 +5,7 @@
 mod act;
 mod drill;
 pub mod job;
+mod key;
 mod needs;
 mod observe;
 mod order;

@@ -14,8 +14,9 @@ use super::{Context, job, observe, order};
 use crate::api::condition::Reason;
 use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, HOLDER_LABEL, label_of};
 use crate::api::{BackupFailure, OrchestraBackup, OrchestraClass, OrchestraDatabase};
-use crate::archive::order::{Order, RestoreOrder, Work};
+use crate::archive::order::{Order, RestoreOrder, RestoreTarget, Work};
 use crate::controller::error::Error;
+use crate::credentials::inventory;
 
 pub use super::act::ATTEMPTS;
 
@@ -139,6 +140,11 @@ pub async fn start(
             path: order::folder(&ctx.class.cluster, backup)?,
             manifest_digest: Some(digest.to_owned()),
             claim: Some(uid.to_owned()),
+            target: inventory::expected(database).map(|identity| RestoreTarget {
+                database_name: database.name_any(),
+                identity,
+            }),
+            encrypted_only: settings.encryption.is_some(),
         }),
         store: order::store(settings),
         deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),

@@ -198,6 +198,7 @@ async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(
         work: Work::Verify(VerifyOrder {
             path: order::folder(&pass.ctx.class.cluster, &pass.object)?,
             manifest_digest: status.manifest_digest.unwrap_or_default(),
+            encrypted_only: settings.encryption.is_some(),
             assertions: assertions::read(pass, settings).await?,
         }),
         store: order::store(settings),
