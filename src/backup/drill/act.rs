@@ -186,7 +186,7 @@ async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(
     let settings = order::of_class(&class)?;
     // The status is believed as far as the cluster says the same.
     let database = crate::backup::needs::database(pass);
-    if place::choose(&pass.ctx, pass.uid(), settings, database.as_deref())? != at {
+    if place::choose(&pass.ctx, pass.uid(), &class, database.as_deref())? != at {
         return Err(Error::blocked(
             Reason::NoScratchServer,
             "the drill was begun for another server than the class names now: ask for it again",
