@@ -9,6 +9,8 @@ mod changes;
 mod cut_off;
 #[path = "archive/damage.rs"]
 mod damage;
+#[path = "archive/forged.rs"]
+mod forged;
 #[path = "archive/hosted.rs"]
 mod hosted;
 #[path = "archive/job.rs"]

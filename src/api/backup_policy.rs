@@ -65,7 +65,7 @@ pub struct ClassBackup {
     #[schemars(length(min = 1, max = 512), regex(pattern = IMAGE))]
     pub image: Option<String>,
     /// OrchestraPool with `server` on whose server drills make their scratch databases, as many at once as
-    /// `maxConcurrentPerServer` says. Its server has to be of the backups' major version or a newer one, and to have their
+    /// `maxConcurrentPerServer` says: one of `pools.names`, or one whose `server.drillClassNames` names this class. Its server has to be of the backups' major version or a newer one, and to have their
     /// extensions. Omitted: the server of the Orchestra's own database, where its login may make one; hosted projects need a pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]

@@ -21,6 +21,7 @@ mod refused;
 mod restore;
 mod said;
 mod scope;
+mod seal;
 mod snapshot;
 mod sql;
 mod stop;

@@ -151,6 +151,22 @@ pub struct RestoreOrder {
     /// anybody's, and must be empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<String>,
+    /// The database that the login must lead to. None: the address is of no other database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<RestoreTarget>,
+    /// Whether a backup that is not encrypted is refused.
+    #[serde(default)]
+    pub encrypted_only: bool,
+}
+
+/// The database that a restore must reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RestoreTarget {
+    /// Name of the `OrchestraDatabase`.
+    pub database_name: String,
+    /// [`DatabaseIdentity::digest`](crate::postgres::DatabaseIdentity::digest) of the database.
+    pub identity: String,
 }
 
 /// A drill in the empty database of `database-url`.
@@ -161,6 +177,9 @@ pub struct VerifyOrder {
     pub path: String,
     /// SHA-256 of the manifest, hexadecimal.
     pub manifest_digest: String,
+    /// Whether a backup that is not encrypted is refused.
+    #[serde(default)]
+    pub encrypted_only: bool,
     /// Assertions about the restored database.
     #[serde(default)]
     pub assertions: Vec<Assertion>,

@@ -22,6 +22,7 @@ use super::sql::run;
 use super::stream::Reading;
 use super::target;
 use super::toc;
+use super::whose;
 use crate::postgres::claim_record::{self, RecordHolder};
 use crate::postgres::restore_record::{self, RestoreRecord};
 use crate::postgres::{quote, role_name};
@@ -39,11 +40,12 @@ const REPLICA: &str = "-c session_replication_role=replica";
 /// Why it is not restored. A failed restore leaves objects in the target: with a claim, the next run removes them; without
 /// one, the target must be dropped.
 pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<SecretString>) -> Result<Outcome> {
-    let (manifest, bytes) = read(context, order.manifest_digest.as_deref()).await?;
+    let (manifest, bytes) = read(context, order.manifest_digest.as_deref(), order.encrypted_only).await?;
     let purpose = order.claim.as_ref().map_or(RestorePurpose::Unclaimed, |uid| {
         RestorePurpose::Claimed(RestoreClaim {
             uid,
             digest: manifest::digest_of(&bytes),
+            target: order.target.as_ref(),
         })
     });
     into_target(context, &manifest, identity, &purpose).await?;
@@ -58,7 +60,7 @@ pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<S
 /// Why it is not restored. Differences are an outcome, not an error.
 pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let began = Instant::now();
-    let (manifest, bytes) = read(context, Some(&order.manifest_digest)).await?;
+    let (manifest, bytes) = read(context, Some(&order.manifest_digest), order.encrypted_only).await?;
     into_target(context, &manifest, identity, &RestorePurpose::Drill).await?;
     let restore_seconds = began.elapsed().as_secs().max(1);
     context.progress.stage("compare", None);
@@ -90,9 +92,18 @@ pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<Sec
     Ok(outcome)
 }
 
-async fn read(context: &Context, digest: Option<&str>) -> Result<(Manifest, Vec<u8>)> {
+async fn read(context: &Context, digest: Option<&str>, encrypted_only: bool) -> Result<(Manifest, Vec<u8>)> {
     context.progress.stage("manifest", None);
-    catalog::manifest_of(&context.folder, digest).await
+    let (manifest, bytes) = catalog::manifest_of(&context.folder, digest).await?;
+    if encrypted_only && manifest.recipients.is_empty() {
+        return Err(Error::new(
+            Reason::Incompatible,
+            "the class has backup.encryption, and this backup is not encrypted: nothing of it is restored. If it was made before \
+             the class had backup.encryption, remove that from the class until the backup is restored; otherwise find out who \
+             writes to the store, and use another backup",
+        ));
+    }
+    Ok((manifest, bytes))
 }
 
 /// One restore under way.
@@ -113,6 +124,9 @@ async fn into_target(
 ) -> Result<()> {
     let claim = purpose.claim();
     let mut conn = snapshot::session(&context.login).await?;
+    if let Some(target) = claim.and_then(|claim| claim.target) {
+        whose::check_target(&mut conn, target).await?;
+    }
     let major = snapshot::major(&mut conn).await?;
     if major < manifest.server_major {
         return Err(Error::new(

@@ -157,9 +157,17 @@ impl Folder {
     /// # Errors
     /// What the store says.
     pub async fn exists(&self, name: &str) -> Result<bool> {
+        Ok(self.size(name).await?.is_some())
+    }
+
+    /// The bytes of an object that is there.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn size(&self, name: &str) -> Result<Option<u64>> {
         match self.store.head(&self.at(name)).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Ok(found) => Ok(Some(found.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(refused(&error, "read")),
         }
     }

@@ -10,7 +10,7 @@ use super::needs::Origin;
 use super::observe::{self, Observed};
 use super::outcome::JobEnd;
 use super::plan::{Step, Task};
-use super::{Pass, drill, folder, job, order};
+use super::{Pass, drill, folder, job, key, order};
 use crate::api::condition::Reason;
 use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, RETRY_ANNOTATION, label_of, request};
 use crate::api::{BACKUP_FINALIZER, BackupFailure, OrchestraBackupStatus};
@@ -133,7 +133,7 @@ async fn try_start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(
     let mut files = order::files_of_store(pass.core(), &settings).await?;
     let uid = pass.uid().to_owned();
     let mut labels = BTreeMap::from([
-        (BACKUP_LABEL.to_owned(), uid),
+        (BACKUP_LABEL.to_owned(), uid.clone()),
         (BACKUP_CLASS_LABEL.to_owned(), label_of(&class.name_any())),
     ]);
     let order = match task {
@@ -143,6 +143,7 @@ async fn try_start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(
                 return Ok(());
             };
             files.extend(order::files_of_login(&order::login(&pass.ctx, database).await?));
+            files.push(key::file(pass.core(), &uid).await?);
             // The server is known once the login was read.
             labels.extend(observe::labels_of_database(&pass.ctx, database));
             order::make(pass, class, database)?
@@ -229,8 +230,12 @@ fn tell(status: &mut OrchestraBackupStatus, facts: &BackupFacts) {
     status.not_covered.clone_from(&facts.not_covered);
 }
 
-/// Deletes what is left of the Jobs of the last attempt; false while one of them is still ending.
+/// Deletes what is left of the Jobs of the last attempt, and the key once no Job needs it any more; false while one of the Jobs is
+/// still ending.
 async fn clean_up(pass: &Pass) -> Result<bool, Error> {
+    if pass.status().manifest_digest.is_some() || pass.object.metadata.deletion_timestamp.is_some() {
+        key::forget(pass.core(), pass.uid()).await?;
+    }
     let mut gone = true;
     for task in [Task::Make, Task::Remove] {
         let name = pass.job_name(task, pass.status().attempts);

@@ -6,6 +6,7 @@ mod act;
 mod drill;
 mod folder;
 pub mod job;
+mod key;
 mod needs;
 mod observe;
 mod order;

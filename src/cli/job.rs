@@ -17,6 +17,8 @@ use crate::postgres::Login;
 use crate::telemetry;
 use crate::telemetry::logs::LogFormat;
 
+/// The fewest bytes of the key of a backup's manifest.
+const KEY: usize = 32;
 /// The most bytes of a file beside the order.
 const FILE: u64 = 1 << 20;
 /// Time limit of the cleanup after SIGTERM. The kubelet kills after 30 s.
@@ -33,7 +35,7 @@ pub struct Arguments {
     #[command(subcommand)]
     pub command: Option<StoreCommand>,
     /// Folder of the order and its secrets: `order.json`, `database-url`, `database-ca.pem`, `s3-access-key-id`,
-    /// `s3-secret-access-key`, `store-ca.pem`, `age-identity`.
+    /// `s3-secret-access-key`, `store-ca.pem`, `age-identity`, `manifest-key`.
     #[arg(long, default_value = "/job")]
     pub order: PathBuf,
     /// File that the outcome is written to.
@@ -124,7 +126,7 @@ async fn work(folder: &Path) -> archive::Result<Outcome> {
     let identity = file(folder, "age-identity", FILE)?;
     let work = async {
         match &order.work {
-            Work::Backup(backup) => archive::backup(&context, backup).await,
+            Work::Backup(backup) => archive::backup(&context, backup, &manifest_key(folder)?).await,
             Work::Restore(restore) => archive::restore(&context, restore, identity).await,
             Work::Verify(verify) => archive::verify(&context, verify, identity).await,
             Work::Delete { .. } | Work::Read(_) => Ok(Outcome::done("nothing is left to do")),
@@ -185,6 +187,17 @@ fn login(folder: &Path) -> archive::Result<Login> {
         login.roots = Some(pem.expose_secret().into());
     }
     Ok(login)
+}
+
+/// The key that seals the manifest of a backup.
+fn manifest_key(folder: &Path) -> archive::Result<SecretString> {
+    let key = file(folder, "manifest-key", FILE)?.ok_or_else(|| missing("manifest-key"))?;
+    if key.expose_secret().len() < KEY {
+        let message =
+            format!("manifest-key has fewer than {KEY} bytes: put a longer random text into the Job's Secret");
+        return Err(Error::new(OutcomeReason::InvalidOrder, message));
+    }
+    Ok(key)
 }
 
 /// A file of the order's folder, if it is there.

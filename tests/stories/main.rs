@@ -24,6 +24,7 @@ mod deletion;
 mod demos;
 mod drift;
 mod drill;
+mod drill_walls;
 mod entries;
 mod exactly_once;
 mod final_backup;

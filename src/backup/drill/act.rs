@@ -186,7 +186,7 @@ async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(
     let settings = order::of_class(&class)?;
     // The status is believed as far as the cluster says the same.
     let database = crate::backup::needs::database(pass);
-    if place::choose(&pass.ctx, pass.uid(), settings, database.as_deref())? != at {
+    if place::choose(&pass.ctx, pass.uid(), &class, database.as_deref())? != at {
         return Err(Error::blocked(
             Reason::NoScratchServer,
             "the server of scratch databases changed after the drill had begun: ask for the drill again",
@@ -198,6 +198,7 @@ async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(
         work: Work::Verify(VerifyOrder {
             path: folder::of(&pass.ctx.class.cluster, &pass.object, settings)?,
             manifest_digest: status.manifest_digest.unwrap_or_default(),
+            encrypted_only: settings.encryption.is_some(),
             assertions: assertions::read(pass, settings).await?,
         }),
         store: order::store(settings),
