@@ -13,6 +13,8 @@ mod damage;
 mod hosted;
 #[path = "archive/job.rs"]
 mod job;
+#[path = "archive/left_out.rs"]
+mod left_out;
 #[path = "archive/pool.rs"]
 mod pool;
 #[path = "archive/restored.rs"]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 
 use super::error::Result;
+use super::left_out::{self, LeftOutSet, catalog};
 use super::manifest::{Extension, Hook, SnapshotFacts};
 use super::scope::{HISTORY, NOT_MANAGED, SchemaScope, Without};
 use super::sql::run;
@@ -107,11 +108,11 @@ const OUTGOING: &str = "SELECT n.nspname::text, relname::text, tgname::text FROM
 
 /// Triggers and policies of the tenant's on tables of the provider's: `$1` the provider's schemas with rows in a backup,
 /// `$2` all schemas that are not the tenant's. Those of the services call functions of their own.
-const HOOKS: &str = "SELECT 'TRIGGER', n.nspname::text, relname::text, tgname::text FROM pg_trigger t \
+const HOOKS: &str = "SELECT 'TRIGGER', n.nspname::text, relname::text, tgname::text, t.oid::int8 FROM pg_trigger t \
         JOIN pg_class c ON c.oid = tgrelid JOIN pg_namespace n ON n.oid = relnamespace \
         JOIN pg_proc p ON p.oid = tgfoid JOIN pg_namespace f ON f.oid = pronamespace \
         WHERE NOT tgisinternal AND n.nspname = ANY ($1) AND f.nspname <> ALL ($2) AND f.nspname !~ '^pg_' \
-    UNION ALL SELECT 'POLICY', nspname::text, relname::text, polname::text FROM pg_policy \
+    UNION ALL SELECT 'POLICY', nspname::text, relname::text, polname::text, p.oid::int8 FROM pg_policy p \
         JOIN pg_class c ON c.oid = polrelid JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = ANY ($1) ORDER BY 1, 2, 3, 4";
 
 /// Roles that something in this database belongs to, is granted to, or is a policy for, without those of PostgreSQL.
@@ -119,21 +120,20 @@ const ROLES: &str = "SELECT DISTINCT rolname::text FROM pg_shdepend JOIN pg_role
     WHERE refclassid = 'pg_authid'::regclass AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
         AND rolname !~ '^pg_' AND rolname::text <> $1 ORDER BY 1";
 
-/// What roles own in the schemas `$1` that are neither this session's, `$2`, nor superusers: the role, the name as in
-/// [`RIGHTS`], and a routine with the rights of its owner as SQL writes it.
+/// What roles own in the schemas `$1`, and which of these schemas, that are neither this session's, `$2`, nor superusers, with
+/// the names as in [`RIGHTS`].
 const OF_OTHERS: &str = concat!(
-    "SELECT rolname::text, name, routine FROM ( \
-        SELECT relowner AS owner, format('%I.%I', nspname, relname) AS name, NULL::text AS routine \
-            FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND relpersistence <> 't' AND nspname = ANY ($1) AND ",
+    "SELECT name FROM ( \
+        SELECT relowner AS owner, format('%I.%I', nspname, relname) AS name \
+            FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+            WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND relpersistence <> 't' AND nspname = ANY ($1) AND ",
     own!("pg_class", "c.oid"),
-    "   UNION ALL SELECT proowner, format('%I.%I(%s)', nspname, proname, pg_get_function_identity_arguments(p.oid)), \
-            CASE WHEN prosecdef THEN p.oid::regprocedure::text END \
-            FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = ANY ($1) AND ",
-    own!("pg_proc", "p.oid"),
-    "   UNION ALL SELECT typowner, format('%I.%I', nspname, typname), NULL \
+    "   UNION ALL SELECT typowner, format('%I.%I', nspname, typname) \
             FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE typtype IN ('d', 'e', 'r') AND nspname = ANY ($1) AND ",
     own!("pg_type", "t.oid"),
-    ") o JOIN pg_roles r ON r.oid = owner WHERE NOT rolsuper AND rolname::text <> $2 AND rolname <> 'pg_database_owner' ORDER BY 2"
+    "   UNION ALL SELECT nspowner, format('%I', nspname) FROM pg_namespace n WHERE nspname = ANY ($1) AND ",
+    own!("pg_namespace", "n.oid"),
+    ") o JOIN pg_roles r ON r.oid = owner WHERE NOT rolsuper AND rolname::text <> $2 AND rolname <> 'pg_database_owner' ORDER BY 1"
 );
 
 /// The tables of migration tools, by schema and name, and what tells their newest migration.
@@ -173,7 +173,7 @@ pub(super) async fn read(conn: &mut PgConnection, scope: &SchemaScope) -> Result
     let rights = sqlx::query(RIGHTS).bind(of).bind(me);
     let policies = sqlx::query(POLICIES).bind(of).bind(me);
     let extensions: Vec<(String, String, String)> = postgres::all(conn, "extensions", sqlx::query(EXTENSIONS)).await?;
-    let hooks: Vec<(String, String, String, String)> = postgres::all(
+    let hooks: Vec<(String, String, String, String, i64)> = postgres::all(
         conn,
         "triggers and policies",
         sqlx::query(HOOKS).bind(&scope.managed).bind(&scope.excluded),
@@ -198,13 +198,23 @@ pub(super) async fn read(conn: &mut PgConnection, scope: &SchemaScope) -> Result
     for (name, schema, version) in extensions {
         facts.extensions.insert(name, Extension { schema, version });
     }
-    let hooks = hooks.into_iter().map(|(kind, schema, table, name)| Hook {
-        kind,
-        schema,
-        table,
-        name,
-    });
-    facts.hooks.extend(hooks);
+    facts.left_out = left_out::read(conn, of, me, &facts.roles).await?;
+    let out = LeftOutSet::of(&facts.left_out);
+    for (kind, schema, table, name, oid) in hooks {
+        let catalog = if kind == "POLICY" {
+            catalog::POLICIES
+        } else {
+            catalog::TRIGGERS
+        };
+        if !out.holds(catalog, u32::try_from(oid).unwrap_or_default()) {
+            facts.hooks.push(Hook {
+                kind,
+                schema,
+                table,
+                name,
+            });
+        }
+    }
     let outgoing: Vec<(String, String, String)> =
         postgres::all(conn, "triggers", sqlx::query(OUTGOING).bind(of)).await?;
     for (schema, table, name) in outgoing {
@@ -216,15 +226,7 @@ pub(super) async fn read(conn: &mut PgConnection, scope: &SchemaScope) -> Result
         });
     }
     let others = sqlx::query(OF_OTHERS).bind(of).bind(me);
-    let others: Vec<(String, String, Option<String>)> = postgres::all(conn, "objects of other roles", others).await?;
-    for (role, name, routine) in others {
-        if postgres::is_tenants(&role) {
-            facts.of_tenants.push(name);
-        } else {
-            facts.of_others.push(name);
-            facts.routines_of_others.extend(routine);
-        }
-    }
+    facts.of_others = postgres::column(conn, "objects of other roles", others).await?;
     facts.migration_heads = heads(conn).await?;
     Ok(facts)
 }

@@ -300,7 +300,7 @@ impl Restore<'_> {
         self.stage("post-data", app, with("post-data"), "").await?;
         if hosted && target.hosted {
             let object = self.part(Part::Hooks)?;
-            let list = toc::hooks(&self.list(object).await?, &self.manifest.facts.hooks);
+            let list = toc::hooks(&self.list(object).await?, &self.manifest.facts);
             if !list.is_empty() {
                 let list = self.session.file("hooks.list", &list)?.display().to_string();
                 self.stage("hooks", object, vec![format!("--use-list={list}")], "")
@@ -312,9 +312,15 @@ impl Restore<'_> {
 
     /// Makes a copy of a section of the provider's schemas, which belongs to who restores.
     async fn copy(&self, section: &'static str) -> Result<()> {
-        let more = vec![format!("--section={section}"), "--no-privileges".to_owned()];
-        self.stage("copies of auth and storage", self.part(Part::Hooks)?, more, "")
-            .await
+        let object = self.part(Part::Hooks)?;
+        let list = toc::copies(&self.list(object).await?, &self.manifest.facts);
+        let list = self.session.file("copies.list", &list)?.display().to_string();
+        let more = vec![
+            format!("--section={section}"),
+            format!("--use-list={list}"),
+            "--no-privileges".to_owned(),
+        ];
+        self.stage("copies of auth and storage", object, more, "").await
     }
 
     fn part(&self, part: Part) -> Result<&ManifestObject> {

@@ -162,21 +162,17 @@ pub(super) async fn extensions(conn: &mut PgConnection) -> Result<Vec<String>> {
     Ok(postgres::column(conn, "extensions", extensions).await?)
 }
 
-/// Statements after which the functions `$1` and the views among `$2` have the rights of those who use them, whoever owns them.
-const DISARMING: &str = "SELECT format('ALTER ROUTINE %s SECURITY INVOKER', p.oid::regprocedure) FROM pg_proc p \
-        WHERE p.oid = ANY (SELECT to_regprocedure(name) FROM unnest($1) AS name) \
-    UNION ALL SELECT format('ALTER VIEW %s SET (security_invoker = true)', c.oid::regclass) FROM pg_class c \
-        WHERE relkind = 'v' AND c.oid = ANY (SELECT to_regclass(name) FROM unnest($2) AS name WHERE right(name, 1) <> ')')";
+/// Statements after which the views among `$1` have the rights of those who use them, whoever owns them.
+const DISARMING: &str = "SELECT format('ALTER VIEW %s SET (security_invoker = true)', c.oid::regclass) FROM pg_class c \
+        WHERE relkind = 'v' AND c.oid = ANY (SELECT to_regclass(name) FROM unnest($1) AS name)";
 
-/// Takes the owner's rights from functions and views that have become the owner's and were another role's.
+/// Takes the owner's rights from views that have become the owner's and were another role's.
 ///
 /// # Errors
 /// What the database says.
 pub(super) async fn disarm(conn: &mut PgConnection, facts: &SnapshotFacts) -> Result<()> {
-    let of_others = sqlx::query(DISARMING)
-        .bind(&facts.routines_of_others)
-        .bind(&facts.of_others);
-    for statement in postgres::column(conn, "functions and views of other roles", of_others).await? {
+    let of_others = sqlx::query(DISARMING).bind(&facts.of_others);
+    for statement in postgres::column(conn, "views of other roles", of_others).await? {
         run(conn, &statement).await?;
     }
     Ok(())
