@@ -25,6 +25,8 @@ use crate::postgres::{Login, quote};
 pub struct Context {
     /// The login of the database.
     pub login: Login,
+    /// The login that makes the roles which a backup names, where the database's own may make none.
+    pub keeper: Option<Login>,
     /// The backup's folder.
     pub folder: Folder,
     /// The stop signal.

@@ -169,7 +169,10 @@ async fn into_target(
         (None, None) => target::missing_roles(&mut conn, &manifest.facts).await?,
         (Some(claim), None) => begin(&mut conn, claim, manifest).await?,
     };
-    target::make_roles(&mut conn, &roles).await?;
+    match &context.keeper {
+        Some(keeper) => target::make_roles(&mut snapshot::session(keeper).await?, &roles, &scope.owner).await?,
+        None => target::make_roles(&mut conn, &roles, &scope.owner).await?,
+    }
     if manifest.facts.hosted && !scope.hosted {
         target::make_schemas(&mut conn, &manifest.facts).await?;
     }
@@ -240,13 +243,15 @@ async fn begin(conn: &mut PgConnection, claim: &RestoreClaim<'_>, manifest: &Man
     Ok(record.roles)
 }
 
-/// Gives back what was needed to hand objects over to their owners. What is used afterwards has no rights of former tenants.
+/// Gives back what was needed to hand objects over to their owners. What is used afterwards has no rights of former tenants; what
+/// is dropped has the rights of all.
 async fn leave(conn: &mut PgConnection, roles: &[String], purpose: &Purpose<'_>) -> Result<()> {
-    let claim = purpose.claim();
-    if !matches!(purpose, Purpose::Drill) {
-        let own = claim.map(|claim| role_name(claim.uid));
-        target::disinherit(conn, own.as_deref(), roles).await?;
+    if matches!(purpose, Purpose::Drill) {
+        return Ok(());
     }
+    let claim = purpose.claim();
+    let own = claim.map(|claim| role_name(claim.uid));
+    target::disinherit(conn, own.as_deref(), roles).await?;
     for role in target::present(conn, roles).await? {
         run(conn, &format!("REVOKE {} FROM CURRENT_USER", quote(&role))).await?;
     }

@@ -121,19 +121,22 @@ pub(super) async fn present(conn: &mut PgConnection, roles: &[String]) -> Result
     Ok(postgres::column(conn, "roles", there).await?)
 }
 
-/// Makes those of these roles that an earlier run has not made, without login, and becomes a member of each, so that it can
-/// own what it owned.
+/// Makes those of these roles that an earlier run has not made, without login, and makes `owner` a member of each, so that it
+/// can give them what they had.
 ///
 /// # Errors
 /// What the database says.
-pub(super) async fn make_roles(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
+pub(super) async fn make_roles(conn: &mut PgConnection, roles: &[String], owner: &str) -> Result<()> {
     let there = present(conn, roles).await?;
     for role in roles {
         let name = quote(role);
-        if !there.contains(role) {
-            run(conn, &format!("CREATE ROLE {name} NOLOGIN")).await?;
-        }
-        run(conn, &format!("GRANT {name} TO CURRENT_USER")).await?;
+        let make = if there.contains(role) {
+            String::new()
+        } else {
+            format!("CREATE ROLE {name} NOLOGIN; ")
+        };
+        // In one transaction: a role without a member is nobody's.
+        run(conn, &format!("{make}GRANT {name} TO {}", quote(owner))).await?;
     }
     Ok(())
 }

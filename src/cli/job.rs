@@ -27,7 +27,7 @@ const CLEANING: Duration = Duration::from_secs(20);
 #[derive(Parser, Debug)]
 #[command(name = "orchestra-backup", version)]
 pub struct Arguments {
-    /// Folder of the order and its secrets: `order.json`, `database-url`, `database-ca.pem`, `s3-access-key-id`,
+    /// Folder of the order and its secrets: `order.json`, `database-url`, `keeper-url`, `database-ca.pem`, `s3-access-key-id`,
     /// `s3-secret-access-key`, `store-ca.pem`, `age-identity`.
     #[arg(long, default_value = "/job")]
     pub order: PathBuf,
@@ -86,7 +86,8 @@ async fn work(folder: &Path) -> archive::Result<Outcome> {
         return Ok(Outcome::done("the backup was removed"));
     }
     let context = Context {
-        login: login(folder)?,
+        login: login(folder, "database-url")?.ok_or_else(|| missing("database-url"))?,
+        keeper: login(folder, "keeper-url")?,
         folder: store,
         stop,
         progress: progress.clone(),
@@ -147,14 +148,16 @@ fn open(folder: &Path, order: &Order) -> archive::Result<Folder> {
     Folder::open(&order.store, &secrets, order.work.path())
 }
 
-fn login(folder: &Path) -> archive::Result<Login> {
-    let url = file(folder, "database-url", FILE)?.ok_or_else(|| missing("database-url"))?;
+fn login(folder: &Path, name: &str) -> archive::Result<Option<Login>> {
+    let Some(url) = file(folder, name, FILE)? else {
+        return Ok(None);
+    };
     let url: SecretString = url.expose_secret().trim().to_owned().into();
     let mut login = Login::parse(&url)?;
     if let Some(pem) = file(folder, "database-ca.pem", FILE)? {
         login.roots = Some(pem.expose_secret().into());
     }
-    Ok(login)
+    Ok(Some(login))
 }
 
 /// A file of the order's folder, if it is there.

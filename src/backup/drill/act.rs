@@ -203,7 +203,9 @@ async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(
         store: order::store(settings),
         deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),
     };
-    files.extend(order::files_of_login(&make_scratch(pass, &at).await?));
+    let (owner, keeper) = make_scratch(pass, &at).await?;
+    files.extend(order::files_of_login(&owner));
+    files.push(order::file_of_keeper(&keeper));
     let labels = BTreeMap::from([
         (BACKUP_LABEL.to_owned(), pass.uid().to_owned()),
         (BACKUP_CLASS_LABEL.to_owned(), label_of(&class.name_any())),
@@ -242,8 +244,8 @@ async fn within<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Er
     ended.unwrap_or_else(|_| Err(postgres::Error::Timeout(LIMIT).into()))
 }
 
-/// Makes the scratch database, and returns its owner's login.
-async fn make_scratch(pass: &Pass, at: &ScratchDatabase) -> Result<Login, Error> {
+/// Makes the scratch database, and returns the logins of its owner and of its keeper.
+async fn make_scratch(pass: &Pass, at: &ScratchDatabase) -> Result<(Login, Login), Error> {
     let (uid, password) = (pass.uid(), password::generate());
     let (name, record) = (place::name(uid), place::record(uid));
     let work = async {
@@ -253,14 +255,19 @@ async fn make_scratch(pass: &Pass, at: &ScratchDatabase) -> Result<Login, Error>
             password: &password,
             record: &record,
         };
-        let made = postgres::scratch::make(&mut session, &maker, &entry).await;
+        let keeper_password = password::generate();
+        let made = postgres::scratch::make(&mut session, &maker, &entry, &keeper_password).await;
         made.map_err(told)?;
-        Ok(Login {
-            user: name.clone(),
+        let login = |user: String, password| Login {
+            user,
             database: name.clone(),
-            password: password.clone(),
-            ..login
-        })
+            password,
+            ..login.clone()
+        };
+        Ok((
+            login(name.clone(), password.clone()),
+            login(postgres::scratch::keeper(&name), keeper_password),
+        ))
     };
     within(work).await
 }
