@@ -186,7 +186,8 @@ async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(
     let settings = order::of_class(&class)?;
     // The status is believed as far as the cluster says the same.
     let database = crate::backup::needs::database(pass);
-    if place::choose(&pass.ctx, pass.uid(), settings, database.as_deref())? != at {
+    let now = place::choose(&pass.ctx, settings, database.as_deref())?;
+    if (now.pool, now.key) != (at.pool.clone(), at.key.clone()) {
         return Err(Error::blocked(
             Reason::NoScratchServer,
             "the drill was begun for another server than the class names now: ask for it again",
@@ -246,12 +247,12 @@ async fn within<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Er
 
 /// Makes the scratch database, and returns the logins of its owner and of its keeper.
 async fn make_scratch(pass: &Pass, at: &ScratchDatabase) -> Result<(Login, Login), Error> {
-    let (uid, password) = (pass.uid(), password::generate());
-    let (name, record) = (place::name(uid), place::record(uid));
+    let password = password::generate();
+    let (name, record) = named(pass, at)?;
     let work = async {
         let (mut session, maker, login) = able(pass, at).await?;
         let entry = OwnedDatabase {
-            name: &name,
+            name,
             password: &password,
             record: &record,
         };
@@ -260,13 +261,13 @@ async fn make_scratch(pass: &Pass, at: &ScratchDatabase) -> Result<(Login, Login
         made.map_err(told)?;
         let login = |user: String, password| Login {
             user,
-            database: name.clone(),
+            database: name.to_owned(),
             password,
             ..login.clone()
         };
         Ok((
-            login(name.clone(), password.clone()),
-            login(postgres::scratch::keeper(&name), keeper_password),
+            login(name.to_owned(), password.clone()),
+            login(postgres::scratch::keeper(name), keeper_password),
         ))
     };
     within(work).await
@@ -297,8 +298,9 @@ async fn drop_scratch(pass: &mut Pass) -> Result<(), Error> {
             return Err(error);
         }
         let left = format!(
-            "the database {} and its owner of that name on the server of OrchestraPool {} are left behind: {error}",
-            place::name(pass.uid()),
+            "the database {}, its owner of that name and the role {} on the server of OrchestraPool {} are left behind: {error}",
+            at.name,
+            postgres::scratch::keeper(&at.name),
             at.pool
         );
         news = Some(News::warning(Reason::Abandoned, left));
@@ -306,11 +308,22 @@ async fn drop_scratch(pass: &mut Pass) -> Result<(), Error> {
     change(pass, |drill| drill.scratch = None, news).await
 }
 
+/// The name of a scratch database, and the record that its owner has.
+fn named<'a>(pass: &Pass, at: &'a ScratchDatabase) -> Result<(&'a str, String), Error> {
+    if place::is_name(&at.name) {
+        return Ok((&at.name, place::record(pass.uid())));
+    }
+    Err(Error::blocked(
+        Reason::InUse,
+        "status.verification.scratch.name is not the name of a scratch database: somebody else has written this status",
+    ))
+}
+
 async fn drop_at(pass: &Pass, at: &ScratchDatabase) -> Result<(), Error> {
-    let (name, record) = (place::name(pass.uid()), place::record(pass.uid()));
+    let (name, record) = named(pass, at)?;
     let work = async {
         let (mut session, maker, ..) = session(pass, at).await?;
-        let dropped = postgres::scratch::drop(&mut session, &maker, (&name, &record)).await;
+        let dropped = postgres::scratch::drop(&mut session, &maker, (name, &record)).await;
         match dropped? {
             RemovalEnd::Done => Ok(()),
             RemovalEnd::Kept(why) => Err(Error::blocked(Reason::InUse, why)),
