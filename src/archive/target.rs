@@ -57,8 +57,20 @@ const GRANTED: &str = "\
             WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') \
         UNION ALL SELECT 'ROUTINE', p.oid::regprocedure::text, grantee FROM pg_proc p, aclexplode(proacl) \
         UNION ALL SELECT 'TYPE', t.oid::regtype::text, grantee FROM pg_type t, aclexplode(typacl) \
-        UNION ALL SELECT 'SCHEMA', quote_ident(nspname), grantee FROM pg_namespace, aclexplode(nspacl)) granted \
-    JOIN former ON former.oid = grantee LIMIT 20000";
+        UNION ALL SELECT 'SCHEMA', quote_ident(nspname), grantee FROM pg_namespace, aclexplode(nspacl) \
+        UNION ALL SELECT 'LARGE OBJECT', oid::text, grantee FROM pg_largeobject_metadata, aclexplode(lomacl) \
+        UNION ALL SELECT 'FOREIGN DATA WRAPPER', quote_ident(fdwname), grantee FROM pg_foreign_data_wrapper, aclexplode(fdwacl) \
+        UNION ALL SELECT 'FOREIGN SERVER', quote_ident(srvname), grantee FROM pg_foreign_server, aclexplode(srvacl)) granted \
+    JOIN former ON former.oid = grantee \
+    UNION ALL SELECT DISTINCT format('ALTER DEFAULT PRIVILEGES%s REVOKE ALL ON %s FROM %I CASCADE', \
+            (SELECT format(' IN SCHEMA %I', nspname) FROM pg_namespace WHERE oid = defaclnamespace), \
+            CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' \
+                WHEN 'n' THEN 'SCHEMAS' END, rolname) \
+        FROM pg_default_acl d, aclexplode(defaclacl) a JOIN former ON former.oid = a.grantee \
+        WHERE defaclrole = (SELECT oid FROM pg_roles WHERE rolname = current_user) AND defaclobjtype IN ('r', 'S', 'f', 'T', 'n') \
+    UNION ALL SELECT format('DROP USER MAPPING IF EXISTS FOR %I SERVER %I', rolname, s.srvname) FROM pg_user_mappings \
+        JOIN former ON former.oid = umuser JOIN pg_foreign_server s ON s.oid = srvid WHERE pg_has_role(current_user, srvowner, 'USAGE') \
+    LIMIT 10000";
 
 /// Checks that the database is empty and compatible with the backup.
 ///
@@ -148,8 +160,26 @@ pub(super) async fn make_roles(conn: &mut PgConnection, roles: &[String], owner:
 /// # Errors
 /// What the database says.
 pub(super) async fn disinherit(conn: &mut PgConnection, own: Option<&str>, made: &[String]) -> Result<()> {
-    for statement in postgres::column(conn, "rights", sqlx::query(inherited()).bind(own.unwrap_or_default())).await? {
-        run(conn, &statement).await?;
+    let mut before = Vec::new();
+    loop {
+        let found = sqlx::query(inherited()).bind(own.unwrap_or_default());
+        let found = postgres::column(conn, "rights", found).await?;
+        if found.is_empty() {
+            break;
+        }
+        if found == before {
+            // They were given by somebody else than who restores.
+            tracing::warn!(
+                rights = found.len(),
+                first = found[0],
+                "rights of former tenants' logins are not revoked"
+            );
+            break;
+        }
+        for statement in &found {
+            run(conn, statement).await?;
+        }
+        before = found;
     }
     let made = present(conn, made).await?;
     let tenants: Vec<_> = made.into_iter().filter(|role| postgres::is_tenants(role)).collect();
