@@ -80,7 +80,7 @@ const RIGHTS: &str = concat!(
 
 const POLICIES: &str = "SELECT format('%I on %I.%I', polname, nspname, relname), left(encode(sha256(convert_to( \
         concat_ws('|', polcmd, polpermissive, (SELECT string_agg(CASE WHEN r = 0 THEN 'PUBLIC' \
-            ELSE coalesce(nullif(pg_get_userbyid(r)::text, $2), '') END, ',' ORDER BY pg_get_userbyid(r)) FROM unnest(polroles) r), \
+            WHEN pg_get_userbyid(r)::text = ANY ($2) THEN '' ELSE pg_get_userbyid(r)::text END, ',' ORDER BY pg_get_userbyid(r)) FROM unnest(polroles) r), \
         pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)), 'UTF8')), 'hex'), 16) \
     FROM pg_policy JOIN pg_class c ON c.oid = polrelid JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = ANY ($1)";
 
@@ -115,10 +115,11 @@ const HOOKS: &str = "SELECT 'TRIGGER', n.nspname::text, relname::text, tgname::t
     UNION ALL SELECT 'POLICY', nspname::text, relname::text, polname::text, p.oid::int8 FROM pg_policy p \
         JOIN pg_class c ON c.oid = polrelid JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = ANY ($1) ORDER BY 1, 2, 3, 4";
 
-/// Roles that something in this database belongs to, is granted to, or is a policy for, without those of PostgreSQL.
+/// Roles that something in this database belongs to, is granted to, or is a policy for, without those of PostgreSQL. The owner,
+/// `$1`, is one where other roles have granted it something, or a policy names it.
 const ROLES: &str = "SELECT DISTINCT rolname::text FROM pg_shdepend JOIN pg_roles r ON r.oid = refobjid \
     WHERE refclassid = 'pg_authid'::regclass AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-        AND rolname !~ '^pg_' AND rolname::text <> $1 ORDER BY 1";
+        AND rolname !~ '^pg_' AND (rolname::text <> $1 OR deptype IN ('a', 'r')) ORDER BY 1";
 
 /// What roles own in the schemas `$1`, and which of these schemas, that are neither this session's, `$2`, nor superusers, with
 /// the names as in [`RIGHTS`].
@@ -169,9 +170,14 @@ pub(super) async fn tables(conn: &mut PgConnection, scope: &SchemaScope) -> Resu
 /// # Errors
 /// What the database says; when it has more objects of a kind than are read.
 pub(super) async fn read(conn: &mut PgConnection, scope: &SchemaScope) -> Result<SnapshotFacts> {
+    read_with(conn, scope, &scope.owner).await
+}
+
+/// As [`read`]. `before`: the owner of the database that this one is restored from, whom a policy may name.
+async fn read_with(conn: &mut PgConnection, scope: &SchemaScope, before: &str) -> Result<SnapshotFacts> {
     let (of, me) = (&scope.included, &scope.owner);
     let rights = sqlx::query(RIGHTS).bind(of).bind(me);
-    let policies = sqlx::query(POLICIES).bind(of).bind(me);
+    let policies = sqlx::query(POLICIES).bind(of).bind([me.as_str(), before]);
     let extensions: Vec<(String, String, String)> = postgres::all(conn, "extensions", sqlx::query(EXTENSIONS)).await?;
     let hooks: Vec<(String, String, String, String, i64)> = postgres::all(
         conn,
@@ -264,7 +270,7 @@ pub(super) async fn restored(conn: &mut PgConnection, before: &SnapshotFacts) ->
         ..Without::default()
     };
     let scope = SchemaScope::look(conn, without).await?;
-    let mut facts = read(conn, &scope).await?;
+    let mut facts = read_with(conn, &scope, &before.owner).await?;
     facts.rows = rows(conn, &scope).await?;
     Ok(facts)
 }

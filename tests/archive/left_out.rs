@@ -175,7 +175,7 @@ const WITHOUT_OWNER: [&str; 7] = [
     "CREATE CAST (mine AS integer) WITH FUNCTION f(mine); COMMENT ON CAST (mine AS integer) IS 'a cast'",
     "CREATE FUNCTION same(mine, mine) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true'; \
         CREATE OPERATOR === (FUNCTION = same, LEFTARG = mine, RIGHTARG = mine)",
-    "CREATE TABLE own (id int CONSTRAINT some CHECK (id > 0), other int, m mine); COMMENT ON CONSTRAINT some ON own IS 'a check'; \
+    "CREATE TABLE own (id int CONSTRAINT positive CHECK (id > 0), other int, m mine); COMMENT ON CONSTRAINT positive ON own IS 'a check'; \
         COMMENT ON COLUMN own.id IS 'a column'; GRANT SELECT (id) ON own TO PUBLIC",
     "CREATE STATISTICS own_statistics ON id, other FROM own; ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO PUBLIC",
     "CREATE FUNCTION allowed() RETURNS boolean LANGUAGE sql AS 'SELECT true'; CREATE FUNCTION on_row() RETURNS trigger \

@@ -28,7 +28,7 @@ pub async fn database(server: &Server, name: &str, owner: &str) -> Login {
 }
 
 /// What is hard to carry over: names, rights, policies, sequences, a partition, a tenant that owns something.
-const CONTENT: [&str; 16] = [
+const CONTENT: [&str; 17] = [
     "CREATE ROLE \"acme login\" LOGIN PASSWORD 'x'",
     "CREATE SCHEMA \"a \"\"quoted\"\" schema\"",
     "CREATE TABLE \"a \"\"quoted\"\" schema\".\"t; 1 2 -- x\" (\"select\" int PRIMARY KEY CHECK (\"select\" > 0), \"bytes\" bytea)",
@@ -37,6 +37,7 @@ const CONTENT: [&str; 16] = [
     "INSERT INTO player (name) VALUES ('Ester'), (E'a\\ttab\\nand \\\\.'), (NULL)",
     "ALTER TABLE player ENABLE ROW LEVEL SECURITY",
     "CREATE POLICY \"own rows\" ON player TO \"acme login\" USING (name = 'Ester')",
+    "CREATE POLICY \"all rows\" ON player TO CURRENT_USER USING (true)",
     "GRANT SELECT, INSERT ON player TO \"acme login\"",
     "GRANT UPDATE (name) ON player TO \"acme login\"",
     "CREATE TABLE event (at date, what text) PARTITION BY RANGE (at)",

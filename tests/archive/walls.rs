@@ -13,7 +13,7 @@ use serde_json::json;
 use super::job::{Place, backup};
 use super::pool::{PASSWORD, database, fill};
 use super::support::postgres::{server, server_as_hosted};
-use super::support::{ask, execute, session};
+use super::support::{execute, session};
 
 #[tokio::test]
 async fn another_database_and_another_tenants_are_not_read() {
