@@ -15,6 +15,8 @@ mod forged;
 mod hosted;
 #[path = "archive/job.rs"]
 mod job;
+#[path = "archive/left_out.rs"]
+mod left_out;
 #[path = "archive/pool.rs"]
 mod pool;
 #[path = "archive/restored.rs"]

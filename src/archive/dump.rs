@@ -8,7 +8,8 @@ use secrecy::SecretString;
 
 use super::clients::{Clients, Session};
 use super::error::{Error, Result};
-use super::manifest::{self, Manifest, ManifestObject, Part};
+use super::left_out;
+use super::manifest::{self, LeftOut, Manifest, ManifestObject, Part};
 use super::order::BackupOrder;
 use super::outcome::{BackupFacts, Outcome, OutcomeReason as Reason};
 use super::progress::Progress;
@@ -20,13 +21,14 @@ use super::store::Folder;
 use super::stream;
 use super::whose;
 use crate::postgres::{Login, quote};
-use crate::text;
 
 /// The environment of the work, besides its order.
 #[derive(Debug)]
 pub struct Context {
     /// The login of the database.
     pub login: Login,
+    /// The login that makes the roles which a backup names, where the database's own may make none.
+    pub keeper: Option<Login>,
     /// The backup's folder.
     pub folder: Folder,
     /// The stop signal.
@@ -189,7 +191,7 @@ async fn make(
         program_version: env!("CARGO_PKG_VERSION").to_owned(),
         objects,
         recipients: order.recipients.clone(),
-        not_covered: not_covered(&snapshot.scope, &snapshot.facts.of_tenants, order),
+        not_covered: not_covered(&snapshot.scope, &snapshot.facts.left_out, order),
         facts: snapshot.facts,
     })
 }
@@ -233,14 +235,9 @@ fn plan(scope: &SchemaScope, order: &BackupOrder, snapshot: &str) -> Vec<(Part, 
 }
 
 /// What a backup does not contain.
-fn not_covered(scope: &SchemaScope, of_tenants: &[String], order: &BackupOrder) -> Vec<String> {
+fn not_covered(scope: &SchemaScope, left_out: &[LeftOut], order: &BackupOrder) -> Vec<String> {
     let mut out: Vec<String> = vec!["passwords of roles".into()];
-    if !of_tenants.is_empty() {
-        let names = text::names(of_tenants, 3, of_tenants.len());
-        out.push(format!(
-            "objects that the tenant's login owns ({names}): they are in the archive, but are not restored"
-        ));
-    }
+    out.extend(left_out::told(left_out));
     if scope.hosted {
         let hosted = [
             "files of Storage (their rows are covered)",

@@ -103,12 +103,10 @@ pub struct SnapshotFacts {
     pub hooks: Vec<Hook>,
     /// Triggers of the tenant's that send something out: no restored database has them.
     pub outgoing: Vec<Hook>,
-    /// What logins of tenants own. A restore leaves it out: it would be the owner's there, and run with the owner's rights.
-    pub of_tenants: Vec<String>,
+    /// What a restore leaves out, because it would be the owner's there, and run with the owner's rights.
+    pub left_out: Vec<LeftOut>,
     /// What other roles own that are neither the owner nor superusers. It becomes the owner's in a restore.
     pub of_others: Vec<String>,
-    /// Functions with the rights of such roles. They keep no rights of the owner.
-    pub routines_of_others: Vec<String>,
     /// Roles that the database names as owners, in rights or in policies.
     pub roles: Vec<String>,
     /// Schemas of the tenant's.
@@ -145,6 +143,34 @@ pub struct Hook {
     pub table: String,
     /// Name.
     pub name: String,
+}
+
+/// An object that a restore leaves out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftOut {
+    /// Oid of the catalog that it is in, as `1259` of `pg_class`.
+    pub catalog: u32,
+    /// Oid of the object.
+    pub oid: u32,
+    /// Why it is left out.
+    pub cause: LeftOutCause,
+    /// Its name.
+    pub name: String,
+}
+
+/// Why a restore leaves an object out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LeftOutCause {
+    /// A tenant's login owns it.
+    Tenant,
+    /// It is code of another role than the owner.
+    OtherRole,
+    /// It depends on an object that is left out.
+    Depends,
+    /// It is a part of an object that is left out.
+    Part,
 }
 
 impl SnapshotFacts {

@@ -11,6 +11,7 @@ mod dump;
 mod empty;
 mod error;
 mod facts;
+mod left_out;
 pub mod manifest;
 pub mod order;
 pub mod outcome;

@@ -170,7 +170,10 @@ async fn into_target(
         (None, None) => target::missing_roles(&mut conn, &manifest.facts).await?,
         (Some(claim), None) => begin(&mut conn, claim, manifest).await?,
     };
-    target::make_roles(&mut conn, &roles).await?;
+    match &context.keeper {
+        Some(keeper) => target::make_roles(&mut snapshot::session(keeper).await?, &roles, &scope.owner).await?,
+        None => target::make_roles(&mut conn, &roles, &scope.owner).await?,
+    }
     if manifest.facts.hosted && !scope.hosted {
         target::make_schemas(&mut conn, &manifest.facts).await?;
     }
@@ -241,13 +244,15 @@ async fn begin(conn: &mut PgConnection, claim: &RestoreClaim<'_>, manifest: &Man
     Ok(record.roles)
 }
 
-/// Gives back what was needed to hand objects over to their owners. What is used afterwards has no rights of former tenants.
+/// Gives back what was needed to hand objects over to their owners. What is used afterwards has no rights of former tenants; what
+/// is dropped has the rights of all.
 async fn leave(conn: &mut PgConnection, roles: &[String], purpose: &RestorePurpose<'_>) -> Result<()> {
-    let claim = purpose.claim();
-    if !matches!(purpose, RestorePurpose::Drill) {
-        let own = claim.map(|claim| role_name(claim.uid));
-        target::disinherit(conn, own.as_deref(), roles).await?;
+    if matches!(purpose, RestorePurpose::Drill) {
+        return Ok(());
     }
+    let claim = purpose.claim();
+    let own = claim.map(|claim| role_name(claim.uid));
+    target::disinherit(conn, own.as_deref(), roles).await?;
     for role in target::present(conn, roles).await? {
         run(conn, &format!("REVOKE {} FROM CURRENT_USER", quote(&role))).await?;
     }
@@ -301,7 +306,7 @@ impl Restore<'_> {
         self.stage("post-data", app, with("post-data"), "").await?;
         if hosted && target.hosted {
             let object = self.part(Part::Hooks)?;
-            let list = toc::hooks(&self.list(object).await?, &self.manifest.facts.hooks);
+            let list = toc::hooks(&self.list(object).await?, &self.manifest.facts);
             if !list.is_empty() {
                 let list = self.session.file("hooks.list", &list)?.display().to_string();
                 self.stage("hooks", object, vec![format!("--use-list={list}")], "")
@@ -313,9 +318,15 @@ impl Restore<'_> {
 
     /// Makes a copy of a section of the provider's schemas, which belongs to who restores.
     async fn copy(&self, section: &'static str) -> Result<()> {
-        let more = vec![format!("--section={section}"), "--no-privileges".to_owned()];
-        self.stage("copies of auth and storage", self.part(Part::Hooks)?, more, "")
-            .await
+        let object = self.part(Part::Hooks)?;
+        let list = toc::copies(&self.list(object).await?, &self.manifest.facts);
+        let list = self.session.file("copies.list", &list)?.display().to_string();
+        let more = vec![
+            format!("--section={section}"),
+            format!("--use-list={list}"),
+            "--no-privileges".to_owned(),
+        ];
+        self.stage("copies of auth and storage", object, more, "").await
     }
 
     fn part(&self, part: Part) -> Result<&ManifestObject> {

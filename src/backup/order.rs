@@ -247,6 +247,11 @@ pub async fn login(ctx: &Context, database: &OrchestraDatabase) -> Result<Login,
     })
 }
 
+/// The file with the URL of the login that makes roles for a drill, on the server of the other login.
+pub fn file_of_keeper(login: &Login) -> (&'static str, SecretString) {
+    ("keeper-url", login.url())
+}
+
 /// The files of a login.
 pub fn files_of_login(login: &Login) -> Vec<(&'static str, SecretString)> {
     let mut files = vec![("database-url", login.url())];

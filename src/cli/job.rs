@@ -34,7 +34,7 @@ pub struct Arguments {
     /// What a person does with a store; without a command, the work of a pod.
     #[command(subcommand)]
     pub command: Option<StoreCommand>,
-    /// Folder of the order and its secrets: `order.json`, `database-url`, `database-ca.pem`, `s3-access-key-id`,
+    /// Folder of the order and its secrets: `order.json`, `database-url`, `keeper-url`, `database-ca.pem`, `s3-access-key-id`,
     /// `s3-secret-access-key`, `store-ca.pem`, `age-identity`, `manifest-key`.
     #[arg(long, default_value = "/job")]
     pub order: PathBuf,
@@ -118,7 +118,8 @@ async fn work(folder: &Path) -> archive::Result<Outcome> {
         _ => {}
     }
     let context = Context {
-        login: login(folder)?,
+        login: login(folder, "database-url")?.ok_or_else(|| missing("database-url"))?,
+        keeper: login(folder, "keeper-url")?,
         folder: store,
         stop,
         progress: progress.clone(),
@@ -179,14 +180,16 @@ fn open(folder: &Path, order: &Order) -> archive::Result<Folder> {
     Folder::open(&order.store, &secrets, order.work.path())
 }
 
-fn login(folder: &Path) -> archive::Result<Login> {
-    let url = file(folder, "database-url", FILE)?.ok_or_else(|| missing("database-url"))?;
+fn login(folder: &Path, name: &str) -> archive::Result<Option<Login>> {
+    let Some(url) = file(folder, name, FILE)? else {
+        return Ok(None);
+    };
     let url: SecretString = url.expose_secret().trim().to_owned().into();
     let mut login = Login::parse(&url)?;
     if let Some(pem) = file(folder, "database-ca.pem", FILE)? {
         login.roots = Some(pem.expose_secret().into());
     }
-    Ok(login)
+    Ok(Some(login))
 }
 
 /// The key that seals the manifest of a backup.

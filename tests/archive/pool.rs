@@ -2,6 +2,7 @@
 
 use orchestra_operator::archive::OutcomeReason as Reason;
 use orchestra_operator::postgres::Login;
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::job::{Place, backup};
@@ -27,7 +28,7 @@ pub async fn database(server: &Server, name: &str, owner: &str) -> Login {
 }
 
 /// What is hard to carry over: names, rights, policies, sequences, a partition, a tenant that owns something.
-const CONTENT: [&str; 16] = [
+const CONTENT: [&str; 17] = [
     "CREATE ROLE \"acme login\" LOGIN PASSWORD 'x'",
     "CREATE SCHEMA \"a \"\"quoted\"\" schema\"",
     "CREATE TABLE \"a \"\"quoted\"\" schema\".\"t; 1 2 -- x\" (\"select\" int PRIMARY KEY CHECK (\"select\" > 0), \"bytes\" bytea)",
@@ -36,6 +37,7 @@ const CONTENT: [&str; 16] = [
     "INSERT INTO player (name) VALUES ('Ester'), (E'a\\ttab\\nand \\\\.'), (NULL)",
     "ALTER TABLE player ENABLE ROW LEVEL SECURITY",
     "CREATE POLICY \"own rows\" ON player TO \"acme login\" USING (name = 'Ester')",
+    "CREATE POLICY \"all rows\" ON player TO CURRENT_USER USING (true)",
     "GRANT SELECT, INSERT ON player TO \"acme login\"",
     "GRANT UPDATE (name) ON player TO \"acme login\"",
     "CREATE TABLE event (at date, what text) PARTITION BY RANGE (at)",
@@ -203,4 +205,30 @@ async fn two_backups_at_once_and_a_deletion() {
         assert_eq!(place.run(&delete, &source).reason, Reason::Done);
         assert_eq!(place.stored(), [""; 0]);
     }
+}
+
+#[tokio::test]
+async fn a_drill_whose_owner_may_make_no_roles_has_them_made_by_another_login() {
+    let (from, to) = (server().await, server_as_hosted().await);
+    let source = database(&from, "source", "owner_a").await;
+    fill(&source).await;
+    let mut place = Place::new();
+    assert_eq!(place.backup(&source).reason, Reason::Done);
+    let target = database(&to, "scratch", "owner_b").await;
+    let mut root = session(&to.login("postgres")).await;
+    execute(&mut root, "ALTER ROLE owner_b NOCREATEROLE").await.unwrap();
+    let refused = place.verify(&target, &json!([]));
+    assert_ne!(refused.reason, Reason::Done, "{refused:?}");
+    execute(&mut root, "CREATE ROLE keeper LOGIN CREATEROLE PASSWORD 'key-word'")
+        .await
+        .unwrap();
+    let keeper = to.login("scratch").as_user("keeper", "key-word".to_owned().into());
+    let url = keeper.url().expose_secret().to_owned();
+    place.files.push(("keeper-url".into(), url));
+    place.secrets.push("key-word".into());
+    let drill = place.verify(&target, &json!([]));
+    assert_eq!(drill.reason, Reason::Done, "{drill:?}");
+    let mut owner = session(&target).await;
+    let given = "SELECT rolcanlogin::text || pg_has_role('owner_b', oid, 'MEMBER WITH ADMIN OPTION') FROM pg_roles WHERE rolname = 'acme login'";
+    assert_eq!(ask(&mut owner, given).await, "falsefalse");
 }

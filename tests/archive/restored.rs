@@ -172,6 +172,9 @@ async fn a_former_login_that_lives_on_the_same_server_has_no_rights_in_the_copy(
         format!("CREATE ROLE {FORMER}_2 LOGIN PASSWORD 'x'"),
         format!("GRANT SELECT, INSERT ON player TO {FORMER}, {FORMER}_2"),
         format!("GRANT UPDATE (name) ON player TO {FORMER}; GRANT EXECUTE ON FUNCTION twice TO {FORMER}_2"),
+        format!("SELECT lo_from_bytea(4711, 'x'); GRANT SELECT ON LARGE OBJECT 4711 TO {FORMER}_2"),
+        format!("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {FORMER}_2"),
+        format!("ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO {FORMER}_2"),
     ] {
         execute(&mut owner, &sql).await.unwrap();
     }
@@ -181,10 +184,28 @@ async fn a_former_login_that_lives_on_the_same_server_has_no_rights_in_the_copy(
     let first_goes = format!("GRANT {FORMER} TO CURRENT_USER; DROP OWNED BY {FORMER}; DROP ROLE {FORMER}");
     execute(&mut owner, &first_goes).await.unwrap();
     let target = database(&server, "target", "owner_b").await;
-    claim(&target, "u1").await;
-    let done = place.run(&restore("u1"), &target);
+    let mut root = session(&server.login("postgres")).await;
+    execute(&mut root, "CREATE DATABASE again OWNER owner_a").await.unwrap();
+    let again = Login {
+        database: "again".into(),
+        ..source.clone()
+    };
+    for target in [target, again] {
+        has_no_rights_of_a_former_login(&mut place, &target).await;
+    }
+    for kept in [
+        "SELECT has_table_privilege('$_2', 'player', 'INSERT')",
+        "SELECT rolcanlogin FROM pg_roles WHERE rolname = '$_2'",
+    ] {
+        assert_eq!(ask(&mut owner, &kept.replace('$', FORMER)).await, "true", "{kept}");
+    }
+}
+
+async fn has_no_rights_of_a_former_login(place: &mut Place, target: &Login) {
+    claim(target, "u1").await;
+    let done = place.run(&restore("u1"), target);
     assert_eq!(done.reason, Reason::Done, "{done:?}");
-    let mut restored = session(&target).await;
+    let mut restored = session(target).await;
     for (question, answer) in [
         (
             "SELECT has_any_column_privilege('$_2', 'player', 'SELECT, INSERT, UPDATE')",
@@ -193,15 +214,17 @@ async fn a_former_login_that_lives_on_the_same_server_has_no_rights_in_the_copy(
         ("SELECT has_function_privilege('$_2', 'twice(int)', 'EXECUTE')", "false"),
         ("SELECT count(*) FROM pg_roles WHERE rolname = '$'", "0"),
         ("SELECT count(*) FROM player", "3"),
+        (
+            "SELECT count(*) FROM pg_largeobject_metadata WHERE lomacl::text LIKE '%$%'",
+            "0",
+        ),
+        (
+            "SELECT count(*) FROM pg_default_acl WHERE defaclacl::text LIKE '%$%'",
+            "0",
+        ),
     ] {
         let question = question.replace('$', FORMER);
         assert_eq!(ask(&mut restored, &question).await, answer, "{question}");
-    }
-    for kept in [
-        "SELECT has_table_privilege('$_2', 'player', 'INSERT')",
-        "SELECT rolcanlogin FROM pg_roles WHERE rolname = '$_2'",
-    ] {
-        assert_eq!(ask(&mut owner, &kept.replace('$', FORMER)).await, "true", "{kept}");
     }
 }
 

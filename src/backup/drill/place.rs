@@ -15,9 +15,19 @@ use crate::supabase::settings::is_supabases;
 const ADVICE: &str =
     "name an OrchestraPool with server in backup.scratchPoolName of the class, and ask for the drill again";
 
-/// The name of the scratch database of a backup, and of the role that owns it.
-pub fn name(uid: &str) -> String {
-    format!("orchestra_drill_{}", uid.replace('-', ""))
+/// What the name of each scratch database begins with.
+const PREFIX: &str = "orchestra_drill_";
+
+/// A name for a scratch database and the role that owns it. Nobody on the server knows it before they are made, so that nobody
+/// has made a role of that name.
+fn name() -> String {
+    format!("{PREFIX}{}", uuid::Uuid::new_v4().simple())
+}
+
+/// Whether a name is that of a scratch database. It comes from a status, which others may have written.
+pub fn is_name(name: &str) -> bool {
+    let digits = name.strip_prefix(PREFIX).unwrap_or_default();
+    digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// What that role carries, so that nothing else is taken for it.
@@ -54,7 +64,6 @@ fn takes_drills(pool: &OrchestraPool, class: &OrchestraClass) -> bool {
 /// [`Reason::NoScratchServer`].
 pub fn choose(
     ctx: &Context,
-    uid: &str,
     class: &OrchestraClass,
     database: Option<&OrchestraDatabase>,
 ) -> Result<ScratchDatabase, Error> {
@@ -62,7 +71,7 @@ pub fn choose(
     let none = |why: String| Err(no_drill(&why));
     let at = |pool: &str, key: Option<&String>| {
         Ok(ScratchDatabase {
-            name: name(uid),
+            name: name(),
             pool: pool.to_owned(),
             key: key.cloned(),
         })
@@ -186,6 +195,20 @@ mod tests {
                 takes,
                 "{name} {named}"
             );
+        }
+    }
+
+    #[test]
+    fn a_name_is_new_each_time_and_is_known_for_one() {
+        assert_ne!(name(), name());
+        assert!(is_name(&name()));
+        for other in [
+            "orchestra_drill_",
+            "orchestra_drill_x",
+            "postgres",
+            "orchestra_0123456789abcdef0123456789abcdef",
+        ] {
+            assert!(!is_name(other), "{other}");
         }
     }
 }
