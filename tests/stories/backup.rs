@@ -108,7 +108,9 @@ async fn a_backup_is_made_kept_and_removed() {
     let key = format!("backup-manifest-key-{}", done["metadata"]["uid"].as_str().unwrap());
     assert_eq!(world.get(Kind::Secret, SYSTEM, &key).await.unwrap(), None);
     assert!(
-        std::fs::read_to_string(&written[0]).unwrap().contains("\n  \"mac\": \""),
+        std::fs::read_to_string(&written[0])
+            .unwrap()
+            .contains("\n  \"mac\": \""),
         "the manifest is sealed"
     );
 
