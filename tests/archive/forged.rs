@@ -79,7 +79,8 @@ async fn a_manifest_that_was_there_before_the_first_job_or_was_changed_after_it_
     assert_eq!(first.backup(&source).reason, Reason::Done);
     let planted = fs::read_to_string(first.folder().join("manifest.json")).unwrap();
     first.key.clone_from(&place.key);
-    is_refused(&mut first, &source, &first.folder().join("manifest.json"), &planted);
+    let path_of_first = first.folder().join("manifest.json");
+    is_refused(&mut first, &source, &path_of_first, &planted);
     // As it was written, it is believed, but for its own recipients alone.
     fs::write(&path, &told).unwrap();
     assert_eq!(place.backup(&source).reason, Reason::Done);
