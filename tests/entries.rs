@@ -97,8 +97,9 @@ async fn the_schema_public_of_a_url_is_the_path_of_every_session() {
     }
 }
 
+/// `PgBouncer` refuses `options` unless it is told to ignore them, and Supavisor ignores them.
 #[tokio::test]
-async fn a_pooler_that_does_not_pass_the_path_on_is_refused() {
+async fn a_pooler_that_does_not_pass_the_path_on_serves_where_names_mean_public_anyway() {
     let server = server().await;
     let (owner, _) = database(&server).await;
     let url = owner.url();
@@ -112,7 +113,12 @@ async fn a_pooler_that_does_not_pass_the_path_on_is_refused() {
         let Some(pooler) = PgBouncer::start(&entry, settings).await else {
             return;
         };
-        let error = connect(&pooler.login(&entry), "test").await.map(drop).unwrap_err();
+        let usual = pooler.login(&entry);
+        assert_eq!(migrate(&usual, &source(&[INIT])).await.unwrap().applied, 1);
+        let mut conn = session(&owner).await;
+        execute(&mut conn, "CREATE SCHEMA owner").await.unwrap();
+        let error = connect(&usual, "test").await.map(drop).unwrap_err();
+        execute(&mut conn, "DROP SCHEMA owner").await.unwrap();
         assert!(matches!(error, Error::OptionsLost(_)), "{settings}: {error}");
         assert_eq!(error.class(), ErrorClass::Blocked);
         assert!(error.to_string().contains("SET search_path = public"), "{error}");

@@ -3,9 +3,12 @@
 
 mod support;
 
+#[path = "made/scratch.rs"]
+mod scratch_databases;
+
 use orchestra_operator::postgres::holdings::{AcceptedHoldings, judge, observe};
 use orchestra_operator::postgres::made::{Maker, OwnedDatabase, RemovalEnd, exists, make, maker, unmake};
-use orchestra_operator::postgres::{self, APPLICATION, DatabaseIdentity, Error, Login, scratch};
+use orchestra_operator::postgres::{self, APPLICATION, DatabaseIdentity, Error, Login};
 use secrecy::SecretString;
 use sqlx::PgConnection;
 use support::postgres::{Server, server, server_as_hosted};
@@ -208,86 +211,4 @@ async fn what_a_login_lacks_is_read_from_the_server() {
         .unwrap();
     let said = maker(&mut session).await.unwrap().objection(true).unwrap();
     assert!(said.contains("takes no writes"), "{said}");
-}
-
-const DRILL: &str = "orchestra-operator: drill of OrchestraBackup u-1";
-
-async fn trial(session: &mut PgConnection, name: &str) -> Result<(), Error> {
-    let may = maker(session).await.unwrap();
-    let password = SecretString::from("pass-word");
-    let entry = OwnedDatabase {
-        record: DRILL,
-        ..entry(name, &password)
-    };
-    scratch::make(session, &may, &entry).await
-}
-
-async fn ended(session: &mut PgConnection, name: &str) -> RemovalEnd {
-    let may = maker(session).await.unwrap();
-    scratch::drop(session, &may, (name, DRILL)).await.unwrap()
-}
-
-#[tokio::test]
-async fn a_scratch_database_goes_with_its_sessions_and_the_roles_of_its_owner() {
-    let server = server_as_hosted().await;
-    for (kind, mut session) in [("o", ordinary(&server).await), ("s", superuser(&server).await)] {
-        let roles = "SELECT count(*) FROM pg_roles WHERE rolname <> 'orchestra_app'";
-        let before = ask(&mut session, roles).await;
-        for steps in 0..=CUT_OFF.len() {
-            let name = format!("{kind}_{steps}");
-            for step in &CUT_OFF[..steps] {
-                for statement in step.replace("{}", &name).replace("RECORD", DRILL).split(";;") {
-                    execute(&mut session, statement).await.unwrap();
-                }
-            }
-            trial(&mut session, &name).await.unwrap();
-            let login = server.login(&name).as_user(&name, "pass-word".to_owned().into());
-            let mut own = postgres::connect(&login, APPLICATION).await.unwrap();
-            // As a restore does it, which is cut off.
-            for sql in [
-                format!("CREATE ROLE {name}_former NOLOGIN"),
-                format!("GRANT {name}_former TO CURRENT_USER"),
-                "CREATE TABLE public.t (id int)".to_owned(),
-                format!("GRANT SELECT ON public.t TO {name}_former"),
-            ] {
-                execute(&mut own, &sql).await.unwrap();
-            }
-            // The next attempt finds it empty, and the session has ended.
-            if steps % 2 == 0 {
-                trial(&mut session, &name).await.unwrap();
-                let mut again = postgres::connect(&login, APPLICATION).await.unwrap();
-                let tables = "SELECT count(*) FROM pg_class WHERE relname = 't'";
-                assert_eq!(ask(&mut again, tables).await, "0");
-                assert!(execute(&mut own, "SELECT 1").await.is_err());
-            }
-            assert_eq!(ended(&mut session, &name).await, RemovalEnd::Done, "{name}");
-            assert_eq!(ended(&mut session, &name).await, RemovalEnd::Done, "{name}");
-            is_gone(&mut session, &name).await;
-        }
-        assert_eq!(ask(&mut session, roles).await, before, "{kind}");
-    }
-}
-
-#[tokio::test]
-async fn nothing_is_dropped_that_is_no_scratch_database() {
-    let server = server_as_hosted().await;
-    let mut session = ordinary(&server).await;
-    made(&mut session, "entry").await;
-    execute(&mut session, "CREATE ROLE theirs LOGIN").await.unwrap();
-    admin(&server, "CREATE DATABASE foreign_one").await;
-    for name in ["entry", "theirs", "foreign_one"] {
-        let RemovalEnd::Kept(why) = ended(&mut session, name).await else {
-            panic!("{name} was dropped")
-        };
-        assert!(
-            why.contains("is not the one that the operator has made for a drill"),
-            "{why}"
-        );
-        let refused = trial(&mut session, name).await;
-        assert!(
-            matches!(&refused, Err(Error::Refused { sqlstate, .. }) if sqlstate == "42710"),
-            "{refused:?}"
-        );
-    }
-    assert!(exists(&mut session, "entry").await.unwrap() && exists(&mut session, "foreign_one").await.unwrap());
 }

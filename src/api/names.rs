@@ -27,6 +27,14 @@ pub fn tenant_secret(database: &str) -> String {
 /// Secret.
 pub const TENANT_PASSWORD_KEY: &str = "tenant-password";
 
+/// Whether the API server accepts this as the name of an object, of at most so many bytes.
+pub fn is_object_name(text: &str, longest: usize) -> bool {
+    let inside = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-' | b'.');
+    let end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    bytes.len() <= longest && bytes.iter().copied().all(inside) && end(bytes.first()) && end(bytes.last())
+}
+
 /// Label, with its value, of every Secret and ConfigMap that the operator writes.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "orchestra-operator");
 

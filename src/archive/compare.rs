@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::error::{Error, Result};
 use super::facts;
+use super::left_out::catalog;
 use super::manifest::{Hook, Manifest, SnapshotFacts};
 use super::order::Assertion;
 use super::snapshot;
@@ -64,21 +65,26 @@ async fn ask(conn: &mut PgConnection, assertion: &Assertion) -> Option<String> {
     complaint.or(ended).map(|cause| format!("assertion {name}: {cause}"))
 }
 
-/// The part of a database that a restore brings back: without objects of the tenant's logins, and without rights on objects
-/// whose owner changes.
+/// The part of a database that a restore brings back: without what it leaves out, and without rights on objects whose owner
+/// changes.
 fn restorable(mut facts: SnapshotFacts) -> SnapshotFacts {
-    let out: BTreeSet<String> = std::mem::take(&mut facts.of_tenants).into_iter().collect();
+    let left_out = std::mem::take(&mut facts.left_out);
     let becomes: BTreeSet<String> = std::mem::take(&mut facts.of_others).into_iter().collect();
-    // `name on schema.table`
-    let on = |name: &str| !name.rsplit_once(" on ").is_some_and(|(_, table)| out.contains(table));
-    facts.rows.retain(|name, _| !out.contains(name));
-    facts.sequences.retain(|name, _| !out.contains(name));
-    facts.row_security.retain(|name, _| !out.contains(name));
-    facts.policies.retain(|name, _| on(name));
-    facts.constraints.retain(|name, _| on(name));
+    let of = |catalogs: &[u32]| -> BTreeSet<String> {
+        let objects = left_out.iter().filter(|object| catalogs.contains(&object.catalog));
+        objects.map(|object| object.name.clone()).collect()
+    };
+    let (relations, policies) = (of(&[catalog::RELATIONS]), of(&[catalog::POLICIES]));
+    let constraints = of(&[catalog::CONSTRAINTS]);
+    let with_rights = of(&[catalog::RELATIONS, catalog::ROUTINES, catalog::TYPES]);
+    facts.rows.retain(|name, _| !relations.contains(name));
+    facts.sequences.retain(|name, _| !relations.contains(name));
+    facts.row_security.retain(|name, _| !relations.contains(name));
+    facts.policies.retain(|name, _| !policies.contains(name));
+    facts.constraints.retain(|name, _| !constraints.contains(name));
     facts.rights.retain(|name, _| {
         let name = thing_of(name);
-        !out.contains(name) && !becomes.contains(name)
+        !with_rights.contains(name) && !becomes.contains(name)
     });
     facts
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 
 use super::error::Result;
+use super::left_out::{self, LeftOutSet, catalog};
 use super::manifest::{Extension, Hook, SnapshotFacts};
 use super::scope::{HISTORY, NOT_MANAGED, SchemaScope, Without};
 use super::sql::run;
@@ -79,7 +80,7 @@ const RIGHTS: &str = concat!(
 
 const POLICIES: &str = "SELECT format('%I on %I.%I', polname, nspname, relname), left(encode(sha256(convert_to( \
         concat_ws('|', polcmd, polpermissive, (SELECT string_agg(CASE WHEN r = 0 THEN 'PUBLIC' \
-            ELSE coalesce(nullif(pg_get_userbyid(r)::text, $2), '') END, ',' ORDER BY pg_get_userbyid(r)) FROM unnest(polroles) r), \
+            WHEN pg_get_userbyid(r)::text = ANY ($2) THEN '' ELSE pg_get_userbyid(r)::text END, ',' ORDER BY pg_get_userbyid(r)) FROM unnest(polroles) r), \
         pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)), 'UTF8')), 'hex'), 16) \
     FROM pg_policy JOIN pg_class c ON c.oid = polrelid JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = ANY ($1)";
 
@@ -107,33 +108,33 @@ const OUTGOING: &str = "SELECT n.nspname::text, relname::text, tgname::text FROM
 
 /// Triggers and policies of the tenant's on tables of the provider's: `$1` the provider's schemas with rows in a backup,
 /// `$2` all schemas that are not the tenant's. Those of the services call functions of their own.
-const HOOKS: &str = "SELECT 'TRIGGER', n.nspname::text, relname::text, tgname::text FROM pg_trigger t \
+const HOOKS: &str = "SELECT 'TRIGGER', n.nspname::text, relname::text, tgname::text, t.oid::int8 FROM pg_trigger t \
         JOIN pg_class c ON c.oid = tgrelid JOIN pg_namespace n ON n.oid = relnamespace \
         JOIN pg_proc p ON p.oid = tgfoid JOIN pg_namespace f ON f.oid = pronamespace \
         WHERE NOT tgisinternal AND n.nspname = ANY ($1) AND f.nspname <> ALL ($2) AND f.nspname !~ '^pg_' \
-    UNION ALL SELECT 'POLICY', nspname::text, relname::text, polname::text FROM pg_policy \
+    UNION ALL SELECT 'POLICY', nspname::text, relname::text, polname::text, p.oid::int8 FROM pg_policy p \
         JOIN pg_class c ON c.oid = polrelid JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = ANY ($1) ORDER BY 1, 2, 3, 4";
 
-/// Roles that something in this database belongs to, is granted to, or is a policy for, without those of PostgreSQL.
+/// Roles that something in this database belongs to, is granted to, or is a policy for, without those of PostgreSQL. The owner,
+/// `$1`, is one where other roles have granted it something, or a policy names it.
 const ROLES: &str = "SELECT DISTINCT rolname::text FROM pg_shdepend JOIN pg_roles r ON r.oid = refobjid \
     WHERE refclassid = 'pg_authid'::regclass AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-        AND rolname !~ '^pg_' AND rolname::text <> $1 ORDER BY 1";
+        AND rolname !~ '^pg_' AND (rolname::text <> $1 OR deptype IN ('a', 'r')) ORDER BY 1";
 
-/// What roles own in the schemas `$1` that are neither this session's, `$2`, nor superusers: the role, the name as in
-/// [`RIGHTS`], and a routine with the rights of its owner as SQL writes it.
+/// What roles own in the schemas `$1`, and which of these schemas, that are neither this session's, `$2`, nor superusers, with
+/// the names as in [`RIGHTS`].
 const OF_OTHERS: &str = concat!(
-    "SELECT rolname::text, name, routine FROM ( \
-        SELECT relowner AS owner, format('%I.%I', nspname, relname) AS name, NULL::text AS routine \
-            FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND relpersistence <> 't' AND nspname = ANY ($1) AND ",
+    "SELECT name FROM ( \
+        SELECT relowner AS owner, format('%I.%I', nspname, relname) AS name \
+            FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+            WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND relpersistence <> 't' AND nspname = ANY ($1) AND ",
     own!("pg_class", "c.oid"),
-    "   UNION ALL SELECT proowner, format('%I.%I(%s)', nspname, proname, pg_get_function_identity_arguments(p.oid)), \
-            CASE WHEN prosecdef THEN p.oid::regprocedure::text END \
-            FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = ANY ($1) AND ",
-    own!("pg_proc", "p.oid"),
-    "   UNION ALL SELECT typowner, format('%I.%I', nspname, typname), NULL \
+    "   UNION ALL SELECT typowner, format('%I.%I', nspname, typname) \
             FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE typtype IN ('d', 'e', 'r') AND nspname = ANY ($1) AND ",
     own!("pg_type", "t.oid"),
-    ") o JOIN pg_roles r ON r.oid = owner WHERE NOT rolsuper AND rolname::text <> $2 AND rolname <> 'pg_database_owner' ORDER BY 2"
+    "   UNION ALL SELECT nspowner, format('%I', nspname) FROM pg_namespace n WHERE nspname = ANY ($1) AND ",
+    own!("pg_namespace", "n.oid"),
+    ") o JOIN pg_roles r ON r.oid = owner WHERE NOT rolsuper AND rolname::text <> $2 AND rolname <> 'pg_database_owner' ORDER BY 1"
 );
 
 /// The tables of migration tools, by schema and name, and what tells their newest migration.
@@ -169,11 +170,16 @@ pub(super) async fn tables(conn: &mut PgConnection, scope: &SchemaScope) -> Resu
 /// # Errors
 /// What the database says; when it has more objects of a kind than are read.
 pub(super) async fn read(conn: &mut PgConnection, scope: &SchemaScope) -> Result<SnapshotFacts> {
+    read_with(conn, scope, &scope.owner).await
+}
+
+/// As [`read`]. `before`: the owner of the database that this one is restored from, whom a policy may name.
+async fn read_with(conn: &mut PgConnection, scope: &SchemaScope, before: &str) -> Result<SnapshotFacts> {
     let (of, me) = (&scope.included, &scope.owner);
     let rights = sqlx::query(RIGHTS).bind(of).bind(me);
-    let policies = sqlx::query(POLICIES).bind(of).bind(me);
+    let policies = sqlx::query(POLICIES).bind(of).bind([me.as_str(), before]);
     let extensions: Vec<(String, String, String)> = postgres::all(conn, "extensions", sqlx::query(EXTENSIONS)).await?;
-    let hooks: Vec<(String, String, String, String)> = postgres::all(
+    let hooks: Vec<(String, String, String, String, i64)> = postgres::all(
         conn,
         "triggers and policies",
         sqlx::query(HOOKS).bind(&scope.managed).bind(&scope.excluded),
@@ -198,13 +204,23 @@ pub(super) async fn read(conn: &mut PgConnection, scope: &SchemaScope) -> Result
     for (name, schema, version) in extensions {
         facts.extensions.insert(name, Extension { schema, version });
     }
-    let hooks = hooks.into_iter().map(|(kind, schema, table, name)| Hook {
-        kind,
-        schema,
-        table,
-        name,
-    });
-    facts.hooks.extend(hooks);
+    facts.left_out = left_out::read(conn, of, me, &facts.roles).await?;
+    let out = LeftOutSet::of(&facts.left_out);
+    for (kind, schema, table, name, oid) in hooks {
+        let catalog = if kind == "POLICY" {
+            catalog::POLICIES
+        } else {
+            catalog::TRIGGERS
+        };
+        if !out.holds(catalog, u32::try_from(oid).unwrap_or_default()) {
+            facts.hooks.push(Hook {
+                kind,
+                schema,
+                table,
+                name,
+            });
+        }
+    }
     let outgoing: Vec<(String, String, String)> =
         postgres::all(conn, "triggers", sqlx::query(OUTGOING).bind(of)).await?;
     for (schema, table, name) in outgoing {
@@ -216,15 +232,7 @@ pub(super) async fn read(conn: &mut PgConnection, scope: &SchemaScope) -> Result
         });
     }
     let others = sqlx::query(OF_OTHERS).bind(of).bind(me);
-    let others: Vec<(String, String, Option<String>)> = postgres::all(conn, "objects of other roles", others).await?;
-    for (role, name, routine) in others {
-        if postgres::is_tenants(&role) {
-            facts.of_tenants.push(name);
-        } else {
-            facts.of_others.push(name);
-            facts.routines_of_others.extend(routine);
-        }
-    }
+    facts.of_others = postgres::column(conn, "objects of other roles", others).await?;
     facts.migration_heads = heads(conn).await?;
     Ok(facts)
 }
@@ -262,7 +270,7 @@ pub(super) async fn restored(conn: &mut PgConnection, before: &SnapshotFacts) ->
         ..Without::default()
     };
     let scope = SchemaScope::look(conn, without).await?;
-    let mut facts = read(conn, &scope).await?;
+    let mut facts = read_with(conn, &scope, &before.owner).await?;
     facts.rows = rows(conn, &scope).await?;
     Ok(facts)
 }

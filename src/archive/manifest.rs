@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Error, Result};
 use super::order::BackupSubject;
 use super::outcome::OutcomeReason;
+use super::seal;
 
 /// Name of the manifest in the backup's folder.
 pub const NAME: &str = "manifest.json";
@@ -23,6 +25,8 @@ pub const MOST: u64 = 64 << 20;
 pub struct Manifest {
     /// Version of the format.
     pub version: u32,
+    /// The folder below the store's prefix that it was written to. A manifest in another folder is a copy.
+    pub path: String,
     /// Whose database it is.
     pub subject: BackupSubject,
     /// When the snapshot was taken: the backup holds the database as it was then.
@@ -99,12 +103,10 @@ pub struct SnapshotFacts {
     pub hooks: Vec<Hook>,
     /// Triggers of the tenant's that send something out: no restored database has them.
     pub outgoing: Vec<Hook>,
-    /// What logins of tenants own. A restore leaves it out: it would be the owner's there, and run with the owner's rights.
-    pub of_tenants: Vec<String>,
+    /// What a restore leaves out, because it would be the owner's there, and run with the owner's rights.
+    pub left_out: Vec<LeftOut>,
     /// What other roles own that are neither the owner nor superusers. It becomes the owner's in a restore.
     pub of_others: Vec<String>,
-    /// Functions with the rights of such roles. They keep no rights of the owner.
-    pub routines_of_others: Vec<String>,
     /// Roles that the database names as owners, in rights or in policies.
     pub roles: Vec<String>,
     /// Schemas of the tenant's.
@@ -143,6 +145,34 @@ pub struct Hook {
     pub name: String,
 }
 
+/// An object that a restore leaves out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftOut {
+    /// Oid of the catalog that it is in, as `1259` of `pg_class`.
+    pub catalog: u32,
+    /// Oid of the object.
+    pub oid: u32,
+    /// Why it is left out.
+    pub cause: LeftOutCause,
+    /// Its name.
+    pub name: String,
+}
+
+/// Why a restore leaves an object out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LeftOutCause {
+    /// A tenant's login owns it.
+    Tenant,
+    /// It is code of another role than the owner.
+    OtherRole,
+    /// It depends on an object that is left out.
+    Depends,
+    /// It is a part of an object that is left out.
+    Part,
+}
+
 impl SnapshotFacts {
     /// The newest migration, if the database has one history.
     pub fn migration_head(&self) -> Option<&str> {
@@ -151,12 +181,12 @@ impl SnapshotFacts {
 }
 
 impl Manifest {
-    /// The manifest as it is stored.
+    /// The manifest as it is stored, sealed with the key of its backup.
     ///
     /// # Errors
     /// [`OutcomeReason::Incompatible`], when it is longer than [`MOST`].
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+    pub fn to_bytes(&self, key: &SecretString) -> Result<Vec<u8>> {
+        let bytes = seal::seal(&serde_json::to_vec_pretty(self).unwrap_or_default(), key);
         if bytes.is_empty() || bytes.len() as u64 > MOST {
             return Err(Error::new(
                 OutcomeReason::Incompatible,

@@ -1,5 +1,7 @@
 //! What a restore is for.
 
+use super::order::RestoreTarget;
+
 /// What becomes of the restored database.
 pub(super) enum RestorePurpose<'a> {
     /// An Orchestra uses it. It must have that Orchestra's claim record.
@@ -16,6 +18,8 @@ pub(super) struct RestoreClaim<'a> {
     pub uid: &'a str,
     /// SHA-256 of the manifest.
     pub digest: String,
+    /// The database of the Orchestra, where its address may be that of another one.
+    pub target: Option<&'a RestoreTarget>,
 }
 
 impl RestorePurpose<'_> {

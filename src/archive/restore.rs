@@ -6,6 +6,7 @@ use std::time::Instant;
 use secrecy::SecretString;
 use sqlx::PgConnection;
 
+use super::catalog;
 use super::clients::{Clients, Session};
 use super::compare;
 use super::dump::{Context, facts_of};
@@ -21,6 +22,7 @@ use super::sql::run;
 use super::stream::Reading;
 use super::target;
 use super::toc;
+use super::whose;
 use crate::postgres::claim_record::{self, RecordHolder};
 use crate::postgres::restore_record::{self, RestoreRecord};
 use crate::postgres::{quote, role_name};
@@ -38,16 +40,17 @@ const REPLICA: &str = "-c session_replication_role=replica";
 /// Why it is not restored. A failed restore leaves objects in the target: with a claim, the next run removes them; without
 /// one, the target must be dropped.
 pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<SecretString>) -> Result<Outcome> {
-    let (manifest, bytes) = read(context, order.manifest_digest.as_deref()).await?;
+    let (manifest, bytes) = read(context, order.manifest_digest.as_deref(), order.encrypted_only).await?;
     let purpose = order.claim.as_ref().map_or(RestorePurpose::Unclaimed, |uid| {
         RestorePurpose::Claimed(RestoreClaim {
             uid,
             digest: manifest::digest_of(&bytes),
+            target: order.target.as_ref(),
         })
     });
     into_target(context, &manifest, identity, &purpose).await?;
     let mut outcome = Outcome::done("the backup was restored");
-    outcome.backup = Some(facts_of(context, &manifest, &bytes));
+    outcome.backup = Some(facts_of(&context.folder, &manifest, &bytes));
     Ok(outcome)
 }
 
@@ -57,7 +60,7 @@ pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<S
 /// Why it is not restored. Differences are an outcome, not an error.
 pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let began = Instant::now();
-    let (manifest, bytes) = read(context, Some(&order.manifest_digest)).await?;
+    let (manifest, bytes) = read(context, Some(&order.manifest_digest), order.encrypted_only).await?;
     into_target(context, &manifest, identity, &RestorePurpose::Drill).await?;
     let restore_seconds = began.elapsed().as_secs().max(1);
     context.progress.stage("compare", None);
@@ -85,27 +88,22 @@ pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<Sec
         discrepancy_count: found.len() as u64,
         discrepancies: found,
     });
-    outcome.backup = Some(facts_of(context, &manifest, &bytes));
+    outcome.backup = Some(facts_of(&context.folder, &manifest, &bytes));
     Ok(outcome)
 }
 
-async fn read(context: &Context, digest: Option<&str>) -> Result<(Manifest, Vec<u8>)> {
+async fn read(context: &Context, digest: Option<&str>, encrypted_only: bool) -> Result<(Manifest, Vec<u8>)> {
     context.progress.stage("manifest", None);
-    let bytes = context
-        .folder
-        .small(manifest::NAME, manifest::MOST)
-        .await
-        .map_err(|error| {
-            if error.reason != Reason::StoreMissing {
-                return error;
-            }
-            let path = context.folder.path_of(manifest::NAME);
-            Error::new(
-                Reason::StoreMissing,
-                format!("no backup found: {path} does not exist, and archives without a manifest cannot be restored"),
-            )
-        })?;
-    Ok((Manifest::parse(&bytes, digest)?, bytes))
+    let (manifest, bytes) = catalog::manifest_of(&context.folder, digest).await?;
+    if encrypted_only && manifest.recipients.is_empty() {
+        return Err(Error::new(
+            Reason::Incompatible,
+            "the class has backup.encryption, and this backup is not encrypted: nothing of it is restored. If it was made before \
+             the class had backup.encryption, remove that from the class until the backup is restored; otherwise find out who \
+             writes to the store, and use another backup",
+        ));
+    }
+    Ok((manifest, bytes))
 }
 
 /// One restore under way.
@@ -126,6 +124,9 @@ async fn into_target(
 ) -> Result<()> {
     let claim = purpose.claim();
     let mut conn = snapshot::session(&context.login).await?;
+    if let Some(target) = claim.and_then(|claim| claim.target) {
+        whose::check_target(&mut conn, target).await?;
+    }
     let major = snapshot::major(&mut conn).await?;
     if major < manifest.server_major {
         return Err(Error::new(
@@ -169,7 +170,10 @@ async fn into_target(
         (None, None) => target::missing_roles(&mut conn, &manifest.facts).await?,
         (Some(claim), None) => begin(&mut conn, claim, manifest).await?,
     };
-    target::make_roles(&mut conn, &roles).await?;
+    match &context.keeper {
+        Some(keeper) => target::make_roles(&mut snapshot::session(keeper).await?, &roles, &scope.owner).await?,
+        None => target::make_roles(&mut conn, &roles, &scope.owner).await?,
+    }
     if manifest.facts.hosted && !scope.hosted {
         target::make_schemas(&mut conn, &manifest.facts).await?;
     }
@@ -240,13 +244,15 @@ async fn begin(conn: &mut PgConnection, claim: &RestoreClaim<'_>, manifest: &Man
     Ok(record.roles)
 }
 
-/// Gives back what was needed to hand objects over to their owners. What is used afterwards has no rights of former tenants.
+/// Gives back what was needed to hand objects over to their owners. What is used afterwards has no rights of former tenants; what
+/// is dropped has the rights of all.
 async fn leave(conn: &mut PgConnection, roles: &[String], purpose: &RestorePurpose<'_>) -> Result<()> {
-    let claim = purpose.claim();
-    if !matches!(purpose, RestorePurpose::Drill) {
-        let own = claim.map(|claim| role_name(claim.uid));
-        target::disinherit(conn, own.as_deref(), roles).await?;
+    if matches!(purpose, RestorePurpose::Drill) {
+        return Ok(());
     }
+    let claim = purpose.claim();
+    let own = claim.map(|claim| role_name(claim.uid));
+    target::disinherit(conn, own.as_deref(), roles).await?;
     for role in target::present(conn, roles).await? {
         run(conn, &format!("REVOKE {} FROM CURRENT_USER", quote(&role))).await?;
     }
@@ -300,7 +306,7 @@ impl Restore<'_> {
         self.stage("post-data", app, with("post-data"), "").await?;
         if hosted && target.hosted {
             let object = self.part(Part::Hooks)?;
-            let list = toc::hooks(&self.list(object).await?, &self.manifest.facts.hooks);
+            let list = toc::hooks(&self.list(object).await?, &self.manifest.facts);
             if !list.is_empty() {
                 let list = self.session.file("hooks.list", &list)?.display().to_string();
                 self.stage("hooks", object, vec![format!("--use-list={list}")], "")
@@ -312,9 +318,15 @@ impl Restore<'_> {
 
     /// Makes a copy of a section of the provider's schemas, which belongs to who restores.
     async fn copy(&self, section: &'static str) -> Result<()> {
-        let more = vec![format!("--section={section}"), "--no-privileges".to_owned()];
-        self.stage("copies of auth and storage", self.part(Part::Hooks)?, more, "")
-            .await
+        let object = self.part(Part::Hooks)?;
+        let list = toc::copies(&self.list(object).await?, &self.manifest.facts);
+        let list = self.session.file("copies.list", &list)?.display().to_string();
+        let more = vec![
+            format!("--section={section}"),
+            format!("--use-list={list}"),
+            "--no-privileges".to_owned(),
+        ];
+        self.stage("copies of auth and storage", object, more, "").await
     }
 
     fn part(&self, part: Part) -> Result<&ManifestObject> {

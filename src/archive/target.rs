@@ -57,8 +57,20 @@ const GRANTED: &str = "\
             WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') \
         UNION ALL SELECT 'ROUTINE', p.oid::regprocedure::text, grantee FROM pg_proc p, aclexplode(proacl) \
         UNION ALL SELECT 'TYPE', t.oid::regtype::text, grantee FROM pg_type t, aclexplode(typacl) \
-        UNION ALL SELECT 'SCHEMA', quote_ident(nspname), grantee FROM pg_namespace, aclexplode(nspacl)) granted \
-    JOIN former ON former.oid = grantee LIMIT 20000";
+        UNION ALL SELECT 'SCHEMA', quote_ident(nspname), grantee FROM pg_namespace, aclexplode(nspacl) \
+        UNION ALL SELECT 'LARGE OBJECT', oid::text, grantee FROM pg_largeobject_metadata, aclexplode(lomacl) \
+        UNION ALL SELECT 'FOREIGN DATA WRAPPER', quote_ident(fdwname), grantee FROM pg_foreign_data_wrapper, aclexplode(fdwacl) \
+        UNION ALL SELECT 'FOREIGN SERVER', quote_ident(srvname), grantee FROM pg_foreign_server, aclexplode(srvacl)) granted \
+    JOIN former ON former.oid = grantee \
+    UNION ALL SELECT DISTINCT format('ALTER DEFAULT PRIVILEGES%s REVOKE ALL ON %s FROM %I CASCADE', \
+            (SELECT format(' IN SCHEMA %I', nspname) FROM pg_namespace WHERE oid = defaclnamespace), \
+            CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' \
+                WHEN 'n' THEN 'SCHEMAS' END, rolname) \
+        FROM pg_default_acl d, aclexplode(defaclacl) a JOIN former ON former.oid = a.grantee \
+        WHERE defaclrole = (SELECT oid FROM pg_roles WHERE rolname = current_user) AND defaclobjtype IN ('r', 'S', 'f', 'T', 'n') \
+    UNION ALL SELECT format('DROP USER MAPPING IF EXISTS FOR %I SERVER %I', rolname, s.srvname) FROM pg_user_mappings \
+        JOIN former ON former.oid = umuser JOIN pg_foreign_server s ON s.oid = srvid WHERE pg_has_role(current_user, srvowner, 'USAGE') \
+    LIMIT 10000";
 
 /// Checks that the database is empty and compatible with the backup.
 ///
@@ -121,19 +133,22 @@ pub(super) async fn present(conn: &mut PgConnection, roles: &[String]) -> Result
     Ok(postgres::column(conn, "roles", there).await?)
 }
 
-/// Makes those of these roles that an earlier run has not made, without login, and becomes a member of each, so that it can
-/// own what it owned.
+/// Makes those of these roles that an earlier run has not made, without login, and makes `owner` a member of each, so that it
+/// can give them what they had.
 ///
 /// # Errors
 /// What the database says.
-pub(super) async fn make_roles(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
+pub(super) async fn make_roles(conn: &mut PgConnection, roles: &[String], owner: &str) -> Result<()> {
     let there = present(conn, roles).await?;
     for role in roles {
         let name = quote(role);
-        if !there.contains(role) {
-            run(conn, &format!("CREATE ROLE {name} NOLOGIN")).await?;
-        }
-        run(conn, &format!("GRANT {name} TO CURRENT_USER")).await?;
+        let make = if there.contains(role) {
+            String::new()
+        } else {
+            format!("CREATE ROLE {name} NOLOGIN; ")
+        };
+        // In one transaction: a role without a member is nobody's.
+        run(conn, &format!("{make}GRANT {name} TO {}", quote(owner))).await?;
     }
     Ok(())
 }
@@ -145,8 +160,26 @@ pub(super) async fn make_roles(conn: &mut PgConnection, roles: &[String]) -> Res
 /// # Errors
 /// What the database says.
 pub(super) async fn disinherit(conn: &mut PgConnection, own: Option<&str>, made: &[String]) -> Result<()> {
-    for statement in postgres::column(conn, "rights", sqlx::query(inherited()).bind(own.unwrap_or_default())).await? {
-        run(conn, &statement).await?;
+    let mut before = Vec::new();
+    loop {
+        let found = sqlx::query(inherited()).bind(own.unwrap_or_default());
+        let found = postgres::column(conn, "rights", found).await?;
+        if found.is_empty() {
+            break;
+        }
+        if found == before {
+            // They were given by somebody else than who restores.
+            tracing::warn!(
+                rights = found.len(),
+                first = found[0],
+                "rights of former tenants' logins are not revoked"
+            );
+            break;
+        }
+        for statement in &found {
+            run(conn, statement).await?;
+        }
+        before = found;
     }
     let made = present(conn, made).await?;
     let tenants: Vec<_> = made.into_iter().filter(|role| postgres::is_tenants(role)).collect();
@@ -162,21 +195,17 @@ pub(super) async fn extensions(conn: &mut PgConnection) -> Result<Vec<String>> {
     Ok(postgres::column(conn, "extensions", extensions).await?)
 }
 
-/// Statements after which the functions `$1` and the views among `$2` have the rights of those who use them, whoever owns them.
-const DISARMING: &str = "SELECT format('ALTER ROUTINE %s SECURITY INVOKER', p.oid::regprocedure) FROM pg_proc p \
-        WHERE p.oid = ANY (SELECT to_regprocedure(name) FROM unnest($1) AS name) \
-    UNION ALL SELECT format('ALTER VIEW %s SET (security_invoker = true)', c.oid::regclass) FROM pg_class c \
-        WHERE relkind = 'v' AND c.oid = ANY (SELECT to_regclass(name) FROM unnest($2) AS name WHERE right(name, 1) <> ')')";
+/// Statements after which the views among `$1` have the rights of those who use them, whoever owns them.
+const DISARMING: &str = "SELECT format('ALTER VIEW %s SET (security_invoker = true)', c.oid::regclass) FROM pg_class c \
+        WHERE relkind = 'v' AND c.oid = ANY (SELECT to_regclass(name) FROM unnest($1) AS name)";
 
-/// Takes the owner's rights from functions and views that have become the owner's and were another role's.
+/// Takes the owner's rights from views that have become the owner's and were another role's.
 ///
 /// # Errors
 /// What the database says.
 pub(super) async fn disarm(conn: &mut PgConnection, facts: &SnapshotFacts) -> Result<()> {
-    let of_others = sqlx::query(DISARMING)
-        .bind(&facts.routines_of_others)
-        .bind(&facts.of_others);
-    for statement in postgres::column(conn, "functions and views of other roles", of_others).await? {
+    let of_others = sqlx::query(DISARMING).bind(&facts.of_others);
+    for statement in postgres::column(conn, "views of other roles", of_others).await? {
         run(conn, &statement).await?;
     }
     Ok(())

@@ -1,8 +1,10 @@
 //! The part of an archive that is restored: the table of contents, as `pg_restore --list` prints it, without the lines of
 //! objects that the target has already or that only the provider may create.
 
-use super::manifest::{Hook, SnapshotFacts};
-use crate::postgres::is_tenants;
+use std::collections::HashSet;
+
+use super::left_out::{LeftOutSet, catalog};
+use super::manifest::{Hook, LeftOut, SnapshotFacts};
 
 /// Extensions that start outgoing work by themselves. A restored copy does not get them.
 pub(super) const OUTGOING: [&str; 2] = ["pg_cron", "pg_net"];
@@ -23,8 +25,7 @@ pub(super) struct Target {
     pub hosted: bool,
 }
 
-/// The lines of the archive of the tenant's own objects that are restored. What a tenant's login owns is left out, but for
-/// large objects, which run nothing: a function or a view of it would have the rights of who restores.
+/// The lines of the archive of the tenant's own objects that are restored, without what the snapshot's facts leave out.
 pub(super) fn app(list: &str, facts: &SnapshotFacts, target: &Target) -> String {
     let mut out: Vec<String> = [
         "EVENT TRIGGER ",
@@ -51,24 +52,26 @@ pub(super) fn app(list: &str, facts: &SnapshotFacts, target: &Target) -> String 
         out.push(format!("ACL {schema} FUNCTION {function} "));
     }
     let others = facts.owner != target.user;
-    let tenants = facts.roles.iter().filter(|role| is_tenants(role));
-    let tenants: Vec<_> = tenants.map(|role| format!(" {}", line(role))).collect();
-    choose(list, |entry| {
+    choose(list, &facts.left_out, |entry| {
         let defaults = entry.starts_with("DEFAULT ACL ");
         let of = |role: &str| entry.strip_suffix(role).is_some_and(|before| before.ends_with(' '));
         let foreign = of("supabase_admin") || others && of(&line(&facts.owner));
         let is_out = out.iter().any(|prefix| entry.starts_with(prefix.as_str()));
-        let of_tenant = tenants.iter().any(|role| entry.ends_with(role.as_str())) && !entry.starts_with("BLOB");
-        !(is_out || of_tenant || defaults && foreign)
+        !(is_out || defaults && foreign)
     })
 }
 
 /// The lines of the archive of the provider's schemas that are the tenant's: triggers and policies.
-pub(super) fn hooks(list: &str, hooks: &[Hook]) -> String {
-    let wanted: Vec<_> = hooks.iter().map(entry_of).collect();
-    choose(list, |entry| {
+pub(super) fn hooks(list: &str, facts: &SnapshotFacts) -> String {
+    let wanted: Vec<_> = facts.hooks.iter().map(entry_of).collect();
+    choose(list, &facts.left_out, |entry| {
         wanted.iter().any(|prefix| entry.starts_with(prefix.as_str()))
     })
+}
+
+/// The lines of the archive of the provider's schemas from which copies of these are made.
+pub(super) fn copies(list: &str, facts: &SnapshotFacts) -> String {
+    choose(list, &facts.left_out, |_| true)
 }
 
 /// How the entry of a trigger or a policy begins.
@@ -77,17 +80,44 @@ fn entry_of(hook: &Hook) -> String {
     format!("{} {schema} {table} {name} ", hook.kind)
 }
 
-fn choose(list: &str, keep: impl Fn(&str) -> bool) -> String {
-    let mut chosen = String::new();
+/// What an entry begins with that is no object of its own: it follows the one that it is about.
+const ABOUT: [&str; 4] = ["ACL ", "COMMENT ", "SECURITY LABEL ", "SEQUENCE OWNED BY "];
+/// What an entry without an oid begins with that names a relation in the words of the relation's own entry.
+const OF_RELATION: [&str; 3] = ["TABLE ATTACH ", "INDEX ATTACH ", "SEQUENCE SET "];
+
+fn choose(list: &str, left_out: &[LeftOut], keep: impl Fn(&str) -> bool) -> String {
+    let left_out = LeftOutSet::of(left_out);
+    let (mut chosen, mut with_it, mut is_out) = (String::new(), HashSet::new(), false);
     for text in list.lines().filter(|text| !text.starts_with(';')) {
-        // 215; 1259 16386 TABLE public player owner
-        let entry = text.split_once("; ").and_then(|(_, rest)| rest.splitn(3, ' ').nth(2));
-        if entry.is_some_and(&keep) {
+        let Some((catalog, oid, entry)) = parts(text) else {
+            continue;
+        };
+        let is_about = (catalog, oid) == (0, 0) && ABOUT.iter().any(|kind| entry.starts_with(kind));
+        if !is_about {
+            is_out = left_out.holds(catalog, oid) || with_it.contains(entry);
+        }
+        if !is_about && is_out && catalog == catalog::RELATIONS {
+            let kinds = ["TABLE ", "INDEX ", "SEQUENCE "];
+            let named = kinds.iter().find_map(|kind| entry.strip_prefix(kind));
+            with_it.extend(
+                named
+                    .into_iter()
+                    .flat_map(|named| OF_RELATION.map(|kind| format!("{kind}{named}"))),
+            );
+        }
+        if !is_out && keep(entry) {
             chosen.push_str(text);
             chosen.push('\n');
         }
     }
     chosen
+}
+
+/// The oid of the catalog, the oid of the object, and the rest of a line: `215; 1259 16386 TABLE public player owner`.
+fn parts(text: &str) -> Option<(u32, u32, &str)> {
+    let (_, rest) = text.split_once("; ")?;
+    let mut rest = rest.splitn(3, ' ');
+    Some((rest.next()?.parse().ok()?, rest.next()?.parse().ok()?, rest.next()?))
 }
 
 /// As `pg_restore` prints a name: on one line.
@@ -98,6 +128,7 @@ fn line(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::manifest::LeftOutCause;
 
     const LIST: &str = "; Archive created\n;\n\
         2; 3079 16385 EXTENSION - pgcrypto \n3; 3079 16386 EXTENSION - vector \n4; 0 0 COMMENT - EXTENSION pgcrypto \n\
@@ -138,15 +169,29 @@ mod tests {
     }
 
     #[test]
-    fn what_a_tenants_login_owns_is_left_out() {
-        let role = format!("orchestra_{}", "0".repeat(32));
-        let list = format!(
-            "1; 1255 1 FUNCTION public climb() {role}\n2; 1259 1 VIEW public seen {role}_2\n3; 0 0 ACL public FUNCTION climb() {role}\n\
-             4; 1259 1 TABLE public {role} owner_a\n5; 2613 1 BLOB METADATA - 16400 {role}\n6; 1259 1 TABLE public kept other role\n"
-        );
+    fn what_the_facts_leave_out_goes_with_what_is_said_of_it() {
+        let list = "1; 1255 1 FUNCTION public hi(integer) helper\n2; 0 0 COMMENT public FUNCTION \"hi\"(integer) helper\n\
+             3; 0 0 ACL public FUNCTION \"hi\"(integer) helper\n4; 1255 2 FUNCTION public mine(integer) owner_a\n\
+             5; 0 0 ACL public FUNCTION \"mine\"(integer) owner_a\n6; 2605 3 CAST - CAST (\"public\".\"mine\" AS integer) \n\
+             7; 0 0 COMMENT - CAST (\"public\".\"mine\" AS integer) \n8; 1259 4 SEQUENCE public t_id_seq helper\n\
+             9; 0 0 SEQUENCE OWNED BY public t_id_seq helper\n10; 1259 5 TABLE public part owner_a\n11; 1259 6 TABLE public t helper\n\
+             12; 0 0 TABLE ATTACH public t helper\n13; 0 0 TABLE ATTACH public part owner_a\n14; 0 6 TABLE DATA public t helper\n\
+             15; 0 5 TABLE DATA public part owner_a\n16; 0 0 SEQUENCE SET public t_id_seq helper\n17; 2613 6 BLOB METADATA - 6 helper\n";
+        let left_out = [
+            (catalog::ROUTINES, 1),
+            (2605, 3),
+            (catalog::RELATIONS, 4),
+            (catalog::RELATIONS, 6),
+        ];
+        let left_out = left_out.map(|(catalog, oid)| LeftOut {
+            catalog,
+            oid,
+            cause: LeftOutCause::OtherRole,
+            name: String::new(),
+        });
         let facts = SnapshotFacts {
             owner: "owner_a".into(),
-            roles: vec![role.clone(), format!("{role}_2"), "other role".into()],
+            left_out: left_out.to_vec(),
             ..SnapshotFacts::default()
         };
         for user in ["owner_a", "owner_b"] {
@@ -154,8 +199,9 @@ mod tests {
                 user: user.into(),
                 ..Target::default()
             };
-            assert_eq!(numbers(&app(&list, &facts, &target)), [4, 5, 6]);
+            assert_eq!(numbers(&app(list, &facts, &target)), [4, 5, 10, 13, 15, 17]);
         }
+        assert_eq!(numbers(&copies(list, &facts)), [4, 5, 10, 13, 15, 17]);
     }
 
     #[test]
@@ -170,7 +216,11 @@ mod tests {
             hook("TRIGGER", "auth", "users", "on user\ncreated"),
             hook("POLICY", "storage", "objects", "own files"),
         ];
-        assert_eq!(numbers(&hooks(LIST, &all)), [16, 18]);
-        assert_eq!(numbers(&hooks(LIST, &[])), [0; 0]);
+        let facts = SnapshotFacts {
+            hooks: all.to_vec(),
+            ..SnapshotFacts::default()
+        };
+        assert_eq!(numbers(&hooks(LIST, &facts)), [16, 18]);
+        assert_eq!(numbers(&hooks(LIST, &SnapshotFacts::default())), [0; 0]);
     }
 }

@@ -25,7 +25,8 @@ struct Description {
 
 /// Writes the status at a step; nothing where the next one tells.
 pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
-    let Some(described) = describe(&pass.status(), step, observed) else {
+    let stored = pass.object.spec.stored.is_some();
+    let Some(described) = describe(&pass.status(), step, observed, stored) else {
         return Ok(());
     };
     pass.object = tell(&pass.ctx, &pass.object, described).await?;
@@ -33,7 +34,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
 }
 
 #[allow(clippy::too_many_lines, reason = "one table of the steps")]
-fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed) -> Option<Description> {
+fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed, stored: bool) -> Option<Description> {
     use Standing::{Reconciling, Settled, Stalled};
     let failed = of.failure.as_ref();
     let is_waiting = || match &observed.waits {
@@ -46,13 +47,21 @@ fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed) -> Opti
             "Pending",
             Reconciling,
             Reason::Pending,
-            "the operator records what is backed up and where to".into(),
+            if stored {
+                "the operator records which stored backup this is".into()
+            } else {
+                "the operator records what is backed up and where to".into()
+            },
         ),
         Step::Announce(Task::Make) | Step::Start(Task::Make) | Step::Await(Task::Make) => (
             "Running",
             Reconciling,
             Reason::BackingUp,
-            format!("a Job is making the backup{}", is_waiting()),
+            if stored {
+                format!("a Job is reading the manifest of the stored backup{}", is_waiting())
+            } else {
+                format!("a Job is making the backup{}", is_waiting())
+            },
         ),
         Step::Announce(Task::Remove) | Step::Start(Task::Remove) | Step::Await(Task::Remove) => (
             "Deleting",

@@ -121,7 +121,7 @@ pub async fn supply(pass: &Pass, class: &OrchestraClass) -> Result<Offer, Error>
             return Ok(Offer::none(Supply::Awaited(Wait::Member), message));
         }
     }
-    if let Some(offer) = restore::offer(pass) {
+    if let Some(offer) = restore::offer(pass, class) {
         return Ok(offer);
     }
     if let Some(name) = pass.reserved.clone() {

@@ -165,6 +165,8 @@ struct Pass {
     found: Option<Arc<InsideLook>>,
     /// The connection Secret that was written.
     published: Option<PublishedSecret>,
+    /// The connection Secret was written for the first time, and what the pool's preparation left is to be told.
+    untold: bool,
     /// The result of the look for use.
     looked: Looked,
     /// The reason why the connection of the spec cannot be carried out.
@@ -199,6 +201,7 @@ impl Pass {
             denied: None,
             found: None,
             published: None,
+            untold: false,
             looked: Looked::NotYet,
             kept_role: None,
             kept_login: None,

@@ -9,6 +9,7 @@ use kube::api::{Api, PostParams};
 use super::attempts::Refusal;
 use super::observe::Observed;
 use super::plan::{EntryState, PreparationWork, Step, UnpreparedState};
+use super::servers::Looker;
 use super::{PATIENCE, Pass, checks, preparation, probe, servers};
 use crate::api::names::{POOL_LABEL, pool_label};
 use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, OrchestraPool};
@@ -46,9 +47,16 @@ pub async fn act(pass: &Pass, step: Step, mut observed: Observed) -> Result<Opti
         }
         Step::Look(keys) => {
             for key in keys {
-                if let Some(url) = observed.inventory.get(&key) {
-                    servers::begin(pass, &key, url);
+                let url = observed.inventory.get(&key);
+                let login = url.and_then(|url| inventory::read(url, &pass.ctx.core.settings.database_roots).ok());
+                if let (Some(login), Some(member)) = (login, observed.member(&key)) {
+                    servers::begin(pass, login, &Looker::Member(&member.name_any()));
                 }
+            }
+        }
+        Step::LookAtServer => {
+            if let Some(login) = observed.server.take() {
+                servers::begin(pass, login, &Looker::Own);
             }
         }
         Step::Prepare(keys) => {

@@ -2,7 +2,6 @@
 //! answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
@@ -158,13 +157,12 @@ pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str, member: &Orches
     ctx.probes.stop(&work);
     memory.checks.begin(&uid, key, &subject);
     let (roots, wake) = (ctx.core.settings.database_roots.clone(), ctx.wake.clone());
-    let logins = ctx.logins.clone();
+    let (logins, spacing) = (ctx.logins.clone(), ctx.core.settings.login_spacing);
     let (key, inventory, member) = (key.to_owned(), inventory.clone(), member.clone());
     let look = async move {
         let outcome = probe::bounded(async {
             let login = probe::login(&inventory, &key, &roots)?;
-            // The looks have a pace of their own.
-            let mut session = logins.connect(&member.name_any(), &login, Duration::ZERO).await?;
+            let mut session = logins.connect(&member.name_any(), &login, spacing).await?;
             let found = postgres::identity(&mut session).await?;
             Ok(inventory::moved(&found, &member).map(|error| Refusal::from(&error)))
         });

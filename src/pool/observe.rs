@@ -18,6 +18,7 @@ use crate::api::condition::Reason;
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
 use crate::credentials::inventory::{self, Inventory};
+use crate::credentials::made;
 use crate::error::ErrorClass;
 use crate::postgres::Login;
 
@@ -42,6 +43,8 @@ pub struct Observed {
     pub refusals: Vec<(String, Refusal)>,
     /// Keys of the entries whose connections are open to whoever is on the way.
     pub exposed: Vec<String>,
+    /// The login of the pool's `server`, where no entry leads there.
+    pub server: Option<Login>,
 }
 
 impl Observed {
@@ -84,6 +87,11 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     (facts.entries, exposed) = entries(pass, &inventory, &by_key, &mut refusals);
     let urls = inventory.iter().filter(|(key, _)| by_key.contains_key(*key));
     facts.looks = servers::due(pass, urls.map(|(key, url)| (key.clone(), url.clone())));
+    let server = match &pass.pool.spec.server {
+        Some(server) if inventory.is_empty() => Some(made::server_login(&ctx.core, server).await?),
+        _ => None,
+    };
+    facts.own_look = server.as_ref().and_then(|own| servers::due_of_own(pass, own));
     let mut observed = Observed {
         facts,
         inventory,
@@ -93,6 +101,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         trouble: None,
         refusals,
         exposed,
+        server,
     };
     observed.refusals.extend(
         observed

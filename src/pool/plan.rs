@@ -35,6 +35,8 @@ pub struct Facts {
     pub pace: Pace,
     /// Keys of members whose servers are to be looked at again.
     pub looks: Vec<String>,
+    /// When the server of the pool is to be looked at with its own login; none when it need not be.
+    pub own_look: Option<Duration>,
     /// What is to be prepared. It is looked up once the entries need nothing more.
     pub preparation: PreparationWork,
     /// Further members that can be prepared now.
@@ -134,6 +136,8 @@ pub enum Step {
     Check(Vec<String>),
     /// Begin to look at the servers of the members of these keys.
     Look(Vec<String>),
+    /// Begin to look at the server of the pool with its own login.
+    LookAtServer,
     /// Begin to prepare the members of these keys.
     Prepare(Vec<String>),
     /// Wait a moment for the preparations that have just begun.
@@ -172,6 +176,9 @@ pub fn plan(facts: &Facts) -> Step {
     }
     if !facts.spent && !facts.looks.is_empty() {
         return Step::Look(facts.looks.clone());
+    }
+    if !facts.spent && facts.own_look.is_some_and(|wait| wait.is_zero()) {
+        return Step::LookAtServer;
     }
     match &facts.preparation {
         PreparationWork::None => rest(facts, &[]),
@@ -252,7 +259,7 @@ fn rest(facts: &Facts, unprepared: &[Unprepared]) -> Step {
         UnpreparedState::Refused(refused) => refused.passing.then_some(refused.again),
     });
     let looks = members::next(&facts.members, facts.pace);
-    match entries.chain(members).chain(looks).min() {
+    match entries.chain(members).chain(looks).chain(facts.own_look).min() {
         Some(wait) => Step::Wait(wait),
         None => Step::Rest,
     }

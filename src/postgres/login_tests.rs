@@ -18,7 +18,7 @@ fn reads_what_users_write() {
     assert_eq!(login.tls, Tls::Require);
     assert_eq!(
         login.url().expose_secret(),
-        "postgresql://postgres.ref:p%40ss%2F%23@db.example.com:6543/my%20db?sslmode=require&options=-c%20search_path%3Dpublic"
+        "postgresql://postgres.ref:p%40ss%2F%23@db.example.com:6543/my%20db?sslmode=require"
     );
     assert!(!format!("{login:?}").contains("p@ss"));
 }

@@ -142,6 +142,15 @@ pub async fn make(conn: &mut PgConnection, maker: &Maker, entry: &OwnedDatabase<
     begin(conn).await?;
     let made = role(conn, maker, entry).await;
     end(conn, made).await?;
+    database(conn, maker, entry).await
+}
+
+/// Makes the database of an entry whose owner is there, or what is missing of it.
+pub(super) async fn database(
+    conn: &mut PgConnection,
+    maker: &Maker,
+    entry: &OwnedDatabase<'_>,
+) -> Result<DatabaseIdentity> {
     let name = quote(entry.name);
     if find(conn, entry.name).await?.is_none() {
         // PostgreSQL runs it outside of transactions only.
@@ -177,25 +186,43 @@ fn taken(sqlstate: &str, what: &str, name: &str) -> Error {
 async fn role(conn: &mut PgConnection, maker: &Maker, entry: &OwnedDatabase<'_>) -> Result<()> {
     let verb = match owner(conn, entry.name).await? {
         None => "CREATE",
-        Some(record) if record.starts_with(entry.record) => "ALTER",
+        Some(record) if record.starts_with(entry.record) && !has_members(conn, entry.name).await? => "ALTER",
         Some(_) => return Err(taken("42710", "role", entry.name)),
     };
     let (name, record) = (quote(entry.name), literal(entry.record));
-    let verifier = postgres_protocol::password::scram_sha_256(entry.password.expose_secret().as_bytes());
+    let verifier = verifier(entry.password);
     let make = format!("{verb} ROLE {name} LOGIN CREATEROLE PASSWORD '{verifier}'; COMMENT ON ROLE {name} IS {record}");
     run(conn, make).await?;
-    if let Some(join) = maker.join(entry.name) {
+    as_owner(conn, maker, entry.name).await?;
+    // Where another login has made the group, tenants' logins are no members of it; [`super::unreadable`] tells what to run.
+    let join = format!("GRANT {} TO {name} WITH ADMIN OPTION", quote(APP_GROUP));
+    permitted(conn, join, &["42501", "42704"]).await.map(drop)
+}
+
+/// What a role needs to own a database that this login makes, and the group of tenants' logins, which a database may name.
+pub(super) async fn as_owner(conn: &mut PgConnection, maker: &Maker, role: &str) -> Result<()> {
+    if let Some(join) = maker.join(role) {
         run(conn, join).await?;
     }
     if maker.gives_bypass() {
-        run(conn, format!("ALTER ROLE {name} BYPASSRLS")).await?;
+        run(conn, format!("ALTER ROLE {} BYPASSRLS", quote(role))).await?;
     }
     if owner(conn, APP_GROUP).await?.is_none() {
         groups::create(conn).await?;
     }
-    // Where another login has made the group, tenants' logins are no members of it; [`super::unreadable`] tells what to run.
-    let join = format!("GRANT {} TO {name} WITH ADMIN OPTION", quote(APP_GROUP));
-    permitted(conn, join, &["42501", "42704"]).await.map(drop)
+    Ok(())
+}
+
+/// What the server keeps of a password.
+pub(super) fn verifier(password: &SecretString) -> String {
+    postgres_protocol::password::scram_sha_256(password.expose_secret().as_bytes())
+}
+
+/// Whether somebody else than this session's role and superusers is a member of the role, as whoever has made it is.
+async fn has_members(conn: &mut PgConnection, role: &str) -> Result<bool> {
+    let query = "SELECT EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles o ON o.oid = m.member \
+        WHERE r.rolname::text = $1 AND o.rolname <> current_user AND NOT o.rolsuper)";
+    Ok(sqlx::query_scalar(query).bind(role).fetch_one(conn).await?)
 }
 
 /// The record of a role that exists; empty when it has none.

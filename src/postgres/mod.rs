@@ -33,6 +33,7 @@ pub mod scratch;
 mod search_path;
 mod shares;
 mod shut;
+mod spare;
 mod sql;
 mod startup;
 mod transfer;
@@ -64,6 +65,7 @@ pub use roles::{
 };
 pub use row_security::{unreadable, unwritable};
 pub use shut::{shut_former_logins, shut_tenant_logins};
+pub use spare::{drop_spare, make_spare, take_spare};
 pub use sql::OPERATOR_SCHEMA;
 pub use ungranted::ungranted;
 pub use usage::{Usage, usage};

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::channel;
 use super::error::Error;
-use super::login::{Login, SessionOptions, Tls};
+use super::login::{Login, SessionOptions, SessionPath, Tls};
 use super::url_parameters::{self, Parts, decode};
 use super::url_text;
 
@@ -122,7 +122,7 @@ fn login(parts: Parts) -> Result<Login, Error> {
         },
     };
     let (tls, roots) = security(parts.tls.as_deref(), parts.roots.as_deref())?;
-    let (options, sets_path) = session_options(parts.options.as_deref(), parts.schema.as_deref())?;
+    let path = path(parts.options.as_deref(), parts.schema.as_deref())?;
     Ok(Login {
         host,
         port,
@@ -132,8 +132,8 @@ fn login(parts: Parts) -> Result<Login, Error> {
         tls,
         roots,
         session: SessionOptions {
-            options,
-            sets_path,
+            options: parts.options.map(Into::into),
+            path,
             timeout: parts.timeout.as_deref().map(timeout).transpose()?.flatten(),
             may_be_pooled: false,
         },
@@ -197,22 +197,18 @@ fn root_certificates(file: &Path) -> Result<Arc<str>, Error> {
     channel::certificates_alone(&text)
 }
 
-/// What Prisma makes of `schema=public`, for every session: the path is that schema alone, whatever the login's own
-/// settings say (prisma-engines, quaint's connector of PostgreSQL).
-const PUBLIC_ONLY: &str = "-c search_path=public";
-
-/// The settings that the parameters `options` and `schema` give every session. Prisma Client names its tables with the
+/// What the parameters `options` and `schema` say of the path of every session. Prisma Client names its tables with the
 /// schema of its URL, which other clients refuse, so that the published URL could not name another one than Prisma's default.
-fn session_options(given: Option<&str>, schema: Option<&str>) -> Result<(Option<Arc<str>>, bool), Error> {
-    let sets_path = given.map_or(Ok(false), options)?;
-    match (schema, given) {
-        (None, given) => Ok((given.map(Into::into), sets_path)),
-        (Some("public"), _) if sets_path => Err(Error::invalid_url(
+fn path(given: Option<&str>, schema: Option<&str>) -> Result<SessionPath, Error> {
+    let by_options = given.map_or(Ok(false), options)?;
+    match schema {
+        None if by_options => Ok(SessionPath::ByOptions),
+        None => Ok(SessionPath::Default),
+        Some("public") if by_options => Err(Error::invalid_url(
             "schema and options both set the search_path: remove one of them",
         )),
-        (Some("public"), Some(given)) => Ok((Some(format!("{given} {PUBLIC_ONLY}").into()), true)),
-        (Some("public"), None) => Ok((Some(PUBLIC_ONLY.into()), true)),
-        (Some(_), _) => Err(Error::invalid_url(
+        Some("public") => Ok(SessionPath::Public),
+        Some(_) => Err(Error::invalid_url(
             "schema must be public, in small letters, or left out; for another schema set the path of every session: \
              options=-c%20search_path%3DNAME",
         )),

@@ -56,20 +56,33 @@ fn what_means_nothing_to_one_session_is_accepted() {
 }
 
 #[test]
-fn the_schema_public_is_the_path_of_every_session() {
-    let options = |parameters: &str| {
+fn the_path_of_every_session_is_said_by_options_or_as_prismas_schema() {
+    for (parameters, path, options) in [
+        ("", SessionPath::Default, None),
+        ("schema=public", SessionPath::Public, None),
+        ("schema=public&schema=public", SessionPath::Public, None),
+        (
+            "options=-c%20work_mem%3D1MB&schema=public",
+            SessionPath::Public,
+            Some("-c work_mem=1MB"),
+        ),
+        (
+            "options=-c%20search_path%3Dapp",
+            SessionPath::ByOptions,
+            Some("-c search_path=app"),
+        ),
+    ] {
         let login = read(&format!("postgres://u:p@h/d?{parameters}"));
-        // The published URL says the same to clients that know no such parameter.
+        let session = &login.session;
+        assert_eq!(
+            (session.path, session.options.as_deref()),
+            (path, options),
+            "{parameters}"
+        );
+        // A pooler may refuse options, so that the published URL has those alone that its entry has.
         let again = read(login.url().expose_secret());
         assert_eq!(again.session.options, login.session.options);
-        login.session.options.as_deref().unwrap_or_default().to_owned()
-    };
-    assert_eq!(options("schema=public"), "-c search_path=public");
-    assert_eq!(options("schema=public&schema=public"), "-c search_path=public");
-    assert_eq!(
-        options("options=-c%20work_mem%3D1MB&schema=public"),
-        "-c work_mem=1MB -c search_path=public"
-    );
+    }
 }
 
 #[test]

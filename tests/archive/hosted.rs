@@ -98,3 +98,53 @@ async fn a_project_is_restored_into_a_new_one_with_its_users_hooks_and_rights() 
     let drill = place.verify(&scratch, &asked);
     assert_eq!(drill.reason, Reason::Done, "{drill:?}");
 }
+
+/// What hangs on tables of the provider and calls functions of a tenant's login.
+const HUNG: [&str; 4] = [
+    "CREATE ROLE $ LOGIN; GRANT $ TO postgres; GRANT USAGE, CREATE ON SCHEMA public TO $",
+    "CREATE FUNCTION on_user() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; ALTER FUNCTION on_user OWNER TO $; \
+        CREATE TRIGGER \"on new user\" AFTER INSERT ON auth.users FOR EACH ROW EXECUTE FUNCTION public.on_user()",
+    "CREATE FUNCTION allowed() RETURNS boolean LANGUAGE sql AS 'SELECT true'; ALTER FUNCTION allowed OWNER TO $; \
+        CREATE POLICY \"own files\" ON storage.objects FOR SELECT TO authenticated USING (public.allowed())",
+    "INSERT INTO auth.users (id, email) VALUES ('11111111-1111-1111-1111-111111111111', 'ester@example.com')",
+];
+
+#[tokio::test]
+async fn a_project_with_a_logins_functions_on_the_providers_tables_is_restored_without_them() {
+    let projects = Projects::prepare().await.unwrap();
+    let source = project(&projects, "source", Switches::default()).await;
+    let mut owner = session(&source).await;
+    let tenant = format!("orchestra_{}", "0a".repeat(16));
+    for sql in HUNG {
+        execute(&mut owner, &sql.replace('$', &tenant))
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    let mut place = Place::new();
+    let made = place.backup(&source);
+    assert_eq!(made.reason, Reason::Done, "{made:?}");
+    assert_eq!(place.manifest().facts.hooks, []);
+    let told = made.backup.unwrap().not_covered.join("; ");
+    assert!(
+        told.contains("auth.users") && told.contains("storage.objects"),
+        "{told}"
+    );
+    let own = super::support::postgres::server_as_hosted().await;
+    let targets = [
+        project(&projects, "target", Switches::default()).await,
+        super::pool::database(&own, "scratch", "owner_b").await,
+    ];
+    for target in targets {
+        let drill = place.verify(&target, &json!([]));
+        assert_eq!(drill.reason, Reason::Done, "{drill:?}");
+        let mut restored = session(&target).await;
+        for left_out in [
+            "SELECT count(*) FROM pg_trigger WHERE tgname = 'on new user'",
+            "SELECT count(*) FROM pg_policy WHERE polname = 'own files'",
+            "SELECT count(*) FROM pg_proc WHERE proname IN ('on_user', 'allowed')",
+        ] {
+            assert_eq!(ask(&mut restored, left_out).await, "0", "{left_out}");
+        }
+        assert_eq!(ask(&mut restored, "SELECT count(*) FROM auth.users").await, "1");
+    }
+}

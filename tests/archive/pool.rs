@@ -2,6 +2,7 @@
 
 use orchestra_operator::archive::OutcomeReason as Reason;
 use orchestra_operator::postgres::Login;
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::job::{Place, backup};
@@ -27,7 +28,7 @@ pub async fn database(server: &Server, name: &str, owner: &str) -> Login {
 }
 
 /// What is hard to carry over: names, rights, policies, sequences, a partition, a tenant that owns something.
-const CONTENT: [&str; 16] = [
+const CONTENT: [&str; 17] = [
     "CREATE ROLE \"acme login\" LOGIN PASSWORD 'x'",
     "CREATE SCHEMA \"a \"\"quoted\"\" schema\"",
     "CREATE TABLE \"a \"\"quoted\"\" schema\".\"t; 1 2 -- x\" (\"select\" int PRIMARY KEY CHECK (\"select\" > 0), \"bytes\" bytea)",
@@ -36,6 +37,7 @@ const CONTENT: [&str; 16] = [
     "INSERT INTO player (name) VALUES ('Ester'), (E'a\\ttab\\nand \\\\.'), (NULL)",
     "ALTER TABLE player ENABLE ROW LEVEL SECURITY",
     "CREATE POLICY \"own rows\" ON player TO \"acme login\" USING (name = 'Ester')",
+    "CREATE POLICY \"all rows\" ON player TO CURRENT_USER USING (true)",
     "GRANT SELECT, INSERT ON player TO \"acme login\"",
     "GRANT UPDATE (name) ON player TO \"acme login\"",
     "CREATE TABLE event (at date, what text) PARTITION BY RANGE (at)",
@@ -144,6 +146,44 @@ async fn a_drill_tells_assertions_that_do_not_hold_and_lets_them_change_nothing(
 }
 
 #[tokio::test]
+async fn an_assertion_reaches_no_other_database_and_no_file_of_the_server() {
+    let server = server().await;
+    let source = database(&server, "source", "owner_a").await;
+    fill(&source).await;
+    let mut root = session(&server.login("source")).await;
+    // As the operator closes the databases of tenants.
+    execute(&mut root, "REVOKE CONNECT ON DATABASE source FROM PUBLIC")
+        .await
+        .unwrap();
+    let mut place = Place::new();
+    assert_eq!(place.backup(&source).reason, Reason::Done);
+    let target = database(&server, "scratch", "owner_b").await;
+    let asked = [
+        ("names-it", "SELECT count(*) = 3 FROM source.public.player"),
+        ("may-connect", "SELECT has_database_privilege('source', 'CONNECT')"),
+        ("reads-a-file", "SELECT pg_read_file('PG_VERSION') IS NOT NULL"),
+        ("is-another", "SELECT set_config('role', 'owner_a', false) IS NOT NULL"),
+        ("imports-a-file", "SELECT lo_import('PG_VERSION') > 0"),
+        (
+            "ends-sessions",
+            "SELECT bool_or(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename <> current_user",
+        ),
+    ];
+    let assertions: Vec<_> = asked
+        .iter()
+        .map(|(name, sql)| json!({"name": name, "sql": sql}))
+        .collect();
+    let outcome = place.verify(&target, &json!(assertions));
+    assert_eq!(outcome.reason, Reason::Discrepancies, "{outcome:?}");
+    let drill = outcome.drill.unwrap();
+    for (name, _) in &asked {
+        let told = |line: &String| line.starts_with(&format!("assertion {name}: "));
+        assert!(drill.discrepancies.iter().any(told), "{name}: {drill:?}");
+    }
+    assert_eq!(ask(&mut root, "SELECT count(*) FROM player").await, "3");
+}
+
+#[tokio::test]
 async fn two_backups_at_once_and_a_deletion() {
     let server = server().await;
     let source = database(&server, "source", "owner_a").await;
@@ -165,4 +205,30 @@ async fn two_backups_at_once_and_a_deletion() {
         assert_eq!(place.run(&delete, &source).reason, Reason::Done);
         assert_eq!(place.stored(), [""; 0]);
     }
+}
+
+#[tokio::test]
+async fn a_drill_whose_owner_may_make_no_roles_has_them_made_by_another_login() {
+    let (from, to) = (server().await, server_as_hosted().await);
+    let source = database(&from, "source", "owner_a").await;
+    fill(&source).await;
+    let mut place = Place::new();
+    assert_eq!(place.backup(&source).reason, Reason::Done);
+    let target = database(&to, "scratch", "owner_b").await;
+    let mut root = session(&to.login("postgres")).await;
+    execute(&mut root, "ALTER ROLE owner_b NOCREATEROLE").await.unwrap();
+    let refused = place.verify(&target, &json!([]));
+    assert_ne!(refused.reason, Reason::Done, "{refused:?}");
+    execute(&mut root, "CREATE ROLE keeper LOGIN CREATEROLE PASSWORD 'key-word'")
+        .await
+        .unwrap();
+    let keeper = to.login("scratch").as_user("keeper", "key-word".to_owned().into());
+    let url = keeper.url().expose_secret().to_owned();
+    place.files.push(("keeper-url".into(), url));
+    place.secrets.push("key-word".into());
+    let drill = place.verify(&target, &json!([]));
+    assert_eq!(drill.reason, Reason::Done, "{drill:?}");
+    let mut owner = session(&target).await;
+    let given = "SELECT rolcanlogin::text || pg_has_role('owner_b', oid, 'MEMBER WITH ADMIN OPTION') FROM pg_roles WHERE rolname = 'acme login'";
+    assert_eq!(ask(&mut owner, given).await, "falsefalse");
 }

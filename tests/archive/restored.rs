@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use orchestra_operator::archive::OutcomeReason as Reason;
-use orchestra_operator::postgres::{Login, claim_record};
+use orchestra_operator::postgres::{Login, claim_record, identity};
 use orchestra_sandbox::hosted::{Projects, Switches};
 use serde_json::{Value, json};
 
@@ -134,6 +134,34 @@ async fn a_restore_that_was_cut_off_is_begun_again_and_nothing_in_use_is_touched
 }
 
 #[tokio::test]
+async fn a_restore_writes_into_no_other_database_than_the_orchestras() {
+    let server = server().await;
+    let source = database(&server, "source", "owner_a").await;
+    fill(&source).await;
+    let mut place = Place::new();
+    assert_eq!(place.backup(&source).reason, Reason::Done);
+    // The entry leads to another database, in which a script has forged the Orchestra's claim record.
+    let other = database(&server, "other", "owner_b").await;
+    claim(&other, "u1").await;
+    let own = database(&server, "own", "owner_c").await;
+    claim(&own, "u1").await;
+    let digest = identity(&mut session(&own).await).await.unwrap().digest();
+    let mut order = restore("u1");
+    order["target"] = json!({"databaseName": "orchdb-7", "identity": digest});
+    let refused = place.run(&order, &other);
+    assert!(refused.reason == Reason::OtherDatabase && !refused.retry, "{refused:?}");
+    assert!(
+        refused
+            .message
+            .contains("annotate orchdb orchdb-7 stagesub.io/identity="),
+        "{refused:?}"
+    );
+    let tables = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
+    assert_eq!(ask(&mut session(&other).await, tables).await, "0");
+    assert_eq!(place.run(&order, &own).reason, Reason::Done);
+}
+
+#[tokio::test]
 async fn a_former_login_that_lives_on_the_same_server_has_no_rights_in_the_copy() {
     let server = server_as_hosted().await;
     let source = database(&server, "source", "owner_a").await;
@@ -144,6 +172,9 @@ async fn a_former_login_that_lives_on_the_same_server_has_no_rights_in_the_copy(
         format!("CREATE ROLE {FORMER}_2 LOGIN PASSWORD 'x'"),
         format!("GRANT SELECT, INSERT ON player TO {FORMER}, {FORMER}_2"),
         format!("GRANT UPDATE (name) ON player TO {FORMER}; GRANT EXECUTE ON FUNCTION twice TO {FORMER}_2"),
+        format!("SELECT lo_from_bytea(4711, 'x'); GRANT SELECT ON LARGE OBJECT 4711 TO {FORMER}_2"),
+        format!("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {FORMER}_2"),
+        format!("ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO {FORMER}_2"),
     ] {
         execute(&mut owner, &sql).await.unwrap();
     }
@@ -153,10 +184,28 @@ async fn a_former_login_that_lives_on_the_same_server_has_no_rights_in_the_copy(
     let first_goes = format!("GRANT {FORMER} TO CURRENT_USER; DROP OWNED BY {FORMER}; DROP ROLE {FORMER}");
     execute(&mut owner, &first_goes).await.unwrap();
     let target = database(&server, "target", "owner_b").await;
-    claim(&target, "u1").await;
-    let done = place.run(&restore("u1"), &target);
+    let mut root = session(&server.login("postgres")).await;
+    execute(&mut root, "CREATE DATABASE again OWNER owner_a").await.unwrap();
+    let again = Login {
+        database: "again".into(),
+        ..source.clone()
+    };
+    for target in [target, again] {
+        has_no_rights_of_a_former_login(&mut place, &target).await;
+    }
+    for kept in [
+        "SELECT has_table_privilege('$_2', 'player', 'INSERT')",
+        "SELECT rolcanlogin FROM pg_roles WHERE rolname = '$_2'",
+    ] {
+        assert_eq!(ask(&mut owner, &kept.replace('$', FORMER)).await, "true", "{kept}");
+    }
+}
+
+async fn has_no_rights_of_a_former_login(place: &mut Place, target: &Login) {
+    claim(target, "u1").await;
+    let done = place.run(&restore("u1"), target);
     assert_eq!(done.reason, Reason::Done, "{done:?}");
-    let mut restored = session(&target).await;
+    let mut restored = session(target).await;
     for (question, answer) in [
         (
             "SELECT has_any_column_privilege('$_2', 'player', 'SELECT, INSERT, UPDATE')",
@@ -165,15 +214,17 @@ async fn a_former_login_that_lives_on_the_same_server_has_no_rights_in_the_copy(
         ("SELECT has_function_privilege('$_2', 'twice(int)', 'EXECUTE')", "false"),
         ("SELECT count(*) FROM pg_roles WHERE rolname = '$'", "0"),
         ("SELECT count(*) FROM player", "3"),
+        (
+            "SELECT count(*) FROM pg_largeobject_metadata WHERE lomacl::text LIKE '%$%'",
+            "0",
+        ),
+        (
+            "SELECT count(*) FROM pg_default_acl WHERE defaclacl::text LIKE '%$%'",
+            "0",
+        ),
     ] {
         let question = question.replace('$', FORMER);
         assert_eq!(ask(&mut restored, &question).await, answer, "{question}");
-    }
-    for kept in [
-        "SELECT has_table_privilege('$_2', 'player', 'INSERT')",
-        "SELECT rolcanlogin FROM pg_roles WHERE rolname = '$_2'",
-    ] {
-        assert_eq!(ask(&mut owner, &kept.replace('$', FORMER)).await, "true", "{kept}");
     }
 }
 

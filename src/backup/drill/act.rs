@@ -19,7 +19,7 @@ use crate::api::names::{
 use crate::api::{BackupDrill, BackupFailure, OrchestraBackup, OrchestraClass, ScratchDatabase};
 use crate::archive::order::{Order, VerifyOrder, Work};
 use crate::backup::act::{GONE, LOOK, ROOM};
-use crate::backup::{Pass, job, order};
+use crate::backup::{Pass, folder, job, order};
 use crate::controller::clock;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -186,7 +186,8 @@ async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(
     let settings = order::of_class(&class)?;
     // The status is believed as far as the cluster says the same.
     let database = crate::backup::needs::database(pass);
-    if place::choose(&pass.ctx, pass.uid(), settings, database.as_deref())? != at {
+    let now = place::choose(&pass.ctx, &class, database.as_deref())?;
+    if (now.pool, now.key) != (at.pool.clone(), at.key.clone()) {
         return Err(Error::blocked(
             Reason::NoScratchServer,
             "the server of scratch databases changed after the drill had begun: ask for the drill again",
@@ -196,14 +197,17 @@ async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(
     files.extend(order::file_of_identity(pass.core(), settings).await?);
     let order = Order {
         work: Work::Verify(VerifyOrder {
-            path: order::folder(&pass.ctx.class.cluster, &pass.object)?,
+            path: folder::of(&pass.ctx.class.cluster, &pass.object, settings)?,
             manifest_digest: status.manifest_digest.unwrap_or_default(),
+            encrypted_only: settings.encryption.is_some(),
             assertions: assertions::read(pass, settings).await?,
         }),
         store: order::store(settings),
         deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),
     };
-    files.extend(order::files_of_login(&make_scratch(pass, &at).await?));
+    let (owner, keeper) = make_scratch(pass, &at).await?;
+    files.extend(order::files_of_login(&owner));
+    files.push(order::file_of_keeper(&keeper));
     let labels = BTreeMap::from([
         (BACKUP_LABEL.to_owned(), pass.uid().to_owned()),
         (BACKUP_CLASS_LABEL.to_owned(), label_of(&class.name_any())),
@@ -242,25 +246,30 @@ async fn within<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Er
     ended.unwrap_or_else(|_| Err(postgres::Error::Timeout(LIMIT).into()))
 }
 
-/// Makes the scratch database, and returns its owner's login.
-async fn make_scratch(pass: &Pass, at: &ScratchDatabase) -> Result<Login, Error> {
-    let (uid, password) = (pass.uid(), password::generate());
-    let (name, record) = (place::name(uid), place::record(uid));
+/// Makes the scratch database, and returns the logins of its owner and of its keeper.
+async fn make_scratch(pass: &Pass, at: &ScratchDatabase) -> Result<(Login, Login), Error> {
+    let password = password::generate();
+    let (name, record) = named(pass, at)?;
     let work = async {
         let (mut session, maker, login) = able(pass, at).await?;
         let entry = OwnedDatabase {
-            name: &name,
+            name,
             password: &password,
             record: &record,
         };
-        let made = postgres::scratch::make(&mut session, &maker, &entry).await;
+        let keeper_password = password::generate();
+        let made = postgres::scratch::make(&mut session, &maker, &entry, &keeper_password).await;
         made.map_err(told)?;
-        Ok(Login {
-            user: name.clone(),
-            database: name.clone(),
-            password: password.clone(),
-            ..login
-        })
+        let login = |user: String, password| Login {
+            user,
+            database: name.to_owned(),
+            password,
+            ..login.clone()
+        };
+        Ok((
+            login(name.to_owned(), password.clone()),
+            login(postgres::scratch::keeper(name), keeper_password),
+        ))
     };
     within(work).await
 }
@@ -290,8 +299,9 @@ async fn drop_scratch(pass: &mut Pass) -> Result<(), Error> {
             return Err(error);
         }
         let left = format!(
-            "the scratch database {} and the role of that name stay on the server of OrchestraPool {}, drop them by hand: {error}",
-            place::name(pass.uid()),
+            "the database {}, its owner of that name and the role {} on the server of OrchestraPool {} are left behind: {error}",
+            at.name,
+            postgres::scratch::keeper(&at.name),
             at.pool
         );
         news = Some(News::warning(Reason::Abandoned, left));
@@ -299,11 +309,22 @@ async fn drop_scratch(pass: &mut Pass) -> Result<(), Error> {
     change(pass, |drill| drill.scratch = None, news).await
 }
 
+/// The name of a scratch database, and the record that its owner has.
+fn named<'a>(pass: &Pass, at: &'a ScratchDatabase) -> Result<(&'a str, String), Error> {
+    if place::is_name(&at.name) {
+        return Ok((&at.name, place::record(pass.uid())));
+    }
+    Err(Error::blocked(
+        Reason::InUse,
+        "status.verification.scratch.name is not the name of a scratch database: somebody else has written this status",
+    ))
+}
+
 async fn drop_at(pass: &Pass, at: &ScratchDatabase) -> Result<(), Error> {
-    let (name, record) = (place::name(pass.uid()), place::record(pass.uid()));
+    let (name, record) = named(pass, at)?;
     let work = async {
         let (mut session, maker, ..) = session(pass, at).await?;
-        let dropped = postgres::scratch::drop(&mut session, &maker, (&name, &record)).await;
+        let dropped = postgres::scratch::drop(&mut session, &maker, (name, &record)).await;
         match dropped? {
             RemovalEnd::Done => Ok(()),
             RemovalEnd::Kept(why) => Err(Error::blocked(Reason::InUse, why)),

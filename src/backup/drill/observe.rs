@@ -100,8 +100,7 @@ fn due(pass: &Pass, now: Timestamp) -> Due {
 
 fn choose(pass: &Pass, class: Option<&Arc<OrchestraClass>>) -> Result<ScratchDatabase, Error> {
     let class = order::class_of(&pass.status(), class.cloned(), "")?;
-    let settings = order::of_class(&class)?;
-    place::choose(&pass.ctx, pass.uid(), settings, needs::database(pass).as_deref())
+    place::choose(&pass.ctx, &class, needs::database(pass).as_deref())
 }
 
 /// What a drill asks for, which wants a Job.

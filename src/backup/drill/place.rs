@@ -4,8 +4,8 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::api::condition::Reason;
-use crate::api::{ClassBackup, InventoryEntry, OrchestraDatabase, ScratchDatabase};
-use crate::backup::Context;
+use crate::api::{InventoryEntry, OrchestraClass, OrchestraDatabase, OrchestraPool, ScratchDatabase};
+use crate::backup::{Context, order};
 use crate::controller::error::Error;
 use crate::credentials::{inventory, made, servers};
 use crate::postgres::Login;
@@ -15,9 +15,19 @@ use crate::supabase::settings::is_supabases;
 const ADVICE: &str =
     "name an OrchestraPool with server in backup.scratchPoolName of the class, and ask for the drill again";
 
-/// The name of the scratch database of a backup, and of the role that owns it.
-pub fn name(uid: &str) -> String {
-    format!("orchestra_drill_{}", uid.replace('-', ""))
+/// What the name of each scratch database begins with.
+const PREFIX: &str = "orchestra_drill_";
+
+/// A name for a scratch database and the role that owns it. Nobody on the server knows it before they are made, so that nobody
+/// has made a role of that name.
+fn name() -> String {
+    format!("{PREFIX}{}", uuid::Uuid::new_v4().simple())
+}
+
+/// Whether a name is that of a scratch database. It comes from a status, which others may have written.
+pub fn is_name(name: &str) -> bool {
+    let digits = name.strip_prefix(PREFIX).unwrap_or_default();
+    digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// What that role carries, so that nothing else is taken for it.
@@ -35,6 +45,18 @@ fn of_hosted() -> Error {
     ))
 }
 
+/// Whether a class may have scratch databases on the server of a pool: it claims from the pool, or the pool names it.
+fn takes_drills(pool: &OrchestraPool, class: &OrchestraClass) -> bool {
+    let (pool_name, class_name) = (pool.name_any(), class.name_any());
+    let claims = class
+        .spec
+        .pools
+        .as_ref()
+        .is_some_and(|pools| pools.names.contains(&pool_name));
+    let server = pool.spec.server.as_ref();
+    claims || server.is_some_and(|server| server.drill_class_names.contains(&class_name))
+}
+
 /// Where the scratch database of a drill is to be: on the server of the pool that the class names, or else on that of the
 /// Orchestra's own database.
 ///
@@ -42,28 +64,31 @@ fn of_hosted() -> Error {
 /// [`Reason::NoScratchServer`].
 pub fn choose(
     ctx: &Context,
-    uid: &str,
-    settings: &ClassBackup,
+    class: &OrchestraClass,
     database: Option<&OrchestraDatabase>,
 ) -> Result<ScratchDatabase, Error> {
+    let settings = order::of_class(class)?;
     let none = |why: String| Err(no_drill(&why));
     let at = |pool: &str, key: Option<&String>| {
         Ok(ScratchDatabase {
-            name: name(uid),
+            name: name(),
             pool: pool.to_owned(),
             key: key.cloned(),
         })
     };
-    let has_server = |pool: &str| {
-        let pool = ctx.core.stores.pools.get(&ObjectRef::new(pool))?;
-        Some(pool.spec.server.is_some())
-    };
+    let found = |pool: &str| ctx.core.stores.pools.get(&ObjectRef::new(pool));
     if let Some(pool) = &settings.scratch_pool_name {
-        return match has_server(pool) {
-            Some(true) => at(pool, None),
-            Some(false) => none(format!(
+        let class_name = class.name_any();
+        return match found(pool) {
+            Some(found) if found.spec.server.is_none() => none(format!(
                 "OrchestraPool {pool}, which backup.scratchPoolName of the class names, has no server: {ADVICE}"
             )),
+            Some(found) if !takes_drills(&found, class) => none(format!(
+                "OrchestraPool {pool}, which backup.scratchPoolName of OrchestraClass {class_name} names, takes no drills of that \
+                 class: ask the cluster's admin to add {class_name} to server.drillClassNames of the pool, and ask for the drill \
+                 again"
+            )),
+            Some(_) => at(pool, None),
             None => none(format!(
                 "OrchestraPool {pool}, which backup.scratchPoolName of the class names, does not exist: create it, and ask \
                  for the drill again"
@@ -77,10 +102,10 @@ pub fn choose(
     };
     match &database.spec.inventory {
         None => Err(of_hosted()),
-        Some(InventoryEntry { pool, key }) => match has_server(pool) {
-            Some(true) => at(pool, None),
-            _ => at(pool, Some(key)),
-        },
+        Some(InventoryEntry { pool, key }) => {
+            let makes = found(pool).is_some_and(|pool| pool.spec.server.is_some());
+            at(pool, (!makes).then_some(key))
+        }
     }
 }
 
@@ -140,4 +165,50 @@ pub fn objection(why: &str) -> Error {
         Reason::NoScratchServer,
         format!("no scratch database can be made: {why}. Or {ADVICE}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_pool_takes_drills_of_classes_that_claim_from_it_or_that_it_names() {
+        let class: OrchestraClass = serde_json::from_value(json!({
+            "metadata": {"name": "standard"}, "spec": {"pools": {"names": ["house"]}},
+        }))
+        .unwrap();
+        let pool = |name: &str, named: Value| -> OrchestraPool {
+            let server = json!({"secretRef": {"name": "server"}, "drillClassNames": named});
+            serde_json::from_value(json!({"metadata": {"name": name}, "spec": {"server": server}})).unwrap()
+        };
+        for (name, named, takes) in [
+            ("house", json!([]), true),
+            ("trial", json!([]), false),
+            ("trial", json!(["other", "standar"]), false),
+            ("trial", json!(["other", "standard"]), true),
+        ] {
+            assert_eq!(
+                takes_drills(&pool(name, named.clone()), &class),
+                takes,
+                "{name} {named}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_is_new_each_time_and_is_known_for_one() {
+        assert_ne!(name(), name());
+        assert!(is_name(&name()));
+        for other in [
+            "orchestra_drill_",
+            "orchestra_drill_x",
+            "postgres",
+            "orchestra_0123456789abcdef0123456789abcdef",
+        ] {
+            assert!(!is_name(other), "{other}");
+        }
+    }
 }

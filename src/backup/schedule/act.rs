@@ -126,6 +126,7 @@ fn wanted(object: &Orchestra, fired: Timestamp, observed: &Observed) -> Orchestr
             name: orchestra.clone(),
         },
         deletion_policy: observed.schedule.deletion_policy(),
+        stored: None,
     };
     let labels = [
         (ORCHESTRA_LABEL, label_of(&orchestra)),

@@ -1,6 +1,6 @@
 //! Backups by schedule: a pass over an Orchestra makes the OrchestraBackup whose time has come, deletes those that the
 //! retention does not keep, and asks for drills; [`plan`] decides. It writes `status.backup` and the condition `BackedUp` of
-//! the Orchestra, which the room `orchestra` keeps.
+//! the Orchestra, which the room `orchestra` keeps. It also makes the OrchestraBackup of a manifest that an Orchestra names.
 
 mod act;
 mod drills;
@@ -13,7 +13,7 @@ pub mod times;
 use std::sync::Arc;
 
 use self::act::NextTimes;
-use super::Context;
+use super::{Context, stored};
 use crate::api::Orchestra;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -35,6 +35,7 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         if object.status.is_none() || object.metadata.deletion_timestamp.is_some() {
             return Ok(Next::Rest);
         }
+        stored::make(&ctx, &object).await?;
         let observed = observe::observe(&ctx.core, &object);
         let (step, due) = plan::plan(&observed.facts);
         tracing::debug!(?step, ?due, "next");

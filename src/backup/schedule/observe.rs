@@ -200,7 +200,7 @@ fn being_restored(core: &Core, namespace: Option<&str>) -> BTreeSet<String> {
     let restored = core.stores.orchestras.state_filter(is_under_way);
     let names = restored
         .iter()
-        .filter_map(|object| Some(object.spec.backup()?.name.clone()));
+        .filter_map(|object| Some(object.spec.backup()?.backup_name()));
     names.collect()
 }
 

@@ -49,6 +49,21 @@ fn an_entry_is_probed_enlisted_and_rests() {
 }
 
 #[test]
+fn a_server_that_no_entry_leads_to_is_looked_at_with_its_own_login() {
+    let looked = |wait: Option<Duration>| {
+        let mut seen = pool([]);
+        seen.own_look = wait;
+        seen
+    };
+    assert_eq!(plan(&looked(Some(Duration::ZERO))), Step::LookAtServer);
+    assert_eq!(plan(&looked(Some(SOON))), Step::Wait(SOON));
+    assert_eq!(plan(&looked(None)), Step::Rest);
+    let mut spent = looked(Some(Duration::ZERO));
+    spent.spent = true;
+    assert_eq!(plan(&spent), Step::Wait(Duration::ZERO));
+}
+
+#[test]
 fn what_was_refused_is_probed_again_when_it_may_be() {
     assert_eq!(plan(&pool([refused(Duration::ZERO, false)])), probe(&[0]));
     assert_eq!(plan(&pool([refused(SOON, true)])), Step::Wait(SOON));

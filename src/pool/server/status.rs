@@ -49,11 +49,7 @@ pub async fn write(pass: &mut Pass, step: &Step, entries: &OfEntries, made: &Obs
     };
     let mut described = standing(made, &entries.refusals);
     described.message += &exposure(entries.exposed.get(..1).unwrap_or_default());
-    let servers = if entries.inventory.is_empty() {
-        servers::KnownServers::Nothing
-    } else {
-        pass.ctx.memory.servers.known(pass.uid(), &entries.inventory)
-    };
+    let servers = servers::known(pass, &entries.inventory, entries.server.as_ref());
     tell(&pass.ctx, &pass.pool, status, described, servers, false).await
 }
 
