@@ -91,7 +91,7 @@ async fn a_drill_reaches_no_server_of_another_class_and_believes_no_forged_statu
     patch_status(&world, "orchbackup", "last", &json!({"verification": verification}));
     let _operator = start("second");
     let message = not_done(&world, "two").await;
-    assert!(message.contains("begun for another server"), "{message}");
+    assert!(message.contains("the server of scratch databases changed"), "{message}");
     assert_eq!(scalar(&mut theirs, MADE).await, 0, "nothing was made there");
     // A drill restores the manifest with the digest that was told, and no other.
     let forged = json!({"manifestDigest": "0".repeat(64)});
