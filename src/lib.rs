@@ -1,7 +1,7 @@
 //! The Orchestra operator: `kubectl apply -f orchestra.yaml` becomes a migrated, seeded, isolated
 //! Supabase database.
 //!
-//! The rooms from top to bottom, one line each. A room imports only rooms below it (`tests/layers.rs`).
+//! The rooms from top to bottom, one line each. A room imports only rooms below it (`tests/layers`).
 //! Start with [`orchestra`], the tenant's whole life; `docs/architecture.md` is the map.
 
 // The order is the order of the layers; rustfmt would sort lines that are not set apart.

@@ -6,6 +6,8 @@
 mod group;
 #[path = "access/later.rs"]
 mod later_changes;
+#[path = "access/spare.rs"]
+mod spare_role;
 mod support;
 #[path = "access/ungranted.rs"]
 mod ungranted_tables;

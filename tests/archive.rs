@@ -9,6 +9,8 @@ mod changes;
 mod cut_off;
 #[path = "archive/damage.rs"]
 mod damage;
+#[path = "archive/forged.rs"]
+mod forged;
 #[path = "archive/hosted.rs"]
 mod hosted;
 #[path = "archive/job.rs"]
@@ -21,5 +23,7 @@ mod pool;
 mod restored;
 #[path = "archive/s3.rs"]
 mod s3;
+#[path = "archive/trouble.rs"]
+mod trouble;
 #[path = "archive/walls.rs"]
 mod walls;

@@ -51,6 +51,82 @@ async fn a_url_can_set_options_of_its_sessions() {
     assert!(is_prepared(&mut own, "tenant", &rights, Sharing::Shared).await.unwrap());
 }
 
+/// Prisma sets the path to the schema alone in every session; without the parameter it leaves the path as it is.
+#[tokio::test]
+async fn the_schema_public_of_a_url_is_the_path_of_every_session() {
+    let server = server().await;
+    let (owner, tenant) = database(&server).await;
+    let url = owner.url();
+    let url = url.expose_secret();
+    let mark = if url.contains('?') { '&' } else { '?' };
+    let login = Login::parse(&format!("{url}{mark}schema=public").into()).unwrap();
+    // The schema of the login's name, and a setting of the login, come first in every session without the parameter.
+    let mut conn = session(&owner).await;
+    execute(&mut conn, "ALTER ROLE owner SET search_path TO app")
+        .await
+        .unwrap();
+    let set = [
+        INIT,
+        ("2_schema", "CREATE SCHEMA \"owner\"; CREATE SCHEMA app"),
+        ("3_member", "CREATE TABLE \"Member\" (id int)"),
+    ];
+    let first = source(&set[..2]);
+    assert_eq!(migrate(&login, &first).await.unwrap().applied, 2);
+    let whole = source(&set);
+    assert_eq!(migrate(&login, &whole).await.unwrap().applied, 3);
+    let mut conn = session(&login).await;
+    let places = "SELECT string_agg(relname || ' in ' || nspname, ', ' ORDER BY relname COLLATE \"C\") FROM pg_class c \
+        JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND relowner = 'owner'::regrole";
+    let wanted = "Member in public, _prisma_migrations in public, a in public";
+    assert_eq!(ask(&mut conn, places).await, wanted);
+    // A login that finds another path is told where the history is, and not given a second one.
+    let error = migrate(&owner, &whole).await.unwrap_err();
+    assert!(error.to_string().contains("public._prisma_migrations"), "{error}");
+
+    // The tenant's login finds the same, by the published URL and by its parts.
+    drop(prepare(&login, &tenant, &TenantRights::default()).await);
+    let published = login.as_user(&tenant.name, tenant.password.clone());
+    let by_parts = owner.as_user(&tenant.name, tenant.password.clone());
+    for theirs in [Login::parse(&published.url()).unwrap(), by_parts] {
+        let mut app = session(&theirs).await;
+        assert_eq!(ask(&mut app, "SELECT count(*) FROM \"Member\"").await, "0");
+        assert_eq!(
+            ask(&mut app, "pg_catalog.current_setting('search_path')").await,
+            "public"
+        );
+    }
+}
+
+/// `PgBouncer` refuses `options` unless it is told to ignore them, and Supavisor ignores them.
+#[tokio::test]
+async fn a_pooler_that_does_not_pass_the_path_on_serves_where_names_mean_public_anyway() {
+    let server = server().await;
+    let (owner, _) = database(&server).await;
+    let url = owner.url();
+    let url = url.expose_secret();
+    let mark = if url.contains('?') { '&' } else { '?' };
+    let entry = Login::parse(&format!("{url}{mark}schema=public").into()).unwrap();
+    for settings in [
+        "pool_mode = session",
+        "pool_mode = session\nignore_startup_parameters = options",
+    ] {
+        let Some(pooler) = PgBouncer::start(&entry, settings).await else {
+            return;
+        };
+        let usual = pooler.login(&entry);
+        assert_eq!(migrate(&usual, &source(&[INIT])).await.unwrap().applied, 1);
+        let mut conn = session(&owner).await;
+        execute(&mut conn, "CREATE SCHEMA owner").await.unwrap();
+        let error = connect(&usual, "test").await.map(drop).unwrap_err();
+        execute(&mut conn, "DROP SCHEMA owner").await.unwrap();
+        assert!(matches!(error, Error::OptionsLost(_)), "{settings}: {error}");
+        assert_eq!(error.class(), ErrorClass::Blocked);
+        assert!(error.to_string().contains("SET search_path = public"), "{error}");
+        // Where the login has the setting, the entry needs no parameter.
+        drop(connect(&pooler.login(&owner), "test").await.unwrap());
+    }
+}
+
 #[tokio::test]
 async fn a_transaction_pooler_is_recognised_and_nothing_is_set_there() {
     let server = server().await;

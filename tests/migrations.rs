@@ -197,3 +197,26 @@ async fn somebody_elses_database_is_left_alone() {
         Err(Error::OtherTool(_))
     ));
 }
+
+/// Version 3 of the CLI applies them by their versions, as the operator does, and earlier ones by the names of the files.
+#[tokio::test]
+async fn versions_of_several_lengths_are_told_to_have_two_orders() {
+    let server = server().await;
+    let mut conn = session(&server.login("postgres")).await;
+    for (names, told) in [
+        (["1_a", "10_b"], "1_a, 10_b"),
+        (["20240101_init", "20240101120000_x"], "20240101_init, 20240101120000_x"),
+        (["20240101000000_a", "20240102000000_b"], ""),
+    ] {
+        let all = source_of(MigrationFormat::Supabase, &names.map(|name| (name, "SELECT 1")));
+        let divergence = pending(&mut conn, &all).await.unwrap().divergence;
+        assert!(
+            divergence.ends_with(told) && divergence.is_empty() == told.is_empty(),
+            "{divergence}"
+        );
+        assert!(
+            told.is_empty() || divergence.contains("Supabase CLI up to version 2"),
+            "{divergence}"
+        );
+    }
+}

@@ -3,6 +3,8 @@
 
 #[path = "seed/first.rs"]
 mod first_statements;
+#[path = "seed/refused.rs"]
+mod refused_seeds;
 mod support;
 
 use std::time::Duration;

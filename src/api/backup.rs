@@ -8,6 +8,12 @@ use super::condition::{ConditionType, find, is_true};
 use super::names::request;
 use super::{BackupDrill, DeletionPolicy, NAME, RETRY_ANNOTATION, VERIFY_ANNOTATION};
 
+/// What the folder of a backup looks like.
+const STORED_PATH: &str = "^[0-9a-f]{12}/[a-z0-9-]+/[a-z0-9.-]+/[0-9]{8}T[0-9]{6}Z-[0-9a-f-]{36}$";
+
+/// What a digest of a manifest looks like.
+const DIGEST: &str = "^[0-9a-f]{64}$";
+
 /// A backup of an Orchestra's database, taken once, by a Job in the operator's namespace. It is complete when its
 /// manifest is stored: until then there is no backup.
 ///
@@ -55,10 +61,15 @@ use super::{BackupDrill, DeletionPolicy, NAME, RETRY_ANNOTATION, VERIFY_ANNOTATI
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.orchestraRef == oldSelf.orchestraRef").message("orchestraRef is immutable: create another OrchestraBackup"),
+    validation = Rule::new("has(self.stored) == has(oldSelf.stored) && (!has(self.stored) || self.stored == oldSelf.stored)").message("stored is immutable: create another OrchestraBackup"),
 )]
 pub struct OrchestraBackupSpec {
     /// Orchestra whose database is backed up, in the namespace of this resource. Immutable.
     pub orchestra_ref: OrchestraReference,
+    /// A backup that is in the store already, such as one of a lost cluster: nothing is backed up, and the operator reads its
+    /// manifest. `orchestraRef` names the Orchestra that it is of, which need not exist. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<StoredBackup>,
     /// What happens to the stored data when this resource is deleted: `Retain` (default) keeps it, and
     /// `Delete` removes it from the store before the resource goes. May be changed at any time before the deletion.
     #[serde(default, skip_serializing_if = "super::is_default")]
@@ -116,6 +127,24 @@ pub struct OrchestraReference {
     /// Name of the Orchestra.
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub name: String,
+}
+
+/// A backup that is in a store already.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredBackup {
+    /// Class in whose store it is. The class admits this namespace, and its `backup.recoverFrom` names the cluster of `path`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
+    pub class_name: String,
+    /// Folder of the backup below the prefix of the class's destination, `CLUSTER/NAMESPACE/ORCHESTRA-UID/TIME-UID`. Its
+    /// namespace is that of this resource.
+    #[schemars(length(min = 1, max = 512), regex(pattern = STORED_PATH))]
+    pub path: String,
+    /// SHA-256 digest of the manifest: 64 hexadecimal digits. Another manifest is refused. Omitted: the manifest is used as
+    /// the operator first reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 64, max = 64), regex(pattern = DIGEST))]
+    pub manifest_digest: Option<String>,
 }
 
 /// The last observed state of a backup. What stands here of the stored data is copied from its manifest.

@@ -97,7 +97,7 @@ pub struct BackupDrill {
     /// How long it took, with its waits and failed attempts, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_seconds: Option<i64>,
-    /// How long the last drill's restore took, in seconds: what a restore in earnest takes.
+    /// How long the last drill's restore took, in seconds. A restore into an Orchestra's database takes about as long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_seconds: Option<i64>,
     /// Number of differences that the last drill found, assertions that do not hold included.

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{BackupSchedule, GoDuration, NAME, SecretReference};
 
+/// What the marker of a cluster looks like.
+const CLUSTER: &str = "^[0-9a-f]{12}$";
+
 /// What an age recipient looks like (X25519, Bech32 in lower case).
 const RECIPIENT: &str = "^age1[02-9ac-hj-np-z]{58}$";
 
@@ -35,6 +38,13 @@ const DEADLINE: GoDuration = GoDuration::from_mins(6 * 60);
 pub struct ClassBackup {
     /// Store of the backups. A change is for later backups; those that exist are found only where they were stored.
     pub destination: BackupDestination,
+    /// Clusters whose stored backups namespaces of this cluster may have, by the 12 hexadecimal digits with which the folders
+    /// in the store begin: an OrchestraBackup with `stored` may name those of a namespace with the name of its own. Whoever may
+    /// create one there gets that namespace's data, also of this cluster if it is in the list. Omitted: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 12, max = 12), regex(pattern = CLUSTER)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub recover_from: Vec<String>,
     /// Encryption of what is stored. Omitted: only the store encrypts, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<BackupEncryption>,
@@ -55,7 +65,7 @@ pub struct ClassBackup {
     #[schemars(length(min = 1, max = 512), regex(pattern = IMAGE))]
     pub image: Option<String>,
     /// OrchestraPool with `server` on whose server drills make their scratch databases, as many at once as
-    /// `maxConcurrentPerServer` says. Its server has to be of the backups' major version or a newer one, and to have their
+    /// `maxConcurrentPerServer` says: one of `pools.names`, or one whose `server.drillClassNames` names this class. Its server has to be of the backups' major version or a newer one, and to have their
     /// extensions. Omitted: the server of the Orchestra's own database, where its login may make one; hosted projects need a pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]

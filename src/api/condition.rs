@@ -279,6 +279,8 @@ pub enum Reason {
     FinalBackup,
     /// The backup of a database that is to be destroyed failed.
     FinalBackupFailed,
+    /// The class does not let this namespace have the stored backup that a spec names.
+    BackupNotAllowed,
     /// The backup that a spec names does not exist.
     BackupNotFound,
     /// The backup that a spec names is not complete.

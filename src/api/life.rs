@@ -6,6 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{BackupFailure, LABEL, NAME, OrchestraSpec, PROJECT, TemplateReference};
 
+/// What the address of a manifest looks like.
+const MANIFEST: &str = "^(s3|persistentvolumeclaim)://[a-z0-9][A-Za-z0-9._/-]*/[0-9a-f]{12}/[a-z0-9-]+/[a-z0-9.-]+/\
+                        [0-9]{8}T[0-9]{6}Z-[0-9a-f-]{36}/manifest[.]json$";
+
+/// Characters of a UID.
+const UID: usize = 36;
+
 /// What a database is created from, or which one is used.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,13 +33,48 @@ pub struct DatabaseSource {
     pub backup_ref: Option<BackupReference>,
 }
 
-/// An OrchestraBackup of the same namespace.
+/// A backup that was made in a namespace of this name.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.name) != has(self.manifest)").message("set either name or manifest"))]
 pub struct BackupReference {
-    /// Name of the OrchestraBackup.
+    /// Name of an OrchestraBackup of the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
-    pub name: String,
+    pub name: Option<String>,
+    /// Address of the manifest of a backup in the store of this Orchestra's class, such as one of a lost cluster:
+    /// `s3://BUCKET/PREFIX/FOLDER/manifest.json`, or `persistentvolumeclaim://CLAIM/PREFIX/FOLDER/manifest.json`. The operator
+    /// makes the OrchestraBackup `stored-UID` of it (`spec.stored`), which the class must allow (`backup.recoverFrom`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = MANIFEST))]
+    pub manifest: Option<String>,
+}
+
+impl BackupReference {
+    /// Name of the OrchestraBackup; of a manifest, that of the one which the operator makes.
+    pub fn backup_name(&self) -> String {
+        let uid = |folder: &str| {
+            folder
+                .get(folder.len().saturating_sub(UID)..)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let of_manifest = || {
+            format!(
+                "stored-{}",
+                self.folder().map(|folder| uid(&folder)).unwrap_or_default()
+            )
+        };
+        self.name.clone().unwrap_or_else(of_manifest)
+    }
+
+    /// The folder of the manifest below the prefix of its store.
+    pub fn folder(&self) -> Option<String> {
+        let whole = self.manifest.as_deref()?.strip_suffix("/manifest.json")?;
+        let mut parts: Vec<_> = whole.rsplitn(5, '/').take(4).collect();
+        parts.reverse();
+        Some(parts.join("/"))
+    }
 }
 
 /// The restore of a backup into the database of an Orchestra.
@@ -182,5 +224,33 @@ impl OrchestraSpec {
     /// The existing database that it names.
     pub fn existing(&self) -> Option<&ExistingDatabase> {
         self.source.as_ref()?.existing.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_names_its_folder_and_its_backup() {
+        let folder = "7d1f0c2e93ab/tenants/acme-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3\
+                      f/20261129T020000Z-5c0f6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f";
+        for root in [
+            "s3://backups",
+            "s3://backups/eu/one",
+            "persistentvolumeclaim://backups/eu",
+        ] {
+            let named = BackupReference {
+                manifest: Some(format!("{root}/{folder}/manifest.json")),
+                ..BackupReference::default()
+            };
+            assert_eq!(named.folder().as_deref(), Some(folder));
+            assert_eq!(named.backup_name(), "stored-5c0f6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f");
+        }
+        let named = BackupReference {
+            name: Some("last".into()),
+            ..BackupReference::default()
+        };
+        assert_eq!((named.folder(), named.backup_name().as_str()), (None, "last"));
     }
 }

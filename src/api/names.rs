@@ -27,6 +27,14 @@ pub fn tenant_secret(database: &str) -> String {
 /// Secret.
 pub const TENANT_PASSWORD_KEY: &str = "tenant-password";
 
+/// Whether the API server accepts this as the name of an object, of at most so many bytes.
+pub fn is_object_name(text: &str, longest: usize) -> bool {
+    let inside = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-' | b'.');
+    let end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    bytes.len() <= longest && bytes.iter().copied().all(inside) && end(bytes.first()) && end(bytes.last())
+}
+
 /// Label, with its value, of every Secret and ConfigMap that the operator writes.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "orchestra-operator");
 
@@ -94,6 +102,9 @@ pub const ROTATE_ANNOTATION: &str = "stagesub.io/rotate-requested-at";
 /// Prefix of an Orchestra's labels that are variables of its seed: `seed.stagesub.io/season` is
 /// `label_season`.
 pub const SEED_LABEL_PREFIX: &str = "seed.stagesub.io/";
+
+/// Prefix of the operator's own labels and annotations.
+pub const OURS: &str = "stagesub.io/";
 
 /// Annotation of a CustomResourceDefinition: the version of the operator that it was made for.
 pub const VERSION_ANNOTATION: &str = "stagesub.io/operator-version";

@@ -121,6 +121,11 @@ pub struct DatabaseServer {
     /// machine. Set it only if all databases of the server belong to tenants that trust each other's scripts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_legacy_servers: bool,
+    /// OrchestraClasses that do not claim from the pool, whose restore drills may make their scratch databases on the server
+    /// (`backup.scratchPoolName`). The image of such a class's Jobs gets the login of the scratch database's owner.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 253), regex(pattern = NAME)))]
+    pub drill_class_names: Vec<String>,
 }
 
 /// Databases that already exist: one `DATABASE_URL_POOL_<n>` each, or a Secret each.

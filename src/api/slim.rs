@@ -13,7 +13,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAcces
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::names::MANAGED_BY;
+use super::names::{MANAGED_BY, OURS};
 use super::unreadable;
 
 /// The most bytes of labels.
@@ -24,7 +24,7 @@ const ENTRIES: usize = 100;
 
 /// Whether a label is one of the operator's own.
 fn is_ours(name: &str) -> bool {
-    name == MANAGED_BY.0 || name.starts_with("stagesub.io/")
+    name == MANAGED_BY.0 || name.starts_with(OURS)
 }
 
 /// An object of a kind, of whose metadata only so much was decoded as is ever read.

@@ -8,8 +8,6 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use rustix::process::{Pid, Signal, kill_process_group};
 use secrecy::ExposeSecret as _;
 use tokio::io::AsyncReadExt as _;
@@ -20,7 +18,7 @@ use super::error::{Error, Result};
 use super::outcome::OutcomeReason as Reason;
 use super::said::failure;
 use super::stop::StopSignal;
-use crate::postgres::{APPLICATION, Login, Tls};
+use crate::postgres::{APPLICATION, Login, Tls, to_pem};
 use crate::text;
 
 /// Folders of clients, each as `DIR/17/bin`.
@@ -256,15 +254,8 @@ fn private(path: &Path, text: &str) -> std::io::Result<()> {
 fn roots(login: &Login) -> Result<String> {
     let mut all = login.roots.as_deref().unwrap_or_default().to_owned();
     if login.tls == Tls::VerifyFull {
-        for certificate in rustls_native_certs::load_native_certs().certs {
-            all.push_str("\n-----BEGIN CERTIFICATE-----\n");
-            let text = STANDARD.encode(&certificate);
-            for line in text.as_bytes().chunks(64) {
-                all.push_str(&String::from_utf8_lossy(line));
-                all.push('\n');
-            }
-            all.push_str("-----END CERTIFICATE-----\n");
-        }
+        all.push('\n');
+        all.push_str(&to_pem(&rustls_native_certs::load_native_certs().certs));
     } else {
         login.check_authority()?;
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use secrecy::SecretString;
 
 use super::clients::{Clients, Session};
 use super::error::{Error, Result};
@@ -13,6 +14,7 @@ use super::order::BackupOrder;
 use super::outcome::{BackupFacts, Outcome, OutcomeReason as Reason};
 use super::progress::Progress;
 use super::scope::{NOT_MANAGED, SchemaScope, Without};
+use super::seal;
 use super::snapshot::{self, Snapshot};
 use super::stop::StopSignal;
 use super::store::Folder;
@@ -35,19 +37,37 @@ pub struct Context {
     pub progress: Progress,
 }
 
-/// Makes a backup. A failed run leaves nothing in the store. Where the backup of the same subject exists, the outcome of an
-/// earlier run was lost, and this one reports success.
+/// Makes a backup. A failed run leaves nothing in the store, unless the store's answer to the manifest was lost. Where a manifest exists that is sealed with this key, the outcome
+/// of an earlier run of this backup was lost, and this one reports success. Any other manifest is refused: the store's owner, or
+/// who may write to it, could have put it there.
 ///
 /// # Errors
 /// Why there is no backup.
-pub async fn backup(context: &Context, order: &BackupOrder) -> Result<Outcome> {
+pub async fn backup(context: &Context, order: &BackupOrder, key: &SecretString) -> Result<Outcome> {
     let recipients = stream::recipients(&order.recipients)?;
     if context.folder.exists(manifest::NAME).await? {
-        return earlier(context, order).await;
+        return earlier(context, order, key).await;
     }
     context.folder.probe().await?;
     let written = Mutex::new(Vec::new());
-    match make(context, order, recipients, &written).await {
+    let made = async {
+        let manifest = make(context, order, recipients, &written).await?;
+        let bytes = manifest.to_bytes(key)?;
+        context.progress.stage("manifest", None);
+        let stored = context.folder.create(manifest::NAME, bytes.clone()).await;
+        if stored
+            .as_ref()
+            .is_err_and(|error| error.reason == Reason::StoreUnreachable)
+        {
+            // The store may have it all the same: then the next run finds the whole backup.
+            written.lock().clear();
+        }
+        stored?;
+        let mut outcome = Outcome::done("the backup was made");
+        outcome.backup = Some(facts_of(&context.folder, &manifest, &bytes));
+        Ok(outcome)
+    };
+    match made.await {
         Ok(outcome) => Ok(outcome),
         Err(error) => {
             let names = std::mem::take(&mut *written.lock());
@@ -57,20 +77,41 @@ pub async fn backup(context: &Context, order: &BackupOrder) -> Result<Outcome> {
     }
 }
 
-async fn earlier(context: &Context, order: &BackupOrder) -> Result<Outcome> {
+async fn earlier(context: &Context, order: &BackupOrder, key: &SecretString) -> Result<Outcome> {
     let bytes = context.folder.small(manifest::NAME, manifest::MOST).await?;
-    let manifest = Manifest::parse(&bytes, None)?;
-    if manifest.subject != order.subject {
+    if !seal::is_sealed(&bytes, key) {
         return Err(Error::new(
             Reason::AlreadyExists,
             format!(
-                "{} contains another backup: use another path",
+                "{} was not written by a Job of this OrchestraBackup: its mac is not that of the backup's key. It is neither \
+                 used nor replaced. Find out who may write to the store, delete this OrchestraBackup, and create another one",
+                context.folder.path_of(manifest::NAME)
+            ),
+        ));
+    }
+    let manifest = Manifest::parse(&bytes, None)?;
+    if manifest.subject != order.subject || manifest.recipients != order.recipients {
+        return Err(Error::new(
+            Reason::AlreadyExists,
+            format!(
+                "an earlier Job of this OrchestraBackup made it for another Orchestra, class or backup.encryption.recipients than \
+                 are ordered now, in {}: delete this OrchestraBackup, and create another one",
                 context.folder.path_of("")
             ),
         ));
     }
+    for object in &manifest.objects {
+        if context.folder.size(&object.name).await? != Some(object.bytes) {
+            let message = format!(
+                "{}, which an earlier Job of this OrchestraBackup wrote, is not in the store any more as it was written: find out \
+                 who may write to the store, delete this OrchestraBackup, and create another one",
+                context.folder.path_of(&object.name)
+            );
+            return Err(Error::new(Reason::Damaged, message));
+        }
+    }
     let mut outcome = Outcome::done("the backup was made by an earlier run");
-    outcome.backup = Some(facts_of(context, &manifest, &bytes));
+    outcome.backup = Some(facts_of(&context.folder, &manifest, &bytes));
     Ok(outcome)
 }
 
@@ -83,7 +124,7 @@ async fn make(
     order: &BackupOrder,
     recipients: Vec<age::x25519::Recipient>,
     written: &Mutex<Vec<String>>,
-) -> Result<Outcome> {
+) -> Result<Manifest> {
     context.progress.stage("snapshot", None);
     let mut conn = snapshot::session(&context.login).await?;
     whose::check(&mut conn, order).await?;
@@ -138,8 +179,9 @@ async fn make(
         Ok(())
     };
     snapshot.facts.rows = snapshot.hold(archives).await?;
-    let manifest = Manifest {
+    Ok(Manifest {
         version: manifest::VERSION,
+        path: order.path.clone(),
         subject: order.subject.clone(),
         snapshot_time: snapshot.time,
         finished_time: Timestamp::now(),
@@ -151,13 +193,7 @@ async fn make(
         recipients: order.recipients.clone(),
         not_covered: not_covered(&snapshot.scope, &snapshot.facts.left_out, order),
         facts: snapshot.facts,
-    };
-    let bytes = manifest.to_bytes()?;
-    context.progress.stage("manifest", None);
-    context.folder.create(manifest::NAME, bytes.clone()).await?;
-    let mut outcome = Outcome::done("the backup was made");
-    outcome.backup = Some(facts_of(context, &manifest, &bytes));
-    Ok(outcome)
+    })
 }
 
 /// The dumps of a backup, and the arguments of each.
@@ -220,10 +256,11 @@ fn not_covered(scope: &SchemaScope, left_out: &[LeftOut], order: &BackupOrder) -
     out
 }
 
-pub(super) fn facts_of(context: &Context, manifest: &Manifest, bytes: &[u8]) -> BackupFacts {
+/// The summary of the backup in a folder.
+pub(super) fn facts_of(folder: &Folder, manifest: &Manifest, bytes: &[u8]) -> BackupFacts {
     let stored: u64 = manifest.objects.iter().map(|object| object.bytes).sum();
     BackupFacts {
-        manifest: context.folder.path_of(manifest::NAME),
+        manifest: folder.path_of(manifest::NAME),
         manifest_digest: manifest::digest_of(bytes),
         snapshot_time: manifest.snapshot_time,
         bytes: stored + bytes.len() as u64,

@@ -49,9 +49,10 @@ impl From<postgres::Error> for Error {
             postgres::Error::UntrustedServer(_) | postgres::Error::InsecureLogin { .. } => {
                 OutcomeReason::UntrustedServer
             }
-            postgres::Error::InvalidUrl(_) | postgres::Error::TransactionPooler | postgres::Error::InvalidRole(_) => {
-                OutcomeReason::InvalidOrder
-            }
+            postgres::Error::InvalidUrl(_)
+            | postgres::Error::TransactionPooler
+            | postgres::Error::OptionsLost(_)
+            | postgres::Error::InvalidRole(_) => OutcomeReason::InvalidOrder,
             // lock_not_available, query_canceled
             postgres::Error::Refused { sqlstate, .. } if sqlstate == "55P03" => OutcomeReason::LockTimeout,
             postgres::Error::Refused { sqlstate, .. } if postgres::is_transient(sqlstate) => OutcomeReason::Unreachable,

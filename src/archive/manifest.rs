@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Error, Result};
 use super::order::BackupSubject;
 use super::outcome::OutcomeReason;
+use super::seal;
 
 /// Name of the manifest in the backup's folder.
 pub const NAME: &str = "manifest.json";
@@ -23,6 +25,8 @@ pub const MOST: u64 = 64 << 20;
 pub struct Manifest {
     /// Version of the format.
     pub version: u32,
+    /// The folder below the store's prefix that it was written to. A manifest in another folder is a copy.
+    pub path: String,
     /// Whose database it is.
     pub subject: BackupSubject,
     /// When the snapshot was taken: the backup holds the database as it was then.
@@ -177,12 +181,12 @@ impl SnapshotFacts {
 }
 
 impl Manifest {
-    /// The manifest as it is stored.
+    /// The manifest as it is stored, sealed with the key of its backup.
     ///
     /// # Errors
     /// [`OutcomeReason::Incompatible`], when it is longer than [`MOST`].
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+    pub fn to_bytes(&self, key: &SecretString) -> Result<Vec<u8>> {
+        let bytes = seal::seal(&serde_json::to_vec_pretty(self).unwrap_or_default(), key);
         if bytes.is_empty() || bytes.len() as u64 > MOST {
             return Err(Error::new(
                 OutcomeReason::Incompatible,

@@ -1,9 +1,10 @@
-//! A backup of one database: up to three archives of one snapshot and a manifest, in a store; its restore, and the comparison
-//! of a restored database with the snapshot. `orchestra-backup` does the work in a pod: it reads an [`Order`] and ends
+//! A backup of one database: up to three archives of one snapshot and a manifest, in a store; its restore, the comparison
+//! of a restored database with the snapshot, and the list of a store's backups. `orchestra-backup` does the work in a pod: it reads an [`Order`] and ends
 //! with an [`Outcome`].
 //!
 //! A backup exists once its manifest does: the manifest is written last, and never replaced.
 
+pub mod catalog;
 pub mod clients;
 mod compare;
 mod dump;
@@ -14,12 +15,14 @@ mod left_out;
 pub mod manifest;
 pub mod order;
 pub mod outcome;
+pub mod path;
 mod progress;
 mod purpose;
 mod refused;
 mod restore;
 mod said;
 mod scope;
+mod seal;
 mod snapshot;
 mod sql;
 mod stop;
@@ -29,6 +32,7 @@ mod target;
 mod toc;
 mod whose;
 
+pub use catalog::inspect;
 pub use dump::{Context, backup};
 pub use error::{Error, Result};
 pub use manifest::Manifest;

@@ -35,6 +35,8 @@ pub enum Work {
     Restore(RestoreOrder),
     /// A drill: restore a backup into an empty database, and compare it with the backup's snapshot.
     Verify(VerifyOrder),
+    /// Read the manifest of a stored backup, and check that the backup is whole. Needs no database.
+    Read(ReadOrder),
     /// Remove a backup's objects, its manifest first.
     Delete {
         /// The backup's folder below the store's prefix.
@@ -149,6 +151,22 @@ pub struct RestoreOrder {
     /// anybody's, and must be empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<String>,
+    /// The database that the login must lead to. None: the address is of no other database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<RestoreTarget>,
+    /// Whether a backup that is not encrypted is refused.
+    #[serde(default)]
+    pub encrypted_only: bool,
+}
+
+/// The database that a restore must reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RestoreTarget {
+    /// Name of the `OrchestraDatabase`.
+    pub database_name: String,
+    /// [`DatabaseIdentity::digest`](crate::postgres::DatabaseIdentity::digest) of the database.
+    pub identity: String,
 }
 
 /// A drill in the empty database of `database-url`.
@@ -159,6 +177,9 @@ pub struct VerifyOrder {
     pub path: String,
     /// SHA-256 of the manifest, hexadecimal.
     pub manifest_digest: String,
+    /// Whether a backup that is not encrypted is refused.
+    #[serde(default)]
+    pub encrypted_only: bool,
     /// Assertions about the restored database.
     #[serde(default)]
     pub assertions: Vec<Assertion>,
@@ -174,6 +195,17 @@ pub struct Assertion {
     pub sql: String,
 }
 
+/// A stored backup to be looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReadOrder {
+    /// The backup's folder below the store's prefix.
+    pub path: String,
+    /// SHA-256 of the manifest, hexadecimal. None: the manifest is not checked against a digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_digest: Option<String>,
+}
+
 impl Order {
     /// Reads `order.json`.
     ///
@@ -182,10 +214,7 @@ impl Order {
     pub fn parse(text: &str) -> Result<Self> {
         let order: Self = serde_json::from_str(text).map_err(|error| invalid(format!("order.json: {error}")))?;
         check_path(order.work.path())?;
-        let (Store::S3 { prefix, .. } | Store::Folder { prefix, .. }) = &order.store;
-        if !prefix.is_empty() {
-            check_path(prefix)?;
-        }
+        order.store.check()?;
         if order.deadline_seconds == 0 {
             return Err(invalid("deadlineSeconds must be at least 1"));
         }
@@ -202,6 +231,17 @@ impl Order {
     }
 }
 
+impl Store {
+    /// Checks the prefix.
+    ///
+    /// # Errors
+    /// [`OutcomeReason::InvalidOrder`], when it is not a path.
+    pub fn check(&self) -> Result<()> {
+        let (Self::S3 { prefix, .. } | Self::Folder { prefix, .. }) = self;
+        if prefix.is_empty() { Ok(()) } else { check_path(prefix) }
+    }
+}
+
 impl Work {
     /// The backup's folder below the store's prefix.
     pub fn path(&self) -> &str {
@@ -209,6 +249,7 @@ impl Work {
             Self::Backup(BackupOrder { path, .. })
             | Self::Restore(RestoreOrder { path, .. })
             | Self::Verify(VerifyOrder { path, .. })
+            | Self::Read(ReadOrder { path, .. })
             | Self::Delete { path } => path,
         }
     }

@@ -1,7 +1,9 @@
 //! What a restore is for.
 
+use super::order::RestoreTarget;
+
 /// What becomes of the restored database.
-pub(super) enum Purpose<'a> {
+pub(super) enum RestorePurpose<'a> {
     /// An Orchestra uses it. It must have that Orchestra's claim record.
     Claimed(RestoreClaim<'a>),
     /// It is used, and no Orchestra claims it.
@@ -16,9 +18,11 @@ pub(super) struct RestoreClaim<'a> {
     pub uid: &'a str,
     /// SHA-256 of the manifest.
     pub digest: String,
+    /// The database of the Orchestra, where its address may be that of another one.
+    pub target: Option<&'a RestoreTarget>,
 }
 
-impl Purpose<'_> {
+impl RestorePurpose<'_> {
     /// The claim that the database must have, of an Orchestra's.
     pub fn claim(&self) -> Option<&RestoreClaim<'_>> {
         match self {

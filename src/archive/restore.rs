@@ -6,6 +6,7 @@ use std::time::Instant;
 use secrecy::SecretString;
 use sqlx::PgConnection;
 
+use super::catalog;
 use super::clients::{Clients, Session};
 use super::compare;
 use super::dump::{Context, facts_of};
@@ -14,13 +15,14 @@ use super::error::{Error, Result};
 use super::manifest::{self, Manifest, ManifestObject, Part};
 use super::order::{RestoreOrder, VerifyOrder};
 use super::outcome::{DrillFacts, Outcome, OutcomeReason as Reason};
-use super::purpose::{Purpose, RestoreClaim};
+use super::purpose::{RestoreClaim, RestorePurpose};
 use super::scope::{SchemaScope, Without};
 use super::snapshot;
 use super::sql::run;
 use super::stream::Reading;
 use super::target;
 use super::toc;
+use super::whose;
 use crate::postgres::claim_record::{self, RecordHolder};
 use crate::postgres::restore_record::{self, RestoreRecord};
 use crate::postgres::{quote, role_name};
@@ -38,16 +40,17 @@ const REPLICA: &str = "-c session_replication_role=replica";
 /// Why it is not restored. A failed restore leaves objects in the target: with a claim, the next run removes them; without
 /// one, the target must be dropped.
 pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<SecretString>) -> Result<Outcome> {
-    let (manifest, bytes) = read(context, order.manifest_digest.as_deref()).await?;
-    let purpose = order.claim.as_ref().map_or(Purpose::Unclaimed, |uid| {
-        Purpose::Claimed(RestoreClaim {
+    let (manifest, bytes) = read(context, order.manifest_digest.as_deref(), order.encrypted_only).await?;
+    let purpose = order.claim.as_ref().map_or(RestorePurpose::Unclaimed, |uid| {
+        RestorePurpose::Claimed(RestoreClaim {
             uid,
             digest: manifest::digest_of(&bytes),
+            target: order.target.as_ref(),
         })
     });
     into_target(context, &manifest, identity, &purpose).await?;
     let mut outcome = Outcome::done("the backup was restored");
-    outcome.backup = Some(facts_of(context, &manifest, &bytes));
+    outcome.backup = Some(facts_of(&context.folder, &manifest, &bytes));
     Ok(outcome)
 }
 
@@ -57,8 +60,8 @@ pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<S
 /// Why it is not restored. Differences are an outcome, not an error.
 pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let began = Instant::now();
-    let (manifest, bytes) = read(context, Some(&order.manifest_digest)).await?;
-    into_target(context, &manifest, identity, &Purpose::Drill).await?;
+    let (manifest, bytes) = read(context, Some(&order.manifest_digest), order.encrypted_only).await?;
+    into_target(context, &manifest, identity, &RestorePurpose::Drill).await?;
     let restore_seconds = began.elapsed().as_secs().max(1);
     context.progress.stage("compare", None);
     let work = compare::restored(&context.login, &manifest, &order.assertions);
@@ -85,27 +88,22 @@ pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<Sec
         discrepancy_count: found.len() as u64,
         discrepancies: found,
     });
-    outcome.backup = Some(facts_of(context, &manifest, &bytes));
+    outcome.backup = Some(facts_of(&context.folder, &manifest, &bytes));
     Ok(outcome)
 }
 
-async fn read(context: &Context, digest: Option<&str>) -> Result<(Manifest, Vec<u8>)> {
+async fn read(context: &Context, digest: Option<&str>, encrypted_only: bool) -> Result<(Manifest, Vec<u8>)> {
     context.progress.stage("manifest", None);
-    let bytes = context
-        .folder
-        .small(manifest::NAME, manifest::MOST)
-        .await
-        .map_err(|error| {
-            if error.reason != Reason::StoreMissing {
-                return error;
-            }
-            let path = context.folder.path_of(manifest::NAME);
-            Error::new(
-                Reason::StoreMissing,
-                format!("no backup found: {path} does not exist, and archives without a manifest cannot be restored"),
-            )
-        })?;
-    Ok((Manifest::parse(&bytes, digest)?, bytes))
+    let (manifest, bytes) = catalog::manifest_of(&context.folder, digest).await?;
+    if encrypted_only && manifest.recipients.is_empty() {
+        return Err(Error::new(
+            Reason::Incompatible,
+            "the class has backup.encryption, and this backup is not encrypted: nothing of it is restored. If it was made before \
+             the class had backup.encryption, remove that from the class until the backup is restored; otherwise find out who \
+             writes to the store, and use another backup",
+        ));
+    }
+    Ok((manifest, bytes))
 }
 
 /// One restore under way.
@@ -122,10 +120,13 @@ async fn into_target(
     context: &Context,
     manifest: &Manifest,
     identity: Option<SecretString>,
-    purpose: &Purpose<'_>,
+    purpose: &RestorePurpose<'_>,
 ) -> Result<()> {
     let claim = purpose.claim();
     let mut conn = snapshot::session(&context.login).await?;
+    if let Some(target) = claim.and_then(|claim| claim.target) {
+        whose::check_target(&mut conn, target).await?;
+    }
     let major = snapshot::major(&mut conn).await?;
     if major < manifest.server_major {
         return Err(Error::new(
@@ -195,13 +196,13 @@ async fn earlier_run(conn: &mut PgConnection, claim: &RestoreClaim<'_>) -> Resul
         Some(RecordHolder { name, .. }) => {
             return Err(Error::new(
                 Reason::NotEmpty,
-                format!("the target carries the claim record of Orchestra {name}: nothing is restored into it"),
+                format!("the target has the claim record of Orchestra {name}: restore into a new database"),
             ));
         }
         None => {
             return Err(Error::new(
                 Reason::NotEmpty,
-                "the target carries no claim record and may belong to somebody: nothing is restored into it",
+                "the target has no claim record, so that its data may be somebody's: restore into a new database",
             ));
         }
     }
@@ -245,8 +246,8 @@ async fn begin(conn: &mut PgConnection, claim: &RestoreClaim<'_>, manifest: &Man
 
 /// Gives back what was needed to hand objects over to their owners. What is used afterwards has no rights of former tenants; what
 /// is dropped has the rights of all.
-async fn leave(conn: &mut PgConnection, roles: &[String], purpose: &Purpose<'_>) -> Result<()> {
-    if matches!(purpose, Purpose::Drill) {
+async fn leave(conn: &mut PgConnection, roles: &[String], purpose: &RestorePurpose<'_>) -> Result<()> {
+    if matches!(purpose, RestorePurpose::Drill) {
         return Ok(());
     }
     let claim = purpose.claim();
@@ -331,7 +332,10 @@ impl Restore<'_> {
     fn part(&self, part: Part) -> Result<&ManifestObject> {
         self.manifest.object(part).ok_or_else(|| {
             let name: &'static str = part.into();
-            Error::new(Reason::Damaged, format!("the manifest names no archive {name}"))
+            Error::new(
+                Reason::Damaged,
+                format!("the manifest names no archive {name}: use another backup"),
+            )
         })
     }
 
@@ -355,10 +359,15 @@ impl Restore<'_> {
         if list.len() > LIST {
             return Err(Error::new(
                 Reason::Incompatible,
-                "the archive's table of contents is longer than 64 MiB",
+                "the archive's table of contents is longer than 64 MiB: restore this backup by hand, with pg_restore",
             ));
         }
-        String::from_utf8(list).map_err(|_| Error::new(Reason::Damaged, "the archive's table of contents is not UTF-8"))
+        String::from_utf8(list).map_err(|_| {
+            Error::new(
+                Reason::Damaged,
+                "the archive's table of contents is not UTF-8: use another backup",
+            )
+        })
     }
 
     async fn stage(

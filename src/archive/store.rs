@@ -116,6 +116,33 @@ impl Folder {
         }
     }
 
+    /// A folder below this one; this one itself where the path is empty.
+    #[must_use]
+    pub fn folder(&self, path: &str) -> Self {
+        Self {
+            store: self.store.clone(),
+            path: Path::from(format!("{}/{path}", self.path).trim_matches('/')),
+            directory: self.directory.as_ref().map(|directory| directory.join(path)),
+        }
+    }
+
+    /// The objects below the folder, as the store pages them: their paths from here, and their bytes.
+    pub fn list(&self) -> BoxStream<'static, Result<(String, u64)>> {
+        let root = self.path.clone();
+        let found = self.store.list(Some(&self.path));
+        let named = found.map(move |object| {
+            let object = object.map_err(|error| refused(&error, "list"))?;
+            let parts = object.location.prefix_match(&root);
+            let parts: Vec<_> = parts
+                .into_iter()
+                .flatten()
+                .map(|part| part.as_ref().to_owned())
+                .collect();
+            Ok((parts.join("/"), object.size))
+        });
+        named.boxed()
+    }
+
     fn at(&self, name: &str) -> Path {
         self.path.clone().join(name)
     }
@@ -130,9 +157,17 @@ impl Folder {
     /// # Errors
     /// What the store says.
     pub async fn exists(&self, name: &str) -> Result<bool> {
+        Ok(self.size(name).await?.is_some())
+    }
+
+    /// The bytes of an object that is there.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn size(&self, name: &str) -> Result<Option<u64>> {
         match self.store.head(&self.at(name)).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Ok(found) => Ok(Some(found.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(refused(&error, "read")),
         }
     }

@@ -271,7 +271,7 @@ impl Reading<'_> {
         let name = &self.object.name;
         Error::new(
             Reason::Damaged,
-            format!("the archive {name} is not what was written: use another backup ({cause})"),
+            format!("the archive {name} is damaged: use another backup ({cause})"),
         )
     }
 
@@ -282,7 +282,8 @@ impl Reading<'_> {
         let Some(text) = &self.identity else {
             return Err(Error::new(
                 Reason::WrongKey,
-                "the backup is encrypted, and no identity is given: put the age identity into the key age-identity",
+                "the backup is encrypted, and the Job has no file age-identity: name a Secret with the private key in \
+                 backup.encryption.identitySecretRef of the class",
             ));
         };
         // As age-keygen writes it, with comments.
@@ -292,7 +293,8 @@ impl Reading<'_> {
         identity.map(Some).ok_or_else(|| {
             Error::new(
                 Reason::WrongKey,
-                "age-identity holds no age identity (AGE-SECRET-KEY-1…): give the one of a recipient of the backup",
+                "the file age-identity has no private key (AGE-SECRET-KEY-1…): put the private key of one of the backup's \
+                 recipients into the Secret of backup.encryption.identitySecretRef",
             )
         })
     }
@@ -323,8 +325,8 @@ fn unpack(
     let broken = |error: age::DecryptError| {
         match error {
         age::DecryptError::NoMatchingKeys => Unpacked::Key(
-            "the backup is encrypted to another recipient than the identity's: give the identity of one of the manifest's \
-             recipients"
+            "the backup is not encrypted to the recipient of this private key: put the private key of one of the manifest's \
+             recipients into the Secret of backup.encryption.identitySecretRef"
                 .to_owned(),
         ),
         error => Unpacked::Broken(error.to_string()),

@@ -85,7 +85,7 @@ pub(super) async fn check(conn: &mut PgConnection, scope: &SchemaScope, facts: &
         return Err(Error::new(
             Reason::NotEmpty,
             format!(
-                "the target is not empty, it contains {}: restore into a new database or project",
+                "the target is not empty: it contains {}. Restore into a new database or project",
                 text::names(&things, 5, things.len())
             ),
         ));

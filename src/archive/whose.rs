@@ -6,7 +6,7 @@
 use sqlx::PgConnection;
 
 use super::error::{Error, Result};
-use super::order::BackupOrder;
+use super::order::{BackupOrder, RestoreTarget};
 use super::outcome::OutcomeReason as Reason;
 use crate::api::names::IDENTITY_ANNOTATION;
 use crate::postgres::claim_record::{self, RecordHolder};
@@ -17,8 +17,11 @@ use crate::postgres::{self, DatabaseIdentity};
 /// # Errors
 /// [`Reason::OtherDatabase`], [`Reason::OtherTenant`]; what the database says.
 pub(super) async fn check(conn: &mut PgConnection, order: &BackupOrder) -> Result<()> {
-    if order.identity.is_some() {
-        identity(&postgres::identity(conn).await?, order)?;
+    if let Some(expected) = &order.identity {
+        identity(
+            &postgres::identity(conn).await?,
+            (expected, &order.subject.database_name),
+        )?;
     }
     holder(claim_record::holder(conn).await?.as_ref(), order)
 }
@@ -28,23 +31,36 @@ pub(super) async fn check(conn: &mut PgConnection, order: &BackupOrder) -> Resul
 /// # Errors
 /// As [`check`].
 pub(super) async fn check_inside(conn: &mut PgConnection, order: &BackupOrder) -> Result<()> {
-    if order.identity.is_some() {
-        identity(&postgres::identity_inside(conn).await?, order)?;
+    if let Some(expected) = &order.identity {
+        identity(
+            &postgres::identity_inside(conn).await?,
+            (expected, &order.subject.database_name),
+        )?;
     }
     holder(claim_record::holder_inside(conn).await?.as_ref(), order)
 }
 
-fn identity(found: &DatabaseIdentity, order: &BackupOrder) -> Result<()> {
+/// Checks the target of a restore. Its claim record, which scripts can write, is another check.
+///
+/// # Errors
+/// [`Reason::OtherDatabase`]; what the database says.
+pub(super) async fn check_target(conn: &mut PgConnection, target: &RestoreTarget) -> Result<()> {
+    identity(
+        &postgres::identity(conn).await?,
+        (&target.identity, &target.database_name),
+    )
+}
+
+fn identity(found: &DatabaseIdentity, (expected, name): (&str, &str)) -> Result<()> {
     let digest = found.digest();
-    if order.identity.as_ref().is_none_or(|ordered| *ordered == digest) {
+    if expected == digest {
         return Ok(());
     }
-    let name = &order.subject.database_name;
     Err(Error::new(
         Reason::OtherDatabase,
         format!(
             "the pool's entry leads to another database than the one of {name}, or than its annotation {IDENTITY_ANNOTATION} \
-             names: nothing was read there. An admin must restore the entry's URL, or, if the database was moved with its data: \
+             names: nothing was read or written there. An admin must restore the entry's URL, or, if the database was moved with its data: \
              kubectl annotate orchdb {name} {IDENTITY_ANNOTATION}={digest} --overwrite"
         ),
     ))

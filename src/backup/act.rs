@@ -10,7 +10,7 @@ use super::needs::Origin;
 use super::observe::{self, Observed};
 use super::outcome::JobEnd;
 use super::plan::{Step, Task};
-use super::{Pass, drill, job, order};
+use super::{Pass, drill, folder, job, key, order};
 use crate::api::condition::Reason;
 use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, RETRY_ANNOTATION, label_of, request};
 use crate::api::{BACKUP_FINALIZER, BackupFailure, OrchestraBackupStatus};
@@ -89,12 +89,21 @@ async fn write(pass: &mut Pass, new: OrchestraBackupStatus) -> Result<(), Error>
 
 /// Records whose database is backed up and where to, before anything is made.
 async fn record(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
-    let Some(Origin { claim, class, database }) = &observed.needs.origin else {
+    let Some(Origin {
+        claim,
+        class,
+        database,
+        stored,
+    }) = &observed.needs.origin
+    else {
         return Ok(());
     };
     let settings = order::of_class(class)?;
     let now = clock::own();
-    let path = order::path(&pass.ctx.class.cluster, claim, &pass.object, now);
+    let path = match stored {
+        Some(path) => path.to_string(),
+        None => folder::new(&pass.ctx.class.cluster, claim, &pass.object, now).to_string(),
+    };
     let mut new = pass.status();
     new.location = Some(order::location(settings, &path));
     new.class_name = Some(class.name_any());
@@ -124,15 +133,17 @@ async fn try_start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(
     let mut files = order::files_of_store(pass.core(), &settings).await?;
     let uid = pass.uid().to_owned();
     let mut labels = BTreeMap::from([
-        (BACKUP_LABEL.to_owned(), uid),
+        (BACKUP_LABEL.to_owned(), uid.clone()),
         (BACKUP_CLASS_LABEL.to_owned(), label_of(&class.name_any())),
     ]);
     let order = match task {
+        Task::Make if pass.object.spec.stored.is_some() => order::read(pass, class)?,
         Task::Make => {
             let Some(database) = &observed.needs.database else {
                 return Ok(());
             };
             files.extend(order::files_of_login(&order::login(&pass.ctx, database).await?));
+            files.push(key::file(pass.core(), &uid).await?);
             // The server is known once the login was read.
             labels.extend(observe::labels_of_database(&pass.ctx, database));
             order::make(pass, class, database)?
@@ -140,11 +151,11 @@ async fn try_start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(
         Task::Remove => order::remove(pass, class)?,
     };
     let name = pass.job_name(task, status.attempts);
-    let wanted = job::Wanted::of(pass.core(), &settings, (name, labels), (order, files));
+    let new = job::NewJob::of(pass.core(), &settings, (name, labels), (order, files));
     let _one_at_a_time = pass.ctx.starting.lock().await;
     let asker = observe::asker(pass, task);
     if observe::is_next(&pass.ctx, &asker, &settings) {
-        job::start(pass.core(), &wanted).await?;
+        job::start(pass.core(), &new).await?;
         pass.ctx.queue.was_given(&asker);
     }
     Ok(())
@@ -167,7 +178,8 @@ async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
                     pass,
                     now,
                     Reason::BackupFailed,
-                    "the Job ended successfully, but its outcome names no manifest",
+                    "the Job succeeded, but its outcome names no manifest: use the image of this operator's version (backup.image of the \
+                     class, --backup-image)",
                     true,
                 ));
             }
@@ -179,7 +191,7 @@ async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
         None => return Ok(()),
     }
     write(pass, new).await?;
-    if pass.object.metadata.deletion_timestamp.is_none() {
+    if pass.object.metadata.deletion_timestamp.is_none() && pass.object.spec.stored.is_none() {
         count(pass, now);
     }
     Ok(())
@@ -218,8 +230,12 @@ fn tell(status: &mut OrchestraBackupStatus, facts: &BackupFacts) {
     status.not_covered.clone_from(&facts.not_covered);
 }
 
-/// Deletes what is left of the Jobs of the last attempt; false while one of them is still ending.
+/// Deletes what is left of the Jobs of the last attempt, and the key once no Job needs it any more; false while one of the Jobs is
+/// still ending.
 async fn clean_up(pass: &Pass) -> Result<bool, Error> {
+    if pass.status().manifest_digest.is_some() || pass.object.metadata.deletion_timestamp.is_some() {
+        key::forget(pass.core(), pass.uid()).await?;
+    }
     let mut gone = true;
     for task in [Task::Make, Task::Remove] {
         let name = pass.job_name(task, pass.status().attempts);

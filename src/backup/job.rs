@@ -40,7 +40,7 @@ const EARLIER: u64 = 30;
 const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 
 /// A Job to be made.
-pub struct Wanted<'a> {
+pub struct NewJob<'a> {
     /// Name of the Job and of its Secret.
     pub name: String,
     /// Labels of both, and of the pod.
@@ -57,7 +57,7 @@ pub struct Wanted<'a> {
     pub claim: Option<&'a str>,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> NewJob<'a> {
     /// A Job with this name and these labels that works on the store of a class, as the class says.
     pub fn of(
         core: &'a Core,
@@ -114,23 +114,23 @@ fn check_image(image: &str, own: &str, prefixes: &[String]) -> Result<(), Error>
 ///
 /// # Errors
 /// When the image is not allowed; when the Kubernetes API refuses or fails.
-pub async fn start(core: &Core, wanted: &Wanted<'_>) -> Result<(), Error> {
+pub async fn start(core: &Core, new: &NewJob<'_>) -> Result<(), Error> {
     let settings = &core.settings;
-    check_image(wanted.image, &settings.backup_image, &settings.backup_image_prefixes)?;
+    check_image(new.image, &settings.backup_image, &settings.backup_image_prefixes)?;
     let namespace = &core.settings.namespace;
     let secrets: Api<Secret> = Api::namespaced(core.client.clone(), namespace);
-    let mut secret = secret(wanted)?;
+    let mut secret = secret(new)?;
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    secrets.patch(&wanted.name, &parameters, &Patch::Apply(&secret)).await?;
+    secrets.patch(&new.name, &parameters, &Patch::Apply(&secret)).await?;
     let jobs: Api<Job> = Api::namespaced(core.client.clone(), namespace);
-    let made = match jobs.create(&PostParams::default(), &job(core, wanted)?).await {
-        Err(kube::Error::Api(status)) if status.is_already_exists() => jobs.get(&wanted.name).await?,
+    let made = match jobs.create(&PostParams::default(), &job(core, new)?).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => jobs.get(&new.name).await?,
         made => made?,
     };
     core.stores.jobs.wrote_whole(&made);
     // The garbage collector deletes the Secret with the Job.
     secret.metadata.owner_references = made.owner_ref(&()).map(|owner| vec![owner]);
-    secrets.patch(&wanted.name, &parameters, &Patch::Apply(&secret)).await?;
+    secrets.patch(&new.name, &parameters, &Patch::Apply(&secret)).await?;
     Ok(())
 }
 
@@ -213,7 +213,7 @@ fn silence(terminated: Option<&ContainerStateTerminated>, reason: Option<&str>) 
         },
     );
     format!(
-        "{pod}, and the Job with {}",
+        "{pod}, and the Job ended with {}",
         text::line(reason.unwrap_or("no reason"), 64)
     )
 }
@@ -254,52 +254,52 @@ pub async fn clear(core: &Core, name: &str) -> Result<bool, Error> {
     Ok(is_gone)
 }
 
-fn meta(wanted: &Wanted<'_>) -> ObjectMeta {
-    let mut labels = wanted.labels.clone();
+fn meta(new: &NewJob<'_>) -> ObjectMeta {
+    let mut labels = new.labels.clone();
     labels.insert(MANAGED_BY.0.into(), MANAGED_BY.1.into());
     ObjectMeta {
-        name: Some(wanted.name.clone()),
+        name: Some(new.name.clone()),
         labels: Some(labels),
         ..ObjectMeta::default()
     }
 }
 
-fn secret(wanted: &Wanted<'_>) -> Result<Secret, Error> {
-    let order = serde_json::to_vec(&wanted.order).map_err(kube::Error::SerdeError)?;
-    let files = wanted.files.iter().map(|(name, value)| {
+fn secret(new: &NewJob<'_>) -> Result<Secret, Error> {
+    let order = serde_json::to_vec(&new.order).map_err(kube::Error::SerdeError)?;
+    let files = new.files.iter().map(|(name, value)| {
         let bytes = value.expose_secret().as_bytes().to_vec();
         ((*name).to_owned(), ByteString(bytes))
     });
     Ok(Secret {
-        metadata: meta(wanted),
+        metadata: meta(new),
         data: Some(files.chain([("order.json".to_owned(), ByteString(order))]).collect()),
         ..Secret::default()
     })
 }
 
 /// The Job: one pod, which is not restarted and has no rights (Pod Security Standard `restricted`).
-fn job(core: &Core, wanted: &Wanted<'_>) -> Result<Job, Error> {
+fn job(core: &Core, new: &NewJob<'_>) -> Result<Job, Error> {
     let mut volumes = vec![
-        json!({"name": "job", "secret": {"secretName": wanted.name, "defaultMode": 0o440}}),
+        json!({"name": "job", "secret": {"secretName": new.name, "defaultMode": 0o440}}),
         json!({"name": "tmp", "emptyDir": {}}),
     ];
     let mut mounts = vec![
         json!({"name": "job", "mountPath": FOLDER, "readOnly": true}),
         json!({"name": "tmp", "mountPath": "/tmp"}),
     ];
-    if let Some(claim) = wanted.claim {
+    if let Some(claim) = new.claim {
         volumes.push(json!({"name": "store", "persistentVolumeClaim": {"claimName": claim}}));
         mounts.push(json!({"name": "store", "mountPath": VOLUME}));
     }
     let body = json!({
-        "metadata": meta(wanted),
+        "metadata": meta(new),
         "spec": {
             "backoffLimit": 0,
-            "activeDeadlineSeconds": wanted.deadline.as_secs(),
+            "activeDeadlineSeconds": new.deadline.as_secs(),
             "ttlSecondsAfterFinished": KEPT,
             "podReplacementPolicy": "Failed",
             "template": {
-                "metadata": {"labels": meta(wanted).labels},
+                "metadata": {"labels": meta(new).labels},
                 "spec": {
                     "restartPolicy": "Never",
                     "serviceAccountName": core.settings.backup_service_account,
@@ -311,7 +311,7 @@ fn job(core: &Core, wanted: &Wanted<'_>) -> Result<Job, Error> {
                     },
                     "containers": [{
                         "name": "job",
-                        "image": wanted.image,
+                        "image": new.image,
                         "args": ["--order", FOLDER],
                         "securityContext": {
                             "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,

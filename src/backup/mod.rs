@@ -1,10 +1,12 @@
-//! OrchestraBackup: Jobs in the operator's namespace make a backup and remove its data. [`plan`] has the whole life of a
+//! OrchestraBackup: Jobs in the operator's namespace make a backup, or read the manifest of a stored one, and remove its data. [`plan`] has the whole life of a
 //! backup; [`needs`] looks up what a Job needs; [`job`] makes Jobs for backups, restores and drills; [`drill`] restores a
 //! backup for trial; [`schedule`] makes and deletes OrchestraBackups by the schedules of Orchestras.
 
 mod act;
 mod drill;
+mod folder;
 pub mod job;
+mod key;
 mod needs;
 mod observe;
 mod order;
@@ -14,6 +16,7 @@ pub mod queue;
 pub mod restore;
 pub mod schedule;
 mod status;
+mod stored;
 
 use std::sync::Arc;
 
@@ -56,7 +59,7 @@ pub async fn pass(backup: Arc<OrchestraBackup>, ctx: Arc<Context>) -> Result<Nex
     let mut pass = Pass { ctx, object };
     loop {
         let observed = observe::observe(&pass).await?;
-        let step = plan::plan(&observed.seen);
+        let step = plan::plan(&observed.facts);
         tracing::debug!(?step, "next");
         status::write(&mut pass, step, &observed).await?;
         if let Some(next) = act::act(&mut pass, step, &observed).await? {

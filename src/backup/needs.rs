@@ -6,9 +6,10 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::plan::Requirement;
-use super::{Pass, order};
+use super::{Pass, folder, order};
 use crate::api::condition::Reason;
-use crate::api::{ClaimReference, Orchestra, OrchestraClass, OrchestraDatabase};
+use crate::api::{ClaimReference, Orchestra, OrchestraClass, OrchestraDatabase, StoredBackup};
+use crate::archive::path::BackupPath;
 use crate::class;
 use crate::controller::error::Error;
 
@@ -21,8 +22,10 @@ pub struct Origin {
     pub claim: ClaimReference,
     /// The class.
     pub class: Arc<OrchestraClass>,
-    /// Name of the OrchestraDatabase.
+    /// Name of the OrchestraDatabase; none of a backup that is stored already.
     pub database: Option<String>,
+    /// Folder of a backup that is stored already.
+    pub stored: Option<BackupPath>,
 }
 
 /// What was looked up for the next Job.
@@ -54,7 +57,12 @@ impl Needs {
         }
         let class = order::class_of(&status, class.cloned(), KEPT);
         let store = needs.take(class, |needs, class| needs.class = Some(class));
-        let database = if is_deleted { Ok(None) } else { recorded(pass).map(Some) };
+        let needs_database = !is_deleted && pass.object.spec.stored.is_none();
+        let database = if needs_database {
+            recorded(pass).map(Some)
+        } else {
+            Ok(None)
+        };
         let source = needs.take(database, |needs, database| needs.database = database);
         (needs, source, store)
     }
@@ -125,6 +133,9 @@ fn recorded(pass: &Pass) -> Result<Arc<OrchestraDatabase>, Error> {
 
 /// What is recorded before the first attempt. Later changes of the Orchestra and its class change nothing of it.
 fn origin(pass: &Pass) -> Result<Origin, Error> {
+    if let Some(named) = &pass.object.spec.stored {
+        return stored(pass, named);
+    }
     let (claim, class, database) = if let Some(database) = order::last_of(pass) {
         (
             database.spec.claim_ref.clone().unwrap_or_default(),
@@ -138,7 +149,33 @@ fn origin(pass: &Pass) -> Result<Origin, Error> {
     };
     let class = class::resolve(&pass.ctx.class, class.as_deref())?;
     order::of_class(&class)?;
-    Ok(Origin { claim, class, database })
+    Ok(Origin {
+        claim,
+        class,
+        database,
+        stored: None,
+    })
+}
+
+/// What is recorded of a backup that is stored already. The class must admit the namespace, as it does for a claim.
+fn stored(pass: &Pass, named: &StoredBackup) -> Result<Origin, Error> {
+    let namespace = pass.object.namespace().unwrap_or_default();
+    let class = class::resolve(&pass.ctx.class, Some(&named.class_name))?;
+    let path = folder::stored(&pass.object, named, order::of_class(&class)?)?;
+    // Backups of databases whose namespace was gone are in the operator's own, where only admins create objects.
+    if namespace != pass.core().settings.namespace {
+        class::admission::admit(&pass.ctx.class, &class, &namespace)?;
+    }
+    Ok(Origin {
+        claim: ClaimReference {
+            namespace,
+            name: path.orchestra.clone(),
+            uid: path.orchestra_uid.clone(),
+        },
+        class,
+        database: None,
+        stored: Some(path),
+    })
 }
 
 /// The Orchestra, in use.

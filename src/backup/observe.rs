@@ -33,7 +33,7 @@ const LONGEST: Duration = Duration::from_hours(1);
 /// What was observed.
 pub struct Observed {
     /// The facts of the plan.
-    pub seen: Facts,
+    pub facts: Facts,
     /// How the Job of the last attempt ended; none while it runs.
     pub end: Option<JobEnd>,
     /// Why the Job's pod does not start.
@@ -117,7 +117,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let (needs, source, store) = Needs::look(pass, class.as_ref(), removal.is_some());
     let drill = drill::observe(pass, class).await?;
     Ok(Observed {
-        seen: Facts {
+        facts: Facts {
             finalizer: object.finalizers().iter().any(|name| name == BACKUP_FINALIZER),
             removal,
             recorded: status.path.is_some(),
@@ -131,7 +131,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             source,
             store,
             has_room,
-            drill: drill.seen,
+            drill: drill.facts,
         },
         drill,
         waits: current.waits,

@@ -8,18 +8,18 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 
-use super::{Context, Pass, job};
+use super::{Context, Pass, folder, job};
 use crate::api::condition::Reason;
 use crate::api::{
-    ClaimReference, ClassBackup, MigrationFormat, Orchestra, OrchestraBackup, OrchestraBackupStatus, OrchestraClass,
-    OrchestraDatabase, SecretReference,
+    ClaimReference, ClassBackup, MigrationFormat, Orchestra, OrchestraBackupStatus, OrchestraClass, OrchestraDatabase,
+    SecretReference,
 };
-use crate::archive::order::{BackupOrder, BackupSubject, Order, Store, Work};
+use crate::archive::manifest;
+use crate::archive::order::{BackupOrder, BackupSubject, Order, ReadOrder, Store, Work};
 use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::credentials::{inventory, owner};
 use crate::postgres::Login;
-use crate::supabase::marker::ClusterMarker;
 
 /// Keys of the Secret with a store's credentials, the Job's file for each, and whether it is required.
 const CREDENTIALS: [(&str, &str, bool); 3] = [
@@ -118,6 +118,22 @@ pub fn location(backup: &ClassBackup, path: &str) -> String {
     format!("{root}/{}", below(prefix, path))
 }
 
+/// The address of the manifest of a path in a class's store, as `source.backupRef.manifest` names it.
+pub fn manifest_url(backup: &ClassBackup, path: &str) -> String {
+    let destination = &backup.destination;
+    let (root, prefix) = match (&destination.s3, &destination.persistent_volume_claim) {
+        (Some(s3), _) => (format!("s3://{}", s3.bucket), s3.prefix.as_deref()),
+        (None, volume) => (
+            format!(
+                "persistentvolumeclaim://{}",
+                volume.as_ref().map_or("", |volume| volume.claim_name.as_str())
+            ),
+            volume.as_ref().and_then(|volume| volume.prefix.as_deref()),
+        ),
+    };
+    format!("{root}/{}/{}", below(prefix, path), manifest::NAME)
+}
+
 fn below(prefix: Option<&str>, path: &str) -> String {
     prefix.map_or_else(|| path.to_owned(), |prefix| format!("{prefix}/{path}"))
 }
@@ -141,49 +157,6 @@ pub fn claim_of(orchestra: &Orchestra) -> ClaimReference {
     }
 }
 
-/// The folder of a backup. A tenant chooses no part of it except the names of its objects, which Kubernetes restricts.
-pub fn path(cluster: &ClusterMarker, claim: &ClaimReference, backup: &OrchestraBackup, now: jiff::Timestamp) -> String {
-    format!(
-        "{}/{}/{}-{}/{}-{}",
-        cluster.digits(),
-        // The namespace of a final backup may differ from the Orchestra's.
-        backup.namespace().unwrap_or_default(),
-        claim.name,
-        claim.uid,
-        now.strftime("%Y%m%dT%H%M%SZ"),
-        backup.uid().unwrap_or_default(),
-    )
-}
-
-/// The folder of a backup, from its status. It must be below the cluster's and the namespace's folder and end with the
-/// backup's UID, so that a user who can write statuses reaches no other folder.
-///
-/// # Errors
-/// [`Reason::BackupFailed`], when the operator did not write this status.
-pub fn folder(cluster: &ClusterMarker, backup: &OrchestraBackup) -> Result<String, Error> {
-    let status = backup.status.as_ref();
-    let path = status.and_then(|status| status.path.as_deref()).unwrap_or_default();
-    let parts: Vec<_> = path.split('/').collect();
-    let (namespace, uid) = (backup.namespace().unwrap_or_default(), backup.uid().unwrap_or_default());
-    if let [of, within, orchestra, own] = parts[..]
-        && of == cluster.digits()
-        && within == namespace
-        && !orchestra.starts_with('.')
-        && !uid.is_empty()
-        && own.strip_suffix(&uid).is_some_and(|rest| rest.ends_with('-'))
-    {
-        return Ok(path.to_owned());
-    }
-    Err(Error::blocked(
-        Reason::BackupFailed,
-        format!(
-            "status.path {path:?} is not the folder of this OrchestraBackup, because somebody other than the operator wrote the \
-             status; nothing is read, written or removed there. Find out who may write orchestrabackups/status, delete this \
-             OrchestraBackup with deletionPolicy: Retain, and create another one"
-        ),
-    ))
-}
-
 /// The order to make a backup.
 pub fn make(pass: &Pass, class: &OrchestraClass, database: &OrchestraDatabase) -> Result<Order, Error> {
     let (status, settings) = (pass.status(), of_class(class)?);
@@ -202,7 +175,7 @@ pub fn make(pass: &Pass, class: &OrchestraClass, database: &OrchestraDatabase) -
     let project = database.status.as_ref().and_then(|status| status.project.as_ref());
     Ok(Order {
         work: Work::Backup(BackupOrder {
-            path: folder(&pass.ctx.class.cluster, &pass.object)?,
+            path: folder::of(&pass.ctx.class.cluster, &pass.object, settings)?,
             subject: BackupSubject {
                 cluster: pass.ctx.class.cluster.digits().to_owned(),
                 orchestra: name.clone(),
@@ -230,12 +203,26 @@ pub fn make(pass: &Pass, class: &OrchestraClass, database: &OrchestraDatabase) -
     })
 }
 
+/// The order to read the manifest of a backup that is stored already.
+pub fn read(pass: &Pass, class: &OrchestraClass) -> Result<Order, Error> {
+    let settings = of_class(class)?;
+    let stored = pass.object.spec.stored.as_ref();
+    Ok(Order {
+        work: Work::Read(ReadOrder {
+            path: folder::of(&pass.ctx.class.cluster, &pass.object, settings)?,
+            manifest_digest: stored.and_then(|stored| stored.manifest_digest.clone()),
+        }),
+        store: store(settings),
+        deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),
+    })
+}
+
 /// The order to remove a backup's data.
 pub fn remove(pass: &Pass, class: &OrchestraClass) -> Result<Order, Error> {
     let settings = of_class(class)?;
     Ok(Order {
         work: Work::Delete {
-            path: folder(&pass.ctx.class.cluster, &pass.object)?,
+            path: folder::of(&pass.ctx.class.cluster, &pass.object, settings)?,
         },
         store: store(settings),
         deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),
@@ -332,52 +319,4 @@ pub async fn files_of_store(core: &Core, class: &ClassBackup) -> Result<Vec<(&'s
         }
     }
     Ok(files)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn a_folder_of_another_backup_is_none_of_this_one() {
-        let cluster = ClusterMarker::of("0a1b2c3d-0000-4000-8000-000000000000").unwrap();
-        let digits = cluster.digits();
-        let backup = |path: &str| -> OrchestraBackup {
-            serde_json::from_value(serde_json::json!({
-                "metadata": {"name": "b", "namespace": "tenants", "uid": "u-1"},
-                "spec": {"orchestraRef": {"name": "acme"}}, "status": {"path": path},
-            }))
-            .unwrap()
-        };
-        let own = format!("{digits}/tenants/acme-o-1/20261129T020000Z-u-1");
-        assert_eq!(folder(&cluster, &backup(&own)).unwrap(), own);
-        for path in [
-            String::new(),
-            own.replace(digits, "another"),
-            own.replace("/tenants/", "/victims/"),
-            own.replace("/tenants/", "/tenants/../victims/"),
-            own.replace("/tenants/acme", "/tenants/.."),
-            own.replace("Z-u-1", "Z-u-2"),
-            own.replace("Z-u-1", "Z-u-2/u-1"),
-            own.replace("Z-u-1", "Zu-1"),
-            format!("{digits}/tenants/acme-o-1"),
-            format!("{own}/more-u-1"),
-        ] {
-            let error = folder(&cluster, &backup(&path)).unwrap_err();
-            assert_eq!(error.reason(), Reason::BackupFailed, "{path}");
-        }
-        // What the operator writes is what it accepts.
-        let orchestra: Orchestra = serde_json::from_value(serde_json::json!({
-            "metadata": {"name": "acme", "namespace": "tenants", "uid": "o-1"}, "spec": {},
-        }))
-        .unwrap();
-        let written = path(
-            &cluster,
-            &claim_of(&orchestra),
-            &backup(""),
-            jiff::Timestamp::UNIX_EPOCH,
-        );
-        assert_eq!(folder(&cluster, &backup(&written)).unwrap(), written);
-    }
 }

@@ -129,71 +129,71 @@ pub enum Step {
     Rest,
 }
 
-/// The next step for what was observed.
-pub fn plan(seen: &Facts) -> Step {
-    match seen.removal {
-        Some(_) if !seen.finalizer => Step::Release,
-        Some(removal) => remove(seen, removal),
-        None if !seen.finalizer => Step::AddFinalizer,
-        None => make(seen),
+/// The next step for these facts.
+pub fn plan(facts: &Facts) -> Step {
+    match facts.removal {
+        Some(_) if !facts.finalizer => Step::Release,
+        Some(removal) => remove(facts, removal),
+        None if !facts.finalizer => Step::AddFinalizer,
+        None => make(facts),
     }
 }
 
-fn make(seen: &Facts) -> Step {
-    if !seen.recorded {
-        return lacking(Task::Make, seen.source).unwrap_or(Step::Record);
+fn make(facts: &Facts) -> Step {
+    if !facts.recorded {
+        return lacking(Task::Make, facts.source).unwrap_or(Step::Record);
     }
-    if seen.concluded && seen.left_over {
+    if facts.concluded && facts.left_over {
         return Step::CleanUp;
     }
-    if seen.complete {
-        return drill::plan(&seen.drill).map_or(Step::Rest, Step::Drill);
+    if facts.complete {
+        return drill::plan(&facts.drill).map_or(Step::Rest, Step::Drill);
     }
-    attempt(seen, Task::Make, seen.making)
+    attempt(facts, Task::Make, facts.making)
 }
 
 /// A drill ends first. Without a Job that was ever announced there is nothing in the store. Half a backup is removed as a
 /// whole one is.
-fn remove(seen: &Facts, removal: Removal) -> Step {
-    if let Some(step) = drill::leave(&seen.drill) {
+fn remove(facts: &Facts, removal: Removal) -> Step {
+    if let Some(step) = drill::leave(&facts.drill) {
         return Step::Drill(step);
     }
-    if seen.making != Job::None {
+    if facts.making != Job::None {
         return Step::CleanUp;
     }
-    if removal == Removal::Keep || seen.attempts == 0 || seen.removing == Job::Done {
+    if removal == Removal::Keep || facts.attempts == 0 || facts.removing == Job::Done {
         return Step::Release;
     }
-    if seen.concluded && seen.left_over {
+    if facts.concluded && facts.left_over {
         return Step::CleanUp;
     }
-    attempt(seen, Task::Remove, seen.removing)
+    attempt(facts, Task::Remove, facts.removing)
 }
 
-fn attempt(seen: &Facts, task: Task, job: Job) -> Step {
-    if seen.attempts > 0 && !seen.concluded {
+fn attempt(facts: &Facts, task: Task, job: Job) -> Step {
+    if facts.attempts > 0 && !facts.concluded {
         return match job {
-            Job::None => next(seen, task, Step::Start(task)),
+            Job::None => next(facts, task, Step::Start(task)),
             Job::Runs => Step::Await(task),
             Job::Done | Job::Failed => Step::Conclude(task),
         };
     }
-    match seen.due {
+    match facts.due {
         Due::Never => Step::Fail,
         Due::In(wait) => Step::Retry(task, wait),
-        Due::Now => next(seen, task, Step::Announce(task)),
+        Due::Now => next(facts, task, Step::Announce(task)),
     }
 }
 
 /// The step towards a Job, once its store, its database and room for it are there. A removal needs no database.
-fn next(seen: &Facts, task: Task, step: Step) -> Step {
+fn next(facts: &Facts, task: Task, step: Step) -> Step {
     let source = if task == Task::Make {
-        seen.source
+        facts.source
     } else {
         Requirement::Met
     };
-    let lacking = lacking(task, seen.store).or_else(|| lacking(task, source));
-    lacking.unwrap_or(if seen.has_room { step } else { Step::Queue(task) })
+    let lacking = lacking(task, facts.store).or_else(|| lacking(task, source));
+    lacking.unwrap_or(if facts.has_room { step } else { Step::Queue(task) })
 }
 
 fn lacking(task: Task, need: Requirement) -> Option<Step> {

@@ -10,12 +10,13 @@ use super::observe::JobLook;
 use super::outcome::JobEnd;
 use super::plan::Due;
 use super::queue::Asker;
-use super::{Context, job, observe, order};
-use crate::api::condition::Reason;
-use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, HOLDER_LABEL, label_of};
-use crate::api::{BackupFailure, OrchestraBackup, OrchestraClass, OrchestraDatabase};
-use crate::archive::order::{Order, RestoreOrder, Work};
+use super::{Context, folder, job, observe, order, stored};
+use crate::api::condition::{self, ConditionType, Reason};
+use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, HOLDER_LABEL, RETRY_ANNOTATION, label_of};
+use crate::api::{BackupFailure, Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase};
+use crate::archive::order::{Order, RestoreOrder, RestoreTarget, Work};
 use crate::controller::error::Error;
+use crate::credentials::inventory;
 
 pub use super::act::ATTEMPTS;
 
@@ -44,19 +45,48 @@ pub fn find(ctx: &Context, namespace: &str, name: &str) -> Result<FoundBackup, E
         return Ok(FoundBackup::Complete(backup));
     }
     let failure = backup.status.as_ref().and_then(|status| status.failure.as_ref());
+    let conditions = backup.status.as_ref().map_or(&[][..], |status| &status.conditions[..]);
+    let stalled = condition::find(conditions, ConditionType::Stalled).map(|stalled| &stalled.message);
     match failure.filter(|failure| failure.last) {
         Some(failure) => Err(Error::blocked(
             Reason::BackupIncomplete,
             format!(
                 "OrchestraBackup {name} failed and has nothing to restore ({}): have it tried again \
-                 (stagesub.io/retry-requested-at), or create this Orchestra again with another backup",
+                 ({RETRY_ANNOTATION}), or create this Orchestra again with another backup",
                 failure.message
             ),
         )),
         None => Ok(FoundBackup::UnderWay(format!(
-            "OrchestraBackup {name} is not complete yet: the restore starts when it is"
+            "OrchestraBackup {name} is not complete yet: the restore starts when it is{}",
+            stalled.map(|why| format!(" ({why})")).unwrap_or_default()
         ))),
     }
+}
+
+/// The backup that an Orchestra without a database names, by the name of an OrchestraBackup or by a manifest.
+///
+/// # Errors
+/// As [`find`]; [`Reason::BackupNotAllowed`] for the manifest of a backup that the namespace may not have.
+pub fn offered(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> Result<FoundBackup, Error> {
+    let named = object.spec.backup().cloned().unwrap_or_default();
+    let (namespace, name) = (object.namespace().unwrap_or_default(), named.backup_name());
+    if let Some(wanted) = stored::wanted(object, class)? {
+        let Some(there) = ctx.core.stores.backups.get(&ObjectRef::new(&name).within(&namespace)) else {
+            return Ok(FoundBackup::UnderWay(format!(
+                "the operator makes OrchestraBackup {name} of the manifest, and reads it: the restore starts when it is complete"
+            )));
+        };
+        if there.spec.stored != wanted.spec.stored {
+            return Err(Error::blocked(
+                Reason::BackupNotFound,
+                format!(
+                    "OrchestraBackup {name} is not of the manifest that spec.source.backupRef names: delete that OrchestraBackup, \
+                     or name it instead of the manifest"
+                ),
+            ));
+        }
+    }
+    find(ctx, &namespace, &name)
 }
 
 /// The Job of an attempt.
@@ -112,6 +142,14 @@ pub fn join(ctx: &Context, backup: &OrchestraBackup, restored: (&str, &Orchestra
     ctx.queue.join(asker(ctx, backup, restored));
 }
 
+/// The image of the Job: the class's, if the database is of the class in whose store the backup is. Otherwise it is the operator's:
+/// the author of neither class is to get the login of the other one's database, or the credentials of the other one's store.
+fn image<'a>(class: &'a OrchestraClass, database: &OrchestraDatabase, operators: &'a str) -> &'a str {
+    let is_one_class = database.spec.class_name.as_ref() == class.metadata.name.as_ref();
+    let own = class.spec.backup.as_ref().and_then(|backup| backup.image.as_deref());
+    own.filter(|_| is_one_class).unwrap_or(operators)
+}
+
 /// Makes the Job if it is still the restore's turn, and returns whether it was made.
 ///
 /// # Errors
@@ -136,20 +174,57 @@ pub async fn start(
     labels.extend(observe::labels_of_database(ctx, database));
     let order = Order {
         work: Work::Restore(RestoreOrder {
-            path: order::folder(&ctx.class.cluster, backup)?,
+            path: folder::of(&ctx.class.cluster, backup, settings)?,
             manifest_digest: Some(digest.to_owned()),
             claim: Some(uid.to_owned()),
+            target: inventory::expected(database).map(|identity| RestoreTarget {
+                database_name: database.name_any(),
+                identity,
+            }),
+            encrypted_only: settings.encryption.is_some(),
         }),
         store: order::store(settings),
         deadline_seconds: job::deadline_of_order(settings.deadline().as_std()),
     };
-    let wanted = job::Wanted::of(&ctx.core, settings, (job_name(uid, attempt), labels), (order, files));
+    let new = job::NewJob {
+        image: image(&class, database, &ctx.core.settings.backup_image),
+        ..job::NewJob::of(&ctx.core, settings, (job_name(uid, attempt), labels), (order, files))
+    };
     let _one_at_a_time = ctx.starting.lock().await;
     let asker = asker(ctx, backup, (uid, database));
     let is_next = observe::is_next(ctx, &asker, settings);
     if is_next {
-        job::start(&ctx.core, &wanted).await?;
+        job::start(&ctx.core, &new).await?;
         ctx.queue.was_given(&asker);
     }
     Ok(is_next)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn the_image_of_one_class_gets_no_login_of_another_ones_database() {
+        let class = |backup: Value| -> OrchestraClass {
+            serde_json::from_value(json!({"metadata": {"name": "of-the-backup"}, "spec": {"backup": backup}})).unwrap()
+        };
+        let (own, none) = (
+            class(json!({"destination": {}, "image": "registry.example/of-the-class"})),
+            class(json!({"destination": {}})),
+        );
+        for (of, class, image_is) in [
+            (json!("of-the-backup"), &own, "registry.example/of-the-class"),
+            (json!("of-the-backup"), &none, "own"),
+            (json!("another"), &own, "own"),
+            (Value::Null, &own, "own"),
+        ] {
+            let database: OrchestraDatabase =
+                serde_json::from_value(json!({"metadata": {"name": "orchdb-1"}, "spec": {"className": of}})).unwrap();
+            assert_eq!(image(class, &database, "own"), image_is, "{of}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use super::observe::Observed;
 use super::plan::{Step, Task};
 use super::{Context, Pass, drill, job};
 use crate::api::condition::{ConditionType, Reason};
+use crate::api::names::RETRY_ANNOTATION;
 use crate::api::{OrchestraBackup, OrchestraBackupStatus};
 use crate::controller::conditions::{Conditions, Standing};
 use crate::controller::error::Error;
@@ -24,7 +25,8 @@ struct Description {
 
 /// Writes the status at a step; nothing where the next one tells.
 pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
-    let Some(described) = describe(&pass.status(), step, observed) else {
+    let stored = pass.object.spec.stored.is_some();
+    let Some(described) = describe(&pass.status(), step, observed, stored) else {
         return Ok(());
     };
     pass.object = tell(&pass.ctx, &pass.object, described).await?;
@@ -32,7 +34,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
 }
 
 #[allow(clippy::too_many_lines, reason = "one table of the steps")]
-fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed) -> Option<Description> {
+fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed, stored: bool) -> Option<Description> {
     use Standing::{Reconciling, Settled, Stalled};
     let failed = of.failure.as_ref();
     let is_waiting = || match &observed.waits {
@@ -45,13 +47,21 @@ fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed) -> Opti
             "Pending",
             Reconciling,
             Reason::Pending,
-            "the operator records what is backed up and where to".into(),
+            if stored {
+                "the operator records which stored backup this is".into()
+            } else {
+                "the operator records what is backed up and where to".into()
+            },
         ),
         Step::Announce(Task::Make) | Step::Start(Task::Make) | Step::Await(Task::Make) => (
             "Running",
             Reconciling,
             Reason::BackingUp,
-            format!("a Job is making the backup{}", is_waiting()),
+            if stored {
+                format!("a Job is reading the manifest of the stored backup{}", is_waiting())
+            } else {
+                format!("a Job is making the backup{}", is_waiting())
+            },
         ),
         Step::Announce(Task::Remove) | Step::Start(Task::Remove) | Step::Await(Task::Remove) => (
             "Deleting",
@@ -98,7 +108,7 @@ fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed) -> Opti
             let failure = failed?;
             let reason = failure.reason.parse().unwrap_or(Reason::BackupFailed);
             let message = format!(
-                "{} (attempt {}). Fix the cause, then annotate this OrchestraBackup with stagesub.io/retry-requested-at, or \
+                "{} (attempt {}). Fix the cause, then annotate this OrchestraBackup with {RETRY_ANNOTATION}, or \
                  create another one",
                 failure.message, of.attempts
             );
@@ -125,7 +135,7 @@ fn of_drill(of: &OrchestraBackupStatus, step: Drill, observed: &Observed) -> Opt
         Drill::Announce | Drill::Start | Drill::Await => (
             Reason::Verifying,
             format!(
-                "a drill: a Job restores the backup into a scratch database and compares it{}",
+                "a Job restores the backup into a scratch database for a drill, and compares it{}",
                 is_waiting()
             ),
         ),
@@ -135,8 +145,8 @@ fn of_drill(of: &OrchestraBackupStatus, step: Drill, observed: &Observed) -> Opt
         ),
         Drill::Queue => (
             Reason::Queued,
-            "the drill waits: the class, or the server of the scratch database, has as many Jobs as it may \
-             (backup.maxConcurrent, backup.maxConcurrentPerServer), and namespaces take turns"
+            "the class or the server of the scratch database runs as many Jobs as are allowed (backup.maxConcurrent, \
+             backup.maxConcurrentPerServer): the drill starts when a Job ends; namespaces take turns"
                 .into(),
         ),
         Drill::Retry(_) => {
@@ -151,7 +161,7 @@ fn of_drill(of: &OrchestraBackupStatus, step: Drill, observed: &Observed) -> Opt
             )
         }
     };
-    let (phase, reason) = match observed.seen.removal {
+    let (phase, reason) = match observed.facts.removal {
         Some(_) => ("Deleting", Reason::Deleting),
         None => ("Verifying", reason),
     };

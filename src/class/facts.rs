@@ -47,7 +47,12 @@ pub fn facts(ctx: &Context, class: &OrchestraClass, orchestras: &[Arc<Orchestra>
             .and_then(|account| account.token_expires_at.as_ref())
             .map(|at| at.0.as_second()),
         token_since: ctx.tokens.changed_at(class).map(Timestamp::as_second),
-        requests: ctx.tokens.budget(class).into_iter().map(request_budget).collect(),
+        requests: ctx
+            .tokens
+            .requests_left(class)
+            .into_iter()
+            .map(request_budget)
+            .collect(),
         migrations: states_of_migrations(&migrations),
         migrations_pending: migrations.iter().map(|of| i64::from(of.pending)).sum(),
         skew: status.and_then(|status| status.rollout.as_ref()).map(skew),

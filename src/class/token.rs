@@ -82,11 +82,11 @@ impl Tokens {
     }
 
     /// What is left of the request limits of the token of a class that the provider has accepted.
-    pub(super) fn budget(&self, class: &OrchestraClass) -> Vec<RequestsLeft> {
+    pub(super) fn requests_left(&self, class: &OrchestraClass) -> Vec<RequestsLeft> {
         let accepted = self.accepted.lock();
         let account = accepted.get(&class.name_any()).map(|accepted| accepted.account.clone());
         drop(accepted);
-        account.map_or_else(Vec::new, |account| account.client().rate_limiter().budget())
+        account.map_or_else(Vec::new, |account| account.client().rate_limiter().requests_left())
     }
 
     /// Forgets a class, and its token, which is read again where another class has the same one.

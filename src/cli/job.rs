@@ -1,20 +1,24 @@
-//! `orchestra-backup`: the program of a pod that works on a backup. The operator's own program has nothing of it.
+//! `orchestra-backup`: the program of a pod that works on a backup, and of a person who looks into a store. The operator's own
+//! program has nothing of it.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::bail;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::catalog;
 use crate::archive::store::{Folder, StoreSecrets};
 use crate::archive::{self, Context, Error, Order, Outcome, OutcomeReason, Progress, Stopper, Work, order};
 use crate::postgres::Login;
 use crate::telemetry;
 use crate::telemetry::logs::LogFormat;
 
+/// The fewest bytes of the key of a backup's manifest.
+const KEY: usize = 32;
 /// The most bytes of a file beside the order.
 const FILE: u64 = 1 << 20;
 /// Time limit of the cleanup after SIGTERM. The kubelet kills after 30 s.
@@ -25,10 +29,13 @@ const CLEANING: Duration = Duration::from_secs(20);
 /// The operator starts it in a Job. It reads its order and the secrets of the order from a folder, and writes an outcome
 /// as JSON into the file that `ORCHESTRA_OUTCOME` names. Exits with 0 when the work is done.
 #[derive(Parser, Debug)]
-#[command(name = "orchestra-backup", version)]
+#[command(name = "orchestra-backup", version, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    /// What a person does with a store; without a command, the work of a pod.
+    #[command(subcommand)]
+    pub command: Option<StoreCommand>,
     /// Folder of the order and its secrets: `order.json`, `database-url`, `keeper-url`, `database-ca.pem`, `s3-access-key-id`,
-    /// `s3-secret-access-key`, `store-ca.pem`, `age-identity`.
+    /// `s3-secret-access-key`, `store-ca.pem`, `age-identity`, `manifest-key`.
     #[arg(long, default_value = "/job")]
     pub order: PathBuf,
     /// File that the outcome is written to.
@@ -42,9 +49,30 @@ pub struct Arguments {
     pub log: String,
 }
 
+/// Commands for people.
+#[derive(Subcommand, Debug)]
+pub enum StoreCommand {
+    /// List the backups in a store, and with `--recreate` print `OrchestraBackups` for a cluster that has lost them.
+    ///
+    /// Reads the store, and no cluster. The credentials of a bucket come from the environment: `AWS_ACCESS_KEY_ID`
+    /// and `AWS_SECRET_ACCESS_KEY`. Of each backup only the manifest is read; its archives are compared by their sizes.
+    /// Archives without a manifest are no backup: they are counted and named. A manifest that was modified, or is in a folder
+    /// of another backup, is refused and named, and the command exits with 1 after the list.
+    ///
+    /// JSON and YAML: `{backups, incomplete, refused, foreignObjects}`. A backup is `{namespace, name, uid,
+    /// orchestra, class, cluster, snapshotTime, bytes, encrypted, serverMajor, tables, path, manifestDigest}`.
+    List(catalog::Arguments),
+}
+
 /// Runs the program to its end.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(StoreCommand::List(arguments)) = &arguments.command {
+        return match super::block_on(catalog::run(arguments)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => super::fail("orchestra-backup: ", &error),
+        };
+    }
     let logs = telemetry::logs::init(arguments.log_format, &arguments.log);
     let ended = logs.map_err(Into::into).and_then(|()| super::block_on(run(&arguments)));
     match ended {
@@ -81,9 +109,13 @@ async fn work(folder: &Path) -> archive::Result<Outcome> {
     let (stopper, stop) = archive::stop();
     let progress = Progress::default();
     let store = open(folder, &order)?;
-    if let Work::Delete { .. } = order.work {
-        store.remove().await?;
-        return Ok(Outcome::done("the backup was removed"));
+    match &order.work {
+        Work::Delete { .. } => {
+            store.remove().await?;
+            return Ok(Outcome::done("the backup was removed"));
+        }
+        Work::Read(read) => return archive::inspect(&store, read).await,
+        _ => {}
     }
     let context = Context {
         login: login(folder, "database-url")?.ok_or_else(|| missing("database-url"))?,
@@ -95,10 +127,10 @@ async fn work(folder: &Path) -> archive::Result<Outcome> {
     let identity = file(folder, "age-identity", FILE)?;
     let work = async {
         match &order.work {
-            Work::Backup(backup) => archive::backup(&context, backup).await,
+            Work::Backup(backup) => archive::backup(&context, backup, &manifest_key(folder)?).await,
             Work::Restore(restore) => archive::restore(&context, restore, identity).await,
             Work::Verify(verify) => archive::verify(&context, verify, identity).await,
-            Work::Delete { .. } => Ok(Outcome::done("the backup was removed")),
+            Work::Delete { .. } | Work::Read(_) => Ok(Outcome::done("nothing is left to do")),
         }
     };
     let mut work = std::pin::pin!(work);
@@ -158,6 +190,17 @@ fn login(folder: &Path, name: &str) -> archive::Result<Option<Login>> {
         login.roots = Some(pem.expose_secret().into());
     }
     Ok(Some(login))
+}
+
+/// The key that seals the manifest of a backup.
+fn manifest_key(folder: &Path) -> archive::Result<SecretString> {
+    let key = file(folder, "manifest-key", FILE)?.ok_or_else(|| missing("manifest-key"))?;
+    if key.expose_secret().len() < KEY {
+        let message =
+            format!("manifest-key has fewer than {KEY} bytes: put a longer random text into the Job's Secret");
+        return Err(Error::new(OutcomeReason::InvalidOrder, message));
+    }
+    Ok(key)
 }
 
 /// A file of the order's folder, if it is there.

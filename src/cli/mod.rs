@@ -1,6 +1,8 @@
 //! The command line: its subcommands, and those that print what [`crate::views`] compute.
 
+mod backups;
 mod bill;
+mod catalog;
 mod check;
 mod cluster;
 mod crd;
@@ -48,6 +50,11 @@ pub enum Command {
     /// A command that reads the cluster, and prints or changes something.
     #[command(flatten)]
     Cluster(ClusterCommand),
+    /// List the backups in a store, without a cluster, and print the `OrchestraBackups` of a lost one.
+    ///
+    /// Becomes `orchestra-backup`, the program of the image of backup Jobs: `backups list --from URL` is
+    /// `orchestra-backup list --from URL`. This program has no client of a store, so that it stays small.
+    Backups(backups::Arguments),
     /// Print the CustomResourceDefinitions, as crds/ holds them, or the API reference, as docs/api.md does.
     Crd(crd::Arguments),
     /// Print the operator's service account and its rights, as deploy/kustomize/rbac.yaml holds them.
@@ -182,6 +189,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             let client = run::connect().await?;
             ask(&client, command).await
         }),
+        Command::Backups(arguments) => backups::run(&arguments),
         Command::Crd(arguments) => crd::run(&arguments),
         Command::Rbac(arguments) => say(&rbac::run(&arguments)?),
     }

@@ -73,6 +73,17 @@ pub fn say(line: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Bytes in the largest binary unit of which there are two at least.
+pub fn size(bytes: i64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut left, mut unit) = (bytes.max(0), 0);
+    while left >= 2048 && unit + 1 < UNITS.len() {
+        left /= 1024;
+        unit += 1;
+    }
+    format!("{left} {}", UNITS[unit])
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -90,6 +101,12 @@ mod tests {
             shown,
             "NAME           MONTHLY\none               9.81\na longer name        -"
         );
+    }
+
+    #[test]
+    fn a_size_has_its_largest_unit() {
+        let sizes = [0, 2047, 2048, 7_000_000, 5 << 30, i64::MAX].map(size);
+        assert_eq!(sizes, ["0 B", "2047 B", "2 KiB", "6 MiB", "5 GiB", "8388607 TiB"]);
     }
 
     #[test]

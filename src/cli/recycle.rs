@@ -70,8 +70,8 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Strin
         let claim = member.spec.claim_ref.as_ref().filter(|_| member.is_held());
         if let Some(claim) = claim {
             bail!(
-                "Orchestra {}/{} uses the database, so its statements are not printed: an entry is made anew after its \
-                 Orchestra was deleted and its data are given up",
+                "Orchestra {}/{} uses the database, so no statements are printed that drop it: delete the Orchestra first, \
+                 if its data may be lost",
                 claim.namespace,
                 claim.name
             );
@@ -125,12 +125,12 @@ fn check(login: &Login, entry: &RecycledEntry) -> anyhow::Result<()> {
     } = login;
     ensure!(
         !user.contains('.') && !matches!(database.as_str(), "postgres" | "template0" | "template1"),
-        "database {database} of {user} is no database that can be dropped: a hosted project is made anew at its provider"
+        "database {database} of {user} cannot be dropped: create a hosted project anew at its provider"
     );
     let names = [host, database, user, &entry.name, &entry.place];
     ensure!(
         !names.iter().any(|name| name.chars().any(char::is_control)),
-        "the entry's URL holds control characters"
+        "the entry's URL contains control characters: correct it"
     );
     Ok(())
 }

@@ -12,9 +12,11 @@ pub mod owner;
 pub mod password;
 mod project;
 pub mod published;
+pub mod rights;
 pub mod schedule;
 pub mod secrets;
 pub mod servers;
+pub mod spare;
 pub mod template;
 pub mod tenant;
 

@@ -121,6 +121,15 @@ impl Inventory {
             let told = format!("no entry has this key: name it {close} and a number or a word, or remove it");
             self.projects.insert(own(key), Err(told));
         }
+        // Beside a first entry it belongs to something else, such as the application of an .env file.
+        let follows = numbers.contains("_POOL_2") && !numbers.contains("_POOL_1");
+        if selected.is_none() && follows && others.contains_key(SINGLE_KEY) {
+            let told = format!(
+                "no entry has this key, and the entries begin with {KEY_PREFIX}2: name it {KEY_PREFIX}1 if it is the first, or \
+                 remove it"
+            );
+            self.projects.insert(SINGLE_KEY.to_owned(), Err(told));
+        }
         if !numbers.is_empty() {
             return;
         }

@@ -68,6 +68,12 @@ fn no_entry_vanishes_because_of_the_name_of_its_key() {
         told(None, &["DATABASE_URL_POOL_1", "DATABASE_URL", "SUPABASE_URL", "PORT"]),
         ""
     );
+    let said = told(None, &["DATABASE_URL_POOL_2", "DATABASE_URL"]);
+    assert!(
+        said.starts_with("DATABASE_URL: no entry has this key") && said.contains("name it DATABASE_URL_POOL_1"),
+        "{said}"
+    );
+    assert_eq!(told(Some("one"), &["DATABASE_URL_POOL_2", "DATABASE_URL"]), "");
     assert_eq!(told(None, &[]), "");
 }
 

@@ -211,10 +211,7 @@ mod tests {
             (database(true, true, destroy, true), None),
             (database(true, true, destroy, false), Some("no login of the operator")),
             (database(true, true, keep, true), Some("Retain")),
-            (
-                database(true, false, destroy, true),
-                Some("does not allow its destruction"),
-            ),
+            (database(true, false, destroy, true), Some("without adopt.deletion")),
         ] {
             assert_eq!(of.is_to_be_destroyed(), kept.is_none(), "{of:?}");
             assert!(kept.is_none_or(|part| why_kept(&of).contains(part)), "{of:?}");

@@ -9,7 +9,7 @@ use super::observe::Observed;
 use super::plan::{FinalBackupState as Fact, Step};
 use super::status;
 use crate::api::condition::{ConditionType, Reason, find, is_true};
-use crate::api::names::{FIELD_MANAGER, MANAGED_BY};
+use crate::api::names::{FIELD_MANAGER, MANAGED_BY, RETRY_ANNOTATION};
 use crate::api::{
     ClaimReference, FinalBackup, FinalBackupReference, OrchestraBackup, OrchestraBackupSpec, OrchestraClass,
     OrchestraReference,
@@ -139,7 +139,7 @@ pub fn told(pass: &Pass, step: Step, observed: &Observed, words: &str) -> String
         Step::AwaitFinalBackup => format!("{words} ({place}: {said})"),
         _ => format!(
             "the database is not destroyed before its final backup is complete, and {place} failed: {said}. Fix the cause, then \
-             annotate the OrchestraBackup with stagesub.io/retry-requested-at; or set reclaimPolicy: Retain here, or another \
+             annotate the OrchestraBackup with {RETRY_ANNOTATION}; or set reclaimPolicy: Retain here, or another \
              deletion.finalBackup in the class"
         ),
     };

@@ -30,7 +30,7 @@ pub struct KeyReads {
     began: Instant,
     due: Mutex<Recent<Instant>>,
     /// When a rotation that could not go on is tried again.
-    held: Mutex<Recent<Instant>>,
+    rotation_due: Mutex<Recent<Instant>>,
 }
 
 /// The pace at which keys are read.
@@ -43,7 +43,7 @@ impl Default for KeyReads {
         Self {
             began: Instant::now(),
             due: Mutex::new(Recent::new(REMEMBERED)),
-            held: Mutex::new(Recent::new(REMEMBERED)),
+            rotation_due: Mutex::new(Recent::new(REMEMBERED)),
         }
     }
 }
@@ -74,18 +74,18 @@ impl KeyReads {
     }
 
     /// The keys are not rotated before this time has passed.
-    pub fn hold(&self, database: &str, wait: Duration) {
-        self.held.lock().insert(database, Instant::now() + wait);
+    pub fn postpone_rotation(&self, database: &str, wait: Duration) {
+        self.rotation_due.lock().insert(database, Instant::now() + wait);
     }
 
     /// The keys may be rotated.
-    pub fn release(&self, database: &str) {
-        self.held.lock().remove(database);
+    pub fn allow_rotation(&self, database: &str) {
+        self.rotation_due.lock().remove(database);
     }
 
     /// How long the keys are not rotated yet.
-    pub fn held(&self, database: &str) -> Option<Duration> {
-        let until = self.held.lock().get(database).copied()?;
+    pub fn rotation_wait(&self, database: &str) -> Option<Duration> {
+        let until = self.rotation_due.lock().get(database).copied()?;
         let left = until.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
@@ -93,7 +93,7 @@ impl KeyReads {
     /// Forgets a database that is gone.
     pub fn forget(&self, database: &str) {
         self.due.lock().remove(database);
-        self.release(database);
+        self.allow_rotation(database);
     }
 }
 
@@ -207,10 +207,10 @@ mod tests {
         assert!(!reads.are_due_at("orchdb-1", hour, after(1)));
         assert!(reads.are_due_at("orchdb-1", hour, after(3)));
 
-        assert_eq!(reads.held("orchdb-1"), None);
-        reads.hold("orchdb-1", hour);
-        assert!(reads.held("orchdb-1") > Some(hour / 2) && reads.held("orchdb-2").is_none());
-        reads.hold("orchdb-1", Duration::ZERO);
-        assert_eq!(reads.held("orchdb-1"), None);
+        assert_eq!(reads.rotation_wait("orchdb-1"), None);
+        reads.postpone_rotation("orchdb-1", hour);
+        assert!(reads.rotation_wait("orchdb-1") > Some(hour / 2) && reads.rotation_wait("orchdb-2").is_none());
+        reads.postpone_rotation("orchdb-1", Duration::ZERO);
+        assert_eq!(reads.rotation_wait("orchdb-1"), None);
     }
 }

@@ -48,7 +48,11 @@ impl ClaimedTables {
             }
             let text = &script[statement.span.clone()];
             self.anywhere |= text.contains("search_path");
-            if statement.tree.as_ref().is_none_or(|tree| self.take(tree)) {
+            let is_code = statement
+                .tree
+                .as_ref()
+                .is_none_or(|tree| self.take(tree) || hands_on(tree, text));
+            if is_code {
                 self.opaque.push((script.clone(), statement.span.clone()));
                 self.code(statement.tree.as_ref(), text);
             }
@@ -90,10 +94,19 @@ impl ClaimedTables {
         }
         let whole = ["drop schema", "drop owned", "alter schema"];
         let parts = ["drop", "rename", "schema", "owned"];
+        let later = tree.is_some_and(|tree| hands_on(tree, text));
+        let computed = || {
+            if later {
+                ["||", "format", "concat"].iter().any(|word| lower.contains(word))
+            } else {
+                is_dynamic(tree, text, &lower)
+            }
+        };
         let drops = whole.iter().any(|words| lower.contains(words))
-            || parts.iter().any(|word| lower.contains(word)) && is_dynamic(tree, text, &lower);
+            || parts.iter().any(|word| lower.contains(word)) && computed();
         match tree {
             Some(NodeEnum::CreateFunctionStmt(_)) => self.nothing |= drops,
+            _ if later => self.nothing |= drops,
             _ if drops => self.forget(),
             _ => {}
         }
@@ -207,6 +220,29 @@ impl ClaimedTables {
             }
         }
     }
+}
+
+/// Whether a query hands a text to something that runs it, perhaps later and again: a schedule of `pg_cron`, another session
+/// of `dblink`. Any function can do so; rows that a statement writes are no code, but those of a schedule.
+fn hands_on(tree: &NodeEnum, text: &str) -> bool {
+    let has = |words: &[&str]| words.iter().any(|word| contains(text, word));
+    let runs = match tree {
+        NodeEnum::SelectStmt(it) => it.values_lists.is_empty(),
+        NodeEnum::ExplainStmt(_) | NodeEnum::CreateTableAsStmt(_) | NodeEnum::ViewStmt(_) | NodeEnum::RuleStmt(_) => {
+            true
+        }
+        NodeEnum::InsertStmt(_) | NodeEnum::UpdateStmt(_) | NodeEnum::DeleteStmt(_) | NodeEnum::MergeStmt(_) => {
+            has(&["cron", "dblink"])
+        }
+        _ => false,
+    };
+    runs && text.contains(['\'', '$']) && has(&["drop", "rename", "schema"])
+}
+
+/// Whether a text has this word of ASCII letters, in large or small ones.
+fn contains(text: &str, word: &str) -> bool {
+    let mut parts = text.as_bytes().windows(word.len());
+    parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// Whether a character is part of a name without quotes.

@@ -58,6 +58,23 @@ fn a_table_is_claimed_only_while_nothing_can_have_taken_it() {
             &[],
         ),
         ("CALL tidy('a')", &["app.b"]),
+        // A text that is run later, and again.
+        (
+            "SELECT cron.schedule('x', '0 3 * * *', 'DROP TABLE IF EXISTS a')",
+            &["app.b"],
+        ),
+        (
+            "WITH c AS (SELECT 'x') SELECT dblink_exec('c', $$ALTER TABLE app.b RENAME TO old$$)",
+            &["a"],
+        ),
+        ("INSERT INTO cron.job (command) VALUES ('drop table a')", &["app.b"]),
+        ("SELECT cron.schedule('x', '@daily', 'DROP SCHEMA app CASCADE')", &[]),
+        (
+            "SELECT cron.schedule('x', '@daily', format('DROP TABLE %I', t)) FROM x",
+            &[],
+        ),
+        ("SELECT cron.schedule('x', '@daily', 'VACUUM a')", &["a", "app.b"]),
+        ("INSERT INTO notes VALUES ('DROP TABLE a')", &["a", "app.b"]),
         ("CREATE TABLE c (); DROP TABLE c", &["a", "app.b"]),
         ("BEGIN; CREATE TABLE c (); ROLLBACK;", &["a", "app.b"]),
         ("BEGIN; CREATE TABLE c (); COMMIT;", &["a", "app.b", "c"]),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::failure::{RowFailure, ScriptFailure};
+use super::failure::{RecordSpoiled, RowFailure, ScriptFailure};
 use super::source_error::SourceError;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
@@ -65,6 +65,9 @@ pub enum Error {
         /// The script's changes are committed, at least in part.
         kept: bool,
     },
+    /// A script left a table that records what was applied so that the operator cannot use it.
+    #[error("{0}")]
+    RecordSpoiled(Box<RecordSpoiled>),
     /// The baseline is not a migration of the source.
     #[error("migrations.baseline names {0}, which is not in the source; name a migration of the source")]
     NoBaseline(String),
@@ -74,6 +77,18 @@ pub enum Error {
     /// The database belongs to another migration tool.
     #[error("the operator does not migrate this database, because {0}")]
     OtherTool(String),
+    /// A plain string of a script means something else by the settings of the database or the login.
+    #[error(
+        "{script} holds a backslash, which is an escape in plain strings here, because standard_conforming_strings is off for \
+         the database or its owner's login, and the operator reads scripts with it on: switch it on (ALTER DATABASE … SET \
+         standard_conforming_strings = on, ALTER ROLE … RESET standard_conforming_strings), and write E'…' where escapes are meant"
+    )]
+    StringsDiffer {
+        /// The migration, or the file of the seed.
+        script: String,
+        /// It is a seed's.
+        of_seed: bool,
+    },
     /// The history and the source do not agree, and the tool itself would stop.
     #[error("the migration history and the source do not agree: {what}")]
     Diverged {
@@ -115,7 +130,20 @@ impl Error {
                 table,
                 kept: false,
             },
+            Self::RecordSpoiled(spoiled) => Self::RecordSpoiled(Box::new(RecordSpoiled {
+                kept: false,
+                ..*spoiled
+            })),
             other => other,
+        }
+    }
+
+    /// Whether a script that could not be recorded was rolled back as a whole.
+    pub(super) fn keeps_nothing(&self) -> bool {
+        match self {
+            Self::HistoryGone { kept, .. } => !kept,
+            Self::RecordSpoiled(spoiled) => !spoiled.kept,
+            _ => false,
         }
     }
 
@@ -130,11 +158,14 @@ impl Error {
             | Self::SeedFailed(_)
             | Self::RowFailed(_)
             | Self::NoBaseline(_)
+            | Self::RecordSpoiled(_)
             | Self::HistoryGone { .. } => ErrorClass::Invalid,
             Self::Source(error) => error.class(),
-            Self::Unfinished { .. } | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Diverged { .. } => {
-                ErrorClass::Blocked
-            }
+            Self::Unfinished { .. }
+            | Self::NotEmpty { .. }
+            | Self::OtherTool(_)
+            | Self::StringsDiffer { .. }
+            | Self::Diverged { .. } => ErrorClass::Blocked,
             Self::Locked { .. } => ErrorClass::After(Duration::from_secs(5)),
             Self::Overtaken { .. } | Self::Unreadable | Self::Stopping | Self::Timeout(_) | Self::SeedTimeout(_) => {
                 ErrorClass::Transient
@@ -153,6 +184,12 @@ impl Error {
             | Self::OtherTool(_)
             | Self::Unreadable
             | Self::Timeout(_) => Reason::MigrationFailed,
+            Self::RecordSpoiled(spoiled) => match spoiled.migration {
+                Some(_) => Reason::MigrationFailed,
+                None => Reason::SeedFailed,
+            },
+            Self::StringsDiffer { of_seed: false, .. } => Reason::MigrationFailed,
+            Self::StringsDiffer { of_seed: true, .. } => Reason::SeedFailed,
             Self::Stopping => Reason::Migrating,
             Self::Diverged { .. } => Reason::HistoryDiverged,
             Self::SeedFailed(_) | Self::RowFailed(_) | Self::SeedTimeout(_) => Reason::SeedFailed,

@@ -8,7 +8,7 @@ use super::aside::in_place;
 use super::lexer::{self, StatementKind};
 use super::redact;
 use super::source_error::line_and_column;
-use crate::text;
+use crate::{postgres, text};
 
 /// The most bytes of each text of the server that are kept: a script may raise any text, and a failure is remembered for
 /// hours.
@@ -177,5 +177,66 @@ impl fmt::Display for RowFailure {
             write!(f, "; hint: {}", hint.replace('\n', " "))?;
         }
         Ok(())
+    }
+}
+
+/// What a script has done to a table that records what was applied: the history, or one of the operator's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordSpoiled {
+    /// The migration; none for the seed.
+    pub migration: Option<String>,
+    /// What is wrong with the table now.
+    pub what: String,
+    /// How a person undoes it, if that is known.
+    pub cure: Option<String>,
+    /// The script's changes are committed, at least in part.
+    pub kept: bool,
+}
+
+impl RecordSpoiled {
+    /// The server refuses the operator's own write to a table that took it before the script: with a missing right or a
+    /// policy, a constraint, another column or type, code that raises. None for other errors.
+    pub(super) fn by(migration: Option<String>, table: &str, error: &postgres::Error) -> Option<Self> {
+        let postgres::Error::Refused { sqlstate, message } = error else {
+            return None;
+        };
+        let of_table = ["22", "23", "42", "0A", "55", "P0"];
+        let is_of_table = of_table.iter().any(|class| sqlstate.starts_with(class)) && !postgres::is_transient(sqlstate);
+        is_of_table.then(|| Self {
+            migration,
+            what: format!(
+                "table {table} takes no record any more: {} (SQLSTATE {sqlstate})",
+                redact::message(sqlstate, message)
+            ),
+            cure: None,
+            kept: true,
+        })
+    }
+}
+
+impl fmt::Display for RecordSpoiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let script = match &self.migration {
+            Some(name) => format!("migration {name}"),
+            None => "the seed".to_owned(),
+        };
+        let what = &self.what;
+        write!(f, "{script} changes a table that records what was applied: {what}. ")?;
+        if !self.kept {
+            return write!(
+                f,
+                "It was rolled back: have its script leave that table out, as where a loop is over all tables"
+            );
+        }
+        let cure = self
+            .cure
+            .as_deref()
+            .map(|cure| format!(" ({cure})"))
+            .unwrap_or_default();
+        write!(
+            f,
+            "Its changes are in the database: undo this one{cure}, have the script leave that table out, and add the \
+             migration to migrations.resolve as Applied"
+        )
     }
 }

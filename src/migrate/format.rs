@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::content::Content;
+use super::foreign;
 use super::source_error::SourceError;
 use crate::api::MigrationFormat as Format;
 
@@ -202,12 +203,13 @@ pub(super) const NO_TRANSACTION: &str = "-- no-transaction";
 /// Detects the format by files that only one of the tools writes.
 ///
 /// # Errors
-/// [`SourceError::Ambiguous`] if several tools would accept the files.
+/// [`SourceError::Ambiguous`] if several tools would accept the files, and files of a tool that is not known.
 pub(super) fn detect(files: &[(String, Content)]) -> Result<Format, SourceError> {
     let names = || files.iter().map(|(file, _)| file.as_str());
     if names().any(|file| file == LOCK_FILE) {
         return Ok(Format::Prisma);
     }
+    foreign::check(files)?;
     if names().any(|file| file.split_once('/').is_some_and(|(_, rest)| rest == SCRIPT)) {
         return Ok(Format::Prisma);
     }

@@ -9,7 +9,7 @@ use pg_query::{Node, NodeEnum, ParserOptions};
 use serde_json::Value;
 
 use super::guard::names::{inner, is_on, language};
-use super::lexer::{self, LexError, Piece, StatementKind as Kind};
+use super::lexer::{self, FROM_STDIN, LexError, Piece, StatementKind as Kind, TO_STDOUT};
 use super::parse;
 
 /// A `DO` block with `COMMIT` or `ROLLBACK`, which PostgreSQL refuses inside a transaction. What it has committed before
@@ -70,7 +70,9 @@ pub(super) fn keeps_parts(kind: Kind) -> bool {
 fn of(tree: &NodeEnum, text: &str) -> Kind {
     match tree {
         NodeEnum::TransactionStmt(it) => transaction(it),
-        NodeEnum::CopyStmt(it) if it.is_from && it.filename.is_empty() && !it.is_program => Kind::CopyFromStdin,
+        NodeEnum::CopyStmt(it) if it.filename.is_empty() && !it.is_program => {
+            Kind::CopyClient(if it.is_from { FROM_STDIN } else { TO_STDOUT })
+        }
         NodeEnum::DoStmt(it) => block(it, text),
         // Outside if the procedure commits; while the subscription has a slot.
         NodeEnum::CallStmt(_) | NodeEnum::DropSubscriptionStmt(_) => Kind::Unsure,
@@ -298,9 +300,17 @@ mod tests {
         ("ALTER SUBSCRIPTION s DISABLE", Kind::Other),
         ("DISCARD ALL", Kind::Outside("DISCARD ALL")),
         ("DISCARD PLANS", Kind::Other),
-        ("COPY t FROM STDIN", Kind::CopyFromStdin),
+        ("COPY t FROM STDIN", Kind::CopyClient(FROM_STDIN)),
+        ("COPY t FROM STDOUT", Kind::CopyClient(FROM_STDIN)),
+        ("COPY t TO STDOUT", Kind::CopyClient(TO_STDOUT)),
+        (
+            "COPY (SELECT 1) TO STDIN WITH (FORMAT csv)",
+            Kind::CopyClient(TO_STDOUT),
+        ),
+        ("COPY BINARY t TO stdout", Kind::CopyClient(TO_STDOUT)),
+        ("COPY t TO '/tmp/x'", Kind::Other),
+        ("COPY t TO PROGRAM 'x'", Kind::Other),
         ("COPY t FROM PROGRAM 'x'", Kind::Other),
-        ("COPY t TO STDOUT", Kind::Other),
         ("BEGIN ISOLATION LEVEL SERIALIZABLE", Kind::Begin),
         ("ABORT", Kind::End),
         ("ROLLBACK AND NO CHAIN", Kind::End),

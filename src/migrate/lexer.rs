@@ -11,6 +11,6 @@ mod token;
 mod variables;
 
 pub use literals::{rows, without_literals};
-pub use statement::{Piece, StatementKind, split};
+pub use statement::{FROM_STDIN, Piece, StatementKind, TO_STDOUT, split};
 pub use token::LexError;
 pub use variables::{Quoting, Variable, variables};

@@ -2,7 +2,7 @@
 
 use super::aside::in_place;
 use super::kinds;
-use super::lexer::{self, LexError, Piece, StatementKind};
+use super::lexer::{self, FROM_STDIN, LexError, Piece, StatementKind};
 use super::source_error::SourceError;
 use crate::api::MigrationFormat as Format;
 
@@ -113,9 +113,10 @@ pub(super) fn check_seed(file: &str, script: &str) -> Result<(), SourceError> {
     for piece in &pieces {
         let what = match piece.kind {
             StatementKind::Empty | StatementKind::Other | StatementKind::Unsure => continue,
-            StatementKind::CopyFromStdin => {
-                "COPY … FROM STDIN needs psql; put the rows into a .csv file of the seed".to_owned()
+            StatementKind::CopyClient(FROM_STDIN) => {
+                format!("{FROM_STDIN} needs psql; put the rows into a .csv file of the seed")
             }
+            StatementKind::CopyClient(copy) => format!("{copy} needs psql; remove it"),
             StatementKind::Outside(what) => {
                 format!("{what} cannot run inside a transaction, and a seed is one transaction")
             }
@@ -125,8 +126,6 @@ pub(super) fn check_seed(file: &str, script: &str) -> Result<(), SourceError> {
     }
     Ok(())
 }
-
-const COPY: &str = "COPY … FROM STDIN needs psql; write INSERT";
 
 /// The mode of a script, or where and why it cannot be run.
 fn mode(pieces: &[Piece], format: Format) -> Result<Mode, (usize, String)> {
@@ -144,7 +143,14 @@ fn mode(pieces: &[Piece], format: Format) -> Result<Mode, (usize, String)> {
                     "PREPARE TRANSACTION would leave the migration's transaction to another session; use COMMIT".into(),
                 ));
             }
-            StatementKind::CopyFromStdin => return Err((piece.start, COPY.into())),
+            StatementKind::CopyClient(copy) => {
+                let cure = if copy == FROM_STDIN {
+                    "write INSERT"
+                } else {
+                    "remove it"
+                };
+                return Err((piece.start, format!("{copy} needs psql; {cure}")));
+            }
             StatementKind::Empty | StatementKind::Other | StatementKind::Unsure => {}
         }
         if let (Some(begin), StatementKind::Outside(what)) = (open, piece.kind) {

@@ -161,7 +161,14 @@ pub(super) async fn whole(
             lock.keep(conn).await?;
             history.took(conn, migration, took).await
         }
-        Err(WholeError::Other(error)) => Err(error),
+        Err(WholeError::Other(error)) => {
+            if let Some(row) = begun.filter(|_| error.keeps_nothing()) {
+                sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
+                ours(conn, TimeLimits::default()).await?;
+                history.withdraw(conn, &row).await?;
+            }
+            Err(error)
+        }
         Err(WholeError::Script(error)) => {
             if let ScriptError::Failed(failure) = &error {
                 // The script can have left a failed transaction of its own open.

@@ -17,13 +17,13 @@ use tokio::time::timeout;
 use self::seed_files::SeedFiles;
 use self::source::SeedPart;
 use super::error::{Error, Result};
-use super::failure::ScriptFailure;
+use super::failure::{RecordSpoiled, ScriptFailure};
 use super::options::TimeLimits;
 use super::run::{ScriptError, run};
-use super::session::{ours, ours_inside, theirs};
+use super::session::{escapes_by_default, ours, ours_inside, theirs};
 use super::source_error::line_and_column;
 use crate::api::{MigrationFormat, SeedPolicy};
-use crate::postgres::{OPERATOR_SCHEMA, begin, check_record, column, quote};
+use crate::postgres::{self, OPERATOR_SCHEMA, SoundRecords, begin, check_record, column, quote};
 
 pub use sequences::{SequenceBehind, sequences_behind};
 pub use source::{Script, SeedSource};
@@ -105,7 +105,10 @@ pub async fn seed(
         let is_met = |seeded: &Seeded| policy.is_met_by(&seeded.digest, &digest);
         let before = match newest {
             Some(newest) if is_met(&newest) => Err(newest),
-            newest => Ok(before(&mut conn, newest, format).await?),
+            newest => {
+                check_strings(&mut conn, source).await?;
+                Ok(before(&mut conn, newest, format).await?)
+            }
         };
         sqlx::raw_sql("COMMIT").execute(&mut conn).await?;
         let outcome = match before {
@@ -147,6 +150,20 @@ pub async fn seed(
 /// How long the lock of a seed that failed may take to be given back.
 const FREED: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// Fails if a script means something else by the settings of the database.
+async fn check_strings(conn: &mut PgConnection, source: &SeedSource) -> Result<()> {
+    let Some(script) = source.scripts().find(|script| script.text().contains('\\')) else {
+        return Ok(());
+    };
+    if !escapes_by_default(conn).await? {
+        return Ok(());
+    }
+    Err(Error::StringsDiffer {
+        script: format!("seed {}", script.file),
+        of_seed: true,
+    })
+}
+
 /// Takes the lock of seeds, which this session may hold already.
 async fn lock(conn: &mut PgConnection, function: &str) -> Result<()> {
     let got: bool = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {function}($1)")))
@@ -165,6 +182,7 @@ async fn lock(conn: &mut PgConnection, function: &str) -> Result<()> {
 struct SeedHistory {
     newest: Option<Seeded>,
     files: Option<SeedFiles>,
+    sound: SoundRecords,
 }
 
 /// Reads what is recorded. The transaction must be one of [`begin`].
@@ -177,7 +195,11 @@ async fn before(
         Some(MigrationFormat::Supabase) => Some(SeedFiles::read(conn).await?),
         _ => None,
     };
-    Ok(SeedHistory { newest, files })
+    Ok(SeedHistory {
+        newest,
+        files,
+        sound: SoundRecords::look(conn, None).await?,
+    })
 }
 
 /// Runs the seed in a transaction that has just begun: its first script may begin with what must be first in one
@@ -190,7 +212,11 @@ async fn inside(
     before: SeedHistory,
     digest: &str,
 ) -> Result<()> {
-    let SeedHistory { newest: last, files } = before;
+    let SeedHistory {
+        newest: last,
+        files,
+        sound,
+    } = before;
     for part in source.parts() {
         theirs(conn, TimeLimits::default()).await?;
         match part {
@@ -203,7 +229,19 @@ async fn inside(
     ours_inside(conn).await?;
     // A script may have released the lock.
     lock(conn, "pg_try_advisory_xact_lock").await?;
-    if newest(conn).await? != last {
+    if let Some(flaw) = sound.flaw(conn).await? {
+        return Err(spoiled(flaw.what));
+    }
+    record(conn, last.as_ref(), digest).await.map_err(blamed)?;
+    match files {
+        Some(files) => files.record(conn, source.scripts()).await.map_err(blamed),
+        None => Ok(()),
+    }
+}
+
+/// Writes the record, unless another session has written one since.
+async fn record(conn: &mut PgConnection, last: Option<&Seeded>, digest: &str) -> Result<()> {
+    if newest(conn).await?.as_ref() != last {
         return Err(Error::Locked {
             holder: "a session that has applied a seed".to_owned(),
         });
@@ -216,12 +254,31 @@ async fn inside(
          ON CONFLICT (digest) DO UPDATE SET applied_at = excluded.applied_at"
     )))
     .bind(digest)
-    .execute(&mut *conn)
+    .execute(conn)
     .await?;
-    if let Some(files) = files {
-        files.record(conn, source.scripts()).await?;
-    }
     Ok(())
+}
+
+/// The seed is rolled back, because a script has changed a table that records what was applied.
+fn spoiled(what: String) -> Error {
+    Error::RecordSpoiled(Box::new(RecordSpoiled {
+        migration: None,
+        what,
+        cure: None,
+        kept: false,
+    }))
+}
+
+/// An error of the record after the scripts: what the server refuses then is due to what they have done to its table.
+fn blamed(error: Error) -> Error {
+    match &error {
+        Error::Database(postgres::Error::Untrusted(what)) => spoiled(what.clone()),
+        Error::Database(refused) => match RecordSpoiled::by(None, &format!("{OPERATOR_SCHEMA}.seed"), refused) {
+            Some(failure) => spoiled(failure.what),
+            None => error,
+        },
+        _ => error,
+    }
 }
 
 async fn send(conn: &mut PgConnection, script: &Script, variables: &SeedVariables) -> Result<()> {

@@ -70,6 +70,15 @@ pub(super) async fn default_path(conn: &mut PgConnection) -> Result<Vec<String>>
     Ok(column(conn, "schemas in the search path", sqlx::raw_sql(sql)).await?)
 }
 
+/// Whether a plain string takes a backslash for an escape in the sessions of the login, by the settings of the database, the
+/// login and its options. Scripts are read and run with `standard_conforming_strings` on, the server's own default.
+pub(super) async fn escapes_by_default(conn: &mut PgConnection) -> Result<bool> {
+    let sql = "SELECT reset_val OPERATOR(pg_catalog.=) 'off' FROM pg_catalog.pg_settings \
+         WHERE name OPERATOR(pg_catalog.=) 'standard_conforming_strings'";
+    let escapes: Option<bool> = sqlx::query_scalar(sql).persistent(false).fetch_optional(conn).await?;
+    Ok(escapes.unwrap_or_default())
+}
+
 async fn reset(conn: &mut PgConnection, limits: TimeLimits, before: &str, after: &str) -> Result<()> {
     sqlx::raw_sql(AssertSqlSafe(format!(
         "{before}RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SET standard_conforming_strings = on; \

@@ -61,7 +61,16 @@ fn refuses_with_place_and_cure() {
             b"SELECT 1;\n COPY t FROM stdin;\n1\n\\.\n",
             "a.sql:4:1: a psql command",
         ),
-        ("a.sql", b"SELECT 1;\n COPY t FROM stdin;\n", "a.sql:2:2: COPY"),
+        (
+            "a.sql",
+            b"SELECT 1;\n COPY t FROM stdin;\n",
+            "a.sql:2:2: COPY … FROM STDIN needs psql; write INSERT",
+        ),
+        (
+            "a.sql",
+            b"SELECT 1;\n COPY (SELECT 1) TO STDOUT WITH CSV;\n",
+            "a.sql:2:2: COPY … TO STDOUT needs psql; remove it",
+        ),
         (
             "a.sql",
             b"SELECT 1;\nBEGIN; SELECT 2;",

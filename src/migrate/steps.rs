@@ -314,7 +314,15 @@ impl Steps<'_> {
             return Ok(());
         }
         let record = self.progress.line(done, NextStatement::Unknown);
-        self.history.committed(conn, self.begun, self.migration, &record).await
+        let recorded = self.history.committed(conn, self.begun, self.migration, &record).await;
+        let keeps_nothing = self.committed == 0;
+        recorded.map_err(|error| {
+            if keeps_nothing {
+                error.with_nothing_kept()
+            } else {
+                error
+            }
+        })
     }
 
     /// Records in a transaction of its own.

@@ -33,6 +33,7 @@ const REVOKE_WITHIN: SignedDuration = SignedDuration::from_mins(2);
 pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Option<Next>, Error> {
     pass.found.clone_from(&observed.inside.found);
     settle_turn(pass, &observed);
+    work::tell_of_preparation(pass, &observed);
     let done = match step {
         Step::AddFinalizer => pass.set_finalizer(true).await,
         Step::Reserve => {
@@ -250,7 +251,7 @@ fn take_turn(pass: &mut Pass, observed: &Observed) {
 
 /// Gives the turn back when nothing is left to begin, and the place in the queue with it.
 fn settle_turn(pass: &mut Pass, observed: &Observed) {
-    let DatabaseState::Usable(inside) = &observed.seen.database else {
+    let DatabaseState::Usable(inside) = &observed.facts.database else {
         return;
     };
     let outcome = match inside.migrations {
@@ -300,7 +301,7 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     let proven = proven.inspect_err(|_| logins.refused(&name, false));
     proven.map_err(|error| direct::unreachable(handover, mode, error))?;
     logins.forget(&name);
-    let is_first = !pass.is_serving() && !observed.inside.secret.exists;
+    pass.untold = !pass.is_serving() && !observed.inside.secret.exists;
     let handover = handover.clone();
     carried_out::remember(pass, &name).await?;
     let published = write_secret(pass, &handover, observed.inside.secret.exists).await?;
@@ -308,9 +309,6 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
         .health
         .publish(&pass.object, database, &published, handover.primary(mode));
     note_published(pass, published, observed.now).await?;
-    if is_first {
-        work::tell_of_preparation(pass, observed).await;
-    }
     Ok(None)
 }
 

@@ -121,7 +121,7 @@ pub async fn supply(pass: &Pass, class: &OrchestraClass) -> Result<Offer, Error>
             return Ok(Offer::none(Supply::Awaited(Wait::Member), message));
         }
     }
-    if let Some(offer) = restore::offer(pass) {
+    if let Some(offer) = restore::offer(pass, class) {
         return Ok(offer);
     }
     if let Some(name) = pass.reserved.clone() {
@@ -202,7 +202,7 @@ fn of_pools(pass: &Pass, class: &OrchestraClass, before: Option<&str>) -> Offer 
 /// reserved. Nothing is reserved when others were faster.
 pub fn reserve(pass: &mut Pass, observed: &Observed) {
     let Some(class) = &observed.class else { return };
-    pass.reserved = match observed.seen.database {
+    pass.reserved = match observed.facts.database {
         DatabaseState::None(Supply::Provider(_)) => {
             let own = class::database_name(pass.uid());
             let room = budget::take_room(&pass.ctx.class, class, &pass.object, &own);

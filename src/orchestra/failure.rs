@@ -40,7 +40,10 @@ pub fn remembered(old: Option<MigrationFailure>, error: &Error) -> MigrationFail
 fn name(error: &Error) -> Option<String> {
     match error {
         Error::Migrate(migrate::Error::Failed(failure)) => Some(failure.name.clone()),
-        Error::Migrate(migrate::Error::Unfinished { name, .. }) => Some(name.clone()),
+        Error::Migrate(migrate::Error::Unfinished { name, .. } | migrate::Error::HistoryGone { name, .. }) => {
+            Some(name.clone())
+        }
+        Error::Migrate(migrate::Error::RecordSpoiled(spoiled)) => spoiled.migration.clone(),
         _ => None,
     }
 }
@@ -73,7 +76,7 @@ pub fn left(before: Option<&MigrationStatus>, pending: &[String]) -> Option<Migr
 
 /// The failure that is not cured, with its reason.
 pub fn uncured<'a>(object: &'a Orchestra, observed: &'a Observed) -> Option<(Reason, &'a MigrationFailure)> {
-    let migrations = match &observed.seen.database {
+    let migrations = match &observed.facts.database {
         DatabaseState::Usable(inside) if inside.migrations == WorkState::Done => return None,
         _ => observed.inside.migrations().or(object.migrations())?,
     };

@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnection;
 use super::{Pass, login, rotation};
 use crate::api::{OrchestraClass, OrchestraDatabase};
 use crate::controller::error::Error;
+use crate::credentials::rights;
 use crate::credentials::tenant::{self, LoginState, Logins};
 use crate::postgres::{self, TenantRole};
 
@@ -62,7 +63,7 @@ pub async fn drop_former(
     let (base, role) = (postgres::role_name(pass.uid()), tenant::role_of(pass.uid(), number));
     let mut session = login::open(pass, database).await?;
     let sharing = login::sharing(&mut session, database).await?;
-    let (family, rights) = (logins.roles(pass.uid()), login::rights(&pass.object, class));
+    let (family, rights) = (logins.roles(pass.uid()), rights::of(&pass.object, class));
     let names = (base.as_str(), role.as_str());
     Ok(postgres::drop_former_role(&mut session, names, &family, &rights, sharing).await?)
 }

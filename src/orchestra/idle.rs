@@ -89,7 +89,7 @@ pub fn next_look(pass: &Pass, observed: &Observed) -> Option<Duration> {
 fn applies(pass: &Pass, observed: &Observed) -> Option<GoDuration> {
     let class = observed.class.as_deref();
     let database = observed.database.as_ref()?;
-    let runs = observed.seen.power == Power::Running && pass.is_serving() && !observed.seen.deleting;
+    let runs = observed.facts.power == Power::Running && pass.is_serving() && !observed.facts.deleting;
     policy(&pass.object, class).filter(|_| runs && !power::is_forbidden(class, database))
 }
 

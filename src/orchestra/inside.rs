@@ -35,7 +35,7 @@ pub struct InsideFacts {
     pub message: Option<String>,
     /// The reason why the connection of the spec cannot be carried out.
     pub invalid: Option<String>,
-    /// What was seen of a restore.
+    /// The state of the Job that restores a backup into it.
     pub restoring: RestoreLook,
     /// The wanted contents of the database.
     pub wanted: WantedContents,

@@ -9,15 +9,15 @@ use sqlx::postgres::PgConnection;
 
 use super::{Pass, direct, generations, record};
 use crate::api::condition::Reason;
-use crate::api::{ConnectionMode, CreateObjects, DataApi, Orchestra, OrchestraClass, OrchestraDatabase};
+use crate::api::{ConnectionMode, OrchestraClass, OrchestraDatabase};
 use crate::controller::error::Error;
 use crate::credentials::connection::Handover;
 use crate::credentials::inventory::{self, ProjectApi};
 use crate::credentials::tenant::Logins;
-use crate::credentials::{owner, published, secrets, tenant};
+use crate::credentials::{owner, published, rights, secrets, spare, tenant};
 use crate::error::ErrorClass;
 use crate::postgres::claim_record::{self, ClaimRecord};
-use crate::postgres::{self, Login, Sharing, TenantRights, TenantRole, TenantRoles, holdings};
+use crate::postgres::{self, Login, Sharing, TenantRole, TenantRoles, holdings};
 
 /// The owner's login.
 async fn owner(
@@ -182,12 +182,20 @@ async fn ensure(
 ) -> Result<(), Error> {
     let sharing = sharing(session, database).await?;
     let (kept, unknown) = generations::live(pass.uid(), logins, now);
+    let rights = rights::of(&pass.object, class);
+    if let ([first], [], false) = (&*kept, &*unknown, pass.is_serving())
+        && first.name == postgres::role_name(pass.uid())
+        && let Some(spare) = spare::role(database)
+        && postgres::take_spare(session, &spare, first, &rights).await?
+    {
+        return Ok(());
+    }
     let roles = TenantRoles {
         base: &postgres::role_name(pass.uid()),
         logins: &kept,
         unknown: &unknown.iter().map(String::as_str).collect::<Vec<_>>(),
     };
-    Ok(postgres::ensure_tenant_roles(session, roles, &rights(&pass.object, class), sharing).await?)
+    Ok(postgres::ensure_tenant_roles(session, roles, &rights, sharing).await?)
 }
 
 /// Ends former logins, by number: they log in no more, and their sessions end.
@@ -239,20 +247,6 @@ pub async fn sharing(session: &mut PgConnection, database: &OrchestraDatabase) -
     })
 }
 
-/// The rights of the tenant's login: as the Orchestra says, or else its class.
-pub fn rights(orchestra: &Orchestra, class: Option<&OrchestraClass>) -> TenantRights {
-    let connection = class.and_then(|class| class.spec.connection.as_ref());
-    let row_security = orchestra.spec.connection.row_security;
-    let exposed = |api: Option<&DataApi>| api.and_then(|api| api.expose_new_tables);
-    let of_class = || exposed(class.and_then(|class| class.spec.data_api.as_ref()));
-    TenantRights {
-        create: connection.is_some_and(|connection| connection.create_objects == CreateObjects::Allowed),
-        limits: class.and_then(|class| class.spec.limits.clone()),
-        row_security: row_security.or_else(|| connection?.row_security).unwrap_or_default(),
-        expose_new_tables: exposed(orchestra.spec.data_api.as_ref()).or_else(of_class),
-    }
-}
-
 /// Whether the tenant's logins are as this version of the operator makes them, and are those that are known.
 pub async fn is_prepared(
     pass: &Pass,
@@ -262,7 +256,7 @@ pub async fn is_prepared(
 ) -> Result<bool, Error> {
     let sharing = sharing(session, database).await?;
     let role = postgres::role_name(pass.uid());
-    let prepared = postgres::is_prepared(session, &role, &rights(&pass.object, class), sharing).await?;
+    let prepared = postgres::is_prepared(session, &role, &rights::of(&pass.object, class), sharing).await?;
     Ok(prepared && generations::agree(pass, database, session).await?)
 }
 
@@ -273,7 +267,7 @@ pub async fn unreadable(
     session: &mut PgConnection,
 ) -> Result<Option<(Reason, String)>, Error> {
     let role = postgres::role_name(pass.uid());
-    let hidden = postgres::unreadable(session, &role, &rights(&pass.object, class)).await?;
+    let hidden = postgres::unreadable(session, &role, &rights::of(&pass.object, class)).await?;
     let ungranted = postgres::ungranted(session, &role).await?;
     Ok(match (hidden, ungranted) {
         (Some(hidden), None) => Some((Reason::NoPolicy, hidden)),
@@ -311,36 +305,6 @@ pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Err
 mod tests {
     use super::*;
     use crate::error::ErrorClass;
-
-    #[test]
-    fn an_orchestra_says_what_its_login_reaches_or_else_its_class_does() {
-        use crate::api::{ClassConnection, ExposeNewTables, RowSecurity};
-        let exposing = |what| {
-            Some(DataApi {
-                expose_new_tables: what,
-            })
-        };
-        let mut object = Orchestra::new("one", crate::api::OrchestraSpec::default());
-        let mut class = OrchestraClass::new("standard", crate::api::OrchestraClassSpec::default());
-        let of = |object: &Orchestra, class: Option<&OrchestraClass>| {
-            let rights = rights(object, class);
-            (rights.row_security, rights.expose_new_tables)
-        };
-        assert_eq!(of(&object, None), (RowSecurity::Bypass, None));
-        assert_eq!(of(&object, Some(&class)), (RowSecurity::Bypass, None));
-        class.spec.connection = Some(ClassConnection {
-            row_security: Some(RowSecurity::Enforce),
-            ..ClassConnection::default()
-        });
-        class.spec.data_api = exposing(Some(ExposeNewTables::All));
-        object.spec.data_api = exposing(None);
-        let classes = (RowSecurity::Enforce, Some(ExposeNewTables::All));
-        assert_eq!(of(&object, Some(&class)), classes);
-        object.spec.connection.row_security = Some(RowSecurity::Bypass);
-        object.spec.data_api = exposing(Some(ExposeNewTables::None));
-        let own = (RowSecurity::Bypass, Some(ExposeNewTables::None));
-        assert_eq!(of(&object, Some(&class)), own);
-    }
 
     #[tokio::test]
     async fn a_server_that_stalls_is_given_up() {

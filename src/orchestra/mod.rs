@@ -122,7 +122,7 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         let observed = observe::observe(&pass, session.as_mut()).await;
         pass.access.give_back(session);
         let observed = observed.inspect_err(|error| act::give_turn_back(&mut pass, error))?;
-        let step = plan::plan(&observed.seen);
+        let step = plan::plan(&observed.facts);
         tracing::debug!(?step, "next");
         let under_way = status::under_way(&pass, step);
         if let Some((reason, took)) = pass.ctx.core.metrics.provisioning().at(pass.uid(), under_way) {
@@ -165,6 +165,8 @@ struct Pass {
     found: Option<Arc<InsideLook>>,
     /// The connection Secret that was written.
     published: Option<PublishedSecret>,
+    /// The connection Secret was written for the first time, and what the pool's preparation left is to be told.
+    untold: bool,
     /// The result of the look for use.
     looked: Looked,
     /// The reason why the connection of the spec cannot be carried out.
@@ -199,6 +201,7 @@ impl Pass {
             denied: None,
             found: None,
             published: None,
+            untold: false,
             looked: Looked::NotYet,
             kept_role: None,
             kept_login: None,

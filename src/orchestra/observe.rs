@@ -24,7 +24,7 @@ pub struct Observed {
     /// The time of this look.
     pub now: Timestamp,
     /// The part that the plan decides by.
-    pub seen: Facts,
+    pub facts: Facts,
     /// The message for people; empty when the step's own words say all.
     pub message: String,
     /// The class that meets the claim.
@@ -42,10 +42,10 @@ pub struct Observed {
 }
 
 impl Observed {
-    fn new(seen: Facts, now: Timestamp) -> Self {
+    fn new(facts: Facts, now: Timestamp) -> Self {
         Self {
             now,
-            seen,
+            facts,
             message: String::new(),
             class: None,
             database: None,
@@ -73,7 +73,7 @@ impl Observed {
 pub async fn observe(pass: &Pass, session: Option<&mut PgConnection>) -> Result<Observed, Error> {
     let finalizers = pass.object.finalizers();
     let now = Timestamp::now();
-    let seen = Facts {
+    let facts = Facts {
         deleting: pass.is_deleting(),
         finalizer: finalizers.iter().any(|name| name == ORCHESTRA_FINALIZER),
         revoked: pass.revoked,
@@ -83,29 +83,29 @@ pub async fn observe(pass: &Pass, session: Option<&mut PgConnection>) -> Result<
         power: Power::Running,
         idle: IdleState::No,
     };
-    let mut observed = Observed::new(seen, now);
-    if !observed.seen.finalizer {
+    let mut observed = Observed::new(facts, now);
+    if !observed.facts.finalizer {
         return Ok(observed);
     }
     observed.life = expiry::look(pass, now).await?;
-    observed.seen.expiry = observed.life.due;
-    if observed.seen.expiry != TtlState::Later {
+    observed.facts.expiry = observed.life.due;
+    if observed.facts.expiry != TtlState::Later {
         return Ok(observed);
     }
     observe_claim(pass, &mut observed).await?;
-    if !observed.seen.deleting {
-        observed.seen.power = power::observe(pass, &observed);
+    if !observed.facts.deleting {
+        observed.facts.power = power::observe(pass, &observed);
     }
-    let runs = matches!(observed.seen.power, Power::Running | Power::Refused(_));
-    let usable = matches!(observed.seen.database, DatabaseState::Usable(_));
-    if usable && runs && !observed.seen.deleting {
+    let runs = matches!(observed.facts.power, Power::Running | Power::Refused(_));
+    let usable = matches!(observed.facts.database, DatabaseState::Usable(_));
+    if usable && runs && !observed.facts.deleting {
         let facts = inside::observe(pass, &observed.tenant(&pass.object), session, now).await?;
         let waits = approval::message(pass, facts.review());
         observed.message = facts.message.clone().or(waits).unwrap_or_default();
-        observed.seen.database = DatabaseState::Usable(facts.inside);
+        observed.facts.database = DatabaseState::Usable(facts.inside);
         observed.inside = facts;
         if observed.inside.inside.rests() {
-            (observed.seen.idle, observed.unused) = idle::observe(pass, &observed);
+            (observed.facts.idle, observed.unused) = idle::observe(pass, &observed);
         }
     }
     if let Some(message) = power::message(pass, &observed).filter(|_| observed.message.is_empty() || !runs) {
@@ -119,7 +119,7 @@ async fn observe_claim(pass: &Pass, observed: &mut Observed) -> Result<(), Error
     let status = pass.object.status.as_ref();
     let recorded = status.and_then(|status| status.database_name.as_ref());
     let mut found = claim::known(pass);
-    if found.is_none() && (observed.seen.deleting || recorded.is_some()) {
+    if found.is_none() && (observed.facts.deleting || recorded.is_some()) {
         found = claim::find(pass).await?;
     }
     if let Some(database) = found {
@@ -128,7 +128,7 @@ async fn observe_claim(pass: &Pass, observed: &mut Observed) -> Result<(), Error
             Err(error) if error.reason() == Reason::UnknownValue => return Err(error),
             class => class.ok(),
         };
-        (observed.seen.database, observed.message) = claim::state(&database);
+        (observed.facts.database, observed.message) = claim::state(&database);
         observed.database = Some(database);
         return Ok(());
     }
@@ -139,8 +139,8 @@ async fn observe_claim(pass: &Pass, observed: &mut Observed) -> Result<(), Error
              delete the Orchestra and create it again"
         );
     }
-    if recorded.is_some() || observed.seen.deleting {
-        observed.seen.database = DatabaseState::Lost;
+    if recorded.is_some() || observed.facts.deleting {
+        observed.facts.database = DatabaseState::Lost;
         return Ok(());
     }
     let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref())?;
@@ -150,7 +150,7 @@ async fn observe_claim(pass: &Pass, observed: &mut Observed) -> Result<(), Error
         candidates,
         message,
     } = claim::supply(pass, &class).await?;
-    observed.seen.database = DatabaseState::None(supply);
+    observed.facts.database = DatabaseState::None(supply);
     observed.message = message;
     // The Orchestra may want the data of the earlier one.
     if let Some(earlier) = existing::told(pass).filter(|_| !observed.message.is_empty()) {

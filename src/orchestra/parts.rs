@@ -9,8 +9,8 @@ use crate::rollout::Kept;
 
 /// The conditions of the parts inside the database.
 pub fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reason: Reason) {
-    let runs = matches!(observed.seen.power, Power::Running | Power::Refused(_));
-    let Some(seen) = usable(&observed.seen.database).filter(|_| runs) else {
+    let runs = matches!(observed.facts.power, Power::Running | Power::Refused(_));
+    let Some(inside) = usable(&observed.facts.database).filter(|_| runs) else {
         for part in [Is::CredentialsReady, Is::Migrated, Is::Seeded] {
             conditions.keep(part, Reason::Pending);
         }
@@ -23,7 +23,7 @@ pub fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, 
     let proven = pass.published.is_some() || observed.inside.secret.right.is_some() || pass.object.is_settled();
     let database = observed.database.as_ref();
     let (why, told) = match former::told(&pass.object, database, proven) {
-        told if seen.published => (Reason::Ready, told),
+        told if inside.published => (Reason::Ready, told),
         _ => (
             reason,
             "the connection Secret is published when the database is migrated and seeded",
@@ -31,13 +31,13 @@ pub fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, 
     };
     match &observed.inside.invalid {
         Some(wrong) => conditions.set(Is::CredentialsReady, false, Reason::ConnectionInvalid, wrong),
-        None => conditions.set(Is::CredentialsReady, seen.published, why, told),
+        None => conditions.set(Is::CredentialsReady, inside.published, why, told),
     }
     let (migrates, seeds) = asked(pass, observed);
     let kept = observed.inside.wanted.kept;
     for (part, work, asked) in [
-        (Is::Migrated, seen.migrations, migrates),
-        (Is::Seeded, seen.seed, seeds),
+        (Is::Migrated, inside.migrations, migrates),
+        (Is::Seeded, inside.seed, seeds),
     ] {
         match (asked, work) {
             _ if observed.inside.wanted.is_without_template() => conditions.keep(part, Reason::Pending),

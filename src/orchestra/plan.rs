@@ -1,4 +1,4 @@
-//! The whole life of an Orchestra on one page: what was seen → the one next step.
+//! The whole life of an Orchestra on one page: facts → the one next step.
 //!
 //! ```text
 //! AddFinalizer → Reserve → Intend → Create | Take → Wait(Database) → [inside] → Rest
@@ -16,9 +16,9 @@
     reason = "the facts grow with each link, whose signature stays as it is"
 )]
 
-mod seen;
+mod facts;
 
-pub use seen::{
+pub use facts::{
     DatabaseState, Facts, IdleState, Inside, Intent, Notice, Power, RestoreState, RotationState, Supply, TtlState,
     WorkState,
 };
@@ -128,45 +128,45 @@ impl Step {
     }
 }
 
-/// The next step for what was seen.
-pub fn plan(seen: &Facts) -> Step {
-    match (seen.deleting, seen.finalizer) {
+/// The next step for these facts.
+pub fn plan(facts: &Facts) -> Step {
+    match (facts.deleting, facts.finalizer) {
         (true, false) => Step::Rest,
-        (true, true) => leave(seen),
+        (true, true) => leave(facts),
         (false, false) => Step::AddFinalizer,
         // The ttl goes before everything that an Orchestra may wait for.
-        (false, true) => match seen.expiry {
+        (false, true) => match facts.expiry {
             TtlState::Begin => Step::BeginTtl,
             TtlState::Warn => Step::WarnOfExpiry,
             TtlState::Over => Step::Expire,
-            TtlState::Later => live(seen),
+            TtlState::Later => live(facts),
         },
     }
 }
 
 /// A deletion waits for nothing but the end of a Job that fills the database: the reclaim policy decides about the database
 /// after the claim is released.
-fn leave(seen: &Facts) -> Step {
-    match seen.database {
-        _ if seen.restoring => Step::EndRestore,
+fn leave(facts: &Facts) -> Step {
+    match facts.database {
+        _ if facts.restoring => Step::EndRestore,
         DatabaseState::None(_) | DatabaseState::Lost | DatabaseState::Leaving => Step::Forget,
-        DatabaseState::Usable(_) if !seen.revoked => Step::Revoke,
+        DatabaseState::Usable(_) if !facts.revoked => Step::Revoke,
         _ => Step::Release,
     }
 }
 
 /// A paused database is not looked into. One that cannot be paused lives on, and says so when all else is done.
-fn live(seen: &Facts) -> Step {
-    let step = match seen.power {
+fn live(facts: &Facts) -> Step {
+    let step = match facts.power {
         Power::ToPause => Step::Pause,
         Power::Pausing => Step::Wait(Wait::Pausing),
         Power::ToShut => Step::Shut,
         Power::Paused => Step::Sleep,
         Power::ToGiveBack => Step::GiveBack,
         Power::ToResume => Step::Resume,
-        Power::Running | Power::Refused(_) => claimed(&seen.database),
+        Power::Running | Power::Refused(_) => claimed(&facts.database),
     };
-    match (step, seen.power, seen.idle) {
+    match (step, facts.power, facts.idle) {
         (Step::Rest, Power::Refused(cause), _) => Step::Stop(cause),
         (Step::Rest, _, IdleState::Look) => Step::LookForUse,
         (Step::Rest, _, IdleState::Note) => Step::NoteUse,
@@ -219,8 +219,8 @@ const INSIDE: [fn(&Inside) -> Option<Step>; 14] = [
 ];
 
 /// First, because nothing else is done in a database while a script runs in it.
-fn await_work(seen: &Inside) -> Option<Step> {
-    match (seen.migrations, seen.seed) {
+fn await_work(inside: &Inside) -> Option<Step> {
+    match (inside.migrations, inside.seed) {
         (WorkState::Running, _) => Some(Step::Wait(Wait::Migrations)),
         (WorkState::Done, WorkState::Running) => Some(Step::Wait(Wait::Seed)),
         _ => None,
@@ -229,9 +229,9 @@ fn await_work(seen: &Inside) -> Option<Step> {
 
 /// Before everything else that looks or writes into the database, which must be empty for it. Never for a tenant that uses
 /// its database.
-fn restore(seen: &Inside) -> Option<Step> {
-    match seen.restore {
-        _ if seen.serving => None,
+fn restore(inside: &Inside) -> Option<Step> {
+    match inside.restore {
+        _ if inside.serving => None,
         RestoreState::Settled => None,
         RestoreState::Due => Some(Step::AnnounceRestore),
         RestoreState::Announced => Some(Step::StartRestore),
@@ -246,24 +246,28 @@ fn restore(seen: &Inside) -> Option<Step> {
 
 /// Before what prepares the login, which may fail for reasons of its own: a former login ends in time. It needs nothing but
 /// its number, and where it cannot be ended, the pass goes on.
-fn end_former(seen: &Inside) -> Option<Step> {
-    (seen.serving && seen.overdue).then_some(Step::RevokeFormer)
+fn end_former(inside: &Inside) -> Option<Step> {
+    (inside.serving && inside.overdue).then_some(Step::RevokeFormer)
 }
 
 /// Before all other work: a tenant that uses its database needs its Secret back, whatever else fails or
 /// waits.
-fn restore_secret(seen: &Inside) -> Option<Step> {
-    let lost = seen.serving && !seen.published;
-    let step = if seen.login { Step::Publish } else { Step::PrepareLogin };
+fn restore_secret(inside: &Inside) -> Option<Step> {
+    let lost = inside.serving && !inside.published;
+    let step = if inside.login {
+        Step::Publish
+    } else {
+        Step::PrepareLogin
+    };
     lost.then_some(step)
 }
 
 /// Before the migrations, which may wait for days: a login that is to be replaced does not wait for an approval. A tenant that does not
 /// use its database has nothing to replace.
-fn rotate(seen: &Inside) -> Option<Step> {
-    let with_login = |step| if seen.login { step } else { Step::PrepareLogin };
-    match seen.rotation {
-        _ if !seen.serving => None,
+fn rotate(inside: &Inside) -> Option<Step> {
+    let with_login = |step| if inside.login { step } else { Step::PrepareLogin };
+    match inside.rotation {
+        _ if !inside.serving => None,
         RotationState::Settled | RotationState::Ended => None,
         RotationState::Due => Some(Step::BeginRotation),
         // The Secret has the new login by now, or the link before had it written.
@@ -272,23 +276,23 @@ fn rotate(seen: &Inside) -> Option<Step> {
 }
 
 /// After the Secret of the new name exists, and before the migrations, which may wait.
-fn remove_secret(seen: &Inside) -> Option<Step> {
-    (seen.leftover && seen.published).then_some(Step::RemoveSecret)
+fn remove_secret(inside: &Inside) -> Option<Step> {
+    (inside.leftover && inside.published).then_some(Step::RemoveSecret)
 }
 
 /// Before the login, because a tenant that waits for its turn holds no session.
-fn take_turn(seen: &Inside) -> Option<Step> {
-    (seen.migrations == WorkState::Due).then_some(Step::TakeTurn)
+fn take_turn(inside: &Inside) -> Option<Step> {
+    (inside.migrations == WorkState::Due).then_some(Step::TakeTurn)
 }
 
 /// Before everything that looks or writes into the database.
-fn prepare_login(seen: &Inside) -> Option<Step> {
-    (!seen.login).then_some(Step::PrepareLogin)
+fn prepare_login(inside: &Inside) -> Option<Step> {
+    (!inside.login).then_some(Step::PrepareLogin)
 }
 
 /// Before the seed, whose tables the migrations make. A plan that waits for approval is written down first.
-fn migrate(seen: &Inside) -> Option<Step> {
-    match (seen.migrations, seen.notice) {
+fn migrate(inside: &Inside) -> Option<Step> {
+    match (inside.migrations, inside.notice) {
         (WorkState::Pending, _) => Some(Step::Migrate),
         (WorkState::AwaitsApproval, Notice::Told) => Some(Step::Wait(Wait::Approval)),
         (WorkState::AwaitsApproval, _) => Some(Step::TellPlan),
@@ -297,13 +301,13 @@ fn migrate(seen: &Inside) -> Option<Step> {
 }
 
 /// After the approval is given or no longer needed: the plan that is written down is out of date.
-fn clear_plan(seen: &Inside) -> Option<Step> {
-    (seen.notice == Notice::Leftover).then_some(Step::ClearPlan)
+fn clear_plan(inside: &Inside) -> Option<Step> {
+    (inside.notice == Notice::Leftover).then_some(Step::ClearPlan)
 }
 
 /// After the migrations.
-fn seed(seen: &Inside) -> Option<Step> {
-    match (seen.migrations, seen.seed) {
+fn seed(inside: &Inside) -> Option<Step> {
+    match (inside.migrations, inside.seed) {
         (WorkState::Waiting(wait), _) | (_, WorkState::Waiting(wait)) => Some(Step::Wait(wait)),
         (_, WorkState::Done) => None,
         _ => Some(Step::Seed),
@@ -312,24 +316,24 @@ fn seed(seen: &Inside) -> Option<Step> {
 
 /// After migrations and seed: applications get a login only to a database that is migrated and seeded. Nothing that is
 /// wrong is published.
-fn publish(seen: &Inside) -> Option<Step> {
-    if seen.published {
+fn publish(inside: &Inside) -> Option<Step> {
+    if inside.published {
         None
-    } else if seen.invalid && !seen.serving {
-        await_correction(seen)
+    } else if inside.invalid && !inside.serving {
+        await_correction(inside)
     } else {
         Some(Step::Publish)
     }
 }
 
 /// After all that somebody waits for, because it may take long.
-fn drop_former(seen: &Inside) -> Option<Step> {
-    (seen.serving && seen.rotation == RotationState::Ended).then_some(Step::DropFormer)
+fn drop_former(inside: &Inside) -> Option<Step> {
+    (inside.serving && inside.rotation == RotationState::Ended).then_some(Step::DropFormer)
 }
 
 /// After everything that goes on with what was published before.
-fn await_correction(seen: &Inside) -> Option<Step> {
-    seen.invalid.then_some(Step::Stop(Stop::Connection))
+fn await_correction(inside: &Inside) -> Option<Step> {
+    inside.invalid.then_some(Step::Stop(Stop::Connection))
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ pub fn observe(pass: &Pass, observed: &Observed) -> Power {
     };
     let intended = database.spec.power_state == Some(PowerState::Paused);
     let hosted = database.spec.supabase.is_some();
-    let usable = matches!(observed.seen.database, DatabaseState::Usable(_));
+    let usable = matches!(observed.facts.database, DatabaseState::Usable(_));
     let stalled = database.stalled_reason();
     let wanted = wanted(&pass.object, class);
     if wanted == Some(PausedBy::Idle) && usable && is_forbidden(class, database) {
@@ -117,7 +117,7 @@ fn was_paused(database: &OrchestraDatabase) -> bool {
 /// Whether a project that is released sleeps: one that is being paused or restored, in which the tenant's login could not
 /// be revoked. It is restored for who takes it back.
 pub fn sleeps_on(pass: &Pass, observed: &Observed, database: &OrchestraDatabase) -> bool {
-    let unrevoked = pass.is_serving() && !pass.revoked && !matches!(observed.seen.database, DatabaseState::Usable(_));
+    let unrevoked = pass.is_serving() && !pass.revoked && !matches!(observed.facts.database, DatabaseState::Usable(_));
     unrevoked && is_unsettled(database) && !is_forbidden(observed.class.as_deref(), database)
 }
 
@@ -163,7 +163,7 @@ fn since(object: &Orchestra) -> Option<&Time> {
 /// The message of a pause; none when the step's own words say all.
 pub fn message(pass: &Pass, observed: &Observed) -> Option<String> {
     let class = observed.class.as_deref();
-    match observed.seen.power {
+    match observed.facts.power {
         Power::Paused | Power::ToGiveBack => Some(match wanted(&pass.object, class)? {
             PausedBy::Spec => {
                 "the database is paused, as spec.powerState says: its data are kept, and migrations and seeds \
@@ -207,7 +207,7 @@ pub fn status(pass: &Pass, step: Step, observed: &Observed, old: Option<PowerSta
             power.wake = asked(&pass.object).cloned();
         }
         // The database runs on: rollouts, health and metrics must not treat it as paused.
-        Step::Stop(_) if matches!(observed.seen.power, Power::Refused(_)) => return after_refusal(power),
+        Step::Stop(_) if matches!(observed.facts.power, Power::Refused(_)) => return after_refusal(power),
         Step::Shut | Step::Wait(Wait::Pausing) => {
             power.paused_by = wanted(&pass.object, observed.class.as_deref());
         }

@@ -17,7 +17,9 @@ use super::wait::{Stop, UNWATCHED, Wait};
 use super::{Pass, act, login, record};
 use crate::api::condition::Reason;
 use crate::api::names::request;
-use crate::api::{BackupFailure, OrchestraBackup, OrchestraDatabase, RETRY_ANNOTATION, RestoreStatus};
+use crate::api::{
+    BackupFailure, BackupReference, OrchestraBackup, OrchestraClass, OrchestraDatabase, RETRY_ANNOTATION, RestoreStatus,
+};
 use crate::backup::job;
 use crate::backup::outcome::JobEnd;
 use crate::backup::plan::{Due, Job};
@@ -49,9 +51,9 @@ fn status(pass: &Pass) -> Option<&RestoreStatus> {
 
 /// Why an Orchestra that is restored from a backup claims no database yet: the backup must exist and be complete before
 /// anything is paid for.
-pub fn offer(pass: &Pass) -> Option<Offer> {
-    let named = pass.object.spec.backup()?;
-    match restore::find(&pass.ctx.backup, pass.namespace(), &named.name) {
+pub fn offer(pass: &Pass, class: &OrchestraClass) -> Option<Offer> {
+    pass.object.spec.backup()?;
+    match restore::offered(&pass.ctx.backup, &pass.object, class) {
         Ok(FoundBackup::Complete(_)) => None,
         Ok(FoundBackup::UnderWay(message)) => Some(Offer::none(Supply::Awaited(Wait::Backup), message)),
         Err(error) => {
@@ -63,7 +65,12 @@ pub fn offer(pass: &Pass) -> Option<Offer> {
 
 /// The backup that is restored; its UID must be the recorded one.
 fn backup(pass: &Pass) -> Result<Arc<OrchestraBackup>, Error> {
-    let name = pass.object.spec.backup().map_or("", |named| named.name.as_str());
+    let name = &pass
+        .object
+        .spec
+        .backup()
+        .map(BackupReference::backup_name)
+        .unwrap_or_default();
     let found = match restore::find(&pass.ctx.backup, pass.namespace(), name)? {
         FoundBackup::Complete(backup) => backup,
         FoundBackup::UnderWay(message) => return Err(Error::transient(Reason::BackupIncomplete, message)),
@@ -138,7 +145,7 @@ pub async fn observe(
         Due::Never => {
             facts.message = failure.map(|failure| {
                 format!(
-                    "{} (attempt {attempts}). Fix the cause, then annotate this Orchestra with stagesub.io/retry-requested-at, or \
+                    "{} (attempt {attempts}). Fix the cause, then annotate this Orchestra with {RETRY_ANNOTATION}, or \
                      delete it and create it again",
                     failure.message
                 )

@@ -75,7 +75,7 @@ fn set_conditions(
     conditions: &mut Conditions<'_>,
 ) -> Option<News> {
     let (standing, reason) = (description.standing, description.reason);
-    let usable = matches!(observed.seen.database, DatabaseState::Usable(_));
+    let usable = matches!(observed.facts.database, DatabaseState::Usable(_));
     // A tenant with a published Secret used the database before, and the database is usable again.
     let served = is_true(&old.conditions, Is::Available) || (usable && old.secret_ref.is_some());
     let leaving = pass.is_deleting();
@@ -86,7 +86,8 @@ fn set_conditions(
     // Nobody uses the database before its logins are open again.
     let closed = paused || step == Step::Resume;
     // A database that cannot be paused serves on.
-    let in_use = ready || (matches!(step, Step::Stop(_)) && matches!(observed.seen.power, Power::Refused(_)) && usable);
+    let in_use =
+        ready || (matches!(step, Step::Stop(_)) && matches!(observed.facts.power, Power::Refused(_)) && usable);
     conditions.set(Is::Ready, ready, summary, message);
     let runs = !closed && (in_use || (served && usable && !leaving));
     serving::condition(pass, conditions, (runs, ready), (reason, message));

@@ -20,6 +20,7 @@ use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::error::{Error, caught};
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell_of};
+use crate::credentials::rights;
 use crate::migrate::{self, SeedOutcome, Watch};
 use crate::postgres;
 use crate::rollout;
@@ -44,7 +45,7 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let wish = retry_wish(&pass.object);
     let role = postgres::role_name(&uid);
-    let rights = login::rights(&pass.object, observed.class.as_deref());
+    let rights = rights::of(&pass.object, observed.class.as_deref());
     let turn = pass.turn.take();
     let hints = reach::hints(pass, &rights);
     let work = async move {
@@ -102,25 +103,32 @@ pub async fn seed(pass: &mut Pass, mut observed: Observed) -> Result<Option<Next
     wait(pass, false).await
 }
 
-/// The events after migrations and a seed that the pool of the database ran before the claim: nobody was there to be told.
-pub async fn tell_of_preparation(pass: &mut Pass, observed: &Observed) {
+/// Sends the events after migrations and a seed that the pool of the database ran before the claim: nobody was there to be
+/// told. The looks for them take the session and wait until the claims that came before have been met.
+pub fn tell_of_preparation(pass: &mut Pass, observed: &Observed) {
+    // The status says by now that the login is published.
+    if !std::mem::take(&mut pass.untold) {
+        return;
+    }
     let status = observed.database.as_ref().and_then(|database| database.status.as_ref());
     let was_prepared = status.is_some_and(|status| status.template.is_some() || status.prepared.is_some());
-    let rights = login::rights(&pass.object, observed.class.as_deref());
+    let rights = rights::of(&pass.object, observed.class.as_deref());
     let (hints, role) = (reach::hints(pass, &rights), postgres::role_name(pass.uid()));
-    let subject = pass.object.object_ref(&());
+    let (ctx, subject) = (pass.ctx.clone(), pass.object.object_ref(&()));
     let Some(mut session) = was_prepared.then(|| pass.access.take_session()).flatten() else {
         return;
     };
-    let core = &pass.ctx.core;
-    let told = async {
-        reach::tell(core, &subject, &mut session, &role, hints).await?;
-        tell_of_sequences(core, &subject, &mut session).await
+    let work = async move {
+        let _place = ctx.places.take().await;
+        let told = login::within(login::LOGIN_LIMIT, async {
+            reach::tell(&ctx.core, &subject, &mut session, &role, hints).await?;
+            tell_of_sequences(&ctx.core, &subject, &mut session).await
+        });
+        if let Err(error) = told.await {
+            tracing::debug!(%error, "cannot publish the warnings of the pool's preparation");
+        }
     };
-    if let Err(error) = told.await {
-        tracing::debug!(%error, "cannot publish the warnings of the pool's preparation");
-    }
-    pass.access.give_back(Some(session));
+    tokio::spawn(work.in_current_span());
 }
 
 /// Tells of the sequences that rows with ids of their own have left behind: the next row without an id would fail.

@@ -9,6 +9,7 @@ use kube::api::{Api, PostParams};
 use super::attempts::Refusal;
 use super::observe::Observed;
 use super::plan::{EntryState, PreparationWork, Step, UnpreparedState};
+use super::servers::Looker;
 use super::{PATIENCE, Pass, checks, preparation, probe, servers};
 use crate::api::names::{POOL_LABEL, pool_label};
 use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, OrchestraPool};
@@ -33,7 +34,7 @@ pub async fn act(pass: &Pass, step: Step, mut observed: Observed) -> Result<Opti
             }
         }
         Step::AwaitProbes => {
-            let probed = observed.seen.entries.iter().filter(|entry| is_young(&entry.state));
+            let probed = observed.facts.entries.iter().filter(|entry| is_young(&entry.state));
             let probed: Vec<_> = probed.map(|entry| probe::id(pass.uid(), &entry.key)).collect();
             await_end(&pass.ctx.probes, &probed).await;
         }
@@ -46,9 +47,16 @@ pub async fn act(pass: &Pass, step: Step, mut observed: Observed) -> Result<Opti
         }
         Step::Look(keys) => {
             for key in keys {
-                if let Some(url) = observed.inventory.get(&key) {
-                    servers::begin(pass, &key, url);
+                let url = observed.inventory.get(&key);
+                let login = url.and_then(|url| inventory::read(url, &pass.ctx.core.settings.database_roots).ok());
+                if let (Some(login), Some(member)) = (login, observed.member(&key)) {
+                    servers::begin(pass, login, &Looker::Member(&member.name_any()));
                 }
+            }
+        }
+        Step::LookAtServer => {
+            if let Some(login) = observed.server.take() {
+                servers::begin(pass, login, &Looker::Own);
             }
         }
         Step::Prepare(keys) => {
@@ -90,7 +98,7 @@ fn is_young(state: &EntryState) -> bool {
 
 /// UIDs of the members whose preparation has just begun.
 fn preparing(observed: &Observed) -> Vec<String> {
-    let PreparationWork::Of(unprepared) = &observed.seen.preparation else {
+    let PreparationWork::Of(unprepared) = &observed.facts.preparation else {
         return Vec::new();
     };
     let young = unprepared

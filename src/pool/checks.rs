@@ -2,7 +2,6 @@
 //! answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
@@ -41,16 +40,18 @@ pub fn observe<'a>(
     inventory: &Inventory,
     members: impl Iterator<Item = (&'a str, &'a OrchestraDatabase)>,
 ) -> Standings {
-    let mut seen = Standings::default();
+    let mut standings = Standings::default();
     for (key, member) in members {
         let free = member.is_unclaimed();
         if !(free || member.is_held()) {
-            seen.refusals
+            standings
+                .refusals
                 .extend(not_reset(member).map(|refusal| (key.to_owned(), refusal)));
             continue;
         }
         let Some(url) = inventory.get(key) else {
-            seen.refusals
+            standings
+                .refusals
                 .extend((!free).then(|| (key.to_owned(), removed(key, member))));
             continue;
         };
@@ -64,21 +65,21 @@ pub fn observe<'a>(
             _ => None,
         });
         if free && other.is_some() {
-            seen.moved.push(member.name_any());
+            standings.moved.push(member.name_any());
             continue;
         }
         let refusal = attempt.as_ref().and_then(|attempt| attempt.refusal.clone());
         let told = other.or_else(|| refusal.filter(|refusal| free || !refusal.is_passing()));
-        seen.refusals.extend(told.map(|refusal| (key.to_owned(), refusal)));
+        standings.refusals.extend(told.map(|refusal| (key.to_owned(), refusal)));
         let login = Login::parse(url).ok();
-        seen.members.push(EntryMember {
+        standings.members.push(EntryMember {
             key: key.to_owned(),
             server: login.map(|login| format!("{}:{}", login.host, login.port)),
             free,
             state: attempt.map_or(EntryMemberState::Unknown, state),
         });
     }
-    seen
+    standings
 }
 
 fn state(attempt: Attempt<CheckResult>) -> EntryMemberState {
@@ -156,13 +157,12 @@ pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str, member: &Orches
     ctx.probes.stop(&work);
     memory.checks.begin(&uid, key, &subject);
     let (roots, wake) = (ctx.core.settings.database_roots.clone(), ctx.wake.clone());
-    let logins = ctx.logins.clone();
+    let (logins, spacing) = (ctx.logins.clone(), ctx.core.settings.login_spacing);
     let (key, inventory, member) = (key.to_owned(), inventory.clone(), member.clone());
     let look = async move {
         let outcome = probe::bounded(async {
             let login = probe::login(&inventory, &key, &roots)?;
-            // The looks have a pace of their own.
-            let mut session = logins.connect(&member.name_any(), &login, Duration::ZERO).await?;
+            let mut session = logins.connect(&member.name_any(), &login, spacing).await?;
             let found = postgres::identity(&mut session).await?;
             Ok(inventory::moved(&found, &member).map(|error| Refusal::from(&error)))
         });

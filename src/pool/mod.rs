@@ -136,7 +136,7 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
     }
     loop {
         let observed = observe::observe(&pass).await?;
-        let step = plan::plan(&observed.seen);
+        let step = plan::plan(&observed.facts);
         tracing::debug!(?step, "next");
         status::write(&pass, &step, &observed).await?;
         if let Some(next) = act::act(&pass, step, observed).await? {

@@ -18,6 +18,7 @@ use crate::api::condition::Reason;
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
 use crate::credentials::inventory::{self, Inventory};
+use crate::credentials::made;
 use crate::error::ErrorClass;
 use crate::postgres::Login;
 
@@ -27,7 +28,7 @@ const FRESH: Duration = Duration::from_secs(30);
 /// What was looked up.
 pub struct Observed {
     /// The facts for the plan.
-    pub seen: Facts,
+    pub facts: Facts,
     /// The entries of the inventory.
     pub inventory: Arc<Inventory>,
     /// The pool's members.
@@ -42,6 +43,8 @@ pub struct Observed {
     pub refusals: Vec<(String, Refusal)>,
     /// Keys of the entries whose connections are open to whoever is on the way.
     pub exposed: Vec<String>,
+    /// The login of the pool's `server`, where no entry leads there.
+    pub server: Option<Login>,
 }
 
 impl Observed {
@@ -59,7 +62,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         .databases
         .state_filter(|database| database.pool() == Some(pass.name()));
     let left = members.iter().filter(|member| has_left(member, &inventory));
-    let mut seen = Facts {
+    let mut facts = Facts {
         left: left.map(|member| member.name_any()).collect(),
         free_preparations: preparation::AT_ONCE.saturating_sub(ctx.preparations.under_way()),
         spent: pass.began.elapsed() >= PASS_TIME,
@@ -69,9 +72,9 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         .iter()
         .filter_map(|member| Some((preparation::key(member)?, &**member)));
     let standings = checks::observe(pass, &inventory, keyed);
-    seen.left.extend(standings.moved);
-    seen.members = standings.members;
-    seen.pace = Pace {
+    facts.left.extend(standings.moved);
+    facts.members = standings.members;
+    facts.pace = Pace {
         calm: ctx.core.settings.resync,
         again: ctx.core.settings.login_spacing,
     };
@@ -81,11 +84,16 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         .filter_map(|member| Some((preparation::key(member)?.to_owned(), member.clone())))
         .collect();
     let exposed;
-    (seen.entries, exposed) = entries(pass, &inventory, &by_key, &mut refusals);
+    (facts.entries, exposed) = entries(pass, &inventory, &by_key, &mut refusals);
     let urls = inventory.iter().filter(|(key, _)| by_key.contains_key(*key));
-    seen.looks = servers::due(pass, urls.map(|(key, url)| (key.clone(), url.clone())));
+    facts.looks = servers::due(pass, urls.map(|(key, url)| (key.clone(), url.clone())));
+    let server = match &pass.pool.spec.server {
+        Some(server) if inventory.is_empty() => Some(made::server_login(&ctx.core, server).await?),
+        _ => None,
+    };
+    facts.own_look = server.as_ref().and_then(|own| servers::due_of_own(pass, own));
     let mut observed = Observed {
-        seen,
+        facts,
         inventory,
         members,
         by_key,
@@ -93,6 +101,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         trouble: None,
         refusals,
         exposed,
+        server,
     };
     observed.refusals.extend(
         observed
@@ -100,7 +109,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             .strays()
             .map(|(key, wrong)| (key.clone(), invalid(wrong))),
     );
-    if !plan::entries_come_first(&observed.seen) {
+    if !plan::entries_come_first(&observed.facts) {
         observe_preparation(pass, &mut observed).await;
     }
     Ok(observed)
@@ -204,7 +213,7 @@ async fn observe_preparation(pass: &Pass, observed: &mut Observed) {
     match wanted {
         Ok(wanted) => observed.wanted.clone_from(pass.wanted.get_or_init(|| wanted)),
         Err(error) => {
-            observed.seen.preparation = PreparationWork::Blocked;
+            observed.facts.preparation = PreparationWork::Blocked;
             observed.trouble = Some(error);
         }
     }
@@ -224,7 +233,7 @@ async fn observe_preparation(pass: &Pass, observed: &mut Observed) {
         });
         observed.refusals.extend(refusal.map(|refusal| (key.clone(), refusal)));
     }
-    observed.seen.preparation = PreparationWork::Of(unprepared);
+    observed.facts.preparation = PreparationWork::Of(unprepared);
 }
 
 /// How the preparation of a member stands, and what to tell of it; none when it has what it is to have.

@@ -35,6 +35,8 @@ pub struct Facts {
     pub pace: Pace,
     /// Keys of members whose servers are to be looked at again.
     pub looks: Vec<String>,
+    /// When the server of the pool is to be looked at with its own login; none when it need not be.
+    pub own_look: Option<Duration>,
     /// What is to be prepared. It is looked up once the entries need nothing more.
     pub preparation: PreparationWork,
     /// Further members that can be prepared now.
@@ -134,6 +136,8 @@ pub enum Step {
     Check(Vec<String>),
     /// Begin to look at the servers of the members of these keys.
     Look(Vec<String>),
+    /// Begin to look at the server of the pool with its own login.
+    LookAtServer,
     /// Begin to prepare the members of these keys.
     Prepare(Vec<String>),
     /// Wait a moment for the preparations that have just begun.
@@ -149,12 +153,12 @@ pub enum Step {
 }
 
 /// The next step for what was observed.
-pub fn plan(seen: &Facts) -> Step {
-    if !seen.left.is_empty() {
-        return Step::Withdraw(seen.left.clone());
+pub fn plan(facts: &Facts) -> Step {
+    if !facts.left.is_empty() {
+        return Step::Withdraw(facts.left.clone());
     }
-    let (usable, due) = (usable(&seen.entries), due(&seen.entries));
-    if seen.spent && !(usable.is_empty() && due.is_empty()) {
+    let (usable, due) = (usable(&facts.entries), due(&facts.entries));
+    if facts.spent && !(usable.is_empty() && due.is_empty()) {
         return Step::Yield;
     }
     if !usable.is_empty() {
@@ -163,44 +167,47 @@ pub fn plan(seen: &Facts) -> Step {
     if !due.is_empty() {
         return Step::Probe(due);
     }
-    if !seen.spent && seen.entries.iter().any(PoolEntry::is_young) {
+    if !facts.spent && facts.entries.iter().any(PoolEntry::is_young) {
         return Step::AwaitProbes;
     }
-    let checks = members::due(&seen.members, seen.pace, PROBED_AT_ONCE);
-    if !seen.spent && !checks.is_empty() {
+    let checks = members::due(&facts.members, facts.pace, PROBED_AT_ONCE);
+    if !facts.spent && !checks.is_empty() {
         return Step::Check(checks);
     }
-    if !seen.spent && !seen.looks.is_empty() {
-        return Step::Look(seen.looks.clone());
+    if !facts.spent && !facts.looks.is_empty() {
+        return Step::Look(facts.looks.clone());
     }
-    match &seen.preparation {
-        PreparationWork::None => rest(seen, &[]),
+    if !facts.spent && facts.own_look.is_some_and(|wait| wait.is_zero()) {
+        return Step::LookAtServer;
+    }
+    match &facts.preparation {
+        PreparationWork::None => rest(facts, &[]),
         PreparationWork::Blocked => Step::Stop,
-        PreparationWork::Of(unprepared) => prepare(seen, unprepared),
+        PreparationWork::Of(unprepared) => prepare(facts, unprepared),
     }
 }
 
 /// Whether the entries need something before the preparation is worth a look.
-pub fn entries_come_first(seen: &Facts) -> bool {
+pub fn entries_come_first(facts: &Facts) -> bool {
     let without = Facts {
         preparation: PreparationWork::None,
-        ..seen.clone()
+        ..facts.clone()
     };
     !matches!(plan(&without), Step::Rest | Step::Wait(_))
 }
 
-fn prepare(seen: &Facts, unprepared: &[Unprepared]) -> Step {
+fn prepare(facts: &Facts, unprepared: &[Unprepared]) -> Step {
     let due = unprepared.iter().filter(|member| member.state == UnpreparedState::Due);
     let due: Vec<_> = due
-        .take(seen.free_preparations)
+        .take(facts.free_preparations)
         .map(|member| member.key.clone())
         .collect();
     let young = |member: &Unprepared| member.state == UnpreparedState::Running { young: true };
-    match (due.is_empty(), seen.spent) {
+    match (due.is_empty(), facts.spent) {
         (false, false) => Step::Prepare(due),
         (false, true) => Step::Yield,
         (true, false) if unprepared.iter().any(young) => Step::AwaitPreparations,
-        (true, _) => rest(seen, unprepared),
+        (true, _) => rest(facts, unprepared),
     }
 }
 
@@ -240,8 +247,8 @@ fn due(entries: &[PoolEntry]) -> Vec<String> {
 
 /// Until when nothing is to be done: what passes by itself is tried again, and what runs in the background
 /// brings the pool back when it ends.
-fn rest(seen: &Facts, unprepared: &[Unprepared]) -> Step {
-    let entries = seen.entries.iter().filter_map(|entry| match entry.state {
+fn rest(facts: &Facts, unprepared: &[Unprepared]) -> Step {
+    let entries = facts.entries.iter().filter_map(|entry| match entry.state {
         EntryState::Probing { .. } | EntryState::Unprobed => Some(FALLBACK),
         EntryState::Refused(refused) => refused.passing.then_some(refused.again),
         EntryState::Member | EntryState::Usable { .. } => None,
@@ -251,8 +258,8 @@ fn rest(seen: &Facts, unprepared: &[Unprepared]) -> Step {
         UnpreparedState::Running { .. } => Some(FALLBACK),
         UnpreparedState::Refused(refused) => refused.passing.then_some(refused.again),
     });
-    let looks = members::next(&seen.members, seen.pace);
-    match entries.chain(members).chain(looks).min() {
+    let looks = members::next(&facts.members, facts.pace);
+    match entries.chain(members).chain(looks).chain(facts.own_look).min() {
         Some(wait) => Step::Wait(wait),
         None => Step::Rest,
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
+use sqlx::postgres::PgConnection;
 
 use super::attempts::Refusal;
 use super::candidates::Preparing;
@@ -20,10 +21,10 @@ use crate::controller::Core;
 use crate::controller::background::WorkKind;
 use crate::controller::error::{Error, caught};
 use crate::controller::status::write;
-use crate::credentials::inventory;
+use crate::credentials::{inventory, spare};
 use crate::error::ErrorClass;
 use crate::migrate::{self, Options, Watch};
-use crate::postgres::{self, Login};
+use crate::postgres::{self, Login, TenantRights, claim_record};
 use crate::rollout;
 use crate::rollout::turns::Turn;
 
@@ -121,6 +122,7 @@ async fn prepare(
     login: Login,
     busy: (Preparing, Turn),
 ) -> Result<(), Error> {
+    let spare = spare::role(member);
     let session = probe::bounded(async {
         let spacing = ctx.core.settings.login_spacing;
         let mut session = ctx.logins.connect(&member.name_any(), &login, spacing).await?;
@@ -128,6 +130,9 @@ async fn prepare(
         probe::check_unmarked(&ctx.core, &mut session).await?;
         // The migrations may name it, and no tenant's login is here yet.
         postgres::ensure_app_group(&mut session).await?;
+        if let Some(role) = &spare {
+            postgres::drop_spare(&mut session, role).await?;
+        }
         Ok(session)
     });
     let mut session = session.await?;
@@ -141,10 +146,14 @@ async fn prepare(
     };
     let run = Watch::default();
     let applied = migrate::apply(session, &wanted.source, &options, &mut |event| run.tell(&event)).await;
-    let (session, _) = applied.map_err(|error| Error::from(error).of_run(&run))?;
+    let (mut session, _) = applied.map_err(|error| Error::from(error).of_run(&run))?;
     if let Some(seed) = &wanted.seed {
         let (format, limit) = (Some(wanted.source.format()), ctx.core.settings.migration_limit);
-        migrate::seed(session, &seed.source, &seed.variables, seed.policy, format, limit).await?;
+        let run = migrate::seed(session, &seed.source, &seed.variables, seed.policy, format, limit);
+        (session, _) = run.await?;
+    }
+    if let (Some(role), Some(rights)) = (&spare, &wanted.rights) {
+        make_ready(&mut session, role, rights, member).await;
     }
     // The Orchestras that wait for it are woken by what is noted next.
     drop(busy);
@@ -155,6 +164,17 @@ async fn prepare(
     })
     .await?;
     Ok(())
+}
+
+/// Makes what a claim would have to make otherwise. Where that fails, the claim does, and says why.
+async fn make_ready(session: &mut PgConnection, role: &str, rights: &TenantRights, member: &OrchestraDatabase) {
+    let made = probe::bounded(async {
+        claim_record::make_room(session).await?;
+        Ok(postgres::make_spare(session, role, rights).await?)
+    });
+    if let Err(error) = made.await {
+        tracing::warn!(%error, database = member.name_any(), "no role is made before the claim");
+    }
 }
 
 /// Changes the status of an unclaimed member by compare-and-swap, and returns the member as

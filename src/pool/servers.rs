@@ -12,8 +12,8 @@ use super::{Pass, probe};
 use crate::controller::background::WorkKind;
 use crate::credentials::inventory::Inventory;
 use crate::migrate::Watch;
+use crate::postgres::Login;
 use crate::postgres::holdings::{self, Open};
-use crate::postgres::{self, APPLICATION, Login};
 
 /// What the last looks at the servers of each pool have found, by the UID of the pool and the server's address.
 #[derive(Default)]
@@ -71,10 +71,16 @@ impl ServerLooks {
         }
     }
 
-    /// What is known of the servers of a pool; those that no entry leads to any more are forgotten.
-    pub fn known(&self, pool: &str, inventory: &Inventory) -> KnownServers {
-        let wanted: Vec<_> = inventory.values().filter_map(|url| Login::parse(url).ok()).collect();
-        let wanted: Vec<_> = wanted.iter().map(address).collect();
+    /// How long until a server is worth another look, of one whose databases are not known to be closed.
+    fn again(&self, pool: &str, login: &Login, spacing: Duration) -> Option<Duration> {
+        let looks = self.0.lock();
+        let look = looks.get(pool)?.get(&address(login))?;
+        let closed = look.open.as_ref().is_some_and(Vec::is_empty);
+        (!closed).then(|| spacing.saturating_sub(look.at.elapsed()))
+    }
+
+    /// What is known of the servers of a pool, which are those with these addresses; others are forgotten.
+    fn known(&self, pool: &str, wanted: &[String]) -> KnownServers {
         let mut looks = self.0.lock();
         let looks = looks.entry(pool.into()).or_default();
         looks.retain(|address, _| wanted.contains(address));
@@ -94,6 +100,20 @@ impl ServerLooks {
     pub fn retain_pools(&self, exists: impl Fn(&str) -> bool) {
         self.0.lock().retain(|pool, _| exists(pool));
     }
+}
+
+/// What is known of the servers of a pool. `own`: the login of its `server`, where no entry leads there.
+pub fn known(pass: &Pass, inventory: &Inventory, own: Option<&Login>) -> KnownServers {
+    let addresses = addresses(inventory).chain(own.map(address));
+    pass.ctx
+        .memory
+        .servers
+        .known(pass.uid(), &addresses.collect::<Vec<_>>())
+}
+
+fn addresses(inventory: &Inventory) -> impl Iterator<Item = String> {
+    let logins = inventory.values().filter_map(|url| Login::parse(url).ok());
+    logins.map(|login| address(&login))
 }
 
 fn address(login: &Login) -> String {
@@ -129,19 +149,45 @@ pub fn due(pass: &Pass, members: impl Iterator<Item = (String, SecretString)>) -
     due.into_values().collect()
 }
 
-/// Begins to look at the server of an entry. The end of the look brings the pool back.
-pub fn begin(pass: &Pass, key: &str, url: &SecretString) {
-    let Ok(login) = Login::parse(url) else { return };
+/// When the server of a pool is to be looked at that no entry leads to; none when it need not be. No probe of an entry tells
+/// of it.
+pub fn due_of_own(pass: &Pass, own: &Login) -> Option<Duration> {
+    let (servers, spacing) = (&pass.ctx.memory.servers, pass.ctx.core.settings.login_spacing);
+    if servers.is_due(pass.uid(), own, true, spacing) {
+        return Some(Duration::ZERO);
+    }
+    servers.again(pass.uid(), own, spacing)
+}
+
+/// With which login a server is looked at.
+pub enum Looker<'a> {
+    /// The owner's of the database of a member.
+    Member(&'a str),
+    /// That of the pool's `server`.
+    Own,
+}
+
+/// Begins to look at a server. The end of the look brings the pool back.
+pub fn begin(pass: &Pass, login: Login, looker: &Looker<'_>) {
     let (uid, memory) = (pass.uid().to_owned(), pass.ctx.memory.clone());
     memory.servers.begin(&uid, &login);
-    let work = format!("{uid}/{key}/server");
+    let work = format!("{uid}/{}/server", address(&login));
+    let (logins, spacing) = (pass.ctx.logins.clone(), pass.ctx.core.settings.login_spacing);
+    let (name, is_own) = match looker {
+        Looker::Member(name) => ((*name).to_owned(), false),
+        // No OrchestraDatabase has such a name.
+        Looker::Own => (format!("pool/{}", pass.name()), true),
+    };
     let look = async move {
         let found = probe::bounded(async {
-            let mut session = postgres::connect(&login, APPLICATION).await?;
-            Ok(holdings::observe(&mut session).await?)
+            let mut session = logins.connect(&name, &login, spacing).await?;
+            if is_own {
+                return Ok(holdings::open_databases(&mut session).await?);
+            }
+            Ok(holdings::observe(&mut session).await?.open().to_vec())
         });
         match found.await {
-            Ok(found) => memory.servers.note(&uid, &login, found.open()),
+            Ok(open) => memory.servers.note(&uid, &login, &open),
             Err(error) => tracing::debug!(%error, "a server could not be looked at"),
         }
         Ok(())
@@ -170,10 +216,13 @@ mod tests {
         let url = SecretString::from("postgres://a:x@one/a");
         let login = Login::parse(&url).unwrap();
         let inventory: Inventory = [("KEY".to_owned(), url)].into();
+        let inventory: Vec<_> = addresses(&inventory).collect();
         assert_eq!(looks.known("pool", &inventory), KnownServers::Nothing);
+        assert_eq!(looks.again("pool", &login, Duration::ZERO), None);
         assert!(looks.is_due("pool", &login, true, Duration::ZERO));
         assert!(!looks.is_due("pool", &login, false, Duration::ZERO));
         looks.begin("pool", &login);
+        assert_eq!(looks.again("pool", &login, Duration::ZERO), Some(Duration::ZERO));
         assert_eq!(looks.known("pool", &inventory), KnownServers::Nothing);
         looks.note("pool", &login, &[open("postgres", false), open("template1", true)]);
         let KnownServers::Open(says) = looks.known("pool", &inventory) else {
@@ -191,7 +240,8 @@ mod tests {
         looks.note("pool", &login, &[]);
         assert_eq!(looks.known("pool", &inventory), KnownServers::Closed);
         assert!(!looks.is_due("pool", &login, true, Duration::ZERO));
+        assert_eq!(looks.again("pool", &login, Duration::ZERO), None);
         looks.note("pool", &login, &[open("postgres", false)]);
-        assert_eq!(looks.known("pool", &Inventory::default()), KnownServers::Closed);
+        assert_eq!(looks.known("pool", &[]), KnownServers::Closed);
     }
 }

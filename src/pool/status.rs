@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::attempts::Refusal;
 use super::observe::Observed;
 use super::plan::Step;
-use super::servers::KnownServers;
+use super::servers::{self, KnownServers};
 use super::{Context, Pass, checks};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraPool, OrchestraPoolStatus};
@@ -38,7 +38,7 @@ pub async fn write(pass: &Pass, step: &Step, observed: &Observed) -> Result<(), 
         bound: count(&OrchestraDatabase::is_held),
         ..pool.status.clone().unwrap_or_default()
     };
-    let servers = pass.ctx.memory.servers.known(pass.uid(), &observed.inventory);
+    let servers = servers::known(pass, &observed.inventory, None);
     tell(&pass.ctx, pool, status, described, servers, false).await
 }
 
@@ -63,7 +63,7 @@ fn describe(step: &Step, observed: &Observed) -> Option<Description> {
         | Step::Probe(_)
         | Step::AwaitProbes
         | Step::Check(_)
-        | Step::Look(_)
+        | Step::Look(_) | Step::LookAtServer
         | Step::Prepare(_)
         | Step::AwaitPreparations
         // The error that stops it is reported.

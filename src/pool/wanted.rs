@@ -17,7 +17,9 @@ use crate::api::{
 use crate::class;
 use crate::content::{self, SeedRun};
 use crate::controller::error::Error;
+use crate::credentials::rights;
 use crate::migrate::{Options, Source, TimeLimits};
+use crate::postgres::TenantRights;
 use crate::source::SourcePlace;
 
 /// What the members of a pool are to have.
@@ -30,6 +32,8 @@ pub struct MemberContents {
     pub seed: Option<SeedRun>,
     /// What the Data API may do with the tables, where the class says it.
     pub exposed: Option<ExposeNewTables>,
+    /// The rights of the tenant that is yet to come, as the class says them.
+    pub rights: Option<TenantRights>,
     class: String,
     what: Requester,
     limits: TimeLimits,
@@ -74,6 +78,7 @@ pub async fn of_entries(pass: &Pass) -> Result<Option<Arc<MemberContents>>, Erro
         source: content::migrations(&ctx.content, place, template.migrations.format).await?,
         seed: None,
         exposed: None,
+        rights: None,
         limits: TimeLimits {
             total: ctx.core.settings.migration_limit,
             ..TimeLimits::default()
@@ -110,6 +115,7 @@ pub async fn of_class(pass: &Pass, class: &OrchestraClass) -> Result<Option<Arc<
         source: content::migrations(&ctx.content, spec.place, spec.format).await?,
         seed,
         exposed: class.spec.data_api.as_ref().and_then(|api| api.expose_new_tables),
+        rights: Some(rights::of(&blank, Some(class))),
         limits,
         per_statement: transactions == Some(Transactions::PerStatement),
     })))
@@ -271,6 +277,7 @@ mod tests {
             source: Arc::new(Source::read(Some(crate::api::MigrationFormat::Prisma), files).unwrap()),
             seed: seed.map(run),
             exposed: None,
+            rights: None,
             class: "standard".into(),
             what: Requester::Defaults(template.map(Into::into)),
             limits: TimeLimits::default(),

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
+use pem::{EncodeConfig, LineEnding, Pem};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
@@ -155,7 +156,7 @@ const UNREADABLE: Error = Error::InvalidUrl(Cow::Borrowed("its root certificates
 ///
 /// # Errors
 /// When it holds none, or one that cannot be read.
-pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>> {
+fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
         .collect::<std::result::Result<_, _>>()
         .map_err(|_| UNREADABLE)?;
@@ -164,6 +165,24 @@ pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>> {
         return Err(UNREADABLE);
     }
     Ok(found)
+}
+
+/// Certificates in PEM.
+pub fn to_pem<T: AsRef<[u8]>>(certificates: &[T]) -> String {
+    let sections: Vec<_> = certificates
+        .iter()
+        .map(|certificate| Pem::new("CERTIFICATE", certificate.as_ref()))
+        .collect();
+    pem::encode_many_config(&sections, EncodeConfig::new().set_line_ending(LineEnding::LF))
+}
+
+/// The certificates of a PEM text as PEM of their own: what else is in it, such as a private key or a person's notes, is
+/// left out of what is passed on.
+///
+/// # Errors
+/// As [`certificates`].
+pub fn certificates_alone(pem: &str) -> Result<Arc<str>> {
+    Ok(to_pem(&certificates(pem)?).into())
 }
 
 /// Accepts certificates of any host; with an authority, only those that it has issued.
@@ -236,6 +255,18 @@ mod tests {
         let all = roots(Some(SUPABASE_ROOT)).unwrap();
         assert_eq!(all.len(), SYSTEM.len() + 1, "beside the system's");
         assert_eq!(only(SUPABASE_ROOT).unwrap().len(), 1, "alone");
+    }
+
+    #[test]
+    fn what_is_passed_on_are_the_certificates_alone() {
+        let combined = format!(
+            "Bag Attributes\n  friendlyName: hush\n{SUPABASE_ROOT}\n-----BEGIN PRIVATE KEY-----\naHVzaA==\n-----END PRIVATE \
+             KEY-----\n{SUPABASE_ROOT}"
+        );
+        let alone = certificates_alone(&combined).unwrap();
+        assert!(!alone.contains("PRIVATE") && !alone.contains("hush"), "{alone}");
+        assert_eq!(certificates(&alone).unwrap(), certificates(&combined).unwrap());
+        assert_eq!(alone.matches("-----BEGIN CERTIFICATE-----\n").count(), 2);
     }
 
     #[test]

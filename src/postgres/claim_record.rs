@@ -33,6 +33,24 @@ pub enum ClaimRecord {
     },
 }
 
+/// Makes the table of the record, so that a claim finds it. An empty one records nobody's claim.
+///
+/// # Errors
+/// As [`claim`].
+pub async fn make_room(session: &mut PgConnection) -> Result<()> {
+    begin(session).await?;
+    let made = make_table(session).await;
+    end(session, made).await
+}
+
+async fn make_table(session: &mut PgConnection) -> Result<()> {
+    if !check(session, OPERATOR_SCHEMA, "claim").await? {
+        sqlx::raw_sql(TABLE).execute(&mut *session).await?;
+        check(session, OPERATOR_SCHEMA, "claim").await?;
+    }
+    Ok(())
+}
+
 /// Records the claim of an Orchestra, unless the database records one already. The table's primary key admits
 /// one row, so of two Orchestras that claim at the same time one wins. A record that is gone is written again: who
 /// holds the claim is known from the Orchestra's database resource, and the record tells others. Rows beside that
@@ -56,10 +74,7 @@ async fn write(
     (uid, namespace, name): (&str, &str, &str),
     former: &[String],
 ) -> Result<ClaimRecord> {
-    if !check(session, OPERATOR_SCHEMA, "claim").await? {
-        sqlx::raw_sql(TABLE).execute(&mut *session).await?;
-        check(session, OPERATOR_SCHEMA, "claim").await?;
-    }
+    make_table(session).await?;
     let (uid, namespace, name) = (literal(uid), literal(namespace), literal(name));
     // Without a former Orchestra no row is taken over.
     let take_over = format!(

@@ -5,11 +5,11 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSeverity, PgSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row as _};
 
 use super::channel::{self, Channel};
 use super::error::{Error, Result};
-use super::login::{Login, Tls};
+use super::login::{Login, SessionOptions, SessionPath, Tls};
 use super::pooler;
 use super::relay::{Opening, Relay};
 use super::sql::own;
@@ -29,22 +29,60 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// See [`Error`]; [`Error::Timeout`] after [`CONNECT_TIMEOUT`], or the `connect_timeout` of the login's URL.
 pub async fn connect(login: &Login, application_name: &str) -> Result<PgConnection> {
     bounded(login, async {
-        let (mut conn, process) = open(login, |options| options.application_name(application_name)).await?;
+        let (mut conn, process) = open_on_path(login, application_name).await?;
         if login.session.may_be_pooled {
             // Before anything is set: a transaction pooler would leave that to its other clients.
-            let second = async || {
-                Ok(open(login, |options| options.application_name(application_name))
-                    .await?
-                    .0)
-            };
+            let second = async || Ok(open_on_path(login, application_name).await?.0);
             pooler::check(&mut conn, login, process, second).await?;
         }
+        check_path(&mut conn, login.session.path).await?;
         let own = format!("{}; SET standard_conforming_strings = on", own());
         sqlx::raw_sql(AssertSqlSafe(own)).execute(&mut conn).await?;
         watch_client(&mut conn).await?;
         Ok(conn)
     })
     .await
+}
+
+/// SQL: whether the `options` of the session set the path.
+const BY_OPTIONS: &str = "SELECT source OPERATOR(pg_catalog.=) 'client' FROM pg_catalog.pg_settings \
+     WHERE name OPERATOR(pg_catalog.=) 'search_path'";
+
+/// The settings that a session is opened with.
+fn options(session: &SessionOptions) -> Option<String> {
+    let public = (session.path == SessionPath::Public).then_some("-c search_path=public");
+    let all: Vec<_> = session.options.as_deref().into_iter().chain(public).collect();
+    (!all.is_empty()).then(|| all.join(" "))
+}
+
+/// Opens a session. `PgBouncer` refuses `options`; what `schema=public` means may be so without them, as
+/// [`check_path`] sees.
+async fn open_on_path(login: &Login, application_name: &str) -> Result<(PgConnection, Option<u32>)> {
+    let named = |options: PgConnectOptions| options.application_name(application_name);
+    let opened = open(login, named).await;
+    if !matches!(opened, Err(Error::OptionsLost(_))) || login.session.options.is_some() {
+        return opened;
+    }
+    let mut plain = login.clone();
+    plain.session.path = SessionPath::Default;
+    open(&plain, named).await
+}
+
+/// Fails if the `search_path` of the session is not that of the login's URL, before anything is set. A pooler may ignore
+/// `options`, as Supavisor does (supabase/supavisor issue 206), or set them itself, so that a reset of the session takes
+/// them away. Of `schema=public`, it is enough that what names no schema is made in `public`.
+async fn check_path(conn: &mut PgConnection, path: SessionPath) -> Result<()> {
+    let enough = match path {
+        SessionPath::Default => return Ok(()),
+        SessionPath::ByOptions => "false",
+        SessionPath::Public => "pg_catalog.current_schema() IS NOT DISTINCT FROM 'public'",
+    };
+    let query = format!("SELECT ({BY_OPTIONS}) OR {enough}");
+    let row = sqlx::raw_sql(AssertSqlSafe(query)).fetch_one(conn).await?;
+    if row.try_get(0)? {
+        return Ok(());
+    }
+    Err(Error::OptionsLost("the search_path is another one".into()))
 }
 
 /// As [`connect`], through a pooler that gives every transaction another server session: no statement is prepared
@@ -87,7 +125,7 @@ pub(super) async fn log_in(
 ) -> Result<(PgConnection, Option<u32>)> {
     let opening = Opening {
         verified: login.tls == Tls::VerifyFull,
-        options: login.session.options.as_deref().map(ToOwned::to_owned),
+        options: options(&login.session),
     };
     let relay = Relay::start(server, opening)
         .await
@@ -102,9 +140,22 @@ pub(super) async fn log_in(
         .disable_statement_logging();
     match more(options).connect().await {
         Ok(conn) => Ok((conn, relay.process())),
-        Err(error) => Err(relay
-            .refusal()
-            .map_or_else(|| error.into(), |asked| insecure(login, asked))),
+        Err(error) => Err(match relay.refusal() {
+            Some(asked) => insecure(login, asked),
+            None => refused(login, error.into()),
+        }),
+    }
+}
+
+/// `PgBouncer` refuses settings that it does not know.
+fn refused(login: &Login, error: Error) -> Error {
+    match error {
+        Error::Refused { message, .. }
+            if options(&login.session).is_some() && message.contains("unsupported startup parameter") =>
+        {
+            Error::OptionsLost(message)
+        }
+        other => other,
     }
 }
 

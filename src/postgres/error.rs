@@ -93,6 +93,13 @@ pub enum Error {
          locks and settings do not hold: give the URL of the server itself, or of the pooler in session mode"
     )]
     TransactionPooler,
+    /// A pooler in between does not pass the settings of the URL on to the server, or not as those of the login.
+    #[error(
+        "a pooler in between does not give the sessions the settings of the URL's options or schema ({0}): give the URL of \
+         the server itself, or remove them from the URL and set them for the login: ALTER ROLE … IN DATABASE … SET \
+         search_path = public"
+    )]
+    OptionsLost(String),
     /// A pooler may be in between, and gives no second session to tell its mode by.
     #[error(
         "cannot tell whether a transaction pooler is in between, because a second session is refused: {0}; let the \
@@ -122,6 +129,7 @@ impl Error {
             | Self::Untrusted(_)
             | Self::UntrustedServer(_)
             | Self::TransactionPooler
+            | Self::OptionsLost(_)
             | Self::InsecureLogin { .. } => ErrorClass::Blocked,
             Self::InvalidUrl(_) | Self::InvalidRole(_) => ErrorClass::Invalid,
         }
@@ -136,7 +144,7 @@ impl Error {
             Self::Refused { .. } | Self::TooLong | Self::TooMany { .. } | Self::Untrusted(_) | Self::InvalidRole(_) => {
                 Reason::DatabaseRefused
             }
-            Self::InvalidUrl(_) | Self::TransactionPooler => Reason::InvalidEntry,
+            Self::InvalidUrl(_) | Self::TransactionPooler | Self::OptionsLost(_) => Reason::InvalidEntry,
         }
     }
 

@@ -20,7 +20,7 @@ const REPLACE_LOGIN: &str = "replace the login with the annotation stagesub.io/r
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The kind.
-    pub kind: Kind,
+    pub kind: FaultKind,
     /// What is the matter, and what to do. It holds no password.
     pub message: String,
     /// A new login cures it.
@@ -29,7 +29,7 @@ pub struct Fault {
 
 /// The kinds of what keeps applications from a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum FaultKind {
     /// The host's name does not resolve.
     Name,
     /// The host has IPv6 addresses only, and no way leads there.
@@ -62,7 +62,7 @@ pub enum Kind {
     Other,
 }
 
-impl Kind {
+impl FaultKind {
     /// The reason of conditions, events and metrics.
     pub fn reason(self) -> Reason {
         match self {
@@ -99,7 +99,7 @@ impl Kind {
 }
 
 impl Fault {
-    fn new(kind: Kind, message: String) -> Self {
+    fn new(kind: FaultKind, message: String) -> Self {
         Self {
             kind,
             message,
@@ -116,7 +116,7 @@ impl Fault {
             login.host,
             cause.unwrap_or_default()
         );
-        Self::new(Kind::Name, message)
+        Self::new(FaultKind::Name, message)
     }
 
     /// No connection to the host. `only_ipv6`: it has no other addresses.
@@ -129,7 +129,7 @@ impl Fault {
         );
         match error.kind() {
             Is::ConnectionRefused => Self::new(
-                Kind::Refused,
+                FaultKind::Refused,
                 format!(
                     "nothing accepts connections at {place}: start the server, or check its address, its port and the \
                      firewall"
@@ -139,7 +139,7 @@ impl Fault {
             _ if no_way && only_ipv6 => Self::ipv6_only(login),
             Is::TimedOut => Self::timed_out(login, None),
             _ => Self::new(
-                Kind::Unreachable,
+                FaultKind::Unreachable,
                 format!(
                     "no connection to {place} ({}): check the network, NetworkPolicies and firewalls between the operator \
                      and the server",
@@ -155,7 +155,7 @@ impl Fault {
              provider's IPv4 add-on, or give the operator and the applications IPv6",
             login.host
         );
-        Self::new(Kind::Ipv6Only, message)
+        Self::new(FaultKind::Ipv6Only, message)
     }
 
     /// The address did not answer in time.
@@ -167,7 +167,7 @@ impl Fault {
             place(login),
             after.unwrap_or_default()
         );
-        Self::new(Kind::TimedOut, message)
+        Self::new(FaultKind::TimedOut, message)
     }
 
     /// Something accepted the connection, and said nothing more.
@@ -178,7 +178,7 @@ impl Fault {
             place(login),
             after.as_secs()
         );
-        Self::new(Kind::Unreachable, message)
+        Self::new(FaultKind::Unreachable, message)
     }
 
     /// The server's answer is none that can be read.
@@ -187,7 +187,7 @@ impl Fault {
             "what answers at {} is not understood as PostgreSQL: check the address and the port",
             place(login)
         );
-        Self::new(Kind::Unreachable, message)
+        Self::new(FaultKind::Unreachable, message)
     }
 
     /// The connection is not secured as the login says.
@@ -196,7 +196,7 @@ impl Fault {
             Unsecured::Lost(error) => Self::closed(login, &error.to_string()),
             Unsecured::OtherProtocol => Self::unreadable(login),
             Unsecured::NotOffered => Self::new(
-                Kind::Tls,
+                FaultKind::Tls,
                 format!(
                     "{} does not offer TLS, which sslmode={} of the published URL asks for: switch ssl on at the server",
                     place(login),
@@ -204,7 +204,7 @@ impl Fault {
                 ),
             ),
             Unsecured::Handshake(cause) => Self::new(
-                Kind::Tls,
+                FaultKind::Tls,
                 format!(
                     "the TLS handshake with {} fails ({}): check the TLS settings and the certificate of the server",
                     place(login),
@@ -222,7 +222,7 @@ impl Fault {
             place(login),
             words(cause)
         );
-        Self::new(Kind::Unreachable, message)
+        Self::new(FaultKind::Unreachable, message)
     }
 
     /// The login or a statement failed.
@@ -232,15 +232,15 @@ impl Fault {
                 Self::refused(sqlstate, message)
             }
             Error::UnknownTenant => Self::new(
-                Kind::Pooler,
+                FaultKind::Pooler,
                 "the pooler does not know the project or the user: look in the provider's dashboard whether the project is \
                  paused or was removed"
                     .into(),
             ),
-            Error::UntrustedServer(_) | Error::InsecureLogin { .. } => Self::new(Kind::Tls, error.to_string()),
+            Error::UntrustedServer(_) | Error::InsecureLogin { .. } => Self::new(FaultKind::Tls, error.to_string()),
             Error::Unreachable(cause) => Self::closed(login, cause),
             Error::Timeout(after) => Self::silent(login, *after),
-            other => Self::new(Kind::Other, other.to_string()),
+            other => Self::new(FaultKind::Other, other.to_string()),
         }
     }
 
@@ -252,50 +252,50 @@ impl Fault {
         }
         let (kind, what, cure) = match sqlstate {
             "28000" if needs_tls(message) => (
-                Kind::Tls,
+                FaultKind::Tls,
                 "the server accepts sessions with TLS only",
                 "write sslmode=require or verify-full into the URL of the pool's entry",
             ),
             "28000" if message.contains("pg_hba.conf") => (
-                Kind::Login,
+                FaultKind::Login,
                 "the server's rules reject the login",
                 "allow it in pg_hba.conf, from the addresses of the operator and the applications",
             ),
             _ if sqlstate.starts_with("28") => (
-                Kind::Login,
+                FaultKind::Login,
                 "the server refuses the login of the connection Secret",
                 REPLACE_LOGIN,
             ),
             "3D000" => (
-                Kind::Gone,
+                FaultKind::Gone,
                 "the server has no such database",
                 "create it again from a backup; only if its data may be lost, delete the Orchestra",
             ),
             "53300" if message.starts_with("too many connections for role") => (
-                Kind::LoginLimit,
+                FaultKind::LoginLimit,
                 "the applications have all connections that the login may have",
                 CONNECTIONS,
             ),
-            "53300" => (Kind::Connections, "no more connections are accepted", CONNECTIONS),
+            "53300" => (FaultKind::Connections, "no more connections are accepted", CONNECTIONS),
             "57P01" | "57P02" | "57P03" => (
-                Kind::Starting,
+                FaultKind::Starting,
                 "the server starts, stops or recovers",
                 "wait; if it lasts, look at the log of the server",
             ),
-            "25006" => (Kind::ReadOnly, "the database takes no writes", READ_ONLY),
+            "25006" => (FaultKind::ReadOnly, "the database takes no writes", READ_ONLY),
             "42501" => (
-                Kind::Other,
+                FaultKind::Other,
                 "the database refuses the login",
                 "give back the right that was revoked: GRANT CONNECT ON DATABASE, or replace the login with the annotation \
                  stagesub.io/rotate-requested-at of the Orchestra",
             ),
             "53100" | "53200" => (
-                Kind::Other,
+                FaultKind::Other,
                 "the server is out of resources",
                 "give it more disk or memory, or free some",
             ),
             _ => (
-                Kind::Other,
+                FaultKind::Other,
                 "the database refuses the session",
                 "look at the log of the server",
             ),
@@ -314,7 +314,7 @@ impl Fault {
         } else {
             format!("the database takes no writes (default_transaction_read_only is on). To do: {READ_ONLY}")
         };
-        Self::new(Kind::ReadOnly, message)
+        Self::new(FaultKind::ReadOnly, message)
     }
 }
 
@@ -344,27 +344,31 @@ fn of_pooler(sqlstate: &str, message: &str) -> Option<Fault> {
                 || lower.contains("no more connections allowed"));
     let of_class_08 = |words: &str| sqlstate.starts_with("08") && lower.contains(words);
     let (kind, cure) = match code {
-        _ if is_full => (Kind::Connections, CONNECTIONS),
+        _ if is_full => (FaultKind::Connections, CONNECTIONS),
         _ if of_class_08("authentication failed") || of_class_08("no such user") => (
-            Kind::Login,
+            FaultKind::Login,
             "let the pooler know the login and its password (auth_query, auth_file)",
         ),
-        _ if of_class_08("no such database") => (Kind::Gone, "name the database in the pooler's settings"),
-        "ESSLREQUIRED" => (Kind::Tls, "let the URL ask for TLS (sslmode=verify-full)"),
+        _ if of_class_08("no such database") => (FaultKind::Gone, "name the database in the pooler's settings"),
+        "ESSLREQUIRED" => (FaultKind::Tls, "let the URL ask for TLS (sslmode=verify-full)"),
         "ECIRCUITBREAKER" => (
-            Kind::Blocked,
+            FaultKind::Blocked,
             "wait: the pooler blocks this address for a while after failed logins; find out who has a wrong password",
         ),
         "EADDRNOTALLOWED" => (
-            Kind::Blocked,
+            FaultKind::Blocked,
             "add the addresses of the operator and the applications to the project's network restrictions",
         ),
         "ENOTFOUND" | "ETENANTNOTFOUND" | "EBANNED" => (
-            if code == "EBANNED" { Kind::Blocked } else { Kind::Pooler },
+            if code == "EBANNED" {
+                FaultKind::Blocked
+            } else {
+                FaultKind::Pooler
+            },
             "look in the provider's dashboard whether the project is paused, restricted or was removed",
         ),
         _ if is_supavisor || sqlstate.starts_with("08") => (
-            Kind::Pooler,
+            FaultKind::Pooler,
             "look at the pooler and at the server behind it; of a hosted project, in the provider's dashboard",
         ),
         _ => return None,

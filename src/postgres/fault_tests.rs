@@ -9,17 +9,17 @@ fn login(host: &str) -> Login {
 fn a_connection_that_fails_is_told_by_its_kind_and_addresses() {
     use io::ErrorKind as Is;
     for (is, only_ipv6, kind) in [
-        (Is::ConnectionRefused, false, Kind::Refused),
+        (Is::ConnectionRefused, false, FaultKind::Refused),
         // Somebody is there and refuses: IPv6 works.
-        (Is::ConnectionRefused, true, Kind::Refused),
-        (Is::TimedOut, false, Kind::TimedOut),
-        (Is::TimedOut, true, Kind::Ipv6Only),
-        (Is::NetworkUnreachable, true, Kind::Ipv6Only),
-        (Is::HostUnreachable, true, Kind::Ipv6Only),
-        (Is::AddrNotAvailable, true, Kind::Ipv6Only),
-        (Is::NetworkUnreachable, false, Kind::Unreachable),
-        (Is::HostUnreachable, false, Kind::Unreachable),
-        (Is::PermissionDenied, false, Kind::Unreachable),
+        (Is::ConnectionRefused, true, FaultKind::Refused),
+        (Is::TimedOut, false, FaultKind::TimedOut),
+        (Is::TimedOut, true, FaultKind::Ipv6Only),
+        (Is::NetworkUnreachable, true, FaultKind::Ipv6Only),
+        (Is::HostUnreachable, true, FaultKind::Ipv6Only),
+        (Is::AddrNotAvailable, true, FaultKind::Ipv6Only),
+        (Is::NetworkUnreachable, false, FaultKind::Unreachable),
+        (Is::HostUnreachable, false, FaultKind::Unreachable),
+        (Is::PermissionDenied, false, FaultKind::Unreachable),
     ] {
         let fault = Fault::connect(&login("db.example"), &io::Error::from(is), only_ipv6);
         assert_eq!(fault.kind, kind, "{is:?} {only_ipv6}");
@@ -35,40 +35,48 @@ fn what_a_server_refuses_is_told_by_its_sqlstate() {
         (
             "28P01",
             "password authentication failed for user \"tenant\"",
-            Kind::Login,
+            FaultKind::Login,
         ),
-        ("28000", "role \"tenant\" is not permitted to log in", Kind::Login),
+        ("28000", "role \"tenant\" is not permitted to log in", FaultKind::Login),
         (
             "28000",
             "no pg_hba.conf entry for host \"10.0.0.1\", user \"a\", database \"b\", no encryption",
-            Kind::Tls,
+            FaultKind::Tls,
         ),
         (
             "28000",
             "no pg_hba.conf entry for host \"10.0.0.1\", user \"a\", database \"b\", SSL off",
-            Kind::Tls,
+            FaultKind::Tls,
         ),
-        ("28000", "no pg_hba.conf entry for host \"10.0.0.1\"", Kind::Login),
-        ("3D000", "database \"one\" does not exist", Kind::Gone),
-        ("53300", "sorry, too many clients already", Kind::Connections),
-        ("53300", "too many connections for role \"tenant\"", Kind::LoginLimit),
-        ("57P03", "the database system is starting up", Kind::Starting),
+        ("28000", "no pg_hba.conf entry for host \"10.0.0.1\"", FaultKind::Login),
+        ("3D000", "database \"one\" does not exist", FaultKind::Gone),
+        ("53300", "sorry, too many clients already", FaultKind::Connections),
+        (
+            "53300",
+            "too many connections for role \"tenant\"",
+            FaultKind::LoginLimit,
+        ),
+        ("57P03", "the database system is starting up", FaultKind::Starting),
         (
             "57P01",
             "terminating connection due to administrator command",
-            Kind::Starting,
+            FaultKind::Starting,
         ),
         (
             "25006",
             "cannot execute INSERT in a read-only transaction",
-            Kind::ReadOnly,
+            FaultKind::ReadOnly,
         ),
-        ("42501", "permission denied for database \"one\"", Kind::Other),
-        ("53100", "could not extend file: No space left on device", Kind::Other),
+        ("42501", "permission denied for database \"one\"", FaultKind::Other),
+        (
+            "53100",
+            "could not extend file: No space left on device",
+            FaultKind::Other,
+        ),
         (
             "55000",
             "database \"one\" is not currently accepting connections",
-            Kind::Other,
+            FaultKind::Other,
         ),
     ] {
         let fault = Fault::refused(sqlstate, message);
@@ -88,51 +96,51 @@ fn what_a_pooler_says_is_told_by_its_code_or_its_words() {
         (
             "XX000",
             "(EMAXCONNSESSION) max clients reached in session mode",
-            Kind::Connections,
+            FaultKind::Connections,
         ),
         (
             "XX000",
             "(EMAXCLIENTCONN) max client connections reached, limit: 200",
-            Kind::Connections,
+            FaultKind::Connections,
         ),
         (
             "XX000",
             "MaxClientsInSessionMode: max clients reached - in Session mode max clients are limited to pool_size",
-            Kind::Connections,
+            FaultKind::Connections,
         ),
         (
             "08P01",
             "no more connections allowed (max_client_conn)",
-            Kind::Connections,
+            FaultKind::Connections,
         ),
         (
             "XX000",
             "(ESSLREQUIRED) SSL connection is required for user: tenant",
-            Kind::Tls,
+            FaultKind::Tls,
         ),
         (
             "XX000",
             "(ECIRCUITBREAKER) too many authentication errors",
-            Kind::Blocked,
+            FaultKind::Blocked,
         ),
         (
             "XX000",
             "(EADDRNOTALLOWED) address not in tenant allow_list: {1, 2, 3, 4}",
-            Kind::Blocked,
+            FaultKind::Blocked,
         ),
-        ("XX000", "(ECHECKOUTTIMEOUT) Pool checkout timeout", Kind::Pooler),
+        ("XX000", "(ECHECKOUTTIMEOUT) Pool checkout timeout", FaultKind::Pooler),
         (
             "XX000",
             "DbHandler exited. Check logs for more information",
-            Kind::Pooler,
+            FaultKind::Pooler,
         ),
-        ("08P01", "query_wait_timeout", Kind::Pooler),
-        ("08P01", "SASL authentication failed", Kind::Login),
-        ("08P01", "no such database: one", Kind::Gone),
+        ("08P01", "query_wait_timeout", FaultKind::Pooler),
+        ("08P01", "SASL authentication failed", FaultKind::Login),
+        ("08P01", "no such database: one", FaultKind::Gone),
         (
             "08P01",
             "server login has been failing, cached error: connect failed",
-            Kind::Pooler,
+            FaultKind::Pooler,
         ),
     ] {
         let fault = Fault::refused(sqlstate, message);
@@ -147,9 +155,12 @@ fn what_a_pooler_says_is_told_by_its_code_or_its_words() {
         assert_eq!(Fault::refused(sqlstate, message).needs_login, needs, "{message}");
     }
     // A server that says the same words in a row of its own is no pooler.
-    assert_eq!(Fault::refused("22023", "max clients reached").kind, Kind::Other);
+    assert_eq!(Fault::refused("22023", "max clients reached").kind, FaultKind::Other);
     let unknown = Fault::of(&login("db"), &Error::UnknownTenant);
-    assert_eq!((unknown.kind, unknown.kind.is_refused_login()), (Kind::Pooler, false));
+    assert_eq!(
+        (unknown.kind, unknown.kind.is_refused_login()),
+        (FaultKind::Pooler, false)
+    );
 }
 
 #[test]
@@ -157,11 +168,11 @@ fn what_tls_and_silence_are_told_as() {
     let login = login("db");
     let lost = || io::Error::from(io::ErrorKind::ConnectionReset);
     for (unsecured, kind) in [
-        (Unsecured::NotOffered, Kind::Tls),
-        (Unsecured::Untrusted("expired".into()), Kind::Tls),
-        (Unsecured::Handshake("no common version".into()), Kind::Tls),
-        (Unsecured::Lost(lost()), Kind::Unreachable),
-        (Unsecured::OtherProtocol, Kind::Unreachable),
+        (Unsecured::NotOffered, FaultKind::Tls),
+        (Unsecured::Untrusted("expired".into()), FaultKind::Tls),
+        (Unsecured::Handshake("no common version".into()), FaultKind::Tls),
+        (Unsecured::Lost(lost()), FaultKind::Unreachable),
+        (Unsecured::OtherProtocol, FaultKind::Unreachable),
     ] {
         assert_eq!(Fault::unsecured(&login, unsecured).kind, kind);
     }
@@ -169,7 +180,7 @@ fn what_tls_and_silence_are_told_as() {
         asked: "in clear text",
         port: None,
     };
-    assert_eq!(Fault::of(&login, &insecure).kind, Kind::Tls);
+    assert_eq!(Fault::of(&login, &insecure).kind, FaultKind::Tls);
     for fault in [
         Fault::silent(&login, Duration::from_secs(10)),
         Fault::of(&login, &Error::Unreachable("end of file".into())),
@@ -189,4 +200,10 @@ fn every_text_is_one_line_and_bounded() {
         let message = Fault::refused(sqlstate, &long).message;
         assert!(message.len() < 800 && !message.contains(['\n', '\u{1b}']), "{message}");
     }
+}
+
+#[test]
+fn what_to_do_names_the_annotation_as_it_is() {
+    let named = format!("annotation {}", crate::api::names::ROTATE_ANNOTATION);
+    assert!(REPLACE_LOGIN.contains(&named), "{REPLACE_LOGIN}");
 }

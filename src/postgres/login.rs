@@ -65,11 +65,25 @@ pub struct Login {
     pub session: SessionOptions,
 }
 
+/// What a URL says of the `search_path` of every session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionPath {
+    /// Nothing: the settings of the login, the database and the server hold.
+    #[default]
+    Default,
+    /// `options` set it.
+    ByOptions,
+    /// `schema=public`: Prisma sets the path to that schema alone (prisma-engines, quaint's connector of PostgreSQL).
+    Public,
+}
+
 /// How the sessions of a login are opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionOptions {
     /// libpq's `options`: settings of the session.
     pub options: Option<Arc<str>>,
+    /// What the URL says of the `search_path`.
+    pub path: SessionPath,
     /// The longest that connection and login may take, where the URL says it.
     pub timeout: Option<Duration>,
     /// Nobody but a person says where the URL leads: a pooler in transaction mode is looked for.
@@ -78,7 +92,7 @@ pub struct SessionOptions {
 
 impl Login {
     /// The login as a URL that any client library reads. `sslmode` is left out if it is [`Tls::Prefer`]. `options`
-    /// belong to the way to the database, and are kept.
+    /// belong to the way to the database, and are kept; what `schema` says, a setting of the tenant's role says too.
     pub fn url(&self) -> SecretString {
         let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
         let host = if self.host.contains(':') {

@@ -52,6 +52,21 @@ fn roots_are_read_where_the_server_is_verified_and_exposed_entries_are_known() {
         let login = parse(&format!("postgres://a@h/c?sslmode={mode}&sslrootcert={file}")).unwrap();
         assert_eq!((login.published_roots().is_some(), login.tls), (true, checks), "{mode}");
     }
+    // A file that holds a client's key as well publishes none.
+    let combined = tempfile::NamedTempFile::new().unwrap();
+    let certificates = std::fs::read_to_string(file).unwrap();
+    let key = "-----BEGIN PRIVATE KEY-----\naHVzaA==\n-----END PRIVATE KEY-----\n";
+    std::fs::write(combined.path(), format!("{key}{certificates}")).unwrap();
+    let with = |file: &str| parse(&format!("postgres://a@h/c?sslmode=verify-full&sslrootcert={file}"));
+    let published = with(combined.path().to_str().unwrap()).unwrap();
+    let published = published.published_roots().unwrap();
+    assert_eq!(
+        published.lines().collect::<Vec<_>>(),
+        certificates.lines().collect::<Vec<_>>()
+    );
+    std::fs::write(combined.path(), key).unwrap();
+    let error = with(combined.path().to_str().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("not PEM of X.509 certificates"), "{error}");
     let system = parse("postgres://a@h/c?sslrootcert=system").unwrap();
     assert_eq!((system.roots.is_none(), system.tls), (true, Tls::VerifyFull));
     for weak in [

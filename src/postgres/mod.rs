@@ -33,6 +33,7 @@ pub mod scratch;
 mod search_path;
 mod shares;
 mod shut;
+mod spare;
 mod sql;
 mod startup;
 mod transfer;
@@ -43,11 +44,11 @@ mod url_text;
 mod usage;
 mod wall;
 
-pub use channel::{SUPABASE_ROOT, certificates};
+pub use channel::{SUPABASE_ROOT, certificates_alone, to_pem};
 pub use connect::{APPLICATION, CONNECT_TIMEOUT, connect, connect_through_transaction_pooler};
 pub use data_api::{expose_new_tables, unexposed};
 pub use error::{Error, Result};
-pub use fault::{Fault, Kind as FaultKind};
+pub use fault::{Fault, FaultKind};
 pub use grants::TenantRights;
 pub use groups::{APP_GROUP, ensure_app_group};
 pub use heir::{FoundLogins, tenant_logins};
@@ -64,6 +65,7 @@ pub use roles::{
 };
 pub use row_security::{unreadable, unwritable};
 pub use shut::{shut_former_logins, shut_tenant_logins};
+pub use spare::{drop_spare, make_spare, take_spare};
 pub use sql::OPERATOR_SCHEMA;
 pub use ungranted::ungranted;
 pub use usage::{Usage, usage};
@@ -72,5 +74,7 @@ pub use wall::{Sharing, isolate};
 pub(crate) use bounded::{ROWS, all, bytes as row_bytes, column, each};
 pub(crate) use connect::watch_client;
 pub(crate) use error::{is_too_long, is_transient};
-pub(crate) use records::{check as check_record, protect as protect_records_inside, protect_alone as protect_records};
+pub(crate) use records::{
+    SoundRecords, check as check_record, protect as protect_records_inside, protect_alone as protect_records,
+};
 pub(crate) use sql::{begin, own, quote};

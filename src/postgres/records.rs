@@ -2,6 +2,8 @@
 //! migration tools. A trigger or rule of somebody else on one of them would run as the owner, and whoever may
 //! write it could have a migration skipped.
 
+use std::collections::BTreeSet;
+
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
@@ -27,15 +29,90 @@ fn is_own(role: &str) -> String {
     )
 }
 
+/// Why a table is neither believed nor written, and what a person does about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Flaw {
+    pub what: String,
+    pub cure: String,
+}
+
+impl From<Flaw> for Error {
+    fn from(Flaw { what, cure }: Flaw) -> Self {
+        Self::Untrusted(format!("{what}, so the operator does not use the table: {cure}"))
+    }
+}
+
 /// Whether the table exists. The transaction must be one of [`begin`].
 ///
 /// # Errors
 /// [`Error::Untrusted`] when it is no ordinary table, belongs to another login, or when something that others could
-/// have made acts on it: a trigger, a rule, a foreign key, a child table.
-#[allow(clippy::too_many_lines, reason = "one query, and what each column of it means")]
+/// have made acts on it: a trigger, a rule, a foreign key, a child table, a policy that hides its rows.
 pub(crate) async fn check(conn: &mut PgConnection, schema: &str, table: &str) -> Result<bool> {
-    let query = format!(
-        "SELECT relkind IN ('r', 'p'), pg_get_userbyid(relowner)::text, {owner}, pg_get_userbyid(nspowner)::text, \
+    let [found] = ask(conn, [query(&is_table(schema, table))]).await?;
+    match found.first() {
+        Some(row) => flaw(row)?.map_or(Ok(true), |flaw| Err(flaw.into())),
+        None => Ok(false),
+    }
+}
+
+/// SQL: whether the relation `c` of the schema `n` has this name.
+fn is_table(schema: &str, table: &str) -> String {
+    format!(
+        "nspname::text = {} AND relname::text = {}",
+        literal(schema),
+        literal(table)
+    )
+}
+
+/// The tables that nothing was wrong with before scripts ran.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SoundRecords {
+    /// SQL: which tables.
+    which: String,
+    sound: BTreeSet<String>,
+}
+
+impl SoundRecords {
+    /// Looks at the operator's tables, those of the Supabase CLI, and the given history, or every history where none is
+    /// given. The transaction must be one of [`begin`].
+    pub async fn look(conn: &mut PgConnection, history: Option<(&str, &str)>) -> Result<Self> {
+        let histories = match history {
+            Some((schema, table)) => is_table(schema, table),
+            None => "relname IN ('_prisma_migrations', '_sqlx_migrations')".to_owned(),
+        };
+        let which = format!(
+            "(nspname = '{OPERATOR_SCHEMA}' OR nspname = 'supabase_migrations' \
+                 AND relname IN ('schema_migrations', 'seed_files') OR {histories})"
+        );
+        let [rows] = ask(conn, [query(&which)]).await?;
+        let mut sound = BTreeSet::new();
+        for row in &rows {
+            if flaw(row)?.is_none() {
+                sound.insert(name(row)?);
+            }
+        }
+        Ok(Self { which, sound })
+    }
+
+    /// What is wrong with one of them now. Names must mean what they mean in a transaction of [`begin`].
+    pub async fn flaw(&self, conn: &mut PgConnection) -> Result<Option<Flaw>> {
+        let [rows] = ask(conn, [query(&self.which)]).await?;
+        for row in &rows {
+            if self.sound.contains(&name(row)?)
+                && let Some(flaw) = flaw(row)?
+            {
+                return Ok(Some(flaw));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The query whose rows [`flaw`] judges: of the tables for which the condition holds.
+fn query(which: &str) -> String {
+    format!(
+        "SELECT nspname::text, relname::text, relkind IN ('r', 'p'), pg_get_userbyid(relowner)::text, {owner}, \
+             pg_get_userbyid(nspowner)::text, \
              {schema_owner} OR nspname NOT IN ('supabase_migrations', '{OPERATOR_SCHEMA}'), \
              (SELECT ARRAY[format('trigger %I', tgname), format('DROP TRIGGER %I ON %s', tgname, c.oid::regclass)] \
                  FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal LIMIT 1), \
@@ -49,52 +126,69 @@ pub(crate) async fn check(conn: &mut PgConnection, schema: &str, table: &str) ->
                          format('ALTER TABLE %s DETACH PARTITION %s', c.oid::regclass, k.oid::regclass)] \
                      ELSE ARRAY[format('child table %s', k.oid::regclass), \
                          format('ALTER TABLE %s NO INHERIT %s', k.oid::regclass, c.oid::regclass)] END \
-                 FROM pg_inherits JOIN pg_class k ON k.oid = inhrelid WHERE inhparent = c.oid LIMIT 1) \
+                 FROM pg_inherits JOIN pg_class k ON k.oid = inhrelid WHERE inhparent = c.oid LIMIT 1), \
+             (SELECT ARRAY['row level security that is forced on its owner', \
+                     format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', c.oid::regclass)] FROM pg_roles \
+                 WHERE rolname = current_user AND relrowsecurity AND relforcerowsecurity \
+                     AND NOT rolsuper AND NOT rolbypassrls) \
          FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
-         WHERE nspname::text = {of_schema} AND relname::text = {named} AND relkind IN ('r', 'p', 'v', 'm', 'f')",
+         WHERE {which} AND relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1, 2 LIMIT {TOGETHER}",
         owner = is_own("relowner"),
         schema_owner = is_own("nspowner"),
-        of_schema = literal(schema),
-        named = literal(table),
-    );
-    let [found] = ask(conn, [query]).await?;
-    let Some(row) = found.first() else {
-        return Ok(false);
-    };
+    )
+}
+
+/// `schema.name` of a row of [`query`].
+fn name(row: &PgRow) -> Result<String> {
+    let (schema, table): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(format!("{schema}.{table}"))
+}
+
+/// What is wrong with a table of [`query`].
+fn flaw(row: &PgRow) -> Result<Option<Flaw>> {
+    let (schema, table): (String, String) = (row.try_get(0)?, row.try_get(1)?);
     let name = format!("{schema}.{table}");
-    let untrusted = |what: String| Err(Error::Untrusted(what));
-    if !row.try_get::<bool, _>(0)? {
-        return untrusted(format!(
-            "{name} is not an ordinary table, so the operator does not read it: see who made it, and rename it"
-        ));
-    }
+    let flaw = |what: String, cure: String| Ok(Some(Flaw { what, cure }));
     if !row.try_get::<bool, _>(2)? {
-        let other: String = row.try_get(1)?;
-        return untrusted(format!(
-            "table {name} belongs to the role {other}, which could have written anything into it, so the operator \
-             does not read it: check its rows, then give it to the database's owner (ALTER TABLE {} OWNER TO …)",
-            quoted(schema, table)
-        ));
+        return flaw(
+            format!("{name} is not an ordinary table"),
+            "see who made it, and rename it".to_owned(),
+        );
     }
     if !row.try_get::<bool, _>(4)? {
         let other: String = row.try_get(3)?;
-        return untrusted(format!(
-            "schema {schema}, in which table {name} is, belongs to the role {other}: give it to the database's owner \
-             (ALTER SCHEMA {} OWNER TO …)",
-            quote(schema)
-        ));
+        return flaw(
+            format!("table {name} belongs to the role {other}, which could have written anything into it"),
+            format!(
+                "check its rows, then give it to the database's owner (ALTER TABLE {} OWNER TO …)",
+                quoted(&schema, &table)
+            ),
+        );
     }
-    for column in 5..9 {
+    if !row.try_get::<bool, _>(6)? {
+        let other: String = row.try_get(5)?;
+        return flaw(
+            format!("schema {schema}, in which table {name} is, belongs to the role {other}"),
+            format!(
+                "give it to the database's owner (ALTER SCHEMA {} OWNER TO …)",
+                quote(&schema)
+            ),
+        );
+    }
+    for column in 7..12 {
         let found: Option<Vec<String>> = row.try_get(column)?;
         if let Some([thing, cure]) = found.as_deref() {
-            return untrusted(format!(
-                "table {name} has a {thing}, which would act when the operator writes to the table as the database's \
-                 owner, so the operator does not use the table: find out who made it and whether something needs it, then \
-                 remove it without the loss of a row ({cure})"
-            ));
+            return flaw(
+                format!(
+                    "table {name} has a {thing}, which would act when the operator uses the table as the database's owner"
+                ),
+                format!(
+                    "find out who made it and whether something needs it, then remove it without the loss of a row ({cure})"
+                ),
+            );
         }
     }
-    Ok(true)
+    Ok(None)
 }
 
 /// The query whose rows [`check_triggers`] judges: triggers of the tenant's logins on tables of others, which earlier

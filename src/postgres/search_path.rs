@@ -7,8 +7,8 @@ use super::error::Result;
 use super::sql::{OWN_PATH, ask, first, literal, quote, run};
 
 /// The settings that PostgreSQL applies to a session, by decreasing precedence: of the role in the database, of the
-/// role, of the database, of all. The owner's own ones, those of everybody, what the role has in this database now, the
-/// schema that `"$user"` means to the owner, and the server's default where nothing is set.
+/// role, of the database, of all. The owner's own ones, those of everybody, what the role has in this database now, and
+/// the schema that `"$user"` means to the owner.
 fn settings(role: &str) -> String {
     let role = literal(role);
     format!(
@@ -25,8 +25,7 @@ fn settings(role: &str) -> String {
             (SELECT path FROM setting WHERE (setdatabase, setrole) = (database, 0::oid)), \
             (SELECT path FROM setting WHERE (setdatabase, setrole) = (0::oid, 0::oid))), \
         (SELECT path FROM setting WHERE (setdatabase, setrole) = (database, tenant)), \
-        (SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname = current_user), \
-        (SELECT coalesce(reset_val, '') FROM pg_settings WHERE name = 'search_path') \
+        (SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname = current_user) \
     FROM here"
     )
 }
@@ -35,8 +34,8 @@ fn settings(role: &str) -> String {
 const USER: &str = "\"$user\"";
 
 /// Whether the `options` of the owner's URL set the path: they come before the settings of roles and databases. Who uses
-/// the parts of a connection Secret, and not its URL, has no options.
-const BY_OPTIONS: &str = "SELECT source OPERATOR(pg_catalog.=) 'client' FROM pg_catalog.pg_settings \
+/// the parts of a connection Secret, and not its URL, has no options. And the path where nothing is set.
+const OF_SESSION: &str = "SELECT source OPERATOR(pg_catalog.=) 'client', coalesce(reset_val, '') FROM pg_catalog.pg_settings \
      WHERE name OPERATOR(pg_catalog.=) 'search_path'";
 
 /// What was read of the settings.
@@ -76,14 +75,15 @@ async fn read(conn: &mut PgConnection, role: &str) -> Result<Paths> {
     let questions = [
         // A setting that is reset has the source of what it is reset to.
         "SET LOCAL search_path TO DEFAULT".to_owned(),
-        BY_OPTIONS.to_owned(),
+        OF_SESSION.to_owned(),
         format!("SET LOCAL {OWN_PATH}"),
         settings(role),
     ];
-    let [_, source, _, rows] = ask(conn, questions).await?;
+    let [_, session, _, rows] = ask(conn, questions).await?;
     let row = first(&rows)?;
-    let (default, owners): (String, Option<String>) = (row.try_get(4)?, row.try_get(0)?);
-    let by_options: bool = first(&source)?.try_get(0)?;
+    let session = first(&session)?;
+    let (by_options, default): (bool, String) = (session.try_get(0)?, session.try_get(1)?);
+    let owners: Option<String> = row.try_get(0)?;
     Ok(Paths {
         owners: if by_options { Some(default.clone()) } else { owners },
         common: row.try_get(1)?,

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::channel;
 use super::error::Error;
-use super::login::{Login, SessionOptions, Tls};
+use super::login::{Login, SessionOptions, SessionPath, Tls};
 use super::url_parameters::{self, Parts, decode};
 use super::url_text;
 
@@ -121,6 +122,7 @@ fn login(parts: Parts) -> Result<Login, Error> {
         },
     };
     let (tls, roots) = security(parts.tls.as_deref(), parts.roots.as_deref())?;
+    let path = path(parts.options.as_deref(), parts.schema.as_deref())?;
     Ok(Login {
         host,
         port,
@@ -130,7 +132,8 @@ fn login(parts: Parts) -> Result<Login, Error> {
         tls,
         roots,
         session: SessionOptions {
-            options: parts.options.as_deref().map(options).transpose()?,
+            options: parts.options.map(Into::into),
+            path,
             timeout: parts.timeout.as_deref().map(timeout).transpose()?.flatten(),
             may_be_pooled: false,
         },
@@ -185,17 +188,37 @@ fn security(mode: Option<&str>, file: Option<&str>) -> Result<(Tls, Option<Arc<s
     Ok((tls, roots.transpose()?))
 }
 
-/// Reads the file of `sslrootcert`, on a volume of the operator's pod.
+/// Reads the certificates of the file of `sslrootcert`, on a volume of the operator's pod. The file may hold more, and the
+/// certificates are published.
 fn root_certificates(file: &Path) -> Result<Arc<str>, Error> {
     let small = std::fs::metadata(file).is_ok_and(|is| is.is_file() && is.len() <= ROOTS);
     let text = small.then(|| std::fs::read_to_string(file).ok()).flatten();
     let text = text.ok_or_else(|| Error::invalid_url("the file that sslrootcert names cannot be read"))?;
-    Ok(text.into())
+    channel::certificates_alone(&text)
 }
 
-/// Settings of the session: `-c name=value`, `-cname=value` or `--name=value`. Whose rights it has is not one of them,
+/// What the parameters `options` and `schema` say of the path of every session. Prisma Client names its tables with the
+/// schema of its URL, which other clients refuse, so that the published URL could not name another one than Prisma's default.
+fn path(given: Option<&str>, schema: Option<&str>) -> Result<SessionPath, Error> {
+    let by_options = given.map_or(Ok(false), options)?;
+    match schema {
+        None if by_options => Ok(SessionPath::ByOptions),
+        None => Ok(SessionPath::Default),
+        Some("public") if by_options => Err(Error::invalid_url(
+            "schema and options both set the search_path: remove one of them",
+        )),
+        Some("public") => Ok(SessionPath::Public),
+        Some(_) => Err(Error::invalid_url(
+            "schema must be public, in small letters, or left out; for another schema set the path of every session: \
+             options=-c%20search_path%3DNAME",
+        )),
+    }
+}
+
+/// Checks settings of the session, and tells whether one of them is the path: `-c name=value`, `-cname=value` or `--name=value`. Whose rights it has is not one of them,
 /// and other switches of the server are none, of which several can be written as one word.
-fn options(options: &str) -> Result<Arc<str>, Error> {
+fn options(options: &str) -> Result<bool, Error> {
+    let mut sets_path = false;
     let mut words = options.split_whitespace();
     while let Some(word) = words.next() {
         let setting = match (word.strip_prefix("-c"), word.strip_prefix("--")) {
@@ -214,8 +237,9 @@ fn options(options: &str) -> Result<Arc<str>, Error> {
                 "options must not set the role: name the owner as the URL's user",
             ));
         }
+        sets_path |= name == "search_path";
     }
-    Ok(options.into())
+    Ok(sets_path)
 }
 
 /// Zero and less mean no limit in libpq; then the operator's own applies.

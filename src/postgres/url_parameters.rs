@@ -23,14 +23,13 @@ const OF_THE_CLIENT: [&str; 13] = [
 ];
 
 /// Parameters with the values that a session of the operator's meets without doing anything.
-const MET: [(&str, &[&str]); 14] = [
+const MET: [(&str, &[&str]); 13] = [
     ("channel_binding", &["prefer", "disable"]),
     ("client_encoding", &["utf8", "utf-8", "auto"]),
     ("gssencmode", &["disable", "prefer"]),
     ("load_balance_hosts", &["disable", "random"]),
     ("pgbouncer", &["false"]),
     ("replication", &["false", "off", "no", "0"]),
-    ("schema", &["public"]),
     ("ssl_min_protocol_version", &["tlsv1", "tlsv1.1", "tlsv1.2"]),
     ("sslcertmode", &["disable", "allow"]),
     ("sslcompression", &["0", "1"]),
@@ -42,7 +41,7 @@ const MET: [(&str, &[&str]); 14] = [
 ];
 
 /// Parameters with the advice for a value that cannot be met.
-const REFUSED: [(&str, &str); 14] = [
+const REFUSED: [(&str, &str); 13] = [
     (
         "channel_binding",
         "channel_binding=require cannot be met: remove it, and write sslmode=verify-full, which checks the server as well",
@@ -56,11 +55,6 @@ const REFUSED: [(&str, &str); 14] = [
          of the server itself, or of the pooler in session mode",
     ),
     ("replication", "replication cannot be used: remove it"),
-    (
-        "schema",
-        "schema must be public or left out; for another schema set the login's search_path: ALTER ROLE name IN DATABASE \
-         name SET search_path = name",
-    ),
     (
         "service",
         "service cannot be used: write host, user and database into the URL",
@@ -126,6 +120,7 @@ pub(super) struct Parts {
     pub tls: Option<String>,
     pub roots: Option<String>,
     pub options: Option<String>,
+    pub schema: Option<String>,
     pub timeout: Option<String>,
 }
 
@@ -182,8 +177,10 @@ fn take(parts: &mut Parts, name: &str, value: String, trusted: bool) -> Result<(
         "sslmode" => &mut parts.tls,
         "sslrootcert" => &mut parts.roots,
         "options" => &mut parts.options,
+        "schema" => &mut parts.schema,
         "connect_timeout" => &mut parts.timeout,
-        _ if value.is_empty() || is_met(name, &value) => return Ok(()),
+        // As in libpq, a parameter without a value is one that is not there.
+        _ if is_met(name, &value) || value.is_empty() && is_known(name) => return Ok(()),
         _ => return Err(refusal(name, trusted && !has_password)),
     };
     match place {
@@ -191,7 +188,8 @@ fn take(parts: &mut Parts, name: &str, value: String, trusted: bool) -> Result<(
             "{name} is there twice, with different values"
         ))),
         _ => {
-            *place = Some(value).filter(|value| !value.is_empty());
+            // libpq takes an empty value for none; to Prisma, an empty schema is one.
+            *place = Some(value).filter(|value| !value.is_empty() || name == "schema");
             Ok(())
         }
     }
@@ -201,6 +199,10 @@ fn is_met(name: &str, value: &str) -> bool {
     let met = MET.iter().filter(|(of, _)| *of == name);
     let mut values = met.flat_map(|(_, values)| *values);
     OF_THE_CLIENT.contains(&name) || values.any(|met| value.eq_ignore_ascii_case(met))
+}
+
+fn is_known(name: &str) -> bool {
+    KNOWN.contains(&name) || MET.iter().any(|(of, _)| *of == name) || REFUSED.iter().any(|(of, _)| *of == name)
 }
 
 fn refusal(name: &str, named: bool) -> Error {

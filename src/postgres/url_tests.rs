@@ -41,15 +41,47 @@ fn what_means_nothing_to_one_session_is_accepted() {
     for parameter in [
         "connection_limit=1",
         "pgbouncer=false",
-        "schema=public",
         "channel_binding=prefer",
         "target_session_attrs=read-write",
         "application_name=x",
+        "application_name=",
+        "sslcrl=",
+        "channel_binding=",
         "client_encoding=UTF8",
         "gssencmode=disable",
         "keepalives_idle=30",
     ] {
         read(&format!("postgres://u:p@h/d?{parameter}"));
+    }
+}
+
+#[test]
+fn the_path_of_every_session_is_said_by_options_or_as_prismas_schema() {
+    for (parameters, path, options) in [
+        ("", SessionPath::Default, None),
+        ("schema=public", SessionPath::Public, None),
+        ("schema=public&schema=public", SessionPath::Public, None),
+        (
+            "options=-c%20work_mem%3D1MB&schema=public",
+            SessionPath::Public,
+            Some("-c work_mem=1MB"),
+        ),
+        (
+            "options=-c%20search_path%3Dapp",
+            SessionPath::ByOptions,
+            Some("-c search_path=app"),
+        ),
+    ] {
+        let login = read(&format!("postgres://u:p@h/d?{parameters}"));
+        let session = &login.session;
+        assert_eq!(
+            (session.path, session.options.as_deref()),
+            (path, options),
+            "{parameters}"
+        );
+        // A pooler may refuse options, so that the published URL has those alone that its entry has.
+        let again = read(login.url().expose_secret());
+        assert_eq!(again.session.options, login.session.options);
     }
 }
 
@@ -84,6 +116,16 @@ fn what_is_not_honoured_is_refused_by_name() {
             "pgbouncer=true",
         ),
         ("postgresql://a:hush@h/s?schema=app", "schema must be public"),
+        ("postgresql://a:hush@h/s?schema=PUBLIC", "schema must be public"),
+        ("postgresql://a:hush@h/s?schema=", "schema must be public"),
+        (
+            "postgresql://a:hush@h/s?schema=public&options=-c%20Search-Path%3Dapp",
+            "both set the search_path",
+        ),
+        (
+            "postgresql://a:hush@h/s?schema=public&schema=app",
+            "schema is there twice",
+        ),
         ("postgresql://a:hush@h/s?sslmode=allow", "sslmode=allow"),
         (
             "postgresql://a:hush@h/s?channel_binding=require",
@@ -114,6 +156,8 @@ fn what_is_not_honoured_is_refused_by_name() {
             "postgresql://a:hush@h/s?sslmode=require&sslmode=disable",
             "sslmode is there twice",
         ),
+        ("postgresql://a:hush@h/s?foo=", "the parameter foo cannot be used"),
+        ("postgresql:///s?host=h&user=a&password=x&hush=", "%26"),
         ("postgresql:///s?user=a", "no host"),
         ("postgresql://h/s", "no user"),
         ("postgresql://app:hush@db.example:5432", "no database is named"),

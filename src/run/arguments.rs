@@ -219,8 +219,7 @@ impl Arguments {
             )
         };
         let text = std::fs::read_to_string(file).with_context(wrong)?;
-        postgres::certificates(&text).with_context(wrong)?;
-        Ok(text.into())
+        postgres::certificates_alone(&text).with_context(wrong)
     }
 
     /// Namespaces whose Orchestras are served; none for all.

@@ -253,7 +253,7 @@ pub fn orchestra_of_job(core: &Core, job: &PartialObjectMeta<Job>) -> Vec<Object
 pub fn restored_from(core: &Core, backup: &OrchestraBackup) -> Vec<ObjectRef<Orchestra>> {
     let (namespace, name) = (backup.namespace(), backup.name_any());
     select(&core.stores.orchestras, |orchestra| {
-        let names = orchestra.spec.backup().is_some_and(|named| named.name == name);
+        let names = orchestra.spec.backup().is_some_and(|named| named.backup_name() == name);
         names && orchestra.namespace() == namespace && candidates::is_unmet(orchestra)
     })
 }

@@ -5,14 +5,11 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use kube::Resource;
 
-use crate::api::names::{LEAVING_ANNOTATION, MADE_ANNOTATION, PLAN_DIGEST, TOKEN_EXPIRES_ANNOTATION};
+use crate::api::names::{LEAVING_ANNOTATION, MADE_ANNOTATION, OURS, PLAN_DIGEST, TOKEN_EXPIRES_ANNOTATION};
 
 /// The copy of the whole object that `kubectl apply` keeps in it. A change of the spec changes the generation
 /// as well.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-
-/// The prefix of the operator's own annotations.
-const OURS: &str = "stagesub.io/";
 
 /// Annotations that the operator reads on Secrets and ConfigMaps.
 const READ: [&str; 4] = [

@@ -181,8 +181,8 @@ impl RateLimiter {
     }
 
     /// What is left of each limit that the API has reported.
-    pub fn budget(&self) -> Vec<RequestsLeft> {
-        self.with(|core| core.budget(Instant::now()))
+    pub fn requests_left(&self) -> Vec<RequestsLeft> {
+        self.with(|core| core.requests_left(Instant::now()))
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut LimiterCore) -> T) -> T {

@@ -76,6 +76,7 @@ impl Words {
             (starts && self.is_free_limit(), Topic::ProjectLimit),
             (self.is_billing(), Topic::Billing),
             (creates && self.is_name_taken(), Topic::NameTaken),
+            (starts && self.is_limit_of_plan(), Topic::ProjectLimit),
             (creates && self.any(&["capacity"]), Topic::Capacity),
             (self.is_password(), Topic::Password),
             (
@@ -87,10 +88,7 @@ impl Words {
                 self.any(&["organization", "organisation"]) && self.says_one_of(&["not found", "not exist"]),
                 Topic::NoOrganization,
             ),
-            (
-                self.says("must be active and healthy") || self.says("no longer in a paused state"),
-                Topic::NotReady,
-            ),
+            (self.is_not_ready(), Topic::NotReady),
             (starts && self.is_limit(), Topic::ProjectLimit),
         ];
         topics.into_iter().find(|(is, _)| *is).map(|(_, topic)| topic)
@@ -129,23 +127,30 @@ impl Words {
         self.any(&["rate", "throttl*"]) || self.says_one_of(&phrases)
     }
 
-    /// The limit of free projects. A time in it says when to ask again, and makes it no limit of requests.
+    /// The limit of free projects. A refusal that speaks of them, and of no value of the request, is about nothing else. A time in
+    /// it says when to ask again, and makes it no limit of requests.
     fn is_free_limit(&self) -> bool {
-        let more = [
-            "reach*",
-            "allow*",
-            "only",
-            "upgrade",
-            "already",
-            "another",
-            "additional",
-            "left",
-        ];
         let form = self.is_about_form() || self.is_password() || self.any(&["length", "longer", "shorter"]);
-        let free = self.any(&["free"]) && self.any(&["project", "projects"]);
+        let other = [
+            "free capacity",
+            "free resources",
+            "free room",
+            "free space",
+            "feel free",
+        ];
+        let free = self.any(&["free"]) && self.any(&["project", "projects"]) && !self.says_one_of(&other);
         let plan = self.says_one_of(&["free plan", "free tier"]);
-        let of_projects = free && (self.has_limit() || (self.any(&more) && !form));
-        !self.is_rate() && (of_projects || ((free || plan) && self.names_limit() && !form))
+        let bare = free && !form && !self.is_billing() && !self.is_not_ready();
+        !self.is_rate() && (bare || (free && self.has_limit()) || ((free || plan) && self.names_limit() && !form))
+    }
+
+    /// The limit of a plan's projects, which may be called their capacity.
+    fn is_limit_of_plan(&self) -> bool {
+        self.any(&["plan", "tier"]) && self.is_limit()
+    }
+
+    fn is_not_ready(&self) -> bool {
+        self.says("must be active and healthy") || self.says("no longer in a paused state")
     }
 
     fn is_limit(&self) -> bool {

@@ -117,7 +117,7 @@ impl Backups {
         );
         registry.register(
             "backup_drills",
-            "Drills of backups that have ended, by Verified or the reason why they have not passed",
+            "Drills that have ended, by Verified or the reason why the backup is not verified",
             self.drills.clone(),
         );
         registry.register_with_unit(

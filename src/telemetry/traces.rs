@@ -1,9 +1,8 @@
-//! Traces: what happens to an Orchestra from its creation, or from when it stopped being Ready, until it is Ready, as spans of
-//! OpenTelemetry.
+//! Traces of OpenTelemetry: one trace for the time in which an Orchestra is not Ready, from its creation or from when it
+//! stopped being Ready, until it is Ready.
 //!
-//! The ids of a trace and of its root are computed from the Orchestra's UID and from the time at which it ceased to be
-//! Ready, which its condition tells. Nothing is stored, and an operator that takes over goes on with the trace of the one
-//! before. A span has names of Kubernetes objects, steps, operations and reasons, and nothing that a tenant, the provider
+//! The ids of a trace and of its root span are computed from the Orchestra's UID and the transition time of its condition
+//! Ready. Nothing is stored, and an operator that takes over continues the trace of the one before. A span has names of Kubernetes objects, steps, operations and reasons, and nothing that a tenant, the provider
 //! or a database says.
 
 mod export;

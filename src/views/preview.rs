@@ -151,7 +151,7 @@ fn claim(cluster: &mut ClusterObjects, wanted: &Orchestra, change: &mut PreviewC
     if let Some(backup) = wanted.spec.backup() {
         change.notes.push(format!(
             "OrchestraBackup {}, once it is complete, is restored into it before its migrations",
-            backup.name
+            backup.backup_name()
         ));
     }
     if cluster.classes.is_none() {

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
+use crate::api::names::is_object_name;
 use crate::api::{ClaimReference, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class::{self, database_name, orphan};
 use crate::database::{RecordedClaim, recorded_claims};
@@ -139,7 +140,7 @@ fn tenant(
     };
     let RecordedClaim { uid, namespace, name } = claim;
     let is_uid = (1..=64).contains(&uid.len()) && uid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    if !is_uid || !is_name(namespace, 63) || !is_name(name, 253) {
+    if !is_uid || !is_object_name(namespace, 63) || !is_object_name(name, 253) {
         return Err("its claim record is not as an operator writes it: look into it".to_owned());
     }
     if here.contains(&(namespace.clone(), name.clone())) {
@@ -162,14 +163,6 @@ fn tenant(
             uid: uid.clone(),
         },
     })
-}
-
-/// Whether the API server accepts this as a name.
-fn is_name(text: &str, longest: usize) -> bool {
-    let inside = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-' | b'.');
-    let end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = text.as_bytes();
-    bytes.len() <= longest && bytes.iter().copied().all(inside) && end(bytes.first()) && end(bytes.last())
 }
 
 /// Two projects cannot be one Orchestra's: a script may have forged a claim record. The one whose name proves it stays.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use orchestra_operator::archive::OutcomeReason as Reason;
-use orchestra_operator::archive::manifest::Part;
+use orchestra_operator::archive::manifest::{Part, digest_of};
 use serde_json::{Value, json};
 
 use super::job::{PATH, Place, backup};
@@ -46,7 +46,7 @@ async fn a_damaged_backup_is_refused_before_anything_is_restored() {
     // A manifest that somebody has changed, one of a newer server, one of another program, and none.
     let changed = told.replace("owner_a", "owner_x");
     fs::write(&manifest, &changed).unwrap();
-    let digest = orchestra_operator::archive::manifest::digest_of(told.as_bytes());
+    let digest = digest_of(told.as_bytes());
     let verify = json!({"kind": "verify", "path": PATH, "manifestDigest": digest});
     assert_eq!(place.run(&verify, &target).reason, Reason::Damaged);
     fs::write(&manifest, told.replace("\"serverMajor\": 15", "\"serverMajor\": 18")).unwrap();
@@ -97,6 +97,22 @@ async fn an_encrypted_backup_needs_the_key_of_a_recipient() {
         assert_eq!(place.run(&restore(), &target).reason, reason);
     }
     place.files.clear();
+    // A manifest that turns the decryption off is refused where the class has encryption, whatever its digest is.
+    let path = place.folder().join("manifest.json");
+    let told = fs::read_to_string(&path).unwrap();
+    let mut plain: Value = serde_json::from_str(&told).unwrap();
+    plain["recipients"] = json!([]);
+    fs::write(&path, plain.to_string()).unwrap();
+    let digest = digest_of(plain.to_string().as_bytes());
+    let empty = database(&server, "empty", "owner_c").await;
+    for kind in ["restore", "verify"] {
+        let work = json!({"kind": kind, "path": PATH, "manifestDigest": digest, "encryptedOnly": true});
+        let outcome = place.run(&work, &empty);
+        assert!(
+            outcome.reason == Reason::Incompatible && outcome.message.contains("backup.encryption"),
+            "{outcome:?}"
+        );
+    }
     let order = backup(&json!({"recipients": ["age1nobody"]}));
     fs::remove_dir_all(place.folder()).unwrap();
     assert_eq!(place.run(&order, &source).reason, Reason::InvalidOrder);

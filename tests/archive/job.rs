@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 pub const PATH: &str = "cluster/tenants/acme-1/20261129T020000Z-b";
 
+/// The key of the manifest of every backup, where a test does not say otherwise.
+const KEY: &str = "0123456789-key-of-the-manifest-of-a-backup";
+
 /// A store in a folder, and what the jobs of one test are given.
 pub struct Place {
     pub root: tempfile::TempDir,
@@ -22,6 +25,8 @@ pub struct Place {
     pub files: Vec<(String, String)>,
     /// Folder of PostgreSQL's clients.
     pub clients: PathBuf,
+    /// The key of the backup's manifest.
+    pub key: String,
 }
 
 impl Place {
@@ -32,9 +37,10 @@ impl Place {
         Self {
             store: json!({"kind": "folder", "path": volume, "prefix": "backups"}),
             root,
-            secrets: Vec::new(),
+            secrets: vec![KEY.to_owned()],
             files: Vec::new(),
             clients: ensure_clients().unwrap(),
+            key: KEY.to_owned(),
         }
     }
 
@@ -68,6 +74,9 @@ impl Place {
         let put = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
         put("order.json", &order.to_string());
         put("database-url", login.url().expose_secret());
+        if work["kind"] == "backup" {
+            put("manifest-key", &self.key);
+        }
         for (name, text) in &self.files {
             put(name, text);
         }
@@ -95,6 +104,12 @@ impl Place {
 
     pub fn run(&mut self, work: &Value, login: &Login) -> Outcome {
         self.start(work, login).end()
+    }
+
+    /// As [`Place::run`], where this program serves the store meanwhile.
+    pub async fn run_apart(&mut self, work: &Value, login: &Login) -> Outcome {
+        let job = self.start(work, login);
+        tokio::task::spawn_blocking(|| job.end()).await.unwrap()
     }
 
     pub fn backup(&mut self, login: &Login) -> Outcome {

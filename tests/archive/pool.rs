@@ -146,6 +146,44 @@ async fn a_drill_tells_assertions_that_do_not_hold_and_lets_them_change_nothing(
 }
 
 #[tokio::test]
+async fn an_assertion_reaches_no_other_database_and_no_file_of_the_server() {
+    let server = server().await;
+    let source = database(&server, "source", "owner_a").await;
+    fill(&source).await;
+    let mut root = session(&server.login("source")).await;
+    // As the operator closes the databases of tenants.
+    execute(&mut root, "REVOKE CONNECT ON DATABASE source FROM PUBLIC")
+        .await
+        .unwrap();
+    let mut place = Place::new();
+    assert_eq!(place.backup(&source).reason, Reason::Done);
+    let target = database(&server, "scratch", "owner_b").await;
+    let asked = [
+        ("names-it", "SELECT count(*) = 3 FROM source.public.player"),
+        ("may-connect", "SELECT has_database_privilege('source', 'CONNECT')"),
+        ("reads-a-file", "SELECT pg_read_file('PG_VERSION') IS NOT NULL"),
+        ("is-another", "SELECT set_config('role', 'owner_a', false) IS NOT NULL"),
+        ("imports-a-file", "SELECT lo_import('PG_VERSION') > 0"),
+        (
+            "ends-sessions",
+            "SELECT bool_or(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename <> current_user",
+        ),
+    ];
+    let assertions: Vec<_> = asked
+        .iter()
+        .map(|(name, sql)| json!({"name": name, "sql": sql}))
+        .collect();
+    let outcome = place.verify(&target, &json!(assertions));
+    assert_eq!(outcome.reason, Reason::Discrepancies, "{outcome:?}");
+    let drill = outcome.drill.unwrap();
+    for (name, _) in &asked {
+        let told = |line: &String| line.starts_with(&format!("assertion {name}: "));
+        assert!(drill.discrepancies.iter().any(told), "{name}: {drill:?}");
+    }
+    assert_eq!(ask(&mut root, "SELECT count(*) FROM player").await, "3");
+}
+
+#[tokio::test]
 async fn two_backups_at_once_and_a_deletion() {
     let server = server().await;
     let source = database(&server, "source", "owner_a").await;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use orchestra_operator::archive::OutcomeReason as Reason;
-use orchestra_operator::postgres::{Login, claim_record};
+use orchestra_operator::postgres::{Login, claim_record, identity};
 use orchestra_sandbox::hosted::{Projects, Switches};
 use serde_json::{Value, json};
 
@@ -131,6 +131,34 @@ async fn a_restore_that_was_cut_off_is_begun_again_and_nothing_in_use_is_touched
     execute(&mut owner, "DROP TABLE stagesub.restore").await.unwrap();
     assert_eq!(place.run(&restore("u1"), &target).reason, Reason::NotEmpty);
     assert_eq!(ask(&mut owner, "SELECT count(*) FROM player").await, "4");
+}
+
+#[tokio::test]
+async fn a_restore_writes_into_no_other_database_than_the_orchestras() {
+    let server = server().await;
+    let source = database(&server, "source", "owner_a").await;
+    fill(&source).await;
+    let mut place = Place::new();
+    assert_eq!(place.backup(&source).reason, Reason::Done);
+    // The entry leads to another database, in which a script has forged the Orchestra's claim record.
+    let other = database(&server, "other", "owner_b").await;
+    claim(&other, "u1").await;
+    let own = database(&server, "own", "owner_c").await;
+    claim(&own, "u1").await;
+    let digest = identity(&mut session(&own).await).await.unwrap().digest();
+    let mut order = restore("u1");
+    order["target"] = json!({"databaseName": "orchdb-7", "identity": digest});
+    let refused = place.run(&order, &other);
+    assert!(refused.reason == Reason::OtherDatabase && !refused.retry, "{refused:?}");
+    assert!(
+        refused
+            .message
+            .contains("annotate orchdb orchdb-7 stagesub.io/identity="),
+        "{refused:?}"
+    );
+    let tables = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
+    assert_eq!(ask(&mut session(&other).await, tables).await, "0");
+    assert_eq!(place.run(&order, &own).reason, Reason::Done);
 }
 
 #[tokio::test]

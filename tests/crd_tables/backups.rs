@@ -95,6 +95,54 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
         "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, deadline: 1s}}",
         "deadline must be from 1m to 168h",
     ),
+    // Backups that are stored already.
+    (
+        "OrchestraBackup",
+        "spec: {orchestraRef: {name: acme}, stored: {className: standard, \
+         path: 7d1f0c2e93ab/tenants/acme-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f/20261129T020000Z-5c0f6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f, \
+         manifestDigest: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef}}",
+        "",
+    ),
+    (
+        "OrchestraBackup",
+        "spec: {orchestraRef: {name: acme}, stored: {className: standard, path: 7d1f0c2e93ab/../acme-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f/20261129T020000Z-5c0f6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f}}",
+        "spec.stored.path: Invalid value",
+    ),
+    (
+        "OrchestraBackup",
+        "spec: {orchestraRef: {name: acme}, stored: {className: standard, path: 7d1f0c2e93ab/tenants/acme-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f/20261129T020000Z-5c0f6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f, manifestDigest: sha256}}",
+        "spec.stored.manifestDigest: Invalid value",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, recoverFrom: [7d1f0c2e93ab]}}",
+        "",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, recoverFrom: [\"*\"]}}",
+        "recoverFrom[0]: Invalid value",
+    ),
+    (
+        "Orchestra",
+        "spec: {source: {backupRef: {manifest: \"persistentvolumeclaim://backups/7d1f0c2e93ab/tenants/acme-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f/20261129T020000Z-5c0f6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f/manifest.json\"}}}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {source: {backupRef: {name: last, manifest: \"s3://backups/eu/7d1f0c2e93ab/tenants/acme-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f/20261129T020000Z-5c0f6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f/manifest.json\"}}}",
+        "set either name or manifest",
+    ),
+    (
+        "Orchestra",
+        "spec: {source: {backupRef: {}}}",
+        "set either name or manifest",
+    ),
+    (
+        "Orchestra",
+        "spec: {source: {backupRef: {manifest: \"https://backups/7d1f0c2e93ab/tenants/acme-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f/20261129T020000Z-5c0f6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f/manifest.json\"}}}",
+        "backupRef.manifest: Invalid value",
+    ),
     // Schedules.
     ("Orchestra", "spec: {backup: {}}", ""),
     (
@@ -214,6 +262,24 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
 
 /// Kind, manifest before and after, and a part of the refusal; empty: accepted.
 pub const CHANGES: &[(&str, &str, &str, &str)] = &[
+    (
+        "OrchestraBackup",
+        "spec: {orchestraRef: {name: acme}}",
+        "spec: {orchestraRef: {name: acme}, stored: {className: standard, path: 7d1f0c2e93ab/tenants/acme-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f/20261129T020000Z-5c0f6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f}}",
+        "stored is immutable",
+    ),
+    (
+        "OrchestraBackup",
+        "spec: {orchestraRef: {name: acme}, stored: {className: standard, path: 7d1f0c2e93ab/tenants/acme-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f/20261129T020000Z-5c0f6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f}}",
+        "spec: {orchestraRef: {name: acme}, stored: {className: standard, path: 7d1f0c2e93ab/tenants/acme-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f/20261129T030000Z-5c0f6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f}}",
+        "stored is immutable",
+    ),
+    (
+        "OrchestraBackup",
+        "spec: {orchestraRef: {name: acme}, stored: {className: standard, path: 7d1f0c2e93ab/tenants/acme-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f/20261129T020000Z-5c0f6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f}}",
+        "spec: {deletionPolicy: Delete, orchestraRef: {name: acme}, stored: {className: standard, path: 7d1f0c2e93ab/tenants/acme-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f/20261129T020000Z-5c0f6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f}}",
+        "",
+    ),
     (
         "OrchestraBackup",
         "spec: {orchestraRef: {name: acme}}",

@@ -6,6 +6,7 @@
 
 mod commands;
 mod links;
+mod named;
 mod place;
 mod server;
 

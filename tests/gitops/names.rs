@@ -121,6 +121,7 @@ fn walk(schema: &Value, path: &str, found: &mut impl FnMut(&str, String)) {
             "configMapRef" => found("ConfigMap", format!("{here}/name")),
             "configMapRefs" => found("ConfigMap", format!("{here}/{LIST}/name")),
             "className" => found("OrchestraClass", here),
+            "drillClassNames" => found("OrchestraClass", format!("{here}/{LIST}")),
             "scratchPoolName" => found("OrchestraPool", here),
             "backupRef" => found("OrchestraBackup", format!("{here}/name")),
             "orchestraRef" => found("Orchestra", format!("{here}/name")),

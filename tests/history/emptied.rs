@@ -26,12 +26,6 @@ fn scripts(format: MigrationFormat) -> Vec<String> {
             format!("UPDATE {table} SET rolled_back_at = now()"),
             format!("UPDATE {table} SET finished_at = NULL"),
             format!("UPDATE {table} SET migration_name = '0_other'"),
-            // The row of the script itself.
-            format!(
-                "CREATE FUNCTION undo() RETURNS trigger LANGUAGE plpgsql AS \
-                     $$ BEGIN NEW.rolled_back_at := now(); RETURN NEW; END $$; \
-                 CREATE TRIGGER undo BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION undo()"
-            ),
         ]),
         MigrationFormat::Supabase => scripts.push(format!("UPDATE {table} SET version = '0'")),
         MigrationFormat::Sqlx => scripts.extend([

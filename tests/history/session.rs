@@ -127,3 +127,46 @@ async fn the_lock_is_held_after_a_script_that_releases_it() {
         }
     }
 }
+
+/// What the real tool would run means something else than what the operator has read.
+#[tokio::test]
+async fn a_database_with_escapes_in_plain_strings_is_told() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let set = [INIT, ("2_path", "CREATE TABLE p (path text DEFAULT 'C:\\new')")];
+    migrate(&login, &source(&set[..1])).await.unwrap();
+    for (off, on) in [
+        (
+            "ALTER DATABASE postgres SET standard_conforming_strings = off",
+            "ALTER DATABASE postgres RESET standard_conforming_strings",
+        ),
+        (
+            "ALTER ROLE CURRENT_USER SET standard_conforming_strings = off",
+            "ALTER ROLE CURRENT_USER SET standard_conforming_strings = on",
+        ),
+    ] {
+        execute(&mut session(&login).await, off).await.unwrap();
+        let mut conn = session(&login).await;
+        // Without a backslash, nothing has two meanings.
+        assert_eq!(pending(&mut conn, &source(&set[..1])).await.unwrap().applied, 1);
+        for error in [
+            pending(&mut conn, &source(&set)).await.unwrap_err(),
+            migrate(&login, &source(&set)).await.unwrap_err(),
+        ] {
+            assert_eq!(
+                (error.class(), error.reason()),
+                (ErrorClass::Blocked, Reason::MigrationFailed)
+            );
+            let told = error.to_string();
+            assert!(
+                told.starts_with("migration 2_path holds a backslash") && told.contains("ALTER DATABASE"),
+                "{told}"
+            );
+        }
+        execute(&mut conn, on).await.unwrap();
+    }
+    migrate(&login, &source(&set)).await.unwrap();
+    let mut conn = session(&login).await;
+    execute(&mut conn, "INSERT INTO p DEFAULT VALUES").await.unwrap();
+    assert_eq!(ask(&mut conn, "SELECT path FROM p").await, "C:\\new");
+}

@@ -105,6 +105,14 @@ async fn a_backup_is_made_kept_and_removed() {
     assert_eq!(jobs.len(), 0, "{jobs:?}");
     let secret = format!("backup-{}-1", done["metadata"]["uid"].as_str().unwrap());
     assert_eq!(world.get(Kind::Secret, SYSTEM, &secret).await.unwrap(), None);
+    let key = format!("backup-manifest-key-{}", done["metadata"]["uid"].as_str().unwrap());
+    assert_eq!(world.get(Kind::Secret, SYSTEM, &key).await.unwrap(), None);
+    assert!(
+        std::fs::read_to_string(&written[0])
+            .unwrap()
+            .contains("\n  \"mac\": \""),
+        "the manifest is sealed"
+    );
 
     backup(&world, "late", "acme", "Delete");
     until(&world, "late", |object| is_true(object, "Ready")).await;

@@ -21,18 +21,28 @@ fn written(text: &str) -> Vec<String> {
 
 /// Runs a command in a folder, as a person does who has kubectl and the cluster.
 fn run(world: &World, folder: &Path, line: &str) -> Output {
+    let done = run_with(world, folder, line, &[]);
+    assert!(done.status.success(), "{line}: {done:?}");
+    done
+}
+
+/// As `run`, with these environment variables, the programs of this project in `PATH`, and whatever comes of it.
+pub fn run_with(world: &World, folder: &Path, line: &str, environment: &[(&str, &str)]) -> Output {
     let kubectl = world.plane.kubectl([""; 0]);
     let tools = Path::new(kubectl.get_program()).parent().unwrap().display().to_string();
-    let path = format!("{tools}:{}", std::env::var("PATH").unwrap());
-    let done = Command::new("bash")
+    let own = Path::new(env!("CARGO_BIN_EXE_orchestra-backup"))
+        .parent()
+        .unwrap()
+        .display();
+    let path = format!("{tools}:{own}:{}", std::env::var("PATH").unwrap());
+    Command::new("bash")
         .args(["-euo", "pipefail", "-c", line])
         .env("KUBECONFIG", world.plane.admin_kubeconfig())
         .env("PATH", path)
+        .envs(environment.iter().copied())
         .current_dir(folder)
         .output()
-        .unwrap();
-    assert!(done.status.success(), "{line}: {done:?}");
-    done
+        .unwrap()
 }
 
 fn write(folder: &Path, path: &str, text: &str) {

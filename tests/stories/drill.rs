@@ -24,8 +24,8 @@ const SCRATCH: &str = "SELECT count(*) FROM pg_database WHERE datname LIKE 'orch
 const OWNERS: &str = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'orchestra_drill_%'";
 const ROLES: &str = "SELECT count(*) FROM pg_roles";
 
-/// A pool on a server, with so many databases that wait.
-async fn server_pool(world: &World, files: &tempfile::TempDir, name: &str, replicas: u8) -> Postgres {
+/// A pool on a server, with so many databases that wait, which takes drills of the class `standard` if its name is `trial`.
+pub async fn server_pool(world: &World, files: &tempfile::TempDir, name: &str, replicas: u8) -> Postgres {
     let server = Postgres::start_as_hosted(files.path(), loopback::address())
         .await
         .unwrap();
@@ -35,17 +35,18 @@ async fn server_pool(world: &World, files: &tempfile::TempDir, name: &str, repli
         server.address()
     );
     let legacy = server.is_legacy();
+    let drills = if name == "trial" { "standard" } else { "" };
     world
         .apply(&format!(
             "{{apiVersion: v1, kind: Secret, metadata: {{name: {name}, namespace: {SYSTEM}}}, stringData: {{DATABASE_URL: \"{url}\"}}}}\n---\n\
              {{apiVersion: stagesub.io/v1alpha1, kind: OrchestraPool, metadata: {{name: {name}}}, \
-             spec: {{replicas: {replicas}, server: {{secretRef: {{name: {name}}}, allowLegacyServers: {legacy}}}}}}}"
+             spec: {{replicas: {replicas}, server: {{secretRef: {{name: {name}}}, allowLegacyServers: {legacy}, drillClassNames: [{drills}]}}}}}}"
         ))
         .unwrap();
     server
 }
 
-async fn may_make_databases(root: &mut PgConnection) {
+pub async fn may_make_databases(root: &mut PgConnection) {
     sqlx::query("ALTER ROLE orchestra_maker CREATEDB")
         .execute(root)
         .await

@@ -262,12 +262,12 @@ async fn changes(world: &World, ada: &User<'_>) {
     );
     assert_eq!(
         ada.there(&["pause", "one"]),
-        "orchestra.stagesub.io/one is to be paused\n"
+        "orchestra.stagesub.io/one pause requested\n"
     );
     assert_eq!(at("/spec/powerState").await, "Paused");
     assert_eq!(
         ada.there(&["resume", "one"]),
-        "orchestra.stagesub.io/one is to run again\n"
+        "orchestra.stagesub.io/one resume requested\n"
     );
     assert_eq!(at("/spec/powerState").await, "Running");
     ready(world, "one").await;
@@ -295,7 +295,7 @@ async fn changes(world: &World, ada: &User<'_>) {
     let without = ada.fails(1, &["extend", "one", "-n", TENANTS]);
     assert_eq!(
         without,
-        "error: orchestra.stagesub.io/one has no ttl: nothing ends it\n"
+        "error: orchestra.stagesub.io/one has no ttl to extend: set one with --ttl\n"
     );
     let refused = ada.fails(1, &["extend", "one", "--ttl", "72h", "-n", TENANTS]);
     holds(&refused, &["Error from server (Invalid)", "deletionPolicy: Delete"]);

@@ -93,6 +93,16 @@ async fn count(world: &World, database: &str, table: &str) -> i64 {
         .unwrap_or(-1)
 }
 
+/// The oid of a role in a member's project, by a condition on its name; 0 where there is none.
+async fn role(world: &World, database: &str, named: &str) -> i64 {
+    let mut session = login(&owner_url(&secret(world, SYSTEM, database).await)).await.unwrap();
+    let query = format!("SELECT coalesce(max(oid::text::int8), 0) FROM pg_roles WHERE rolname::text {named}");
+    sqlx::query_scalar(AssertSqlSafe(query))
+        .fetch_one(&mut session)
+        .await
+        .unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_pool_is_scaled_claimed_from_rolled_out_to_and_deleted() {
@@ -135,6 +145,11 @@ async fn a_pool_is_scaled_claimed_from_rolled_out_to_and_deleted() {
         assert_eq!(count(&world, &name(&member), "\"Member\"").await, 2, "{member:#}");
     }
 
+    let mut spare = Vec::new();
+    for member in waiting(&world).await {
+        spare.push(role(&world, &name(&member), "LIKE 'orchestra_spare_%'").await);
+    }
+
     // A claim takes a member with all in it, and the pool makes another one.
     tenant(&world, "first", "");
     let first = ready(&world, "first").await;
@@ -143,13 +158,21 @@ async fn a_pool_is_scaled_claimed_from_rolled_out_to_and_deleted() {
     assert_eq!(database["spec"]["pool"], "warm");
     assert_eq!(database["spec"]["reclaimPolicy"], "Retain", "it is the tenant's now");
     assert_eq!(first["status"]["migrations"]["applied"], 1);
+    let uid = first["metadata"]["uid"].as_str().unwrap().replace('-', "");
+    let theirs = role(&world, &claimed, &format!("= 'orchestra_{uid}'")).await;
+    assert!(
+        theirs > 0 && spare.contains(&theirs),
+        "the role that waited is the tenant's: {theirs} of {spare:?}"
+    );
     // Nobody was there to be told when the pool ran the migrations and the seed.
-    let told = world
-        .kubectl(["get", "events.events.k8s.io", "-n", TENANTS, "-o", "json"])
-        .unwrap();
-    for says in ["SequenceBehind", "(next 1, highest 71)", "NothingExposed"] {
-        assert!(told.contains(says), "{says}: {told}");
-    }
+    soon("what the pool did is told", async || {
+        let told = world
+            .kubectl(["get", "events.events.k8s.io", "-n", TENANTS, "-o", "json"])
+            .unwrap();
+        let all = ["SequenceBehind", "(next 1, highest 71)", "NothingExposed"];
+        all.iter().all(|says| told.contains(says))
+    })
+    .await;
     let url = &secret(&world, TENANTS, "first-connection").await["DATABASE_URL"];
     let mut session = login(url).await.unwrap();
     assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"Member\"").await, 2);

@@ -19,7 +19,7 @@ use crate::api::names::{
 use crate::api::{BackupDrill, BackupFailure, OrchestraBackup, OrchestraClass, ScratchDatabase};
 use crate::archive::order::{Order, VerifyOrder, Work};
 use crate::backup::act::{GONE, LOOK, ROOM};
-use crate::backup::{Pass, job, order};
+use crate::backup::{Pass, folder, job, order};
 use crate::controller::clock;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -186,19 +186,20 @@ async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(
     let settings = order::of_class(&class)?;
     // The status is believed as far as the cluster says the same.
     let database = crate::backup::needs::database(pass);
-    let now = place::choose(&pass.ctx, settings, database.as_deref())?;
+    let now = place::choose(&pass.ctx, &class, database.as_deref())?;
     if (now.pool, now.key) != (at.pool.clone(), at.key.clone()) {
         return Err(Error::blocked(
             Reason::NoScratchServer,
-            "the drill was begun for another server than the class names now: ask for it again",
+            "the server of scratch databases changed after the drill had begun: ask for the drill again",
         ));
     }
     let mut files = order::files_of_store(pass.core(), settings).await?;
     files.extend(order::file_of_identity(pass.core(), settings).await?);
     let order = Order {
         work: Work::Verify(VerifyOrder {
-            path: order::folder(&pass.ctx.class.cluster, &pass.object)?,
+            path: folder::of(&pass.ctx.class.cluster, &pass.object, settings)?,
             manifest_digest: status.manifest_digest.unwrap_or_default(),
+            encrypted_only: settings.encryption.is_some(),
             assertions: assertions::read(pass, settings).await?,
         }),
         store: order::store(settings),
@@ -212,11 +213,11 @@ async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(
         (BACKUP_CLASS_LABEL.to_owned(), label_of(&class.name_any())),
         (BACKUP_SERVER_LABEL.to_owned(), observe::server_label(&pass.ctx, &at)),
     ]);
-    let wanted = job::Wanted::of(pass.core(), settings, (pass.drill_job(), labels), (order, files));
+    let new = job::NewJob::of(pass.core(), settings, (pass.drill_job(), labels), (order, files));
     let _one_at_a_time = pass.ctx.starting.lock().await;
     let asker = observe::asker(pass, &at);
     if crate::backup::observe::is_next(&pass.ctx, &asker, settings) {
-        job::start(pass.core(), &wanted).await?;
+        job::start(pass.core(), &new).await?;
         pass.ctx.queue.was_given(&asker);
     }
     Ok(())
@@ -331,8 +332,8 @@ async fn drop_at(pass: &Pass, at: &ScratchDatabase) -> Result<(), Error> {
     };
     within(work).await.map_err(|error| {
         let message = format!(
-            "the scratch database {name} of a drill, on the server of OrchestraPool {}, is not dropped: {error}. If the server \
-             is gone for good, annotate this OrchestraBackup with {ABANDON_ANNOTATION}=true",
+            "the scratch database {name} on the server of OrchestraPool {} could not be dropped: {error}. If the server is gone \
+             for good, annotate this OrchestraBackup with {ABANDON_ANNOTATION}=true",
             at.pool
         );
         Error::Stop {

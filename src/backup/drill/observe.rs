@@ -22,7 +22,7 @@ use crate::controller::error::Error;
 /// What was observed.
 pub struct Observed {
     /// The facts of the plan.
-    pub seen: Facts,
+    pub facts: Facts,
     /// How the Job of the last attempt ended, once it has.
     pub end: Option<DrillEnd>,
     /// Why its pod does not start.
@@ -59,7 +59,7 @@ pub async fn observe(pass: &Pass, class: Option<Arc<OrchestraClass>>) -> Result<
         _ => true,
     };
     Ok(Observed {
-        seen: Facts {
+        facts: Facts {
             wanted,
             announced,
             job: look.job,
@@ -100,8 +100,7 @@ fn due(pass: &Pass, now: Timestamp) -> Due {
 
 fn choose(pass: &Pass, class: Option<&Arc<OrchestraClass>>) -> Result<ScratchDatabase, Error> {
     let class = order::class_of(&pass.status(), class.cloned(), "")?;
-    let settings = order::of_class(&class)?;
-    place::choose(&pass.ctx, settings, needs::database(pass).as_deref())
+    place::choose(&pass.ctx, &class, needs::database(pass).as_deref())
 }
 
 /// What a drill asks for, which wants a Job.

@@ -4,8 +4,8 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::api::condition::Reason;
-use crate::api::{ClassBackup, InventoryEntry, OrchestraDatabase, ScratchDatabase};
-use crate::backup::Context;
+use crate::api::{InventoryEntry, OrchestraClass, OrchestraDatabase, OrchestraPool, ScratchDatabase};
+use crate::backup::{Context, order};
 use crate::controller::error::Error;
 use crate::credentials::{inventory, made, servers};
 use crate::postgres::Login;
@@ -41,8 +41,20 @@ fn no_drill(why: &str) -> Error {
 
 fn of_hosted() -> Error {
     no_drill(&format!(
-        "the Orchestra's database is a hosted project, where no second database is made: {ADVICE}"
+        "the Orchestra's database is a hosted project, which can have no second database: {ADVICE}"
     ))
+}
+
+/// Whether a class may have scratch databases on the server of a pool: it claims from the pool, or the pool names it.
+fn takes_drills(pool: &OrchestraPool, class: &OrchestraClass) -> bool {
+    let (pool_name, class_name) = (pool.name_any(), class.name_any());
+    let claims = class
+        .spec
+        .pools
+        .as_ref()
+        .is_some_and(|pools| pools.names.contains(&pool_name));
+    let server = pool.spec.server.as_ref();
+    claims || server.is_some_and(|server| server.drill_class_names.contains(&class_name))
 }
 
 /// Where the scratch database of a drill is to be: on the server of the pool that the class names, or else on that of the
@@ -52,9 +64,10 @@ fn of_hosted() -> Error {
 /// [`Reason::NoScratchServer`].
 pub fn choose(
     ctx: &Context,
-    settings: &ClassBackup,
+    class: &OrchestraClass,
     database: Option<&OrchestraDatabase>,
 ) -> Result<ScratchDatabase, Error> {
+    let settings = order::of_class(class)?;
     let none = |why: String| Err(no_drill(&why));
     let at = |pool: &str, key: Option<&String>| {
         Ok(ScratchDatabase {
@@ -63,16 +76,19 @@ pub fn choose(
             key: key.cloned(),
         })
     };
-    let has_server = |pool: &str| {
-        let pool = ctx.core.stores.pools.get(&ObjectRef::new(pool))?;
-        Some(pool.spec.server.is_some())
-    };
+    let found = |pool: &str| ctx.core.stores.pools.get(&ObjectRef::new(pool));
     if let Some(pool) = &settings.scratch_pool_name {
-        return match has_server(pool) {
-            Some(true) => at(pool, None),
-            Some(false) => none(format!(
+        let class_name = class.name_any();
+        return match found(pool) {
+            Some(found) if found.spec.server.is_none() => none(format!(
                 "OrchestraPool {pool}, which backup.scratchPoolName of the class names, has no server: {ADVICE}"
             )),
+            Some(found) if !takes_drills(&found, class) => none(format!(
+                "OrchestraPool {pool}, which backup.scratchPoolName of OrchestraClass {class_name} names, takes no drills of that \
+                 class: ask the cluster's admin to add {class_name} to server.drillClassNames of the pool, and ask for the drill \
+                 again"
+            )),
+            Some(_) => at(pool, None),
             None => none(format!(
                 "OrchestraPool {pool}, which backup.scratchPoolName of the class names, does not exist: create it, and ask \
                  for the drill again"
@@ -81,15 +97,15 @@ pub fn choose(
     }
     let Some(database) = database else {
         return none(format!(
-            "the Orchestra's database is gone or another Orchestra's, so that there is no server of its own: {ADVICE}"
+            "the Orchestra's own database is gone, or another Orchestra claims it, and its server cannot be used: {ADVICE}"
         ));
     };
     match &database.spec.inventory {
         None => Err(of_hosted()),
-        Some(InventoryEntry { pool, key }) => match has_server(pool) {
-            Some(true) => at(pool, None),
-            _ => at(pool, Some(key)),
-        },
+        Some(InventoryEntry { pool, key }) => {
+            let makes = found(pool).is_some_and(|pool| pool.spec.server.is_some());
+            at(pool, (!makes).then_some(key))
+        }
     }
 }
 
@@ -116,7 +132,7 @@ pub async fn maker(ctx: &Context, scratch: &ScratchDatabase) -> Result<(Login, b
         Error::blocked(
             Reason::NoScratchServer,
             format!(
-                "OrchestraPool {name}, on whose server the scratch database {} is, does not exist",
+                "OrchestraPool {name}, on whose server the scratch database {} is, does not exist: create it again",
                 scratch.name
             ),
         )
@@ -147,13 +163,40 @@ pub async fn maker(ctx: &Context, scratch: &ScratchDatabase) -> Result<(Login, b
 pub fn objection(why: &str) -> Error {
     Error::blocked(
         Reason::NoScratchServer,
-        format!("no scratch database is made: {why}. Or {ADVICE}"),
+        format!("no scratch database can be made: {why}. Or {ADVICE}"),
     )
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::{Value, json};
+
     use super::*;
+
+    #[test]
+    fn a_pool_takes_drills_of_classes_that_claim_from_it_or_that_it_names() {
+        let class: OrchestraClass = serde_json::from_value(json!({
+            "metadata": {"name": "standard"}, "spec": {"pools": {"names": ["house"]}},
+        }))
+        .unwrap();
+        let pool = |name: &str, named: Value| -> OrchestraPool {
+            let server = json!({"secretRef": {"name": "server"}, "drillClassNames": named});
+            serde_json::from_value(json!({"metadata": {"name": name}, "spec": {"server": server}})).unwrap()
+        };
+        for (name, named, takes) in [
+            ("house", json!([]), true),
+            ("trial", json!([]), false),
+            ("trial", json!(["other", "standar"]), false),
+            ("trial", json!(["other", "standard"]), true),
+        ] {
+            assert_eq!(
+                takes_drills(&pool(name, named.clone()), &class),
+                takes,
+                "{name} {named}"
+            );
+        }
+    }
 
     #[test]
     fn a_name_is_new_each_time_and_is_known_for_one() {

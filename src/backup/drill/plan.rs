@@ -50,35 +50,35 @@ pub enum Step {
 }
 
 /// The next step of the drills of a complete backup; none when nothing is to be done.
-pub fn plan(seen: &Facts) -> Option<Step> {
-    if seen.announced {
-        return Some(match seen.job {
-            Job::None if seen.has_room => Step::Start,
+pub fn plan(facts: &Facts) -> Option<Step> {
+    if facts.announced {
+        return Some(match facts.job {
+            Job::None if facts.has_room => Step::Start,
             Job::None => Step::Queue,
             Job::Runs => Step::Await,
             Job::Done | Job::Failed => Step::Conclude,
         });
     }
-    if let Some(step) = leave(seen) {
+    if let Some(step) = leave(facts) {
         return Some(step);
     }
-    match seen.due {
-        _ if !seen.wanted => None,
+    match facts.due {
+        _ if !facts.wanted => None,
         Due::Never => None,
         Due::In(wait) => Some(Step::Retry(wait)),
-        Due::Now if !seen.has_place => Some(Step::Refuse),
-        Due::Now if seen.has_room => Some(Step::Announce),
+        Due::Now if !facts.has_place => Some(Step::Refuse),
+        Due::Now if facts.has_room => Some(Step::Announce),
         Due::Now => Some(Step::Queue),
     }
 }
 
 /// What is to be done before a backup goes, or after an attempt; none when nothing of a drill is left. The pod is gone before
 /// its database is dropped.
-pub fn leave(seen: &Facts) -> Option<Step> {
-    if seen.left_over || seen.job != Job::None {
+pub fn leave(facts: &Facts) -> Option<Step> {
+    if facts.left_over || facts.job != Job::None {
         return Some(Step::CleanUp);
     }
-    seen.scratch.then_some(Step::Drop)
+    facts.scratch.then_some(Step::Drop)
 }
 
 #[cfg(test)]

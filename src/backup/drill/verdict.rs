@@ -129,13 +129,16 @@ pub fn condition(conditions: &mut Conditions<'_>, drill: Option<&BackupDrill>) {
         Some(BackupFailure { reason, message, .. }) => {
             (reason.parse().unwrap_or(Reason::DrillFailed), message.as_str())
         }
-        None => (Reason::DrillFailed, "the last drill had no result"),
+        None => (
+            Reason::DrillFailed,
+            "the last drill ended without a result: ask for another drill",
+        ),
     };
     if result == FAILED {
         conditions.set(ConditionType::Verified, false, reason, message);
     } else {
         let message = format!(
-            "{}. It says nothing of the backup",
+            "{}. The drill says nothing about the backup",
             text::kept(message, text::MESSAGE - 40)
         );
         conditions.set_unknown(ConditionType::Verified, reason, &message);

@@ -39,17 +39,17 @@ fn a_drill_begins_after_the_backup_and_ends_before_it_goes() {
         scratch: true,
         ..NO_DRILL
     };
-    for seen in all() {
-        let with = |drill| plan(&Facts { drill, ..seen });
+    for facts in all() {
+        let with = |drill| plan(&Facts { drill, ..facts });
         if matches!(with(wanted), Step::Drill(_)) {
             assert!(
-                seen.complete && seen.removal.is_none() && plan(&seen) == Step::Rest,
-                "{seen:?}"
+                facts.complete && facts.removal.is_none() && plan(&facts) == Step::Rest,
+                "{facts:?}"
             );
         }
         assert!(
-            seen.removal.is_none() || !seen.finalizer || with(scratch) == Step::Drill(drill::Step::Drop),
-            "{seen:?}"
+            facts.removal.is_none() || !facts.finalizer || with(scratch) == Step::Drill(drill::Step::Drop),
+            "{facts:?}"
         );
     }
 }
@@ -88,11 +88,11 @@ fn all() -> Vec<Facts> {
 
 #[test]
 fn nothing_is_made_that_was_not_written_down_before() {
-    for seen in all() {
-        match plan(&seen) {
-            Step::Start(_) => assert!(seen.finalizer && seen.attempts > 0 && !seen.concluded, "{seen:?}"),
-            Step::Announce(_) => assert!(seen.finalizer && seen.has_room, "{seen:?}"),
-            Step::Conclude(_) => assert!(!seen.concluded, "{seen:?}"),
+    for facts in all() {
+        match plan(&facts) {
+            Step::Start(_) => assert!(facts.finalizer && facts.attempts > 0 && !facts.concluded, "{facts:?}"),
+            Step::Announce(_) => assert!(facts.finalizer && facts.has_room, "{facts:?}"),
+            Step::Conclude(_) => assert!(!facts.concluded, "{facts:?}"),
             _ => {}
         }
     }
@@ -100,16 +100,16 @@ fn nothing_is_made_that_was_not_written_down_before() {
 
 #[test]
 fn nothing_begins_without_what_it_needs() {
-    for seen in all() {
-        let (has_source, has_store) = (seen.source == Requirement::Met, seen.store == Requirement::Met);
-        match plan(&seen) {
-            Step::Record => assert!(has_source, "{seen:?}"),
-            Step::Announce(Task::Make) | Step::Start(Task::Make) => assert!(has_source && has_store, "{seen:?}"),
-            Step::Announce(Task::Remove) | Step::Start(Task::Remove) => assert!(has_store, "{seen:?}"),
-            Step::Wait(_, reason) => assert_eq!(seen.source, Requirement::Awaited(reason), "{seen:?}"),
+    for facts in all() {
+        let (has_source, has_store) = (facts.source == Requirement::Met, facts.store == Requirement::Met);
+        match plan(&facts) {
+            Step::Record => assert!(has_source, "{facts:?}"),
+            Step::Announce(Task::Make) | Step::Start(Task::Make) => assert!(has_source && has_store, "{facts:?}"),
+            Step::Announce(Task::Remove) | Step::Start(Task::Remove) => assert!(has_store, "{facts:?}"),
+            Step::Wait(_, reason) => assert_eq!(facts.source, Requirement::Awaited(reason), "{facts:?}"),
             Step::Stop(_, reason) => {
                 let missing = Requirement::Missing(reason);
-                assert!(seen.source == missing || seen.store == missing, "{seen:?}");
+                assert!(facts.source == missing || facts.store == missing, "{facts:?}");
             }
             _ => {}
         }
@@ -154,7 +154,10 @@ fn a_missing_orchestra_stops_a_backup_that_is_not_recorded() {
 #[test]
 fn a_changed_destination_stops_the_next_job_and_not_the_one_that_runs() {
     let changed = Requirement::Missing(Reason::BackupDestinationChanged);
-    let of = |seen: Facts| Facts { store: changed, ..seen };
+    let of = |facts: Facts| Facts {
+        store: changed,
+        ..facts
+    };
     let stop = |task| Step::Stop(task, Reason::BackupDestinationChanged);
     assert_eq!(plan(&of(recorded(None))), stop(Task::Make));
     let announced = Facts {
@@ -189,7 +192,7 @@ fn a_removal_needs_no_database() {
 
 #[test]
 fn only_a_deletion_that_asks_for_it_removes_data() {
-    for seen in all() {
+    for facts in all() {
         let (Step::Announce(task)
         | Step::Start(task)
         | Step::Conclude(task)
@@ -197,47 +200,47 @@ fn only_a_deletion_that_asks_for_it_removes_data() {
         | Step::Queue(task)
         | Step::Wait(task, _)
         | Step::Stop(task, _)
-        | Step::Retry(task, _)) = plan(&seen)
+        | Step::Retry(task, _)) = plan(&facts)
         else {
             continue;
         };
-        let expected = match seen.removal {
+        let expected = match facts.removal {
             None => Task::Make,
             Some(Removal::Remove) => Task::Remove,
-            Some(Removal::Keep) => panic!("{seen:?}"),
+            Some(Removal::Keep) => panic!("{facts:?}"),
         };
-        assert_eq!(task, expected, "{seen:?}");
+        assert_eq!(task, expected, "{facts:?}");
     }
 }
 
 #[test]
 fn an_object_goes_only_when_no_job_makes_it_and_its_data_is_removed() {
-    for seen in all()
+    for facts in all()
         .into_iter()
-        .filter(|seen| seen.finalizer && plan(seen) == Step::Release)
+        .filter(|facts| facts.finalizer && plan(facts) == Step::Release)
     {
-        let removed = seen.attempts == 0 || seen.removing == Job::Done;
-        assert!(seen.removal == Some(Removal::Keep) || removed, "{seen:?}");
-        assert!(seen.removal.is_some() && seen.making == Job::None, "{seen:?}");
+        let removed = facts.attempts == 0 || facts.removing == Job::Done;
+        assert!(facts.removal == Some(Removal::Keep) || removed, "{facts:?}");
+        assert!(facts.removal.is_some() && facts.making == Job::None, "{facts:?}");
     }
 }
 
 #[test]
 fn a_complete_backup_is_never_made_again() {
-    for seen in all()
+    for facts in all()
         .into_iter()
-        .filter(|seen| seen.complete && seen.concluded && seen.removal.is_none())
+        .filter(|facts| facts.complete && facts.concluded && facts.removal.is_none())
     {
-        let step = plan(&seen);
+        let step = plan(&facts);
         let calm = [Step::AddFinalizer, Step::Record, Step::CleanUp, Step::Rest];
-        let is_unrecorded = !seen.recorded && matches!(step, Step::Wait(..) | Step::Stop(..));
-        assert!(calm.contains(&step) || is_unrecorded, "{seen:?} {step:?}");
+        let is_unrecorded = !facts.recorded && matches!(step, Step::Wait(..) | Step::Stop(..));
+        assert!(calm.contains(&step) || is_unrecorded, "{facts:?} {step:?}");
     }
 }
 
 /// What is so after a step: each way comes to an end, whatever the Jobs do.
-fn after(seen: Facts, step: Step, job: Job) -> Facts {
-    let mut next = seen;
+fn after(facts: Facts, step: Step, job: Job) -> Facts {
+    let mut next = facts;
     match step {
         Step::AddFinalizer => next.finalizer = true,
         Step::Record => next.recorded = true,
@@ -255,7 +258,7 @@ fn after(seen: Facts, step: Step, job: Job) -> Facts {
         }
         Step::Conclude(task) => {
             next.concluded = true;
-            next.complete |= task == Task::Make && seen.making == Job::Done;
+            next.complete |= task == Task::Make && facts.making == Job::Done;
             next.due = Due::In(Duration::from_secs(1));
         }
         Step::CleanUp => {
@@ -274,10 +277,10 @@ fn after(seen: Facts, step: Step, job: Job) -> Facts {
 #[test]
 fn every_way_ends() {
     for start in all() {
-        let mut seen = start;
+        let mut facts = start;
         let ended = (0..30).any(|_| {
-            let step = plan(&seen);
-            seen = after(seen, step, Job::Done);
+            let step = plan(&facts);
+            facts = after(facts, step, Job::Done);
             matches!(step, Step::Release | Step::Fail | Step::Rest)
         });
         assert!(ended, "{start:?}");

@@ -33,7 +33,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 
 /// The next times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Due {
+pub struct NextTimes {
     /// Of a backup.
     pub backup: Option<Timestamp>,
     /// Of a drill.
@@ -45,10 +45,10 @@ pub async fn act(
     ctx: &Context,
     object: &Orchestra,
     step: Step,
-    due: Due,
+    due: NextTimes,
     observed: &Observed,
 ) -> Result<Option<Next>, Error> {
-    let now = observed.seen.now;
+    let now = observed.facts.now;
     // A backup that is due waits for its database or for the backup before it, whose watches trigger the Orchestra.
     let ahead = [due.backup, due.drill].into_iter().flatten().filter(|due| *due > now);
     let ahead = ahead.min().map(|due| clock::left(due, now).clamp(SHORTEST, LONGEST));
@@ -80,13 +80,13 @@ pub async fn ask(ctx: &Context, object: &Orchestra, ask: &Ask) -> Result<(), Err
         }
         Err(error) => return Err(error.into()),
     }
-    tracing::info!(backup = ask.name, "a drill is asked for by its schedule");
+    tracing::info!(backup = ask.name, "the schedule asks for a drill");
     Ok(())
 }
 
 /// Makes the OrchestraBackup of a time, without an owner reference: it outlives its Orchestra.
 async fn make(ctx: &Context, object: &Orchestra, due: Timestamp, observed: &Observed) -> Result<(), Error> {
-    let Some(times) = &observed.seen.times else {
+    let Some(times) = &observed.facts.times else {
         return Ok(());
     };
     let wanted = wanted(object, times.fired(due), observed);
@@ -126,6 +126,7 @@ fn wanted(object: &Orchestra, fired: Timestamp, observed: &Observed) -> Orchestr
             name: orchestra.clone(),
         },
         deletion_policy: observed.schedule.deletion_policy(),
+        stored: None,
     };
     let labels = [
         (ORCHESTRA_LABEL, label_of(&orchestra)),
@@ -162,7 +163,7 @@ async fn remove(
     removal: BackupRemoval,
     observed: &Observed,
 ) -> Result<Option<Duration>, Error> {
-    let made = &observed.seen.made[removal.of];
+    let made = &observed.facts.made[removal.of];
     let namespace = object.namespace().unwrap_or_default();
     let key = ObjectRef::new(&made.name).within(&namespace);
     let Some(backup) = ctx.core.stores.backups.get(&key) else {

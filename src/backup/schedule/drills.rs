@@ -87,7 +87,7 @@ mod tests {
     }
 
     /// Each day at four, and a while later.
-    fn seen(known: Option<Timestamp>, asked: Option<&str>) -> Facts {
+    fn facts(known: Option<Timestamp>, asked: Option<&str>) -> Facts {
         let schedule = Schedule::read("spec.backup.verify", "0 4 * * *", None).unwrap();
         Facts {
             times: Some(Times::new(schedule, "uid-1")),
@@ -103,25 +103,25 @@ mod tests {
     #[test]
     fn each_time_asks_once_and_waits_for_a_backup() {
         let now = at("2026-11-29T12:00:00Z");
-        let first = seen(None, None).due(at("2026-11-28T00:00:00Z")).unwrap();
+        let first = facts(None, None).due(at("2026-11-28T00:00:00Z")).unwrap();
         let day = SignedDuration::from_hours(24);
         assert_eq!(
-            seen(None, None).ask(now),
+            facts(None, None).ask(now),
             None,
             "a new schedule begins at its next time"
         );
-        let ask = seen(Some(first), None).ask(now).unwrap();
+        let ask = facts(Some(first), None).ask(now).unwrap();
         assert_eq!(
             (ask.name.as_str(), ask.value.as_str()),
             ("last", "2026-11-28T04:00:00Z")
         );
         // A person has asked meanwhile.
-        assert!(seen(Some(first), Some("now")).ask(now).is_some());
-        let asked = seen(Some(first), Some(&ask.value));
+        assert!(facts(Some(first), Some("now")).ask(now).is_some());
+        let asked = facts(Some(first), Some(&ask.value));
         assert_eq!((asked.ask(now), asked.due(now)), (None, Some(first + day + day)));
         let without = Facts {
             newest: None,
-            ..seen(Some(first), None)
+            ..facts(Some(first), None)
         };
         assert_eq!(
             (without.ask(now), without.due(now)),
@@ -134,12 +134,12 @@ mod tests {
     #[test]
     fn a_period_without_a_verified_backup_is_too_long() {
         let now = at("2026-11-29T12:00:00Z");
-        let next = seen(None, None).due(now).unwrap();
+        let next = facts(None, None).due(now).unwrap();
         let day = SignedDuration::from_hours(24);
-        assert_eq!(seen(None, None).deadline(now), Some(next + day));
+        assert_eq!(facts(None, None).deadline(now), Some(next + day));
         let known = Facts {
             deadline: Some(next - day),
-            ..seen(None, None)
+            ..facts(None, None)
         };
         assert_eq!(
             known.deadline(now),

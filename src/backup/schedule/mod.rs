@@ -1,6 +1,6 @@
 //! Backups by schedule: a pass over an Orchestra makes the OrchestraBackup whose time has come, deletes those that the
 //! retention does not keep, and asks for drills; [`plan`] decides. It writes `status.backup` and the condition `BackedUp` of
-//! the Orchestra, which the room `orchestra` keeps.
+//! the Orchestra, which the room `orchestra` keeps. It also makes the OrchestraBackup of a manifest that an Orchestra names.
 
 mod act;
 mod drills;
@@ -12,8 +12,8 @@ pub mod times;
 
 use std::sync::Arc;
 
-use self::act::Due;
-use super::Context;
+use self::act::NextTimes;
+use super::{Context, stored};
 use crate::api::Orchestra;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -35,17 +35,18 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         if object.status.is_none() || object.metadata.deletion_timestamp.is_some() {
             return Ok(Next::Rest);
         }
+        stored::make(&ctx, &object).await?;
         let observed = observe::observe(&ctx.core, &object);
-        let (step, due) = plan::plan(&observed.seen);
+        let (step, due) = plan::plan(&observed.facts);
         tracing::debug!(?step, ?due, "next");
         object = Box::pin(status::write(&ctx, object, &observed, due)).await?;
-        if let Some(ask) = observed.drills.ask(observed.seen.now) {
+        if let Some(ask) = observed.drills.ask(observed.facts.now) {
             act::ask(&ctx, &object, &ask).await?;
             continue;
         }
-        let due = Due {
+        let due = NextTimes {
             backup: due,
-            drill: observed.drills.due(observed.seen.now),
+            drill: observed.drills.due(observed.facts.now),
         };
         if let Some(next) = act::act(&ctx, &object, step, due, &observed).await? {
             return Ok(next);

@@ -21,7 +21,7 @@ use crate::cron::zone;
 /// What was observed.
 pub struct Observed {
     /// The facts of the plan.
-    pub seen: Facts,
+    pub facts: Facts,
     /// The schedule that applies to the Orchestra.
     pub schedule: BackupSchedule,
     /// The drills that the schedule asks for.
@@ -72,7 +72,7 @@ pub fn observe(core: &Core, object: &Orchestra) -> Observed {
         .clone()
         .filter(|_| trouble.is_none() && zone.is_some());
     Observed {
-        seen: Facts {
+        facts: Facts {
             now,
             times,
             known: known.and_then(|known| known.next_time.as_ref()).map(|next| next.0),
@@ -200,7 +200,7 @@ fn being_restored(core: &Core, namespace: Option<&str>) -> BTreeSet<String> {
     let restored = core.stores.orchestras.state_filter(is_under_way);
     let names = restored
         .iter()
-        .filter_map(|object| Some(object.spec.backup()?.name.clone()));
+        .filter_map(|object| Some(object.spec.backup()?.backup_name()));
     names.collect()
 }
 

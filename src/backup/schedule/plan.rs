@@ -39,26 +39,26 @@ pub enum Step {
 }
 
 /// The next step for these facts, and the next time to record.
-pub fn plan(seen: &Facts) -> (Step, Option<Timestamp>) {
-    let due = due(seen);
-    if let Some(due) = due.filter(|due| *due <= seen.now)
-        && seen.usable
-        && !seen.made.iter().any(|made| made.state.is_under_way())
+pub fn plan(facts: &Facts) -> (Step, Option<Timestamp>) {
+    let due = due(facts);
+    if let Some(due) = due.filter(|due| *due <= facts.now)
+        && facts.usable
+        && !facts.made.iter().any(|made| made.state.is_under_way())
     {
         return (Step::Make(due), Some(due));
     }
-    let removals = removals(&seen.made, seen.keep.as_ref(), &seen.zone, seen.now);
+    let removals = removals(&facts.made, facts.keep.as_ref(), &facts.zone, facts.now);
     let removal = removals.into_iter().next();
     (removal.map_or(Step::Wait, Step::Remove), due)
 }
 
 /// The next time, which may have passed.
-fn due(seen: &Facts) -> Option<Timestamp> {
-    let times = seen.times.as_ref()?;
-    let due = times.due_or_next(seen.known, seen.now)?;
+fn due(facts: &Facts) -> Option<Timestamp> {
+    let times = facts.times.as_ref()?;
+    let due = times.due_or_next(facts.known, facts.now)?;
     let fired = times.fired(due);
-    if due <= seen.now && seen.made.iter().any(|made| made.fired == fired) {
-        return times.next(seen.now);
+    if due <= facts.now && facts.made.iter().any(|made| made.fired == fired) {
+        return times.next(facts.now);
     }
     Some(due)
 }

@@ -17,7 +17,7 @@ use crate::controller::error::Error;
 use crate::controller::status::{self, News, current};
 
 /// What the condition says: whether the last backup is complete, why, and a message.
-type Told = (bool, Reason, String);
+type BackedUp = (bool, Reason, String);
 
 /// Writes the condition and the next time, and returns the written Orchestra.
 pub async fn write(
@@ -46,7 +46,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
 async fn tell(
     ctx: &Context,
     object: Orchestra,
-    told: Option<Told>,
+    told: Option<BackedUp>,
     scheduled: Option<ScheduledBackups>,
 ) -> Result<Orchestra, Error> {
     let old = object.status.clone().unwrap_or_default();
@@ -60,7 +60,7 @@ async fn tell(
 }
 
 /// The conditions with this one in the place of the old one.
-fn with(old: &[Condition], told: Option<Told>, generation: Option<i64>) -> Vec<Condition> {
+fn with(old: &[Condition], told: Option<BackedUp>, generation: Option<i64>) -> Vec<Condition> {
     let mut own = Conditions::new(old, generation);
     if let Some((complete, reason, message)) = told {
         own.set(ConditionType::BackedUp, complete, reason, &message);
@@ -73,7 +73,7 @@ fn with(old: &[Condition], told: Option<Told>, generation: Option<i64>) -> Vec<C
 }
 
 /// A warning when the condition becomes False, or is False for another cause; and an event when it is True again.
-fn news(old: &[Condition], (complete, reason, message): &Told) -> Option<News> {
+fn news(old: &[Condition], (complete, reason, message): &BackedUp) -> Option<News> {
     let last = find(old, ConditionType::BackedUp);
     let was = last.map(|last| (last.status == "True", last.message.as_str()));
     match (complete, was) {
@@ -86,7 +86,7 @@ fn news(old: &[Condition], (complete, reason, message): &Told) -> Option<News> {
 }
 
 /// The condition; none where no schedule asks for backups, or it is suspended, and there is no trouble with that of drills.
-fn told(observed: &Observed) -> Option<Told> {
+fn told(observed: &Observed) -> Option<BackedUp> {
     let schedule = &observed.schedule;
     if let Some((reason, message)) = &observed.trouble {
         return Some((false, *reason, message.clone()));
@@ -94,11 +94,11 @@ fn told(observed: &Observed) -> Option<Told> {
     if schedule.schedule.is_none() || schedule.suspend {
         return None;
     }
-    Some(match verdict(&observed.seen.made) {
+    Some(match verdict(&observed.facts.made) {
         ScheduleVerdict::Nothing => (
             false,
             Reason::Pending,
-            "no backup of the schedule has ended yet: status.backup.nextTime has the time of the next one".into(),
+            "the schedule has made no backup yet: status.backup.nextTime has the time of the next one".into(),
         ),
         ScheduleVerdict::Complete(made) => (
             true,
@@ -107,8 +107,8 @@ fn told(observed: &Observed) -> Option<Told> {
         ),
         ScheduleVerdict::Trouble(made, reason, message) => {
             let next = match made.state {
-                BackupState::Stalled(..) => "the schedule makes no other backup until it is",
-                _ => "the schedule makes the next one in time",
+                BackupState::Stalled(..) => "the schedule makes no other backup before it is complete",
+                _ => "the schedule makes the next one at its time",
             };
             (
                 false,
@@ -121,11 +121,11 @@ fn told(observed: &Observed) -> Option<Told> {
 
 /// The part of the status; none where there is nothing to say.
 fn scheduled(observed: &Observed, due: Option<Timestamp>) -> Option<ScheduledBackups> {
-    let (made, drills, now) = (&observed.seen.made, &observed.drills, observed.seen.now);
+    let (made, drills, now) = (&observed.facts.made, &observed.drills, observed.facts.now);
     let last = made.iter().max_by_key(|made| made.fired);
     let complete = made.iter().filter(|made| made.state == BackupState::Complete);
     // While the schedule is wrong, what was due stays due, until it is corrected.
-    let known = observed.seen.known.filter(|_| observed.trouble.is_some());
+    let known = observed.facts.known.filter(|_| observed.trouble.is_some());
     let new = ScheduledBackups {
         next_time: due.or(known).map(Time),
         last: last.map(|made| made.name.clone()),
@@ -167,8 +167,8 @@ mod tests {
             told(false, Reason::StoreFull, "two"),
         );
         let (complete, pending) = (told(true, Reason::BackedUp, "c"), told(false, Reason::Pending, "p"));
-        let after = |told: &Told| with(&[], Some(told.clone()), Some(1));
-        let reason = |old: &[Condition], told: &Told| news(old, told).map(|news| news.note);
+        let after = |told: &BackedUp| with(&[], Some(told.clone()), Some(1));
+        let reason = |old: &[Condition], told: &BackedUp| news(old, told).map(|news| news.note);
         for (old, new, is) in [
             (after(&failed), &failed, None),
             (after(&failed), &other, Some("two")),

@@ -41,7 +41,7 @@ pub struct ExtendArguments {
 }
 
 const MAY: &str = "ClusterRole orchestra-editor grants the right to change Orchestras";
-const OWNED: &str = "another manager owns the field: change it where it is kept, for example in the repository, or say \
+const OWNED: &str = "another manager owns the field: change it at its source, such as a repository, or use \
                      --force-conflicts";
 
 /// Writes the time into an annotation. Returns the object, and what was written. `may`: what grants the right to do so.
@@ -121,11 +121,11 @@ pub async fn rotate(scope: &Scope, name: &str) -> anyhow::Result<String> {
 pub async fn pause(scope: &Scope, arguments: &PowerArguments) -> anyhow::Result<String> {
     let orchestra = scope.orchestra(&arguments.name).await?;
     if orchestra.spec.power_state == Some(PowerState::Paused) {
-        return Ok(format!("{} is already to be paused", told(&orchestra)));
+        return Ok(format!("{} already has powerState: Paused", told(&orchestra)));
     }
     let paused = json!("Paused");
     set(scope, &orchestra, "powerState", paused, arguments.force_conflicts).await?;
-    Ok(format!("{} is to be paused", told(&orchestra)))
+    Ok(format!("{} pause requested", told(&orchestra)))
 }
 
 /// Lets the database run again, whatever has paused it.
@@ -142,7 +142,7 @@ pub async fn resume(scope: &Scope, arguments: &PowerArguments) -> anyhow::Result
     } else {
         return Ok(format!("{} is not paused", told(&orchestra)));
     }
-    Ok(format!("{} is to run again", told(&orchestra)))
+    Ok(format!("{} resume requested", told(&orchestra)))
 }
 
 /// Lets the ttl count anew, and changes it where that is asked for.
@@ -153,7 +153,7 @@ pub async fn extend(scope: &Scope, arguments: &ExtendArguments) -> anyhow::Resul
     let orchestra = scope.orchestra(&arguments.name).await?;
     let expires = orchestra.status.as_ref().and_then(|status| status.expires_at.as_ref());
     if let (None, None, None) = (&arguments.ttl, expires, &orchestra.spec.ttl) {
-        bail!("{} has no ttl: nothing ends it", told(&orchestra));
+        bail!("{} has no ttl to extend: set one with --ttl", told(&orchestra));
     }
     // First what may be refused.
     if let Some(ttl) = &arguments.ttl {

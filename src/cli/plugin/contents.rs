@@ -86,11 +86,11 @@ async fn as_reader(artifact: &OciSource, is_open: Option<bool>) -> Result<(Files
     let (host, _) = oci::split(&artifact.image);
     let own = registry::own_login(host, artifact.insecure).await?;
     let refused = match &own {
-        Some(_) => format!("your own login of {host} is refused: `docker login {host}` replaces it"),
+        Some(_) => format!("{host} refuses your own login: replace it with `docker login {host}`"),
         None if artifact.insecure && !hosts::is_loopback(host) => {
             format!("your own login is not sent to {host} without TLS")
         }
-        None => format!("you have no login of it: `docker login {host}` gives you one"),
+        None => format!("you have no login of {host}: run `docker login {host}`"),
     };
     if own.is_none() && is_open == Some(false) {
         return Err(refused);

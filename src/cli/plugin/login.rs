@@ -111,7 +111,7 @@ pub async fn url(scope: &Scope, arguments: &UrlArguments) -> anyhow::Result<Stri
         .ok()
         .filter(|url| matches!(url.scheme(), "postgres" | "postgresql"));
     let Some(url) = url else {
-        bail!("key {} of the connection Secret is no URL of a database", arguments.key);
+        bail!("key {} of the connection Secret is not a database URL", arguments.key);
     };
     Ok(if arguments.show_password {
         value.expose_secret().to_owned()
@@ -183,7 +183,7 @@ fn for_psql(url: &Url, has_roots: bool) -> Url {
 pub async fn psql(scope: &Scope, arguments: &PsqlArguments) -> anyhow::Result<()> {
     let values = Values::read(scope, &arguments.name).await?;
     let Ok(url) = Url::parse(values.get("uri")?.expose_secret()) else {
-        bail!("key uri of the connection Secret is no URL of a database");
+        bail!("key uri of the connection Secret is not a database URL");
     };
     let private = Private::new()?;
     let password = password_line(values.get("password")?.expose_secret());

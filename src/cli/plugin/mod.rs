@@ -135,7 +135,7 @@ pub enum UserCommand {
     /// Pause the database of an Orchestra.
     ///
     /// Sets spec.powerState by server-side apply. A field that another manager owns, as of a repository, is not
-    /// taken from it: change it there, or say --force-conflicts.
+    /// taken from it: change it there, or use --force-conflicts.
     #[command(after_help = "Examples:
   kubectl orchestra pause acme")]
     Pause(change::PowerArguments),
@@ -161,7 +161,7 @@ pub enum UserCommand {
   # Of several
   kubectl orchestra restore acme --database orchdb-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f")]
     Restore(restore::Arguments),
-    /// Back the database of an Orchestra up, to the store that its class names.
+    /// Back up the database of an Orchestra to the store that its class names.
     ///
     /// Creates an OrchestraBackup. It outlives the Orchestra, and no retention deletes it.
     #[command(after_help = "Examples:
@@ -175,7 +175,7 @@ pub enum UserCommand {
   kubectl orchestra backups acme -o wide
   kubectl orchestra backups -A -o json")]
     Backups(backup::ListArguments),
-    /// Restore a backup for trial, into a scratch database that is dropped afterwards, and compare it.
+    /// Run a drill of a backup: restore it into a scratch database, compare it, and drop that database.
     ///
     /// Writes the annotation stagesub.io/verify-requested-at of an OrchestraBackup.
     #[command(after_help = "Examples:

@@ -104,7 +104,7 @@ async fn one(
             let unchecked = unchecked.as_ref().unwrap_or(object);
             contents::read(client, cluster, unchecked).await;
             let mut change = applied(cluster, unchecked, current.as_ref());
-            let told = "not checked by the API server: you may not change it";
+            let told = "not checked by the API server: you lack the right to change it";
             change.notes.push(told.into());
             change
         }

@@ -39,7 +39,7 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<String>
         databases.get(name).await?
     } else {
         let all = databases.list(&ListParams::default()).await;
-        let all = all.context("name the OrchestraDatabase with --database where you may not list them")?;
+        let all = all.context("cannot list OrchestraDatabases: name the database with --database")?;
         only(all.items, &scope.namespace, &arguments.name)?
     };
     let spec = match &arguments.filename {

@@ -63,7 +63,7 @@ pub fn work(pass: &Pass, claim: ClaimState) -> Option<KeyWork> {
     match &pass.keys {
         Some(KeyAttempt::Over) => return None,
         Some(KeyAttempt::Begun(_)) => return Some(KeyWork::Pending),
-        None if pass.ctx.keys.held(pass.name()).is_some() => return None,
+        None if pass.ctx.keys.rotation_wait(pass.name()).is_some() => return None,
         None => {}
     }
     let (marks, digest) = marks(pass)?;
@@ -100,7 +100,7 @@ fn decide(marks: KeyMarks, around: Around, now: Timestamp) -> Option<KeyWork> {
 
 /// How long until something is to be done that no watch tells of: a second at least.
 pub fn due_in(pass: &Pass) -> Option<Duration> {
-    if let Some(wait) = pass.ctx.keys.held(pass.name()) {
+    if let Some(wait) = pass.ctx.keys.rotation_wait(pass.name()) {
         return Some(wait);
     }
     let (marks, _) = marks(pass)?;
@@ -159,7 +159,7 @@ fn over(pass: &mut Pass) {
 fn settled(pass: &mut Pass) {
     pass.keys = Some(KeyAttempt::Over);
     pass.ctx.core.backoff.reset(&key(pass));
-    pass.ctx.keys.release(pass.name());
+    pass.ctx.keys.allow_rotation(pass.name());
 }
 
 async fn warn(pass: &Pass, reason: Reason, note: String) {
@@ -183,7 +183,7 @@ async fn postpone(pass: &mut Pass, work: KeyWork, error: supabase::Error) -> Res
         false if wait >= SLOWEST => wait.max(keys::interval(core.settings.resync)),
         _ => wait,
     };
-    pass.ctx.keys.hold(pass.name(), wait);
+    pass.ctx.keys.postpone_rotation(pass.name(), wait);
     pass.keys = Some(KeyAttempt::Over);
     tracing::info!(%error, ?work, "the API keys are not rotated yet");
     // A key that is not let in for so long is somebody's concern.

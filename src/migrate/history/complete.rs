@@ -27,7 +27,10 @@ impl History {
         match same {
             Ok(true) => return Ok(()),
             Ok(false) => {}
-            Err(error) => return self.written(migration, Err(error)),
+            Err(error) => {
+                let refused = self.written(migration, Err(error));
+                return refused.map_err(|error| self.blamed(migration, error));
+            }
         }
         let must_be = |it: &&Migration| self.has(it) || it.identity == migration.identity;
         let all = source.migrations().iter().filter(must_be);

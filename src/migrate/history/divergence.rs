@@ -23,8 +23,9 @@ pub struct Divergence {
     pub missing: Vec<String>,
     /// Pending migrations that are older than an applied one.
     pub out_of_order: Vec<String>,
-    /// Migrations that newer versions of the tool apply at another position.
+    /// Migrations that other versions of the tool apply at another position.
     pub displaced: Vec<String>,
+    format: Format,
 }
 
 impl Divergence {
@@ -34,11 +35,20 @@ impl Divergence {
             ("changed since they were applied", &self.edited),
             ("applied, but no longer in the source", &self.missing),
             ("older than one that is applied", &self.out_of_order),
-            ("in another order for Prisma from 6.6 on", &self.displaced),
+            (self.other_order(), &self.displaced),
         ];
         let parts = parts.iter().filter(|(_, names)| !names.is_empty());
         let parts = parts.map(|(what, names)| format!("{what}: {}", listed(names)));
         parts.collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl Divergence {
+    fn other_order(&self) -> &'static str {
+        match self.format {
+            Format::Supabase => "in another order for the Supabase CLI up to version 2, which sorts by file name",
+            Format::Prisma | Format::Sqlx => "in another order for Prisma from 6.6 on",
+        }
     }
 }
 
@@ -80,6 +90,7 @@ impl History {
                 .map(|it| name(&it))
                 .collect(),
             displaced: self.displaced(source),
+            format: self.format,
         }
     }
 
@@ -102,11 +113,13 @@ impl History {
     }
 
     fn displaced(&self, source: &Source) -> Vec<String> {
-        if self.format != Format::Prisma {
-            return Vec::new();
-        }
         let names: Vec<_> = source.migrations().iter().map(|it| it.name.as_str()).collect();
-        order::displaced(&names).into_iter().map(ToOwned::to_owned).collect()
+        let displaced = match self.format {
+            Format::Prisma => order::displaced(&names),
+            Format::Supabase => order::displaced_by_file(&names),
+            Format::Sqlx => Vec::new(),
+        };
+        displaced.into_iter().map(ToOwned::to_owned).collect()
     }
 
     fn is_edited(&self, migration: &Migration) -> bool {
@@ -120,13 +133,31 @@ impl History {
         }
     }
 
-    /// Fails with the differences at which the tool itself stops.
+    /// Fails if a pending script means something else by the settings of the database.
+    fn check_strings(&self, source: &Source) -> Result<(), Error> {
+        if !self.escapes {
+            return Ok(());
+        }
+        let mut pending = source.migrations().iter().filter(|migration| !self.has(migration));
+        match pending.find(|migration| migration.script.contains('\\')) {
+            None => Ok(()),
+            Some(migration) => Err(Error::StringsDiffer {
+                script: format!("migration {}", migration.name),
+                of_seed: false,
+            }),
+        }
+    }
+
+    /// Fails with the differences at which the tool itself stops, and at a script that the database would read in another
+    /// way.
     pub fn check(&self, source: &Source) -> Result<(), Error> {
+        self.check_strings(source)?;
         let Divergence {
             edited,
             missing,
             out_of_order,
             displaced: _,
+            format: _,
         } = self.divergence(source);
         let (what, names, cure) = match self.format {
             Format::Supabase if !missing.is_empty() => (

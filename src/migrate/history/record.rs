@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
 use crate::api::MigrationFormat as Format;
 use crate::migrate::error::{Error, Result};
+use crate::migrate::failure::RecordSpoiled;
 use crate::migrate::session::ACCESS;
 use crate::migrate::source::{Migration, MigrationId};
 use crate::migrate::source_error::MAX_MIGRATIONS;
 use crate::migrate::unfinished::Unfinished;
-use crate::postgres::{self, quote};
+use crate::postgres::{self, SoundRecords, quote};
 
 /// The most characters of a text that is read from a history: whoever owns the table may write 1 GiB into each. It
 /// is more than any tool writes into an identity or a checksum, so that a longer one never equals a right one.
@@ -62,6 +64,10 @@ pub struct History {
     /// When there is no history where the tool looks for it: the schema of one elsewhere, and a migration
     /// of the source that it records as applied.
     pub(super) elsewhere: Option<(String, String)>,
+    /// Plain strings have escapes by default in the sessions of the login.
+    pub(super) escapes: bool,
+    /// The tables that scripts must leave as they are, once the history was prepared.
+    pub(super) sound: SoundRecords,
 }
 
 /// How much of a history was read.
@@ -106,6 +112,32 @@ impl History {
             name: migration.name.clone(),
             table: format!("{}.{}", self.schema, table_of(self.format)),
             kept: true,
+        }
+    }
+
+    /// Refuses a script that has changed one of the tables that record what was applied: the next look would not believe
+    /// it. In the transaction that is to hold the migration's row.
+    pub(super) async fn check_sound(&self, conn: &mut PgConnection, migration: &Migration) -> Result<()> {
+        match self.sound.flaw(conn).await? {
+            None => Ok(()),
+            Some(flaw) => Err(Error::RecordSpoiled(Box::new(RecordSpoiled {
+                migration: Some(migration.name.clone()),
+                what: flaw.what,
+                cure: Some(flaw.cure),
+                kept: true,
+            }))),
+        }
+    }
+
+    /// An error of a write after a script: what the server refuses then is due to what the script has done to the table.
+    pub(super) fn blamed(&self, migration: &Migration, error: Error) -> Error {
+        let Error::Database(refused) = &error else {
+            return error;
+        };
+        let table = format!("{}.{}", self.schema, table_of(self.format));
+        match RecordSpoiled::by(Some(migration.name.clone()), &table, refused) {
+            Some(spoiled) => Error::RecordSpoiled(Box::new(spoiled)),
+            None => error,
         }
     }
 

@@ -11,10 +11,10 @@ use crate::api::MigrationFormat as Format;
 use crate::migrate::error::{Error, Result};
 use crate::migrate::failure::ScriptFailure;
 use crate::migrate::options::TimeLimits;
-use crate::migrate::session::{default_path, ours};
+use crate::migrate::session::{default_path, escapes_by_default, ours};
 use crate::migrate::source::{Migration, Source};
 use crate::migrate::unfinished::{self, NOTHING_KEPT, NextStatement, PARTS_KEPT};
-use crate::postgres::{begin, check_record, column, protect_records_inside, quote};
+use crate::postgres::{self, SoundRecords, begin, check_record, column, protect_records_inside, quote};
 
 impl History {
     /// Reads the history in the format of the source. Writes nothing.
@@ -51,6 +51,8 @@ impl History {
             resume: BTreeMap::new(),
             tables: None,
             elsewhere: None,
+            escapes: escapes_by_default(conn).await?,
+            sound: SoundRecords::default(),
         };
         let mut schemas = vec![current];
         // Prisma looks there, whatever the search path begins with.
@@ -95,10 +97,13 @@ impl History {
     /// Creates the table if it is missing. The lock must be held.
     pub async fn prepare(&mut self, conn: &mut PgConnection) -> Result<()> {
         begin(conn).await?;
-        if let Err(error) = self.make_table(conn).await {
-            ::sqlx::raw_sql("ROLLBACK").execute(conn).await?;
-            return Err(error);
-        }
+        self.sound = match self.make_table(conn).await {
+            Ok(sound) => sound,
+            Err(error) => {
+                ::sqlx::raw_sql("ROLLBACK").execute(conn).await?;
+                return Err(error);
+            }
+        };
         ::sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
         self.present = true;
         let oid = "SELECT c.oid::pg_catalog.int8 FROM pg_catalog.pg_class c \
@@ -111,18 +116,22 @@ impl History {
     }
 
     /// A table that default privileges would open to others is closed before it is seen.
-    async fn make_table(&self, conn: &mut PgConnection) -> Result<()> {
+    async fn make_table(&self, conn: &mut PgConnection) -> Result<SoundRecords> {
         match self.format {
             Format::Prisma => prisma::prepare(self, conn).await?,
             Format::Supabase => supabase::prepare(conn).await?,
             Format::Sqlx => sqlx::prepare(self, conn).await?,
         }
-        Ok(protect_records_inside(conn).await?)
+        protect_records_inside(conn).await?;
+        let table = (self.schema.as_str(), table_of(self.format));
+        Ok(SoundRecords::look(conn, Some(table)).await?)
     }
 
     /// Records a migration as applied at the end of its script's transaction, if the script has left the history complete.
     pub async fn add(&self, conn: &mut PgConnection, source: &Source, migration: &Migration) -> Result<()> {
-        self.insert(conn, migration).await?;
+        self.check_sound(conn, migration).await?;
+        let added = self.insert(conn, migration).await;
+        added.map_err(|error| self.blamed(migration, error))?;
         self.check_complete(conn, source, migration).await
     }
 
@@ -164,10 +173,9 @@ impl History {
         migration: &Migration,
         record: &str,
     ) -> Result<()> {
-        match started {
-            Some(row) => self.written(migration, prisma::log(self, conn, &row.id, record).await),
-            None => Ok(()),
-        }
+        let Some(row) = started else { return Ok(()) };
+        let logged = self.written(migration, prisma::log(self, conn, &row.id, record).await);
+        logged.map_err(|error| self.blamed(migration, error))
     }
 
     /// Records that the migration is finished, if its script has left the history complete. Inside a transaction, which
@@ -179,11 +187,31 @@ impl History {
         source: &Source,
         migration: &Migration,
     ) -> Result<()> {
-        match started {
-            Some(row) => self.written(migration, prisma::finish(self, conn, &row.id).await)?,
-            None => self.insert(conn, migration).await.map(drop)?,
+        self.check_sound(conn, migration).await?;
+        let finished = match started {
+            Some(row) => self.written(migration, prisma::finish(self, conn, &row.id).await),
+            None => self.insert(conn, migration).await.map(drop),
+        };
+        finished.map_err(|error| self.blamed(migration, error))?;
+        if started.is_some() {
+            self.check_takes_more(conn, migration).await?;
         }
         self.check_complete(conn, source, migration).await
+    }
+
+    /// Tries whether the table takes the row of a further migration: the row of this one was there before its script.
+    async fn check_takes_more(&self, conn: &mut PgConnection, migration: &Migration) -> Result<()> {
+        const UNIQUE_VIOLATION: &str = "23505";
+        ::sqlx::raw_sql("SAVEPOINT one_more").execute(&mut *conn).await?;
+        match self.insert(conn, migration).await {
+            Ok(_) => {}
+            // Of this very name.
+            Err(Error::Database(postgres::Error::Refused { sqlstate, .. })) if sqlstate == UNIQUE_VIOLATION => {}
+            Err(error) => return Err(self.blamed(migration, error)),
+        }
+        let undo = "ROLLBACK TO SAVEPOINT one_more; RELEASE SAVEPOINT one_more";
+        ::sqlx::raw_sql(undo).execute(conn).await?;
+        Ok(())
     }
 
     /// As [`Self::finish`], in a transaction of its own, which the end of the session rolls back after an error.
@@ -214,6 +242,11 @@ impl History {
             Some(row) => self.written(migration, prisma::fail(self, conn, &row.id, failure, kept).await),
             None => Ok(()),
         }
+    }
+
+    /// Takes back the record of a start: nothing of the script is kept.
+    pub async fn withdraw(&self, conn: &mut PgConnection, started: &HistoryRow) -> Result<()> {
+        prisma::roll_back(self, conn, &started.id, false).await
     }
 
     /// Records the failure of a script that was run statement by statement, and what of it is kept.

@@ -33,11 +33,17 @@ pub enum StatementKind {
     /// Whether PostgreSQL refuses the statement inside a transaction depends on the database: a `CALL` of a procedure that
     /// commits, a `REINDEX` of a partitioned table.
     Unsure,
-    /// `COPY … FROM STDIN`, whose data psql sends and a script cannot.
-    CopyFromStdin,
+    /// `COPY` of rows that the client sends or gets: psql does, and a script cannot. One of [`FROM_STDIN`] and
+    /// [`TO_STDOUT`].
+    CopyClient(&'static str),
     /// Any other statement.
     Other,
 }
+
+/// `COPY` with rows of the client.
+pub const FROM_STDIN: &str = "COPY … FROM STDIN";
+/// `COPY` with rows for the client.
+pub const TO_STDOUT: &str = "COPY … TO STDOUT";
 
 /// One statement with the white space and comments before it. The pieces of a script join to the whole script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +99,7 @@ struct StatementReader {
     last: String,
     parens: usize,
     atomic: usize,
-    from_stdin: bool,
+    of_client: Option<&'static str>,
 }
 
 /// Enough words to recognize `CREATE UNIQUE INDEX CONCURRENTLY` or `ALTER DATABASE x SET TABLESPACE`.
@@ -121,7 +127,14 @@ impl StatementReader {
                     "\"".to_owned()
                 };
                 self.body(&word);
-                self.from_stdin |= word == "STDIN" && self.last == "FROM";
+                // Either word means the client, whichever way the rows go.
+                if matches!(word.as_str(), "STDIN" | "STDOUT") {
+                    self.of_client = match self.last.as_str() {
+                        "FROM" => Some(FROM_STDIN),
+                        "TO" => Some(TO_STDOUT),
+                        _ => self.of_client,
+                    };
+                }
                 if self.words.len() < WORDS {
                     self.words.push(word.clone());
                 }
@@ -174,8 +187,10 @@ impl StatementReader {
             ["COMMIT" | "END" | "ROLLBACK" | "ABORT", ..] if chain => StatementKind::Chain,
             ["COMMIT" | "END" | "ROLLBACK" | "ABORT", ..] => StatementKind::End,
             ["PREPARE", "TRANSACTION", ..] => StatementKind::Prepare,
-            ["COPY", ..] if self.from_stdin => StatementKind::CopyFromStdin,
-            words => outside(words).map_or(StatementKind::Other, StatementKind::Outside),
+            words => match (words.first(), self.of_client) {
+                (Some(&"COPY"), Some(copy)) => StatementKind::CopyClient(copy),
+                _ => outside(words).map_or(StatementKind::Other, StatementKind::Outside),
+            },
         }
     }
 }

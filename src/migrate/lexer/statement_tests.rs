@@ -56,12 +56,17 @@ fn says_what_a_statement_is() {
         ("SAVEPOINT a", StatementKind::Other),
         ("PREPARE TRANSACTION 'x'", StatementKind::Prepare),
         ("PREPARE p AS SELECT 1", StatementKind::Other),
-        ("COPY t FROM STDIN", StatementKind::CopyFromStdin),
+        ("COPY t FROM STDIN", StatementKind::CopyClient(FROM_STDIN)),
         (
             "COPY t (a, b) FROM stdin WITH (FORMAT csv)",
-            StatementKind::CopyFromStdin,
+            StatementKind::CopyClient(FROM_STDIN),
         ),
         ("COPY t FROM '/file'", StatementKind::Other),
+        (
+            "COPY (SELECT 1 FROM stdin) TO stdout (FORMAT csv)",
+            StatementKind::CopyClient(TO_STDOUT),
+        ),
+        ("COPY t TO '/file'", StatementKind::Other),
         (
             "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON t (a)",
             StatementKind::Outside("CREATE INDEX CONCURRENTLY"),

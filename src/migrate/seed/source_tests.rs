@@ -49,6 +49,11 @@ fn refuses_with_place_and_cure() {
         ),
         (
             "a.sql",
+            "SELECT 1;\n  COPY t TO STDOUT",
+            "a.sql:2:3: COPY … TO STDOUT needs psql; remove it",
+        ),
+        (
+            "a.sql",
             "CREATE FUNCTION f() RETURNS int LANGUAGE sql\n SET search_path TO begin, atomic AS 'select 1';\nCOMMIT; SELECT 1;",
             "a.sql:3:1: a seed is one transaction",
         ),

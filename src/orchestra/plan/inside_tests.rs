@@ -6,9 +6,9 @@ use crate::controller::conditions::Standing;
 use crate::orchestra::describe::{describe, rests};
 
 /// Whether the plan looks at what is inside: of an Orchestra that lives, while no script runs.
-fn is_looked_into(seen: &Facts) -> Option<Inside> {
-    let lives = seen.finalizer && !seen.deleting && seen.expiry == TtlState::Later;
-    let inside = inside(seen).filter(|_| lives)?;
+fn is_looked_into(facts: &Facts) -> Option<Inside> {
+    let lives = facts.finalizer && !facts.deleting && facts.expiry == TtlState::Later;
+    let inside = inside(facts).filter(|_| lives)?;
     let is_busy = inside.migrations == WorkState::Running
         || (inside.migrations, inside.seed) == (WorkState::Done, WorkState::Running);
     (!is_busy).then_some(inside)
@@ -16,17 +16,17 @@ fn is_looked_into(seen: &Facts) -> Option<Inside> {
 
 #[test]
 fn a_former_login_ends_whatever_else_is_to_be_done() {
-    for seen in every_state() {
-        let Some(inside) = is_looked_into(&seen) else { continue };
-        let ends = plan(&seen) == Step::RevokeFormer;
-        assert_eq!(ends, inside.serving && inside.overdue, "{seen:?}");
+    for facts in every_state() {
+        let Some(inside) = is_looked_into(&facts) else { continue };
+        let ends = plan(&facts) == Step::RevokeFormer;
+        assert_eq!(ends, inside.serving && inside.overdue, "{facts:?}");
     }
 }
 
 #[test]
 fn a_connection_that_is_wrong_keeps_only_the_new_from_being_published() {
-    for seen in every_state() {
-        let Some(wrong) = is_looked_into(&seen).filter(|inside| inside.invalid) else {
+    for facts in every_state() {
+        let Some(wrong) = is_looked_into(&facts).filter(|inside| inside.invalid) else {
             continue;
         };
         let right = Facts {
@@ -34,7 +34,7 @@ fn a_connection_that_is_wrong_keeps_only_the_new_from_being_published() {
                 invalid: false,
                 ..wrong
             }),
-            ..seen
+            ..facts
         };
         let told = Step::Stop(Stop::Connection);
         let expected = match plan(&right) {
@@ -42,29 +42,29 @@ fn a_connection_that_is_wrong_keeps_only_the_new_from_being_published() {
             Step::Publish if !wrong.serving => told,
             other => other,
         };
-        assert_eq!(plan(&seen), expected, "{seen:?}");
+        assert_eq!(plan(&facts), expected, "{facts:?}");
     }
 }
 
 #[test]
 fn no_condition_contradicts_its_reason() {
-    for seen in every_state().into_iter().chain(every_power_state()) {
-        let step = plan(&seen);
+    for facts in every_state().into_iter().chain(every_power_state()) {
+        let step = plan(&facts);
         let described = describe(step);
         // Everything that is False gives the reason of the step.
         let settled = described.standing == Standing::Settled;
-        assert!(settled || !described.reason.is_fulfilled(), "{step:?} {seen:?}");
+        assert!(settled || !described.reason.is_fulfilled(), "{step:?} {facts:?}");
         // An Orchestra that has all that it asks for has no part that is False; a paused one says Paused, and a ttl is told
         // by an event.
-        if rests(step) && !seen.deleting {
-            let inside = inside(&seen).map(|inside| (inside.published, inside.migrations, inside.seed));
+        if rests(step) && !facts.deleting {
+            let inside = inside(&facts).map(|inside| (inside.published, inside.migrations, inside.seed));
             assert_eq!(
                 inside,
                 Some((true, WorkState::Done, WorkState::Done)),
-                "{step:?} {seen:?}"
+                "{step:?} {facts:?}"
             );
-        } else if settled && !seen.deleting {
-            assert!(!described.reason.is_fulfilled(), "{step:?} {seen:?}");
+        } else if settled && !facts.deleting {
+            assert!(!described.reason.is_fulfilled(), "{step:?} {facts:?}");
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn every_restore() -> Vec<Inside> {
 #[test]
 fn nothing_is_done_in_a_database_before_its_backup_is_restored_and_nothing_is_restored_into_one_in_use() {
     for inside in every_restore() {
-        let seen = Facts {
+        let facts = Facts {
             deleting: false,
             finalizer: true,
             revoked: false,
@@ -44,7 +44,7 @@ fn nothing_is_done_in_a_database_before_its_backup_is_restored_and_nothing_is_re
             power: Power::Running,
             idle: IdleState::No,
         };
-        let step = plan(&seen);
+        let step = plan(&facts);
         let restores = matches!(
             step,
             Step::AnnounceRestore
@@ -54,12 +54,12 @@ fn nothing_is_done_in_a_database_before_its_backup_is_restored_and_nothing_is_re
                 | Step::Wait(Wait::Restore | Wait::RestoreRoom | Wait::RestoreAgain)
                 | Step::Stop(Stop::Restore(_))
         );
-        assert_eq!(restores, !inside.serving, "{seen:?}: {step:?}");
+        assert_eq!(restores, !inside.serving, "{facts:?}: {step:?}");
         // A Job ends before the database is let go of.
         let leaving = Facts {
             deleting: true,
             restoring: true,
-            ..seen
+            ..facts
         };
         assert_eq!(plan(&leaving), Step::EndRestore);
     }

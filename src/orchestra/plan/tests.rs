@@ -55,9 +55,9 @@ const POWERS: [Power; 8] = [
 /// depends on these two, so that they are left out here.
 pub(super) fn every_power_state() -> Vec<Facts> {
     let mut states = Vec::new();
-    let is_left_out = |seen: &Facts| inside(seen).is_some_and(|inside| inside.overdue || inside.invalid);
-    let others = every_state().into_iter().filter(|seen| !is_left_out(seen));
-    for seen in others.filter(|seen| seen.expiry == TtlState::Later) {
+    let is_left_out = |facts: &Facts| inside(facts).is_some_and(|inside| inside.overdue || inside.invalid);
+    let others = every_state().into_iter().filter(|facts| !is_left_out(facts));
+    for facts in others.filter(|facts| facts.expiry == TtlState::Later) {
         for power in POWERS {
             for idle in [
                 IdleState::No,
@@ -66,7 +66,7 @@ pub(super) fn every_power_state() -> Vec<Facts> {
                 IdleState::Warn,
                 IdleState::Sleep,
             ] {
-                states.push(Facts { power, idle, ..seen });
+                states.push(Facts { power, idle, ..facts });
             }
         }
     }
@@ -115,70 +115,70 @@ fn every_inside() -> Vec<Inside> {
     states
 }
 
-pub(super) fn inside(seen: &Facts) -> Option<Inside> {
-    match seen.database {
+pub(super) fn inside(facts: &Facts) -> Option<Inside> {
+    match facts.database {
         DatabaseState::Usable(inside) => Some(inside),
         _ => None,
     }
 }
 
 /// The state after a step that succeeded.
-fn after(mut seen: Facts, step: Step) -> Facts {
-    let claim = |intent| match seen.database {
+fn after(mut facts: Facts, step: Step) -> Facts {
+    let claim = |intent| match facts.database {
         DatabaseState::None(Supply::Provider(_)) => DatabaseState::None(Supply::Provider(intent)),
         _ => DatabaseState::None(Supply::Member(intent)),
     };
     match step {
-        Step::AddFinalizer => seen.finalizer = true,
-        Step::Reserve => seen.database = claim(Intent::Reserved),
-        Step::Intend => seen.database = claim(Intent::Written),
-        Step::Create | Step::Wait(Wait::Creation) => seen.database = DatabaseState::Provisioning,
-        Step::Take | Step::Wait(Wait::Database) => seen.database = DatabaseState::Usable(Inside::UNSEEN),
-        Step::BeginTtl | Step::WarnOfExpiry => seen.expiry = TtlState::Later,
-        Step::Expire => seen.deleting = true,
-        Step::EndRestore => seen.restoring = false,
-        Step::Revoke => seen.revoked = true,
-        Step::Release => seen.database = DatabaseState::Leaving,
-        Step::Forget => seen.finalizer = false,
-        Step::Pause => seen.power = Power::Pausing,
-        Step::Shut | Step::Wait(Wait::Pausing) | Step::GiveBack => seen.power = Power::Paused,
-        Step::Resume => seen.power = Power::Running,
-        Step::LookForUse | Step::NoteUse | Step::WarnIdle => seen.idle = IdleState::No,
-        Step::FallAsleep => (seen.idle, seen.power) = (IdleState::No, Power::ToPause),
+        Step::AddFinalizer => facts.finalizer = true,
+        Step::Reserve => facts.database = claim(Intent::Reserved),
+        Step::Intend => facts.database = claim(Intent::Written),
+        Step::Create | Step::Wait(Wait::Creation) => facts.database = DatabaseState::Provisioning,
+        Step::Take | Step::Wait(Wait::Database) => facts.database = DatabaseState::Usable(Inside::UNSEEN),
+        Step::BeginTtl | Step::WarnOfExpiry => facts.expiry = TtlState::Later,
+        Step::Expire => facts.deleting = true,
+        Step::EndRestore => facts.restoring = false,
+        Step::Revoke => facts.revoked = true,
+        Step::Release => facts.database = DatabaseState::Leaving,
+        Step::Forget => facts.finalizer = false,
+        Step::Pause => facts.power = Power::Pausing,
+        Step::Shut | Step::Wait(Wait::Pausing) | Step::GiveBack => facts.power = Power::Paused,
+        Step::Resume => facts.power = Power::Running,
+        Step::LookForUse | Step::NoteUse | Step::WarnIdle => facts.idle = IdleState::No,
+        Step::FallAsleep => (facts.idle, facts.power) = (IdleState::No, Power::ToPause),
         Step::Rest | Step::Sleep | Step::Stop(_) => {}
         _ => {
-            if let DatabaseState::Usable(inside) = &mut seen.database {
+            if let DatabaseState::Usable(inside) = &mut facts.database {
                 after_inside(inside, step);
             }
         }
     }
-    seen
+    facts
 }
 
-fn after_inside(seen: &mut Inside, step: Step) {
+fn after_inside(inside: &mut Inside, step: Step) {
     match step {
-        Step::AnnounceRestore => seen.restore = RestoreState::Announced,
-        Step::StartRestore | Step::Wait(Wait::RestoreRoom) => seen.restore = RestoreState::Runs,
-        Step::Wait(Wait::Restore) => seen.restore = RestoreState::Ended,
-        Step::Wait(Wait::RestoreAgain) => seen.restore = RestoreState::Due,
-        Step::ConcludeRestore => seen.restore = RestoreState::Leftover,
-        Step::ClearRestore => seen.restore = RestoreState::Settled,
+        Step::AnnounceRestore => inside.restore = RestoreState::Announced,
+        Step::StartRestore | Step::Wait(Wait::RestoreRoom) => inside.restore = RestoreState::Runs,
+        Step::Wait(Wait::Restore) => inside.restore = RestoreState::Ended,
+        Step::Wait(Wait::RestoreAgain) => inside.restore = RestoreState::Due,
+        Step::ConcludeRestore => inside.restore = RestoreState::Leftover,
+        Step::ClearRestore => inside.restore = RestoreState::Settled,
         Step::PrepareLogin => {
-            seen.login = true;
+            inside.login = true;
             // The Secret has the former login still.
-            seen.published &= seen.rotation != RotationState::Pending;
+            inside.published &= inside.rotation != RotationState::Pending;
         }
-        Step::BeginRotation => (seen.rotation, seen.login) = (RotationState::Pending, false),
-        Step::RevokeFormer => seen.overdue = false,
-        Step::EndRotation | Step::DropFormer => seen.rotation = RotationState::Settled,
-        Step::TakeTurn => seen.migrations = WorkState::Pending,
-        Step::Migrate => seen.migrations = WorkState::Running,
-        Step::Wait(Wait::Migrations) => seen.migrations = WorkState::Done,
-        Step::TellPlan | Step::ClearPlan => seen.notice = Notice::Told,
-        Step::Seed => seen.seed = WorkState::Running,
-        Step::Wait(Wait::Seed) => seen.seed = WorkState::Done,
-        Step::Publish => seen.published = true,
-        Step::RemoveSecret => seen.leftover = false,
+        Step::BeginRotation => (inside.rotation, inside.login) = (RotationState::Pending, false),
+        Step::RevokeFormer => inside.overdue = false,
+        Step::EndRotation | Step::DropFormer => inside.rotation = RotationState::Settled,
+        Step::TakeTurn => inside.migrations = WorkState::Pending,
+        Step::Migrate => inside.migrations = WorkState::Running,
+        Step::Wait(Wait::Migrations) => inside.migrations = WorkState::Done,
+        Step::TellPlan | Step::ClearPlan => inside.notice = Notice::Told,
+        Step::Seed => inside.seed = WorkState::Running,
+        Step::Wait(Wait::Seed) => inside.seed = WorkState::Done,
+        Step::Publish => inside.published = true,
+        Step::RemoveSecret => inside.leftover = false,
         _ => {}
     }
 }
@@ -186,14 +186,14 @@ fn after_inside(seen: &mut Inside, step: Step) {
 #[test]
 fn every_life_settles_and_claims_at_most_once() {
     for start in every_power_state().into_iter().chain(every_state()) {
-        let mut seen = start;
+        let mut facts = start;
         let mut claims = 0;
         for _ in 0..30 {
-            let step = plan(&seen);
+            let step = plan(&facts);
             claims += usize::from(matches!(step, Step::Create | Step::Take));
-            seen = after(seen, step);
+            facts = after(facts, step);
         }
-        let last = plan(&seen);
+        let last = plan(&facts);
         assert!(
             matches!(last, Step::Rest | Step::Sleep | Step::Wait(_) | Step::Stop(_)),
             "{start:?} never settles: {last:?}"
@@ -204,39 +204,39 @@ fn every_life_settles_and_claims_at_most_once() {
 
 #[test]
 fn nothing_is_claimed_before_it_is_written_down() {
-    for seen in every_state() {
-        let step = plan(&seen);
-        let intent = match seen.database {
+    for facts in every_state() {
+        let step = plan(&facts);
+        let intent = match facts.database {
             DatabaseState::None(Supply::Provider(intent) | Supply::Member(intent)) => Some(intent),
             _ => None,
         };
         if matches!(step, Step::Create | Step::Take) {
-            assert!(intent == Some(Intent::Written) && seen.finalizer, "{seen:?}");
+            assert!(intent == Some(Intent::Written) && facts.finalizer, "{facts:?}");
         }
         if step == Step::Intend {
-            assert_eq!(intent, Some(Intent::Reserved), "{seen:?}");
+            assert_eq!(intent, Some(Intent::Reserved), "{facts:?}");
         }
     }
 }
 
 #[test]
 fn what_waits_for_approval_is_not_applied_and_keeps_serving() {
-    for seen in every_state() {
+    for facts in every_state() {
         let Some(inside) =
-            inside(&seen).filter(|inside| inside.migrations == WorkState::AwaitsApproval && inside.login)
+            inside(&facts).filter(|inside| inside.migrations == WorkState::AwaitsApproval && inside.login)
         else {
             continue;
         };
-        if seen.deleting || !seen.finalizer || seen.expiry != TtlState::Later {
+        if facts.deleting || !facts.finalizer || facts.expiry != TtlState::Later {
             continue;
         }
-        let step = plan(&seen);
-        assert!(!matches!(step, Step::Migrate | Step::Seed | Step::Rest), "{seen:?}");
+        let step = plan(&facts);
+        assert!(!matches!(step, Step::Migrate | Step::Seed | Step::Rest), "{facts:?}");
         if matches!(step, Step::Wait(_)) {
             assert_eq!(step, Step::Wait(Wait::Approval));
             assert!(
                 inside.notice == Notice::Told && (inside.published || !inside.serving),
-                "{seen:?}"
+                "{facts:?}"
             );
         }
     }
@@ -244,37 +244,37 @@ fn what_waits_for_approval_is_not_applied_and_keeps_serving() {
 
 #[test]
 fn who_uses_its_database_has_its_secret_back_first() {
-    for seen in every_state() {
-        let living = seen.finalizer && !seen.deleting && seen.expiry == TtlState::Later;
-        let Some(inside) = inside(&seen).filter(|_| living) else {
+    for facts in every_state() {
+        let living = facts.finalizer && !facts.deleting && facts.expiry == TtlState::Later;
+        let Some(inside) = inside(&facts).filter(|_| living) else {
             continue;
         };
         let lost = inside.serving && !inside.published && inside.login;
         let busy = inside.migrations == WorkState::Running
             || (inside.migrations, inside.seed) == (WorkState::Done, WorkState::Running);
         if lost && !busy && !inside.overdue {
-            assert_eq!(plan(&seen), Step::Publish, "{seen:?}");
+            assert_eq!(plan(&facts), Step::Publish, "{facts:?}");
         }
     }
 }
 
 #[test]
 fn a_rotation_ends_only_when_the_secret_has_the_new_login() {
-    for seen in every_state() {
-        let Some(inside) = inside(&seen) else { continue };
-        let step = plan(&seen);
+    for facts in every_state() {
+        let Some(inside) = inside(&facts) else { continue };
+        let step = plan(&facts);
         let rotates = matches!(step, Step::BeginRotation | Step::EndRotation);
         if rotates {
-            assert!(inside.serving && inside.published, "{seen:?}");
+            assert!(inside.serving && inside.published, "{facts:?}");
         }
         if step == Step::EndRotation {
-            assert!(inside.login, "{seen:?}");
+            assert!(inside.login, "{facts:?}");
         }
-        if step == Step::Rest && !seen.deleting && inside.serving {
+        if step == Step::Rest && !facts.deleting && inside.serving {
             assert_eq!(
                 (inside.rotation, inside.overdue),
                 (RotationState::Settled, false),
-                "{seen:?}"
+                "{facts:?}"
             );
         }
     }
@@ -282,16 +282,16 @@ fn a_rotation_ends_only_when_the_secret_has_the_new_login() {
 
 #[test]
 fn nothing_is_published_before_it_is_migrated_and_seeded() {
-    for seen in every_state() {
-        let found = inside(&seen);
-        if found.is_some_and(|inside| inside.serving) && plan(&seen) == Step::Publish {
+    for facts in every_state() {
+        let found = inside(&facts);
+        if found.is_some_and(|inside| inside.serving) && plan(&facts) == Step::Publish {
             continue;
         }
-        if matches!(plan(&seen), Step::Publish) || (plan(&seen) == Step::Rest && !seen.deleting) {
-            let inside = found.unwrap_or_else(|| panic!("{seen:?}"));
+        if matches!(plan(&facts), Step::Publish) || (plan(&facts) == Step::Rest && !facts.deleting) {
+            let inside = found.unwrap_or_else(|| panic!("{facts:?}"));
             assert!(
                 inside.login && inside.migrations == WorkState::Done && inside.seed == WorkState::Done,
-                "{seen:?}"
+                "{facts:?}"
             );
         }
     }
@@ -299,30 +299,30 @@ fn nothing_is_published_before_it_is_migrated_and_seeded() {
 
 #[test]
 fn nothing_is_migrated_without_a_turn() {
-    for seen in every_state() {
-        let due = inside(&seen).is_some_and(|inside| inside.migrations == WorkState::Due);
-        assert!(!due || plan(&seen) != Step::Migrate, "{seen:?}");
+    for facts in every_state() {
+        let due = inside(&facts).is_some_and(|inside| inside.migrations == WorkState::Due);
+        assert!(!due || plan(&facts) != Step::Migrate, "{facts:?}");
     }
 }
 
 #[test]
 fn a_lost_database_is_never_replaced() {
-    for seen in every_state() {
-        if matches!(seen.database, DatabaseState::Lost | DatabaseState::Leaving) {
-            assert!(!matches!(plan(&seen), Step::Create | Step::Take), "{seen:?}");
+    for facts in every_state() {
+        if matches!(facts.database, DatabaseState::Lost | DatabaseState::Leaving) {
+            assert!(!matches!(plan(&facts), Step::Create | Step::Take), "{facts:?}");
         }
     }
 }
 
 #[test]
 fn nothing_is_claimed_or_changed_while_deleting() {
-    for seen in every_power_state().into_iter().filter(|seen| seen.deleting) {
+    for facts in every_power_state().into_iter().filter(|facts| facts.deleting) {
         assert!(
             matches!(
-                plan(&seen),
+                plan(&facts),
                 Step::Rest | Step::EndRestore | Step::Revoke | Step::Release | Step::Forget
             ),
-            "{seen:?}"
+            "{facts:?}"
         );
     }
 }
@@ -330,43 +330,43 @@ fn nothing_is_claimed_or_changed_while_deleting() {
 #[test]
 fn nothing_is_done_in_a_database_that_is_paused() {
     use Power::{Paused, Pausing, ToGiveBack, ToPause, ToShut};
-    for seen in every_power_state() {
-        let pauses = matches!(seen.power, ToPause | Pausing | ToShut | Paused | ToGiveBack);
-        if pauses && !seen.deleting && seen.finalizer {
-            let step = plan(&seen);
+    for facts in every_power_state() {
+        let pauses = matches!(facts.power, ToPause | Pausing | ToShut | Paused | ToGiveBack);
+        if pauses && !facts.deleting && facts.finalizer {
+            let step = plan(&facts);
             let waits = matches!(
                 step,
                 Step::Pause | Step::Wait(Wait::Pausing) | Step::Shut | Step::Sleep | Step::GiveBack
             );
-            assert!(waits, "{seen:?}: {step:?}");
+            assert!(waits, "{facts:?}: {step:?}");
         }
     }
 }
 
 #[test]
 fn what_cannot_be_paused_lives_on_and_only_what_rests_falls_asleep() {
-    for seen in every_power_state() {
+    for facts in every_power_state() {
         let running = Facts {
             power: Power::Running,
             idle: IdleState::No,
-            ..seen
+            ..facts
         };
         let step = plan(&running);
-        if let Power::Refused(stop) = seen.power
-            && seen.idle == IdleState::No
+        if let Power::Refused(stop) = facts.power
+            && facts.idle == IdleState::No
         {
-            let expected = if step == Step::Rest && !seen.deleting {
+            let expected = if step == Step::Rest && !facts.deleting {
                 Step::Stop(stop)
             } else {
                 step
             };
-            assert_eq!(plan(&seen), expected, "{seen:?}");
+            assert_eq!(plan(&facts), expected, "{facts:?}");
         }
-        if plan(&seen) == Step::FallAsleep {
+        if plan(&facts) == Step::FallAsleep {
             assert_eq!(
-                (step, seen.deleting, seen.power),
+                (step, facts.deleting, facts.power),
                 (Step::Rest, false, Power::Running),
-                "{seen:?}"
+                "{facts:?}"
             );
         }
     }
@@ -374,21 +374,21 @@ fn what_cannot_be_paused_lives_on_and_only_what_rests_falls_asleep() {
 
 #[test]
 fn a_usable_database_is_revoked_before_it_is_released() {
-    for seen in every_state() {
-        if plan(&seen) == Step::Release && inside(&seen).is_some() {
-            assert!(seen.revoked, "{seen:?}");
+    for facts in every_state() {
+        if plan(&facts) == Step::Release && inside(&facts).is_some() {
+            assert!(facts.revoked, "{facts:?}");
         }
     }
 }
 
 #[test]
 fn only_what_is_over_expires_and_whatever_it_waits_for() {
-    for seen in every_state() {
-        let over = seen.expiry == TtlState::Over && seen.finalizer && !seen.deleting;
-        assert_eq!(plan(&seen) == Step::Expire, over, "{seen:?}");
-        if seen.expiry != TtlState::Later && seen.database == DatabaseState::Provisioning {
+    for facts in every_state() {
+        let over = facts.expiry == TtlState::Over && facts.finalizer && !facts.deleting;
+        assert_eq!(plan(&facts) == Step::Expire, over, "{facts:?}");
+        if facts.expiry != TtlState::Later && facts.database == DatabaseState::Provisioning {
             for power in POWERS {
-                assert_eq!(plan(&Facts { power, ..seen }), plan(&seen), "{seen:?} {power:?}");
+                assert_eq!(plan(&Facts { power, ..facts }), plan(&facts), "{facts:?} {power:?}");
             }
         }
     }

@@ -49,6 +49,21 @@ fn an_entry_is_probed_enlisted_and_rests() {
 }
 
 #[test]
+fn a_server_that_no_entry_leads_to_is_looked_at_with_its_own_login() {
+    let looked = |wait: Option<Duration>| {
+        let mut seen = pool([]);
+        seen.own_look = wait;
+        seen
+    };
+    assert_eq!(plan(&looked(Some(Duration::ZERO))), Step::LookAtServer);
+    assert_eq!(plan(&looked(Some(SOON))), Step::Wait(SOON));
+    assert_eq!(plan(&looked(None)), Step::Rest);
+    let mut spent = looked(Some(Duration::ZERO));
+    spent.spent = true;
+    assert_eq!(plan(&spent), Step::Wait(Duration::ZERO));
+}
+
+#[test]
 fn what_was_refused_is_probed_again_when_it_may_be() {
     assert_eq!(plan(&pool([refused(Duration::ZERO, false)])), probe(&[0]));
     assert_eq!(plan(&pool([refused(SOON, true)])), Step::Wait(SOON));
@@ -98,9 +113,9 @@ fn of_two_entries_for_one_address_the_first_key_goes_first() {
         (refused(SOON, true), false),
         (EntryState::Member, false),
     ] {
-        let mut seen = pool([first.clone(), usable("x")]);
-        seen.entries[1].address = Some("host-0".into());
-        let enlisted = matches!(plan(&seen), Step::Enlist(_));
+        let mut facts = pool([first.clone(), usable("x")]);
+        facts.entries[1].address = Some("host-0".into());
+        let enlisted = matches!(plan(&facts), Step::Enlist(_));
         assert_eq!(enlisted, !waits, "{first:?}");
     }
     let both = pool([usable("x"), usable("x")]);
@@ -115,15 +130,15 @@ fn of_two_entries_for_one_address_the_first_key_goes_first() {
 
 #[test]
 fn what_left_the_inventory_is_withdrawn_first() {
-    let mut seen = pool([EntryState::Unprobed]);
-    seen.left = vec!["orchdb-1".into()];
-    seen.spent = true;
-    assert_eq!(plan(&seen), Step::Withdraw(seen.left.clone()));
+    let mut facts = pool([EntryState::Unprobed]);
+    facts.left = vec!["orchdb-1".into()];
+    facts.spent = true;
+    assert_eq!(plan(&facts), Step::Withdraw(facts.left.clone()));
 }
 
 #[test]
 fn a_pass_gives_its_worker_back() {
-    let spent = |seen: Facts| Facts { spent: true, ..seen };
+    let spent = |facts: Facts| Facts { spent: true, ..facts };
     assert_eq!(plan(&spent(pool([EntryState::Unprobed]))), Step::Yield);
     assert_eq!(plan(&spent(pool([usable("x")]))), Step::Yield);
     assert_eq!(plan(&spent(pool([YOUNG]))), Step::Wait(FALLBACK));
@@ -149,9 +164,9 @@ fn members_are_prepared_a_few_at_a_time() {
         panic!("nothing is prepared")
     };
     assert_eq!(keys, ["0000", "0001", "0002", "0003"]);
-    let full = |seen: Facts| Facts {
+    let full = |facts: Facts| Facts {
         free_preparations: 0,
-        ..seen
+        ..facts
     };
     // Another pool's preparations bring that pool back, and not this one.
     assert_eq!(plan(&full(preparing(&[Due]))), Step::Wait(BUSY));
@@ -175,11 +190,11 @@ fn entries_come_before_preparations() {
     assert_eq!(plan(&blocked), Step::Stop);
     assert!(!entries_come_first(&blocked));
     for state in [EntryState::Unprobed, YOUNG, usable("x")] {
-        let mut seen = pool([state]);
-        assert!(entries_come_first(&seen));
-        let before = plan(&seen);
-        seen.preparation = PreparationWork::Blocked;
-        assert_eq!(plan(&seen), before);
+        let mut facts = pool([state]);
+        assert!(entries_come_first(&facts));
+        let before = plan(&facts);
+        facts.preparation = PreparationWork::Blocked;
+        assert_eq!(plan(&facts), before);
     }
     for state in [EntryState::Member, OLD, refused(SOON, true), refused(SOON, false)] {
         assert!(!entries_come_first(&pool([state])));
@@ -188,27 +203,27 @@ fn entries_come_before_preparations() {
 
 #[test]
 fn members_are_looked_at_once_the_entries_need_nothing() {
-    let mut seen = pool([EntryState::Member, EntryState::Member]);
+    let mut facts = pool([EntryState::Member, EntryState::Member]);
     let member = |key: &str, state| EntryMember {
         key: key.into(),
         server: Some("one".into()),
         free: true,
         state,
     };
-    seen.pace = Pace {
+    facts.pace = Pace {
         calm: SOON * 2,
         again: SOON,
     };
-    seen.members = vec![
+    facts.members = vec![
         member("0000", EntryMemberState::Unknown),
         member("0001", EntryMemberState::Well { age: SOON }),
     ];
-    assert_eq!(plan(&seen), Step::Check(vec!["0000".into()]));
-    assert!(entries_come_first(&seen));
-    seen.members[0].state = EntryMemberState::Looking;
-    assert_eq!(plan(&seen), Step::Wait(SOON));
-    seen.entries.push(pool([EntryState::Unprobed]).entries.remove(0));
-    assert!(matches!(plan(&seen), Step::Probe(_)));
-    seen.left = vec!["orchdb-1".into()];
-    assert_eq!(plan(&seen), Step::Withdraw(vec!["orchdb-1".into()]));
+    assert_eq!(plan(&facts), Step::Check(vec!["0000".into()]));
+    assert!(entries_come_first(&facts));
+    facts.members[0].state = EntryMemberState::Looking;
+    assert_eq!(plan(&facts), Step::Wait(SOON));
+    facts.entries.push(pool([EntryState::Unprobed]).entries.remove(0));
+    assert!(matches!(plan(&facts), Step::Probe(_)));
+    facts.left = vec!["orchdb-1".into()];
+    assert_eq!(plan(&facts), Step::Withdraw(vec!["orchdb-1".into()]));
 }

@@ -23,7 +23,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Remove(names) => begin(pass, observed, &names, ServerTask::Remove),
         Step::AwaitWork => {
             let young = |work: &ServerWork| *work == ServerWork::Running { young: true };
-            let young = observed.seen.entries.iter().filter(|entry| young(&entry.work));
+            let young = observed.facts.entries.iter().filter(|entry| young(&entry.work));
             let ids: Vec<_> = young.map(|entry| work::id(pass.uid(), &entry.name)).collect();
             await_end(&pass.ctx.probes, &ids).await;
         }
@@ -49,7 +49,7 @@ async fn leave(pass: &Pass, names: &[String], leaving: bool) -> Result<Option<Ne
 
 async fn count(pass: &mut Pass, step: counting::Step, observed: &Observed) -> Result<Option<Next>, Error> {
     use counting::Step as Is;
-    let mut planned = observed.seen.counted.planned.clone();
+    let mut planned = observed.facts.counted.planned.clone();
     match step {
         Is::AddFinalizer => set_our_finalizer(pass, true).await?,
         Is::RemoveFinalizer => {

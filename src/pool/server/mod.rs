@@ -24,7 +24,7 @@ const BEHIND: Duration = Duration::from_millis(500);
 pub(super) async fn pass(mut pass: Pass) -> Result<Next, Error> {
     loop {
         let made = observe::observe(&pass).await?;
-        let step = plan::plan(&made.seen);
+        let step = plan::plan(&made.facts);
         tracing::debug!(?step, "next on the server");
         let plan::Step::Idle(wait) = step else {
             if let Some(next) = act::act(&mut pass, step, &made).await? {
@@ -35,11 +35,11 @@ pub(super) async fn pass(mut pass: Pass) -> Result<Next, Error> {
             }
             continue;
         };
-        if made.seen.counted.deleting && !made.seen.counted.finalizer {
+        if made.facts.counted.deleting && !made.facts.counted.finalizer {
             return Ok(Next::Rest);
         }
         let observed = super::observe::observe(&pass).await?;
-        let step = super::plan::plan(&observed.seen);
+        let step = super::plan::plan(&observed.facts);
         tracing::debug!(?step, "next of the entries");
         status::write(&mut pass, &step, &observed, &made).await?;
         if let Some(next) = super::act::act(&pass, step, observed).await? {

@@ -36,7 +36,7 @@ const SHOWN: Duration = Duration::from_secs(10);
 /// What was looked up.
 pub struct Observed {
     /// The facts for the plan.
-    pub seen: Facts,
+    pub facts: Facts,
     /// The entries by the names of their Secrets.
     pub entries: HashMap<String, MadeEntry>,
     /// How many databases `replicas` asks for.
@@ -62,7 +62,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let (made, planned): (Vec<_>, Vec<_>) = written.partition(exists);
     let planned: Vec<_> = planned.into_iter().cloned().collect();
     let mut observed = Observed {
-        seen: Facts {
+        facts: Facts {
             counted: counting::Facts {
                 deleting,
                 finalizer: pool.finalizers().iter().any(|name| name == POOL_FINALIZER),
@@ -89,7 +89,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     for entry in &entries {
         observe_entry(pass, (&inventory, template.as_deref()), entry, &mut observed);
     }
-    let counted = &mut observed.seen.counted;
+    let counted = &mut observed.facts.counted;
     // Those that cannot wait for a claim take room.
     let taken = entries.len() - counted.members.len();
     counted.desired = observed.wanted.min(most.saturating_sub(taken));
@@ -129,7 +129,7 @@ fn observe_entry(
     };
     let work = need.map(|need| work_on(pass, entry, need, observed));
     observed
-        .seen
+        .facts
         .entries
         .extend(need.zip(work).map(|(need, work)| ServerEntry {
             name: entry.name.clone(),
@@ -143,12 +143,12 @@ fn observe_entry(
     };
     match state {
         Some(state) => {
-            let counted = &mut observed.seen.counted;
+            let counted = &mut observed.facts.counted;
             let (member, ages_in) = describe(pass, entry, member.as_deref(), state);
             counted.ages_in = counted.ages_in.into_iter().chain(ages_in).min();
             counted.members.push(member);
         }
-        None if need.is_none() => observed.seen.others += 1,
+        None if need.is_none() => observed.facts.others += 1,
         None => {}
     }
 }
@@ -182,7 +182,7 @@ fn work_on(pass: &Pass, entry: &MadeEntry, need: Need, observed: &mut Observed) 
                     ServerWork::Refused { again }
                 };
             }
-            let pause = observed.seen.pause.get_or_insert(again);
+            let pause = observed.facts.pause.get_or_insert(again);
             *pause = again.max(*pause);
             ServerWork::Due
         }

@@ -87,14 +87,14 @@ pub enum Step {
 }
 
 /// The next step for what was observed.
-pub fn plan(seen: &Facts) -> Step {
-    if seen.counted.deleting && !seen.counted.finalizer {
+pub fn plan(facts: &Facts) -> Step {
+    if facts.counted.deleting && !facts.counted.finalizer {
         return Step::Idle(None);
     }
     LINKS
         .iter()
-        .find_map(|link| link(seen))
-        .unwrap_or_else(|| Step::Idle(wait(seen)))
+        .find_map(|link| link(facts))
+        .unwrap_or_else(|| Step::Idle(wait(facts)))
 }
 
 /// What is done on the server: the first link that has something to do decides.
@@ -129,18 +129,18 @@ impl Facts {
 }
 
 /// First: a tenant has it.
-fn keep(seen: &Facts) -> Option<Step> {
-    let claimed = seen.entries.iter().filter(|entry| entry.need == Need::Keeping);
+fn keep(facts: &Facts) -> Option<Step> {
+    let claimed = facts.entries.iter().filter(|entry| entry.need == Need::Keeping);
     let names: Vec<_> = claimed.map(|entry| entry.name.clone()).collect();
     (!names.is_empty()).then_some(Step::Keep(names))
 }
 
 /// Before anything is made: an entry that is too many is not made. The pool goes last, since the owners' passwords are
 /// found by it.
-fn count(seen: &Facts) -> Option<Step> {
+fn count(facts: &Facts) -> Option<Step> {
     use counting::Step as Is;
-    match counting::plan(&seen.counted) {
-        Is::RemoveFinalizer if seen.others > 0 || !seen.entries.is_empty() => None,
+    match counting::plan(&facts.counted) {
+        Is::RemoveFinalizer if facts.others > 0 || !facts.entries.is_empty() => None,
         step @ (Is::AddFinalizer
         | Is::RemoveFinalizer
         | Is::Settle
@@ -154,30 +154,30 @@ fn count(seen: &Facts) -> Option<Step> {
 }
 
 /// It makes room for others.
-fn remove(seen: &Facts) -> Option<Step> {
-    let names = seen.next(Need::Removal);
+fn remove(facts: &Facts) -> Option<Step> {
+    let names = facts.next(Need::Removal);
     (!names.is_empty()).then_some(Step::Remove(names))
 }
 
-fn make(seen: &Facts) -> Option<Step> {
-    let names = seen.next(Need::Making);
+fn make(facts: &Facts) -> Option<Step> {
+    let names = facts.next(Need::Making);
     (!names.is_empty()).then_some(Step::Make(names))
 }
 
-fn await_work(seen: &Facts) -> Option<Step> {
+fn await_work(facts: &Facts) -> Option<Step> {
     let young = |entry: &ServerEntry| entry.work == ServerWork::Running { young: true };
-    let waits = !seen.counted.spent && seen.entries.iter().any(young);
+    let waits = !facts.counted.spent && facts.entries.iter().any(young);
     waits.then_some(Step::AwaitWork)
 }
 
 /// The end of the work brings the pool back; what was refused is tried again.
-fn wait(seen: &Facts) -> Option<Duration> {
-    let entries = seen.entries.iter().map(|entry| match entry.work {
-        ServerWork::Due => seen.pause.unwrap_or(FALLBACK),
+fn wait(facts: &Facts) -> Option<Duration> {
+    let entries = facts.entries.iter().map(|entry| match entry.work {
+        ServerWork::Due => facts.pause.unwrap_or(FALLBACK),
         ServerWork::Running { .. } => FALLBACK,
         ServerWork::Refused { again } => again,
     });
-    let counted = match counting::plan(&seen.counted) {
+    let counted = match counting::plan(&facts.counted) {
         counting::Step::Wait(wait) => Some(wait),
         _ => None,
     };

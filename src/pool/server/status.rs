@@ -36,7 +36,7 @@ pub async fn write(pass: &mut Pass, step: &Step, entries: &OfEntries, made: &Obs
     }
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let available = available(made);
-    let waiting = made.seen.counted.members.len();
+    let waiting = made.facts.counted.members.len();
     let status = OrchestraPoolStatus {
         desired: number(made.wanted),
         available: number(available),
@@ -44,21 +44,17 @@ pub async fn write(pass: &mut Pass, step: &Step, entries: &OfEntries, made: &Obs
         bound: number(made.bound),
         replicas: Some(number(waiting)),
         selector: Some(format!("{POOL_LABEL}={}", pool_label(pass.name()))),
-        planned: made.seen.counted.planned.clone(),
+        planned: made.facts.counted.planned.clone(),
         ..pass.pool.status.clone().unwrap_or_default()
     };
     let mut described = standing(made, &entries.refusals);
     described.message += &exposure(entries.exposed.get(..1).unwrap_or_default());
-    let servers = if entries.inventory.is_empty() {
-        servers::KnownServers::Nothing
-    } else {
-        pass.ctx.memory.servers.known(pass.uid(), &entries.inventory)
-    };
+    let servers = servers::known(pass, &entries.inventory, entries.server.as_ref());
     tell(&pass.ctx, &pass.pool, status, described, servers, false).await
 }
 
 fn available(made: &Observed) -> usize {
-    let members = made.seen.counted.members.iter();
+    let members = made.facts.counted.members.iter();
     members
         .filter(|member| member.state == WarmMemberState::Available)
         .count()
@@ -66,7 +62,7 @@ fn available(made: &Observed) -> usize {
 
 /// What the conditions say: what is wrong with the server or an entry, and else whether as many wait as should.
 fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Description {
-    let counted = &made.seen.counted;
+    let counted = &made.facts.counted;
     let works = |reason, message: String| Description {
         ready: false,
         standing: Standing::Reconciling,
@@ -82,7 +78,7 @@ fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Description {
         let message = format!(
             "unclaimed databases are being dropped; the pool is deleted when no database is left ({} are claimed, released \
              or in use)",
-            made.seen.others
+            made.facts.others
         );
         return works(Reason::Deleting, message);
     }
@@ -96,7 +92,7 @@ fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Description {
         };
     }
     let leaves = |entry: &ServerEntry| matches!(entry.need, Need::Removal | Need::Withdrawal);
-    if available >= counted.desired && made.seen.entries.iter().any(leaves) {
+    if available >= counted.desired && made.facts.entries.iter().any(leaves) {
         return works(
             Reason::Provisioning,
             "surplus databases are being dropped to make room for new ones".into(),
@@ -153,7 +149,7 @@ mod tests {
             old: false,
         };
         Observed {
-            seen: Facts {
+            facts: Facts {
                 counted: counting::Facts {
                     desired,
                     members: states.iter().map(member).collect(),
@@ -236,13 +232,13 @@ mod tests {
                 {
                     for (deleting, of_server) in [(false, true), (false, false), (true, true), (true, false)] {
                         let mut made = made(wanted, desired, states);
-                        made.seen.counted.deleting = deleting;
+                        made.facts.counted.deleting = deleting;
                         let entry = |need: &Need| ServerEntry {
                             name: "orchestra-entry-2".into(),
                             need: *need,
                             work: ServerWork::Due,
                         };
-                        made.seen.entries.extend(need.as_ref().map(entry));
+                        made.facts.entries.extend(need.as_ref().map(entry));
                         let refused = refusal.clone().map(|refusal| ("orchestra-entry-1".to_owned(), refusal));
                         let (on_server, of_entries) = if of_server { (refused, None) } else { (None, refused) };
                         made.refusals.extend(on_server);
@@ -255,17 +251,17 @@ mod tests {
 
     fn check(made: &Observed, of_entries: &[(String, Refusal)]) {
         let said = standing(made, of_entries);
-        let of = || format!("{said:?} of {:?}, {:?}", made.seen, made.refusals);
+        let of = || format!("{said:?} of {:?}, {:?}", made.facts, made.refusals);
         assert_eq!(contradicts(said.ready, said.standing, said.reason), None, "{}", of());
         let full = available(made) >= made.wanted;
-        let counted = &made.seen.counted;
+        let counted = &made.facts.counted;
         assert!(!said.ready || (full && !counted.deleting), "{}", of());
         let told = || made.refusals.iter().chain(of_entries).map(|(_, refusal)| refusal);
         if told().all(is_progress) && !counted.deleting {
             assert_eq!(said.ready, full, "{}", of());
             // A person can make room only where no database is on its way out, and none is on its way in.
             let leaves = made
-                .seen
+                .facts
                 .entries
                 .iter()
                 .any(|entry| matches!(entry.need, Need::Removal | Need::Withdrawal));

@@ -49,7 +49,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         }
         Step::AwaitPreparations => {
             let young = WarmMemberState::Unprepared(UnpreparedState::Running { young: true });
-            let young = observed.seen.members.iter().filter(|member| member.state == young);
+            let young = observed.facts.members.iter().filter(|member| member.state == young);
             let uids: Vec<_> = young
                 .filter_map(|member| observed.member(&member.name)?.uid())
                 .collect();
@@ -105,7 +105,7 @@ async fn plan(pass: &mut Pass, step: &Step, observed: &Observed, more: usize) ->
     if counted != shown {
         return Ok(Some(Next::After(BEHIND)));
     }
-    let mut planned = observed.seen.planned.clone();
+    let mut planned = observed.facts.planned.clone();
     planned.extend((0..more).map(|_| format!("orchdb-{}", Uuid::new_v4())));
     status::change_planned(pass, step, observed, planned).await?;
     Ok(None)
@@ -113,7 +113,7 @@ async fn plan(pass: &mut Pass, step: &Step, observed: &Observed, more: usize) ->
 
 /// Gives up names that were written down, so that nobody makes their members any more.
 async fn drop_names(pass: &mut Pass, step: &Step, observed: &Observed, names: &[String]) -> Result<(), Error> {
-    let mut planned = observed.seen.planned.clone();
+    let mut planned = observed.facts.planned.clone();
     planned.retain(|name| !names.contains(name));
     status::change_planned(pass, step, observed, planned).await
 }

@@ -18,7 +18,7 @@ use crate::controller::reconcile::Next;
 pub(super) async fn pass(mut pass: Pass) -> Result<Next, Error> {
     loop {
         let observed = observe::observe(&pass).await?;
-        let step = plan::plan(&observed.seen);
+        let step = plan::plan(&observed.facts);
         tracing::debug!(?step, "next");
         status::write(&mut pass, &step, &observed).await?;
         if let Some(next) = act::act(&mut pass, step, &observed).await? {

@@ -26,7 +26,7 @@ const CREATED_AT_ONCE: i32 = 3;
 /// What was looked up.
 pub struct Observed {
     /// The facts for the plan.
-    pub seen: Facts,
+    pub facts: Facts,
     /// The class that makes the members.
     pub class: Option<Arc<OrchestraClass>>,
     /// The members that nobody has claimed and that are not being deleted.
@@ -61,7 +61,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         .cloned()
         .partition(|name| databases.get(&ObjectRef::new(name)).is_some());
     let mut observed = Observed {
-        seen: Facts {
+        facts: Facts {
             deleting: pool.metadata.deletion_timestamp.is_some(),
             finalizer: pool.finalizers().iter().any(|name| name == POOL_FINALIZER),
             desired: number(pool.spec.replicas, 0),
@@ -79,7 +79,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         closed: None,
         refusals: Vec::new(),
     };
-    if !observed.seen.deleting {
+    if !observed.facts.deleting {
         observe_class(pass, &mut observed).await;
     }
     observe_members(pass, &mut observed);
@@ -108,7 +108,7 @@ async fn observe_class(pass: &Pass, observed: &mut Observed) {
 }
 
 fn close(observed: &mut Observed, error: &Error) {
-    observed.seen.supply = MemberSupply::Closed;
+    observed.facts.supply = MemberSupply::Closed;
     observed.closed = Some(Refusal::from(error));
 }
 
@@ -152,8 +152,8 @@ fn observe_members(pass: &Pass, observed: &mut Observed) {
             .as_ref()
             .is_some_and(|wanted| wanted.is_outdated(member));
         let ages_in = left.filter(|left| usable && !left.is_zero());
-        observed.seen.ages_in = observed.seen.ages_in.into_iter().chain(ages_in).min();
-        observed.seen.members.push(WarmMember {
+        observed.facts.ages_in = observed.facts.ages_in.into_iter().chain(ages_in).min();
+        observed.facts.members.push(WarmMember {
             name,
             created: member.creation_timestamp().map_or(Timestamp::MAX, |at| at.0),
             state,

@@ -113,25 +113,25 @@ pub enum Step {
 }
 
 /// The next step for what was observed.
-pub fn plan(seen: &Facts) -> Step {
-    match (seen.deleting, seen.finalizer) {
+pub fn plan(facts: &Facts) -> Step {
+    match (facts.deleting, facts.finalizer) {
         (true, false) => Step::Rest,
-        (true, true) => leave(seen),
+        (true, true) => leave(facts),
         (false, false) => Step::AddFinalizer,
-        (false, true) if seen.made => Step::Settle,
-        (false, true) => LIVE.iter().find_map(|link| link(seen)).unwrap_or_else(|| rest(seen)),
+        (false, true) if facts.made => Step::Settle,
+        (false, true) => LIVE.iter().find_map(|link| link(facts)).unwrap_or_else(|| rest(facts)),
     }
 }
 
 /// Claimed members live on.
-fn leave(seen: &Facts) -> Step {
-    if !seen.planned.is_empty() {
-        return Step::Drop(seen.planned.clone());
+fn leave(facts: &Facts) -> Step {
+    if !facts.planned.is_empty() {
+        return Step::Drop(facts.planned.clone());
     }
-    if seen.members.is_empty() {
+    if facts.members.is_empty() {
         return Step::RemoveFinalizer;
     }
-    Step::Destroy(seen.members.iter().map(|member| member.name.clone()).collect())
+    Step::Destroy(facts.members.iter().map(|member| member.name.clone()).collect())
 }
 
 /// What a living pool does: the first link that has something to do decides.
@@ -163,10 +163,10 @@ impl Facts {
 }
 
 /// First, because each member costs money.
-fn shrink(seen: &Facts) -> Option<Step> {
-    let surplus = seen.total().checked_sub(seen.most()).filter(|surplus| *surplus > 0)?;
-    if !seen.planned.is_empty() {
-        let names = seen.planned.iter().rev().take(surplus);
+fn shrink(facts: &Facts) -> Option<Step> {
+    let surplus = facts.total().checked_sub(facts.most()).filter(|surplus| *surplus > 0)?;
+    if !facts.planned.is_empty() {
+        let names = facts.planned.iter().rev().take(surplus);
         return Some(Step::Drop(names.cloned().collect()));
     }
     let rank = |state: &WarmMemberState| match state {
@@ -176,35 +176,35 @@ fn shrink(seen: &Facts) -> Option<Step> {
         WarmMemberState::Unprepared(_) => 3,
         WarmMemberState::Available => 4,
     };
-    let mut members: Vec<_> = seen.members.iter().collect();
+    let mut members: Vec<_> = facts.members.iter().collect();
     members.sort_by_key(|member| (rank(&member.state), !member.old, Reverse(member.created), &member.name));
     let names = members.iter().take(surplus).map(|member| member.name.clone());
     Some(Step::Destroy(names.collect()))
 }
 
 /// What is written down is carried out.
-fn create(seen: &Facts) -> Option<Step> {
-    let can = seen.supply == MemberSupply::Open && !seen.planned.is_empty();
-    can.then(|| Step::Create(seen.planned.clone()))
+fn create(facts: &Facts) -> Option<Step> {
+    let can = facts.supply == MemberSupply::Open && !facts.planned.is_empty();
+    can.then(|| Step::Create(facts.planned.clone()))
 }
 
 /// No more at once than the pool says. What is broken counts, so that a provider that fails is not asked again and again.
-fn grow(seen: &Facts) -> Option<Step> {
-    let creating = seen.count(|state| {
+fn grow(facts: &Facts) -> Option<Step> {
+    let creating = facts.count(|state| {
         matches!(
             state,
             WarmMemberState::Unrequested | WarmMemberState::Broken | WarmMemberState::Creating
         )
     });
-    let free = seen.at_once.saturating_sub(creating + seen.planned.len());
-    let next = seen.lacking().min(free);
-    (seen.supply == MemberSupply::Open && next > 0).then_some(Step::Plan(next))
+    let free = facts.at_once.saturating_sub(creating + facts.planned.len());
+    let next = facts.lacking().min(free);
+    (facts.supply == MemberSupply::Open && next > 0).then_some(Step::Plan(next))
 }
 
 /// When the one that takes its place can be claimed.
-fn retire(seen: &Facts) -> Option<Step> {
-    let spare = seen.count(|state| *state == WarmMemberState::Available) > seen.desired;
-    let old = seen.members.iter().filter(|member| member.old);
+fn retire(facts: &Facts) -> Option<Step> {
+    let spare = facts.count(|state| *state == WarmMemberState::Available) > facts.desired;
+    let old = facts.members.iter().filter(|member| member.old);
     let oldest = old
         .min_by_key(|member| (member.created, &member.name))
         .filter(|_| spare)?;
@@ -212,17 +212,17 @@ fn retire(seen: &Facts) -> Option<Step> {
 }
 
 /// Last: nobody waits for it.
-fn prepare(seen: &Facts) -> Option<Step> {
+fn prepare(facts: &Facts) -> Option<Step> {
     let of = |wanted: fn(&UnpreparedState) -> bool| {
         let is =
             move |member: &&WarmMember| matches!(&member.state, WarmMemberState::Unprepared(state) if wanted(state));
-        seen.members.iter().filter(is).map(|member| member.name.clone())
+        facts.members.iter().filter(is).map(|member| member.name.clone())
     };
     let due: Vec<_> = of(|state| *state == UnpreparedState::Due)
-        .take(seen.free_preparations)
+        .take(facts.free_preparations)
         .collect();
     let young = of(|state| *state == UnpreparedState::Running { young: true }).next();
-    match (due.is_empty(), seen.spent) {
+    match (due.is_empty(), facts.spent) {
         (false, false) => Some(Step::Prepare(due)),
         (false, true) => Some(Step::Yield),
         (true, false) if young.is_some() => Some(Step::AwaitPreparations),
@@ -231,15 +231,15 @@ fn prepare(seen: &Facts) -> Option<Step> {
 }
 
 /// Until when nothing is to be done. A member that becomes usable or is claimed brings the pool back.
-fn rest(seen: &Facts) -> Step {
-    let members = seen.members.iter().filter_map(|member| match member.state {
+fn rest(facts: &Facts) -> Step {
+    let members = facts.members.iter().filter_map(|member| match member.state {
         WarmMemberState::Unprepared(UnpreparedState::Due) => Some(BUSY),
         WarmMemberState::Unprepared(UnpreparedState::Running { .. }) => Some(FALLBACK),
         WarmMemberState::Unprepared(UnpreparedState::Refused(refused)) => refused.passing.then_some(refused.again),
         _ => None,
     });
-    let lacks = seen.supply == MemberSupply::Closed && (seen.lacking() > 0 || !seen.planned.is_empty());
-    let waits = members.chain(lacks.then_some(RETRY)).chain(seen.ages_in);
+    let lacks = facts.supply == MemberSupply::Closed && (facts.lacking() > 0 || !facts.planned.is_empty());
+    let waits = members.chain(lacks.then_some(RETRY)).chain(facts.ages_in);
     waits.min().map_or(Step::Rest, Step::Wait)
 }
 

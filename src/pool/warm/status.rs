@@ -23,7 +23,7 @@ pub async fn write(pass: &mut Pass, step: &Step, observed: &Observed) -> Result<
     if matches!(step, Step::Plan(_) | Step::Drop(_)) {
         return Ok(());
     }
-    let planned = observed.seen.planned.clone();
+    let planned = observed.facts.planned.clone();
     change_planned(pass, step, observed, planned).await
 }
 
@@ -38,7 +38,7 @@ pub async fn change_planned(
         return Ok(());
     };
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    let seen = &observed.seen;
+    let facts = &observed.facts;
     let available = available(observed);
     let old = pass.pool.status.clone().unwrap_or_default();
     let generation = pass.pool.metadata.generation;
@@ -54,11 +54,11 @@ pub async fn change_planned(
     let status = OrchestraPoolStatus {
         observed_generation: generation.unwrap_or_default(),
         conditions: conditions.finish(),
-        desired: number(seen.desired),
+        desired: number(facts.desired),
         available: number(available),
-        creating: Some(number(seen.members.len() - available)),
+        creating: Some(number(facts.members.len() - available)),
         bound: number(observed.bound),
-        replicas: Some(number(seen.members.len())),
+        replicas: Some(number(facts.members.len())),
         selector: Some(format!("{POOL_LABEL}={}", pool_label(pass.name()))),
         planned,
     };
@@ -69,7 +69,7 @@ pub async fn change_planned(
 }
 
 fn available(observed: &Observed) -> usize {
-    let members = observed.seen.members.iter();
+    let members = observed.facts.members.iter();
     members
         .filter(|member| member.state == WarmMemberState::Available)
         .count()
@@ -90,24 +90,24 @@ fn describe(step: &Step, observed: &Observed) -> Option<Description> {
         Step::AddFinalizer | Step::RemoveFinalizer | Step::Create(_) | Step::Prepare(_) | Step::AwaitPreparations => {
             false
         }
-        Step::Destroy(_) => observed.seen.deleting,
+        Step::Destroy(_) => observed.facts.deleting,
         Step::Settle | Step::Plan(_) | Step::Drop(_) | Step::Yield | Step::Wait(_) | Step::Rest => true,
     };
-    (tells && observed.seen.finalizer).then(|| of_members(observed))
+    (tells && observed.facts.finalizer).then(|| of_members(observed))
 }
 
 /// What the conditions say of the members.
 fn of_members(observed: &Observed) -> Description {
-    let seen = &observed.seen;
-    if seen.deleting {
+    let facts = &observed.facts;
+    if facts.deleting {
         return works(
             Reason::Deleting,
             "unclaimed members are being deleted; claimed ones are kept",
         );
     }
-    let full = available(observed) >= seen.desired;
+    let full = available(observed) >= facts.desired;
     let gone = observed.class.is_none();
-    let lacks = seen.members.len() < seen.desired;
+    let lacks = facts.members.len() < facts.desired;
     let leaves = |refusal: &&Refusal| refusal.reason == Reason::ClassDeleting;
     let closed = observed.closed.as_ref();
     let closed = closed.filter(|refusal| lacks || gone || leaves(refusal));
@@ -134,7 +134,7 @@ fn of_members(observed: &Observed) -> Description {
         };
     }
     let usable = |state: &WarmMemberState| matches!(state, WarmMemberState::Unprepared(_) | WarmMemberState::Available);
-    if !lacks && seen.members.iter().all(|member| usable(&member.state)) {
+    if !lacks && facts.members.iter().all(|member| usable(&member.state)) {
         return works(Reason::Migrating, "databases are being prepared for their claims");
     }
     works(Reason::Provisioning, "databases are being created")
@@ -193,7 +193,7 @@ mod tests {
             old: false,
         };
         Observed {
-            seen: Facts {
+            facts: Facts {
                 desired,
                 members: states.iter().map(member).collect(),
                 ..Facts::default()
@@ -246,7 +246,7 @@ mod tests {
         let mut full = observed(1, &[WarmMemberState::Available]);
         full.closed = Some(blocked(Reason::BudgetExceeded, "no room"));
         assert!(of_members(&full).ready);
-        full.seen.desired = 2;
+        full.facts.desired = 2;
         let described = of_members(&full);
         assert_eq!(
             (described.standing, described.reason),
@@ -269,7 +269,7 @@ mod tests {
             (Standing::Stalled, Reason::DatabaseLost)
         );
         assert_eq!(described.message, "OrchestraDatabase orchdb-2: it is gone");
-        broken.seen.deleting = true;
+        broken.facts.deleting = true;
         assert_eq!(of_members(&broken).reason, Reason::Deleting);
     }
 
@@ -305,7 +305,7 @@ mod tests {
             {
                 for (deleting, class) in [(false, true), (false, false), (true, true)] {
                     let mut observed = observed(desired, &members);
-                    observed.seen.deleting = deleting;
+                    observed.facts.deleting = deleting;
                     observed.closed.clone_from(closed);
                     observed.class = observed.class.filter(|_| class);
                     let refusal = of_member.clone().map(|refusal| (Some("orchdb-1".to_owned()), refusal));
@@ -327,12 +327,12 @@ mod tests {
 
     fn check(observed: &Observed) {
         let said = of_members(observed);
-        let of = || format!("{said:?} of {:?}, {:?}", observed.seen, observed.refusals);
+        let of = || format!("{said:?} of {:?}, {:?}", observed.facts, observed.refusals);
         assert_eq!(contradicts(said.ready, said.standing, said.reason), None, "{}", of());
-        let full = available(observed) >= observed.seen.desired;
-        assert!(!said.ready || (full && !observed.seen.deleting), "{}", of());
+        let full = available(observed) >= observed.facts.desired;
+        assert!(!said.ready || (full && !observed.facts.deleting), "{}", of());
         // Who has to act is said by what is the matter, and by nothing else.
-        let lacks = observed.seen.members.len() < observed.seen.desired;
+        let lacks = observed.facts.members.len() < observed.facts.desired;
         let closed = observed
             .closed
             .iter()
@@ -344,9 +344,9 @@ mod tests {
                 .map(|(_, refusal)| refusal)
                 .chain(closed.clone())
         };
-        let person = !observed.seen.deleting && told().any(|refusal| !refusal.is_passing());
+        let person = !observed.facts.deleting && told().any(|refusal| !refusal.is_passing());
         assert_eq!(said.standing == Standing::Stalled, person, "{}", of());
-        let quiet = !observed.seen.deleting && told().all(is_progress);
+        let quiet = !observed.facts.deleting && told().all(is_progress);
         assert!(!quiet || said.ready == full, "{}", of());
     }
 }

@@ -7,4 +7,4 @@ mod observe;
 
 pub use facts::{DatabaseHoldings, Holdings, LoginFacts, Open, Role, ServerHoldings};
 pub use judge::{AcceptedHoldings, LeftBy, Objection, judge};
-pub use observe::{is_hosted_project, observe};
+pub use observe::{is_hosted_project, observe, open_databases};

@@ -168,25 +168,45 @@ async fn server(conn: &mut PgConnection) -> Result<ServerHoldings> {
          ORDER BY 1 LIMIT $1",
     )
     .await?;
-    let open = names(
-        conn,
-        "SELECT d.datname::text FROM pg_catalog.pg_database d WHERE d.datname IN ('postgres', 'template1') \
-         AND d.datname <> pg_catalog.current_database() AND d.datallowconn AND EXISTS (SELECT FROM \
-             pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) a \
-             WHERE a.grantee = 0 AND a.privilege_type = 'CONNECT') ORDER BY 1 LIMIT $1",
-    )
-    .await?;
-    let open = open.into_iter().map(|database| Open {
-        database,
-        creates: version < 15,
-    });
+    let current: String = sqlx::query_scalar("SELECT pg_catalog.current_database()::text")
+        .fetch_one(&mut *conn)
+        .await?;
+    let mut open = open(conn, version).await?;
+    open.retain(|open| open.database != current);
     Ok(ServerHoldings {
         version: u32::try_from(version).unwrap_or_default(),
         supabase: row.try_get(1)?,
         read_only: row.try_get(2)?,
         neighbours,
-        open: open.collect(),
+        open,
     })
+}
+
+/// The databases for administration of a server that every role may connect to, whichever of them the session is in.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn open_databases(conn: &mut PgConnection) -> Result<Vec<Open>> {
+    let version: i32 = sqlx::query_scalar("SELECT pg_catalog.current_setting('server_version_num')::int / 10000")
+        .fetch_one(&mut *conn)
+        .await?;
+    open(conn, version).await
+}
+
+async fn open(conn: &mut PgConnection, version: i32) -> Result<Vec<Open>> {
+    let found = names(
+        conn,
+        "SELECT d.datname::text FROM pg_catalog.pg_database d WHERE d.datname IN ('postgres', 'template1') \
+         AND d.datallowconn AND EXISTS (SELECT FROM \
+             pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) a \
+             WHERE a.grantee = 0 AND a.privilege_type = 'CONNECT') ORDER BY 1 LIMIT $1",
+    )
+    .await?;
+    let open = found.into_iter().map(|database| Open {
+        database,
+        creates: version < 15,
+    });
+    Ok(open.collect())
 }
 
 async fn database(conn: &mut PgConnection, supabase: bool) -> Result<DatabaseHoldings> {

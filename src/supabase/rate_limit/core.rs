@@ -269,7 +269,7 @@ impl LimiterCore {
     }
 
     /// What is left of each limit that is known.
-    pub(super) fn budget(&self, now: Instant) -> Vec<RequestsLeft> {
+    pub(super) fn requests_left(&self, now: Instant) -> Vec<RequestsLeft> {
         let mut left: HashMap<Operation, u32> = HashMap::new();
         for ((operation, _), window) in &self.windows {
             let Some(limit) = self.limits.get(operation).filter(|_| window.resets > now) else {

@@ -107,11 +107,11 @@ fn what_the_server_counts_replaces_the_guess_for_each_endpoint_and_scope() {
 fn the_budget_is_that_of_the_scope_with_the_fewest_requests_left() {
     let start = Instant::now();
     let mut core = LimiterCore::new(start);
-    assert!(core.budget(start).is_empty(), "no limit is known");
+    assert!(core.requests_left(start).is_empty(), "no limit is known");
     learn(&mut core, &key(Operation::GetApiKeys, "a"), taught(120, 119, 60), start);
     learn(&mut core, &key(Operation::GetApiKeys, "b"), taught(120, 30, 20), start);
     let left = |core: &LimiterCore, after| {
-        core.budget(start + seconds(after))
+        core.requests_left(start + seconds(after))
             .first()
             .map(|known| (known.limit, known.left))
     };

@@ -16,6 +16,11 @@ fn a_limit_of_projects_is_known_in_many_words() {
         "You have hit the limit for the amount of free active projects you can create on your account",
         "Free plan allows only two projects",
         "Free projects: quota exceeded",
+        "No free projects remaining in this organization",
+        "You have used both of your free projects",
+        "There are no free project slots available",
+        "2 of 2 free projects are in use",
+        "The project capacity of your plan is reached",
         "Your plan has no projects left",
         "You cannot have more than 2 active projects",
         "Too many projects in this organization",
@@ -94,6 +99,16 @@ fn the_other_topics() {
         (
             CreateProject,
             "The selected region is at capacity, please choose another one.",
+            Topic::Capacity,
+        ),
+        (
+            CreateProject,
+            "There is no free capacity for this project in the selected region",
+            Topic::Capacity,
+        ),
+        (
+            CreateProject,
+            "We are out of capacity for new projects, feel free to try again",
             Topic::Capacity,
         ),
         (

@@ -71,7 +71,7 @@ struct EndedSpan {
     failed: bool,
 }
 
-/// A span that is open. It ends when it is dropped: work that is cut off has one, too.
+/// A span that is open. It ends when it is dropped, so that cancelled work has a span as well.
 #[derive(Debug)]
 struct OpenSpan {
     recorder: Arc<Recorder>,
@@ -86,18 +86,18 @@ struct OpenSpan {
 #[derive(Debug, Default)]
 struct Noted {
     attributes: Vec<KeyValue>,
-    /// None while it is open, and of one that was cut off.
+    /// None while the span is open, and where its work was cancelled.
     end: Option<SystemTime>,
     failed: bool,
 }
 
 impl Recorder {
-    /// The spans are those of this trace, unless another one was named before.
+    /// Sets the trace of the recorded spans. The first one that is set stays.
     pub(super) fn belongs_to(&self, trace: Trace) {
         self.0.lock().trace.get_or_insert(trace);
     }
 
-    /// The trace has come to its end now.
+    /// Ends the trace now, with this root span.
     pub(super) fn ends(&self, root: Root) {
         self.0.lock().root.get_or_insert((root, SystemTime::now()));
     }
@@ -242,13 +242,13 @@ pub fn note(key: &'static str, value: impl Into<Value>) {
     let _ = OPEN.try_with(|open| open.noted.lock().attributes.push(KeyValue::new(key, value)));
 }
 
-/// Says of the span that is open in this task that it failed for this reason.
+/// Marks the span that is open in this task as failed, with this reason.
 pub fn fail(reason: Reason) {
     note("error.type", reason.as_str());
     let _ = OPEN.try_with(|open| open.noted.lock().failed = true);
 }
 
-/// Adds a span for what an Orchestra has waited for until now.
+/// Adds a span for a wait of an Orchestra that ends now. `reason`: what it has waited for.
 pub fn waited(reason: Reason, took: Duration) {
     of_pass(|recorder| {
         let end = SystemTime::now();

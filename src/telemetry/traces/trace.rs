@@ -12,7 +12,7 @@ use crate::api::condition::{ConditionType, find};
 pub struct Trace {
     pub(super) id: TraceId,
     pub(super) root: SpanId,
-    /// When the Orchestra ceased to be Ready, or began not to be.
+    /// The transition time of the condition Ready: since when the Orchestra is not Ready.
     pub(super) since: Timestamp,
 }
 

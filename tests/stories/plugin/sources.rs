@@ -185,7 +185,7 @@ fn without_a_login(scene: &Scene<'_>) {
             &[
                 "its migrations cannot be listed: the registry wants a login, and the source names no pullSecretRef: the \
                  operator would be refused",
-                &format!("you have no login of it: `docker login {host}` gives you one"),
+                &format!("you have no login of {host}: run `docker login {host}`"),
             ],
         );
         assert!(!plan.contains("migrates:"), "{plan}");
@@ -244,7 +244,7 @@ fn with_an_own_login(scene: &Scene<'_>) {
             &plan,
             &[
                 "the operator would be refused",
-                &format!("your own login of {host} is refused: `docker login {host}`"),
+                &format!("{host} refuses your own login: replace it with `docker login {host}`"),
             ],
         );
         assert!(!plan.contains("correct the Secret"), "{plan}");

@@ -26,17 +26,17 @@ fn all() -> Vec<Facts> {
 
 #[test]
 fn a_scratch_database_is_made_only_after_it_was_written_down() {
-    for seen in all() {
-        match plan(&seen) {
-            Some(Step::Start) => assert!(seen.announced && seen.has_room, "{seen:?}"),
+    for facts in all() {
+        match plan(&facts) {
+            Some(Step::Start) => assert!(facts.announced && facts.has_room, "{facts:?}"),
             Some(Step::Announce) => {
                 assert!(
-                    seen.wanted && seen.has_place && seen.has_room && !seen.announced,
-                    "{seen:?}"
+                    facts.wanted && facts.has_place && facts.has_room && !facts.announced,
+                    "{facts:?}"
                 );
-                assert!(!seen.scratch && !seen.left_over, "the one before is gone: {seen:?}");
+                assert!(!facts.scratch && !facts.left_over, "the one before is gone: {facts:?}");
             }
-            Some(Step::Refuse) => assert!(!seen.has_place && seen.due == Due::Now, "{seen:?}"),
+            Some(Step::Refuse) => assert!(!facts.has_place && facts.due == Due::Now, "{facts:?}"),
             _ => {}
         }
     }
@@ -44,10 +44,10 @@ fn a_scratch_database_is_made_only_after_it_was_written_down() {
 
 #[test]
 fn nothing_is_dropped_while_a_job_is_there() {
-    for seen in all() {
-        for step in [plan(&seen), leave(&seen)] {
+    for facts in all() {
+        for step in [plan(&facts), leave(&facts)] {
             if step == Some(Step::Drop) {
-                assert!(seen.scratch && seen.job == Job::None && !seen.left_over, "{seen:?}");
+                assert!(facts.scratch && facts.job == Job::None && !facts.left_over, "{facts:?}");
             }
         }
     }
@@ -55,12 +55,12 @@ fn nothing_is_dropped_while_a_job_is_there() {
 
 #[test]
 fn a_backup_rests_and_goes_only_without_a_scratch_database() {
-    for seen in all() {
-        let is_clean = !seen.scratch && !seen.left_over;
-        if plan(&seen).is_none() {
-            assert!(is_clean && !seen.announced, "{seen:?}");
-            assert!(!seen.wanted || seen.due == Due::Never, "{seen:?}");
+    for facts in all() {
+        let is_clean = !facts.scratch && !facts.left_over;
+        if plan(&facts).is_none() {
+            assert!(is_clean && !facts.announced, "{facts:?}");
+            assert!(!facts.wanted || facts.due == Due::Never, "{facts:?}");
         }
-        assert_eq!(leave(&seen).is_none(), is_clean, "{seen:?}");
+        assert_eq!(leave(&facts).is_none(), is_clean, "{facts:?}");
     }
 }

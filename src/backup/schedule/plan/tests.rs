@@ -37,7 +37,7 @@ fn stalled() -> BackupState {
     BackupState::Stalled("NoBackupDestination".into(), "none".into())
 }
 
-fn seen(now: Timestamp, known: Option<Timestamp>, made: Vec<Made>) -> Facts {
+fn facts(now: Timestamp, known: Option<Timestamp>, made: Vec<Made>) -> Facts {
     Facts {
         now,
         times: Some(times()),
@@ -54,8 +54,8 @@ const SECOND: SignedDuration = SignedDuration::from_secs(1);
 #[test]
 fn a_new_schedule_begins_with_its_next_time() {
     let noon = at("2026-11-10T12:00:00Z");
-    assert_eq!(plan(&seen(noon, None, Vec::new())), (Step::Wait, Some(time_of(11))));
-    let mut without = seen(noon, Some(time_of(9)), Vec::new());
+    assert_eq!(plan(&facts(noon, None, Vec::new())), (Step::Wait, Some(time_of(11))));
+    let mut without = facts(noon, Some(time_of(9)), Vec::new());
     without.times = None;
     assert_eq!(
         plan(&without),
@@ -68,8 +68,8 @@ fn a_new_schedule_begins_with_its_next_time() {
 fn a_backup_is_made_at_its_time_and_once() {
     let (before, now) = (time_of(10) - SECOND, time_of(10));
     let known = Some(now);
-    assert_eq!(plan(&seen(before, known, Vec::new())), (Step::Wait, known));
-    assert_eq!(plan(&seen(now, known, Vec::new())), (Step::Make(now), known));
+    assert_eq!(plan(&facts(before, known, Vec::new())), (Step::Wait, known));
+    assert_eq!(plan(&facts(now, known, Vec::new())), (Step::Make(now), known));
     // It is there, and the status does not say so yet, as after a crash: the next time is written down.
     for state in [
         BackupState::UnderWay,
@@ -78,7 +78,7 @@ fn a_backup_is_made_at_its_time_and_once() {
         failed(),
         BackupState::Leaving,
     ] {
-        let there = seen(now, known, vec![made(10, state)]);
+        let there = facts(now, known, vec![made(10, state)]);
         assert_eq!(plan(&there), (Step::Wait, Some(time_of(11))));
     }
 }
@@ -86,7 +86,7 @@ fn a_backup_is_made_at_its_time_and_once() {
 #[test]
 fn what_was_missed_is_made_up_for_once() {
     let (known, now) = (Some(time_of(7)), at("2026-11-10T12:00:00Z"));
-    let mut missed = seen(now, known, vec![made(6, BackupState::Complete)]);
+    let mut missed = facts(now, known, vec![made(6, BackupState::Complete)]);
     assert_eq!(plan(&missed), (Step::Make(time_of(7)), known));
     missed.made.push(made(7, BackupState::UnderWay));
     let (step, next) = plan(&missed);
@@ -110,10 +110,10 @@ fn one_is_made_after_the_other_and_of_a_database_that_runs() {
         (failed(), Step::Make(time_of(10))),
         (BackupState::Leaving, Step::Make(time_of(10))),
     ] {
-        let mut seen = seen(now, known, vec![made(9, state.clone())]);
-        assert_eq!(plan(&seen), (step, known), "it stays due: {state:?}");
-        seen.usable = false;
-        assert_eq!(plan(&seen), (Step::Wait, known), "a paused one stays due: {state:?}");
+        let mut facts = facts(now, known, vec![made(9, state.clone())]);
+        assert_eq!(plan(&facts), (step, known), "it stays due: {state:?}");
+        facts.usable = false;
+        assert_eq!(plan(&facts), (Step::Wait, known), "a paused one stays due: {state:?}");
     }
 }
 
@@ -121,25 +121,25 @@ fn one_is_made_after_the_other_and_of_a_database_that_runs() {
 fn what_is_due_is_made_before_anything_is_deleted() {
     let now = at("2026-11-10T12:00:00Z");
     let all: Vec<_> = (7..=9).map(|day| made(day, BackupState::Complete)).collect();
-    let mut seen = seen(now, Some(time_of(10)), all);
-    seen.keep = Some(BackupRetention {
+    let mut facts = facts(now, Some(time_of(10)), all);
+    facts.keep = Some(BackupRetention {
         last: Some(1),
         ..BackupRetention::default()
     });
-    assert_eq!(plan(&seen).0, Step::Make(time_of(10)));
-    seen.made.push(made(10, BackupState::UnderWay));
+    assert_eq!(plan(&facts).0, Step::Make(time_of(10)));
+    facts.made.push(made(10, BackupState::UnderWay));
     // The one that is under way is none yet that could stand for another.
     let removal = |of| Step::Remove(BackupRemoval { of, since: None });
-    assert_eq!(plan(&seen), (removal(0), Some(time_of(11))));
-    seen.made[0].state = BackupState::Leaving;
-    assert_eq!(plan(&seen).0, removal(1));
-    seen.made[1].state = BackupState::Leaving;
-    assert_eq!(plan(&seen).0, Step::Wait);
-    seen.made[3].state = BackupState::Complete;
-    assert_eq!(plan(&seen).0, removal(2));
+    assert_eq!(plan(&facts), (removal(0), Some(time_of(11))));
+    facts.made[0].state = BackupState::Leaving;
+    assert_eq!(plan(&facts).0, removal(1));
+    facts.made[1].state = BackupState::Leaving;
+    assert_eq!(plan(&facts).0, Step::Wait);
+    facts.made[3].state = BackupState::Complete;
+    assert_eq!(plan(&facts).0, removal(2));
     // Whether the schedule goes on or not.
-    seen.times = None;
-    assert_eq!(plan(&seen), (removal(2), None));
+    facts.times = None;
+    assert_eq!(plan(&facts), (removal(2), None));
 }
 
 #[test]

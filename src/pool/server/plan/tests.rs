@@ -42,47 +42,47 @@ const REFUSED: ServerWork = ServerWork::Refused {
 
 #[test]
 fn a_pool_writes_down_makes_and_rests() {
-    let mut seen = pool(3, &[]);
-    seen.counted.finalizer = false;
-    assert_eq!(plan(&seen), Step::Count(counting::Step::AddFinalizer));
+    let mut facts = pool(3, &[]);
+    facts.counted.finalizer = false;
+    assert_eq!(plan(&facts), Step::Count(counting::Step::AddFinalizer));
     assert_eq!(plan(&pool(3, &[])), Step::Count(counting::Step::Plan(2)));
-    let mut seen = pool(3, &[]);
-    seen.counted.planned = vec!["a".into(), "b".into()];
-    let create = counting::Step::Create(seen.counted.planned.clone());
-    assert_eq!(plan(&seen), Step::Count(create));
+    let mut facts = pool(3, &[]);
+    facts.counted.planned = vec!["a".into(), "b".into()];
+    let create = counting::Step::Create(facts.counted.planned.clone());
+    assert_eq!(plan(&facts), Step::Count(create));
 
-    let mut seen = pool(3, &[("a", WarmMemberState::Creating), ("b", WarmMemberState::Creating)]);
-    seen.entries = ["a", "b"]
+    let mut facts = pool(3, &[("a", WarmMemberState::Creating), ("b", WarmMemberState::Creating)]);
+    facts.entries = ["a", "b"]
         .map(|name| entry(name, Need::Making, ServerWork::Due))
         .to_vec();
-    assert_eq!(plan(&seen), Step::Make(vec!["a".into(), "b".into()]));
-    seen.entries[0].work = ServerWork::Running { young: true };
-    assert_eq!(plan(&seen), Step::Make(vec!["b".into()]));
-    seen.entries[1].work = REFUSED;
-    assert_eq!(plan(&seen), Step::AwaitWork);
-    seen.entries[0].work = ServerWork::Running { young: false };
-    assert_eq!(plan(&seen), Step::Idle(Some(Duration::from_secs(7))));
+    assert_eq!(plan(&facts), Step::Make(vec!["a".into(), "b".into()]));
+    facts.entries[0].work = ServerWork::Running { young: true };
+    assert_eq!(plan(&facts), Step::Make(vec!["b".into()]));
+    facts.entries[1].work = REFUSED;
+    assert_eq!(plan(&facts), Step::AwaitWork);
+    facts.entries[0].work = ServerWork::Running { young: false };
+    assert_eq!(plan(&facts), Step::Idle(Some(Duration::from_secs(7))));
 
     // A server that refuses is asked for nothing, and then for one thing.
-    for entry in &mut seen.entries {
+    for entry in &mut facts.entries {
         entry.work = ServerWork::Due;
     }
-    seen.pause = Some(Duration::from_secs(9));
-    assert_eq!(plan(&seen), Step::Idle(Some(Duration::from_secs(9))));
-    seen.pause = Some(Duration::ZERO);
-    assert_eq!(plan(&seen), Step::Make(vec!["a".into()]));
+    facts.pause = Some(Duration::from_secs(9));
+    assert_eq!(plan(&facts), Step::Idle(Some(Duration::from_secs(9))));
+    facts.pause = Some(Duration::ZERO);
+    assert_eq!(plan(&facts), Step::Make(vec!["a".into()]));
     let full = pool(1, &[("a", WarmMemberState::Available)]);
     assert_eq!(plan(&full), Step::Idle(None));
 }
 
 #[test]
 fn too_many_leave_one_after_the_other_and_a_claimed_one_stays() {
-    let seen = pool(0, &[("a", WarmMemberState::Available)]);
-    assert_eq!(plan(&seen), Step::Count(counting::Step::Destroy(vec!["a".into()])));
+    let facts = pool(0, &[("a", WarmMemberState::Available)]);
+    assert_eq!(plan(&facts), Step::Count(counting::Step::Destroy(vec!["a".into()])));
     let leaving = |need, work| {
-        let mut seen = pool(0, &[]);
-        seen.entries = vec![entry("a", need, work)];
-        plan(&seen)
+        let mut facts = pool(0, &[]);
+        facts.entries = vec![entry("a", need, work)];
+        plan(&facts)
     };
     assert_eq!(leaving(Need::Withdrawal, ServerWork::Due), Step::Idle(Some(FALLBACK)));
     assert_eq!(leaving(Need::Removal, ServerWork::Due), Step::Remove(vec!["a".into()]));
@@ -95,21 +95,21 @@ fn too_many_leave_one_after_the_other_and_a_claimed_one_stays() {
 
 #[test]
 fn a_pool_goes_when_no_entry_is_left() {
-    let mut seen = pool(2, &[("a", WarmMemberState::Available)]);
-    seen.counted.deleting = true;
-    assert_eq!(plan(&seen), Step::Count(counting::Step::Destroy(vec!["a".into()])));
-    seen.counted.members.clear();
-    seen.entries = vec![entry("a", Need::Withdrawal, ServerWork::Due)];
-    assert!(matches!(plan(&seen), Step::Idle(_)));
-    seen.entries[0].need = Need::Removal;
-    assert!(matches!(plan(&seen), Step::Remove(_)));
-    seen.entries.clear();
-    seen.others = 1;
-    assert_eq!(plan(&seen), Step::Idle(None));
-    seen.others = 0;
-    assert_eq!(plan(&seen), Step::Count(counting::Step::RemoveFinalizer));
-    seen.counted.finalizer = false;
-    assert_eq!(plan(&seen), Step::Idle(None));
+    let mut facts = pool(2, &[("a", WarmMemberState::Available)]);
+    facts.counted.deleting = true;
+    assert_eq!(plan(&facts), Step::Count(counting::Step::Destroy(vec!["a".into()])));
+    facts.counted.members.clear();
+    facts.entries = vec![entry("a", Need::Withdrawal, ServerWork::Due)];
+    assert!(matches!(plan(&facts), Step::Idle(_)));
+    facts.entries[0].need = Need::Removal;
+    assert!(matches!(plan(&facts), Step::Remove(_)));
+    facts.entries.clear();
+    facts.others = 1;
+    assert_eq!(plan(&facts), Step::Idle(None));
+    facts.others = 0;
+    assert_eq!(plan(&facts), Step::Count(counting::Step::RemoveFinalizer));
+    facts.counted.finalizer = false;
+    assert_eq!(plan(&facts), Step::Idle(None));
 }
 
 /// Whatever was observed: nothing is dropped that is claimed or has an OrchestraDatabase, nothing is made that is to leave,
@@ -130,65 +130,65 @@ fn every_state_has_a_step_that_is_allowed() {
     ];
     let ones: Vec<_> = needs.iter().flat_map(|need| works.map(|work| (*need, work))).collect();
     let pauses = [None, Some(Duration::ZERO), Some(Duration::from_secs(9))];
-    let mut seen = pool(0, &[("c", WarmMemberState::Creating)]);
-    seen.counted.at_once = 1;
+    let mut facts = pool(0, &[("c", WarmMemberState::Creating)]);
+    facts.counted.at_once = 1;
     for (one, two) in ones.iter().flat_map(|one| ones.iter().map(move |two| (one, two))) {
-        seen.entries = vec![entry("a", one.0, one.1), entry("b", two.0, two.1)];
+        facts.entries = vec![entry("a", one.0, one.1), entry("b", two.0, two.1)];
         for flags in 0..32 {
             let is = |bit: i32| flags & (1 << bit) != 0;
-            seen.counted.deleting = is(0);
-            seen.counted.finalizer = is(1);
-            seen.counted.spent = is(2);
-            seen.counted.supply = if is(3) {
+            facts.counted.deleting = is(0);
+            facts.counted.finalizer = is(1);
+            facts.counted.spent = is(2);
+            facts.counted.supply = if is(3) {
                 MemberSupply::Open
             } else {
                 MemberSupply::Closed
             };
-            seen.others = usize::from(is(4));
+            facts.others = usize::from(is(4));
             for (desired, state) in [0, 1, 3].into_iter().flat_map(|some| states.map(|state| (some, state))) {
-                seen.counted.desired = desired;
-                seen.counted.members[0].state = state;
+                facts.counted.desired = desired;
+                facts.counted.members[0].state = state;
                 for pause in pauses {
-                    seen.pause = pause;
-                    check(&seen, &plan(&seen));
+                    facts.pause = pause;
+                    check(&facts, &plan(&facts));
                 }
             }
         }
     }
 }
 
-fn check(seen: &Facts, step: &Step) {
-    let (deleting, finalizer) = (seen.counted.deleting, seen.counted.finalizer);
+fn check(facts: &Facts, step: &Step) {
+    let (deleting, finalizer) = (facts.counted.deleting, facts.counted.finalizer);
     let all = |names: &[String], need| {
-        let of = |name: &String| seen.entries.iter().find(|entry| entry.name == *name);
+        let of = |name: &String| facts.entries.iter().find(|entry| entry.name == *name);
         names
             .iter()
             .all(|name| of(name).is_some_and(|entry| entry.need == need))
     };
     let asked = |names: &[String]| {
-        assert!(names.len() == 1 && finalizer, "{seen:?}");
+        assert!(names.len() == 1 && finalizer, "{facts:?}");
         assert!(
-            seen.running() == 0 && seen.pause.is_none_or(|pause| pause.is_zero()),
-            "{seen:?}"
+            facts.running() == 0 && facts.pause.is_none_or(|pause| pause.is_zero()),
+            "{facts:?}"
         );
     };
     match step {
         Step::Remove(names) => {
-            assert!(all(names, Need::Removal), "{seen:?}");
+            assert!(all(names, Need::Removal), "{facts:?}");
             asked(names);
         }
         Step::Make(names) => {
-            assert!(all(names, Need::Making), "{seen:?}");
+            assert!(all(names, Need::Making), "{facts:?}");
             asked(names);
         }
-        Step::Keep(names) => assert!(all(names, Need::Keeping), "{seen:?}"),
+        Step::Keep(names) => assert!(all(names, Need::Keeping), "{facts:?}"),
         Step::Count(counting::Step::Destroy(names)) => assert_eq!(names, &["c"]),
-        Step::Count(counting::Step::RemoveFinalizer) => panic!("an entry is left: {seen:?}"),
+        Step::Count(counting::Step::RemoveFinalizer) => panic!("an entry is left: {facts:?}"),
         Step::Count(counting::Step::AddFinalizer) => assert!(!finalizer && !deleting),
         Step::Count(_) => assert!(finalizer && !deleting),
-        Step::AwaitWork => assert!(!seen.counted.spent),
+        Step::AwaitWork => assert!(!facts.counted.spent),
         Step::Idle(_) => {}
     }
-    let claimed = seen.entries.iter().any(|entry| entry.need == Need::Keeping);
+    let claimed = facts.entries.iter().any(|entry| entry.need == Need::Keeping);
     assert!(!claimed || matches!(step, Step::Keep(_)) || deleting && !finalizer);
 }

@@ -74,17 +74,17 @@ fn all(mut each: impl FnMut(&Facts)) -> usize {
         for (desired, planned, flags) in (0..4)
             .flat_map(|desired| (0..3).flat_map(move |planned| (0..32).map(move |flags| (desired, planned, flags))))
         {
-            let mut seen = pool(desired, list);
-            seen.planned = (0..planned).map(|number| format!("p{number}")).collect();
+            let mut facts = pool(desired, list);
+            facts.planned = (0..planned).map(|number| format!("p{number}")).collect();
             let flag = |bit: u32| flags & (1 << bit) != 0;
-            (seen.deleting, seen.finalizer, seen.made) = (flag(0), flag(1), flag(2));
-            seen.spent = flag(3);
-            seen.supply = if flag(4) {
+            (facts.deleting, facts.finalizer, facts.made) = (flag(0), flag(1), flag(2));
+            facts.spent = flag(3);
+            facts.supply = if flag(4) {
                 MemberSupply::Open
             } else {
                 MemberSupply::Closed
             };
-            each(&seen);
+            each(&facts);
             number += 1;
         }
     }
@@ -93,78 +93,78 @@ fn all(mut each: impl FnMut(&Facts)) -> usize {
 
 #[test]
 fn in_no_state_is_too_much_made_or_destroyed() {
-    let number = all(|seen| {
-        let (total, step) = (seen.members.len() + seen.planned.len(), plan(seen));
-        let own: HashSet<_> = seen.members.iter().map(|member| &member.name).collect();
-        let live = seen.finalizer && !seen.deleting;
+    let number = all(|facts| {
+        let (total, step) = (facts.members.len() + facts.planned.len(), plan(facts));
+        let own: HashSet<_> = facts.members.iter().map(|member| &member.name).collect();
+        let live = facts.finalizer && !facts.deleting;
         match &step {
-            Step::AddFinalizer => assert!(!seen.finalizer && !seen.deleting),
-            Step::RemoveFinalizer => assert!(seen.deleting && total == 0, "{seen:?}"),
-            Step::Settle => assert!(seen.made),
+            Step::AddFinalizer => assert!(!facts.finalizer && !facts.deleting),
+            Step::RemoveFinalizer => assert!(facts.deleting && total == 0, "{facts:?}"),
+            Step::Settle => assert!(facts.made),
             Step::Plan(more) => {
-                assert!(live && seen.supply == MemberSupply::Open && *more > 0);
-                let creating = seen.count(|state| {
+                assert!(live && facts.supply == MemberSupply::Open && *more > 0);
+                let creating = facts.count(|state| {
                     matches!(
                         state,
                         WarmMemberState::Creating | WarmMemberState::Broken | WarmMemberState::Unrequested
                     )
                 });
-                assert!(creating + seen.planned.len() + more <= seen.at_once, "{seen:?}");
-                assert!(total + more <= seen.desired + 1, "{seen:?}");
+                assert!(creating + facts.planned.len() + more <= facts.at_once, "{facts:?}");
+                assert!(total + more <= facts.desired + 1, "{facts:?}");
                 // One more than is wanted only for an old one, when the others can be claimed.
-                if total + more > seen.desired {
-                    assert!(*more == 1 && creating == 0 && seen.members.iter().any(|member| member.old));
+                if total + more > facts.desired {
+                    assert!(*more == 1 && creating == 0 && facts.members.iter().any(|member| member.old));
                 }
             }
-            Step::Create(names) => assert!(live && *names == seen.planned && total <= seen.desired + 1),
+            Step::Create(names) => assert!(live && *names == facts.planned && total <= facts.desired + 1),
             Step::Drop(names) => {
-                assert!(names.iter().all(|name| seen.planned.contains(name)) && !names.is_empty());
-                assert!(seen.deleting || total - names.len() >= seen.desired, "{seen:?}");
+                assert!(names.iter().all(|name| facts.planned.contains(name)) && !names.is_empty());
+                assert!(facts.deleting || total - names.len() >= facts.desired, "{facts:?}");
             }
             Step::Destroy(names) => {
                 assert!(names.iter().all(|name| own.contains(name)) && !names.is_empty());
-                let left = seen.members.iter().filter(|member| !names.contains(&member.name));
-                assert!(seen.deleting || left.count() >= seen.desired, "{seen:?}");
+                let left = facts.members.iter().filter(|member| !names.contains(&member.name));
+                assert!(facts.deleting || left.count() >= facts.desired, "{facts:?}");
             }
             Step::Prepare(names) => assert!(live && names.iter().all(|name| own.contains(name))),
             Step::AwaitPreparations => assert!(live),
-            Step::Yield => assert!(seen.spent),
+            Step::Yield => assert!(facts.spent),
             // What lacks is made, or waited for.
             Step::Wait(_) | Step::Rest if live => {
-                let blocked = seen.count(|state| {
+                let blocked = facts.count(|state| {
                     matches!(
                         state,
                         WarmMemberState::Creating | WarmMemberState::Broken | WarmMemberState::Unrequested
                     )
-                }) >= seen.at_once;
-                let closed = seen.supply == MemberSupply::Closed;
-                assert!(total >= seen.desired || blocked || closed, "{seen:?}");
-                assert!(total < seen.desired || !closed || seen.planned.is_empty() || step != Step::Rest);
+                }) >= facts.at_once;
+                let closed = facts.supply == MemberSupply::Closed;
+                assert!(total >= facts.desired || blocked || closed, "{facts:?}");
+                assert!(total < facts.desired || !closed || facts.planned.is_empty() || step != Step::Rest);
             }
-            Step::Wait(_) => panic!("{seen:?}"),
-            Step::Rest => assert!(seen.deleting && !seen.finalizer),
+            Step::Wait(_) => panic!("{facts:?}"),
+            Step::Rest => assert!(facts.deleting && !facts.finalizer),
         }
     });
     assert!(number > 100_000, "{number}");
 }
 
 /// Carries a step out as the world does when all goes well.
-fn carry_out(seen: &mut Facts, step: Step, clock: &mut i64) {
+fn carry_out(facts: &mut Facts, step: Step, clock: &mut i64) {
     match step {
-        Step::AddFinalizer => seen.finalizer = true,
-        Step::RemoveFinalizer => seen.finalizer = false,
-        Step::Settle => seen.made = false,
-        Step::Plan(more) => seen
+        Step::AddFinalizer => facts.finalizer = true,
+        Step::RemoveFinalizer => facts.finalizer = false,
+        Step::Settle => facts.made = false,
+        Step::Plan(more) => facts
             .planned
             .extend((0..more).map(|number| format!("new-{clock}-{number}"))),
-        Step::Drop(names) => seen.planned.retain(|name| !names.contains(name)),
-        Step::Destroy(names) => seen.members.retain(|member| !names.contains(&member.name)),
+        Step::Drop(names) => facts.planned.retain(|name| !names.contains(name)),
+        Step::Destroy(names) => facts.members.retain(|member| !names.contains(&member.name)),
         Step::Create(names) => {
-            seen.planned.clear();
-            seen.made = true;
+            facts.planned.clear();
+            facts.made = true;
             for name in names {
                 *clock += 1;
-                seen.members.push(WarmMember {
+                facts.members.push(WarmMember {
                     name,
                     created: Timestamp::from_second(*clock).unwrap_or_default(),
                     state: WarmMemberState::Unrequested,
@@ -173,13 +173,13 @@ fn carry_out(seen: &mut Facts, step: Step, clock: &mut i64) {
             }
         }
         Step::Prepare(names) => {
-            for member in seen.members.iter_mut().filter(|member| names.contains(&member.name)) {
+            for member in facts.members.iter_mut().filter(|member| names.contains(&member.name)) {
                 member.state = WarmMemberState::Available;
             }
         }
         Step::AwaitPreparations | Step::Yield | Step::Wait(_) | Step::Rest => {
-            seen.spent = false;
-            for member in &mut seen.members {
+            facts.spent = false;
+            for member in &mut facts.members {
                 member.state = match member.state {
                     WarmMemberState::Unrequested => WarmMemberState::Creating,
                     WarmMemberState::Creating | WarmMemberState::Broken => {
@@ -199,35 +199,35 @@ fn from_every_state_the_pool_becomes_what_it_is_to_be() {
         if first.spent || first.supply == MemberSupply::Closed || first.deleting && !first.finalizer {
             return;
         }
-        let (mut seen, mut clock) = (first.clone(), 1000);
+        let (mut facts, mut clock) = (first.clone(), 1000);
         for _ in 0..200 {
-            let step = plan(&seen);
-            let usable = seen.count(|state| *state == WarmMemberState::Available);
-            if step == Step::Rest && (usable == seen.members.len() || seen.deleting) {
+            let step = plan(&facts);
+            let usable = facts.count(|state| *state == WarmMemberState::Available);
+            if step == Step::Rest && (usable == facts.members.len() || facts.deleting) {
                 break;
             }
-            let retires = matches!(&step, Step::Destroy(_)) && seen.members.len() == seen.desired + 1;
-            carry_out(&mut seen, step, &mut clock);
-            let available = seen.count(|state| *state == WarmMemberState::Available);
+            let retires = matches!(&step, Step::Destroy(_)) && facts.members.len() == facts.desired + 1;
+            carry_out(&mut facts, step, &mut clock);
+            let available = facts.count(|state| *state == WarmMemberState::Available);
             // The new one is there before the old one goes.
-            if retires && first.members.len() <= first.desired && !seen.deleting {
-                assert!(available >= seen.desired, "{first:?}");
+            if retires && first.members.len() <= first.desired && !facts.deleting {
+                assert!(available >= facts.desired, "{first:?}");
             }
         }
-        assert!(seen.planned.is_empty(), "{first:?} {seen:?}");
-        let available = seen.count(|state| *state == WarmMemberState::Available);
-        if seen.deleting {
+        assert!(facts.planned.is_empty(), "{first:?} {facts:?}");
+        let available = facts.count(|state| *state == WarmMemberState::Available);
+        if facts.deleting {
             assert!(
-                !seen.finalizer && (seen.members.is_empty() || !first.finalizer),
-                "{first:?} {seen:?}"
+                !facts.finalizer && (facts.members.is_empty() || !first.finalizer),
+                "{first:?} {facts:?}"
             );
         } else {
             assert_eq!(
-                (seen.members.len(), available),
-                (seen.desired, seen.desired),
-                "{first:?} {seen:?}"
+                (facts.members.len(), available),
+                (facts.desired, facts.desired),
+                "{first:?} {facts:?}"
             );
-            assert!(!seen.members.iter().any(|member| member.old), "{first:?} {seen:?}");
+            assert!(!facts.members.iter().any(|member| member.old), "{first:?} {facts:?}");
         }
     });
 }

@@ -78,6 +78,10 @@ impl Plane {
     }
 }
 
+#[allow(
+    clippy::expect_used,
+    reason = "the field is empty inside of the drop alone, where nobody has a reference"
+)]
 impl Deref for Plane {
     type Target = ControlPlane;
 
@@ -87,6 +91,7 @@ impl Deref for Plane {
     }
 }
 
+#[allow(clippy::expect_used, reason = "as for Deref")]
 impl DerefMut for Plane {
     fn deref_mut(&mut self) -> &mut ControlPlane {
         let running = self.running.as_mut();

@@ -1,0 +1,105 @@
+//! The OrchestraBackup of a manifest that an Orchestra names: the operator makes it as a person would, and restores from it.
+
+use kube::ResourceExt as _;
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::runtime::reflector::ObjectRef;
+
+use super::{Context, folder, order};
+use crate::api::condition::Reason;
+use crate::api::names::{FIELD_MANAGER, MANAGED_BY};
+use crate::api::{Orchestra, OrchestraBackup, OrchestraBackupSpec, OrchestraClass, OrchestraReference, StoredBackup};
+use crate::archive::path::BackupPath;
+use crate::class;
+use crate::controller::error::Error;
+use crate::controller::write::namespaced;
+
+/// The OrchestraBackup of the manifest that an Orchestra of this class names; none where it names no manifest. It has the
+/// deletion policy `Retain`.
+///
+/// # Errors
+/// [`Reason::BackupNotAllowed`], and [`Reason::NoBackupDestination`].
+pub fn wanted(object: &Orchestra, class: &OrchestraClass) -> Result<Option<OrchestraBackup>, Error> {
+    let Some((named, manifest)) = object
+        .spec
+        .backup()
+        .and_then(|named| Some((named, named.manifest.as_ref()?)))
+    else {
+        return Ok(None);
+    };
+    let settings = order::of_class(class)?;
+    let path = named.folder().unwrap_or_default();
+    let there = order::manifest_url(settings, &path);
+    let Some(read) = BackupPath::parse(&path).filter(|_| there == *manifest) else {
+        return Err(Error::blocked(
+            Reason::BackupNotAllowed,
+            format!(
+                "the manifest of spec.source.backupRef is not in the store of OrchestraClass {}, where it would be {there}: create \
+                 this Orchestra again with that class's backup, or with backupRef.name and an OrchestraBackup with spec.stored",
+                class.name_any()
+            ),
+        ));
+    };
+    let stored = StoredBackup {
+        class_name: class.name_any(),
+        path,
+        manifest_digest: None,
+    };
+    let backup = OrchestraBackup {
+        metadata: ObjectMeta {
+            name: Some(named.backup_name()),
+            namespace: object.namespace(),
+            labels: Some([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())].into()),
+            ..ObjectMeta::default()
+        },
+        spec: OrchestraBackupSpec {
+            orchestra_ref: OrchestraReference { name: read.orchestra },
+            stored: Some(stored.clone()),
+            ..OrchestraBackupSpec::default()
+        },
+        status: None,
+    };
+    folder::stored(&backup, &stored, settings)?;
+    Ok(Some(backup))
+}
+
+/// Makes the OrchestraBackup of the manifest that an Orchestra without a database names. One of that name stays as it is, and
+/// the Orchestra says what is wrong with its manifest.
+///
+/// # Errors
+/// When the Kubernetes API refuses or fails.
+pub async fn make(ctx: &Context, object: &Orchestra) -> Result<(), Error> {
+    let has_database = object
+        .status
+        .as_ref()
+        .is_some_and(|status| status.database_name.is_some());
+    let Some(class) = object
+        .decided_class()
+        .filter(|_| !has_database && object.spec.backup().is_some())
+    else {
+        return Ok(());
+    };
+    // What is wrong with the class or the manifest is told where the Orchestra's claim is met.
+    let class = class::resolve(&ctx.class, Some(class));
+    let Some(wanted) = class.ok().and_then(|class| wanted(object, &class).ok().flatten()) else {
+        return Ok(());
+    };
+    let key = ObjectRef::from_obj(&wanted);
+    if ctx.core.stores.backups.get(&key).is_some() {
+        return Ok(());
+    }
+    let parameters = PostParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PostParams::default()
+    };
+    let api: Api<OrchestraBackup> = namespaced(&ctx.core.client, object);
+    let made = match api.create(&parameters, &wanted).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&wanted.name_any()).await?,
+        made => made?,
+    };
+    ctx.core.stores.backups.wrote(&made);
+    tracing::info!(
+        backup = made.name_any(),
+        "made the OrchestraBackup of the manifest that the Orchestra names"
+    );
+    Ok(())
+}
