@@ -192,7 +192,7 @@ async fn a_tenants_login_makes_no_backup_that_cannot_be_restored() {
     let tenant = format!("orchestra_{}", "0a".repeat(16));
     let made = format!(
         "CREATE ROLE {tenant} LOGIN PASSWORD 'eve'; GRANT USAGE, CREATE ON SCHEMA public TO {tenant}; \
-         GRANT CREATE ON DATABASE source TO {tenant}; \
+         GRANT CREATE ON DATABASE source TO {tenant}; GRANT {tenant} TO owner_a; \
          CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1); ALTER TABLE parent ENABLE ROW LEVEL SECURITY; \
          GRANT TRIGGER, REFERENCES ON parent TO {tenant}; CREATE TABLE guarded (id int); ALTER TABLE guarded ENABLE ROW LEVEL SECURITY"
     );
