@@ -28,7 +28,10 @@ fn help_and_errors() {
             "kubectl_complete-orchestra",
             named(folder.path(), "kubectl_complete-orchestra"),
         )
-        .register_bin("orchestra-backup", PathBuf::from(env!("CARGO_BIN_EXE_orchestra-backup")))
+        .register_bin(
+            "orchestra-backup",
+            PathBuf::from(env!("CARGO_BIN_EXE_orchestra-backup")),
+        )
         .env("KUBECONFIG", missing)
         .env("HOME", folder.path().display().to_string())
         .insert_var("[VERSION]", env!("CARGO_PKG_VERSION"))
