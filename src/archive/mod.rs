@@ -1,6 +1,6 @@
 //! A backup of one database: up to three archives of one snapshot and a manifest, in a store; its restore, the comparison
-//! of a restored database with the snapshot, and the list of a store's backups. `orchestra-backup` does the work in a pod: it reads an [`Order`] and ends
-//! with an [`Outcome`].
+//! of a restored database with the snapshot, and the list of a store's backups. `orchestra-backup` does the work in a pod: it
+//! reads an [`Order`] and ends with an [`Outcome`].
 //!
 //! A backup exists once its manifest does: the manifest is written last, and never replaced.
 
@@ -30,6 +30,7 @@ pub mod store;
 mod stream;
 mod target;
 mod toc;
+mod verify;
 mod whose;
 
 pub use catalog::inspect;
@@ -39,5 +40,6 @@ pub use manifest::Manifest;
 pub use order::{Order, Work};
 pub use outcome::{Outcome, OutcomeReason};
 pub use progress::Progress;
-pub use restore::{restore, verify};
+pub use restore::restore;
 pub use stop::{StopSignal, Stopper, stop};
+pub use verify::verify;

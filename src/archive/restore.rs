@@ -1,20 +1,18 @@
-//! A restore into an empty database, and a drill: a restore whose result is compared with the backup's snapshot.
+//! A restore into an empty database.
 
 use std::io;
-use std::time::Instant;
 
 use secrecy::SecretString;
 use sqlx::PgConnection;
 
 use super::catalog;
 use super::clients::{Clients, Session};
-use super::compare;
 use super::dump::{Context, facts_of};
 use super::empty;
 use super::error::{Error, Result};
 use super::manifest::{self, Manifest, ManifestObject, Part};
-use super::order::{RestoreOrder, VerifyOrder};
-use super::outcome::{DrillFacts, Outcome, OutcomeReason as Reason};
+use super::order::RestoreOrder;
+use super::outcome::{Outcome, OutcomeReason as Reason};
 use super::purpose::{RestoreClaim, RestorePurpose};
 use super::scope::{SchemaScope, Without};
 use super::snapshot;
@@ -26,7 +24,6 @@ use super::whose;
 use crate::postgres::claim_record::{self, RecordHolder};
 use crate::postgres::restore_record::{self, RestoreRecord};
 use crate::postgres::{quote, role_name};
-use crate::text;
 
 /// The most bytes of an archive's table of contents as text.
 const LIST: usize = 64 << 20;
@@ -54,45 +51,7 @@ pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<S
     Ok(outcome)
 }
 
-/// Restores a backup and compares the restored database with what was recorded in the backup's snapshot.
-///
-/// # Errors
-/// Why it is not restored. Differences are an outcome, not an error.
-pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<SecretString>) -> Result<Outcome> {
-    let began = Instant::now();
-    let (manifest, bytes) = read(context, Some(&order.manifest_digest), order.encrypted_only).await?;
-    into_target(context, &manifest, identity, &RestorePurpose::Drill).await?;
-    let restore_seconds = began.elapsed().as_secs().max(1);
-    context.progress.stage("compare", None);
-    let work = compare::restored(&context.login, &manifest, &order.assertions);
-    let found = tokio::select! {
-        found = work => found?,
-        error = context.stop.raised() => return Err(error),
-    };
-    let mut outcome = Outcome::done("the backup was restored, and equals the snapshot");
-    if let Some(first) = found.first() {
-        outcome.reason = Reason::Discrepancies;
-        outcome.message = text::line(
-            &format!(
-                "the restored database differs from the backup's snapshot in {} places, the first: {first}; do not rely on this \
-                 backup",
-                found.len()
-            ),
-            text::MESSAGE - 1,
-        );
-    }
-    outcome.drill = Some(DrillFacts {
-        restore_seconds,
-        snapshot_time: manifest.snapshot_time,
-        bytes: manifest.objects.iter().map(|object| object.bytes).sum::<u64>() + bytes.len() as u64,
-        discrepancy_count: found.len() as u64,
-        discrepancies: found,
-    });
-    outcome.backup = Some(facts_of(&context.folder, &manifest, &bytes));
-    Ok(outcome)
-}
-
-async fn read(context: &Context, digest: Option<&str>, encrypted_only: bool) -> Result<(Manifest, Vec<u8>)> {
+pub(super) async fn read(context: &Context, digest: Option<&str>, encrypted_only: bool) -> Result<(Manifest, Vec<u8>)> {
     context.progress.stage("manifest", None);
     let (manifest, bytes) = catalog::manifest_of(&context.folder, digest).await?;
     if encrypted_only && manifest.recipients.is_empty() {
@@ -116,7 +75,7 @@ struct Restore<'a> {
     is_anothers: bool,
 }
 
-async fn into_target(
+pub(super) async fn into_target(
     context: &Context,
     manifest: &Manifest,
     identity: Option<SecretString>,
