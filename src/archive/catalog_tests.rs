@@ -50,6 +50,7 @@ fn backup(at: &Path, path: &str, hour: u8, change: impl FnOnce(&mut Value)) {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "one store, and what is in it")]
 async fn only_whole_backups_in_their_own_folders_are_listed() {
     let files = tempfile::tempdir().unwrap();
     let at = files.path();
@@ -64,16 +65,16 @@ async fn only_whole_backups_in_their_own_folders_are_listed() {
     let copy = manifest_in(&path("tenants", "acme", 2), 2);
     backup(at, &path("victims", "acme", 2), 2, |manifest| *manifest = copy.clone());
     backup(at, &path("tenants", "a", 2), 2, |it| {
-        it["subject"]["orchestra"] = "b".into()
+        it["subject"]["orchestra"] = "b".into();
     });
     backup(at, &path("tenants", "b", 2), 2, |it| {
-        it["subject"]["backupName"] = "a: b\n---".into()
+        it["subject"]["backupName"] = "a: b\n---".into();
     });
     backup(at, &path("tenants", "c", 2), 2, |it| {
-        it["objects"][0]["bytes"] = 6.into()
+        it["objects"][0]["bytes"] = 6.into();
     });
     backup(at, &path("tenants", "d", 2), 2, |it| {
-        it["objects"][0]["name"] = "gone".into()
+        it["objects"][0]["name"] = "gone".into();
     });
     backup(at, &path("tenants", "e", 2), 2, |it| it["version"] = 2.into());
     write(at, &path("tenants", "f", 2), manifest::NAME, b"{");

@@ -179,7 +179,7 @@ async fn read_with(conn: &mut PgConnection, scope: &SchemaScope, before: &str) -
     let rights = sqlx::query(RIGHTS).bind(of).bind(me);
     let policies = sqlx::query(POLICIES).bind(of).bind([me.as_str(), before]);
     let extensions: Vec<(String, String, String)> = postgres::all(conn, "extensions", sqlx::query(EXTENSIONS)).await?;
-    let hooks: Vec<(String, String, String, String, i64)> = postgres::all(
+    let hooks: Vec<FoundHook> = postgres::all(
         conn,
         "triggers and policies",
         sqlx::query(HOOKS).bind(&scope.managed).bind(&scope.excluded),
@@ -205,22 +205,7 @@ async fn read_with(conn: &mut PgConnection, scope: &SchemaScope, before: &str) -
         facts.extensions.insert(name, Extension { schema, version });
     }
     facts.left_out = left_out::read(conn, of, me, &facts.roles).await?;
-    let out = LeftOutSet::of(&facts.left_out);
-    for (kind, schema, table, name, oid) in hooks {
-        let catalog = if kind == "POLICY" {
-            catalog::POLICIES
-        } else {
-            catalog::TRIGGERS
-        };
-        if !out.holds(catalog, u32::try_from(oid).unwrap_or_default()) {
-            facts.hooks.push(Hook {
-                kind,
-                schema,
-                table,
-                name,
-            });
-        }
-    }
+    facts.hooks = kept(hooks, &LeftOutSet::of(&facts.left_out));
     let outgoing: Vec<(String, String, String)> =
         postgres::all(conn, "triggers", sqlx::query(OUTGOING).bind(of)).await?;
     for (schema, table, name) in outgoing {
@@ -235,6 +220,28 @@ async fn read_with(conn: &mut PgConnection, scope: &SchemaScope, before: &str) -
     facts.of_others = postgres::column(conn, "objects of other roles", others).await?;
     facts.migration_heads = heads(conn).await?;
     Ok(facts)
+}
+
+/// Kind, schema, table, name and oid of a trigger or a policy.
+type FoundHook = (String, String, String, String, i64);
+
+/// The triggers and policies that a restore does not leave out.
+fn kept(hooks: Vec<FoundHook>, out: &LeftOutSet) -> Vec<Hook> {
+    let kept = hooks.into_iter().filter(|(kind, .., oid)| {
+        let catalog = if kind == "POLICY" {
+            catalog::POLICIES
+        } else {
+            catalog::TRIGGERS
+        };
+        !out.holds(catalog, u32::try_from(*oid).unwrap_or_default())
+    });
+    kept.map(|(kind, schema, table, name, _)| Hook {
+        kind,
+        schema,
+        table,
+        name,
+    })
+    .collect()
 }
 
 /// The newest migration of each history that is a table of the owner's. What is none is not read: a tenant's login that may

@@ -83,19 +83,7 @@ pub(super) async fn into_target(
 ) -> Result<()> {
     let claim = purpose.claim();
     let mut conn = snapshot::session(&context.login).await?;
-    if let Some(target) = claim.and_then(|claim| claim.target) {
-        whose::check_target(&mut conn, target).await?;
-    }
-    let major = snapshot::major(&mut conn).await?;
-    if major < manifest.server_major {
-        return Err(Error::new(
-            Reason::Incompatible,
-            format!(
-                "the backup is of PostgreSQL {}, and the target is {major}: restore into {} or newer",
-                manifest.server_major, manifest.server_major
-            ),
-        ));
-    }
+    let major = fitting(&mut conn, claim, manifest).await?;
     let without = Without {
         history_included: true,
         ..Without::default()
@@ -145,6 +133,24 @@ pub(super) async fn into_target(
         }
     }
     leave(&mut conn, &roles, purpose).await
+}
+
+/// The major version of the target's server, which is the right one and not too old.
+async fn fitting(conn: &mut PgConnection, claim: Option<&RestoreClaim<'_>>, manifest: &Manifest) -> Result<u32> {
+    if let Some(target) = claim.and_then(|claim| claim.target) {
+        whose::check_target(conn, target).await?;
+    }
+    let major = snapshot::major(conn).await?;
+    if major >= manifest.server_major {
+        return Ok(major);
+    }
+    Err(Error::new(
+        Reason::Incompatible,
+        format!(
+            "the backup is of PostgreSQL {}, and the target is {major}: restore into {} or newer",
+            manifest.server_major, manifest.server_major
+        ),
+    ))
 }
 
 /// The record of an interrupted run, or of one whose outcome was lost, in a database with this claim. Takes the lock, so that

@@ -78,6 +78,9 @@ fn secret(name: &str, uid: &str) -> Secret {
 pub async fn forget(core: &Core, uid: &str) -> Result<(), Error> {
     match secrets(core).delete(&name(uid), &DeleteParams::default()).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        deleted => Ok(drop(deleted?)),
+        deleted => {
+            deleted?;
+            Ok(())
+        }
     }
 }

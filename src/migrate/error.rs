@@ -183,16 +183,18 @@ impl Error {
             | Self::HistoryGone { .. }
             | Self::OtherTool(_)
             | Self::Unreadable
+            | Self::StringsDiffer { of_seed: false, .. }
             | Self::Timeout(_) => Reason::MigrationFailed,
             Self::RecordSpoiled(spoiled) => match spoiled.migration {
                 Some(_) => Reason::MigrationFailed,
                 None => Reason::SeedFailed,
             },
-            Self::StringsDiffer { of_seed: false, .. } => Reason::MigrationFailed,
-            Self::StringsDiffer { of_seed: true, .. } => Reason::SeedFailed,
             Self::Stopping => Reason::Migrating,
             Self::Diverged { .. } => Reason::HistoryDiverged,
-            Self::SeedFailed(_) | Self::RowFailed(_) | Self::SeedTimeout(_) => Reason::SeedFailed,
+            Self::SeedFailed(_)
+            | Self::RowFailed(_)
+            | Self::SeedTimeout(_)
+            | Self::StringsDiffer { of_seed: true, .. } => Reason::SeedFailed,
             Self::Source(error) => error.reason(),
             Self::Unfinished { .. } => Reason::MigrationUnfinished,
             Self::Locked { .. } | Self::Overtaken { .. } => Reason::MigrationLocked,

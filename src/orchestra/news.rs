@@ -1,10 +1,12 @@
-//! The event that goes with a status.
+//! The events that go with a status.
 
 use super::Pass;
+use super::observe::Observed;
 use crate::api::condition::Reason;
 use crate::api::{MigrationStatus, OrchestraStatus};
 use crate::controller::conditions::Standing;
 use crate::controller::status::{News, is_news};
+use crate::migrate::guard::Clearance;
 
 /// The event of a status. A step that is only `progress` has none of its own: a claim, a turn, and migrations that begin.
 /// Migrations that were applied since the last status are told with the event that comes next.
@@ -35,6 +37,23 @@ fn applied_since(old: Option<&MigrationStatus>, new: Option<&MigrationStatus>) -
         1 => Some(format!("applied the migration {current}")),
         _ => Some(format!("applied {count} migrations, the last is {current}")),
     }
+}
+
+/// The event of an approval. The annotation does not say who gave it.
+pub fn approved(old: &OrchestraStatus, observed: &Observed) -> Option<News> {
+    let waited = old
+        .migrations
+        .as_ref()
+        .and_then(|migrations| migrations.plan.as_ref())?;
+    let review = observed.inside.review()?;
+    let is_approved = review.clearance == Clearance::Approved && waited.digest == review.plan.digest;
+    is_approved.then(|| {
+        let note = format!(
+            "plan {} is approved; its migrations are applied when their turn comes",
+            review.plan.digest
+        );
+        News::normal(Reason::Approved, note)
+    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use super::Context;
 use super::describe::{Telling, begins_nothing, describe, is_progress, rests, telling};
 use super::inside::InsideFacts;
-use super::news::news;
+use super::news::{approved, news};
 use super::observe::Observed;
 use super::plan::{DatabaseState, Power, Step};
 use super::wait::{Description, SHORT_QUEUE, Stop, Wait};
@@ -26,7 +26,6 @@ use crate::controller;
 use crate::controller::conditions::{Conditions, Standing, find, is_true};
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
-use crate::migrate::guard::Clearance;
 
 /// Writes the status for a step, when it differs from what is there.
 pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
@@ -159,23 +158,6 @@ fn is_written(pass: &Pass, step: Step) -> bool {
         Telling::AtOnce if !short => true,
         Telling::AtOnce | Telling::Later => observed != pass.object.metadata.generation && observed != Some(-1),
     }
-}
-
-/// The event of an approval. The annotation does not say who gave it.
-fn approved(old: &OrchestraStatus, observed: &Observed) -> Option<News> {
-    let waited = old
-        .migrations
-        .as_ref()
-        .and_then(|migrations| migrations.plan.as_ref())?;
-    let review = observed.inside.review()?;
-    let is_approved = review.clearance == Clearance::Approved && waited.digest == review.plan.digest;
-    is_approved.then(|| {
-        let note = format!(
-            "plan {} is approved; its migrations are applied when their turn comes",
-            review.plan.digest
-        );
-        News::normal(Reason::Approved, note)
-    })
 }
 
 /// The warning of sources that cannot be read while everything that they had is applied, and its event.

@@ -47,11 +47,7 @@ pub async fn act(pass: &Pass, step: Step, mut observed: Observed) -> Result<Opti
         }
         Step::Look(keys) => {
             for key in keys {
-                let url = observed.inventory.get(&key);
-                let login = url.and_then(|url| inventory::read(url, &pass.ctx.core.settings.database_roots).ok());
-                if let (Some(login), Some(member)) = (login, observed.member(&key)) {
-                    servers::begin(pass, login, &Looker::Member(&member.name_any()));
-                }
+                look(pass, &observed, &key);
             }
         }
         Step::LookAtServer => {
@@ -81,6 +77,15 @@ pub async fn act(pass: &Pass, step: Step, mut observed: Observed) -> Result<Opti
         }
     }
     Ok(None)
+}
+
+/// Begins to look at the server of an entry, with the login of its database's owner.
+fn look(pass: &Pass, observed: &Observed, key: &str) {
+    let url = observed.inventory.get(key);
+    let login = url.and_then(|url| inventory::read(url, &pass.ctx.core.settings.database_roots).ok());
+    if let (Some(login), Some(member)) = (login, observed.member(key)) {
+        servers::begin(pass, login, &Looker::Member(&member.name_any()));
+    }
 }
 
 async fn prepare(pass: &Pass, observed: &Observed, key: &str) {

@@ -2,6 +2,7 @@
 //! answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
@@ -157,12 +158,13 @@ pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str, member: &Orches
     ctx.probes.stop(&work);
     memory.checks.begin(&uid, key, &subject);
     let (roots, wake) = (ctx.core.settings.database_roots.clone(), ctx.wake.clone());
-    let (logins, spacing) = (ctx.logins.clone(), ctx.core.settings.login_spacing);
+    let logins = ctx.logins.clone();
     let (key, inventory, member) = (key.to_owned(), inventory.clone(), member.clone());
     let look = async move {
         let outcome = probe::bounded(async {
             let login = probe::login(&inventory, &key, &roots)?;
-            let mut session = logins.connect(&member.name_any(), &login, spacing).await?;
+            // Another URL is tried at once, whatever the last one was answered; the same one at the pace of looks.
+            let mut session = logins.connect(&member.name_any(), &login, Duration::ZERO).await?;
             let found = postgres::identity(&mut session).await?;
             Ok(inventory::moved(&found, &member).map(|error| Refusal::from(&error)))
         });

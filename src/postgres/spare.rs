@@ -77,10 +77,12 @@ pub async fn take_spare(
         Taking::All => true,
     };
     let (from, to) = (quote(spare), quote(&role.name));
-    let mut taken = format!("ALTER ROLE {from} RENAME TO {to}; COMMENT ON ROLE {to} IS NULL");
-    if whole {
-        taken += &format!("; ALTER ROLE {to} LOGIN PASSWORD '{}'", verifier(role));
-    }
+    let login = if whole {
+        format!("; ALTER ROLE {to} LOGIN PASSWORD '{}'", verifier(role))
+    } else {
+        String::new()
+    };
+    let taken = format!("ALTER ROLE {from} RENAME TO {to}; COMMENT ON ROLE {to} IS NULL{login}");
     begin(conn).await?;
     let done = run(conn, taken).await;
     match end(conn, done).await {

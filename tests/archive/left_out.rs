@@ -101,6 +101,7 @@ async fn targets<'a>(from: &'a Server, to: &'a Server) -> [Login; 2] {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_restore_runs_no_code_of_other_roles_as_the_owner() {
     let (from, to) = (server().await, server_as_hosted().await);
     let source = database(&from, "source", "owner_a").await;

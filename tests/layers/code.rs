@@ -75,11 +75,12 @@ pub fn files(root: &Path) -> (BTreeMap<Module, PathBuf>, Vec<PathBuf>) {
     (modules, tests)
 }
 
-/// The names of the files and modules that a text has for tests only: `mod tests;`, and the path where it says one.
-pub fn modules_of_tests(text: &str) -> Vec<String> {
+/// The names of the files that a text has for tests only, of which itself may be one: `mod tests;`, and the path where it
+/// says one.
+pub fn modules_of_tests(text: &str, is_one: bool) -> Vec<String> {
     let parsed = syn::parse_file(text).unwrap();
     let tests = parsed.items.iter().filter_map(|item| match item {
-        syn::Item::Mod(module) if is_test(&module.attrs) => Some(module),
+        syn::Item::Mod(module) if is_one || is_test(&module.attrs) => Some(module),
         _ => None,
     });
     tests

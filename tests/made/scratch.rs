@@ -46,7 +46,7 @@ async fn a_scratch_database_goes_with_its_sessions_and_the_roles_of_its_owner() 
             // As a restore does it, which is cut off.
             let keeper = server
                 .login(&name)
-                .as_user(&scratch::keeper(&name), KEEPER.to_owned().into());
+                .as_user(scratch::keeper(&name), KEEPER.to_owned().into());
             let mut keeper = postgres::connect(&keeper, APPLICATION).await.unwrap();
             let former = format!("CREATE ROLE {name}_former NOLOGIN; GRANT {name}_former TO {name}");
             execute(&mut keeper, &former).await.unwrap();
@@ -189,7 +189,7 @@ async fn a_role_of_a_neighbour_is_not_taken_for_the_owner_of_a_scratch_database(
         match trial(&mut root, "squatted").await {
             Ok(()) => assert_eq!(ask(&mut root, members).await, "0"),
             Err(Error::Refused { sqlstate, .. }) => {
-                assert!(["42710", "23505"].contains(&sqlstate.as_str()), "{sqlstate}")
+                assert!(["42710", "23505"].contains(&sqlstate.as_str()), "{sqlstate}");
             }
             Err(error) => panic!("{error}"),
         }

@@ -41,6 +41,9 @@ async fn a_drill_reaches_no_server_of_another_class_and_believes_no_forged_statu
     );
     may_make_databases(&mut own).await;
     may_make_databases(&mut theirs).await;
+    // The sample has closed them.
+    let open = "GRANT CONNECT, TEMPORARY ON DATABASE postgres, template1 TO PUBLIC";
+    sqlx::query(open).execute(&mut own).await.unwrap();
     let start = |name: &str| {
         let spaced = world.operator(name, |command| {
             command.args(["--login-spacing=300ms"]);

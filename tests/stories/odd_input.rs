@@ -62,7 +62,7 @@ spec:
             let (status, _, message) = condition(object, "Ready");
             status == "True"
                 && message.contains(&format!("Class {other} is marked as the default one, too"))
-                && message.contains("Orchestras without className use newer, the youngest")
+                && message.contains("Orchestras without className use newer, because it is the newest")
         };
         world.until(Kind::Class, ("", name), LONG, says).await.unwrap();
     }

@@ -168,7 +168,7 @@ fn logs_in(ada: &User<'_>, former: &str) {
     assert!(shown.starts_with("postgresql://") && !shown.contains("xxxxx") && !shown.contains(former));
     assert!(
         ada.fails(1, &["url", "one", "-n", TENANTS, "--key", "password"])
-            .contains("is no URL")
+            .contains("is not a database URL")
     );
 
     let query = |sql: &str| {

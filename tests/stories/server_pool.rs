@@ -214,7 +214,7 @@ async fn a_pool_makes_its_databases_on_a_server() {
     delete(&world, "orchpool", "house-server");
     let waits = |pool: &Value| {
         let (_, reason, message) = condition(pool, "Ready");
-        reason == "Deleting" && message.contains("the pool goes when none is left")
+        reason == "Deleting" && message.contains("the pool is deleted when no database is left")
     };
     pool(&world, waits).await;
     login(&first).await.unwrap();

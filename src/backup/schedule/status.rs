@@ -26,7 +26,7 @@ pub async fn write(
     observed: &Observed,
     due: Option<Timestamp>,
 ) -> Result<Orchestra, Error> {
-    tell(ctx, object, told(observed), scheduled(observed, due)).await
+    Box::pin(tell(ctx, object, told(observed), scheduled(observed, due))).await
 }
 
 /// Writes the error that ended a pass, where a person must act. One that passes changes nothing.
@@ -40,7 +40,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     let observed = observe(&ctx.core, &object);
     let known = object.status.as_ref().and_then(|status| status.backup.clone());
     let told = told(&observed).map(|_| (false, error.reason(), error.to_string()));
-    tell(&ctx, object, told, known).await.map(drop)
+    Box::pin(tell(&ctx, object, told, known)).await.map(drop)
 }
 
 async fn tell(

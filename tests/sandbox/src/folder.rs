@@ -60,6 +60,21 @@ impl Folder {
     }
 }
 
+/// Removes a folder when this process ends, however it does. Dropping it removes the folder too, a second later.
+pub(crate) struct Broom(#[expect(dead_code, reason = "its standard input closes with it")] Child);
+
+impl Broom {
+    /// Starts to watch.
+    pub(crate) fn of(dir: &Path) -> Result<Self> {
+        // Ctrl-C on a terminal reaches it too.
+        const SWEEP: &str = "trap '' HUP INT TERM; cat; sleep 1; rm -rf -- \"$0\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", SWEEP]).arg(dir).stdin(Stdio::piped());
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        child.map(Self).context("start sh")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -90,20 +105,5 @@ mod tests {
         for (name, bytes) in files {
             assert_eq!(fs::read(to.path().join(name)).unwrap(), bytes, "{name}");
         }
-    }
-}
-
-/// Removes a folder when this process ends, however it does. Dropping it removes the folder too, a second later.
-pub(crate) struct Broom(#[expect(dead_code, reason = "its standard input closes with it")] Child);
-
-impl Broom {
-    /// Starts to watch.
-    pub(crate) fn of(dir: &Path) -> Result<Self> {
-        // Ctrl-C on a terminal reaches it too.
-        const SWEEP: &str = "trap '' HUP INT TERM; cat; sleep 1; rm -rf -- \"$0\"";
-        let mut command = Command::new("sh");
-        command.args(["-c", SWEEP]).arg(dir).stdin(Stdio::piped());
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        child.map(Self).context("start sh")
     }
 }

@@ -244,7 +244,7 @@ impl World {
                 }
                 bail!("{kind:?} {namespace}/{name} is not as it should be after {limit:?}: {seen:#}");
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 

@@ -145,7 +145,7 @@ impl Scene {
                 break;
             }
             assert!(began.elapsed() < PATIENCE, "neither held nor at their end: {waiting:?}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
         }
         cases.iter().filter_map(|case| case.held(self)).collect()
     }
@@ -182,7 +182,7 @@ impl Scene {
         let began = Instant::now();
         while !is().await {
             assert!(began.elapsed() < PATIENCE, "{what}: not so after {PATIENCE:?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 
@@ -196,7 +196,7 @@ impl Scene {
                 "{name} is not Ready: {}",
                 self.told(name).await
             );
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
         if !pool {
             self.soon(&format!("{name}: the stored password is the project's"), async || {

@@ -250,7 +250,7 @@ fn with_an_own_login(scene: &Scene<'_>) {
         assert!(!plan.contains("correct the Secret"), "{plan}");
         assert!(!scene.authorizations().is_empty());
         let plan = scene.plan(&nameless, Some(&other), &[]);
-        holds(&plan, &["you have no login of it"]);
+        holds(&plan, &["you have no login of 127.0.0.1"]);
         // The login of another registry stays where it is.
         assert!(scene.authorizations().is_empty());
     }
@@ -277,7 +277,7 @@ fn with_a_helper(scene: &Scene<'_>) {
     );
     holds(
         &says("echo credentials not found in native keychain; exit 1"),
-        &["you have no login of it"],
+        &["you have no login of 127.0.0.1"],
     );
 }
 
