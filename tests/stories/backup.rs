@@ -58,6 +58,7 @@ pub fn manifests(world: &World) -> Vec<PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_backup_is_made_kept_and_removed() {
     let world = world().await;
     let mut operator = world.operator("operator", |_| {}).unwrap();

@@ -174,11 +174,11 @@ async fn tenants_come_back_from_the_store_in_a_new_cluster() {
         .iter()
         .map(|line| line.replace("7d1f0c2e93ab", &cluster))
         .collect();
-    let [list, recreate, allow, apply, wait, restore, available] = &lines[..] else {
+    let [listing, recreate, allow, apply, wait, restore, available] = &lines[..] else {
         panic!("{lines:#?}")
     };
 
-    let table = person.run(list);
+    let table = person.run(listing);
     assert!(
         table.contains("acme") && table.contains("yes") && table.contains(&cluster),
         "{table}"
@@ -284,7 +284,7 @@ async fn tenants_come_back_from_the_store_in_a_new_cluster() {
     stored(&world, "strangers", "copied", &copied);
     let message = stalled(&world, "strangers", "copied", "BackupDamaged").await;
     assert!(message.contains("of another folder"), "{message}");
-    let (is_done, said, why) = person.try_run(list);
+    let (is_done, said, why) = person.try_run(listing);
     assert!(
         !is_done && said.contains("Manifests that are refused: 1") && said.contains(&copied),
         "{said} {why}"
