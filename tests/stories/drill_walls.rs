@@ -93,9 +93,21 @@ async fn a_drill_reaches_no_server_of_another_class_and_believes_no_forged_statu
     ask(&world, "last", "two");
     patch_status(&world, "orchbackup", "last", &json!({"verification": verification}));
     let _operator = start("second");
-    let message = not_done(&world, "two").await;
-    assert!(message.contains("the server of scratch databases changed"), "{message}");
+    let told = |object: &Value| {
+        condition(object, "Verified")
+            .2
+            .contains("the server of scratch databases changed")
+    };
+    let object = until(&world, "last", told).await;
+    assert_eq!(condition(&object, "Verified").1, "NoScratchServer", "{object:#}");
     assert_eq!(scalar(&mut theirs, MADE).await, 0, "nothing was made there");
+    // A field of another manager stays until that one takes it back.
+    patch_status(
+        &world,
+        "orchbackup",
+        "last",
+        &json!({"verification": {"scratch": null}}),
+    );
     // A drill restores the manifest with the digest that was told, and no other.
     let forged = json!({"manifestDigest": "0".repeat(64)});
     patch_status(&world, "orchbackup", "last", &forged);
