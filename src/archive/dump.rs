@@ -37,9 +37,9 @@ pub struct Context {
     pub progress: Progress,
 }
 
-/// Makes a backup. A failed run leaves nothing in the store, unless the store's answer to the manifest was lost. Where a manifest exists that is sealed with this key, the outcome
-/// of an earlier run of this backup was lost, and this one reports success. Any other manifest is refused: the store's owner, or
-/// who may write to it, could have put it there.
+/// Makes a backup. A failed run leaves nothing in the store, unless the store's answer to the manifest was lost. Where a manifest
+/// exists that is sealed with this key, the outcome of an earlier run of this backup was lost, and this one reports success. Any
+/// other manifest is refused: the store's owner, or who may write to it, could have put it there.
 ///
 /// # Errors
 /// Why there is no backup.

@@ -215,8 +215,8 @@ fn path(given: Option<&str>, schema: Option<&str>) -> Result<SessionPath, Error>
     }
 }
 
-/// Checks settings of the session, and tells whether one of them is the path: `-c name=value`, `-cname=value` or `--name=value`. Whose rights it has is not one of them,
-/// and other switches of the server are none, of which several can be written as one word.
+/// Checks settings of the session, and tells whether one of them is the path: `-c name=value`, `-cname=value` or `--name=value`.
+/// Whose rights it has is not one of them, and other switches of the server are none, of which several can be written as one word.
 fn options(options: &str) -> Result<bool, Error> {
     let mut sets_path = false;
     let mut words = options.split_whitespace();
