@@ -26,7 +26,7 @@ async fn nothing_that_a_script_does_to_its_session_reaches_the_history_or_the_lo
         "SET client_encoding = 'LATIN1'",
         "SET default_transaction_read_only = on",
         "SET session_replication_role = replica",
-        "SET statement_timeout = 1",
+        "SET statement_timeout = 300",
         "SET default_transaction_isolation = 'serializable'",
         "PREPARE sqlx_s_1 AS SELECT 'mine'",
         "CREATE TEMPORARY TABLE _prisma_migrations (id text)",
@@ -43,7 +43,9 @@ async fn nothing_that_a_script_does_to_its_session_reaches_the_history_or_the_lo
         };
         set.push((format!("202601{number}000000_é"), script));
     }
-    set.push(("20260201000000_last".to_owned(), "CREATE TABLE last ()".to_owned()));
+    // Longer than the timeout that a script before it has set.
+    let last = "CREATE TABLE last (); SELECT pg_sleep(0.4)";
+    set.push(("20260201000000_last".to_owned(), last.to_owned()));
     let set: Vec<_> = set
         .iter()
         .map(|(name, script)| (name.as_str(), script.as_str()))
