@@ -42,9 +42,12 @@ bench-migrations: setup ## Measure migrations against psql -f of the same files
 	cargo bench --locked --bench migrations
 
 .PHONY: lint
-lint: ## Check format, lints, base images and, where cargo-deny is installed or CI is set, dependencies
-	cargo fmt --all --check
+lint: check-files ## Check format, lints, base images and, where cargo-deny is installed or CI is set, dependencies
 	cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: check-files
+check-files: ## Check what lint checks, without Clippy
+	cargo fmt --all --check
 	scripts/images
 	@if cargo deny --version >/dev/null 2>&1; then scripts/deny; \
 	else echo "cargo-deny is not installed, dependencies not checked: cargo install --locked cargo-deny"; test -z "$${CI:-}"; fi

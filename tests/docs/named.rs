@@ -82,7 +82,10 @@ fn exists(test: &NamedTest) -> bool {
     let (folders, path) = match test.name.split_once(' ') {
         Some(("sandbox", path)) => (vec!["tests/sandbox/tests".to_owned()], path),
         Some((binary, path)) => (vec![format!("tests/{binary}")], path),
-        None => (vec!["tests".to_owned(), "src".to_owned()], test.name.as_str()),
+        None => (
+            ["tests", "tests/database", "src"].map(str::to_owned).to_vec(),
+            test.name.as_str(),
+        ),
     };
     let parts: Vec<_> = path.split("::").collect();
     let Some((function, module)) = parts.split_last() else {

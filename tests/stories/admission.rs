@@ -5,26 +5,37 @@ mod deleted_class;
 
 use std::time::Duration;
 
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use kube::api::{Api, PostParams};
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
 
 use crate::proof::{generous_world, one_project_and_both_logins, soon};
 use crate::support::{LONG, gone, orchestra, patch_config_map, project, ready, reason, sources, standard_class};
 
-/// Whether a user may, as `kubectl auth can-i` asks the API server.
-fn may(world: &World, user: &str, verb: &str, resource: &str, namespace: &str) -> bool {
+/// Whether a user may, as `kubectl auth can-i --as` asks the API server.
+async fn may(world: &World, user: &str, verb: &str, resource: &str, namespace: &str) -> bool {
     let (resource, part) = resource.split_once('/').unwrap_or((resource, ""));
-    let part = format!("--subresource={part}");
-    let mut command = world
-        .plane
-        .kubectl(["auth", "can-i", verb, resource, &part, "--as", user]);
-    if namespace.is_empty() {
-        command.arg("--all-namespaces");
-    } else {
-        command.args(["-n", namespace]);
-    }
-    let answer = command.output().unwrap();
-    String::from_utf8_lossy(&answer.stdout).trim() == "yes"
+    let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(user.into()),
+            groups: Some(vec!["system:authenticated".into()]),
+            resource_attributes: Some(ResourceAttributes {
+                verb: Some(verb.into()),
+                group: Some(group.into()),
+                resource: Some(resource.into()),
+                subresource: Some(part.into()),
+                namespace: Some(namespace.into()),
+                ..ResourceAttributes::default()
+            }),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let reviews: Api<SubjectAccessReview> = Api::all(world.admin.clone());
+    let answer = reviews.create(&PostParams::default(), &review).await.unwrap();
+    answer.status.is_some_and(|status| status.allowed)
 }
 
 fn bind(world: &World, role: &str, user: &str) {
@@ -123,12 +134,12 @@ async fn only_whom_an_admin_names_may_create() {
         ])
         .unwrap();
     // The controller manager fills aggregated roles in.
-    let aggregated = || {
-        let edda = may(&world, "edda", "create", "orchestras.stagesub.io", TENANTS);
-        let ada = may(&world, "ada", "create", "orchestras.stagesub.io", TENANTS);
-        edda && ada && may(&world, "viola", "list", "orchestras.stagesub.io", TENANTS)
-    };
-    soon("roles are aggregated", async || aggregated()).await;
+    soon("roles are aggregated", async || {
+        let edda = may(&world, "edda", "create", "orchestras.stagesub.io", TENANTS).await;
+        let ada = may(&world, "ada", "create", "orchestras.stagesub.io", TENANTS).await;
+        edda && ada && may(&world, "viola", "list", "orchestras.stagesub.io", TENANTS).await
+    })
+    .await;
     // Columns: may read, may create and change, may delete.
     for (user, reads, writes, deletes) in [
         ("vera", true, false, false),
@@ -149,26 +160,30 @@ async fn only_whom_an_admin_names_may_create() {
             ("delete", deletes),
             ("deletecollection", deletes),
         ] {
-            let found = may(&world, user, verb, "orchestras.stagesub.io", TENANTS);
+            let found = may(&world, user, verb, "orchestras.stagesub.io", TENANTS).await;
             assert_eq!(found, expected, "{user} {verb} orchestras");
             assert!(
-                !may(&world, user, verb, "orchestras.stagesub.io", SYSTEM),
+                !may(&world, user, verb, "orchestras.stagesub.io", SYSTEM).await,
                 "{user} {verb} in {SYSTEM}"
             );
         }
         assert!(
-            !may(&world, user, "patch", "orchestras.stagesub.io/status", TENANTS),
+            !may(&world, user, "patch", "orchestras.stagesub.io/status", TENANTS).await,
             "{user}"
         );
         let class_admin = user == "clara";
         for kind in ["orchestraclasses.stagesub.io", "orchestrapools.stagesub.io"] {
-            assert_eq!(may(&world, user, "create", kind, ""), class_admin, "{user} {kind}");
+            assert_eq!(
+                may(&world, user, "create", kind, "").await,
+                class_admin,
+                "{user} {kind}"
+            );
         }
         // Only the built-in roles that have always shown Secrets show them.
-        let secrets = may(&world, user, "get", "secrets", TENANTS);
+        let secrets = may(&world, user, "get", "secrets", TENANTS).await;
         assert_eq!(secrets, matches!(user, "ed" | "adam"), "{user} get secrets");
         assert!(
-            !may(&world, user, "get", "secrets", SYSTEM),
+            !may(&world, user, "get", "secrets", SYSTEM).await,
             "{user} get secrets of the operator"
         );
     }

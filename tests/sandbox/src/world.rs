@@ -2,17 +2,22 @@
 //! a stand-in Management API with its database server, and the operator as a process of its own that
 //! holds nothing but its service account's token.
 
+mod apply;
+mod kinds;
 mod plane;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use futures::StreamExt as _;
 use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject};
+use kube::api::{Api, DynamicObject};
+use kube::runtime::watcher::watch_object;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -20,6 +25,8 @@ use crate::api::{Options as ApiOptions, StandIn};
 use crate::control_plane::{ControlPlane, Options as PlaneOptions};
 use crate::standings;
 
+use apply::Applier;
+pub use kinds::{Kind, condition, is_true};
 pub use plane::Plane;
 
 /// Namespace of the operator.
@@ -49,6 +56,7 @@ pub struct World {
     pub api: StandIn,
     /// A client that may do everything.
     pub admin: Client,
+    applier: Applier,
     operator_kubeconfig: PathBuf,
     dir: TempDir,
 }
@@ -72,13 +80,14 @@ impl World {
         let dir = tempfile::Builder::new().prefix("orchestra-world-").tempdir()?;
         let plane = Plane::start(plane, &options.project);
         let (plane, api) = tokio::try_join!(plane, StandIn::start(options.api.clone()))?;
-        let (operator_kubeconfig, admin) = ways_in(&plane).await?;
+        let (operator_kubeconfig, admin, applier) = ways_in(&plane).await?;
         std::fs::write(dir.path().join(ROOT), api.router().root())?;
         Ok(Self {
             options,
             plane,
             api,
             admin,
+            applier,
             operator_kubeconfig,
             dir,
         })
@@ -91,7 +100,7 @@ impl World {
     /// When the new one cannot be started.
     pub async fn lose_cluster(&mut self) -> Result<()> {
         let plane = Plane::start(plane::USUAL, &self.options.project).await?;
-        (self.operator_kubeconfig, self.admin) = ways_in(&plane).await?;
+        (self.operator_kubeconfig, self.admin, self.applier) = ways_in(&plane).await?;
         self.plane = plane;
         Ok(())
     }
@@ -171,15 +180,12 @@ impl World {
         ))
     }
 
-    /// Applies manifests, as an admin does with `kubectl apply`.
+    /// Applies manifests, as an admin does with `kubectl apply --server-side`.
     ///
     /// # Errors
-    /// When kubectl fails; its message is in the error.
+    /// When the API server refuses one; its message is in the error.
     pub fn apply(&self, manifests: &str) -> Result<()> {
-        let file = tempfile::Builder::new().suffix(".yaml").tempfile_in(self.dir.path())?;
-        // Without the separator kubectl takes a flow mapping for JSON.
-        std::fs::write(file.path(), format!("---\n{manifests}"))?;
-        self.plane.apply(file.path()).map(drop)
+        self.applier.apply(manifests)
     }
 
     /// Runs kubectl and returns what it prints.
@@ -231,20 +237,46 @@ impl World {
         limit: Duration,
         is: impl Fn(&Value) -> bool,
     ) -> Result<Value> {
-        let began = Instant::now();
+        let mut last = None;
+        let waited = tokio::time::timeout(limit, self.watch(kind, (namespace, name), &mut last, is));
+        if let Ok(seen) = waited.await {
+            return seen;
+        }
+        let mut last = last.unwrap_or_default();
+        if let Some(metadata) = last.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("managedFields");
+        }
+        bail!("{kind:?} {namespace}/{name} is not as it should be after {limit:?}: {last:#}");
+    }
+
+    /// Follows a resource until it is as it should be.
+    async fn watch(
+        &self,
+        kind: Kind,
+        (namespace, name): (&str, &str),
+        last: &mut Option<Value>,
+        is: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
+        let mut states = pin!(watch_object(self.dynamic(kind, namespace), name));
         loop {
-            let mut seen = self.get(kind, namespace, name).await?.unwrap_or(Value::Null);
-            standings::keep(&seen);
-            if is(&seen) {
-                return Ok(seen);
-            }
-            if began.elapsed() > limit {
-                if let Some(metadata) = seen.get_mut("metadata").and_then(Value::as_object_mut) {
-                    metadata.remove("managedFields");
+            // What is asked may depend on more than the resource.
+            match tokio::time::timeout(Duration::from_millis(500), states.next()).await {
+                Ok(Some(Ok(state))) => {
+                    let state = state.map(serde_json::to_value).transpose()?.unwrap_or_default();
+                    standings::keep(&state);
+                    *last = Some(state);
                 }
-                bail!("{kind:?} {namespace}/{name} is not as it should be after {limit:?}: {seen:#}");
+                Ok(Some(Err(error))) => {
+                    eprintln!("the watch of {kind:?} {namespace}/{name} begins again: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+                Ok(None) => bail!("the watch of {kind:?} {namespace}/{name} has ended"),
+                Err(_) => (),
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            if let Some(state) = last.as_ref().filter(|state| is(state)) {
+                return Ok(state.clone());
+            }
         }
     }
 
@@ -258,66 +290,13 @@ impl World {
     }
 }
 
-/// The kubeconfig of the operator's service account, and a client that may do everything.
-async fn ways_in(plane: &ControlPlane) -> Result<(PathBuf, Client)> {
+/// The kubeconfig of the operator's service account, and a client and an applier that may do everything.
+async fn ways_in(plane: &ControlPlane) -> Result<(PathBuf, Client, Applier)> {
     let operator = plane
         .kubeconfig_for_service_account(SYSTEM, "orchestra-operator")
         .await?;
-    Ok((operator, plane.admin_client().await?))
-}
-
-/// Kinds that tests look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A tenant.
-    Orchestra,
-    /// A class.
-    Class,
-    /// A database.
-    Database,
-    /// A pool.
-    Pool,
-    /// A backup.
-    Backup,
-    /// A Job.
-    Job,
-    /// A Secret.
-    Secret,
-    /// An event.
-    Event,
-    /// A lease.
-    Lease,
-}
-
-impl Kind {
-    fn resource(self) -> ApiResource {
-        let (group, version, kind, plural) = match self {
-            Self::Orchestra => ("stagesub.io", "v1alpha1", "Orchestra", "orchestras"),
-            Self::Class => ("stagesub.io", "v1alpha1", "OrchestraClass", "orchestraclasses"),
-            Self::Database => ("stagesub.io", "v1alpha1", "OrchestraDatabase", "orchestradatabases"),
-            Self::Pool => ("stagesub.io", "v1alpha1", "OrchestraPool", "orchestrapools"),
-            Self::Backup => ("stagesub.io", "v1alpha1", "OrchestraBackup", "orchestrabackups"),
-            Self::Job => ("batch", "v1", "Job", "jobs"),
-            Self::Secret => ("", "v1", "Secret", "secrets"),
-            Self::Event => ("events.k8s.io", "v1", "Event", "events"),
-            Self::Lease => ("coordination.k8s.io", "v1", "Lease", "leases"),
-        };
-        let gvk = kube::core::GroupVersionKind::gvk(group, version, kind);
-        ApiResource::from_gvk_with_plural(&gvk, plural)
-    }
-}
-
-/// Status, reason and message of a condition; empty when there is none.
-pub fn condition(object: &Value, type_: &str) -> (String, String, String) {
-    let conditions = object["status"]["conditions"].as_array();
-    let found = conditions.and_then(|all| all.iter().find(|condition| condition["type"] == type_));
-    let text = |key: &str| found.and_then(|is| is[key].as_str()).unwrap_or_default().to_string();
-    (text("status"), text("reason"), text("message"))
-}
-
-/// Whether a condition is True.
-pub fn is_true(object: &Value, type_: &str) -> bool {
-    condition(object, type_).0 == "True"
+    let applier = Applier::new(crate::control_plane::client(plane.admin_kubeconfig()));
+    Ok((operator, plane.admin_client().await?, applier.await?))
 }
 
 /// An operator process. Dropping it kills it.

@@ -28,7 +28,7 @@ impl ControlPlane {
     /// # Errors
     /// When the kubeconfig cannot be read.
     pub async fn admin_client(&self) -> Result<Client> {
-        client(&self.admin_kubeconfig).await
+        client(self.admin_kubeconfig()).await
     }
 
     /// The kubeconfig file of the group `system:masters`, readable by its owner only.
@@ -71,7 +71,7 @@ impl ControlPlane {
     /// # Errors
     /// As [`ControlPlane::kubeconfig_for_service_account`].
     pub async fn client_for_service_account(&self, namespace: &str, name: &str) -> Result<Client> {
-        client(&self.kubeconfig_for_service_account(namespace, name).await?).await
+        client(self.kubeconfig_for_service_account(namespace, name).await?).await
     }
 
     /// `kubectl` as the group `system:masters`, with these arguments.
@@ -109,7 +109,8 @@ impl ControlPlane {
     }
 }
 
-async fn client(kubeconfig: &Path) -> Result<Client> {
+/// A client by this kubeconfig, bound to the current Tokio runtime.
+pub(crate) async fn client(kubeconfig: PathBuf) -> Result<Client> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)

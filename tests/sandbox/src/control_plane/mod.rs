@@ -16,6 +16,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
+pub(crate) use access::client;
 pub use audit::{AuditLog, Request};
 pub(crate) use etcd::Stored;
 use keys::{Keys, write_kubeconfig};

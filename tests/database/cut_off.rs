@@ -1,0 +1,180 @@
+//! Runs that are cut off, by the operator's end or the server's: what is recorded is true, and the next run
+//! goes on from there.
+
+use std::time::Duration;
+
+use crate::support::{
+    INIT, ask, execute, migrate, migrate_with, postgres::server, resolve, session, source, source_of,
+};
+use orchestra_operator::api::{MigrationFormat, ResolvedAs};
+use orchestra_operator::migrate::{Error, Options, RunEvent, apply};
+
+/// The server goes away, or the operator is killed, at every statement of every kind of script.
+#[tokio::test]
+async fn whatever_is_cut_off_is_recorded_truly() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let mut conn = session(&login).await;
+    for (number, (script, mode)) in [
+        (
+            "CREATE TABLE x (id int); SELECT pg_sleep(20); CREATE TABLE y ();",
+            "atomic",
+        ),
+        (
+            "CREATE TABLE x (id int); SELECT pg_sleep(20); CREATE TABLE y ();",
+            "statement",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("{number}_{mode}");
+        let options = Options {
+            per_statement: mode == "statement",
+            ..Options::default()
+        };
+        let slow = source(&[(&name, script)]);
+        let task = tokio::spawn({
+            let (login, options) = (login.clone(), options.clone());
+            async move { migrate_with(&login, &slow, &options).await }
+        });
+        let sleeper = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        while ask(&mut conn, sleeper).await == "0" {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        task.abort();
+        let began = std::time::Instant::now();
+        while ask(&mut conn, sleeper).await != "0" {
+            assert!(began.elapsed() < Duration::from_secs(10), "the server runs it on");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let kept = ask(&mut conn, "SELECT to_regclass('x')").await;
+        assert_eq!(kept, if mode == "atomic" { "NULL" } else { "x" });
+        let cured = source(&[(&name, &script.replace("pg_sleep(20)", "1"))]);
+        migrate_with(&login, &cured, &options).await.unwrap();
+        assert_eq!(ask(&mut conn, "SELECT to_regclass('y')").await, "y");
+        execute(&mut conn, "DROP TABLE x; DROP TABLE y; DROP TABLE _prisma_migrations")
+            .await
+            .unwrap();
+    }
+}
+
+/// The operator is killed between the end of a script that has transactions of its own and its row.
+#[tokio::test]
+async fn the_last_transaction_of_a_script_is_committed_with_its_row() {
+    let server = server().await;
+    let first = server.login("postgres");
+    let mut admin = session(&first).await;
+    let init = ("20260101000000_init", "CREATE TABLE a (id int);");
+    let own = "BEGIN;\nSET LOCAL search_path = pg_temp, public;\nCREATE TABLE public.x ();\nSET ROLE pg_monitor;\nCOMMIT;\n-- end";
+    let two = "BEGIN; INSERT INTO a VALUES (1); COMMIT;\nSTART TRANSACTION; CREATE TABLE x (); END;";
+    for (format, history) in [
+        (MigrationFormat::Supabase, "supabase_migrations.schema_migrations"),
+        (MigrationFormat::Sqlx, "_sqlx_migrations"),
+    ] {
+        for (number, (script, steps)) in [(own, false), (own, true), (two, false)].into_iter().enumerate() {
+            let database = format!("d{number}{}", format.as_str().to_lowercase());
+            execute(&mut admin, &format!("CREATE DATABASE {database}"))
+                .await
+                .unwrap();
+            let login = server.login(&database);
+            migrate(&login, &source_of(format, &[init])).await.unwrap();
+            let mut blocker = session(&login).await;
+            let lock = format!("BEGIN; LOCK TABLE {history} IN EXCLUSIVE MODE");
+            execute(&mut blocker, &lock).await.unwrap();
+            let options = Options {
+                per_statement: steps,
+                ..Options::default()
+            };
+            let all = source_of(format, &[init, ("20260102000000_own", script)]);
+            let task = tokio::spawn({
+                let (login, options, all) = (login.clone(), options.clone(), all.clone());
+                async move { migrate_with(&login, &all, &options).await }
+            });
+            let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+            while ask(&mut admin, waits).await == "0" {
+                assert!(!task.is_finished(), "{database}: {:?}", task.await);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            task.abort();
+            while ask(&mut admin, waits).await != "0" {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            let mut conn = session(&login).await;
+            assert_eq!(ask(&mut conn, "SELECT to_regclass('x')").await, "NULL", "{database}");
+            drop(blocker);
+            migrate_with(&login, &all, &options).await.unwrap();
+            assert_eq!(ask(&mut conn, "SELECT to_regclass('x')").await, "x", "{database}");
+            // An earlier transaction of the script stays committed, as with the tools.
+            let kept = if script == two { "2" } else { "0" };
+            assert_eq!(ask(&mut conn, "SELECT count(*) FROM a").await, kept, "{database}");
+        }
+    }
+}
+
+/// PostgreSQL fails at every step of a run; the next run goes on from what is recorded.
+#[tokio::test]
+async fn a_server_that_fails_at_every_step_ends_alike() {
+    let mut server = server().await;
+    let login = server.login("postgres");
+    let set = [
+        INIT,
+        ("2_index", "CREATE INDEX CONCURRENTLY a_id ON a (id);"),
+        ("3_own", "BEGIN;\nCREATE TABLE b (id int);\nCOMMIT;"),
+        (
+            "4_steps",
+            "CREATE TABLE c ();\nCREATE INDEX CONCURRENTLY b_id ON b (id);\nCREATE TABLE d ();",
+        ),
+        ("5_rows", "INSERT INTO b VALUES (1);"),
+    ];
+    execute(&mut session(&login).await, "CREATE DATABASE whole")
+        .await
+        .unwrap();
+    migrate(&server.login("whole"), &source(&set)).await.unwrap();
+    let wanted = server.dump("whole");
+    for step in 0..2 * set.len() {
+        for delay in [0, 3, 8] {
+            let mut first = session(&login).await;
+            execute(&mut first, "DROP DATABASE IF EXISTS cut").await.unwrap();
+            execute(&mut first, "CREATE DATABASE cut").await.unwrap();
+            // Without it the server may forget what it has confirmed, and this test would see nothing.
+            execute(&mut first, "ALTER DATABASE cut SET synchronous_commit = on")
+                .await
+                .unwrap();
+            drop(first);
+            let cut = server.login("cut");
+            let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+            let task = tokio::spawn({
+                let (cut, all) = (cut.clone(), source(&set));
+                async move {
+                    let tell = &mut |_: RunEvent<'_>| {
+                        let _ = tell.send(());
+                    };
+                    apply(session(&cut).await, &all, &Options::default(), tell)
+                        .await
+                        .map(|_| ())
+                }
+            });
+            for _ in 0..=step {
+                told.recv().await;
+            }
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+            server.crash().await;
+            let _ = task.await.unwrap();
+            let mut outcome = migrate(&cut, &source(&set)).await;
+            if let Err(Error::Unfinished { name, started_at, .. }) = &outcome {
+                // With transactions of its own nobody can know; whoever looks can.
+                assert_eq!(name, "3_own");
+                let there = ask(&mut session(&cut).await, "SELECT to_regclass('b') IS NOT NULL").await == "true";
+                let word = if there {
+                    ResolvedAs::Applied
+                } else {
+                    ResolvedAs::RolledBack
+                };
+                outcome = migrate_with(&cut, &source(&set), &resolve(name, word, Some(started_at))).await;
+            }
+            assert_eq!(outcome.unwrap().pending, 0, "step {step}, {delay} ms");
+            assert_eq!(server.dump("cut"), wanted, "step {step}, {delay} ms");
+        }
+    }
+}
