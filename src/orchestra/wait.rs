@@ -17,10 +17,10 @@ pub const SOON: Duration = Duration::from_millis(50);
 pub const SHORT_QUEUE: Duration = Duration::from_secs(5);
 
 /// A wait for a turn of which the intent to claim a database has told is not written again before it has taken this long.
-pub const LONG_QUEUE: Duration = Duration::from_mins(2);
+pub const LONG_QUEUE: Duration = Duration::from_mins(5);
 
-/// The message of an intent to claim a database whose server is busy.
-pub const WILL_QUEUE: &str = "claiming a database; its migrations wait for their turn on the server";
+/// The message of an intent to claim a database whose server is busy. It holds before and after the claim.
+pub const WILL_QUEUE: &str = "the server of the database is busy: the migrations wait for their turn";
 
 /// The pace at which the status tells of the progress of work that takes long.
 pub const TELLING: Duration = Duration::from_secs(10);

@@ -34,7 +34,7 @@ async fn a_tenant_whose_server_is_busy_has_one_status_until_its_turn_comes() {
         );
         if now.0 == "Queued" {
             let told = condition(&object, "Reconciling").2;
-            assert_eq!(told, "claiming a database; its migrations wait for their turn on the server");
+            assert_eq!(told, "the server of the database is busy: the migrations wait for their turn");
             assert!(object["status"]["claiming"].is_string(), "{object}");
         }
         if !now.0.is_empty() && seen.last() != Some(&now) {
