@@ -207,7 +207,10 @@ mod tests {
         let (ended, mut told) = unbounded_channel();
         let works = Works::<Orchestra, ()>::new(ended, watch::channel(false).1);
         let (end, ends) = tokio::sync::oneshot::channel();
-        let work = async { ends.await.map_err(|_| Error::transient(Reason::Pending, "the test has ended")) };
+        let work = async {
+            ends.await
+                .map_err(|_| Error::transient(Reason::Pending, "the test has ended"))
+        };
         let object = ObjectRef::new("one").within("tenants");
         works.start(("one", object), WorkKind::Migrate, Watch::default(), work);
         let ages = |began: Duration, told: Option<Duration>| {
@@ -237,6 +240,9 @@ mod tests {
         while !works.lock()["one"].task.is_finished() {
             tokio::task::yield_now().await;
         }
-        assert!(!works.is_to_be_told("one", PACE), "the next status says that it has ended");
+        assert!(
+            !works.is_to_be_told("one", PACE),
+            "the next status says that it has ended"
+        );
     }
 }

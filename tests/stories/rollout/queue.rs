@@ -30,11 +30,17 @@ async fn a_tenant_whose_server_is_busy_has_one_status_until_its_turn_comes() {
         let now = (
             object["status"]["phase"].as_str().unwrap_or_default().to_owned(),
             condition(&object, "Reconciling").1,
-            object["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned(),
+            object["metadata"]["resourceVersion"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
         );
         if now.0 == "Queued" {
             let told = condition(&object, "Reconciling").2;
-            assert_eq!(told, "the server of the database is busy: the migrations wait for their turn");
+            assert_eq!(
+                told,
+                "the server of the database is busy: the migrations wait for their turn"
+            );
             assert!(object["status"]["claiming"].is_string(), "{object}");
         }
         if !now.0.is_empty() && seen.last() != Some(&now) {
