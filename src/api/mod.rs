@@ -17,6 +17,7 @@ mod duration;
 mod effect;
 mod health;
 mod life;
+mod migration_predicates;
 pub mod names;
 mod orchestra;
 mod placement;

@@ -6,9 +6,8 @@ use kube::Resource as _;
 use super::condition::{ConditionType, Reason, find, is_true, reason_of};
 use super::unreadable::unreadable;
 use super::{
-    ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, CHECK_ANNOTATION, DeletionPolicy, HealthStatus,
-    MigrationFailure, MigrationStatus, Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraStatus,
-    PowerState, RETRY_ANNOTATION, SeedPolicy,
+    ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, CHECK_ANNOTATION, DeletionPolicy, HealthStatus, Orchestra,
+    OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraStatus, RETRY_ANNOTATION, SeedPolicy,
 };
 
 /// Whether an object is being deleted, and a person wants the operator to let go of it.
@@ -130,68 +129,6 @@ impl Orchestra {
     /// The class that meets its claim, once that is decided.
     pub fn decided_class(&self) -> Option<&str> {
         self.status.as_ref()?.class_name.as_deref()
-    }
-
-    /// The status of its migrations, once they were looked at.
-    pub fn migrations(&self) -> Option<&MigrationStatus> {
-        self.status.as_ref()?.migrations.as_ref()
-    }
-
-    /// Whether a migration was started before the status was written, and may still be running.
-    pub fn may_be_migrating(&self) -> bool {
-        let reason = reason_of(self.conditions(), ConditionType::Reconciling);
-        self.migrations().is_some_and(|migrations| migrations.pending > 0)
-            && matches!(reason, Some(Reason::Migrating | Reason::Updating))
-    }
-
-    /// Whether nothing but its migrations keeps it from being settled. An Orchestra with another problem asks
-    /// for its migrations itself when that is solved.
-    pub fn is_settled_but_for_migrations(&self) -> bool {
-        let stalled = find(self.conditions(), ConditionType::Stalled);
-        let problem = stalled.or_else(|| find(self.conditions(), ConditionType::Reconciling));
-        if stalled.is_some() && self.runs_unpaused() {
-            return true;
-        }
-        problem.is_none_or(|problem| {
-            matches!(
-                problem.reason.parse().ok(),
-                Some(
-                    Reason::RolloutPending
-                        | Reason::ApprovalPending
-                        | Reason::Queued
-                        | Reason::Updating
-                        | Reason::Migrating
-                        | Reason::MigrationFailed
-                        | Reason::MigrationUnfinished
-                        | Reason::HistoryDiverged
-                )
-            )
-        })
-    }
-
-    /// Whether it is to be paused and serves on.
-    fn runs_unpaused(&self) -> bool {
-        let paused = self.spec.power_state == Some(PowerState::Paused) || self.is_paused();
-        paused && is_true(self.conditions(), ConditionType::Available)
-    }
-
-    /// Why its last migration failed: reason and message. A status that the operator wrote before it had a
-    /// field for that has it in its condition `Stalled`.
-    pub fn migration_failure(&self) -> Option<(Reason, String)> {
-        let status = self.status.as_ref()?;
-        let failure = status.migrations.as_ref()?.failure.as_ref();
-        let stalled = find(&status.conditions, ConditionType::Stalled);
-        let (reason, message) = failure
-            .map(|failure| (&failure.reason, &failure.message))
-            .or(stalled.map(|stalled| (&stalled.reason, &stalled.message)))?;
-        Some((reason.parse().ok()?, message.clone()))
-    }
-}
-
-impl MigrationFailure {
-    /// The reason; none when another version of the operator gave one that this one does not know.
-    pub fn known_reason(&self) -> Option<Reason> {
-        self.reason.parse().ok()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Background work inside databases, so that a long migration occupies no worker of a controller.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
@@ -42,6 +42,9 @@ struct BackgroundWork<T> {
     kind: WorkKind,
     watch: Watch,
     task: JoinHandle<Result<T, Error>>,
+    began: Instant,
+    /// When people were last told what it does.
+    told: Option<Instant>,
 }
 
 /// Work by the UID of its object, one piece at a time for each. A piece of work results in a `T`, and its end
@@ -86,7 +89,37 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
             outcome
         };
         let task = tokio::spawn(work.in_current_span());
-        self.lock().insert(uid.into(), BackgroundWork { kind, watch, task });
+        let work = BackgroundWork {
+            kind,
+            watch,
+            task,
+            began: Instant::now(),
+            told: None,
+        };
+        self.lock().insert(uid.into(), work);
+    }
+
+    /// Whether people are to be told what the work of an object does: once when a part of it takes long, and then at this
+    /// pace. Nothing is told of work that has ended, which the next status says.
+    pub fn is_to_be_told(&self, uid: &str, pace: Duration) -> bool {
+        let running = self.lock();
+        let work = running.get(uid).filter(|work| !work.task.is_finished());
+        work.is_some_and(|work| match work.told {
+            None => work.watch.is_slow() || work.began.elapsed() >= pace,
+            Some(at) => at.elapsed() >= pace,
+        })
+    }
+
+    /// Whether people were told what the work does.
+    pub fn was_told(&self, uid: &str) -> bool {
+        self.lock().get(uid).is_some_and(|work| work.told.is_some())
+    }
+
+    /// Notes that people are told what the work does, if there is any.
+    pub fn told(&self, uid: &str) {
+        if let Some(work) = self.lock().get_mut(uid) {
+            work.told = Some(Instant::now());
+        }
     }
 
     /// The work of an object, until its outcome is taken by [`Works::progress`]: its kind, and what it does.
@@ -156,5 +189,60 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
 
     fn lock(&self) -> parking_lot::MutexGuard<'_, HashMap<String, BackgroundWork<T>>> {
         self.running.lock()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+    use crate::api::Orchestra;
+
+    const PACE: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn work_that_takes_long_is_told_of_from_time_to_time_and_not_when_it_has_ended() {
+        let (ended, mut told) = unbounded_channel();
+        let works = Works::<Orchestra, ()>::new(ended, watch::channel(false).1);
+        let (end, ends) = tokio::sync::oneshot::channel();
+        let work = async {
+            ends.await
+                .map_err(|_| Error::transient(Reason::Pending, "the test has ended"))
+        };
+        let object = ObjectRef::new("one").within("tenants");
+        works.start(("one", object), WorkKind::Migrate, Watch::default(), work);
+        let ages = |began: Duration, told: Option<Duration>| {
+            let ago = |age: Duration| Instant::now().checked_sub(age).unwrap();
+            let mut running = works.lock();
+            let work = running.get_mut("one").unwrap();
+            (work.began, work.told) = (ago(began), told.map(ago));
+        };
+        for (began, told, is) in [
+            (Duration::ZERO, None, false),
+            (PACE, None, true),
+            (PACE, Some(Duration::ZERO), false),
+            (PACE * 3, Some(PACE / 2), false),
+            (PACE * 3, Some(PACE), true),
+        ] {
+            ages(began, told);
+            assert_eq!(works.is_to_be_told("one", PACE), is, "{began:?} {told:?}");
+            assert_eq!(works.was_told("one"), told.is_some());
+        }
+        works.told("one");
+        assert!(works.was_told("one") && !works.is_to_be_told("one", PACE));
+        assert!(!works.is_to_be_told("another", PACE) && !works.was_told("another"));
+
+        ages(PACE * 3, Some(PACE));
+        end.send(()).unwrap();
+        told.recv().await.unwrap();
+        while !works.lock()["one"].task.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        assert!(
+            !works.is_to_be_told("one", PACE),
+            "the next status says that it has ended"
+        );
     }
 }

@@ -53,8 +53,13 @@ impl<'a> Secrets<'a> {
 
 /// Whether the watch has seen a Secret of this name in the operator's namespace. A watch may be late.
 pub fn is_watched(core: &Core, name: &str) -> bool {
+    watched_version(core, name).is_some()
+}
+
+/// `resourceVersion` of a Secret of the operator's namespace, as the watch and our own writes have it.
+pub fn watched_version(core: &Core, name: &str) -> Option<String> {
     let secret = ObjectRef::new(name).within(&core.settings.namespace);
-    core.stores.secrets.get(&secret).is_some()
+    core.stores.secrets.get(&secret)?.metadata.resource_version.clone()
 }
 
 /// Creates a Secret; none when there is one of its name already.

@@ -207,6 +207,11 @@ impl Logins {
         true
     }
 
+    /// `resourceVersion` of the Secret as it was read or written last.
+    pub fn version(&self) -> Option<&str> {
+        self.stored.as_ref()?.metadata.resource_version.as_deref()
+    }
+
     /// Settles the number of a new login, in view of the numbers that roles of the server have, and writes it down.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The progress of a run of migrations, for people: one line while it goes on, and notes of events.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{Timestamp, Unit};
 use parking_lot::Mutex;
@@ -31,6 +31,7 @@ struct CurrentScript {
     of: usize,
     /// When it began, to the second: a time that runs would write the status again and again.
     since: Timestamp,
+    began: Instant,
     blocked_by: Option<String>,
     applied: bool,
 }
@@ -82,6 +83,13 @@ impl Watch {
         Some(told)
     }
 
+    /// Whether a migration is running that takes long.
+    pub fn is_slow(&self) -> bool {
+        let state = self.0.lock();
+        let now = state.now.as_ref();
+        now.is_some_and(|now| !now.applied && now.began.elapsed() >= QUICK)
+    }
+
     /// The migration that runs or ran last, for the message of an error that does not name it; `None` before the first
     /// one begins.
     pub fn ran(&self) -> Option<String> {
@@ -125,6 +133,7 @@ impl RunState {
                     name: name.to_owned(),
                     number,
                     of,
+                    began: Instant::now(),
                     since: Timestamp::now().round(Unit::Second).unwrap_or_default(),
                     blocked_by: None,
                     applied: false,
@@ -258,6 +267,19 @@ mod tests {
         assert_eq!(notes.next().await.unwrap().text, "applied migration two in 3.0 s");
         watch.close();
         assert_eq!(notes.next().await, None);
+    }
+
+    #[test]
+    fn a_migration_that_has_just_begun_or_is_applied_is_not_slow() {
+        let watch = Watch::default();
+        assert!(!watch.is_slow());
+        watch.tell(&started("one", 1));
+        assert!(!watch.is_slow());
+        let earlier = Instant::now().checked_sub(QUICK).unwrap();
+        watch.0.lock().now.as_mut().unwrap().began = earlier;
+        assert!(watch.is_slow());
+        watch.tell(&applied("one"));
+        assert!(!watch.is_slow());
     }
 
     #[test]

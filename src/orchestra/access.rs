@@ -3,6 +3,9 @@
 use sqlx::postgres::PgConnection;
 
 use super::login::{Opened, WayIn};
+use crate::api::names::tenant_secret;
+use crate::controller::Core;
+use crate::credentials::secrets;
 use crate::credentials::tenant::Logins;
 
 /// The owner's session, what the tenant is given, and the tenant's logins. A session is kept only together with a
@@ -12,6 +15,14 @@ pub struct Access {
     session: Option<PgConnection>,
     way_in: Option<WayIn>,
     logins: Option<Logins>,
+}
+
+/// What a piece of work inside the database leaves to the pass that goes on.
+pub struct WorkLeft {
+    /// The owner's session.
+    pub session: PgConnection,
+    /// The tenant's logins as they were before.
+    pub logins: Option<Logins>,
 }
 
 impl Access {
@@ -48,6 +59,17 @@ impl Access {
     /// Gives the session back. One that work between two passes leaves, without a way in beside it, is closed.
     pub fn give_back(&mut self, session: Option<PgConnection>) {
         self.session = session.filter(|_| self.way_in.is_some());
+    }
+
+    /// Goes on after a piece of work in the database of this name: with the session where the way in was opened by the same
+    /// pass, and with the tenant's logins where nobody has changed their Secret, which then is not read again.
+    pub fn take_over(&mut self, core: &Core, database: Option<&str>, left: WorkLeft) {
+        let known = left.logins.zip(database).filter(|_| self.logins.is_none());
+        if let Some((logins, database)) = known {
+            let watched = secrets::watched_version(core, &tenant_secret(database));
+            self.logins = Some(logins).filter(|logins| watched.is_some() && logins.version() == watched.as_deref());
+        }
+        self.give_back(Some(left.session));
     }
 
     /// Keeps the tenant's logins as they were read or written.

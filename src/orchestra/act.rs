@@ -5,10 +5,10 @@ use kube::ResourceExt;
 
 use super::observe::Observed;
 use super::plan::{DatabaseState, Step, WorkState};
-use super::wait::{SHORT_QUEUE, SOON, UNWATCHED, Wait};
+use super::wait::{SOON, UNWATCHED, Wait};
 use super::{
     Looked, Pass, approval, carried_out, claim, direct, existing, expiry, former, former_login, idle, login, power,
-    restore, rotation, status, work,
+    restore, rotation, status, telling, work,
 };
 use crate::api::condition::Reason;
 use crate::api::{ConnectionMode, PublishedSecret, is_abandoned};
@@ -105,15 +105,12 @@ async fn obtain(pass: &Pass, step: Step, observed: &Observed) -> Result<(), Erro
 /// When a pass comes back that has to wait.
 async fn come_back(pass: &mut Pass, wait: Wait, observed: &Observed) -> Result<Option<Next>, Error> {
     if matches!(wait, Wait::Migrations | Wait::Seed) {
-        return work::wait(pass, observed.inside.message.is_some()).await;
+        return work::wait(pass, observed.database.as_ref()).await;
     }
-    let turns = &pass.ctx.rollout.turns;
-    let waited = turns.waited(pass.uid()).filter(|_| wait == Wait::Turn);
-    turns.stay(pass.uid());
-    let untold = waited.and_then(|waited| SHORT_QUEUE.checked_sub(waited));
-    Ok(Some(Next::After(
-        untold.map_or(restore::pace(pass, observed, wait), |left| left + SOON),
-    )))
+    pass.ctx.rollout.turns.stay(pass.uid());
+    let pace = restore::pace(pass, observed, wait);
+    let untold = telling::untold_queue(pass).filter(|_| wait == Wait::Turn);
+    Ok(Some(Next::After(untold.map_or(pace, |left| pace.min(left + SOON)))))
 }
 
 /// When a pass comes back that has nothing to do.

@@ -37,6 +37,7 @@ mod restore;
 mod rotation;
 mod serving;
 mod status;
+mod telling;
 mod unavailable;
 mod wait;
 mod wanted;
@@ -48,7 +49,6 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
-use sqlx::postgres::PgConnection;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api::{Orchestra, PublishedSecret};
@@ -61,7 +61,7 @@ use crate::rollout::turns::Turn;
 use crate::rollout::{Kept, Rolled};
 use crate::telemetry::traces;
 use crate::{backup, class, content, credentials, database, health, pool, rollout};
-use access::Access;
+use access::{Access, WorkLeft};
 use found::InsideLook;
 
 pub use approval::{PLAN_JSON, PLAN_TEXT, digest as plan_text_digest};
@@ -90,7 +90,7 @@ pub struct Context {
     /// Backups.
     pub backup: Arc<backup::Context>,
     /// Work inside databases that goes on in the background.
-    pub works: Works<Orchestra, PgConnection>,
+    pub works: Works<Orchestra, WorkLeft>,
     /// Whether applications can use their databases.
     pub health: Arc<health::Context>,
     /// Secrets of others that Orchestras wait for.

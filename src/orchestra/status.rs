@@ -7,15 +7,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::Context;
-use super::describe::{Telling, begins_nothing, describe, is_progress, rests, telling};
+use super::describe::{begins_nothing, describe, is_progress, rests};
 use super::inside::InsideFacts;
 use super::news::{approved, news};
 use super::observe::Observed;
 use super::plan::{DatabaseState, Power, Step};
-use super::wait::{Description, SHORT_QUEUE, Stop, Wait};
+use super::wait::{Description, Stop, WILL_QUEUE, Wait};
 use super::wanted::Newer;
 use super::{
-    Pass, claim, drift, existing, failure, foreign, former, parts, placed, power, reach, rotation, serving, unavailable,
+    Pass, claim, drift, existing, failure, foreign, former, parts, placed, power, reach, rotation, serving, telling,
+    unavailable,
 };
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{
@@ -29,7 +30,7 @@ use crate::controller::status::{News, tell};
 
 /// Writes the status for a step, when it differs from what is there.
 pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
-    if !is_written(pass, step) {
+    if !telling::is_told(pass, step) {
         return Ok(());
     }
     let (description, message) = described(pass, step, observed);
@@ -47,6 +48,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let health = serving::news(was.as_ref(), new.health.as_ref()).filter(|_| !paused);
     let news = news(pass, &new, (standing, reason, &message), is_progress(step));
     pass.write_status(new, news).await?;
+    pass.ctx.works.told(pass.uid());
     let lost = lost.map(|lost| News::warning(Reason::HistoryLost, lost));
     for news in warnings
         .into_iter()
@@ -114,6 +116,9 @@ fn proven(pass: &Pass, observed: &Observed) -> String {
 
 /// The words for a step, and the message for people.
 fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, String) {
+    if step == Step::Intend && telling::will_queue(pass, observed) {
+        return (Wait::Turn.describe(), WILL_QUEUE.to_owned());
+    }
     let mut description = describe(step);
     let mut message = if observed.message.is_empty() && rests(step) {
         parts::handed_over(pass, observed, description.message).to_owned()
@@ -143,21 +148,6 @@ fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, Stri
         message = format!("{message}. {told}");
     }
     (description, message)
-}
-
-/// Whether the status tells of a step now.
-fn is_written(pass: &Pass, step: Step) -> bool {
-    if pass.is_deleting() && step == Step::Rest {
-        return false;
-    }
-    let waited = pass.ctx.rollout.turns.waited(pass.uid());
-    let short = step == Step::Wait(Wait::Turn) && waited.is_some_and(|waited| waited < SHORT_QUEUE);
-    let observed = pass.object.status.as_ref().map(|status| status.observed_generation);
-    match telling(step) {
-        Telling::Never => false,
-        Telling::AtOnce if !short => true,
-        Telling::AtOnce | Telling::Later => observed != pass.object.metadata.generation && observed != Some(-1),
-    }
 }
 
 /// The warning of sources that cannot be read while everything that they had is applied, and its event.

@@ -16,8 +16,14 @@ pub const SOON: Duration = Duration::from_millis(50);
 /// A wait for a turn that is shorter than this is not written into the status: each write is a request, and an event.
 pub const SHORT_QUEUE: Duration = Duration::from_secs(5);
 
+/// A wait for a turn of which the intent to claim a database has told is not written again before it has taken this long.
+pub const LONG_QUEUE: Duration = Duration::from_mins(5);
+
+/// The message of an intent to claim a database whose server is busy. It holds before and after the claim.
+pub const WILL_QUEUE: &str = "the server of the database is busy: the migrations wait for their turn";
+
 /// The pace at which the status tells of the progress of work that takes long.
-const TELLING: Duration = Duration::from_secs(10);
+pub const TELLING: Duration = Duration::from_secs(10);
 
 /// A row of the tables below: the pace at which a pass comes back that no watch wakes before, phase, reason and message.
 struct WaitRow(Duration, &'static str, Reason, &'static str);

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Resource as _;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Resource as _, ResourceExt};
 use sqlx::postgres::PgConnection;
 use tracing::Instrument as _;
 
+use super::access::WorkLeft;
 use super::migrating;
 use super::observe::Observed;
-use super::wait::{SOON, Wait};
+use super::wait::{SOON, TELLING, Wait};
 use super::{Pass, login, reach};
+use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
 use crate::api::retry_wish;
 use crate::content::SeedRows;
@@ -73,7 +75,7 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
         outcome.map(|(session, _)| session)
     };
     start(pass, WorkKind::Migrate, watch, Box::pin(work));
-    wait(pass, false).await
+    wait(pass, observed.database.as_ref()).await
 }
 
 /// Begins to apply the seed.
@@ -100,7 +102,7 @@ pub async fn seed(pass: &mut Pass, mut observed: Observed) -> Result<Option<Next
         Ok(session)
     };
     start(pass, WorkKind::Seed, Watch::default(), Box::pin(work));
-    wait(pass, false).await
+    wait(pass, observed.database.as_ref()).await
 }
 
 /// Sends the events after migrations and a seed that the pool of the database ran before the claim: nobody was there to be
@@ -161,22 +163,28 @@ fn start(
         WorkKind::Probe => "probe",
         WorkKind::Reset => "reset",
     };
-    let work = async { work.await.inspect_err(|error| traces::fail(error.reason())) };
+    let logins = pass.access.logins().cloned();
+    let work = async {
+        let session = work.await.inspect_err(|error| traces::fail(error.reason()))?;
+        Ok(WorkLeft { session, logins })
+    };
     let work = pass.ctx.core.traces.clone().work(name, Trace::of(&pass.object), work);
     pass.ctx.works.start((pass.uid(), object), kind, watch, work);
 }
 
-/// Waits a moment; what takes longer brings the Orchestra back when it ends.
-///
-/// `told`: the status says already what the work does.
-pub async fn wait(pass: &mut Pass, told: bool) -> Result<Option<Next>, Error> {
+/// Waits a moment; what takes longer brings the Orchestra back when it ends. A pass that comes back then need not read the
+/// Secret of the tenant's logins again while nobody has changed it.
+pub async fn wait(pass: &mut Pass, database: Option<&OrchestraDatabase>) -> Result<Option<Next>, Error> {
     pass.found = None;
-    match pass.ctx.works.progress(pass.uid(), PATIENCE).await? {
+    let works = &pass.ctx.works;
+    match works.progress(pass.uid(), PATIENCE).await? {
         // The next pass tells what the work does, and later passes do from time to time.
-        WorkProgress::Running(_, doing) if doing.is_some() && !told => Ok(Some(Next::After(SOON))),
+        WorkProgress::Running(..) if works.is_to_be_told(pass.uid(), TELLING) => Ok(Some(Next::After(SOON))),
+        WorkProgress::Running(..) if !works.was_told(pass.uid()) => Ok(Some(Next::After(PATIENCE))),
         WorkProgress::Running(..) => Ok(Some(Next::After(Wait::Migrations.pace()))),
-        WorkProgress::Done(session) => {
-            pass.access.give_back(Some(session));
+        WorkProgress::Done(left) => {
+            let name = database.map(ResourceExt::name_any);
+            pass.access.take_over(&pass.ctx.core, name.as_deref(), left);
             Ok(None)
         }
         WorkProgress::None => Ok(None),

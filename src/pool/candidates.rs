@@ -285,10 +285,11 @@ pub fn awaiting(ctx: &Context, database: &OrchestraDatabase) -> Vec<ObjectRef<Or
     woken.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
 }
 
-/// Whether an Orchestra needs a database and does not have one by its status.
+/// Whether an Orchestra needs a database and does not have one by its status. One whose migrations wait for a busy server has
+/// claimed one by now.
 pub fn is_unmet(object: &Orchestra) -> bool {
     let status = object.status.as_ref();
-    let needs = object.metadata.deletion_timestamp.is_none();
+    let needs = object.metadata.deletion_timestamp.is_none() && !object.is_queued_ahead();
     needs && status.is_none_or(|status| status.database_name.is_none())
 }
 

@@ -271,6 +271,12 @@ impl Turns {
         })
     }
 
+    /// Whether a new request would have to wait for its turn on this server.
+    pub fn is_full(&self, server: &str) -> bool {
+        let ledger = self.lock();
+        ledger.waiting_on(server) > 0 || self.room(ledger.load(server)) == 0
+    }
+
     /// How long an Orchestra has waited for its turn.
     pub fn waited(&self, uid: &str) -> Option<Duration> {
         self.lock().waiting.get(uid).map(|place| place.since.elapsed())

@@ -29,8 +29,12 @@ use crate::controller::reconcile::reconcile;
 use crate::pool::candidates;
 use crate::{backup, class, database, orchestra, pool};
 
-/// A class or a pool counts its databases at most once in this time while they change.
-const COUNT_PERIOD: Duration = Duration::from_secs(1);
+/// A class counts its databases, and how far its rollout is, at most once in this time while they change. Rollouts go on
+/// meanwhile: each turn that ends wakes who is next.
+const CLASS_PERIOD: Duration = Duration::from_secs(3);
+
+/// A pool counts its databases at most once in this time while they change, because it refills itself.
+const POOL_PERIOD: Duration = Duration::from_secs(1);
 
 /// Objects that background work wakes.
 pub struct Woken {
@@ -190,9 +194,9 @@ async fn classes(parts: &ControllerParts<'_>) {
             parts.by(triggers::default_classes),
         )
         .watches_shared_stream(watched.config_maps.events(), parts.by(triggers::classes_with_source))
-        .reconcile_on(paced(databases, COUNT_PERIOD))
-        .reconcile_on(paced(rollouts, COUNT_PERIOD))
-        .reconcile_on(paced(backups, COUNT_PERIOD))
+        .reconcile_on(paced(databases, CLASS_PERIOD))
+        .reconcile_on(paced(rollouts, CLASS_PERIOD))
+        .reconcile_on(paced(backups, CLASS_PERIOD))
         .reconcile_all_on(at_start())
         .reconcile_all_on(verdicts)
         .with_config(parts.config())
@@ -225,7 +229,7 @@ async fn pools(parts: &ControllerParts<'_>, woken: UnboundedReceiver<ObjectRef<O
         .watches_shared_stream(watched.databases.deletions(), |gone: Arc<OrchestraDatabase>| {
             triggers::pool_of_database(&gone)
         })
-        .reconcile_on(paced(databases, COUNT_PERIOD))
+        .reconcile_on(paced(databases, POOL_PERIOD))
         .reconcile_on(UnboundedReceiverStream::new(woken))
         .reconcile_all_on(at_start())
         .with_config(parts.config())

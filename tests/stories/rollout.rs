@@ -6,6 +6,7 @@ mod bound;
 mod fair;
 mod halt;
 mod pause;
+mod queue;
 mod templates;
 
 use std::fmt::Write as _;

@@ -193,3 +193,18 @@ fn namespaces_alternate_where_a_server_bears_one() {
     drop(modest);
     assert!(ask_shared(&turns, "greedy", "1").is_some());
 }
+
+#[test]
+fn a_server_is_full_when_a_new_request_would_have_to_wait() {
+    let (turns, _woken) = turns(2);
+    assert!(!turns.is_full("a:5432"));
+    let one = ask(&turns, "one", "a:5432").unwrap();
+    assert!(!turns.is_full("a:5432"));
+    let two = ask(&turns, "two", "a:5432").unwrap();
+    assert!(turns.is_full("a:5432") && !turns.is_full("b:5432"));
+    assert!(ask(&turns, "three", "a:5432").is_none());
+    drop((one, two));
+    assert!(turns.is_full("a:5432"), "the turn is the one's that waits");
+    drop(ask(&turns, "three", "a:5432").unwrap());
+    assert!(!turns.is_full("a:5432"));
+}

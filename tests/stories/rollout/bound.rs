@@ -53,7 +53,7 @@ fn how_many() -> usize {
     std::env::var("ROLLOUT_TENANTS").map_or(40, |count| count.parse().unwrap())
 }
 
-fn per_server(most: u16) -> impl FnOnce(&mut Command) {
+pub fn per_server(most: u16) -> impl FnOnce(&mut Command) {
     move |command| {
         command.env("ORCHESTRA_MIGRATIONS_PER_SERVER", most.to_string());
         // So many at once keep a small machine busy.
