@@ -20,6 +20,7 @@ use crd_tables::logins::LOGINS;
 use crd_tables::pools::POOLS;
 use crd_tables::rollout::ROLLOUTS;
 use crd_tables::sources::SOURCES;
+use crd_tables::statuses;
 use crd_tables::{MANIFESTS, PLACEMENTS};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, CustomResourceExt as _};
@@ -30,6 +31,14 @@ use orchestra_sandbox::control_plane::{ControlPlane, Options};
 use serde_json::{Value, json};
 
 const NAMESPACE: &str = "default";
+
+const KINDS: [&str; 5] = [
+    "Orchestra",
+    "OrchestraClass",
+    "OrchestraDatabase",
+    "OrchestraPool",
+    "OrchestraBackup",
+];
 
 fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -105,6 +114,9 @@ async fn the_api_server_keeps_the_contract() {
     what_is_omitted_is_filled_in(&client).await;
     crd_tables::applied::fields_are_taken_out_as_they_are_put_in(&plane, dir.path());
     a_new_object_was_not_observed(&client).await;
+    for kind in KINDS {
+        statuses::are_replaced(&api(&client, kind), kind).await;
+    }
     databases_are_selected_by_claim(&client).await;
     migrations_are_explained(&plane).await;
     kubectl_shows_them(&plane, &client).await;
@@ -195,13 +207,7 @@ async fn what_is_omitted_is_filled_in(client: &Client) {
 }
 
 async fn a_new_object_was_not_observed(client: &Client) {
-    for kind in [
-        "Orchestra",
-        "OrchestraClass",
-        "OrchestraDatabase",
-        "OrchestraPool",
-        "OrchestraBackup",
-    ] {
+    for kind in KINDS {
         let manifest = MANIFESTS
             .iter()
             .chain(backups::MANIFESTS)

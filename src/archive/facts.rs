@@ -78,9 +78,12 @@ const RIGHTS: &str = concat!(
         FROM aclexplode(acl) a WHERE privilege_type <> 'MAINTAIN') lines), ''), 'UTF8')), 'hex'), 16) FROM o"
 );
 
+/// Policies of `$1`. The owners `$2` have no name in them, and the order of the roles is that of the names that are left: a
+/// restored database has another owner.
 const POLICIES: &str = "SELECT format('%I on %I.%I', polname, nspname, relname), left(encode(sha256(convert_to( \
-        concat_ws('|', polcmd, polpermissive, (SELECT string_agg(CASE WHEN r = 0 THEN 'PUBLIC' \
-            WHEN pg_get_userbyid(r)::text = ANY ($2) THEN '' ELSE pg_get_userbyid(r)::text END, ',' ORDER BY pg_get_userbyid(r)) FROM unnest(polroles) r), \
+        concat_ws('|', polcmd, polpermissive, (SELECT string_agg(role, ',' ORDER BY role COLLATE \"C\") FROM ( \
+            SELECT CASE WHEN r = 0 THEN 'PUBLIC' WHEN pg_get_userbyid(r)::text = ANY ($2) THEN '' ELSE pg_get_userbyid(r)::text END AS role \
+            FROM unnest(polroles) r) named), \
         pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)), 'UTF8')), 'hex'), 16) \
     FROM pg_policy JOIN pg_class c ON c.oid = polrelid JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = ANY ($1)";
 

@@ -1,8 +1,8 @@
 //! What a restore leaves out, so that it runs nothing of other roles with the rights of who restores, who owns what is restored.
 //!
 //! That is what tenants' logins own; of other roles than the owner and superusers the functions, the rules, the materialized
-//! views, and what evaluates more than immutable functions of PostgreSQL's own while rows are copied and indexes are made; and
-//! what depends on any of it, as the server's own table of dependencies says. Immutable functions read no table, and what was
+//! views, and what evaluates more than immutable functions of PostgreSQL's own while rows are copied and indexes are made; the
+//! default privileges of other roles than the owner, which who restores may not set; and what depends on any of it, as the server's own table of dependencies says. Immutable functions read no table, and what was
 //! valid for them in the source is valid in the copy.
 
 use std::collections::HashSet;
@@ -18,6 +18,8 @@ const LEFT_OUT: &str = include_str!("left_out.sql");
 
 /// The catalogs of objects, by their oids, which are the same in every database (`pg_class.dat` and others of PostgreSQL).
 pub(super) mod catalog {
+    /// `pg_default_acl`.
+    pub const DEFAULT_PRIVILEGES: u32 = 826;
     /// `pg_type`.
     pub const TYPES: u32 = 1247;
     /// `pg_proc`.
@@ -63,17 +65,29 @@ pub(super) async fn read(
 /// The sentences that say what is left out.
 pub(super) fn told(objects: &[LeftOut]) -> Vec<String> {
     let causes = [
-        (LeftOutCause::Tenant, "objects that the tenant's login owns"),
+        (LeftOutCause::Tenant, false, "objects that the tenant's login owns"),
         (
             LeftOutCause::OtherRole,
+            false,
             "functions, rules, materialized views and expressions of other roles, which would run as the owner",
         ),
-        (LeftOutCause::Depends, "objects that depend on what is not restored"),
+        (
+            LeftOutCause::OtherRole,
+            true,
+            "default privileges of other roles, which nobody else may set",
+        ),
+        (
+            LeftOutCause::Depends,
+            false,
+            "objects that depend on what is not restored",
+        ),
     ];
-    let of = |(cause, what): (LeftOutCause, &str)| {
+    let is_default =
+        |object: &LeftOut| object.cause == LeftOutCause::OtherRole && object.catalog == catalog::DEFAULT_PRIVILEGES;
+    let of = |(cause, defaults, what): (LeftOutCause, bool, &str)| {
         let names: Vec<_> = objects
             .iter()
-            .filter(|object| object.cause == cause)
+            .filter(|object| object.cause == cause && is_default(object) == defaults)
             .map(|object| &object.name)
             .collect();
         let told = format!(
@@ -125,11 +139,19 @@ mod tests {
             object(catalog::RELATIONS, 1, LeftOutCause::Tenant, "public.t"),
             object(catalog::CONSTRAINTS, 2, LeftOutCause::Part, "t_pkey on public.t"),
             object(2605, 3, LeftOutCause::Depends, "cast (public.mine AS integer)"),
+            object(
+                catalog::DEFAULT_PRIVILEGES,
+                4,
+                LeftOutCause::OtherRole,
+                "default acl for role eve",
+            ),
         ]);
         assert_eq!(
             told,
             [
                 "objects that the tenant's login owns (public.t): they are in the archive, but are not restored",
+                "default privileges of other roles, which nobody else may set (default acl for role eve): they are in the archive, \
+                 but are not restored",
                 "objects that depend on what is not restored (cast (public.mine AS integer)): they are in the archive, but are not \
                  restored"
             ]

@@ -10,7 +10,7 @@ use super::needs::Origin;
 use super::observe::{self, Observed};
 use super::outcome::JobEnd;
 use super::plan::{Step, Task};
-use super::{Pass, drill, folder, job, key, order};
+use super::{Pass, attempts, drill, folder, job, key, order};
 use crate::api::condition::Reason;
 use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, RETRY_ANNOTATION, label_of, request};
 use crate::api::{BACKUP_FINALIZER, BackupFailure, OrchestraBackupStatus};
@@ -43,7 +43,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Record => record(pass, observed).await?,
         Step::Announce(_) => {
             let mut new = pass.status();
-            new.attempts += 1;
+            attempts::announce(&mut new.attempts, &mut new.concluded);
             write(pass, new).await?;
         }
         Step::Start(task) => start(pass, task, observed).await?,

@@ -3,6 +3,7 @@
 //! backup for trial; [`schedule`] makes and deletes OrchestraBackups by the schedules of Orchestras.
 
 mod act;
+pub mod attempts;
 mod drill;
 mod folder;
 pub mod job;
@@ -29,6 +30,7 @@ use crate::controller::reconcile::Next;
 use crate::controller::status::current;
 use crate::{class, credentials};
 
+pub use drill::Drops;
 pub use status::report;
 
 /// The state that passes over backups share.
@@ -43,6 +45,8 @@ pub struct Context {
     pub starting: Mutex<()>,
     /// Backups that wait for a Job.
     pub queue: queue::JobQueue,
+    /// Scratch databases that were dropped lately.
+    pub drops: Drops,
 }
 
 impl AsRef<Core> for Context {

@@ -131,7 +131,7 @@ fn of_drill(of: &OrchestraBackupStatus, step: Drill, observed: &Observed) -> Opt
         None => String::new(),
     };
     let (reason, message) = match step {
-        Drill::Refuse | Drill::Conclude => return None,
+        Drill::Refuse | Drill::Conclude | Drill::Pause(_) => return None,
         Drill::Announce | Drill::Start | Drill::Await => (
             Reason::Verifying,
             format!(

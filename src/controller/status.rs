@@ -1,4 +1,4 @@
-//! The one writer of statuses: re-read when stale, write when changed, publish an event when there is news.
+//! The one writer of statuses: re-read when stale, replace when changed, publish an event when there is news.
 
 use std::fmt::Debug;
 
@@ -9,7 +9,7 @@ use kube::runtime::events::{Event, EventType};
 use kube::runtime::reflector::ObjectRef;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Core;
 use super::conditions::{Standing, find};
@@ -124,8 +124,8 @@ pub async fn write<K: Reported>(core: &Core, object: &K, new: K::Status, news: O
     Ok(object)
 }
 
-/// Server-side applies a status when it differs from the old one, and returns the object as it is then. Control characters
-/// in its texts become spaces, and what is longer than any schema allows is cut off: the API server would refuse the status.
+/// Replaces a status when it differs from the old one, and returns the object as it is then. Control characters in its texts
+/// become spaces, and what is longer than any schema allows is cut off: the API server would refuse the status.
 async fn write_status<K: Reported>(core: &Core, object: &K, new: &K::Status) -> Result<Option<K>, Error> {
     let old = object.status();
     if old == Some(new) {
@@ -138,17 +138,38 @@ async fn write_status<K: Reported>(core: &Core, object: &K, new: &K::Status) -> 
         return Ok(None);
     }
     let meta = object.meta();
-    let body = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": {"resourceVersion": meta.resource_version},
-        "status": status,
-    });
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    let parameters = PatchParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PatchParams::default()
+    };
+    let patch = replacement(meta.resource_version.as_deref(), &status)?;
     let (api, name) = (object.api(&core.client), meta.name.as_deref().unwrap_or_default());
-    let written = api.patch_status(name, &parameters, &Patch::Apply(body)).await?;
+    let written = api.patch_status(name, &parameters, &patch).await?;
     K::latest(&core.stores).wrote(&written);
     Ok(Some(written))
+}
+
+/// The request that exchanges the whole status of an object of this version.
+///
+/// A status is the operator's memory: what somebody else has put into it is read back as the operator's own word, so each
+/// write leaves nothing of it. A server-side apply takes away only fields that no other field manager has set, and a merge
+/// patch only fields that it names. An update needs the whole object, which the stores do not hold, and another right. A
+/// JSON patch exchanges all of `/status`, whoever has set its fields, and needs the right to patch alone. The API server compares
+/// a `resourceVersion` that a patch sets with that of the stored object, and answers with a conflict where they differ.
+///
+/// Statuses that were applied before have an `Apply` entry of the same manager in `managedFields`. It owns what has not changed
+/// since, and shrinks with each write.
+///
+/// # Errors
+/// When the patch cannot be encoded.
+pub fn replacement(version: Option<&str>, status: &Value) -> Result<Patch<()>, Error> {
+    // `add` also replaces what is there, and a new object has no status.
+    let patch = json!([
+        {"op": "add", "path": "/metadata/resourceVersion", "value": version},
+        {"op": "add", "path": "/status", "value": status},
+    ]);
+    let patch = serde_json::from_value(patch).map_err(kube::Error::SerdeError)?;
+    Ok(Patch::Json(patch))
 }
 
 /// Publishes an event about the object of a reference; one that cannot be published is logged and changes nothing.

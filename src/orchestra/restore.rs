@@ -20,6 +20,7 @@ use crate::api::names::request;
 use crate::api::{
     BackupFailure, BackupReference, OrchestraBackup, OrchestraClass, OrchestraDatabase, RETRY_ANNOTATION, RestoreStatus,
 };
+use crate::backup::attempts;
 use crate::backup::job;
 use crate::backup::outcome::JobEnd;
 use crate::backup::plan::{Due, Job};
@@ -183,7 +184,7 @@ pub async fn announce(pass: &mut Pass, observed: &Observed) -> Result<Option<Nex
             start_time: Some(now),
             ..RestoreStatus::default()
         });
-        restore.attempts += 1;
+        attempts::announce(&mut restore.attempts, &mut restore.concluded);
     })
     .await?;
     Ok(None)

@@ -274,7 +274,7 @@ pub async fn note_secret(pass: &mut Pass, now: Timestamp) -> Result<(), Error> {
 
 /// Writes down that the database runs again.
 pub async fn note_power(pass: &mut Pass, power: PowerStatus) -> Result<(), Error> {
-    // A server-side apply cannot empty an object, but take it away.
+    // A state that tells nothing is none.
     let power = Some(power).filter(|power| *power != PowerStatus::default());
     pass.change_status(|new| new.power = power).await
 }

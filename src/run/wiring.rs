@@ -123,6 +123,7 @@ pub fn orchestra(
         credentials: credentials.clone(),
         starting: tokio::sync::Mutex::default(),
         queue: backup::queue::JobQueue::default(),
+        drops: backup::Drops::default(),
     });
     let health = Arc::new(health::Context::new(
         credentials.clone(),

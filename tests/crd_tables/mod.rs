@@ -15,6 +15,7 @@ mod promise;
 pub mod rollout;
 mod schemas;
 pub mod sources;
+pub mod statuses;
 
 pub use placement::PLACEMENTS;
 

@@ -1,6 +1,8 @@
 //! Who may not reach what by way of a drill: servers of other classes, other backups.
 
-use orchestra_sandbox::world::{Kind, World, condition};
+use std::time::{Duration, Instant};
+
+use orchestra_sandbox::world::{Kind, Operator, TENANTS, World, condition};
 use serde_json::{Value, json};
 
 use crate::backup::{DESTINATION, backup, runner, until};
@@ -13,6 +15,18 @@ const MADE: &str = "SELECT count(*) FROM pg_database WHERE datname LIKE 'orchest
 fn class(world: &World, pool: &str) {
     let more = DESTINATION.trim_end_matches('}');
     standard_class(world, &format!("{more}}}}}, scratchPoolName: {pool}}}"));
+}
+
+/// Nothing is written and no step is repeated for some seconds, in which the operator looks at the backup again.
+async fn is_at_rest(world: &World, operator: &Operator, object: &Value) {
+    let (log, version) = (operator.log(), &object["metadata"]["resourceVersion"]);
+    let drops = log.matches("Drill(Drop)").count();
+    assert!((1..=2).contains(&drops), "{log}");
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let now = world.get(Kind::Backup, TENANTS, "last").await.unwrap().unwrap();
+    assert_eq!(now["metadata"]["resourceVersion"], *version, "{now:#}");
+    let log = operator.log();
+    assert_eq!(log.matches("Drill(Drop)").count(), drops, "{log}");
 }
 
 /// What is told of a drill that was not made.
@@ -46,7 +60,7 @@ async fn a_drill_reaches_no_server_of_another_class_and_believes_no_forged_statu
     sqlx::query(open).execute(&mut own).await.unwrap();
     let start = |name: &str| {
         let spaced = world.operator(name, |command| {
-            command.args(["--login-spacing=300ms"]);
+            command.env("ORCHESTRA_RESYNC", "2s").args(["--login-spacing=300ms"]);
         });
         spaced.unwrap()
     };
@@ -89,10 +103,10 @@ async fn a_drill_reaches_no_server_of_another_class_and_believes_no_forged_statu
     class(&world, "trial");
     let uid = complete["metadata"]["uid"].as_str().unwrap().replace('-', "");
     let scratch = json!({"name": format!("orchestra_drill_{uid}"), "pool": "rivals"});
-    let verification = json!({"requested": "two", "attempts": 1, "concluded": 0, "scratch": scratch});
+    let verification = json!({"requested": "two", "attempts": 1, "concluded": 0, "scratch": scratch.clone()});
     ask(&world, "last", "two");
     patch_status(&world, "orchbackup", "last", &json!({"verification": verification}));
-    let _operator = start("second");
+    let operator = start("second");
     let told = |object: &Value| {
         condition(object, "Verified")
             .2
@@ -101,13 +115,19 @@ async fn a_drill_reaches_no_server_of_another_class_and_believes_no_forged_statu
     let object = until(&world, "last", told).await;
     assert_eq!(condition(&object, "Verified").1, "NoScratchServer", "{object:#}");
     assert_eq!(scalar(&mut theirs, MADE).await, 0, "nothing was made there");
-    // A field of another manager stays until that one takes it back.
-    patch_status(
-        &world,
-        "orchbackup",
-        "last",
-        &json!({"verification": {"scratch": null}}),
-    );
+    // The operator takes the field away, although another manager has set it, and rests.
+    let object = drilled(&world, "last", "two").await;
+    is_at_rest(&world, &operator, &object).await;
+    // One that comes back after each drop is dropped ever more seldom.
+    let began = Instant::now();
+    for _ in 0..2 {
+        let again = json!({"verification": {"scratch": scratch.clone()}});
+        patch_status(&world, "orchbackup", "last", &again);
+        let is_gone = |object: &Value| object["status"]["verification"]["scratch"].is_null();
+        until(&world, "last", is_gone).await;
+    }
+    assert!(began.elapsed() >= Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(scalar(&mut theirs, MADE).await, 0);
     // A drill restores the manifest with the digest that was told, and no other.
     let forged = json!({"manifestDigest": "0".repeat(64)});
     patch_status(&world, "orchbackup", "last", &forged);

@@ -28,6 +28,7 @@ mod drill_walls;
 mod entries;
 mod exactly_once;
 mod final_backup;
+mod forged_status;
 mod gitops;
 mod happy_path;
 mod health;

@@ -19,7 +19,7 @@ use crate::api::names::{
 use crate::api::{BackupDrill, BackupFailure, OrchestraBackup, OrchestraClass, ScratchDatabase};
 use crate::archive::order::{Order, VerifyOrder, Work};
 use crate::backup::act::{GONE, LOOK, ROOM};
-use crate::backup::{Pass, folder, job, order};
+use crate::backup::{Pass, attempts, folder, job, order};
 use crate::controller::clock;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -70,7 +70,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
             return Ok(Some(Next::After(ROOM)));
         }
         Step::Await => return Ok(Some(Next::After(LOOK))),
-        Step::Retry(wait) => return Ok(Some(Next::After(wait))),
+        Step::Retry(wait) | Step::Pause(wait) => return Ok(Some(Next::After(wait))),
     }
     Ok(None)
 }
@@ -114,10 +114,12 @@ async fn announce(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     }
     let tell = |drill: &mut BackupDrill| {
         begin(drill, asked.as_ref());
-        drill.attempts += 1;
+        attempts::announce(&mut drill.attempts, &mut drill.concluded);
         drill.scratch = Some(at);
     };
-    change(pass, tell, None).await
+    change(pass, tell, None).await?;
+    pass.ctx.drops.announced(pass.uid());
+    Ok(())
 }
 
 /// Writes down that nothing was begun.
@@ -155,7 +157,7 @@ async fn end(pass: &mut Pass, ended: &DrillEnd) -> Result<(), Error> {
         drill.concluded = drill.attempts;
         drill.failure = failure;
         if !is_final {
-            drill.failures += 1;
+            attempts::fail(&mut drill.failures);
             return;
         }
         ended.tell(drill);
@@ -306,7 +308,9 @@ async fn drop_scratch(pass: &mut Pass) -> Result<(), Error> {
         );
         news = Some(News::warning(Reason::Abandoned, left));
     }
-    change(pass, |drill| drill.scratch = None, news).await
+    change(pass, |drill| drill.scratch = None, news).await?;
+    pass.ctx.drops.dropped(pass.uid());
+    Ok(())
 }
 
 /// The name of a scratch database, and the record that its owner has.

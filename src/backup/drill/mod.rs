@@ -5,12 +5,14 @@
 mod act;
 mod assertions;
 mod observe;
+mod pace;
 mod place;
 pub mod plan;
 mod verdict;
 
 pub use act::act;
 pub use observe::{Observed, observe};
+pub use pace::Drops;
 pub use verdict::condition;
 
 use super::Pass;

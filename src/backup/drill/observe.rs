@@ -65,6 +65,7 @@ pub async fn observe(pass: &Pass, class: Option<Arc<OrchestraClass>>) -> Result<
             job: look.job,
             left_over: left_over || look.job != Job::None,
             scratch: drill.scratch.is_some(),
+            rest: pass.ctx.drops.rest(pass.uid()),
             due: due(pass, Timestamp::now()),
             has_place: matches!(place, Some(Ok(_))),
             has_room,

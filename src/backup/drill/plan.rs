@@ -18,6 +18,8 @@ pub struct Facts {
     pub left_over: bool,
     /// A scratch database may be there.
     pub scratch: bool,
+    /// How long the server is left alone after the last drop, when no drill was announced since.
+    pub rest: Duration,
     /// When the next attempt may be made.
     pub due: Due,
     /// There is a server for the scratch database.
@@ -41,6 +43,8 @@ pub enum Step {
     CleanUp,
     /// Drop the scratch database.
     Drop,
+    /// Wait before the scratch database is dropped: one was dropped a moment ago, and no drill has begun since.
+    Pause(Duration),
     /// Wait until another Job of the class or the server has ended.
     Queue,
     /// Wait until the Job has ended.
@@ -78,7 +82,11 @@ pub fn leave(facts: &Facts) -> Option<Step> {
     if facts.left_over || facts.job != Job::None {
         return Some(Step::CleanUp);
     }
-    facts.scratch.then_some(Step::Drop)
+    match facts.rest {
+        _ if !facts.scratch => None,
+        Duration::ZERO => Some(Step::Drop),
+        rest => Some(Step::Pause(rest)),
+    }
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl DrillEnd {
 
     /// Whether this is the result of the drill, after so many attempts without one.
     pub fn is_final(&self, failures: i32) -> bool {
-        !self.retry || failures + 1 >= ATTEMPTS
+        !self.retry || failures >= ATTEMPTS - 1
     }
 
     /// Writes the result into the status.

@@ -134,7 +134,7 @@ fn scheduled(observed: &Observed, due: Option<Timestamp>) -> Option<ScheduledBac
         last_verified_time: drills.verified.map(Time),
         verify_deadline: drills.deadline(now).map(Time),
     };
-    // A server-side apply cannot empty an object, but take it away.
+    // Without a schedule and without backups there is nothing to tell.
     Some(new).filter(|new| *new != ScheduledBackups::default())
 }
 

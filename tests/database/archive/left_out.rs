@@ -18,6 +18,11 @@ const ARMED: [&str; 3] = [
     "CREATE TABLE public.notes_{n} (id int CHECK (id > 0)); INSERT INTO public.notes_{n} VALUES (1)",
 ];
 
+/// Default privileges that the owner may not set: of a role that it is no member of, which the servers have, and of a superuser.
+const DEFAULTS: &str = "CREATE ROLE stranger; GRANT CREATE ON SCHEMA public TO stranger; \
+    ALTER DEFAULT PRIVILEGES FOR ROLE stranger IN SCHEMA public GRANT SELECT ON TABLES TO owner_a; \
+    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO owner_a";
+
 #[tokio::test]
 async fn a_restore_gives_nobodys_functions_and_views_the_owners_rights() {
     let (from, to) = (server().await, server_as_hosted().await);
@@ -25,6 +30,16 @@ async fn a_restore_gives_nobodys_functions_and_views_the_owners_rights() {
     let mut owner = session(&source).await;
     let tenant = format!("orchestra_{}", "0a".repeat(16));
     execute(&mut owner, "CREATE TABLE ledger AS SELECT 1 AS amount")
+        .await
+        .unwrap();
+    // A name between those of the two owners.
+    execute(
+        &mut owner,
+        "CREATE ROLE owner_ab; CREATE POLICY both ON ledger TO CURRENT_USER, owner_ab USING (true)",
+    )
+    .await
+    .unwrap();
+    execute(&mut session(&from.login("source")).await, DEFAULTS)
         .await
         .unwrap();
     for (role, suffix) in [(tenant.as_str(), "tenant"), ("helper", "helper")] {
@@ -44,6 +59,11 @@ async fn a_restore_gives_nobodys_functions_and_views_the_owners_rights() {
     let told = outcome.backup.unwrap().not_covered.join("; ");
     assert!(
         told.contains("objects that the tenant's login owns") && told.contains("public.notes_tenant"),
+        "{told}"
+    );
+    assert!(
+        told.contains("default privileges of other roles")
+            && told.contains("for role stranger in schema public on tables"),
         "{told}"
     );
     // On the server it came from, with the same owner; and on another one, with another owner.

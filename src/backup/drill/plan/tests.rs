@@ -4,8 +4,9 @@ use super::*;
 
 fn all() -> Vec<Facts> {
     let mut all = Vec::new();
-    for bits in 0..64_u8 {
+    for bits in 0..128_u8 {
         let bit = |number: u8| bits & (1 << number) != 0;
+        let rest = Duration::from_secs(u64::from(bit(6)));
         for job in [Job::None, Job::Runs, Job::Done, Job::Failed] {
             for due in [Due::Now, Due::In(Duration::from_secs(1)), Due::Never] {
                 all.push(Facts {
@@ -14,6 +15,7 @@ fn all() -> Vec<Facts> {
                     job,
                     left_over: bit(2) || job != Job::None,
                     scratch: bit(3),
+                    rest,
                     due,
                     has_place: bit(4),
                     has_room: bit(5),
@@ -48,6 +50,22 @@ fn nothing_is_dropped_while_a_job_is_there() {
         for step in [plan(&facts), leave(&facts)] {
             if step == Some(Step::Drop) {
                 assert!(facts.scratch && facts.job == Job::None && !facts.left_over, "{facts:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_scratch_database_that_is_there_again_is_not_dropped_at_once() {
+    for facts in all() {
+        for step in [plan(&facts), leave(&facts)] {
+            match step {
+                Some(Step::Drop) => assert_eq!(facts.rest, Duration::ZERO, "{facts:?}"),
+                Some(Step::Pause(rest)) => {
+                    assert!(facts.scratch && !facts.left_over, "{facts:?}");
+                    assert!(rest == facts.rest && rest > Duration::ZERO, "{facts:?}");
+                }
+                _ => {}
             }
         }
     }

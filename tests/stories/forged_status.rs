@@ -1,0 +1,66 @@
+//! What somebody else has put into a status goes with the operator's next write of it.
+
+use std::time::Duration;
+
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
+use serde_json::{Value, json};
+
+use crate::support::{LONG, orchestra, ready, sources, standard_class, world};
+
+/// A condition that the operator does not write, held by another field manager alone.
+async fn forge(world: &World, (kind, namespace, name): (&str, &str, &str)) {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("stagesub.io", "v1alpha1", kind));
+    let api: Api<DynamicObject> = if namespace.is_empty() {
+        Api::all_with(world.admin.clone(), &resource)
+    } else {
+        Api::namespaced_with(world.admin.clone(), namespace, &resource)
+    };
+    let forged = json!({"type": "Forged", "status": "True", "reason": "Forged", "message": "forged",
+        "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    let body = json!({"apiVersion": "stagesub.io/v1alpha1", "kind": kind, "status": {"conditions": [forged]}});
+    let parameters = PatchParams::apply("somebody").force();
+    let written = api.patch_status(name, &parameters, &Patch::Apply(body)).await.unwrap();
+    assert!(is_true(&serde_json::to_value(written).unwrap(), "Forged"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_of_another_manager_goes_with_the_next_write() {
+    let world = world().await;
+    let _operator = world
+        .operator("operator", |command| {
+            command.env("ORCHESTRA_RESYNC", "2s");
+        })
+        .unwrap();
+    standard_class(&world, "");
+    sources(&world);
+    orchestra(&world, "acme", "");
+    let tenant = ready(&world, "acme").await;
+    let database = tenant["status"]["databaseName"].as_str().unwrap();
+    let objects = [
+        (Kind::Orchestra, "Orchestra", TENANTS, "acme"),
+        (Kind::Class, "OrchestraClass", "", "standard"),
+        (Kind::Database, "OrchestraDatabase", "", database),
+    ];
+    for (_, kind, namespace, name) in objects {
+        forge(&world, (kind, namespace, name)).await;
+    }
+    let is_right = |object: &Value| condition(object, "Forged").0.is_empty() && is_true(object, "Ready");
+    let mut versions = Vec::new();
+    for (kind, _, namespace, name) in objects {
+        let object = world.until(kind, (namespace, name), LONG, is_right).await.unwrap();
+        let managers = object["metadata"]["managedFields"].as_array().unwrap();
+        assert!(
+            managers.iter().all(|entry| entry["manager"] != "somebody"),
+            "{managers:?}"
+        );
+        versions.push(object["metadata"]["resourceVersion"].clone());
+    }
+    // And nothing is written again.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    for ((kind, _, namespace, name), version) in objects.into_iter().zip(versions) {
+        let object = world.get(kind, namespace, name).await.unwrap().unwrap();
+        assert_eq!(object["metadata"]["resourceVersion"], version, "{object:#}");
+    }
+}
