@@ -33,6 +33,9 @@ use crate::text;
 /// How long a pass waits for work that is under way before others are reconciled.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The pace of passes until the status has told of work that goes on.
+const UNTOLD: Duration = Duration::from_secs(1);
+
 /// Begins to apply the pending migrations.
 pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let wanted = &observed.inside.wanted;
@@ -180,7 +183,7 @@ pub async fn wait(pass: &mut Pass, database: Option<&OrchestraDatabase>) -> Resu
     match works.progress(pass.uid(), PATIENCE).await? {
         // The next pass tells what the work does, and later passes do from time to time.
         WorkProgress::Running(..) if works.is_to_be_told(pass.uid(), TELLING) => Ok(Some(Next::After(SOON))),
-        WorkProgress::Running(..) if !works.was_told(pass.uid()) => Ok(Some(Next::After(PATIENCE))),
+        WorkProgress::Running(..) if !works.was_told(pass.uid()) => Ok(Some(Next::After(UNTOLD))),
         WorkProgress::Running(..) => Ok(Some(Next::After(Wait::Migrations.pace()))),
         WorkProgress::Done(left) => {
             let name = database.map(ResourceExt::name_any);
