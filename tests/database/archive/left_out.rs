@@ -35,7 +35,7 @@ async fn a_restore_gives_nobodys_functions_and_views_the_owners_rights() {
     // A name between those of the two owners.
     execute(
         &mut owner,
-        "CREATE ROLE owner_ab; CREATE POLICY both ON ledger TO CURRENT_USER, owner_ab USING (true)",
+        "CREATE ROLE owner_ab; CREATE POLICY shared ON ledger TO CURRENT_USER, owner_ab USING (true)",
     )
     .await
     .unwrap();
