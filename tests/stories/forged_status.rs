@@ -98,13 +98,14 @@ async fn no_project_goes_because_a_status_names_it() {
     };
     for reference in [victim, own] {
         forge(reference, &[reference]);
-        let told = |object: &Value| condition(object, "Ready").1 == "ProjectConflict";
-        let object = world.until(Kind::Database, ("", &database), LONG, told).await.unwrap();
-        let message = condition(&object, "Ready").2;
-        assert!(
-            message.contains(reference.as_str()) && message.contains("status.replaced"),
-            "{message}"
-        );
+        let is_told = |object: &Value| {
+            let (_, reason, message) = condition(object, "Ready");
+            reason == "ProjectConflict" && message.contains(&format!("status.replaced names {reference}"))
+        };
+        world
+            .until(Kind::Database, ("", &database), LONG, is_told)
+            .await
+            .unwrap();
         assert_eq!(alive(), 2);
     }
 
