@@ -114,6 +114,8 @@ fn backs_up(ada: &User<'_>) {
         &ada.fails(3, &["backup", "none", "-n", TENANTS]),
         &["orchestras.stagesub.io \"none\" not found"],
     );
+    // Times of creation are whole seconds.
+    std::thread::sleep(std::time::Duration::from_secs(1));
     let made = ada.there(&["backup", "one", "--delete-data"]);
     assert!(
         made.starts_with("orchestrabackup.stagesub.io/one-2") && made.ends_with(" created\n"),
