@@ -97,9 +97,10 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let Some(wanted) = &object.spec.supabase else {
         let seen;
         (seen, observed.trouble) = entry::observe(pass, claim).await?;
-        if seen.reset != Reset::Never && !deleting {
-            let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref())?;
-            (observed.facts.grace, observed.wait) = grace::look(pass, &class).await?;
+        if let Some(class) = entry::class_of_reset(pass, seen.reset)? {
+            if !deleting {
+                (observed.facts.grace, observed.wait) = grace::look(pass, &class).await?;
+            }
             (observed.facts.final_backup, observed.final_backup) = final_backup::look(pass, &class).await?;
         }
         observed.facts.backing = Backing::Static(seen);
