@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use super::deadline::{self, is_to_be_replaced};
 use super::plan::{
     Backing, ClaimState, ConnectionState, DatabaseStop, Facts, FinalBackupState, Grace, Hosted, Issued, ProjectLook,
-    ProjectOrigin, Reset,
+    ProjectOrigin,
 };
 use super::unclear::{self, Unclear};
 use super::{Pass, adopted, create, entry, final_backup, grace, holder, login, power};
