@@ -39,10 +39,11 @@ expressions AS (
         WHERE relkind = 'm'
     UNION ALL SELECT 'pg_rewrite'::regclass, r.oid, 2 FROM pg_rewrite r
         JOIN roles o ON o.objid = ev_class AND o.classid = 'pg_class'::regclass WHERE rulename <> '_RETURN'
-    -- Default privileges of other roles, which only these and who is a member of them may set. The provider has its own everywhere.
+    -- Default privileges of other roles, which only these and who is a member of them may set. The provider's superuser has its
+    -- own everywhere.
     UNION ALL SELECT 'pg_default_acl'::regclass, a.oid, 2 FROM pg_default_acl a JOIN pg_roles r ON r.oid = defaclrole
         JOIN pg_namespace n ON n.oid = defaclnamespace
-        WHERE nspname = ANY ($1) AND rolname::text <> $2 AND rolname::text <> ALL ($3) AND rolname <> 'supabase_admin'
+        WHERE nspname = ANY ($1) AND rolname::text <> $2 AND rolname::text <> ALL ($3) AND NOT (rolname = 'supabase_admin' AND rolsuper)
     UNION ALL SELECT classid, objid, 2 FROM expressions WHERE tree ~ '\{SQLVALUEFUNCTION ' OR EXISTS (
         SELECT FROM regexp_matches(tree, ':(?:funcid|opfuncid) (\d+)', 'g') AS called LEFT JOIN pg_proc p ON p.oid = called[1]::oid
         WHERE p.oid IS NULL OR p.oid >= 16384 OR pronamespace <> 'pg_catalog'::regnamespace OR provolatile <> 'i')

@@ -98,6 +98,12 @@ impl Needs {
 /// status of a backup is not trusted: the claim of the database, which only the operator writes, must have the backup's
 /// namespace, the Orchestra of the spec, and the class.
 pub fn database(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
+    let class = pass.object.status.as_ref()?.class_name.as_ref();
+    claimed(pass).filter(|database| database.spec.class_name.as_ref().is_none_or(|of| Some(of) == class))
+}
+
+/// As [`database`], of whichever class the database is.
+pub fn claimed(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
     let status = pass.object.status.as_ref()?;
     let database = pass
         .core()
@@ -110,12 +116,7 @@ pub fn database(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
     let is_final = order::last_of(pass).is_some_and(|last| last.name_any() == database.name_any());
     let is_its_own = Some(&claim.uid) == status.orchestra_uid.as_ref()
         && (is_final || Some(&claim.namespace) == object.metadata.namespace.as_ref())
-        && claim.name == object.spec.orchestra_ref.name
-        && database
-            .spec
-            .class_name
-            .as_ref()
-            .is_none_or(|of| Some(of) == status.class_name.as_ref());
+        && claim.name == object.spec.orchestra_ref.name;
     (is_its_own && !database.is_being_reset()).then_some(database)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 use kube::core::PartialObjectMeta;
@@ -29,6 +29,9 @@ const FIRST: Duration = Duration::from_secs(5);
 
 /// The longest wait after a failure. A removal that needs a person is retried at this interval.
 const LONGEST: Duration = Duration::from_hours(1);
+
+/// How far another node's clock may be ahead.
+const AHEAD: SignedDuration = SignedDuration::from_mins(1);
 
 /// What was observed.
 pub struct Observed {
@@ -174,8 +177,17 @@ pub fn again(
         (true, true) => LONGEST,
         (false, _) => after(attempts),
     };
-    let passed = Duration::try_from(now.duration_since(failure.time.0)).unwrap_or_default();
-    match wait.saturating_sub(passed) {
+    rest(wait, failure.time.0, now)
+}
+
+/// What is left of a wait that began at a time. The time comes from a status, which others may have written: one that has not
+/// come is waited for only as far as clocks differ.
+pub fn rest(wait: Duration, began: Timestamp, now: Timestamp) -> Due {
+    let passed = now.duration_since(began);
+    if passed < -AHEAD {
+        return Due::Now;
+    }
+    match wait.saturating_sub(Duration::try_from(passed).unwrap_or_default()) {
         Duration::ZERO => Due::Now,
         left => Due::In(left),
     }
@@ -259,11 +271,42 @@ fn running(ctx: &Context, job: &PartialObjectMeta<Job>) -> Asker {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
     use super::*;
 
     #[test]
     fn waits_grow_and_are_bounded() {
         let waits = [1, 2, 3, 7, i32::MAX].map(|attempts| after(attempts).as_secs());
         assert_eq!(waits, [5, 15, 45, 3600, 3600]);
+    }
+
+    #[test]
+    fn a_failure_in_the_future_delays_nothing() {
+        let (now, wait) = (Timestamp::UNIX_EPOCH, Duration::from_secs(45));
+        for (age, due) in [
+            (SignedDuration::from_secs(45), Due::Now),
+            (SignedDuration::from_secs(5), Due::In(Duration::from_secs(40))),
+            (SignedDuration::ZERO, Due::In(wait)),
+            (-AHEAD, Due::In(wait)),
+            (-AHEAD - SignedDuration::from_secs(1), Due::Now),
+            (now.duration_since(Timestamp::MAX), Due::Now),
+            (now.duration_since(Timestamp::MIN), Due::Now),
+        ] {
+            assert_eq!(rest(wait, now - age, now), due, "{age}");
+            let failure = BackupFailure {
+                reason: "BackupFailed".into(),
+                message: String::new(),
+                time: Time(now - age),
+                last: false,
+                retry: None,
+            };
+            assert_eq!(again(Some(&failure), (None, false), 3, now), due, "{age}");
+            // One that needs a person is retried while its object is being deleted.
+            let failure = BackupFailure { last: true, ..failure };
+            assert_eq!(again(Some(&failure), (None, false), 3, now), Due::Never);
+            let patient = again(Some(&failure), (None, true), 3, now);
+            assert_eq!(patient, rest(LONGEST, now - age, now), "{age}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! An entry of a static pool: whether it still leads to its database, as the pool has found, and the reset of a released
 //! one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +14,8 @@ use super::plan::{ClaimState, EntryFacts, Reset, Step};
 use super::{Pass, status};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::names::{BACKUP_DATABASE_LABEL, label_of};
-use crate::api::{Recycle, ResetDecision};
+use crate::api::{OrchestraClass, Recycle, ResetDecision, is_abandoned};
+use crate::class;
 use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::conditions::Conditions;
 use crate::controller::error::Error;
@@ -86,6 +88,30 @@ async fn reset_state(pass: &Pass, claim: ClaimState) -> Result<Reset, Error> {
             (true, true) => Reset::Decided,
         },
     )
+}
+
+/// The class, which says what precedes a reset; none where none is to come. One that was decided goes on without its class.
+///
+/// # Errors
+/// When the class is not there, or cannot be read.
+pub fn class_of_reset(pass: &Pass, reset: Reset) -> Result<Option<Arc<OrchestraClass>>, Error> {
+    let deleting = pass.object.metadata.deletion_timestamp.is_some();
+    if !is_to_come(reset, deleting, is_abandoned(&pass.object)) {
+        return Ok(None);
+    }
+    match class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref()) {
+        Err(error) if deleting && matches!(error.reason(), Reason::ClassNotFound | Reason::NoDefaultClass) => Ok(None),
+        class => class.map(Some),
+    }
+}
+
+/// Whether a database may still be reset: one that is being deleted is only where that was decided.
+fn is_to_come(reset: Reset, deleting: bool, abandoned: bool) -> bool {
+    match (reset, deleting) {
+        (Reset::Never, _) => false,
+        (Reset::Decided, true) => !abandoned,
+        (_, deleting) => !deleting,
+    }
 }
 
 /// Records the decision, by compare-and-swap: an Orchestra that takes the database back at this moment wins or fails.
@@ -194,5 +220,24 @@ pub fn tell(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>) {
             conditions.set(ConditionType::EntryUsable, false, trouble.reason, &message);
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_is_being_deleted_is_reset_only_where_that_was_decided() {
+        for (reset, living, leaving) in [
+            (Reset::Never, false, false),
+            (Reset::Wanted, true, false),
+            (Reset::Decided, true, true),
+            (Reset::Done, true, false),
+        ] {
+            assert_eq!(is_to_come(reset, false, false), living, "{reset:?}");
+            assert_eq!(is_to_come(reset, true, false), leaving, "{reset:?}");
+            assert!(!is_to_come(reset, true, true), "{reset:?}");
+        }
     }
 }

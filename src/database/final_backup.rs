@@ -44,7 +44,7 @@ pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Fact, Option<S
         None => api(pass, &recorded.namespace).get_opt(&recorded.name).await?,
     };
     let Some(backup) = backup else {
-        return Ok((Fact::Unmade, None));
+        return Ok((gone(object.is_being_reset()), None));
     };
     if backup.is_complete() {
         return Ok((Fact::Settled, None));
@@ -57,6 +57,12 @@ pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Fact, Option<S
         (true, FinalBackup::Required) => (Fact::Failed, Some(said)),
         (true, _) => (Fact::Settled, Some(said)),
     })
+}
+
+/// The state of a recorded backup that does not exist any more. Once a reset is decided it was settled, and another one cannot
+/// be made: the reset goes on.
+fn gone(is_being_reset: bool) -> Fact {
+    if is_being_reset { Fact::Settled } else { Fact::Unmade }
 }
 
 fn api(pass: &Pass, namespace: &str) -> Api<OrchestraBackup> {
@@ -166,4 +172,14 @@ pub async fn tell_waived(pass: &Pass, observed: &Observed) {
         &News::warning(Reason::FinalBackupFailed, note),
     )
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_that_was_removed_holds_up_no_reset_that_was_decided_after_it() {
+        assert_eq!((gone(false), gone(true)), (Fact::Unmade, Fact::Settled));
+    }
 }

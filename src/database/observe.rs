@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use super::deadline::{self, is_to_be_replaced};
 use super::plan::{
     Backing, ClaimState, ConnectionState, DatabaseStop, Facts, FinalBackupState, Grace, Hosted, Issued, ProjectLook,
-    ProjectOrigin, Reset,
+    ProjectOrigin,
 };
 use super::unclear::{self, Unclear};
 use super::{Pass, adopted, create, entry, final_backup, grace, holder, identity, login, power};
@@ -97,9 +97,10 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let Some(wanted) = &object.spec.supabase else {
         let seen;
         (seen, observed.trouble) = entry::observe(pass, claim).await?;
-        if seen.reset != Reset::Never && !deleting {
-            let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref())?;
-            (observed.facts.grace, observed.wait) = grace::look(pass, &class).await?;
+        if let Some(class) = entry::class_of_reset(pass, seen.reset)? {
+            if !deleting {
+                (observed.facts.grace, observed.wait) = grace::look(pass, &class).await?;
+            }
             (observed.facts.final_backup, observed.final_backup) = final_backup::look(pass, &class).await?;
         }
         observed.facts.backing = Backing::Static(seen);

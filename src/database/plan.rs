@@ -153,7 +153,8 @@ pub fn plan(facts: &Facts) -> Step {
 /// Whether a step ends what may hold an Orchestra's data.
 fn destroys(facts: &Facts, step: Step) -> bool {
     match (step, facts.backing) {
-        (Step::DecideReset, _) => true,
+        // The decision stands in a status, which others may have written.
+        (Step::DecideReset | Step::Reset, _) => true,
         (Step::Destroy, Backing::Hosted(hosted)) => !hosted.is_discarded(),
         (Step::DeleteSelf, Backing::Hosted(hosted)) => {
             let is_there = !matches!(

@@ -30,7 +30,8 @@ pub fn news(
 /// The message of migrations that were applied between two statuses; none when there was no status before.
 fn applied_since(old: Option<&MigrationStatus>, new: Option<&MigrationStatus>) -> Option<String> {
     let (old, new) = (old?, new?);
-    let count = new.applied - old.applied;
+    // Others may have written the old status.
+    let count = new.applied.saturating_sub(old.applied.max(0));
     let current = new.current.as_deref()?;
     match count {
         ..=0 => None,
@@ -82,5 +83,12 @@ mod tests {
         // A rolled back history, and a database that came with one.
         assert_eq!(told(Some(&three), &one), None);
         assert_eq!(told(None, &three), None);
+        // Somebody else's status.
+        let (least, most) = (applied(i32::MIN, ""), applied(i32::MAX, ""));
+        assert_eq!(
+            told(Some(&least), &three).as_deref(),
+            Some("applied 3 migrations, the last is 3_c")
+        );
+        assert_eq!((told(Some(&most), &least), told(Some(&least), &least)), (None, None));
     }
 }

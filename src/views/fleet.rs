@@ -28,17 +28,44 @@ pub fn rollout(class: &OrchestraClass) -> Option<&RolloutStatus> {
 
 /// Number of Orchestras that a rollout covers. Pinned ones are not part of it.
 pub fn total(rollout: &RolloutStatus) -> i32 {
-    rollout.updated + rollout.running + rollout.pending + rollout.held + rollout.failed
+    sum([
+        rollout.updated,
+        rollout.running,
+        rollout.pending,
+        rollout.held,
+        rollout.failed,
+    ])
+}
+
+/// A sum of counts of a status, which others may have written.
+fn sum<const N: usize>(counts: [i32; N]) -> i32 {
+    counts.into_iter().fold(0, i32::saturating_add)
 }
 
 /// Where a rollout stands.
 pub fn stage(rollout: &RolloutStatus) -> Stage {
     match rollout.phase {
         RolloutPhase::Canary => Stage::Canary,
-        RolloutPhase::Rolling if rollout.running + rollout.pending + rollout.held == 0 => Stage::Failed,
+        RolloutPhase::Rolling if sum([rollout.running, rollout.pending, rollout.held]) == 0 => Stage::Failed,
         RolloutPhase::Rolling => Stage::Rolling,
         RolloutPhase::Paused => Stage::Paused,
         RolloutPhase::Halted => Stage::Halted,
         RolloutPhase::Complete => Stage::Complete,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_a_status_are_added_whatever_they_are() {
+        for (counts, total) in [
+            ([1, 2, 3], 6),
+            ([i32::MAX, 1, 0], i32::MAX),
+            ([i32::MIN, -1, 0], i32::MIN),
+        ] {
+            assert_eq!(sum(counts), total, "{counts:?}");
+        }
     }
 }

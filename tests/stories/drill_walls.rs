@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::backup::{DESTINATION, backup, runner, until};
 use crate::drill::{ask, drilled, may_make_databases, server_pool};
-use crate::support::{LONG, kill, orchestra, patch_status, ready, scalar, sources, standard_class, world};
+use crate::support::{LONG, events_with, kill, orchestra, patch_status, ready, scalar, sources, standard_class, world};
 
 const MADE: &str = "SELECT count(*) FROM pg_database WHERE datname LIKE 'orchestra_%'";
 
@@ -15,6 +15,19 @@ const MADE: &str = "SELECT count(*) FROM pg_database WHERE datname LIKE 'orchest
 fn class(world: &World, pool: &str) {
     let more = DESTINATION.trim_end_matches('}');
     standard_class(world, &format!("{more}}}}}, scratchPoolName: {pool}}}"));
+}
+
+/// Another class, which does not admit the tenants' namespace. Its drills are made on the server of its pool.
+fn rival_class(world: &World, pool: &str) {
+    let backup = DESTINATION.trim_end_matches('}');
+    world
+        .apply(&format!(
+            "apiVersion: stagesub.io/v1alpha1\nkind: OrchestraClass\nmetadata: {{name: rival}}\nspec:\n  \
+             pools: {{names: [{pool}], policy: PoolOnly}}\n  \
+             allowedNamespaces: {{selector: {{matchLabels: {{tenants: others}}}}}}\n\
+             {backup}}}}}, scratchPoolName: {pool}}}\n"
+        ))
+        .unwrap();
 }
 
 /// Nothing is written and no step is repeated for some seconds, in which the operator looks at the backup again.
@@ -86,6 +99,7 @@ async fn a_drill_reaches_no_server_of_another_class_and_believes_no_forged_statu
 
     let _runner = runner(&world).await;
     class(&world, "rivals");
+    rival_class(&world, "rivals");
     sources(&world);
     orchestra(&world, "acme", "");
     ready(&world, "acme").await;
@@ -120,14 +134,15 @@ async fn a_drill_reaches_no_server_of_another_class_and_believes_no_forged_statu
     is_at_rest(&world, &operator, &object).await;
     // One that comes back after each drop is dropped ever more seldom.
     let began = Instant::now();
-    for _ in 0..2 {
-        let again = json!({"verification": {"scratch": scratch.clone()}});
+    for at in [scratch, json!({"name": "postgres", "pool": "trial"})] {
+        let again = json!({"verification": {"scratch": at}});
         patch_status(&world, "orchbackup", "last", &again);
         let is_gone = |object: &Value| object["status"]["verification"]["scratch"].is_null();
         until(&world, "last", is_gone).await;
     }
     assert!(began.elapsed() >= Duration::from_secs(10), "{:?}", began.elapsed());
     assert_eq!(scalar(&mut theirs, MADE).await, 0);
+    events_with(&world, "was not the name of a scratch database").await;
     // A drill restores the manifest with the digest that was told, and no other.
     let forged = json!({"manifestDigest": "0".repeat(64)});
     patch_status(&world, "orchbackup", "last", &forged);
@@ -144,5 +159,23 @@ async fn a_drill_reaches_no_server_of_another_class_and_believes_no_forged_statu
     ask(&world, "last", "four");
     let object = drilled(&world, "last", "four").await;
     assert_eq!(condition(&object, "Verified").0, "True", "{object:#}");
+    // The status names another class, on whose server the tenants' namespace has nothing to do.
+    for (value, forged, told) in [
+        (
+            "five",
+            json!({"className": "rival"}),
+            "the Orchestra's database is of OrchestraClass standard",
+        ),
+        (
+            "six",
+            json!({"className": "rival", "databaseName": null}),
+            "class rival does not admit namespace",
+        ),
+    ] {
+        patch_status(&world, "orchbackup", "last", &forged);
+        ask(&world, "last", value);
+        let message = not_done(&world, value).await;
+        assert!(message.contains(told), "{message}");
+    }
     assert_eq!((scalar(&mut own, MADE).await, scalar(&mut theirs, MADE).await), (0, 0));
 }

@@ -187,8 +187,7 @@ async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(
     let class = order::class_of(&status, class.cloned(), "")?;
     let settings = order::of_class(&class)?;
     // The status is believed as far as the cluster says the same.
-    let database = crate::backup::needs::database(pass);
-    let now = place::choose(&pass.ctx, &class, database.as_deref())?;
+    let now = place::choose(pass, &class)?;
     if (now.pool, now.key) != (at.pool.clone(), at.key.clone()) {
         return Err(Error::blocked(
             Reason::NoScratchServer,
@@ -287,7 +286,8 @@ fn told(error: postgres::Error) -> Error {
     }
 }
 
-/// Drops the scratch database, and writes down that it is gone. An admin who gives it up says so by an annotation.
+/// Drops the scratch database, and writes down that it is gone. An admin who gives it up says so by an annotation; what no drill
+/// has made, or nothing can drop any more, is given up without one.
 async fn drop_scratch(pass: &mut Pass) -> Result<(), Error> {
     let Some(at) = pass.drill().scratch else { return Ok(()) };
     let is_given_up = pass
@@ -295,8 +295,11 @@ async fn drop_scratch(pass: &mut Pass) -> Result<(), Error> {
         .annotations()
         .get(ABANDON_ANNOTATION)
         .is_some_and(|value| value == "true");
-    let mut news = None;
-    if let Err(error) = drop_at(pass, &at).await {
+    let lost = place::given_up(&at, place::has_pool(&pass.ctx, &at));
+    let mut news = lost.map(|why| News::warning(Reason::Abandoned, why));
+    if news.is_none()
+        && let Err(error) = drop_at(pass, &at).await
+    {
         if !is_given_up {
             return Err(error);
         }

@@ -1,7 +1,6 @@
 //! What is so of the drills of a backup.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -11,8 +10,7 @@ use super::verdict::DrillEnd;
 use crate::api::names::label_of;
 use crate::api::{OrchestraClass, ScratchDatabase};
 use crate::backup::job;
-use crate::backup::needs;
-use crate::backup::observe::{JobLook, after, digest_of, is_next};
+use crate::backup::observe::{JobLook, after, digest_of, is_next, rest};
 use crate::backup::order;
 use crate::backup::plan::{Due, Job};
 use crate::backup::queue::Asker;
@@ -92,16 +90,12 @@ fn due(pass: &Pass, now: Timestamp) -> Due {
     if failure.last {
         return Due::Never;
     }
-    let passed = Duration::try_from(now.duration_since(failure.time.0)).unwrap_or_default();
-    match after(drill.failures).saturating_sub(passed) {
-        Duration::ZERO => Due::Now,
-        left => Due::In(left),
-    }
+    rest(after(drill.failures), failure.time.0, now)
 }
 
 fn choose(pass: &Pass, class: Option<&Arc<OrchestraClass>>) -> Result<ScratchDatabase, Error> {
     let class = order::class_of(&pass.status(), class.cloned(), "")?;
-    place::choose(&pass.ctx, &class, needs::database(pass).as_deref())
+    place::choose(pass, &class)
 }
 
 /// What a drill asks for, which wants a Job.

@@ -4,12 +4,15 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::api::condition::Reason;
-use crate::api::{InventoryEntry, OrchestraClass, OrchestraDatabase, OrchestraPool, ScratchDatabase};
-use crate::backup::{Context, order};
+use crate::api::{InventoryEntry, OrchestraClass, OrchestraPool, ScratchDatabase};
+use crate::backup::{Context, Pass, needs, order};
+use crate::class::admission::admit;
 use crate::controller::error::Error;
 use crate::credentials::{inventory, made, servers};
 use crate::postgres::Login;
+use crate::postgres::scratch::keeper;
 use crate::supabase::settings::is_supabases;
+use crate::text;
 
 /// What an admin does where there is no server.
 const ADVICE: &str =
@@ -17,6 +20,9 @@ const ADVICE: &str =
 
 /// What the name of each scratch database begins with.
 const PREFIX: &str = "orchestra_drill_";
+
+/// The longest name of a pool, in characters.
+const POOL: usize = 253;
 
 /// A name for a scratch database and the role that owns it. Nobody on the server knows it before they are made, so that nobody
 /// has made a role of that name.
@@ -57,17 +63,46 @@ fn takes_drills(pool: &OrchestraPool, class: &OrchestraClass) -> bool {
     claims || server.is_some_and(|server| server.drill_class_names.contains(&class_name))
 }
 
+/// Whether a backup may have drills by a class: that of its Orchestra's database, or one that admits the backup's namespace.
+/// The class is named by the status of the backup, which others may have written; `claimed` is the class of the database, which
+/// the operator alone writes.
+fn may_drill(claimed: Option<&str>, class: &str, admission: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    match claimed {
+        Some(of) if of == class => Ok(()),
+        Some(of) => Err(no_drill(&format!(
+            "status.className of this OrchestraBackup is {class}, but the Orchestra's database is of OrchestraClass {of}. Find out who \
+             may write orchestrabackups/status, and create another OrchestraBackup"
+        ))),
+        None => {
+            admission().map_err(|refusal| no_drill(&format!("{refusal}. Ask for the drill again when that is settled")))
+        }
+    }
+}
+
+/// [`may_drill`] of this backup.
+fn check(pass: &Pass, class: &OrchestraClass) -> Result<(), Error> {
+    let database = needs::claimed(pass);
+    let claimed = database
+        .as_ref()
+        .and_then(|database| database.spec.class_name.as_deref());
+    let namespace = pass.object.namespace().unwrap_or_default();
+    may_drill(claimed, &class.name_any(), || {
+        // Backups of databases whose namespace was gone are in the operator's own, where only admins create objects.
+        if namespace == pass.core().settings.namespace {
+            return Ok(());
+        }
+        admit(&pass.ctx.class, class, &namespace)
+    })
+}
+
 /// Where the scratch database of a drill is to be: on the server of the pool that the class names, or else on that of the
 /// Orchestra's own database.
 ///
 /// # Errors
 /// [`Reason::NoScratchServer`].
-pub fn choose(
-    ctx: &Context,
-    class: &OrchestraClass,
-    database: Option<&OrchestraDatabase>,
-) -> Result<ScratchDatabase, Error> {
-    let settings = order::of_class(class)?;
+pub fn choose(pass: &Pass, class: &OrchestraClass) -> Result<ScratchDatabase, Error> {
+    let (ctx, settings) = (&pass.ctx, order::of_class(class)?);
+    check(pass, class)?;
     let none = |why: String| Err(no_drill(&why));
     let at = |pool: &str, key: Option<&String>| {
         Ok(ScratchDatabase {
@@ -95,7 +130,7 @@ pub fn choose(
             )),
         };
     }
-    let Some(database) = database else {
+    let Some(database) = needs::database(pass) else {
         return none(format!(
             "the Orchestra's own database is gone, or another Orchestra claims it, and its server cannot be used: {ADVICE}"
         ));
@@ -120,6 +155,32 @@ pub fn server(ctx: &Context, scratch: &ScratchDatabase) -> String {
         None => servers::of_pool(&ctx.credentials, &scratch.pool),
     };
     known.unwrap_or_else(|| format!("pool/{}", scratch.pool))
+}
+
+/// Why a scratch database that a status names is given up; none where it may be there. Others may have written the status: the
+/// operator makes no scratch database with another kind of name. Without its pool, no login can drop it.
+pub fn given_up(at: &ScratchDatabase, has_pool: bool) -> Option<String> {
+    if !is_name(&at.name) {
+        return Some(
+            "status.verification.scratch.name was not the name of a scratch database, because somebody other than the operator \
+             wrote it: nothing is dropped, and the field is removed. Find out who may write orchestrabackups/status"
+                .into(),
+        );
+    }
+    let pool = text::line(&at.pool, POOL);
+    (!has_pool).then(|| {
+        format!(
+            "OrchestraPool {pool} does not exist, so the scratch database {}, its owner of that name and the role {} are left behind \
+             where they are on its server: an admin drops them there",
+            at.name,
+            keeper(&at.name)
+        )
+    })
+}
+
+/// Whether the pool exists on whose server a scratch database is.
+pub fn has_pool(ctx: &Context, at: &ScratchDatabase) -> bool {
+    ctx.core.stores.pools.get(&ObjectRef::new(&at.pool)).is_some()
 }
 
 /// The login that makes and drops a scratch database, and whether a server before PostgreSQL 16 is accepted.
@@ -196,6 +257,53 @@ mod tests {
                 "{name} {named}"
             );
         }
+    }
+
+    #[test]
+    fn a_class_that_a_status_names_takes_drills_of_its_own_databases_and_of_namespaces_that_it_admits() {
+        let refusal = || {
+            Err(Error::blocked(
+                Reason::NamespaceNotAllowed,
+                "class big does not admit it",
+            ))
+        };
+        assert!(may_drill(Some("big"), "big", refusal).is_ok());
+        assert!(may_drill(None, "big", || Ok(())).is_ok());
+        for (claimed, told) in [
+            (Some("small"), "database is of OrchestraClass small"),
+            (None, "class big does not admit it. Ask for the drill again"),
+        ] {
+            let error = may_drill(claimed, "big", refusal).unwrap_err();
+            assert_eq!(error.reason(), Reason::NoScratchServer);
+            assert!(error.to_string().contains(told), "{error}");
+            // And it is no passing trouble, after which a drill would be tried again.
+            assert!(!error.is_passing());
+        }
+    }
+
+    #[test]
+    fn a_scratch_database_is_given_up_only_where_nothing_was_made_or_nothing_can_drop_it() {
+        let at = |name: String, pool: &str| ScratchDatabase {
+            name,
+            pool: pool.into(),
+            key: None,
+        };
+        for (at, has_pool, told) in [
+            (at(name(), "trial"), true, None),
+            (at(name(), "trial"), false, Some("OrchestraPool trial does not exist")),
+            (
+                at("postgres".into(), "trial"),
+                true,
+                Some("somebody other than the operator"),
+            ),
+            (at(String::new(), ""), false, Some("somebody other than the operator")),
+        ] {
+            let said = given_up(&at, has_pool);
+            assert_eq!(said.is_some(), told.is_some(), "{at:?}");
+            assert!(said.unwrap_or_default().contains(told.unwrap_or_default()), "{at:?}");
+        }
+        let long = given_up(&at(name(), &"p\u{1b}".repeat(1 << 20)), false).unwrap();
+        assert!(long.len() < 1024 && !long.contains('\u{1b}'), "{long}");
     }
 
     #[test]

@@ -41,3 +41,41 @@ fn nothing_is_destroyed_before_its_final_backup() {
         }
     }
 }
+
+#[test]
+fn a_forged_decision_resets_nothing_and_a_reset_that_was_decided_goes_on() {
+    let released = |reset, deleting, final_backup| Facts {
+        deleting,
+        abandon: false,
+        finalizer: true,
+        claim: ClaimState::Released,
+        destroy: true,
+        grace: Grace::None,
+        refused: false,
+        final_backup,
+        backing: Backing::Static(EntryFacts { out: None, reset }),
+    };
+    for backup in [
+        FinalBackupState::Unmade,
+        FinalBackupState::UnderWay,
+        FinalBackupState::Failed,
+    ] {
+        assert_ne!(plan(&released(Reset::Decided, true, backup)), Step::Reset, "{backup:?}");
+    }
+    let mut facts = released(Reset::Wanted, false, FinalBackupState::Unmade);
+    let mut steps = Vec::new();
+    while facts.finalizer {
+        steps.push(plan(&facts));
+        facts = super::after(facts, plan(&facts));
+        assert!(steps.len() < 10, "{steps:?}");
+    }
+    let expected = [
+        Step::MakeFinalBackup,
+        Step::AwaitFinalBackup,
+        Step::DecideReset,
+        Step::DeleteSelf,
+        Step::Reset,
+        Step::Forget,
+    ];
+    assert_eq!(steps, expected);
+}

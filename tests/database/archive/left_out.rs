@@ -18,8 +18,10 @@ const ARMED: [&str; 3] = [
     "CREATE TABLE public.notes_{n} (id int CHECK (id > 0)); INSERT INTO public.notes_{n} VALUES (1)",
 ];
 
-/// Default privileges that the owner may not set: of a role that it is no member of, which the servers have, and of a superuser.
-const DEFAULTS: &str = "CREATE ROLE stranger; GRANT CREATE ON SCHEMA public TO stranger; \
+/// Default privileges that the owner may not set: of roles that it is no member of, which the servers have, and of a superuser. One
+/// has the name of a hosted project's superuser.
+const DEFAULTS: &str = "CREATE ROLE stranger; CREATE ROLE supabase_admin; GRANT CREATE ON SCHEMA public TO stranger, supabase_admin; \
+    ALTER DEFAULT PRIVILEGES FOR ROLE supabase_admin IN SCHEMA public GRANT SELECT ON TABLES TO owner_a; \
     ALTER DEFAULT PRIVILEGES FOR ROLE stranger IN SCHEMA public GRANT SELECT ON TABLES TO owner_a; \
     ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO owner_a";
 
@@ -63,7 +65,8 @@ async fn a_restore_gives_nobodys_functions_and_views_the_owners_rights() {
     );
     assert!(
         told.contains("default privileges of other roles")
-            && told.contains("for role stranger in schema public on tables"),
+            && told.contains("for role stranger in schema public on tables")
+            && told.contains("for role supabase_admin in schema public on tables"),
         "{told}"
     );
     // On the server it came from, with the same owner; and on another one, with another owner.
