@@ -6,7 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::observe::{Observed, too_early};
 use super::plan::Step;
-use super::{Pass, adopted, create, deadline, entry, final_backup, grace, key_rotation, keys, power, region, status};
+use super::{
+    Pass, adopted, create, deadline, entry, final_backup, grace, identity, key_rotation, keys, power, region, status,
+};
 use crate::api::condition::Reason;
 use crate::api::names::PASSWORD_LABEL;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
@@ -305,8 +307,12 @@ async fn delete_self(pass: &mut Pass) -> Result<Option<Next>, Error> {
 }
 
 async fn destroy(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
-    let (account, reference) = (account(observed)?, reference(pass, observed)?);
-    match account.client().delete_project(reference).await {
+    let account = account(observed)?;
+    let reference = identity::to_be_destroyed(&pass.object, account, observed.project.as_ref()).await?;
+    let Some(reference) = reference else {
+        return Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)));
+    };
+    match account.client().delete_project(&reference).await {
         Ok(()) => tracing::info!(project = reference, "the project is deleted"),
         Err(error) if error.is_gone() => {}
         Err(error) => return Err(error.into()),

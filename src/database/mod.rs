@@ -9,6 +9,7 @@ mod entry;
 mod final_backup;
 mod grace;
 mod holder;
+mod identity;
 mod key_rotation;
 mod keys;
 mod login;

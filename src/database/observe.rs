@@ -13,7 +13,7 @@ use super::plan::{
     ProjectOrigin, Reset,
 };
 use super::unclear::{self, Unclear};
-use super::{Pass, adopted, create, entry, final_backup, grace, holder, login, power};
+use super::{Pass, adopted, create, entry, final_backup, grace, holder, identity, login, power};
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{DATABASE_FINALIZER, OrchestraDatabaseStatus, SupabaseProject, is_abandoned};
 use crate::class;
@@ -264,6 +264,7 @@ async fn project(
     if let Some((status, recorded)) = status.zip(recorded)
         && status.replaced.contains(&recorded.reference)
     {
+        identity::check_discarded(&recorded.reference, connected)?;
         return discarded(account, &recorded.reference, listing).await;
     }
     let listed = match (found, recorded) {
@@ -279,7 +280,10 @@ async fn project(
                 // It was adopted, and left the organization before it was recorded there.
                 Ok(_) if recorded.is_none() => Ok(ProjectLook::Stopped(DatabaseStop::Elsewhere)),
                 // Listed under another name now, or not listed yet.
-                Ok(project) => Ok(state(pass, claim, &project.status, now)),
+                Ok(project) => {
+                    identity::check_unlisted(&pass.object, &project, listing, connected)?;
+                    Ok(state(pass, claim, &project.status, now))
+                }
             };
         }
         ([one], _) => one,

@@ -7,7 +7,8 @@ use kube::core::GroupVersionKind;
 use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
 
-use crate::support::{LONG, orchestra, ready, sources, standard_class, world};
+use crate::proof::{database_name, generous_world, one_project_and_both_logins, projects};
+use crate::support::{LONG, gone, orchestra, patch_status, ready, sources, standard_class, world};
 
 /// A condition that the operator does not write, held by another field manager alone.
 async fn forge(world: &World, (kind, namespace, name): (&str, &str, &str)) {
@@ -63,4 +64,60 @@ async fn a_field_of_another_manager_goes_with_the_next_write() {
         let object = world.get(kind, namespace, name).await.unwrap().unwrap();
         assert_eq!(object["metadata"]["resourceVersion"], version, "{object:#}");
     }
+}
+
+/// The status of a database names another one's project, or says of its own that it was never in use: nobody's project goes
+/// but that of a deleted Orchestra.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_project_goes_because_a_status_names_it() {
+    let world = generous_world().await;
+    let _operator = world
+        .operator("operator", |command| {
+            command.env("ORCHESTRA_RESYNC", "2s");
+        })
+        .unwrap();
+    standard_class(&world, "");
+    sources(&world);
+    for name in ["forger", "victim"] {
+        orchestra(&world, name, "  deletionPolicy: Delete");
+    }
+    let mut references = Vec::new();
+    for name in ["forger", "victim"] {
+        ready(&world, name).await;
+        references.push(projects(&world, name).await[0].reference.clone());
+    }
+    let [own, victim] = &references[..] else { unreachable!() };
+    let database = database_name(&world, "forger").await;
+    let forge = |reference: &str, replaced: &[&str]| {
+        let status = json!({"project": {"ref": reference}, "replaced": replaced, "usableSince": null});
+        patch_status(&world, "orchdb", &database, &status);
+    };
+    let alive = || {
+        let projects = world.api.ledger().projects();
+        projects.iter().filter(|project| project.deleted.is_none()).count()
+    };
+    for reference in [victim, own] {
+        forge(reference, &[reference]);
+        let is_told = |object: &Value| {
+            let (_, reason, message) = condition(object, "Ready");
+            reason == "ProjectConflict" && message.contains(&format!("status.replaced names {reference}"))
+        };
+        world
+            .until(Kind::Database, ("", &database), LONG, is_told)
+            .await
+            .unwrap();
+        assert_eq!(alive(), 2);
+    }
+
+    // Of a deleted one its own project goes, whatever its status names.
+    forge(victim, &[]);
+    world
+        .kubectl(["delete", "orchestra", "forger", "-n", TENANTS, "--wait=false"])
+        .unwrap();
+    gone(&world, Kind::Database, "", &database).await;
+    let projects = world.api.ledger().projects();
+    let deleted: Vec<_> = projects.iter().filter(|project| project.deleted.is_some()).collect();
+    assert_eq!(deleted.len(), 1, "{projects:?}");
+    assert_eq!(deleted[0].reference, *own);
+    one_project_and_both_logins(&world, "victim").await;
 }

@@ -265,7 +265,7 @@ impl Inner {
             })?
             .clone();
         let trail = trails.get_mut(&subject)?;
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let body = object(serde_json::from_slice(body).unwrap_or_default());
         let label = label(method, path, &body);
         trail.labels.push(label.clone());
         let point = match &trail.hold {
@@ -341,6 +341,19 @@ fn database(path: &str, body: &Value) -> Option<String> {
     let (_, rest) = path.split_once("/orchestradatabases")?;
     let named = rest.strip_prefix('/').and_then(|rest| rest.split('/').next());
     named.or_else(|| body["metadata"]["name"].as_str()).map(str::to_owned)
+}
+
+/// What a write sets, as an object: a JSON patch (RFC 6902) says it as a list of operations.
+fn object(body: Value) -> Value {
+    let Value::Array(operations) = body else { return body };
+    let mut object = Value::default();
+    for mut operation in operations {
+        let part = operation["path"].as_str().and_then(|path| path.strip_prefix('/'));
+        if let Some(part) = part.filter(|part| !part.contains('/')).map(str::to_owned) {
+            object[part] = operation["value"].take();
+        }
+    }
+    object
 }
 
 /// What a write does: its verb, its resource, and the fields that it sets.

@@ -1,0 +1,151 @@
+//! Whether the project that a status names is the one of its database. Whoever may write statuses can name another
+//! tenant's there, and a status that comes from an older copy of the cluster names one that is gone: the project's name,
+//! which carries the marker, and the owner's Secret are what is believed.
+
+use crate::api::OrchestraDatabase;
+use crate::api::condition::Reason;
+use crate::controller::error::Error;
+use crate::supabase::Account;
+use crate::supabase::listed::ListedProject;
+use crate::supabase::poll::Listing;
+use crate::supabase::types::Project;
+
+/// A project that is being replaced was never in use: the address of one that was is in the owner's Secret.
+///
+/// # Errors
+/// When the owner's Secret has an address.
+pub fn check_discarded(reference: &str, connected: bool) -> Result<(), Error> {
+    if !connected {
+        return Ok(());
+    }
+    Err(conflict(format!(
+        "status.replaced names {reference}, which is in use: nothing is deleted. Take it out of status.replaced"
+    )))
+}
+
+/// A recorded project that is not listed under its name has that name still, or has another one since the owner's Secret
+/// has its address.
+///
+/// # Errors
+/// When it is another database's project, as far as can be told.
+pub fn check_unlisted(
+    object: &OrchestraDatabase,
+    project: &Project,
+    listing: &Listing,
+    connected: bool,
+) -> Result<(), Error> {
+    let Some(wanted) = marker(object) else { return Ok(()) };
+    let has_another = project.name.as_deref().is_some_and(|name| name != wanted);
+    let renamed = connected && listing.by_name(wanted).is_empty();
+    if !has_another || renamed {
+        return Ok(());
+    }
+    Err(conflict(format!(
+        "{} and is not taken for the project of this database. Correct status.project.ref, or give the project that name back",
+        another(&project.reference, project.name.as_deref(), wanted)
+    )))
+}
+
+/// The reference of the project that is deleted in the end: the one that has the marker, and the one that is being replaced
+/// where that is under way. None when it is gone.
+///
+/// # Errors
+/// When it does not have the marker, or the provider fails.
+pub async fn to_be_destroyed(
+    object: &OrchestraDatabase,
+    account: &Account,
+    listed: Option<&ListedProject>,
+) -> Result<Option<String>, Error> {
+    let missing = || Error::transient(Reason::ProviderUnavailable, "the project is not known");
+    let reference = choose(object, listed).ok_or_else(missing)?;
+    let Some(wanted) = marker(object) else {
+        return Ok(Some(reference.to_owned()));
+    };
+    if listed.is_some_and(|listed| listed.reference == reference && listed.name == wanted) {
+        return Ok(Some(reference.to_owned()));
+    }
+    match account.client().get_project(reference).await {
+        Ok(project) if project.name.as_deref() == Some(wanted) => Ok(Some(reference.to_owned())),
+        Ok(project) => Err(conflict(format!(
+            "{} and is not deleted. Give it that name in the provider's dashboard if it is this database's and may go, or \
+             correct status.project.ref",
+            another(reference, project.name.as_deref(), wanted)
+        ))),
+        Err(error) if error.is_gone() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn choose<'a>(object: &'a OrchestraDatabase, listed: Option<&'a ListedProject>) -> Option<&'a str> {
+    let status = object.status.as_ref();
+    let recorded = object.project_ref();
+    let discarded = recorded.filter(|reference| {
+        let replaced = status.map(|status| status.replaced.as_slice());
+        replaced.is_some_and(|replaced| replaced.iter().any(|one| one == reference))
+    });
+    let listed = listed.map(|listed| listed.reference.as_str());
+    discarded.or(listed).or(recorded)
+}
+
+/// The name that the operator gave the project; none for one that it did not make.
+fn marker(object: &OrchestraDatabase) -> Option<&str> {
+    let made = object.spec.supabase.as_ref().filter(|_| object.adopted().is_none());
+    made.map(|project| project.name.as_str())
+}
+
+fn another(reference: &str, name: Option<&str>, wanted: &str) -> String {
+    let name = name.map_or_else(|| "no name".to_owned(), |name| format!("the name {name:?}"));
+    format!("project {reference} has {name} at the provider and not {wanted:?},")
+}
+
+fn conflict(message: String) -> Error {
+    Error::blocked(Reason::ProjectConflict, message)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+    use crate::supabase::types::ProjectState;
+
+    fn database(reference: &str, replaced: &[&str]) -> OrchestraDatabase {
+        serde_json::from_value(json!({
+            "metadata": {"name": "orchdb-a"},
+            "spec": {"supabase": {"name": "marked", "region": "eu-north-1"}},
+            "status": {"project": {"ref": reference, "region": "eu-north-1"}, "replaced": replaced},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_project_with_the_marker_is_destroyed_and_a_replaced_one_before_it() {
+        let listed = ListedProject {
+            reference: "own".into(),
+            name: "marked".into(),
+            region: None,
+            is_branch: false,
+            status: ProjectState::InitFailed,
+            inserted_at: None,
+            databases: Vec::new(),
+        };
+        for (recorded, replaced, is_listed, chosen) in [
+            ("own", &[][..], true, "own"),
+            ("own", &[], false, "own"),
+            ("victim", &[], true, "own"),
+            ("old", &["old"], true, "old"),
+        ] {
+            let object = database(recorded, replaced);
+            let found = choose(&object, is_listed.then_some(&listed));
+            assert_eq!(found, Some(chosen), "{recorded} {replaced:?} {is_listed}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_use_is_not_discarded() {
+        assert!(check_discarded("own", false).is_ok());
+        let error = check_discarded("own", true).unwrap_err().to_string();
+        assert!(error.contains("nothing is deleted"), "{error}");
+    }
+}
