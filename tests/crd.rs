@@ -12,6 +12,7 @@ use std::time::Duration;
 use crd_tables::backups;
 use crd_tables::budget::BUDGETS;
 use crd_tables::changes::CHANGES;
+use crd_tables::claiming;
 use crd_tables::connection::CONNECTIONS;
 use crd_tables::health::HEALTH;
 use crd_tables::lengths::lengths;
@@ -117,6 +118,7 @@ async fn the_api_server_keeps_the_contract() {
     for kind in KINDS {
         statuses::are_replaced(&api(&client, kind), kind).await;
     }
+    claiming::fields_of_a_claim_are_kept(&api(&client, "Orchestra")).await;
     databases_are_selected_by_claim(&client).await;
     migrations_are_explained(&plane).await;
     kubectl_shows_them(&plane, &client).await;

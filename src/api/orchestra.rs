@@ -28,10 +28,10 @@ use super::{
     doc = "Orchestra is a tenant: it claims a database. The operator migrates and seeds the database, and publishes the tenant's login in a Secret beside this resource.",
     selectable = ".spec.className",
     validation = Rule::new("size(self.metadata.name) <= 200").message("metadata.name must have at most 200 characters: the connection Secret's name is made from it"),
-    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.placement) || !has(self.spec.placement) || (has(oldSelf.status.project) && has(self.spec.placement.region) && oldSelf.status.project.region == self.spec.placement.region)").message("placement cannot be added to an Orchestra whose database is elsewhere, because a database cannot change its region: remove placement, or create a new Orchestra"),
-    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.source) || !has(self.spec.source) || !has(self.spec.source.existing)").message("source.existing cannot be added to an Orchestra that has a database: delete it, and create it with the field"),
-    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.source) || !has(self.spec.source) || !has(self.spec.source.backupRef)").message("source.backupRef cannot be added to an Orchestra that has a database: a backup is restored into a new one only; create a new Orchestra with the field"),
-    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || !has(oldSelf.status.className) || has(oldSelf.spec.className) || !has(self.spec.className) || oldSelf.status.className == self.spec.className").message("className must be the class that the database was claimed through (status.className): create a new Orchestra to change the class"),
+    validation = Rule::new(once_claimed("has(oldSelf.spec.placement) || !has(self.spec.placement) || (has(oldSelf.status.project) && has(self.spec.placement.region) && oldSelf.status.project.region == self.spec.placement.region)")).message("placement cannot be added to an Orchestra whose database is elsewhere, because a database cannot change its region: remove placement, or create a new Orchestra"),
+    validation = Rule::new(once_claimed("has(oldSelf.spec.source) || !has(self.spec.source) || !has(self.spec.source.existing)")).message("source.existing cannot be added to an Orchestra that has, or is claiming, a database: delete it, and create it with the field"),
+    validation = Rule::new(once_claimed("has(oldSelf.spec.source) || !has(self.spec.source) || !has(self.spec.source.backupRef)")).message("source.backupRef cannot be added to an Orchestra that has, or is claiming, a database: a backup is restored into a new one only; create a new Orchestra with the field"),
+    validation = Rule::new(once_claimed("!has(oldSelf.status.className) || has(oldSelf.spec.className) || !has(self.spec.className) || oldSelf.status.className == self.spec.className")).message("className must be the class that the database was claimed through (status.className): create a new Orchestra to change the class"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
@@ -120,6 +120,13 @@ pub struct OrchestraSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('8760h')").message("ttl must be from 10s to 8760h"))]
     pub ttl: Option<GoDuration>,
+}
+
+/// A rule that holds once the Orchestra has a database, or is claiming one: the status tells of the claim a while after it is
+/// made. `claiming` alone also stays in a status whose claim cannot be met, and then the author may correct the spec.
+fn once_claimed(rule: &str) -> String {
+    let claims = "has(oldSelf.status.claiming) && has(oldSelf.status.phase) && oldSelf.status.phase in ['Queued', 'Provisioning']";
+    format!("!has(oldSelf.status) || !(has(oldSelf.status.databaseName) || {claims}) || {rule}")
 }
 
 const INSECURE: &str = "an Orchestra may set oci.insecure only for a registry at a loopback address, because others on the network could read its login: use a registry with TLS, or ask the cluster's admin to name the source in the OrchestraClass";

@@ -64,7 +64,7 @@ pub struct PowerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub uses: Option<String>,
-    /// When the event was published that warns of the pause.
+    /// When the event was published that warns of the pause, or later of one that lasts for more than 60 days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warned_at: Option<Time>,
     /// What all pauses have saved so far, as a decimal; absent for an entry of a static pool.

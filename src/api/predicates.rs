@@ -120,6 +120,19 @@ impl Orchestra {
         status.is_some_and(|status| status.secret_ref.is_some())
     }
 
+    /// The OrchestraDatabase that it has, or that it is claiming: the status tells of a claim a while after it is made. Whether
+    /// that one is its own, its claim says ([`OrchestraDatabase::is_held_by`]).
+    pub fn database_or_claiming(&self) -> Option<&str> {
+        let status = self.status.as_ref()?;
+        status.database_name.as_deref().or(status.claiming.as_deref())
+    }
+
+    /// Whether the status tells which database it has.
+    pub fn has_told_of_database(&self) -> bool {
+        let status = self.status.as_ref();
+        status.is_some_and(|status| status.database_name.is_some())
+    }
+
     /// Whether its spec names a source of migrations, so that those of its class do not apply.
     pub fn has_own_migrations(&self) -> bool {
         let own = self.spec.migrations.as_ref();
@@ -293,6 +306,12 @@ impl OrchestraDatabase {
     /// Whether an Orchestra holds the claim and has not released it.
     pub fn is_held(&self) -> bool {
         self.spec.claim_ref.is_some() && self.spec.released_at.is_none()
+    }
+
+    /// Whether this Orchestra holds the claim.
+    pub fn is_held_by(&self, orchestra: &Orchestra) -> bool {
+        let claim = self.spec.claim_ref.as_ref().filter(|_| self.is_held());
+        claim.is_some_and(|claim| orchestra.metadata.uid.as_ref() == Some(&claim.uid))
     }
 
     /// Whether it was decided to drop everything in it, which the Orchestra of its claim has released.

@@ -68,10 +68,13 @@ pub fn wanted(object: &Orchestra, class: &OrchestraClass) -> Result<Option<Orche
 /// # Errors
 /// When the Kubernetes API refuses or fails.
 pub async fn make(ctx: &Context, object: &Orchestra) -> Result<(), Error> {
-    let has_database = object
-        .status
-        .as_ref()
-        .is_some_and(|status| status.database_name.is_some());
+    let claiming = || {
+        ctx.core
+            .stores
+            .databases
+            .get(&ObjectRef::new(object.database_or_claiming()?))
+    };
+    let has_database = object.has_told_of_database() || claiming().is_some_and(|database| database.is_held_by(object));
     let Some(class) = object
         .decided_class()
         .filter(|_| !has_database && object.spec.backup().is_some())

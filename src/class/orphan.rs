@@ -181,14 +181,22 @@ pub fn next_step(database: &OrchestraDatabase, why: Unclaimed, users: &Users) ->
     }
 }
 
+/// The command that releases a database whose Orchestra no longer exists, and keeps its data.
+pub fn keeping_release(name: &str) -> String {
+    format!(
+        "kubectl patch orchdb {name} --type=merge -p \
+         '{{\"spec\":{{\"reclaimPolicy\":\"Retain\",\"releasedAt\":\"'$(date -u +%FT%TZ)'\"}}}}'"
+    )
+}
+
 /// The same where an Orchestra uses the database all the same.
 fn used_by(name: &str, why: Unclaimed, user: &str) -> String {
     match why {
         Unclaimed::Deserted => format!(
             "keep it: Orchestra {user} uses it, and its claim names another UID. When its applications may lose their \
-             logins, release it and keep its data: kubectl patch orchdb {name} --type=merge -p \
-             '{{\"spec\":{{\"reclaimPolicy\":\"Retain\",\"releasedAt\":\"'$(date -u +%FT%TZ)'\"}}}}'; then take it back with a \
-             new Orchestra, spec.source.existing.databaseName: {name}"
+             logins, release it and keep its data: {}; then take it back with a \
+             new Orchestra, spec.source.existing.databaseName: {name}",
+            keeping_release(name)
         ),
         Unclaimed::Released | Unclaimed::Poolless => {
             format!("keep it: Orchestra {user} names it in its status, and does not hold it; see its conditions")

@@ -54,6 +54,7 @@ pub fn describe(step: Step, claim: ClaimState, replaces: bool) -> Description {
         },
         Step::Sleep if claim == ClaimState::Released => Description {
             phase: "Released",
+            text: SLEEPS_ON,
             ..PAUSED
         },
         Step::Sleep => PAUSED,
@@ -120,6 +121,11 @@ const PAUSED: Description = Description {
     reason: Reason::Paused,
     text: "the project is paused, as spec.powerState says; its data are kept",
 };
+
+const SLEEPS_ON: &str = "the project is paused, and no Orchestra holds it: the provider restores a paused project only for a \
+                         limited time (Supabase: a year, formerly 90 days), and its data are lost then. To keep them, take \
+                         it back, or set powerState: Running on the OrchestraDatabase, which opens a login that was not \
+                         revoked";
 
 const UNKNOWN: Description = provisioning(
     Reason::OutcomeUnknown,

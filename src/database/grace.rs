@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Pass;
 use super::plan::Grace;
-use crate::api::{DeletionPolicy, GoDuration, OrchestraClass};
+use crate::api::{DeletionPolicy, GoDuration, OrchestraClass, OrchestraDatabase, PowerState};
 use crate::class;
 use crate::controller::clock::{self, TimeCheck};
 use crate::controller::error::Error;
@@ -54,7 +54,19 @@ pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Grace, Option<
     )
 }
 
-/// Sets the time at which the project is destroyed, or takes it away when the project is to be kept.
+/// Whether the release of a hosted project has paused it: no request to pause it is older. In one that was paused before, the
+/// former tenant's login could not be revoked, and only a person decides that it runs again.
+fn was_paused_by_release(database: &OrchestraDatabase) -> bool {
+    let (spec, status) = (&database.spec, database.status.as_ref());
+    let issued = status.and_then(|status| status.pause_issued_at.as_ref());
+    let released = spec.released_at.as_ref();
+    spec.supabase.is_some()
+        && spec.power_state == Some(PowerState::Paused)
+        && released.is_some_and(|released| issued.is_none_or(|issued| issued.0 >= released.0))
+}
+
+/// Sets the time at which the project is destroyed, or takes it away when the project is to be kept. A project that was
+/// paused for its grace period runs again then: the provider restores a paused one only for a limited time.
 pub async fn schedule(pass: &mut Pass) -> Result<(), Error> {
     let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref())?;
     let period = class.spec.deletion.grace_period.map(GoDuration::as_std);
@@ -63,10 +75,13 @@ pub async fn schedule(pass: &mut Pass) -> Result<(), Error> {
     let now = clock::now(&pass.ctx.core.client).await?.max(clock::own()).max(released);
     let is_retained = pass.object.spec.reclaim_policy == DeletionPolicy::Retain;
     let due = (!is_retained).then(|| Time(clock::after(now, period.unwrap_or_default())));
-    let patch = json!({
+    let mut patch = json!({
         "metadata": {"resourceVersion": pass.object.resource_version()},
         "spec": {"reclaimAfter": due},
     });
+    if is_retained && was_paused_by_release(&pass.object) {
+        patch["spec"]["powerState"] = Value::Null;
+    }
     let written = pass
         .api()
         .patch(pass.name(), &PatchParams::default(), &Patch::Merge(patch))
@@ -93,4 +108,44 @@ pub fn told(pass: &Pass) -> Option<String> {
             pass.name()
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{OrchestraDatabaseSpec, OrchestraDatabaseStatus, SupabaseProject};
+
+    #[test]
+    fn only_a_pause_that_began_with_the_release_ends_when_the_project_is_kept() {
+        let at = |second| Timestamp::from_second(second).ok().map(Time);
+        for (power_state, issued, by_release) in [
+            (Some(PowerState::Paused), Some(100), true),
+            (Some(PowerState::Paused), Some(160), true),
+            (Some(PowerState::Paused), None, true),
+            (Some(PowerState::Paused), Some(99), false),
+            (Some(PowerState::Running), Some(160), false),
+            (None, None, false),
+        ] {
+            let spec = OrchestraDatabaseSpec {
+                supabase: Some(SupabaseProject::default()),
+                released_at: at(100),
+                power_state,
+                ..OrchestraDatabaseSpec::default()
+            };
+            let mut database = OrchestraDatabase::new("one", spec);
+            database.status = Some(OrchestraDatabaseStatus {
+                pause_issued_at: issued.and_then(at),
+                ..OrchestraDatabaseStatus::default()
+            });
+            assert_eq!(
+                was_paused_by_release(&database),
+                by_release,
+                "{power_state:?} {issued:?}"
+            );
+            database.spec.released_at = None;
+            assert!(!was_paused_by_release(&database), "it is in use");
+            (database.spec.released_at, database.spec.supabase) = (at(100), None);
+            assert!(!was_paused_by_release(&database), "an entry of a pool");
+        }
+    }
 }

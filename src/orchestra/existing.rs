@@ -9,7 +9,7 @@ use serde_json::json;
 use super::claim::{Offer, api, claim_reference, databases};
 use super::plan::{Intent, Supply};
 use super::wait::Stop;
-use super::{Pass, adoption, reclaim};
+use super::{Pass, adoption, deserted, reclaim};
 use crate::api::condition::Reason;
 use crate::api::{ExistingDatabase, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::controller::error::Error;
@@ -26,14 +26,14 @@ pub async fn supply(pass: &Pass, class: &OrchestraClass, existing: &ExistingData
         None => {
             let name = existing.database_name.clone().unwrap_or_default();
             let found = find(pass, &name).await?;
-            judge(&pass.object, (class, born(pass)), &name, found.as_ref()).map(|()| name)
+            judged(pass, class, &name, found.as_ref()).map(|()| name)
         }
         Some(reference) => match adoption::database_of(pass, reference).await? {
             None => adoption::offered(pass, class, existing, reference).await?,
             Some(found) => {
                 unreadable::check(&found)?;
                 let name = found.name_any();
-                judge(&pass.object, (class, born(pass)), &name, Some(&found)).map(|()| name)
+                judged(pass, class, &name, Some(&found)).map(|()| name)
             }
         },
     };
@@ -60,6 +60,22 @@ async fn find(pass: &Pass, name: &str) -> Result<Option<OrchestraDatabase>, Erro
     match unreadable::get(databases(pass), &ObjectRef::new(name))? {
         Some(known) => Ok(Some((*known).clone())),
         None => Ok(api(&pass.ctx).get_opt(name).await?),
+    }
+}
+
+/// Whether this Orchestra may take a database that it names. For one that was never released, and whose Orchestra is gone, it
+/// waits for a person.
+fn judged(
+    pass: &Pass,
+    class: &OrchestraClass,
+    name: &str,
+    database: Option<&OrchestraDatabase>,
+) -> Result<(), (Reason, String)> {
+    match judge(&pass.object, (class, born(pass)), name, database) {
+        Err((Reason::InUse, _)) if database.is_some_and(|database| deserted::is_deserted(pass, database)) => {
+            Err((Reason::InUse, deserted::message(name)))
+        }
+        judged => judged,
     }
 }
 

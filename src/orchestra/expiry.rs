@@ -12,7 +12,8 @@ use super::plan::TtlState;
 use super::{Pass, claim, reclaim};
 use crate::api::condition::Reason;
 use crate::api::{
-    DeletionPolicy, EXTENDED_ANNOTATION, ExpiryNotice, GoDuration, Orchestra, OrchestraClass, OrchestraStatus,
+    DeletionPolicy, EXTENDED_ANNOTATION, ExpiryNotice, GoDuration, Orchestra, OrchestraClass, OrchestraDatabase,
+    OrchestraStatus, Recycle,
 };
 use crate::class;
 use crate::controller::backoff::SLOWEST;
@@ -25,6 +26,9 @@ use crate::text;
 /// The first warning comes this long before the end, the last one so long; of a short ttl a third and a tenth of it.
 const FIRST: Duration = Duration::from_hours(24);
 const LAST: Duration = Duration::from_hours(1);
+
+/// How far the clock of whoever extends an Orchestra may be ahead.
+const AHEAD: Duration = Duration::from_mins(5);
 
 /// How a span is told.
 const PRINTER: SpanPrinter = SpanPrinter::new()
@@ -50,12 +54,21 @@ pub struct Ends {
     at: Timestamp,
     ttl: GoDuration,
     since: Option<Timestamp>,
-    /// The annotation that extends it is not a timestamp.
-    ignored: bool,
+    /// Why the annotation that extends it is ignored.
+    ignored: Option<IgnoredExtension>,
     /// The time by the API server's clock, where something is due.
     now: Timestamp,
     /// The warning that is due is the last one.
     last: bool,
+}
+
+/// Why an extension does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IgnoredExtension {
+    /// It is not a timestamp.
+    Unreadable,
+    /// It is in the future, where it would exceed every bound of the ttl.
+    Ahead,
 }
 
 /// The next event of a ttl.
@@ -76,18 +89,44 @@ fn ttl(object: &Orchestra, class: Option<&OrchestraClass>) -> Option<GoDuration>
     }
 }
 
-/// When the ttl began to count anew, by the annotation; an error when it is not a timestamp.
-fn extended(object: &Orchestra) -> Result<Option<Timestamp>, ()> {
+/// When the ttl began to count anew, by the annotation.
+fn extended(object: &Orchestra) -> Result<Option<Timestamp>, IgnoredExtension> {
     let given = object.annotations().get(EXTENDED_ANNOTATION);
     given
-        .map(|text| text.parse().map(clock::whole).map_err(drop))
+        .map(|text| text.parse().map(clock::whole).map_err(|_| IgnoredExtension::Unreadable))
         .transpose()
+}
+
+/// An extension that counts by this clock: none of a time that has not come.
+fn counted(extended: Timestamp, now: Timestamp) -> Result<Timestamp, IgnoredExtension> {
+    if extended <= clock::after(now, AHEAD) {
+        Ok(extended)
+    } else {
+        Err(IgnoredExtension::Ahead)
+    }
+}
+
+/// The extension of an Orchestra. One that is ahead of the own clock counts by the API server's, so that no clock that is
+/// behind ends an Orchestra early.
+async fn extension(pass: &Pass, now: Timestamp) -> Result<Result<Option<Timestamp>, IgnoredExtension>, Error> {
+    match extended(&pass.object) {
+        Ok(Some(at)) if counted(at, now).is_err() => {
+            let server = clock::now(&pass.ctx.core.client).await?;
+            Ok(counted(at, server).map(Some))
+        }
+        told => Ok(told),
+    }
+}
+
+/// How long before the end the last warning comes.
+fn last_lead(ttl: Duration) -> Duration {
+    LAST.min(ttl / 10)
 }
 
 /// The next event of a ttl that ends at `at`, and its time. The end follows the last warning by at least the planned lead:
 /// no Orchestra ends without a warning.
 fn next(at: Timestamp, ttl: Duration, notice: Option<&ExpiryNotice>, now: Timestamp) -> (ExpiryEvent, Timestamp) {
-    let (first, last) = (FIRST.min(ttl / 3), LAST.min(ttl / 10));
+    let (first, last) = (FIRST.min(ttl / 3), last_lead(ttl));
     let before = |lead: Duration| at.saturating_sub(lead).unwrap_or(Timestamp::MIN);
     match notice.filter(|notice| notice.expires_at.0 == at) {
         Some(notice) if notice.last => (ExpiryEvent::End, at.max(clock::after(notice.given_at.0, last))),
@@ -118,7 +157,7 @@ pub async fn look(pass: &Pass, now: Timestamp) -> Result<Life, Error> {
     };
     let begins = old.is_none() && since.is_some();
     let created = object.metadata.creation_timestamp.as_ref().map(|at| at.0);
-    let extension = extended(object);
+    let extension = extension(pass, now).await?;
     let from = [created, since, extension.unwrap_or_default()]
         .into_iter()
         .flatten()
@@ -130,7 +169,7 @@ pub async fn look(pass: &Pass, now: Timestamp) -> Result<Life, Error> {
         at,
         ttl,
         since,
-        ignored: extension.is_err(),
+        ignored: extension.err(),
         now,
         last: false,
     };
@@ -196,11 +235,15 @@ impl Life {
         }
     }
 
-    /// The message of an annotation that cannot be read.
+    /// The message of an annotation that does not count.
     pub fn ignored(&self) -> Option<String> {
-        let ends = self.ends.as_ref().filter(|ends| ends.ignored)?;
+        let ends = self.ends.as_ref()?;
+        let why = match ends.ignored? {
+            IgnoredExtension::Unreadable => "is not a timestamp such as 2026-12-24T18:00:00Z",
+            IgnoredExtension::Ahead => "is in the future: the ttl counts from the current time at the latest",
+        };
         Some(format!(
-            "the annotation {EXTENDED_ANNOTATION} is not a timestamp such as 2026-12-24T18:00:00Z, so the Orchestra still expires at {}",
+            "the annotation {EXTENDED_ANNOTATION} {why}, so the Orchestra still expires at {}",
             ends.at
         ))
     }
@@ -235,19 +278,32 @@ pub async fn begin(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     pass.write_status(new, None).await
 }
 
+impl Ends {
+    /// When it ends once this warning is given, which the end follows by the lead of the last one.
+    fn after_warning(&self) -> Timestamp {
+        let lead = if self.last {
+            last_lead(self.ttl.as_std())
+        } else {
+            Duration::ZERO
+        };
+        self.at.max(clock::after(self.now, lead))
+    }
+}
+
 /// Warns of the end, and writes down that it did.
 pub async fn warn(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let Some(ends) = &observed.life.ends else { return Ok(()) };
-    let left = PRINTER.unsigned_duration_to_string(&Duration::from_secs(clock::left(ends.at, ends.now).as_secs()));
+    let end = ends.after_warning();
+    let left = PRINTER.unsigned_duration_to_string(&Duration::from_secs(clock::left(end, ends.now).as_secs()));
     let (namespace, name) = (pass.namespace(), pass.name());
     let what = kept_project(pass).map_or_else(
         || "its database and Secrets".to_owned(),
         |reference| format!("its Secrets and its login; project {reference}, which was adopted, stays"),
     );
     let note = format!(
-        "expires at {} (in {left}): it is deleted with {what}. To extend: raise spec.ttl ({}), or kubectl \
+        "expires at {end} (in {left}): it is deleted with {what}. To extend: raise spec.ttl ({}), or kubectl \
          -n {namespace} annotate orch {name} --overwrite {EXTENDED_ANNOTATION}=$(date -u +%FT%TZ)",
-        ends.at, ends.ttl
+        ends.ttl
     );
     let mut new = pass.object.status.clone().unwrap_or_default();
     observed.life.note(pass, &mut new);
@@ -290,6 +346,25 @@ pub async fn end(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     }
 }
 
+/// What becomes of the database after the end.
+fn fate(database: &OrchestraDatabase, grace: Option<GoDuration>) -> String {
+    let name = database.name_any();
+    let (hosted, destroyed) = (database.spec.supabase.is_some(), database.is_to_be_destroyed());
+    let ends = destroyed && (hosted || database.spec.recycle == Some(Recycle::Reset));
+    match grace {
+        _ if database.adopted().is_some() && !ends => {
+            format!("; OrchestraDatabase {name} is released, and its project, which was adopted, stays")
+        }
+        _ if !ends && hosted => format!("; OrchestraDatabase {name} is released and kept with its data"),
+        _ if !ends => format!("; OrchestraDatabase {name}, an entry of a pool, is released and kept with its data"),
+        Some(grace) => format!(
+            "; OrchestraDatabase {name} is kept for another {grace}: spec.source.existing.databaseName takes it back"
+        ),
+        None if hosted => format!("; OrchestraDatabase {name} is destroyed with its project"),
+        None => format!("; everything in OrchestraDatabase {name}, an entry of a pool, is dropped"),
+    }
+}
+
 /// The last event of an Orchestra whose ttl was over when it was deleted.
 pub async fn tell_end(pass: &Pass, observed: &Observed) {
     pass.ctx.core.clock.forget(&key(pass));
@@ -302,20 +377,12 @@ pub async fn tell_end(pass: &Pass, observed: &Observed) {
     if deleted.0 < ended.0 {
         return;
     }
-    let database = observed.database.as_ref().map_or_else(String::new, |database| {
-        let name = database.name_any();
-        let grace = observed.class.as_ref().and_then(|class| class.spec.deletion.grace_period);
-        match (database.spec.supabase.is_some(), grace) {
-            (false, _) => format!("; OrchestraDatabase {name}, an entry of a pool, is released"),
-            _ if database.adopted().is_some() && !database.is_to_be_destroyed() => {
-                format!("; OrchestraDatabase {name} is released, and its project, which was adopted, stays")
-            }
-            (true, None) => format!("; OrchestraDatabase {name} is destroyed with its project"),
-            (true, Some(grace)) => format!(
-                "; OrchestraDatabase {name} is kept for another {grace}: spec.source.existing.databaseName takes it back"
-            ),
-        }
-    });
+    let grace = observed
+        .class
+        .as_ref()
+        .and_then(|class| class.spec.deletion.grace_period);
+    let database = observed.database.as_ref();
+    let database = database.map_or_else(String::new, |database| fate(database, grace));
     let note = format!(
         "the ttl ended at {}: deleted, with its Secrets and its login{database}",
         ended.0

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::api::{Deletion, OrchestraClassSpec, OrchestraSpec};
+use crate::api::{Deletion, InventoryEntry, OrchestraClassSpec, OrchestraDatabaseSpec, OrchestraSpec, SupabaseProject};
 
 fn at(text: &str) -> Timestamp {
     format!("2026-12-{text}Z").parse().unwrap()
@@ -77,7 +77,7 @@ fn the_annotation_is_a_timestamp() {
     for (text, read) in [
         ("2026-12-01T00:00:00Z", Ok(Some(at("01T00:00:00")))),
         ("2026-12-01T00:00:00.123Z", Ok(Some(at("01T00:00:00")))),
-        ("tomorrow", Err(())),
+        ("tomorrow", Err(IgnoredExtension::Unreadable)),
     ] {
         object.annotations_mut().insert(EXTENDED_ANNOTATION.into(), text.into());
         assert_eq!(extended(&object), read);
@@ -108,4 +108,110 @@ fn a_warning_by_a_clock_that_was_ahead_puts_the_end_off_and_never_forward() {
     // By one that was days behind: no sooner than its own time.
     let behind = notice("04T12:00:00", "01T11:00:00", true);
     assert_eq!(next(&behind, "01T11:00:01"), (ExpiryEvent::End, end));
+}
+
+#[test]
+fn an_extension_counts_once_its_time_has_come() {
+    let now = at("01T12:00:00");
+    for (extended, counts) in [
+        (at("01T11:00:00"), true),
+        // By a clock that is a little ahead.
+        (at("01T12:05:00"), true),
+        (at("01T12:05:01"), false),
+        ("9999-12-01T00:00:00Z".parse().unwrap(), false),
+    ] {
+        let is = counted(extended, now);
+        let wanted = if counts {
+            Ok(extended)
+        } else {
+            Err(IgnoredExtension::Ahead)
+        };
+        assert_eq!(is, wanted, "{extended}");
+    }
+    let life = |ignored| Life {
+        ends: Some(Ends {
+            ignored,
+            ..ending(at("04T12:00:00"), now, false)
+        }),
+        ..Life::default()
+    };
+    let told = life(Some(IgnoredExtension::Ahead)).ignored().unwrap();
+    assert!(
+        told.contains("is in the future") && told.ends_with("expires at 2026-12-04T12:00:00Z"),
+        "{told}"
+    );
+    let told = life(Some(IgnoredExtension::Unreadable)).ignored().unwrap();
+    assert!(told.contains("is not a timestamp"), "{told}");
+    assert_eq!(life(None).ignored(), None);
+}
+
+fn ending(at: Timestamp, now: Timestamp, last: bool) -> Ends {
+    Ends {
+        at,
+        ttl: GoDuration::from_mins(72 * 60),
+        since: None,
+        ignored: None,
+        now,
+        last,
+    }
+}
+
+#[test]
+fn a_warning_tells_the_end_that_follows_it() {
+    let end = at("04T12:00:00");
+    for (now, last, told) in [
+        ("03T12:00:00", false, end),
+        ("04T11:00:00", true, end),
+        // Nobody led for days: the end comes an hour after the warning.
+        ("20T08:00:00", true, at("20T09:00:00")),
+    ] {
+        let ends = ending(end, at(now), last);
+        assert_eq!(ends.after_warning(), told, "{now}");
+        let given = ExpiryNotice {
+            expires_at: Time(end),
+            given_at: Time(ends.now),
+            last,
+        };
+        let planned = next(end, ends.ttl.as_std(), Some(&given), ends.now);
+        assert!(
+            !last || planned == (ExpiryEvent::End, told),
+            "as it is planned: {planned:?}"
+        );
+    }
+}
+
+#[test]
+fn the_last_event_says_what_becomes_of_the_database() {
+    let grace = Some(GoDuration::from_mins(60));
+    let entry = |recycle, reclaim_policy| OrchestraDatabaseSpec {
+        inventory: Some(InventoryEntry::default()),
+        recycle,
+        reclaim_policy,
+        ..OrchestraDatabaseSpec::default()
+    };
+    let project = OrchestraDatabaseSpec {
+        supabase: Some(SupabaseProject::default()),
+        reclaim_policy: DeletionPolicy::Delete,
+        ..OrchestraDatabaseSpec::default()
+    };
+    let (delete, retain) = (DeletionPolicy::Delete, DeletionPolicy::Retain);
+    for (spec, grace, part) in [
+        (entry(None, delete), grace, "an entry of a pool, is released and kept"),
+        (
+            entry(Some(Recycle::Reset), retain),
+            None,
+            "an entry of a pool, is released and kept",
+        ),
+        (
+            entry(Some(Recycle::Reset), delete),
+            None,
+            "everything in OrchestraDatabase one",
+        ),
+        (entry(Some(Recycle::Reset), delete), grace, "is kept for another 1h"),
+        (project.clone(), None, "is destroyed with its project"),
+        (project, grace, "is kept for another 1h"),
+    ] {
+        let told = fate(&OrchestraDatabase::new("one", spec), grace);
+        assert!(told.contains(part), "{told}");
+    }
 }

@@ -114,7 +114,8 @@ pub fn observe(pass: &Pass, observed: &Observed) -> (IdleState, Option<Unused>) 
     (IdleState::Look, None)
 }
 
-/// Looks whether anybody uses the database. One that does not answer counts as in use.
+/// Looks whether anybody uses the database. One that does not answer is not paused; the counts of its tables tell at the next
+/// look what was used meanwhile.
 pub async fn look(pass: &mut Pass, observed: &Observed) {
     let Some(database) = &observed.database else { return };
     let looked = async {

@@ -4,17 +4,16 @@
 //! pause, so that no controller of the spec has anything to undo. What is wanted is written into the OrchestraDatabase
 //! before anything is changed.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use rust_decimal::Decimal;
 
+use super::long_pause::{self, RESTORABLE};
 use super::observe::Observed;
 use super::plan::{DatabaseState, Power, Step};
 use super::wait::{Stop, UNWATCHED, Wait};
-use super::{Looked, Pass, act, claim, idle, inside, login, status};
+use super::{Looked, Pass, act, claim, idle, inside, login, reclaim, status};
 use crate::api::condition::{ConditionType, Reason, find};
 use crate::api::{
     DeletionPolicy, FinalBackup, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseStatus, PausedBy,
@@ -27,10 +26,6 @@ use crate::money;
 
 /// The longest value of the annotation that is read: a time is shorter.
 const REQUEST: usize = 128;
-
-/// The longest grace period in which a project is paused. The provider restores projects that were paused for up to 90 days,
-/// lately for a year (supabase.com/docs/guides/platform/free-project-pausing).
-const RESTORABLE: Duration = Duration::from_hours(60 * 24);
 
 /// Why the database is to be paused; none when it is to run.
 pub fn wanted(object: &Orchestra, class: Option<&OrchestraClass>) -> Option<PausedBy> {
@@ -115,10 +110,18 @@ fn was_paused(database: &OrchestraDatabase) -> bool {
 }
 
 /// Whether a project that is released sleeps: one that is being paused or restored, in which the tenant's login could not
-/// be revoked. It is restored for who takes it back.
+/// be revoked. It is restored for who takes it back. One that is to be kept has no end, and a paused project is lost after a
+/// while.
 pub fn sleeps_on(pass: &Pass, observed: &Observed, database: &OrchestraDatabase) -> bool {
+    let class = observed.class.as_deref();
+    let policy = reclaim::at_release(&pass.object, class, database, pass.recorded);
     let unrevoked = pass.is_serving() && !pass.revoked && !matches!(observed.facts.database, DatabaseState::Usable(_));
-    unrevoked && is_unsettled(database) && !is_forbidden(observed.class.as_deref(), database)
+    unrevoked && may_sleep_on(database, policy) && !is_forbidden(class, database)
+}
+
+/// Whether a released project whose login is open is paused, provided that the plan allows it.
+fn may_sleep_on(database: &OrchestraDatabase, policy: DeletionPolicy) -> bool {
+    policy == DeletionPolicy::Delete && is_unsettled(database)
 }
 
 /// Whether a project that is released is paused until its grace period is over: it costs nothing then, and is restored for
@@ -163,8 +166,8 @@ fn since(object: &Orchestra) -> Option<&Time> {
 /// The message of a pause; none when the step's own words say all.
 pub fn message(pass: &Pass, observed: &Observed) -> Option<String> {
     let class = observed.class.as_deref();
-    match observed.facts.power {
-        Power::Paused | Power::ToGiveBack => Some(match wanted(&pass.object, class)? {
+    let paused = match observed.facts.power {
+        Power::Paused | Power::ToGiveBack => match wanted(&pass.object, class)? {
             PausedBy::Spec => {
                 "the database is paused, as spec.powerState says: its data are kept, and migrations and seeds \
                                wait until it runs again"
@@ -177,19 +180,21 @@ pub fn message(pass: &Pass, observed: &Observed) -> Option<String> {
                     .map(|policy| policy.to_string())
                     .unwrap_or_default()
             ),
-        }),
+        },
         Power::Refused(Stop::PauseRefused(_)) => {
             let stalled = observed.database.as_ref().map(OrchestraDatabase::conditions);
-            let stalled = find(stalled.unwrap_or_default(), ConditionType::Stalled);
-            stalled.map(|stalled| {
-                format!(
-                    "the provider does not pause the project, which runs on: {}",
-                    stalled.message
-                )
-            })
+            let stalled = find(stalled.unwrap_or_default(), ConditionType::Stalled)?;
+            return Some(format!(
+                "the provider does not pause the project, which runs on: {}",
+                stalled.message
+            ));
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some(match long_pause::warning(pass, observed) {
+        Some(warning) => format!("{paused}. {warning}"),
+        None => paused,
+    })
 }
 
 /// The pauses in the status, after a step.
@@ -214,6 +219,9 @@ pub fn status(pass: &Pass, step: Step, observed: &Observed, old: Option<PowerSta
         Step::Sleep => {
             power.paused_by = wanted(&pass.object, observed.class.as_deref());
             power.paused_since = power.paused_since.or(Some(Time(observed.now)));
+            if long_pause::is_news(pass, observed) {
+                power.warned_at = Some(Time(observed.now));
+            }
         }
         _ => return old,
     }

@@ -15,8 +15,8 @@ use super::plan::{DatabaseState, Power, Step};
 use super::wait::{Description, Stop, WILL_QUEUE, Wait};
 use super::wanted::Newer;
 use super::{
-    Pass, claim, drift, existing, failure, foreign, former, parts, placed, power, reach, rotation, serving, telling,
-    unavailable,
+    Pass, claim, drift, existing, failure, foreign, former, long_pause, parts, placed, power, reach, rotation, serving,
+    telling, unavailable,
 };
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{
@@ -43,6 +43,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let conditions = conditions.finish();
     let warnings = controller::status::warnings(&old.conditions, &conditions, &reach::WARNED);
     let was = old.health.clone();
+    let long = long_pause::news(pass, observed).filter(|_| step == Step::Sleep);
     let new = facts(pass, step, observed, old, description.phase, conditions);
     let paused = matches!(step, Step::Sleep | Step::GiveBack);
     let health = serving::news(was.as_ref(), new.health.as_ref()).filter(|_| !paused);
@@ -52,7 +53,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let lost = lost.map(|lost| News::warning(Reason::HistoryLost, lost));
     for news in warnings
         .into_iter()
-        .chain([approved, gone, lost, health].into_iter().flatten())
+        .chain([approved, gone, lost, health, long].into_iter().flatten())
     {
         tell(&pass.ctx.core, &pass.object, &news).await;
     }

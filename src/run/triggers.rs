@@ -148,8 +148,7 @@ pub fn claimant_of_keys(core: &Core, secret: &PartialObjectMeta<Secret>) -> Vec<
 
 /// The database of an Orchestra: a user who changes the Orchestra wants its database looked at as well.
 pub fn database_of_orchestra(orchestra: &Orchestra) -> Option<ObjectRef<OrchestraDatabase>> {
-    let name = orchestra.status.as_ref()?.database_name.as_ref()?;
-    Some(ObjectRef::new(name))
+    orchestra.database_or_claiming().map(ObjectRef::new)
 }
 
 /// Databases of a class that are not usable now, or wait for the provider.

@@ -113,12 +113,12 @@ impl ClusterObjects {
         })
     }
 
+    /// The database that an Orchestra has, or has claimed without its status telling so yet.
     fn database(&self, object: &Orchestra) -> Option<&OrchestraDatabase> {
-        let name = object.status.as_ref()?.database_name.as_ref()?;
-        self.databases
-            .iter()
-            .flatten()
-            .find(|database| database.name_any() == *name)
+        let name = object.database_or_claiming()?;
+        let mut databases = self.databases.iter().flatten();
+        let found = databases.find(|database| database.name_any() == name);
+        found.filter(|database| object.has_told_of_database() || database.is_held_by(object))
     }
 }
 
@@ -291,13 +291,22 @@ pub fn deleted(cluster: &ClusterObjects, current: &Orchestra) -> PreviewChange {
         .push(format!("Secret {} and the tenant's login", current.secret_name()));
     let class = cluster.class(current);
     let database = cluster.database(current);
-    let name = current.status.as_ref().and_then(|status| status.database_name.clone());
-    let Some(name) = name else { return change };
+    let told = current.database_or_claiming();
+    let Some(name) = told.filter(|_| current.has_told_of_database() || database.is_some()) else {
+        if let Some(name) = told.filter(|_| cluster.databases.is_none()) {
+            change.notes.push(format!(
+                "whether it has claimed {name}, and what becomes of it, is not known: you may not read OrchestraDatabases"
+            ));
+        }
+        return change;
+    };
     let policy = current
         .spec
         .deletion_policy
         .or_else(|| Some(class?.spec.deletion.policy));
+    let of_database = || database?.status.as_ref()?.cost.as_ref();
     let cost = current.status.as_ref().and_then(|status| status.cost.as_ref());
+    let cost = cost.or_else(of_database);
     let grace = class.and_then(|class| class.spec.deletion.grace_period);
     match policy {
         None => change.notes.push(format!(

@@ -73,7 +73,7 @@ pub struct Tenant {
     pub available: bool,
     /// Its class.
     pub class: Option<String>,
-    /// Its OrchestraDatabase.
+    /// Its OrchestraDatabase, also while it is being claimed.
     pub database: Option<String>,
     /// The provider's reference of its project.
     pub project: Option<String>,
@@ -102,6 +102,10 @@ pub struct Tenant {
 /// The tenant of an Orchestra, with its events.
 pub fn tenant(orchestra: &Orchestra, events: &[Event]) -> Tenant {
     let conditions = orchestra.conditions();
+    let database = orchestra.database_or_claiming();
+    // A claim that cannot be met may name another one's database.
+    let is_told = orchestra.has_told_of_database() || orchestra.is_queued_ahead();
+    let database = database.filter(|_| is_told).map(str::to_owned);
     let status = orchestra.status.clone().unwrap_or_default();
     let project = status.project;
     let migrations = status.migrations.unwrap_or_default();
@@ -112,7 +116,7 @@ pub fn tenant(orchestra: &Orchestra, events: &[Event]) -> Tenant {
         phase: status.phase,
         available: is_true(conditions, Is::Available),
         class: status.class_name.or_else(|| orchestra.spec.class_name.clone()),
-        database: status.database_name,
+        database,
         region: project.as_ref().map(|project| project.region.clone()),
         project: project.map(|project| project.reference),
         secret: status.secret_ref.map(|published| published.name),
@@ -300,6 +304,20 @@ mod tests {
             ],
         );
         assert_eq!((warned.state, warned.warnings.len()), (TenantState::Ready, 1));
+    }
+
+    #[test]
+    fn a_database_is_shown_while_its_claim_is_made() {
+        let shown = |reason: &str, database: Option<&str>| {
+            let mut object = orchestra(2, &[("Reconciling", "True", reason)]);
+            let status = object.status.as_mut().unwrap();
+            status.claiming = Some("orchdb-1".into());
+            status.database_name = database.map(Into::into);
+            tenant(&object, &[]).database
+        };
+        assert_eq!(shown("Queued", None).as_deref(), Some("orchdb-1"));
+        assert_eq!(shown("Queued", Some("orchdb-2")).as_deref(), Some("orchdb-2"));
+        assert_eq!(shown("PoolExhausted", None), None, "another one may have it");
     }
 
     #[test]

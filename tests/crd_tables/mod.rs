@@ -4,6 +4,7 @@ pub mod applied;
 pub mod backups;
 pub mod budget;
 pub mod changes;
+pub mod claiming;
 pub mod connection;
 pub mod health;
 pub mod lengths;

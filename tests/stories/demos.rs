@@ -144,6 +144,13 @@ async fn it_is_extended_by_editing_and_ends_with_everything() {
     let object = ends(&world, "demo", since, SignedDuration::from_hours(72)).await;
     let message = condition(&object, "Ready").2;
     assert!(message.contains("extended-at is not a timestamp"), "{message}");
+    annotate(&world, "demo", "9999-12-01T00:00:00Z");
+    let ahead = |object: &Value| condition(object, "Ready").2.contains("extended-at is in the future");
+    world
+        .until(Kind::Orchestra, (TENANTS, "demo"), LONG, ahead)
+        .await
+        .unwrap();
+    ends(&world, "demo", since, SignedDuration::from_hours(72)).await;
 
     // A removed ttl is no ttl; one that comes later counts from then on.
     world

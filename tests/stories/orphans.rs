@@ -5,12 +5,13 @@ use std::process::{Command, Output};
 
 use orchestra_operator::supabase::marker::{ClusterMarker, mint};
 use orchestra_sandbox::api::{Fault, Operation};
-use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World};
+use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition};
 use serde_json::{Value, json};
 
 use crate::process::get;
 use crate::proof::{database_name, generous_world, projects, soon};
-use crate::support::{gone, orchestra, ready, sources, standard_class};
+use crate::support::{gone, orchestra, ready, reason, sources, standard_class};
+use crate::way_back::taker;
 
 /// Runs a command of the operator's program as an admin of the cluster.
 pub fn command(world: &World, arguments: &[&str]) -> Output {
@@ -153,10 +154,25 @@ async fn orphans_are_counted_told_once_and_listed() {
         soon(&line, async || get(&operator, "/metrics").await.1.contains(&line)).await;
     }
 
+    who_waits_for_it_is_told_how_it_is_released(&world, &deserted).await;
     the_list_tells_what_they_are(&world, &kept, &deserted, &orphan);
     each_is_told_once(&world, &kept, &deserted, &orphan).await;
     what_to_do_is_what_works(&world, &kept, &deserted, &orphan).await;
     a_missing_token_is_no_clean_list(&world);
+}
+
+async fn who_waits_for_it_is_told_how_it_is_released(world: &World, deserted: &str) {
+    taker(world, TENANTS, "heir", deserted, "");
+    let heir = reason(world, "heir", "InUse").await;
+    let message = condition(&heir, "Ready").2;
+    let command = format!("kubectl patch orchdb {deserted} --type=merge -p");
+    assert!(
+        message.contains("was never released") && message.contains(&command),
+        "{message}"
+    );
+    world
+        .kubectl(["delete", "orch", "heir", "-n", TENANTS, "--timeout=60s"])
+        .unwrap();
 }
 
 fn the_list_tells_what_they_are(world: &World, kept: &str, deserted: &str, orphan: &str) {

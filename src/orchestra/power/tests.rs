@@ -186,6 +186,9 @@ fn a_project_that_was_paused_or_restored_may_sleep_and_an_entry_never_does() {
             (was_paused(&database), is_unsettled(&database)),
             (paused, paused || restored)
         );
+        let may = |policy| may_sleep_on(&database, policy);
+        assert_eq!(may(DeletionPolicy::Delete), paused || restored);
+        assert!(!may(DeletionPolicy::Retain), "its data would be lost after a while");
         database.spec.supabase = None;
         assert_eq!((was_paused(&database), is_unsettled(&database)), (false, false));
     }

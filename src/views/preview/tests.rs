@@ -88,3 +88,42 @@ fn a_deletion_says_what_becomes_of_the_data() {
     assert_eq!((kept.destroys.len(), kept.monthly), (1, None));
     assert!(kept.notes[0].contains("goes on costing 10.00 USD"), "{:?}", kept.notes);
 }
+
+/// Between a claim and the status that tells of it are minutes where the migrations wait for their turn.
+#[test]
+fn the_deletion_of_an_orchestra_whose_status_does_not_tell_of_its_claim_yet() {
+    let mut object = orchestra("one", &json!({}), &json!({"conditions": [], "claiming": "orchdb-1"}));
+    object.metadata.uid = Some("u".into());
+    let member = |uid: &str| -> OrchestraDatabase {
+        serde_json::from_value(json!({
+            "apiVersion": "stagesub.io/v1alpha1", "kind": "OrchestraDatabase", "metadata": {"name": "orchdb-1"},
+            "spec": {
+                "supabase": {"name": "p", "region": "eu-central-1"},
+                "claimRef": {"namespace": "tenants", "name": "one", "uid": uid},
+            },
+            "status": {"conditions": [], "cost": {"currency": "USD", "monthly": "10.00", "hourly": "0.01"}},
+        }))
+        .unwrap()
+    };
+    let with = |databases| ClusterObjects {
+        databases,
+        ..cluster("99.00")
+    };
+    let gone = deleted(&with(Some(vec![member("u")])), &object);
+    assert!(
+        gone.destroys[1].contains("orchdb-1 with its data, after 1h"),
+        "{gone:?}"
+    );
+    assert_eq!(gone.monthly.as_deref(), Some("-10.00"));
+    let of_another = deleted(&with(Some(vec![member("other")])), &object);
+    assert_eq!(
+        (of_another.destroys.len(), of_another.notes.len()),
+        (1, 0),
+        "{of_another:?}"
+    );
+    let unread = deleted(&with(None), &object);
+    assert!(
+        unread.notes[0].contains("you may not read OrchestraDatabases"),
+        "{unread:?}"
+    );
+}

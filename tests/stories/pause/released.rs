@@ -143,6 +143,24 @@ async fn a_running_project_that_is_released_sleeps_in_its_grace_period(
     let kept = world.until(Kind::Database, ("", database), LONG, sleeps).await.unwrap();
     assert!(condition(&kept, "Ready").2.contains("is destroyed after"), "{kept:#}");
     assert_eq!(count(Operation::PauseProject), pauses + 1);
+    // Somebody keeps it: the provider would not restore it for ever.
+    world
+        .kubectl([
+            "patch",
+            "orchdb",
+            database,
+            "--type=merge",
+            "-p",
+            r#"{"spec":{"reclaimPolicy":"Retain"}}"#,
+        ])
+        .unwrap();
+    let runs = |object: &Value| is_true(object, "Ready") && object["status"]["phase"] == "Released";
+    let kept = world.until(Kind::Database, ("", database), LONG, runs).await.unwrap();
+    let spec = &kept["spec"];
+    assert!(
+        spec["powerState"].is_null() && spec["reclaimAfter"].is_null(),
+        "{kept:#}"
+    );
     taker(world, TENANTS, "again", database, "");
     let object = ready(world, "again").await;
     assert_eq!(count(Operation::RestoreProject), restores + 1);
