@@ -62,14 +62,15 @@ mod tests {
             });
             object
         };
-        for (object, is_user) in [
-            (orchestra("tenants", "old", "1", None), true),
+        for (namespace, name, uid, recorded, is_user) in [
+            ("tenants", "old", "1", None, true),
             // The cluster was restored from a backup.
-            (orchestra("tenants", "old", "2", None), true),
-            (orchestra("tenants", "renamed", "2", Some("orchdb-1")), true),
-            (orchestra("others", "old", "2", None), false),
-            (orchestra("tenants", "new", "2", Some("orchdb-2")), false),
+            ("tenants", "old", "2", None, true),
+            ("tenants", "renamed", "2", Some("orchdb-1"), true),
+            ("others", "old", "2", None, false),
+            ("tenants", "new", "2", Some("orchdb-2"), false),
         ] {
+            let object = orchestra(namespace, name, uid, recorded);
             assert_eq!(uses(&object, &database), is_user, "{object:?}");
         }
         let told = message("orchdb-1");
