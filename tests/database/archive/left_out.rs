@@ -63,12 +63,12 @@ async fn a_restore_gives_nobodys_functions_and_views_the_owners_rights() {
         told.contains("objects that the tenant's login owns") && told.contains("public.notes_tenant"),
         "{told}"
     );
-    assert!(
-        told.contains("default privileges of other roles")
-            && told.contains("for role stranger in schema public on tables")
-            && told.contains("for role supabase_admin in schema public on tables"),
-        "{told}"
-    );
+    // The list is cut in its third name, of supabase_admin.
+    let named = [
+        "default privileges of other roles",
+        "role stranger in schema public on tables, default acl for role s…",
+    ];
+    assert!(named.iter().all(|part| told.contains(part)), "{told}");
     // On the server it came from, with the same owner; and on another one, with another owner.
     for target in targets(&from, &to).await {
         let drill = place.verify(&target, &json!([]));
