@@ -348,6 +348,8 @@ fn is_to_be_restored(pass: &Pass, claim: ClaimState) -> bool {
     let by_class = class.is_ok_and(|class| class.spec.auto_restore);
     match claim {
         ClaimState::Held => by_class || power::was_paused(pass),
+        // It is kept, and slept for its grace period alone.
+        ClaimState::Released => power::was_paused(pass),
         _ => by_class && pass.object.is_spare(),
     }
 }
