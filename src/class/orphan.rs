@@ -45,8 +45,8 @@ pub fn unheld(
         .collect()
 }
 
-/// The Orchestras, each as `namespace/name`, by what they use according to their statuses and UIDs. An Orchestra can use a
-/// project whose OrchestraDatabase is gone, and a database whose claim names another UID, after objects were lost or
+/// The Orchestras, each as `namespace/name`, by what they use according to their statuses, names and UIDs. An Orchestra can
+/// use a project whose OrchestraDatabase is gone, and a database whose claim names another UID, after objects were lost or
 /// restored from a backup.
 #[derive(Default)]
 pub struct Users(HashMap<String, String>);
@@ -58,6 +58,7 @@ impl Users {
         for orchestra in orchestras {
             let orchestra = orchestra.as_ref();
             let Some(uid) = orchestra.uid() else { continue };
+            let named = format!("{}/{}", orchestra.namespace().unwrap_or_default(), orchestra.name_any());
             let status = orchestra.status.as_ref();
             let project = status.and_then(|status| status.project.as_ref());
             let keys = [
@@ -65,8 +66,8 @@ impl Users {
                 project.map(|project| project.reference.clone()),
                 Some(database_name(&uid)),
                 Some(uid.replace('-', "")),
+                Some(named.clone()),
             ];
-            let named = format!("{}/{}", orchestra.namespace().unwrap_or_default(), orchestra.name_any());
             users.extend(keys.into_iter().flatten().map(|key| (key, named.clone())));
         }
         Self(users)
@@ -82,10 +83,18 @@ impl Users {
         self.0.get(&project.reference).or_else(made_for).map(String::as_str)
     }
 
-    fn of_database(&self, database: &OrchestraDatabase) -> Option<&str> {
+    /// The Orchestra that uses a database, or that the claim of one that was not released names.
+    pub fn of_database(&self, database: &OrchestraDatabase) -> Option<&str> {
         let project = database.status.as_ref().and_then(|status| status.project.as_ref());
         let by_project = || self.0.get(&project?.reference);
-        self.0.get(&database.name_any()).or_else(by_project).map(String::as_str)
+        let by_claim = || {
+            let claim = database.spec.claim_ref.as_ref();
+            let claim = claim.filter(|_| database.spec.released_at.is_none())?;
+            let by_name = || self.0.get(&format!("{}/{}", claim.namespace, claim.name));
+            self.0.get(&claim.uid.replace('-', "")).or_else(by_name)
+        };
+        let named = self.0.get(&database.name_any());
+        named.or_else(by_project).or_else(by_claim).map(String::as_str)
     }
 }
 

@@ -143,9 +143,7 @@ fn account(observed: &Observed) -> Result<&Account, Error> {
 }
 
 fn reference<'a>(pass: &'a Pass, observed: &'a Observed) -> Result<&'a str, Error> {
-    let listed = observed.project.as_ref().map(|project| project.reference.as_str());
-    let missing = || Error::transient(Reason::ProviderUnavailable, "the project is not known");
-    pass.object.project_ref().or(listed).ok_or_else(missing)
+    identity::reference(&pass.object, observed.project.as_ref())
 }
 
 async fn store_password(pass: &mut Pass) -> Result<Option<Next>, Error> {

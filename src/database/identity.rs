@@ -46,6 +46,16 @@ pub fn check_unlisted(
     )))
 }
 
+/// The reference of a database's project: the one that is being replaced where that is under way, else the one that is listed
+/// under its name, else the recorded one.
+///
+/// # Errors
+/// When none is known.
+pub fn reference<'a>(object: &'a OrchestraDatabase, listed: Option<&'a ListedProject>) -> Result<&'a str, Error> {
+    let missing = || Error::transient(Reason::ProviderUnavailable, "the project is not known");
+    choose(object, listed).ok_or_else(missing)
+}
+
 /// The reference of the project that is deleted in the end: the one that has the marker, and the one that is being replaced
 /// where that is under way. None when it is gone.
 ///
@@ -56,8 +66,7 @@ pub async fn to_be_destroyed(
     account: &Account,
     listed: Option<&ListedProject>,
 ) -> Result<Option<String>, Error> {
-    let missing = || Error::transient(Reason::ProviderUnavailable, "the project is not known");
-    let reference = choose(object, listed).ok_or_else(missing)?;
+    let reference = reference(object, listed)?;
     let Some(wanted) = marker(object) else {
         return Ok(Some(reference.to_owned()));
     };

@@ -4,26 +4,13 @@ use kube::ResourceExt as _;
 
 use super::Pass;
 use crate::api::{Orchestra, OrchestraDatabase};
-use crate::class::orphan;
+use crate::class::orphan::{self, Users};
 
 /// Whether no other Orchestra than this one has claimed a database.
 pub fn is_deserted(pass: &Pass, database: &OrchestraDatabase) -> bool {
-    let other = |orchestra: &Orchestra| orchestra.uid().as_deref() != Some(pass.uid());
-    let orchestras = &pass.ctx.core.stores.orchestras;
-    let user = orchestras.find(|orchestra| other(orchestra) && uses(orchestra, database));
-    user.is_none()
-}
-
-/// Whether an Orchestra has claimed a database: by its UID, its name, or its own status. After objects were restored from a
-/// backup, it has another UID than the claim.
-fn uses(orchestra: &Orchestra, database: &OrchestraDatabase) -> bool {
-    let is_named = database.spec.claim_ref.as_ref().is_some_and(|claim| {
-        let named = orchestra.namespace().as_ref() == Some(&claim.namespace) && orchestra.name_any() == claim.name;
-        named || orchestra.uid().as_ref() == Some(&claim.uid)
-    });
-    let status = orchestra.status.as_ref();
-    let recorded = status.and_then(|status| status.database_name.as_ref());
-    is_named || recorded.is_some_and(|recorded| *recorded == database.name_any())
+    let others = |orchestra: &Orchestra| orchestra.uid().as_deref() != Some(pass.uid());
+    let others = pass.ctx.core.stores.orchestras.state_filter(others);
+    Users::of(others).of_database(database).is_none()
 }
 
 /// The message of a database whose Orchestra is gone without having released it.
@@ -37,6 +24,8 @@ pub fn message(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::api::{ClaimReference, OrchestraDatabaseSpec, OrchestraSpec, OrchestraStatus};
 
@@ -71,7 +60,8 @@ mod tests {
             ("tenants", "new", "2", Some("orchdb-2"), false),
         ] {
             let object = orchestra(namespace, name, uid, recorded);
-            assert_eq!(uses(&object, &database), is_user, "{object:?}");
+            let users = Users::of([Arc::new(object)]);
+            assert_eq!(users.of_database(&database).is_some(), is_user, "{namespace}/{name} {uid}");
         }
         let told = message("orchdb-1");
         assert!(

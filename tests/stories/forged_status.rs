@@ -4,11 +4,20 @@ use std::time::Duration;
 
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
-use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
+use orchestra_sandbox::world::{Kind, Operator, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
 
 use crate::proof::{database_name, generous_world, one_project_and_both_logins, projects};
 use crate::support::{LONG, gone, orchestra, patch_status, ready, sources, standard_class, world};
+
+/// An operator that looks at each object again after 2 s, whether or not a watch told of it.
+fn eager(world: &World) -> Operator {
+    world
+        .operator("operator", |command| {
+            command.env("ORCHESTRA_RESYNC", "2s");
+        })
+        .unwrap()
+}
 
 /// A condition that the operator does not write, held by another field manager alone.
 async fn forge(world: &World, (kind, namespace, name): (&str, &str, &str)) {
@@ -29,11 +38,7 @@ async fn forge(world: &World, (kind, namespace, name): (&str, &str, &str)) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_field_of_another_manager_goes_with_the_next_write() {
     let world = world().await;
-    let _operator = world
-        .operator("operator", |command| {
-            command.env("ORCHESTRA_RESYNC", "2s");
-        })
-        .unwrap();
+    let _operator = eager(&world);
     standard_class(&world, "");
     sources(&world);
     orchestra(&world, "acme", "");
@@ -71,11 +76,7 @@ async fn a_field_of_another_manager_goes_with_the_next_write() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_project_goes_because_a_status_names_it() {
     let world = generous_world().await;
-    let _operator = world
-        .operator("operator", |command| {
-            command.env("ORCHESTRA_RESYNC", "2s");
-        })
-        .unwrap();
+    let _operator = eager(&world);
     standard_class(&world, "");
     sources(&world);
     for name in ["forger", "victim"] {
