@@ -51,7 +51,7 @@ pub enum Reason {
     Resetting,
     /// A released database still differs from an empty one, and stays out of its pool.
     NotReset,
-    /// The object was let go of, and something of it is left behind.
+    /// The operator stopped managing the object, and something of it is left behind.
     Abandoned,
     /// No class is named and there is no default one.
     NoDefaultClass,
@@ -243,7 +243,7 @@ pub enum Reason {
     /// Something is still in use: an OrchestraDatabase whose deletion was requested, by its Orchestra; the database of a pool's
     /// entry, by somebody else; a class whose deletion was requested, by its databases; the database that a claim names.
     InUse,
-    /// What the spec says of the connection cannot be carried out: a template, or the schedule of the rotation.
+    /// The connection of the spec is invalid: a template, or the schedule of the rotation.
     ConnectionInvalid,
     /// The tenant's login was replaced by a new one.
     LoginRotated,
@@ -307,7 +307,7 @@ pub enum Reason {
     DrillFailed,
     /// The Orchestra that a backup names does not exist.
     OrchestraNotFound,
-    /// A schedule of backups cannot be carried out.
+    /// A schedule of backups is invalid.
     ScheduleInvalid,
     /// The class says nothing of where backups are stored.
     NoBackupDestination,

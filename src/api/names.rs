@@ -124,9 +124,9 @@ pub const TOKEN_EXPIRES_ANNOTATION: &str = "stagesub.io/token-expires-at";
 /// another one now, by the identity that the refusal names.
 pub const IDENTITY_ANNOTATION: &str = "stagesub.io/identity";
 
-/// Annotation of an Orchestra or an OrchestraDatabase that is being deleted (value `"true"`): the operator lets go of it
-/// without the provider or the database, and says what it leaves behind. Of an OrchestraBackup: the operator lets go of the
-/// scratch database of its drill.
+/// Annotation of an Orchestra or an OrchestraDatabase that is being deleted (value `"true"`): the operator stops managing it
+/// without the provider or the database, and says what it leaves behind. Of an OrchestraBackup: the operator stops managing
+/// the scratch database of its drill.
 pub const ABANDON_ANNOTATION: &str = "stagesub.io/abandon";
 
 /// Annotation of an Orchestra: a timestamp (RFC 3339) from which its ttl counts anew.

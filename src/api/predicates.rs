@@ -10,7 +10,7 @@ use super::{
     OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraStatus, RETRY_ANNOTATION, SeedPolicy,
 };
 
-/// Whether an object is being deleted, and a person wants the operator to let go of it.
+/// Whether an object is being deleted, and a person wants the operator to stop managing it.
 pub fn is_abandoned(object: &impl kube::ResourceExt) -> bool {
     let asked = object.annotations().get(ABANDON_ANNOTATION);
     object.meta().deletion_timestamp.is_some() && asked.is_some_and(|value| value == "true")

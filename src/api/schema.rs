@@ -75,8 +75,8 @@ const SELECTED: usize = 64;
 /// limits away, `selector: {}` selects everything.
 const MEANT_EMPTY: [&str; 4] = ["static", "supabase", "limits", "selector"];
 
-/// Makes wholes of these objects for server-side apply, which makes null of another object whose last field a manifest
-/// has lost, as if the object had been omitted.
+/// Marks these objects as atomic for server-side apply. Otherwise it sets an object to null when a manifest drops its last
+/// field.
 fn keep_whole(schema: &mut JSONSchemaProps) {
     for (field, schema) in schema.properties.iter_mut().flatten() {
         if MEANT_EMPTY.contains(&field.as_str()) {

@@ -1,6 +1,6 @@
-//! Objects as they are decoded where others write them. Kubernetes bounds the annotations of an object and no other part of its
-//! metadata: an author may give it 1.4 MiB of labels, which take ten times as much memory once they are decoded, and the
-//! managed fields tell each of them once more. What is read of them is bounded here, while it is decoded.
+//! Decodes objects that others write with bounded metadata. Kubernetes bounds the annotations of an object and no other part
+//! of its metadata: an author may give it 1.4 MiB of labels, which take ten times as much memory decoded, and the managed
+//! fields repeat each of them. The metadata is bounded here while it is decoded.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

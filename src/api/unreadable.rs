@@ -55,8 +55,8 @@ pub fn decode<K: DeserializeOwned>(mut object: Value) -> Result<K, serde_json::E
     Err(last)
 }
 
-/// The way to the innermost value that alone makes the object fail so. The types are decoded as they are: a decoder that
-/// notes its way would be a second one of each, and half a MiB of the program.
+/// The path to the innermost value that makes decoding fail. Decoding is repeated without it, because a decoder that records
+/// paths would add half a MiB to the program.
 fn culprit<K: DeserializeOwned>(object: &Value, failure: &str) -> Vec<Step> {
     let fails = |way: &[Step], inside: Value| {
         let only = way.iter().rev().fold(inside, |inside, step| step.around(inside));

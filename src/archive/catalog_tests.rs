@@ -101,7 +101,7 @@ async fn only_whole_backups_in_their_own_folders_are_listed() {
     let refused: Vec<_> = found.refused.iter().map(|it| it.message.as_str()).collect();
     let parts = [
         "the manifest is of another folder",
-        "names a backup or a class as no cluster does",
+        "contains a backup or class name that Kubernetes does not allow",
         "has 5 bytes instead of 6",
         "the archive gone is missing",
         "has version 2 of its format",

@@ -27,7 +27,7 @@ use crate::postgres::{Login, quote};
 pub struct Context {
     /// The login of the database.
     pub login: Login,
-    /// The login that makes the roles which a backup names, where the database's own may make none.
+    /// The login that creates the roles named in a backup, where the database's own login may not create roles.
     pub keeper: Option<Login>,
     /// The backup's folder.
     pub folder: Folder,
@@ -83,8 +83,9 @@ async fn earlier(context: &Context, order: &BackupOrder, key: &SecretString) -> 
         return Err(Error::new(
             Reason::AlreadyExists,
             format!(
-                "{} was not written by a Job of this OrchestraBackup: its mac is not that of the backup's key. It is neither \
-                 used nor replaced. Find out who may write to the store, delete this OrchestraBackup, and create another one",
+                "{} was not written by a Job of this OrchestraBackup: its MAC does not match this backup's key, so it is \
+                 neither used nor replaced. Find out who may write to the store, delete this OrchestraBackup, and create \
+                 another one",
                 context.folder.path_of(manifest::NAME)
             ),
         ));
@@ -94,8 +95,8 @@ async fn earlier(context: &Context, order: &BackupOrder, key: &SecretString) -> 
         return Err(Error::new(
             Reason::AlreadyExists,
             format!(
-                "an earlier Job of this OrchestraBackup made it for another Orchestra, class or backup.encryption.recipients than \
-                 are ordered now, in {}: delete this OrchestraBackup, and create another one",
+                "the archive in {} was made by an earlier Job for another Orchestra, class or backup.encryption.recipients: \
+                 delete this OrchestraBackup, and create another one",
                 context.folder.path_of("")
             ),
         ));

@@ -138,7 +138,7 @@ mod tests {
             let error = of(&path).unwrap_err();
             assert_eq!(error.reason(), Reason::BackupFailed, "{path}");
         }
-        // What the operator writes is what it accepts.
+        // The operator accepts what it writes.
         let claim = ClaimReference {
             namespace: "tenants".into(),
             name: "acme".into(),

@@ -44,8 +44,8 @@ pub fn of_class(class: &OrchestraClass) -> Result<&ClassBackup, Error> {
     })
 }
 
-/// The class in whose store a backup is, with the recorded destination. `advice`: what else helps where the class is not
-/// there or has another destination.
+/// The class in whose store a backup is, with the recorded destination. `advice`: what else a person can do when the class
+/// does not exist or has another destination.
 ///
 /// # Errors
 /// [`Reason::ClassNotFound`], [`Reason::NoBackupDestination`], [`Reason::BackupDestinationChanged`].

@@ -35,7 +35,7 @@ pub struct Asker {
 pub struct JobLimits {
     /// Of a class.
     pub class: usize,
-    /// Of a class on one server.
+    /// Limits for a class on one server.
     pub server: usize,
 }
 
@@ -167,14 +167,14 @@ mod tests {
         }
         let other = asker("quiet", "o", 0, "s");
         let (first, second) = (asker("greedy", "o0", 0, "s"), asker("greedy", "o1", 1, "s"));
-        // Nobody else asks: it has all the room.
+        // Nobody else asks, so it gets all the room.
         assert!(queue.is_next(&first, &[], LIMITS) && queue.is_next(&second, &[], LIMITS));
         queue.join(other.clone());
         assert!(queue.is_next(&first, &[], LIMITS) && queue.is_next(&other, &[], LIMITS));
         assert!(!queue.is_next(&second, &[], LIMITS));
         assert!(!queue.is_next(&second, std::slice::from_ref(&first), LIMITS));
         assert!(queue.is_next(&other, std::slice::from_ref(&first), LIMITS));
-        // The one that was served longer ago is next.
+        // The namespace that was served longer ago is next.
         queue.was_given(&first);
         queue.was_given(&other);
         queue.join(asker("quiet", "p", 1, "s"));
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(next(&all[..1]), [false, false, true]);
         // Another namespace's Orchestra of that name is another one.
         assert!(queue.is_next(&asker("b", "o", 4, "s"), &all[..1], LIMITS));
-        // Removals are of no Orchestra.
+        // Removals belong to no Orchestra.
         let removal = Asker {
             orchestra: None,
             server: None,

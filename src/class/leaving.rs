@@ -31,7 +31,7 @@ pub async fn hold(class: OrchestraClass, ctx: &Context) -> Result<OrchestraClass
 
 /// One pass over a class that is being deleted. Its tenants are not affected.
 pub async fn pass(class: OrchestraClass, ctx: &Arc<Context>) -> Result<Next, Error> {
-    // Asked of the API server, because the watch may not show a claim yet.
+    // Read from the API server, because the watch may not show a claim yet.
     let selector = format!("spec.className={}", class.name_any());
     let databases: Api<Slim<OrchestraDatabase>> = Api::all(ctx.core.client.clone());
     let found = databases.list(&ListParams::default().fields(&selector)).await?;
@@ -88,7 +88,7 @@ fn backups(ctx: &Context, class: &OrchestraClass) -> Vec<String> {
     named.collect()
 }
 
-/// Whether a backup is being made or restored for trial, or its data is to be removed now. What is only kept needs no class.
+/// Whether a backup is being made or drilled, or its data is to be removed now. A backup that is only kept needs no class.
 fn needs_store(backup: &OrchestraBackup) -> bool {
     if backup.metadata.deletion_timestamp.is_some() {
         return backup.spec.deletion_policy == DeletionPolicy::Delete;

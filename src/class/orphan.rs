@@ -45,14 +45,14 @@ pub fn unheld(
         .collect()
 }
 
-/// The Orchestras, each as `namespace/name`, by what they use according to their statuses, names and UIDs. An Orchestra can
-/// use a project whose OrchestraDatabase is gone, and a database whose claim names another UID, after objects were lost or
-/// restored from a backup.
+/// The Orchestras, each as `namespace/name`, by the projects and databases that they use according to their statuses, names
+/// and UIDs. An Orchestra can use a project whose OrchestraDatabase is gone, and a database whose claim names another UID,
+/// after objects were lost or restored from a backup.
 #[derive(Default)]
 pub struct Users(HashMap<String, String>);
 
 impl Users {
-    /// The users among these Orchestras.
+    /// Who uses what among these Orchestras.
     pub fn of(orchestras: impl IntoIterator<Item = impl AsRef<Orchestra>>) -> Self {
         let mut users = HashMap::new();
         for orchestra in orchestras {
@@ -73,7 +73,7 @@ impl Users {
         Self(users)
     }
 
-    /// The Orchestra that uses a project, or that it was made for.
+    /// The Orchestra that uses a project, or for which it was created.
     pub fn of_project(&self, project: &ListedProject) -> Option<&str> {
         let owner = parse(&project.name).map(|marker| match marker.owner {
             MarkerOwner::Database(rest) => database_name(rest),
@@ -83,7 +83,7 @@ impl Users {
         self.0.get(&project.reference).or_else(made_for).map(String::as_str)
     }
 
-    /// The Orchestra that uses a database, or that the claim of one that was not released names.
+    /// The Orchestra that uses a database, or that its claim names while it is not released.
     pub fn of_database(&self, database: &OrchestraDatabase) -> Option<&str> {
         let project = database.status.as_ref().and_then(|status| status.project.as_ref());
         let by_project = || self.0.get(&project?.reference);
@@ -119,7 +119,7 @@ pub enum Unclaimed {
     Released,
     /// Its Orchestra no longer exists, and never released it.
     Deserted,
-    /// A pool made it that no longer exists, and no Orchestra has ever claimed it.
+    /// The pool that created it no longer exists, and no Orchestra has ever claimed it.
     Poolless,
 }
 
@@ -167,7 +167,8 @@ pub fn next_step(database: &OrchestraDatabase, why: Unclaimed, users: &Users) ->
             None => "it is destroyed with its data".to_owned(),
         },
         Unclaimed::Released if !database.is_destroyable() => format!(
-            "keep it, or let go of it: kubectl delete orchdb {name}; the project, which was adopted, stays at the provider"
+            "keep it, or remove the OrchestraDatabase: kubectl delete orchdb {name}; the project, which was adopted, stays \
+             at the provider"
         ),
         Unclaimed::Released => format!(
             "keep it, or destroy it and its data: kubectl patch orchdb {name} --type=merge -p \
@@ -198,7 +199,7 @@ pub fn keeping_release(name: &str) -> String {
     )
 }
 
-/// The same where an Orchestra uses the database all the same.
+/// What a person can do about an unclaimed database that an Orchestra still uses.
 fn used_by(name: &str, why: Unclaimed, user: &str) -> String {
     match why {
         Unclaimed::Deserted => format!(
@@ -208,7 +209,7 @@ fn used_by(name: &str, why: Unclaimed, user: &str) -> String {
             keeping_release(name)
         ),
         Unclaimed::Released | Unclaimed::Poolless => {
-            format!("keep it: Orchestra {user} names it in its status, and does not hold it; see its conditions")
+            format!("keep it: Orchestra {user} names it in its status but does not claim it; see its conditions")
         }
     }
 }

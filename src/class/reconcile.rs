@@ -31,7 +31,7 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
     }
     let class = leaving::hold(class, &ctx).await?;
     let known = check(&class, &ctx).await;
-    // Whatever is the matter with the provider, rollouts go on.
+    // Rollouts continue even while the provider fails.
     if ways(&class).contains(&Way::Provider) {
         budget::settle(&ctx, &class);
     }
@@ -91,7 +91,7 @@ async fn ask_again(ctx: &Context, class: &OrchestraClass, account: &Account) -> 
     if let Some(known) = ctx.outages.last_answer(class) {
         return known;
     }
-    // The listing is what most of them wait for, and what they need next.
+    // Most of them wait for the listing, and need it next.
     let now = Instant::now();
     let not_before = now.checked_sub(ctx.core.settings.poll_interval).unwrap_or(now);
     let answer = account.poll().projects_since(not_before).await;

@@ -7,7 +7,7 @@ use super::cluster;
 use super::output::{self, Cell, Output};
 use crate::views::bill::{self, Amounts, Bill, BillRows, Group, Query, Row};
 
-/// What one row of the bill stands for.
+/// What one row of the bill represents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ByFlag {
     /// One database, with its tenant.

@@ -86,7 +86,7 @@ pub enum Format {
 fn cluster(text: &str) -> Result<String, String> {
     let is = text.len() == 12 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     is.then(|| text.to_owned())
-        .ok_or_else(|| "it is not of 12 hexadecimal digits".to_owned())
+        .ok_or_else(|| "it must be 12 hexadecimal digits".to_owned())
 }
 
 fn namespace(text: &str) -> Result<String, String> {
@@ -116,7 +116,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match found.refused.len() {
         0 => Ok(()),
         refused => {
-            bail!("{refused} of the manifests in the store are refused, and why stands above: those are no backups")
+            bail!("{refused} manifests were refused for the reasons above; they are not backups")
         }
     }
 }
@@ -126,7 +126,7 @@ fn store(arguments: &Arguments) -> anyhow::Result<Store> {
     let from = &arguments.from;
     if !from.username().is_empty() || from.password().is_some() || from.query().is_some() || from.fragment().is_some() {
         bail!(
-            "--from has a login, a query or a fragment: credentials come from the environment, and options have flags"
+            "--from has a login, a query or a fragment: credentials come from the environment; use the flags for options"
         );
     }
     let path = from.path().trim_matches('/');

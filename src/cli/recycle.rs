@@ -1,4 +1,4 @@
-//! `orchestra-operator recycle`: prints how an admin makes a pool's entry anew, after somebody has used it.
+//! `orchestra-operator recycle`: prints how an admin recreates a pool's entry, after somebody has used it.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub struct Arguments {
     pub namespace: String,
 }
 
-/// Reads the entry, and the `OrchestraDatabase` that was made of it.
+/// Reads the entry, and its `OrchestraDatabase`.
 ///
 /// # Errors
 /// When an Orchestra holds the database, or the entry cannot be read.
@@ -106,7 +106,7 @@ async fn from_secret(client: &Client, namespace: &str, name: &str) -> anyhow::Re
     Ok(entries.map(|(key, value)| (key, inventory::text(&value.0))).collect())
 }
 
-/// The facts about an entry beside its login.
+/// The facts about an entry, without its login.
 struct RecycledEntry {
     /// Key and pool.
     name: String,
@@ -114,7 +114,7 @@ struct RecycledEntry {
     place: String,
     /// Login roles of the Orchestras that had it.
     tenants: Vec<String>,
-    /// The `OrchestraDatabases` that were made of it.
+    /// Its `OrchestraDatabases`.
     members: Vec<String>,
 }
 

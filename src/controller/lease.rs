@@ -301,8 +301,8 @@ impl LeaseHeld {
         };
         match timeout(self.lease.timing.renew_deadline, released).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the Lease could not be given back; it expires by itself"),
-            Err(_) => tracing::warn!("the Lease could not be given back in time; it expires by itself"),
+            Ok(Err(error)) => tracing::warn!(%error, "the Lease could not be released; it expires by itself"),
+            Err(_) => tracing::warn!("the Lease could not be released in time; it expires by itself"),
         }
     }
 }

@@ -30,7 +30,7 @@ const CONFLICT: Duration = Duration::from_millis(100);
 /// How a pass ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing to do until something changes; reconciled again at the resync.
+    /// Nothing to do until a change; reconciled again at the resync.
     Rest,
     /// Reconcile again after this time.
     After(Duration),
@@ -114,7 +114,7 @@ fn trace_of<K: Reported>(core: &Core, object: &K) -> Option<Trace> {
     Trace::of(&*core.stores.orchestras.get(&orchestra)?)
 }
 
-/// Leaves an object as it is, its status too: another version of the operator has written it. It is told of in an event.
+/// Leaves the object and its status unchanged, because another version of the operator wrote it; publishes an event.
 async fn leave<K: Reported>(core: &Core, controller: &'static str, object: &K, unknown: &Error) -> Action {
     log(&core.metrics, controller, unknown, Duration::ZERO);
     status::tell(core, object, &News::warning(unknown.reason(), unknown.to_string())).await;

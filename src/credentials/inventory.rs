@@ -134,8 +134,8 @@ pub fn read(url: &SecretString, roots: &Arc<str>) -> Result<Login, Error> {
     let supabases = is_supabases(&login.host);
     if supabases && login.port == TRANSACTION_PORT {
         return Err(Error::from(postgres::Error::InvalidUrl(
-            "port 6543 is Supabase's transaction pooler, where locks and settings do not hold: give the URL of the \
-             session pooler (port 5432) or of the direct connection"
+            "port 6543 is Supabase's transaction pooler, where locks and settings do not last between transactions: give \
+             the URL of the session pooler (port 5432) or of the direct connection"
                 .into(),
         )));
     }

@@ -172,10 +172,10 @@ fn told(error: &Error) -> String {
         }
         ErrorKind::UnknownFunction => "there are no functions",
         ErrorKind::UnknownMethod => "variables are texts and have no methods",
-        ErrorKind::UndefinedError => "a variable has no such part: variables are texts",
+        ErrorKind::UndefinedError => "a variable has no fields: variables are texts",
         ErrorKind::OutOfFuel => "it takes too many steps",
         ErrorKind::MissingArgument | ErrorKind::TooManyArguments => "a filter has too few or too many arguments",
-        _ => "an operation is not possible",
+        _ => "unsupported operation",
     };
     format!("{what}{line}")
 }
@@ -195,7 +195,7 @@ fn guard(text: &str) -> Result<(), String> {
                 let tag = &inner[..end.unwrap_or(inner.len())];
                 if !TAGS.contains(&tag) {
                     return Err(format!(
-                        "the tag {} is not possible: there are conditions (if, elif, else, endif), and no loops",
+                        "the tag {} is not supported: there are conditions (if, elif, else, endif), and no loops",
                         crate::text::line(tag, 40)
                     ));
                 }
@@ -238,7 +238,7 @@ fn expression<'a>(text: &'a str, end: &str) -> Result<&'a str, String> {
             }
         } else if !letter.is_ascii_alphanumeric() && !EXPRESSION.contains(letter) {
             return Err(format!(
-                "{letter:?} is not possible in an expression: there are variables, strings, numbers, filters, \
+                "{letter:?} is not supported in an expression: there are variables, strings, numbers, filters, \
                  comparisons and ~, which joins texts"
             ));
         }
@@ -332,19 +332,19 @@ mod tests {
             ("{{ 'a }}", "a string has no end"),
             ("{# a", "a comment has no end"),
             ("\n{{ password | nothing }}", "there is no such filter"),
-            ("{{ password.length }}", "no such part"),
+            ("{{ password.length }}", "a variable has no fields"),
             ("{{ password.upper() }}", "no methods"),
             ("{{ password | urlencode(1, 2) }}", "arguments"),
-            ("{{ password - 1 }}", "not possible"),
+            ("{{ password - 1 }}", "unsupported operation"),
             ("{% if host %}", "syntax error"),
-            ("{% for i in host %}x{% endfor %}", "the tag for is not possible"),
+            ("{% for i in host %}x{% endfor %}", "the tag for is not supported"),
             ("{%- while true %}", "no loops"),
-            ("{% set x = host %}", "the tag set is not possible"),
+            ("{% set x = host %}", "the tag set is not supported"),
             ("{% raw %}{{ x }}{% endraw %}", "the tag raw"),
-            ("{{ 'x' * 100000000 }}", "'*' is not possible"),
-            ("{{ '}}' ~ 'x' * 9 }}", "'*' is not possible"),
-            ("{{ [host] }}", "'[' is not possible"),
-            ("{{ {'a': 1} }}", "'{' is not possible"),
+            ("{{ 'x' * 100000000 }}", "'*' is not supported"),
+            ("{{ '}}' ~ 'x' * 9 }}", "'*' is not supported"),
+            ("{{ [host] }}", "'[' is not supported"),
+            ("{{ {'a': 1} }}", "'{' is not supported"),
             ("{{ range(10) }}", "the variable range does not exist"),
         ] {
             let told = of(text).unwrap_err();

@@ -149,8 +149,8 @@ impl Logins {
         logins
     }
 
-    /// As a Secret has them. One that another Orchestra has left, whose claim on the database was never released, is as good
-    /// as none, and is written anew.
+    /// The logins as the Secret has them. A Secret left by another Orchestra whose claim was never released is ignored and
+    /// rewritten.
     fn of(stored: Secret, known: &KnownLogins<'_>) -> Self {
         if is_left_by_another(&stored.metadata, known.uid) {
             return Self {

@@ -20,11 +20,12 @@ use crate::supabase::regions::RegionState;
 use crate::supabase::types::{NewProject, RegionSelection};
 use crate::supabase::{self, Account, QueuePlace};
 
-/// An older intent was not carried out at once, as when the process was stopped in between. Another operator may have
-/// acted on it since, so the project is looked up again. Far below the shortest safe settling time.
+/// An intent older than this was not followed by its request at once, for example because the process was stopped in
+/// between. Another operator may have acted on it since, so the project is looked up again. Far below the shortest safe
+/// settling time.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// The digest under which a refused creation is remembered; a new token makes it another one.
+/// The digest under which a refused creation is remembered; a new token changes the digest.
 fn creation(account: &Account) -> String {
     format!("creation with token {}", account.token_digest())
 }
@@ -65,8 +66,7 @@ pub async fn announce(pass: &mut Pass, account: &Account, observed: &Observed) -
     Ok(None)
 }
 
-/// The place of a creation in the queue: the older Orchestra goes first, and after all of them what a pool makes, which
-/// nobody waits for.
+/// The place of a creation in the queue: the older Orchestra goes first, and unclaimed members of pools come last.
 fn place(pass: &Pass) -> QueuePlace {
     let claim = pass.object.spec.claim_ref.as_ref();
     let orchestra = claim.and_then(|claim| {
@@ -77,7 +77,7 @@ fn place(pass: &Pass) -> QueuePlace {
     place_of(&pass.object, since)
 }
 
-/// The same, of a database whose Orchestra was created at this time, where that is known.
+/// The place of a database whose Orchestra was created at this time, if known.
 fn place_of(database: &OrchestraDatabase, orchestra: Option<Time>) -> QueuePlace {
     let claim = database.spec.claim_ref.as_ref();
     let since = orchestra.or_else(|| database.creation_timestamp().filter(|_| !database.is_spare()));
@@ -193,13 +193,13 @@ async fn not_created(
     Err(error)
 }
 
-/// What the provider's list of regions says, for a refusal that does not say by itself what it is about.
+/// What the provider's list of regions says, for a refusal that does not give its cause.
 async fn offer(account: &Account, project: &NewProject, region: &str, error: &supabase::Error) -> RegionState {
     if !matches!(error, supabase::Error::Refused { outside: false, .. }) {
         return RegionState::Unknown;
     }
     let size = project.instance_size.as_deref();
-    // Not the list that the region was chosen by: it may be older than what made it full.
+    // Not the list by which the region was chosen: it may be older than the moment at which the region became full.
     account
         .client()
         .regions(&project.organization, size)
@@ -226,7 +226,7 @@ pub fn await_outcome(pass: &Pass) -> Next {
         .and_then(|status| status.create_issued_at.as_ref());
     let settled = issued.map(|at| settled_at(at.0, pass.ctx.core.settings.create_settle));
     let left = settled.and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok());
-    // Looked up more often than once, to find the project early.
+    // The project is looked up several times, to find it early.
     Next::After(
         left.unwrap_or_default()
             .clamp(Duration::from_millis(100), pass.ctx.core.settings.poll_interval),
@@ -262,7 +262,7 @@ mod tests {
             place_of(&database("b", true), at(9)),
             place_of(&database("a", true), at(1)),
         );
-        // The watch does not show its Orchestra: its own age counts.
+        // The watch does not show its Orchestra, so the age of the database counts.
         let unseen = place_of(&database("c", true), None);
         let (first, second) = (
             place_of(&database("spare-1", false), None),

@@ -1,5 +1,4 @@
-//! An entry of a static pool: whether it still leads to its database, as the pool has found, and the reset of a released
-//! one.
+//! An entry of a static pool: whether it still leads to its database, as the pool found, and the reset of a released one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,27 +27,27 @@ use crate::postgres;
 use crate::postgres::reset::{Stay, reset};
 use crate::text;
 
-/// Before anything is known.
+/// The pool has not checked the entry yet.
 pub const UNSEEN: EntryFacts = EntryFacts {
     out: None,
     reset: Reset::Never,
 };
 
-/// How long a pass waits for a reset, so that what is quick is done in one pass. The end of a longer one brings the database
-/// back.
+/// How long a pass waits for a reset, so that a quick one is done in one pass. The end of a longer one triggers the
+/// database.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// When a pass looks again at a reset whose end should have brought the database back.
+/// When a pass checks again a reset whose end should have triggered the database.
 const FALLBACK: Duration = Duration::from_mins(1);
 
-/// How often it is looked whether the Jobs that read the database have ended.
+/// How often the Jobs that read the database are checked for their end.
 const JOBS: Duration = Duration::from_secs(5);
 
-/// What is left of which so many are named.
+/// The most remaining objects that a message names.
 const NAMED: usize = 8;
 
-/// What is known of the entry, and what is the matter with it. Before the pool has looked, a database that waits for a
-/// claim is as it was, and its status stays.
+/// What is known of the entry, and what is wrong with it. Before the pool has checked it, a database that waits for a claim
+/// is as before, and its status stays.
 pub async fn observe(pass: &Pass, claim: ClaimState) -> Result<(EntryFacts, Option<Trouble>), Error> {
     let known = pass.ctx.credentials.entries.of(pass.name());
     let was_out = known.is_none() && claim == ClaimState::None && pass.object.is_not_ready();
@@ -61,7 +60,7 @@ pub async fn observe(pass: &Pass, claim: ClaimState) -> Result<(EntryFacts, Opti
     Ok((entry, trouble))
 }
 
-/// What becomes of the database once it is released. When its entry has left, nobody is given the database.
+/// What happens with the database once it is released. When its entry was removed, the database is given to nobody.
 async fn reset_state(pass: &Pass, claim: ClaimState) -> Result<Reset, Error> {
     let Some(entry) = pass
         .object
@@ -90,7 +89,8 @@ async fn reset_state(pass: &Pass, claim: ClaimState) -> Result<Reset, Error> {
     )
 }
 
-/// The class, which says what precedes a reset; none where none is to come. One that was decided goes on without its class.
+/// The class, which decides what precedes a reset; none where no reset is to come. A reset that was decided continues
+/// without its class.
 ///
 /// # Errors
 /// When the class is not there, or cannot be read.
@@ -150,7 +150,7 @@ pub async fn drop_everything(pass: &mut Pass) -> Result<Option<Next>, Error> {
     }
     match ctx.resets.progress(&uid, PATIENCE).await? {
         WorkProgress::Done(()) => {
-            tracing::info!(database = pass.name(), "the database is as a fresh one");
+            tracing::info!(database = pass.name(), "the database was reset");
             pass.is_reset = true;
             Ok(None)
         }
@@ -158,7 +158,7 @@ pub async fn drop_everything(pass: &mut Pass) -> Result<Option<Next>, Error> {
     }
 }
 
-/// Resets the very database of the entry: its identity and its claim record are compared in the session that drops.
+/// Resets the database of the entry: its identity and its claim record are compared in the session that drops.
 async fn run(ctx: &super::Context, object: &crate::api::OrchestraDatabase) -> Result<(), Error> {
     let (Some(entry), Some(claim)) = (&object.spec.inventory, &object.spec.claim_ref) else {
         return Ok(());
@@ -180,8 +180,8 @@ fn told_of(stay: &Stay) -> Error {
         Stay::Unfit(why) => Error::blocked(
             Reason::NotReset,
             format!(
-                "the database was not reset, and nothing was dropped: {why}. It stays out of the pool: make the entry anew as \
-                 `orchestra-operator recycle` prints it, or remove it"
+                "the database was not reset, and nothing was dropped: {why}. It stays out of the pool: recreate the entry's \
+                 database with the statements that `orchestra-operator recycle` prints, or remove the entry"
             ),
         ),
         Stay::InUse(who) => Error::blocked(
@@ -193,16 +193,16 @@ fn told_of(stay: &Stay) -> Error {
         Stay::Left(left) => Error::blocked(
             Reason::NotReset,
             format!(
-                "the tenant's data are dropped, but the database still differs from an empty one and stays out of the pool: \
-                 {}. Drop these as an admin of the server; the operator then continues. Or make the entry anew as `orchestra-operator \
-                 recycle` prints it",
+                "the tenant's data is dropped, but the database still differs from an empty one and stays out of the pool: \
+                 {}. Drop these as an admin of the server; the operator then continues. Or recreate the entry's database \
+                 with the statements that `orchestra-operator recycle` prints",
                 text::names(left, NAMED, left.len())
             ),
         ),
     }
 }
 
-/// Tells of an entry that cannot be used any more while an Orchestra uses its database, which goes on.
+/// Reports an entry that can no longer be used while an Orchestra uses its database. The tenant keeps using it.
 pub fn tell(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>) {
     if pass.object.spec.inventory.is_none() || observed.facts.claim != ClaimState::Held {
         return;
@@ -212,10 +212,7 @@ pub fn tell(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>) {
         (Some(trouble), _) if !trouble.passing => {
             let message = match trouble.reason {
                 Reason::EntryRemoved => trouble.message.clone(),
-                _ => format!(
-                    "{}. The claim stays with the database that was claimed",
-                    trouble.message
-                ),
+                _ => format!("{}. The claim still refers to the original database", trouble.message),
             };
             conditions.set(ConditionType::EntryUsable, false, trouble.reason, &message);
         }

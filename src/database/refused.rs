@@ -1,6 +1,6 @@
 //! Creations that the provider refuses: the message of one that it refuses as invalid, to which the requested values are
-//! added because the provider's own may name a field without its value; and who tries again when its limit of projects
-//! has room.
+//! added because the provider's own may name a field without its value; and which databases try again when its limit of
+//! projects has room.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,13 +17,13 @@ use crate::error::ErrorClass;
 use crate::supabase;
 use crate::supabase::regions::RegionState;
 
-/// A refusal, and what the provider's list says of the region.
+/// A refusal, and what the provider's list says about the region.
 pub struct CreationRefusal {
     pub error: supabase::Error,
     pub offer: RegionState,
 }
 
-/// The refusal, with what to do.
+/// The refusal, with advice on what to do.
 pub fn explain(CreationRefusal { error, offer }: CreationRefusal, region: &str, size: Option<&str>) -> Error {
     let supabase::Error::Refused {
         status: 400 | 422,
@@ -48,7 +48,7 @@ pub fn explain(CreationRefusal { error, offer }: CreationRefusal, region: &str, 
     Error::blocked(Reason::RequestRefused, message)
 }
 
-/// Remembers the refusal of a request, unless its error is a passing one.
+/// Remembers the refusal of a request, unless its error is transient.
 pub fn remember(pass: &Pass, request: &str, error: &Error) {
     let refusals = &pass.ctx.core.refusals;
     refusals.refuse(pass.name(), (request, &pass.wish), error);
@@ -60,16 +60,15 @@ pub fn remembered(pass: &Pass, request: &str) -> Option<Error> {
     refusals.refusal(pass.name(), (request, &pass.wish))
 }
 
-/// How many databases of a class try again when one is gone. There is room for one, and each that finds none costs a
-/// request; others follow at their own pace, and when the next one is gone.
+/// How many databases of a class try again when one is gone. There is room for one, and each attempt without room costs a
+/// request; the others follow at their own interval, and when the next one is gone.
 const TRY_AGAIN: usize = 5;
 
-/// How long a database that no Orchestra waits for stays behind those that one waits for and that the limit keeps from
-/// being created.
+/// How long an unclaimed database yields to claimed ones that could not be created because of the limit.
 const BEHIND: Duration = Duration::from_mins(1);
 
-/// The databases that the provider's limit of projects has kept from being created, and that try again at once because
-/// this one is gone: the first of each class. What is remembered of their refusals is forgotten.
+/// The databases that could not be created because of the provider's limit of projects, and that try again at once because
+/// this one is gone: the first of each class. Their remembered refusals are removed.
 pub fn quota_freed(core: &Core, gone: &OrchestraDatabase) -> Vec<ObjectRef<OrchestraDatabase>> {
     if gone.spec.supabase.is_none() {
         return Vec::new();
@@ -83,7 +82,7 @@ pub fn quota_freed(core: &Core, gone: &OrchestraDatabase) -> Vec<ObjectRef<Orche
     next.into_iter().map(ObjectRef::from_obj).collect()
 }
 
-/// The same, because this one is paused: a paused project takes no place of the limit.
+/// The databases that try again because this one is paused: a paused project does not count in the limit.
 pub fn quota_freed_by_pause(core: &Core, database: &OrchestraDatabase) -> Vec<ObjectRef<OrchestraDatabase>> {
     if database.is_paused() {
         quota_freed(core, database)
@@ -96,7 +95,7 @@ fn is_over_limit(database: &OrchestraDatabase) -> bool {
     database.stalled_reason() == Some(Reason::QuotaExceeded)
 }
 
-/// The oldest ones of each class; those that no Orchestra waits for come after all others.
+/// The oldest ones of each class; unclaimed ones come after all others.
 fn oldest<'a>(refused: impl Iterator<Item = &'a OrchestraDatabase>) -> Vec<&'a OrchestraDatabase> {
     let mut of_class: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for database in refused {
@@ -109,11 +108,11 @@ fn oldest<'a>(refused: impl Iterator<Item = &'a OrchestraDatabase>) -> Vec<&'a O
     of_class.into_values().flatten().collect()
 }
 
-/// Whether a database may be created now: one that no Orchestra waits for takes no place that the provider's limit of
-/// projects keeps from one that an Orchestra waits for.
+/// Whether a database may be created now: an unclaimed one must not take the place of a claimed one that could not be
+/// created because of the provider's limit of projects.
 ///
 /// # Errors
-/// When it has to stay behind.
+/// When it has to wait.
 pub fn in_turn(pass: &Pass) -> Result<(), Error> {
     let core = &pass.ctx.core;
     let organization = |database: &OrchestraDatabase| {
@@ -129,9 +128,10 @@ pub fn in_turn(pass: &Pass) -> Result<(), Error> {
     Err(Error::Stop {
         class: ErrorClass::After(BEHIND),
         reason: Reason::QuotaExceeded,
-        message: "the provider's limit of projects is reached, and Orchestras wait for a project: this one, which a pool keeps \
-                  for nobody yet, is created after theirs"
-            .into(),
+        message:
+            "the provider's limit of projects is reached, and Orchestras wait for a project: this pool member has no \
+                  claim, so it is created after theirs"
+                .into(),
     })
 }
 
@@ -169,7 +169,7 @@ mod tests {
         database
     }
 
-    /// The same, of a pool, and nobody's.
+    /// An unclaimed database of a pool, of the same class.
     fn spare(class: &str, second: i64) -> OrchestraDatabase {
         let mut database = claimed(class, second);
         (database.spec.claim_ref, database.spec.pool) = (None, Some("warm".into()));

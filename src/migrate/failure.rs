@@ -205,7 +205,7 @@ impl RecordSpoiled {
         is_of_table.then(|| Self {
             migration,
             what: format!(
-                "table {table} takes no record any more: {} (SQLSTATE {sqlstate})",
+                "the operator can no longer write to table {table}: {} (SQLSTATE {sqlstate})",
                 redact::message(sqlstate, message)
             ),
             cure: None,
@@ -225,7 +225,7 @@ impl fmt::Display for RecordSpoiled {
         if !self.kept {
             return write!(
                 f,
-                "It was rolled back: have its script leave that table out, as where a loop is over all tables"
+                "It was rolled back: exclude that table in the script, for example where it loops over all tables"
             );
         }
         let cure = self
@@ -235,8 +235,8 @@ impl fmt::Display for RecordSpoiled {
             .unwrap_or_default();
         write!(
             f,
-            "Its changes are in the database: undo this one{cure}, have the script leave that table out, and add the \
-             migration to migrations.resolve as Applied"
+            "Its changes are in the database: undo the change to that table{cure}, exclude the table in the script, and add \
+             the migration to migrations.resolve as Applied"
         )
     }
 }

@@ -66,7 +66,7 @@ fn prisma(file: &str) -> FileUse {
             FileUse::Migration(MigrationName::Prisma(folder.into()))
         } else if is_script(rest) && !REVERSE.iter().any(|name| rest.eq_ignore_ascii_case(name)) {
             FileUse::Refused(format!(
-                "of the folder of a migration, Prisma runs {SCRIPT} only: move the statements there, or remove the file"
+                "Prisma runs only {SCRIPT} in a migration's folder: move the statements there, or remove the file"
             ))
         } else {
             FileUse::Ignored

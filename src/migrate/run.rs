@@ -43,7 +43,9 @@ pub(super) async fn atomic(
         .map_err(ScriptError::into_migration)?;
     let state = after_script(conn, history, migration).await?;
     if !state.is_ours {
-        return Err(left("the script left its transaction; no further migration is applied"));
+        return Err(left(
+            "the script ended the operator's transaction; no further migration is applied",
+        ));
     }
     if !state.is_there {
         return Err(history.lost(migration).with_nothing_kept());

@@ -126,14 +126,14 @@ pub fn message(pass: &Pass, review: Option<&Review>) -> Option<String> {
         None => "",
     };
     Some(format!(
-        "{void}approve with: {}; {} migrations are pending, {} of them are destructive or cannot be judged, {} \
-         expose data or give rights, {} lock tables for long: read ConfigMap {} first",
-        command(pass, plan),
+        "{void}{} migrations are pending ({} destructive or not analysable, {} expose data or grant rights, {} lock tables \
+         for long). Read ConfigMap {}, then approve with: {}",
         plan.pending.len(),
         plan.destructive(),
         plan.exposing(),
         plan.locking(),
         pass.object.plan_name(),
+        command(pass, plan),
     ))
 }
 
@@ -171,7 +171,7 @@ pub async fn tell(pass: &Pass, review: Option<&Review>) -> Result<(), Error> {
                 Reason::ConfigMapConflict,
                 format!(
                     "ConfigMap {name} exists and {whose}, so the plan of its pending migrations cannot be written there. It \
-                     was not changed: move what it holds to another name, and then delete it"
+                     was not changed: copy its data to another name, then delete it"
                 ),
             ));
         }

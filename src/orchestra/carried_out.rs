@@ -1,4 +1,4 @@
-//! The connection as it is carried out: what the spec says of it, or, while that is wrong, what was published before.
+//! The connection in effect: the spec's, or, while the spec is invalid, the one published last.
 
 use std::borrow::Cow;
 

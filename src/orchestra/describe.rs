@@ -70,9 +70,11 @@ pub const fn describe(step: Step) -> Description {
         ),
         Step::Sleep | Step::GiveBack => settled("Paused", R::Paused, "the database is paused"),
         Step::Resume => Wait::Database.describe(),
-        Step::Rest | Step::LookForUse | Step::NoteUse | Step::WarnIdle => {
-            settled("Ready", R::Ready, "the database is migrated, seeded and handed over")
-        }
+        Step::Rest | Step::LookForUse | Step::NoteUse | Step::WarnIdle => settled(
+            "Ready",
+            R::Ready,
+            "the database is migrated and seeded, and the connection Secret is published",
+        ),
         Step::BeginTtl | Step::WarnOfExpiry => settled("Ready", R::Expiring, "the ttl ends soon"),
         Step::Expire | Step::EndRestore | Step::Revoke | Step::Release | Step::Forget => {
             working("Deleting", R::Deleting, "releasing the database")
@@ -85,8 +87,8 @@ pub const fn describe(step: Step) -> Description {
 /// When the status tells of a step.
 pub const fn telling(step: Step) -> Telling {
     match step {
-        // The finalizer is the first thing on a new object, and the last; no status goes with it. What comes after a look
-        // for use says what the look has found.
+        // No status goes with the finalizer, which is the first and last write. The step that follows `LookForUse` reports
+        // what the look has found.
         Step::AddFinalizer | Step::LookForUse | Step::BeginTtl | Step::WarnOfExpiry | Step::Expire | Step::Forget => {
             Telling::Never
         }

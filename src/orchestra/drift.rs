@@ -132,7 +132,7 @@ pub async fn migration_status(
     let (source, status) = (look.source(), look.status);
     let mut divergence = status.divergence;
     if !missing.is_empty() {
-        let told = format!("tables that the history claims are not there: {}", few(&missing));
+        let told = format!("tables that applied migrations created are missing: {}", few(&missing));
         divergence = [divergence, told]
             .into_iter()
             .filter(|part| !part.is_empty())

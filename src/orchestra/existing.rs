@@ -91,7 +91,7 @@ fn is_of_former_namespace(database: &OrchestraDatabase, born: Option<Timestamp>)
     released.is_some_and(|released| born.is_some_and(|born| born > released.0))
 }
 
-/// Whether an Orchestra of this class may take a database that it names. A tenant is told of no other namespace's.
+/// Whether an Orchestra of this class may take a database that it names. Tenants are not told about other namespaces.
 fn judge(
     object: &Orchestra,
     (class, born): (&OrchestraClass, Option<Timestamp>),
@@ -109,8 +109,8 @@ fn judge(
     let not_allowed = |message| Err((Reason::ExistingNotAllowed, message));
     let Some(claim) = &spec.claim_ref else {
         return not_allowed(format!(
-            "OrchestraDatabase {name} was never an Orchestra's, so there is nothing to take back: create this Orchestra \
-             without spec.source.existing, and it claims a database of its class"
+            "OrchestraDatabase {name} was never claimed by an Orchestra, so there is nothing to take back: create this \
+             Orchestra without spec.source.existing, and it claims a database of its class"
         ));
     };
     let namespace = object.namespace().unwrap_or_default();

@@ -86,7 +86,7 @@ pub async fn remove(pass: &mut Pass, now: Timestamp) -> Result<(), Error> {
             connection::remove(&secrets, &pass.object, &secret.name).await?;
             tracing::info!(
                 secret = secret.name,
-                "the connection Secret of a former name is emptied, and left to the garbage collector"
+                "the connection Secret of a former name was emptied; the garbage collector deletes it"
             );
         }
     }

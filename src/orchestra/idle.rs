@@ -143,7 +143,7 @@ fn judge(
     let since = power.and_then(|power| power.unused_since.as_ref()).map(|since| since.0);
     let changed = power.and_then(|power| power.uses.as_ref()) != Some(&usage.uses);
     if usage.sessions > 0 {
-        // Noted once: no status changes with each use.
+        // Written once: the status does not change with every use.
         let unused = Unused::default();
         return (
             if since.is_some() {

@@ -76,8 +76,8 @@ pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnect
         .map(|(session, _)| session)
 }
 
-/// Opens the owner's session, in the very database that was claimed. While the owner's password is being rotated, the
-/// project has either of two. What is wrong with the password of a project's owner is the database's to find out, now.
+/// Opens the owner's session in the claimed database. While the owner's password is being rotated, either of two is valid. A
+/// wrong owner's password is reported to the database's controller.
 async fn enter(
     pass: &Pass,
     passwords: (Login, Option<SecretString>),

@@ -46,8 +46,8 @@ pub fn warning(pass: &Pass, observed: &Observed) -> Option<String> {
     let (power, _) = facts(pass, observed).filter(|(power, database)| is_long(power, database, observed.now))?;
     let since = power.paused_since.as_ref()?;
     Some(format!(
-        "The project is paused since {}: the provider restores a paused project only for a limited time (Supabase: a year, \
-         formerly 90 days), and its data are lost then. Wake it before; a pause that begins anew has the whole time",
+        "The project has been paused since {}. The provider restores a paused project only for a limited time (Supabase: a \
+         year, formerly 90 days); after that its data is lost. Resume it before then; a new pause starts a new period",
         since.0
     ))
 }

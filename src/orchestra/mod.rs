@@ -119,7 +119,8 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
     };
     let mut pass = Pass::new(object, ctx);
     loop {
-        // Reading needs the session for itself; all else of a pass is changed by `act` alone.
+        // `observe` needs the session mutably, so it is taken out of the pass; everything else in the pass is changed by
+        // `act` only.
         let mut session = pass.access.take_session();
         let observed = observe::observe(&pass, session.as_mut()).await;
         pass.access.give_back(session);
@@ -167,7 +168,7 @@ struct Pass {
     found: Option<Arc<InsideLook>>,
     /// The connection Secret that was written.
     published: Option<PublishedSecret>,
-    /// The connection Secret was written for the first time, and what the pool's preparation left is to be told.
+    /// The connection Secret was written for the first time: events about the pool's preparation are still to be published.
     untold: bool,
     /// The result of the look for use.
     looked: Looked,

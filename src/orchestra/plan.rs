@@ -56,7 +56,7 @@ pub enum Step {
     ConcludeRestore,
     /// Delete it.
     ClearRestore,
-    /// End the Job of a restore before the database is let go of.
+    /// End the Job of a restore before the operator stops managing the database.
     EndRestore,
     /// Make the tenant's login role.
     PrepareLogin,

@@ -97,7 +97,7 @@ pub fn observe(pass: &Pass, observed: &Observed) -> Power {
     }
 }
 
-/// Whether a pause may begin: a tenant that was never handed over is handed over first. A project that was paused, and
+/// Whether a pause may begin: a tenant whose Secret was never published gets it first. A project that was paused, and
 /// whose restore has not ended or is refused, is paused again.
 fn may_pause(pass: &Pass, database: &OrchestraDatabase, usable: bool) -> bool {
     pass.is_serving() && (usable || was_paused(database))
@@ -236,7 +236,7 @@ fn after_refusal(mut power: PowerStatus) -> Option<PowerStatus> {
     Some(power).filter(|power| *power != PowerStatus::default())
 }
 
-/// Announces an idle pause, and notes that it was announced: a warning may come twice, and is never left out.
+/// Publishes the event of an idle pause and records it. It may be published twice, and is never left out.
 pub async fn warn(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     pass.looked = Looked::Done;
     let warning = News::warning(Reason::PauseAnnounced, idle::warning(pass, observed));

@@ -38,8 +38,8 @@ fn untouched(database: &OrchestraDatabase) -> &'static str {
     }
 }
 
-/// The advice about a database that two Orchestras claim. Only an Orchestra that never used its entry of a pool
-/// has nothing to lose.
+/// Advice about a database that two Orchestras claim. Only an Orchestra that never used its pool entry can be deleted
+/// without risk.
 fn cure_of_conflict(serving: bool, entry: bool) -> &'static str {
     if entry && !serving {
         "This Orchestra never used the database: delete it and create it again, and it claims another one"

@@ -109,7 +109,7 @@ fn set_conditions(
 /// The message of a database that is usable.
 fn proven(pass: &Pass, observed: &Observed) -> String {
     let elsewhere = claim::elsewhere(&pass.object, observed.database.as_ref());
-    let earlier = || existing::told(pass).map(|earlier| format!("proven usable by a login. But {earlier}"));
+    let earlier = || existing::told(pass).map(|earlier| format!("a login succeeded. However: {earlier}"));
     elsewhere
         .or_else(earlier)
         .unwrap_or_else(|| "proven usable by a login".to_owned())

@@ -43,7 +43,9 @@ pub fn excuse(pass: &Pass, purpose: Purpose, place: &SourcePlace, error: Error) 
             tracing::info!(error = %failed, "a source cannot be read; its content is already applied");
             Ok(Unavailable {
                 reason: failed.reason(),
-                message: format!("{failed}. All scripts read from it before are applied, and the database is in use"),
+                message: format!(
+                    "{failed}. All scripts that were read from it earlier are applied, and the database is in use"
+                ),
                 place: digest(place),
                 unwatched: failed.is_outside(),
             })
@@ -58,8 +60,8 @@ pub fn emptied(pass: &Pass, place: &SourcePlace) -> Option<Unavailable> {
     (applied && has_all(pass, Purpose::Migrations, &digest(place))).then(|| Unavailable {
         reason: Reason::SourceNotFound,
         message: format!(
-            "{place} holds no migration any more: put the migrations back. Everything that it had is applied, and the \
-             database is in use"
+            "{place} no longer contains migrations: restore them. All migrations it contained are applied, and the database \
+             is in use"
         ),
         place: digest(place),
         unwatched: place.source.oci.is_some() || place.source.folder.is_some(),
@@ -98,7 +100,7 @@ pub fn without_template(pass: &Pass, error: Error) -> Result<Unavailable, Error>
     }
     Ok(Unavailable {
         reason: error.reason(),
-        message: format!("{error}. All scripts read from it before are applied, and the database is in use"),
+        message: format!("{error}. All scripts that were read from it earlier are applied, and the database is in use"),
         place,
         unwatched: true,
     })

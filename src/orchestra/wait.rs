@@ -222,7 +222,7 @@ impl Stop {
                 SLOWEST,
                 "Failed",
                 Reason::ConnectionInvalid,
-                "spec.connection cannot be carried out",
+                "spec.connection is invalid",
             ),
             Self::PauseForbidden => WaitRow(
                 SLOWEST,

@@ -119,8 +119,9 @@ fn not_reset(member: &OrchestraDatabase) -> Option<Refusal> {
 /// The message of an entry that left the inventory while an Orchestra uses its database.
 fn removed(key: &str, member: &OrchestraDatabase) -> Refusal {
     let message = format!(
-        "{key} left the inventory, and {} uses its database (OrchestraDatabase {}): the tenant keeps its login, \
-         which the operator can neither change nor revoke, and no migration is applied. Put the entry back under this key, with the same database",
+        "{key} was removed from the inventory while {} uses its database (OrchestraDatabase {}): the tenant keeps its \
+         login, which the operator can neither change nor revoke, and no migration is applied. Put the entry back under \
+         this key, with the same database",
         user(member),
         member.name_any()
     );
@@ -135,7 +136,7 @@ fn user(member: &OrchestraDatabase) -> String {
     )
 }
 
-/// What a look at a member is remembered by: another URL, and another word of an admin, is looked at at once.
+/// What a check is remembered by: a changed URL or a changed confirmation by an admin is checked at once.
 fn subject(inventory: &Inventory, key: &str, member: &OrchestraDatabase) -> String {
     let confirmed = member.annotations().get(IDENTITY_ANNOTATION);
     let hash = Sha256::new_with_prefix(member.name_any())

@@ -79,13 +79,13 @@ pub struct Context {
 pub struct Memory {
     /// Probes of entries by key; a successful one has the name of the entry's OrchestraDatabase.
     probes: Attempts<String>,
-    /// Looks at members, by the key of their entry.
+    /// Checks of members, by the key of their entry.
     checks: Attempts<checks::CheckResult>,
     /// Preparations of members by UID.
     preparations: Attempts<()>,
-    /// Databases that are made on servers, and dropped, by the names of their entries.
+    /// Databases being made or dropped on servers, by the names of their entries.
     made: Attempts<()>,
-    /// Looks at the servers of entries.
+    /// What is known of the servers of entries.
     servers: servers::ServerLooks,
 }
 
@@ -109,11 +109,11 @@ impl AsRef<Core> for Context {
     }
 }
 
-/// How long a pass waits for a probe or a preparation that has just begun, so that what is quick is done in
-/// one pass. What takes longer brings the pool back when it ends.
+/// How long a pass waits for a probe or a preparation that has just started, so that what is quick is done in one pass. What
+/// takes longer starts another pass of the pool when it ends.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long one pass begins new work. What is left is the next pass's, so that no pool holds a worker.
+/// How long one pass starts new work. What is left is done in the next pass, so that no pool occupies a worker.
 const PASS_TIME: Duration = Duration::from_secs(10);
 
 /// One pass: observe → plan → status → act, step by step until it has to wait.

@@ -102,7 +102,7 @@ async fn start(
     Ok(true)
 }
 
-/// A wrong password of a project's owner passes: the room `database` is told, and sets it anew.
+/// A wrong owner's password is transient: the database's controller is notified and sets a new one.
 fn of_password(ctx: &Context, member: &OrchestraDatabase, error: Error) -> Error {
     let wrong = matches!(&error, Error::Postgres(error) if error.is_wrong_password());
     if !wrong || member.spec.supabase.is_none() {

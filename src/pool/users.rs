@@ -1,4 +1,4 @@
-//! Whose data a database may hold, and what may be done about it. Making an entry anew is advised only where no
+//! Whose data a database may hold, and what may be done about it. Recreating an entry's database is advised only where no
 //! Orchestra is known to use the database, and never without the condition under which it destroys nothing.
 
 use kube::ResourceExt as _;
@@ -40,9 +40,9 @@ pub fn advice_for_holder(core: &Core, uid: &str) -> String {
 /// What may be done with a database that somebody has used.
 pub fn advice(core: &Core, left_by: &LeftBy) -> String {
     let LeftBy::Tenants(roles) = left_by else {
-        return "Remove the entry. Only if nobody needs what the database holds, make the entry anew as \
-                `orchestra-operator recycle` prints it; if an admin vouches for all of it, set static.acceptNonEmpty of \
-                the pool"
+        return "Remove the entry. Only if nobody needs what the database holds, recreate the entry's database with the \
+                statements that `orchestra-operator recycle` prints; if an admin vouches for all of it, set \
+                static.acceptNonEmpty of the pool"
             .into();
     };
     match roles.iter().find_map(|role| known(core, role)) {
@@ -52,8 +52,8 @@ pub fn advice(core: &Core, left_by: &LeftBy) -> String {
         ),
         None => {
             "This operator knows no such Orchestra, but another operator or cluster may: remove the entry. Only if \
-                 that Orchestra is gone and its data may be lost, make the entry anew as `orchestra-operator recycle` \
-                 prints it"
+                 that Orchestra is gone and its data may be lost, recreate the entry's database with the statements that \
+                 `orchestra-operator recycle` prints"
                 .into()
         }
     }

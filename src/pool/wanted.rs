@@ -253,7 +253,7 @@ fn other_template(member: &str, is: &AppliedTemplate) -> String {
     format!(
         "the database holds the tables of template {} of OrchestraClass {}: only Orchestras of that template can claim \
          it. To prepare it from another template, while no Orchestra has claimed OrchestraDatabase {member}, \
-         create the entry anew as `orchestra-operator recycle` prints it",
+         recreate the entry's database with the statements that `orchestra-operator recycle` prints",
         is.name, is.class_name,
     )
 }

@@ -101,7 +101,7 @@ async fn write(
     })
 }
 
-/// Removes the record of these Orchestras, whose database the operator lets go of; that of another one stays.
+/// Removes the record of these Orchestras, whose database the operator stops managing; that of another one stays.
 ///
 /// # Errors
 /// As [`claim`].

@@ -90,7 +90,8 @@ pub enum Error {
     /// What the URL leads to is no server, but a pooler whose sessions hold nothing beyond a transaction.
     #[error(
         "the URL leads to a transaction pooler, which gives every transaction another session of the server, so that \
-         locks and settings do not hold: give the URL of the server itself, or of the pooler in session mode"
+         locks and settings do not last between transactions: give the URL of the server itself, or of the pooler in \
+         session mode"
     )]
     TransactionPooler,
     /// A pooler in between does not pass the settings of the URL on to the server, or not as those of the login.

@@ -251,10 +251,10 @@ pub async fn exists(conn: &mut PgConnection, database: &str) -> Result<bool> {
     Ok(find(conn, database).await?.is_some())
 }
 
-/// Drops the database of an entry and then its owner. `made`: its identity as it was written down; none when the entry was
-/// never known to be whole, so that nobody was given its login.
+/// Drops the database of an entry and then its owner. `made`: its recorded identity; none when the entry was never complete,
+/// so its login was never published.
 ///
-/// The caller has looked into a database that was known to be whole: nobody has claimed it.
+/// The caller has checked that nobody claimed a complete database.
 ///
 /// # Errors
 /// See [`Error`]; [`Error::Refused`] with `55006` while somebody is connected to the database.

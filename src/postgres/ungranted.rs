@@ -12,8 +12,8 @@ use crate::text;
 const NAMED: i64 = 3;
 
 /// SQL: the schemas whose tables the login is meant to read: `public`, those of the database's owner, and those of the
-/// owner's other roles on which the login was given USAGE. A schema of another role is that role's own affair: the
-/// platform's schemas of a hosted project are such, and so is one that is kept private.
+/// owner's other roles on which the login was given USAGE. Schemas of other roles are not checked: the platform's schemas of
+/// a hosted project, and schemas that are kept private.
 fn meant() -> String {
     format!(
         "nspname <> 'information_schema' AND nspname !~ '^pg_' AND nspname <> '{OPERATOR_SCHEMA}' \

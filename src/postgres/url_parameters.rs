@@ -51,8 +51,8 @@ const REFUSED: [(&str, &str); 13] = [
     ("passfile", "passfile cannot be used: write the password into the URL"),
     (
         "pgbouncer",
-        "pgbouncer=true says that it leads to a transaction pooler, where locks and settings do not hold: give the URL \
-         of the server itself, or of the pooler in session mode",
+        "pgbouncer=true says that it leads to a transaction pooler, where locks and settings do not last between \
+         transactions: give the URL of the server itself, or of the pooler in session mode",
     ),
     ("replication", "replication cannot be used: remove it"),
     (
@@ -185,7 +185,7 @@ fn take(parts: &mut Parts, name: &str, value: String, trusted: bool) -> Result<(
     };
     match place {
         Some(before) if *before != value => Err(Error::invalid_url(format!(
-            "{name} is there twice, with different values"
+            "{name} appears twice, with different values"
         ))),
         _ => {
             // libpq takes an empty value for none; to Prisma, an empty schema is one.

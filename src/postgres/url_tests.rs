@@ -124,7 +124,7 @@ fn what_is_not_honoured_is_refused_by_name() {
         ),
         (
             "postgresql://a:hush@h/s?schema=public&schema=app",
-            "schema is there twice",
+            "schema appears twice",
         ),
         ("postgresql://a:hush@h/s?sslmode=allow", "sslmode=allow"),
         (
@@ -154,7 +154,7 @@ fn what_is_not_honoured_is_refused_by_name() {
         ("postgresql://a:hush@h/s?connect_timeout=soon", "connect_timeout"),
         (
             "postgresql://a:hush@h/s?sslmode=require&sslmode=disable",
-            "sslmode is there twice",
+            "sslmode appears twice",
         ),
         ("postgresql://a:hush@h/s?foo=", "the parameter foo cannot be used"),
         ("postgresql:///s?host=h&user=a&password=x&hush=", "%26"),

@@ -38,8 +38,8 @@ pub fn is_default(class: &OrchestraClass) -> u64 {
     hash.finish()
 }
 
-/// A hash of what Orchestras and databases wait for in a class: its spec and its conditions, not its count of
-/// tenants. Whether it waits for the provider is nothing that others need to look at, but for those who wait as well.
+/// A hash of what Orchestras and databases wait for in a class: spec and conditions, not the count of tenants. Only objects
+/// that wait for the provider react to its waiting.
 pub fn spec_and_conditions(class: &OrchestraClass) -> u64 {
     let mut hash = DefaultHasher::new();
     user_changes(class).hash(&mut hash);

@@ -203,7 +203,10 @@ async fn lead(
             };
             tokio::select! {
                 ended = tokio::time::timeout(grace, ending) => if ended.is_err() {
-                    tracing::warn!(?grace, "work under way did not end within the grace period and is cut off; the next leader repeats it");
+                    tracing::warn!(
+                        ?grace,
+                        "work in progress did not finish within the grace period and was stopped; the next leader repeats it"
+                    );
                 },
                 () = held.lost() => bail!(LOST),
             }

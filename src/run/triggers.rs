@@ -37,8 +37,7 @@ pub fn waiting_for(core: &Core, database: &OrchestraDatabase) -> Vec<ObjectRef<O
     })
 }
 
-/// Orchestras without a database, which a change of a class may give one, and those of the class that a person has to
-/// act for: the class may be what was changed.
+/// Orchestras without a database, and those of the class that are Stalled, because the change of the class may unblock them.
 pub fn unclaimed(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<Orchestra>> {
     let name = class.name_any();
     select(&core.stores.orchestras, |orchestra| {

@@ -30,7 +30,7 @@ pub enum Flaw {
         path: String,
     },
     /// Two files of one path with different contents.
-    #[error("{path} is there twice, with different contents")]
+    #[error("{path} appears twice, with different contents")]
     Twice {
         /// The path.
         path: String,
@@ -105,7 +105,7 @@ pub enum Flaw {
 const KEPT: usize = 500;
 
 impl Flaw {
-    /// The flaw as far as it is kept: the paths and texts in it may be as long as a source.
+    /// The flaw with paths and texts cut to the length that is kept: those of a source may be as long as the source.
     #[must_use]
     pub fn brief(mut self) -> Self {
         match &mut self {

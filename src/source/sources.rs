@@ -31,8 +31,8 @@ const FOLDER_FRESH: Duration = Duration::from_secs(10);
 /// How long a large source waits for its room before its tenant is told why.
 const ROOM_WAIT: Duration = Duration::from_mins(1);
 
-/// How long a large source that nobody asks for stays in memory while another one waits. Who waits for a source asks
-/// for it every few seconds.
+/// How long an unused large source stays in memory while another one waits. Waiting tenants ask for theirs every few
+/// seconds.
 pub const ROOM_UNUSED: Duration = Duration::from_secs(10);
 
 /// The version of a source: it differs when the content may differ.

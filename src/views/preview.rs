@@ -261,7 +261,7 @@ fn ended(current: &Orchestra, wanted: &Orchestra, change: &mut PreviewChange) {
     }
     if was.connection.secret_name != is.connection.secret_name && current.is_published() {
         let told = format!(
-            "Secret {}, after the overlap: {} takes its place",
+            "Secret {} (replaced by {}, deleted after the overlap)",
             current.secret_name(),
             wanted.secret_name()
         );
@@ -313,7 +313,7 @@ pub fn deleted(cluster: &ClusterObjects, current: &Orchestra) -> PreviewChange {
             "what becomes of {name} is not known: you may not read its OrchestraClass"
         )),
         Some(DeletionPolicy::Retain) => {
-            let costs = cost.map(|cost| format!(", and goes on costing {} {} a month", cost.monthly, cost.currency));
+            let costs = cost.map(|cost| format!(", and still costs {} {} a month", cost.monthly, cost.currency));
             change
                 .notes
                 .push(format!("{name} is kept with its data{}", costs.unwrap_or_default()));

@@ -85,7 +85,7 @@ async fn looks(ada: &User<'_>) {
     holds(&ada.there(&["bill"]), &["one", "total:"]);
     holds(
         &ada.there(&["events", "one"]),
-        &["Ready", "migrated, seeded and handed over"],
+        &["Ready", "migrated and seeded, and the connection Secret is published"],
     );
 
     watches(ada).await;
@@ -363,7 +363,7 @@ async fn takes_back(world: &World, ada: &User<'_>) {
     let none = ada.fails(1, &["restore", "one", "-n", TENANTS]);
     holds(
         &none,
-        &["no deleted Orchestra one of namespace tenants has left a database"],
+        &["no deleted Orchestra one in namespace tenants left a database"],
     );
     world
         .kubectl(["delete", "orchestra", "one", "-n", TENANTS, "--wait=false"])

@@ -14,7 +14,7 @@ use crate::postgres::scratch::keeper;
 use crate::supabase::settings::is_supabases;
 use crate::text;
 
-/// What an admin does where there is no server.
+/// What an admin can do when there is no server.
 const ADVICE: &str =
     "name an OrchestraPool with server in backup.scratchPoolName of the class, and ask for the drill again";
 
@@ -36,7 +36,7 @@ pub fn is_name(name: &str) -> bool {
     digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// What that role carries, so that nothing else is taken for it.
+/// The mark of that role, so that no other role is mistaken for it.
 pub fn record(uid: &str) -> String {
     format!("orchestra-operator: drill of OrchestraBackup {uid}")
 }
@@ -220,7 +220,7 @@ pub async fn maker(ctx: &Context, scratch: &ScratchDatabase) -> Result<(Login, b
     Ok((login, legacy))
 }
 
-/// What a person is told of a login that may not make databases.
+/// The message about a login that may not create databases.
 pub fn objection(why: &str) -> Error {
     Error::blocked(
         Reason::NoScratchServer,
@@ -276,7 +276,7 @@ mod tests {
             let error = may_drill(claimed, "big", refusal).unwrap_err();
             assert_eq!(error.reason(), Reason::NoScratchServer);
             assert!(error.to_string().contains(told), "{error}");
-            // And it is no passing trouble, after which a drill would be tried again.
+            // The error is not transient, so the drill is not tried again.
             assert!(!error.is_passing());
         }
     }

@@ -53,7 +53,8 @@ impl SeedTable {
         let name = name(file).ok_or_else(|| {
             SourceError::file(
                 file,
-                "the name is no table's: rename the file to <table>.csv or <schema>.<table>.csv, optionally with digits and _ in front for the order",
+                "the file name does not name a table: rename the file to <table>.csv or <schema>.<table>.csv, optionally \
+                 with digits and _ in front for the order",
             )
         })?;
         let columns = header(text).map_err(|what| SourceError::text(file, text, 0, what))?;
@@ -151,7 +152,7 @@ fn header(text: &str) -> Result<Vec<String>, String> {
             return Err(format!("column {} has no name", index + 1));
         }
         if columns[..index].contains(column) {
-            return Err(format!("the column {column} is there twice"));
+            return Err(format!("the column {column} appears twice"));
         }
     }
     Ok(columns)

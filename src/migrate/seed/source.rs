@@ -65,7 +65,7 @@ impl SeedSource {
         files.retain(|(file, _)| file_type(file).is_some());
         files.sort();
         if let Some(twice) = files.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return Err(SourceError::file(&twice[0].0, "this file of the seed is there twice"));
+            return Err(SourceError::file(&twice[0].0, "this file of the seed appears twice"));
         }
         if files.is_empty() {
             return Err(SourceError::file("the seed", "it holds neither a .sql nor a .csv file"));

@@ -55,7 +55,7 @@ fn nothing_is_done_in_a_database_before_its_backup_is_restored_and_nothing_is_re
                 | Step::Stop(Stop::Restore(_))
         );
         assert_eq!(restores, !inside.serving, "{facts:?}: {step:?}");
-        // A Job ends before the database is let go of.
+        // A Job ends before the operator stops managing the database.
         let leaving = Facts {
             deleting: true,
             restoring: true,

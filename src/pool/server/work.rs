@@ -206,8 +206,7 @@ fn told(error: postgres::Error) -> Error {
         "53100" => Error::transient(
             Reason::DatabaseRefused,
             format!(
-                "the disk of the server is full ({message}): enlarge it, or lower spec.replicas; the operator goes on by \
-                 itself"
+                "the disk of the server is full ({message}): enlarge it, or lower spec.replicas; the operator then continues"
             ),
         ),
         "42710" | "42P04" => Error::blocked(

@@ -53,8 +53,7 @@ pub struct WarmMember {
     pub created: Timestamp,
     /// How it stands.
     pub state: WarmMemberState,
-    /// It is usable, and another one is to take its place: it has waited for too long, or has what the class does not
-    /// have any more.
+    /// It is usable, but is to be replaced: it waited too long, or its contents are outdated.
     pub old: bool,
 }
 

@@ -18,8 +18,8 @@ pub struct ServerHoldings {
     pub version: u32,
     /// It takes no writes: a standby, or one whose transactions are read-only.
     pub read_only: bool,
-    /// What a hosted project's server has: a superuser `supabase_admin`, which owns the schemas `auth` and
-    /// `storage` of this database. Who is no superuser can make neither.
+    /// The server is a hosted project: it has a superuser `supabase_admin` that owns the schemas `auth` and `storage` of
+    /// this database. Only a superuser can create either.
     pub supabase: bool,
     /// Databases that are neither this one nor a template, nor a superuser's.
     pub neighbours: Vec<String>,

@@ -175,7 +175,7 @@ pub(super) fn undocumented(operation: Operation, value: &Value) -> Error {
     };
     Error::Undecodable {
         operation,
-        cause: format!("it is {kind} without what is needed"),
+        cause: format!("it is {kind}, which lacks required fields"),
     }
 }
 

@@ -86,7 +86,7 @@ fn a_deletion_says_what_becomes_of_the_data() {
         &orchestra("one", &json!({"deletionPolicy": "Retain"}), &status),
     );
     assert_eq!((kept.destroys.len(), kept.monthly), (1, None));
-    assert!(kept.notes[0].contains("goes on costing 10.00 USD"), "{:?}", kept.notes);
+    assert!(kept.notes[0].contains("still costs 10.00 USD"), "{:?}", kept.notes);
 }
 
 /// Between a claim and the status that tells of it are minutes where the migrations wait for their turn.
