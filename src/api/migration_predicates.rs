@@ -4,7 +4,7 @@ use super::condition::{ConditionType, Reason, find, is_true, reason_of};
 use super::{MigrationFailure, MigrationStatus, Orchestra, PowerState};
 
 impl Orchestra {
-    /// The status of its migrations, once they were looked at.
+    /// The status of its migrations, once they were read.
     pub fn migrations(&self) -> Option<&MigrationStatus> {
         self.status.as_ref()?.migrations.as_ref()
     }
@@ -28,7 +28,7 @@ impl Orchestra {
         matches!(reason, Some(Reason::Migrating | Reason::Seeding | Reason::Updating))
     }
 
-    /// Whether nothing but its migrations keeps it from being settled. An Orchestra with another problem asks
+    /// Whether only its migrations prevent it from being settled. An Orchestra with another problem asks
     /// for its migrations itself when that is solved.
     pub fn is_settled_but_for_migrations(&self) -> bool {
         let stalled = find(self.conditions(), ConditionType::Stalled);
@@ -53,7 +53,7 @@ impl Orchestra {
         })
     }
 
-    /// Whether it is to be paused and serves on.
+    /// Whether it is to be paused and still serves.
     fn runs_unpaused(&self) -> bool {
         let paused = self.spec.power_state == Some(PowerState::Paused) || self.is_paused();
         paused && is_true(self.conditions(), ConditionType::Available)

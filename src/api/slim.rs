@@ -22,12 +22,12 @@ const LABELS: usize = 16 << 10;
 /// The most finalizers and owners.
 const ENTRIES: usize = 100;
 
-/// Whether a label is one of the operator's own.
+/// Whether a label belongs to the operator.
 fn is_ours(name: &str) -> bool {
     name == MANAGED_BY.0 || name.starts_with(OURS)
 }
 
-/// An object of a kind, of whose metadata only so much was decoded as is ever read.
+/// An object whose metadata was decoded only as far as it is read.
 #[derive(Clone, Debug)]
 pub struct Slim<K>(pub K);
 

@@ -1,6 +1,6 @@
 //! Stored objects with a value that this version of the operator does not know, as after a downgrade. One of them must not
 //! stop the watch of its kind, and must not look as if it were gone: it is decoded without that value and marked, so that
-//! its claim, its project and its pool stay known, and nobody acts on it.
+//! its claim, its project and its pool stay known, and the object is not changed.
 
 use kube::ResourceExt;
 use serde::de::DeserializeOwned;
@@ -18,7 +18,7 @@ const MOST: usize = 8;
 /// The most bytes of the mark, which `run::trim` keeps.
 const BYTES: usize = 400;
 
-/// What says whose a database is and which one: an object is never decoded without it.
+/// The fields that identify a database and its owner: an object is never decoded without them.
 const IDENTITY: [&[&str]; 6] = [
     &["spec", "claimRef"],
     &["spec", "releasedAt"],
@@ -84,8 +84,8 @@ fn culprit<K: DeserializeOwned>(object: &Value, failure: &str) -> Vec<Step> {
     }
 }
 
-/// The values of an object that this version does not know, and that were left out of it; none of an object that was
-/// decoded whole.
+/// The values of an object that this version does not know, and that were left out of it; none for an object that was
+/// decoded completely.
 pub fn unreadable(object: &impl ResourceExt) -> Option<&str> {
     object.annotations().get(MARK).map(String::as_str)
 }
@@ -126,7 +126,7 @@ impl Step {
     }
 }
 
-/// A way as users write it: `spec.seeds[0].format`.
+/// A path as users write it: `spec.seeds[0].format`.
 fn shown(way: &[Step]) -> String {
     let mut shown = String::new();
     for step in way {
@@ -139,7 +139,8 @@ fn shown(way: &[Step]) -> String {
     shown
 }
 
-/// Whether the value is, or holds, what says whose a database is. Nothing outside spec and status is left out.
+/// Whether the value is, or contains, a field that identifies a database or its owner. Nothing outside spec and status is
+/// left out.
 fn is_identity(path: &[Step]) -> bool {
     let begins = |with: &[&str]| {
         let mut both = path.iter().zip(with);
@@ -152,7 +153,7 @@ fn is_identity(path: &[Step]) -> bool {
     path.is_empty() || !inside || holds
 }
 
-/// Removes the value; false when there is none.
+/// Removes the value; false when it does not exist.
 fn remove(object: &mut Value, path: &[Step]) -> bool {
     let Some((last, way)) = path.split_last() else {
         return false;
@@ -233,7 +234,7 @@ mod tests {
                 json!({"powerState": "Hibernated", "displayName": "A"}),
                 "spec.powerState",
             ),
-            // Two values that fail with the same words.
+            // Two values that fail with the same error text.
             (
                 json!({"powerState": "Archive", "deletionPolicy": "Archive"}),
                 "spec.deletionPolicy",

@@ -104,7 +104,7 @@ async fn earlier(context: &Context, order: &BackupOrder, key: &SecretString) -> 
     for object in &manifest.objects {
         if context.folder.size(&object.name).await? != Some(object.bytes) {
             let message = format!(
-                "{}, which an earlier Job of this OrchestraBackup wrote, is not in the store any more as it was written: find out \
+                "{}, which an earlier Job of this OrchestraBackup wrote, was changed or removed in the store: find out \
                  who may write to the store, delete this OrchestraBackup, and create another one",
                 context.folder.path_of(&object.name)
             );

@@ -103,7 +103,7 @@ pub(super) async fn write(
             let cause = packed.err().map(|error| error.to_string()).unwrap_or_default();
             Err(Error::new(
                 Reason::DumpFailed,
-                format!("the archive {name} broke off: {cause}"),
+                format!("the archive {name} ended early: {cause}"),
             ))
         }
     }

@@ -50,8 +50,9 @@ pub fn stored(backup: &OrchestraBackup, stored: &StoredBackup, settings: &ClassB
     }
     if !settings.recover_from.contains(&read.cluster) {
         return refused(format!(
-            "OrchestraClass {class} lets nobody have the stored backups of cluster {}: if that cluster's namespace {namespace} is the \
-             one of this cluster, ask the cluster's admin to add {} to spec.backup.recoverFrom of the class",
+            "OrchestraClass {class} does not allow the stored backups of cluster {}: if namespace {namespace} of that \
+             cluster belongs to the same tenant as here, ask the cluster's admin to add {} to spec.backup.recoverFrom of \
+             the class",
             read.cluster, read.cluster
         ));
     }

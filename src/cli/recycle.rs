@@ -125,7 +125,7 @@ fn check(login: &Login, entry: &RecycledEntry) -> anyhow::Result<()> {
     } = login;
     ensure!(
         !user.contains('.') && !matches!(database.as_str(), "postgres" | "template0" | "template1"),
-        "database {database} of {user} cannot be dropped: create a hosted project anew at its provider"
+        "database {database} of {user} cannot be dropped: create a new hosted project at its provider"
     );
     let names = [host, database, user, &entry.name, &entry.place];
     ensure!(
@@ -198,7 +198,7 @@ fn statements(login: &Login, entry: &RecycledEntry) -> anyhow::Result<String> {
         .iter()
         .map(|member| format!("\n--   kubectl delete orchdb {member}"));
     Ok(format!(
-        "-- Makes entry {entry} anew. ALL DATA OF THE DATABASE ARE LOST.
+        "-- Recreates entry {entry}. ALL DATA OF THE DATABASE ARE LOST.
 -- Run it as an admin of the server. It stops before it drops anything when another Orchestra's login reaches the
 -- database: that Orchestra may use it, in this cluster or in another one.
 --   psql -h {host} -p {port} -U postgres -d postgres -f recycle.sql

@@ -163,7 +163,7 @@ impl Lease {
     /// Renews with one request while `known`, the record that our last write returned, is current.
     ///
     /// The API server refuses the write with a conflict when anybody has written since; the record is then read at
-    /// once, and tells whether this operator still holds the Lease. `known` is emptied before the request: after
+    /// once, and shows whether this operator still holds the Lease. `known` is emptied before the request: after
     /// any error, also when the answer comes too late, the next attempt reads the record first.
     async fn renew_once(&self, known: &mut Option<Box<Record>>) -> Result<LeaseHolder, Error> {
         if let Some(record) = known.take() {
@@ -282,13 +282,13 @@ pub struct LeaseHeld {
 }
 
 impl LeaseHeld {
-    /// Resolves when another operator may hold the Lease: whoever acts must end at once.
+    /// Resolves when another operator may hold the Lease: this operator must end at once.
     pub async fn lost(&mut self) {
         // An error means that the renewal task itself has ended, which has the same consequence.
         let _ = self.lost.wait_for(|lost| *lost).await;
     }
 
-    /// Gives the Lease back, so that a standby need not wait until it expires. When that fails, the Lease expires
+    /// Releases the Lease, so that a standby need not wait until it expires. When that fails, the Lease expires
     /// by itself.
     pub async fn release(self) {
         self.renewal.abort();

@@ -52,8 +52,8 @@ where
     }
 }
 
-/// Deletes an object, in this very version of it, and returns it as it is then: with a finalizer on it, the deletion has
-/// only begun. None when it is gone.
+/// Deletes an object, in this version of it, and returns it as it is then: with a finalizer on it, the deletion has only
+/// started. None when it is gone.
 pub async fn delete<K>(core: &Core, object: &K) -> Result<Option<K>, Error>
 where
     K: Remembered + DeserializeOwned + std::fmt::Debug,

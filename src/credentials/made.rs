@@ -1,6 +1,6 @@
-//! The entries that a pool makes on a server: a Secret each in the operator's namespace, which is written before the server
-//! is asked for anything. It holds the owner's password, and its annotations say whether the database is made and whether
-//! it is to be dropped.
+//! The entries that a pool makes on a server: a Secret each in the operator's namespace, which is written before any request
+//! to the server. It holds the owner's password, and its annotations say whether the database is made and whether it is to
+//! be dropped.
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -27,10 +27,10 @@ pub const SERVER_KEY: &str = "DATABASE_URL";
 /// Key of the owner's password in an entry's Secret.
 const PASSWORD_KEY: &str = "password";
 
-/// What the names of entries begin with.
+/// The prefix of the names of entries.
 const PREFIX: &str = "orchestra-entry-";
 
-/// Digits that tell entries apart.
+/// The number of digits that distinguish entries.
 const DIGITS: usize = 20;
 
 /// An entry as the metadata of its Secret describes it.
@@ -38,7 +38,7 @@ const DIGITS: usize = 20;
 pub struct MadeEntry {
     /// Name of its Secret.
     pub name: String,
-    /// Its database, once that is made.
+    /// Its database, once that is created.
     pub made: Option<DatabaseIdentity>,
     /// Its database is to be dropped if nobody has claimed it.
     pub leaving: bool,
@@ -67,7 +67,7 @@ pub fn database(secret: &str) -> String {
     secret.replace('-', "_")
 }
 
-/// What the owner's role of an entry carries, so that nothing else is taken for it.
+/// The mark of an entry's owner role, so that no other role is mistaken for it.
 pub fn record(pool: &str, secret: &str) -> String {
     format!("orchestra-operator: entry {secret} of OrchestraPool {pool}")
 }
@@ -149,7 +149,7 @@ pub async fn stored_password(core: &Core, name: &str) -> Result<SecretString, Er
     value.map(|ByteString(value)| text(&value)).ok_or_else(gone)
 }
 
-/// Writes down that the database of an entry is made: from now on the inventory has it. False when the Secret is gone.
+/// Records that the database of an entry is created: from now on the inventory has it. False when the Secret is gone.
 ///
 /// # Errors
 /// When Kubernetes fails.
@@ -157,7 +157,7 @@ pub async fn note_made(core: &Core, name: &str, identity: &DatabaseIdentity) -> 
     annotate(core, name, json!({MADE_ANNOTATION: identity.record()})).await
 }
 
-/// Writes down whether the database of an entry is to be dropped. The inventory has no entry that is to leave.
+/// Records whether the database of an entry is to be dropped. The inventory does not contain such an entry.
 ///
 /// # Errors
 /// When Kubernetes fails.
@@ -227,7 +227,7 @@ pub async fn entry_login(core: &Core, server: &DatabaseServer, name: &str) -> Re
     inventory::read(&entry_url(&url, name, &password), &core.settings.database_roots)
 }
 
-/// Whether a Secret of an entry of this pool is left, as the API server itself says.
+/// Whether a Secret of an entry of this pool is left, according to the API server itself.
 ///
 /// # Errors
 /// When Kubernetes fails.
@@ -270,7 +270,7 @@ pub(super) fn check_server_url(server: &SecretString, core: &Core) -> Result<(),
     ))
 }
 
-/// The values of an inventory of a pool: the URLs of its entries that are made and are not to leave.
+/// The values of an inventory of a pool: the URLs of its entries whose databases exist and are not to be dropped.
 pub(super) fn urls(server: &SecretString, all: Vec<Secret>) -> Vec<(String, SecretString)> {
     let entry = |secret: Secret| {
         let about = describe(&secret);

@@ -63,7 +63,7 @@ fn no_entry_vanishes_because_of_the_name_of_its_key() {
     let says = "DATABASE_URL_POOL_1: the Secret has no key DATABASE_URL_POOL_1, DATABASE_URL_POOL_2, …, and so no entry; \
             it has DATABASE_URL, OTHER: ";
     assert!(said.starts_with(says), "{said}");
-    // What a Secret of one's own environment has beside its entries is of no concern.
+    // Other keys of a Secret that is an own environment are ignored.
     assert_eq!(
         told(None, &["DATABASE_URL_POOL_1", "DATABASE_URL", "SUPABASE_URL", "PORT"]),
         ""
@@ -141,7 +141,7 @@ fn an_api_that_cannot_be_the_databases_is_refused_and_no_key_is_told() {
         let told = of(None, &values).project("DATABASE_URL_POOL_1").unwrap_err();
         assert!(told.contains(says) && !told.contains("hush"), "{told}");
     }
-    // A host of one's own tells nothing of the database.
+    // An own host does not identify the project.
     let mut values = vec![("DATABASE_URL_POOL_1", "postgres://a@db.example/b")];
     values.extend(API);
     assert!(of(None, &values).project("DATABASE_URL_POOL_1").is_ok());

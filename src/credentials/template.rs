@@ -1,8 +1,8 @@
 //! Keys of the connection Secret whose text a tenant gives, as templates of `minijinja`.
 //!
-//! What a template may do is bounded before it runs: it has conditions and expressions, and neither loops nor anything
-//! that repeats or names a value, so that its output grows only with its own length. Its run is bounded besides.
-//! An error never has a value in it.
+//! What a template may do is bounded before it runs: it has conditions and expressions, and no loops, repetitions or
+//! assignments, so that its output grows only with its own length. The number of its instructions is limited as well. An
+//! error never contains a value.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -30,10 +30,10 @@ const MOST_TAGS: usize = 64;
 /// Most words and signs of an expression. Signs such as `-` and `not` are parsed and compiled by recursion.
 const MOST_PARTS: usize = 64;
 
-/// What an expression may have outside of its strings, beside letters and digits.
+/// The characters that an expression may have outside of its strings, beside letters and digits.
 const EXPRESSION: &str = "_.|(),~+-=!<> \t\r\n";
 
-/// All but the unreserved characters of RFC 3986.
+/// All characters except the unreserved ones of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The variables of a template, by name. One without a value is empty.
@@ -80,7 +80,7 @@ pub fn render(
     Ok(rendered)
 }
 
-/// Checks the templates before anything has a value.
+/// Checks the templates before the values are known.
 ///
 /// # Errors
 /// As [`render`].
@@ -89,8 +89,8 @@ pub fn check(templates: &BTreeMap<String, String>) -> Result<(), String> {
     render(templates, &samples).map(drop)
 }
 
-/// The templates of a Secret that is to be put right while those of the spec are wrong: the last ones that were published,
-/// where they are known, or else those of the spec that are right.
+/// The templates of a Secret that is to be restored while those of the spec are invalid: the ones published last, if known,
+/// or else the valid ones of the spec.
 pub fn last_valid(
     templates: &BTreeMap<String, String>,
     last: Option<&BTreeMap<String, String>>,
@@ -161,7 +161,7 @@ impl io::Write for RenderedTemplate {
     }
 }
 
-/// The kind of an error and its line. Details are told of what is found in the template alone, before it has values.
+/// The kind of an error and its line. Details are only given of errors in the template itself, before it has values.
 fn told(error: &Error) -> String {
     let line = error.line().map(|line| format!(" in line {line}")).unwrap_or_default();
     let what = match error.kind() {
@@ -180,7 +180,7 @@ fn told(error: &Error) -> String {
     format!("{what}{line}")
 }
 
-/// Refuses what makes the size or the time of a template's run more than its own length.
+/// Refuses constructs with which the output or the run time of a template grows more than its own length.
 fn guard(text: &str) -> Result<(), String> {
     let mut rest = text;
     let mut tags = 0;

@@ -111,8 +111,8 @@ const PAUSING: Description = working("Bound", Reason::Pausing, "the provider was
 
 const ASKED_TO_PAUSE: &str = "a pause was requested; the project runs until the provider starts the pause";
 
-const RUNS_ON: &str = "the provider was asked to pause the project for more than an hour, and the project runs on: it is not \
-                       asked again. Ask the provider's support, or let the project run (powerState: Running)";
+const RUNS_ON: &str = "the provider was asked to pause the project for more than an hour, and the project still runs: no \
+                       further request is sent. Ask the provider's support, or let the project run (powerState: Running)";
 
 const PAUSED: Description = Description {
     phase: "Paused",
@@ -219,7 +219,7 @@ const CONFLICT: &str = "several projects carry this database's marker; nothing i
     provider's dashboard: they cost money until somebody who has looked into them deletes them";
 
 const LOST: &str = "the project was deleted at the provider; it is never silently replaced. Restore it with the provider's \
-    support. Only when its data are given up, delete the Orchestra and create it again";
+    support. Only when nobody needs its data any more, delete the Orchestra and create it again";
 
 const STOPPED: &str = "the provider has paused the project. Restore it in the provider's dashboard, or set autoRestore on the class; \
     the operator then continues";

@@ -164,7 +164,7 @@ async fn store(pass: &Pass, keys: &ChosenKeys, reference: &str) -> Result<(), Er
     );
     if !lost.is_empty() {
         let note = format!(
-            "the API keys {} were deleted at the provider: others of the project are published in their place, and new ones \
+            "the API keys {} were deleted at the provider: others of the project are published instead, and new ones \
              are made where rotation asks for it",
             lost.join(", ")
         );

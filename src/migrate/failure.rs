@@ -76,7 +76,7 @@ impl ScriptFailure {
     }
 }
 
-/// A text of the server as far as it is kept. What is cut is redacted before, since the end of a value may be cut off.
+/// The kept part of a text of the server. It is redacted before it is cut, since a value may be cut in the middle.
 fn kept(text: &str, redacted: impl FnOnce(&str) -> Option<String>) -> Option<String> {
     if text.len() <= KEPT {
         return Some(text.to_owned());
@@ -180,7 +180,7 @@ impl fmt::Display for RowFailure {
     }
 }
 
-/// What a script has done to a table that records what was applied: the history, or one of the operator's own.
+/// A script's change to a table that records what was applied: the history, or one of the operator's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordSpoiled {
     /// The migration; none for the seed.

@@ -1,5 +1,5 @@
-//! Layouts of migration tools whose history the operator does not support. Some of them look like those of the tools that it
-//! knows: taken for one of them, the scripts would be applied in another order, or with their way back.
+//! Layouts of migration tools whose history the operator does not support. Some of them look like those of supported tools:
+//! mistaken for one of them, the scripts would be applied in another order, or including their down migrations.
 
 use super::content::Content;
 use super::source_error::SourceError;
@@ -153,7 +153,7 @@ mod tests {
         ] {
             let told = refused(files).unwrap_or_default();
             assert!(
-                told.starts_with(&format!("{file}: it is of {tool},")) && told.contains("migrations.format"),
+                told.starts_with(&format!("{file}: it is a {tool} migration,")) && told.contains("migrations.format"),
                 "{told}"
             );
         }

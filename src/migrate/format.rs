@@ -93,7 +93,7 @@ fn other(file: &str, must: &str) -> FileUse {
     }
 }
 
-/// As the CLI reads a folder. What it would leave out is refused: files in subfolders, and other names.
+/// As the CLI reads a folder. Files that it would leave out are refused: files in subfolders, and other names.
 fn supabase(file: &str) -> FileUse {
     if file.contains('/') {
         return other(
@@ -126,8 +126,8 @@ pub(super) fn later_init(file: &str, first: Option<&str>) -> Option<MigrationNam
     })
 }
 
-/// As `sqlx::migrate` reads a folder: `<version>_<description>.sql`, `.up.sql` and `.down.sql`. What it would leave out is
-/// refused: files in subfolders, and other names.
+/// As `sqlx::migrate` reads a folder: `<version>_<description>.sql`, `.up.sql` and `.down.sql`. Files that it would leave
+/// out are refused: files in subfolders, and other names.
 fn sqlx(file: &str) -> FileUse {
     const NAMED: &str = "a migration of sqlx must be named <number>_<description>.sql";
     if file.contains('/') {

@@ -22,7 +22,7 @@ use super::source::{Migration, Source};
 use crate::postgres::is_too_long;
 
 /// Runs the script in one transaction together with its row: both are committed, or neither. The row comes after the
-/// script, which may begin with what must be first in a transaction (`SET TRANSACTION`).
+/// script, which may start with a statement that must be first in a transaction (`SET TRANSACTION`).
 pub(super) async fn atomic(
     conn: &mut PgConnection,
     history: &History,
@@ -31,7 +31,7 @@ pub(super) async fn atomic(
     migration: &Migration,
 ) -> Result<()> {
     let started = Instant::now();
-    // The lock on the table tells whether the transaction is still the same one. It takes no snapshot.
+    // The lock on the table shows whether the transaction is still the same one. It takes no snapshot.
     let begin = format!(
         "{}; BEGIN; LOCK TABLE ONLY {} IN ROW SHARE MODE",
         to_theirs(history.format()),
@@ -94,7 +94,7 @@ fn left(what: &str) -> Error {
 
 /// The state of the session after a script.
 struct AfterScript {
-    /// The transaction is the one that was begun for the script.
+    /// The transaction is the one that was started for the script.
     is_ours: bool,
     /// The history's table is where it was.
     is_there: bool,
@@ -195,7 +195,7 @@ fn last_commit(migration: &Migration) -> Option<LastCommit> {
     migration.last_commit.filter(|_| migration.script.len() <= LONGEST_TIED)
 }
 
-/// Why a script that was run as a whole did not succeed: by itself, or because it could not be recorded.
+/// Why a script that was run as a whole failed: because of itself, or because it could not be recorded.
 enum WholeError {
     Script(ScriptError),
     Other(Error),
@@ -214,7 +214,7 @@ impl From<sqlx::Error> for WholeError {
 }
 
 /// Runs a script that ends with the COMMIT of a transaction of its own: its row is written in that transaction, so that a
-/// crash leaves both or neither. Whether it was: a read-only transaction holds no row.
+/// crash leaves both or neither. Returns whether the row was written: a read-only transaction cannot write one.
 async fn tied(
     conn: &mut PgConnection,
     history: &History,
@@ -240,7 +240,7 @@ async fn tied(
     Ok(holds)
 }
 
-/// Whether the transaction can write nothing. One that has written before cannot hold its row.
+/// Whether the transaction can write nothing. A read-only transaction that has written before cannot contain its row.
 async fn is_read_only(
     conn: &mut PgConnection,
     (name, script, at): (&str, &str, usize),

@@ -20,7 +20,7 @@ use super::unfinished::{self, NextStatement, ScriptRecord, pieces};
 use crate::api::MigrationFormat as Format;
 
 /// Runs one statement after the other. With Prisma, each statement has a transaction of its own, which also records
-/// the number of committed statements; its engine runs them so since 7.4. With the other formats, statements share a
+/// the number of committed statements; its engine does the same since 7.4. With the other formats, statements share a
 /// transaction up to the next statement that PostgreSQL refuses inside one, as in the Supabase CLI, and the last
 /// transaction holds the history's row.
 pub(super) async fn per_statement(
@@ -73,7 +73,7 @@ pub(super) async fn per_statement(
     lock.keep(conn).await
 }
 
-/// Ends the transaction of the last statements, with the history's row where it can hold it.
+/// Ends the transaction of the last statements, with the history's row where that is possible.
 async fn finish(conn: &mut PgConnection, steps: &mut Steps<'_>) -> Result<()> {
     let (history, migration, source) = (steps.history, steps.migration, steps.source);
     let (begun, end) = (steps.begun, migration.script.len());
@@ -119,12 +119,12 @@ struct Steps<'a> {
     open: OpenTransaction,
     /// The state of the statement after them when it fails.
     next: NextStatement,
-    /// The script can speak of read-only transactions, which cannot hold a record.
+    /// The script may use read-only transactions, which cannot contain a record.
     speaks_of_read_only: bool,
     source: &'a Source,
     /// Number of statements of the script.
     count: usize,
-    /// The migration is in the history already: with the last transaction that the script has begun.
+    /// The migration is in the history already: with the last transaction that the script has started.
     is_recorded: bool,
 }
 
@@ -165,9 +165,9 @@ impl Steps<'_> {
             }
             (_, OpenTransaction::Theirs) => self.send(conn, piece).await?,
             (Kind::Other, _) if self.count > 1 => self.inside(conn, done, piece).await?,
-            // Also a single statement of an extension, which no grammar tells.
+            // This includes a single statement of an extension, which the grammar does not identify.
             (Kind::Unsure | Kind::Other, _) => {
-                // What was done before is kept if the statement has to be sent again.
+                // The effects of earlier statements are kept if the statement has to be sent again.
                 self.commit(conn, index, piece).await?;
                 match self.inside(conn, done, piece).await {
                     Err(StepError::Script(ScriptError::Failed(failure))) if failure.needs_no_transaction() => {
@@ -199,8 +199,8 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// The end of a transaction that the script has begun. The record is committed together with it. A transaction that is
-    /// rolled back does not meet its constraints, and its record would go with it.
+    /// The end of a transaction that the script has started. The record is committed together with it. A transaction that is
+    /// rolled back does not check its deferred constraints, and its record would be rolled back too.
     async fn end_of_theirs(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece, chains: bool) -> Step {
         let holds = !rolls_back(&self.migration.script[piece.start..]) && (self.begun.is_some() || done == self.count);
         if holds && !self.is_read_only(conn, piece.start).await? {
@@ -282,8 +282,8 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// Checks what was deferred with the settings of the script, and goes to those of the operator until the end of the
-    /// transaction.
+    /// Checks deferred constraints with the settings of the script, and switches to those of the operator until the end of
+    /// the transaction.
     async fn end_of_transaction(&self, conn: &mut PgConnection, at: usize) -> Step {
         let done = sqlx::raw_sql(MOMENT).execute(conn).await;
         done.map(drop).map_err(|error| self.failed_at(at, error))
@@ -294,7 +294,7 @@ impl Steps<'_> {
         StepError::Script(ScriptError::new(name, script, at, 0, error))
     }
 
-    /// Whether the transaction cannot hold a record. One that holds changes already is refused.
+    /// Whether the transaction cannot contain a record. One that already contains changes is refused.
     async fn is_read_only(&self, conn: &mut PgConnection, at: usize) -> std::result::Result<bool, StepError> {
         if !self.speaks_of_read_only {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! Looking again at a database that was finished before: whether its history still says so. A database
+//! Checks again whether the history of a database that was up to date still is. A database
 //! that was restored to an older state is migrated again.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -21,7 +21,7 @@ use crate::text;
 /// How often, when the spec does not say.
 const INTERVAL: Duration = Duration::from_hours(24);
 
-/// Whether it is time, or somebody asks for it.
+/// Whether a check is due, or somebody requests one.
 pub fn is_due(pass: &Pass, tenant: &TenantContext<'_>, now: Timestamp) -> bool {
     let Some(status) = &pass.object.status else {
         return false;
@@ -49,7 +49,7 @@ fn interval(pass: &Pass, tenant: &TenantContext<'_>) -> SignedDuration {
     SignedDuration::try_from(interval).unwrap_or(SignedDuration::MAX)
 }
 
-/// Up to a fifth longer, so that tenants that were made together are not looked at together.
+/// Up to a fifth longer, so that tenants that were created together are not checked together.
 fn spread(interval: SignedDuration, uid: &str) -> SignedDuration {
     let mut hash = DefaultHasher::new();
     uid.hash(&mut hash);
@@ -78,7 +78,7 @@ impl Check {
     }
 }
 
-/// Looks, with a session of its own, whether a database that was finished before still is.
+/// Checks, with a session of its own, whether a database that was up to date still is.
 pub async fn check(
     pass: &Pass,
     tenant: &TenantContext<'_>,

@@ -1,4 +1,4 @@
-//! A database that exists: one that an Orchestra has left is taken back with its data.
+//! A database that exists: one that an Orchestra released is taken back with its data.
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -125,7 +125,7 @@ fn judge(
     is_free(object, class, database)
 }
 
-/// Whether a database that this namespace may have is of the class, and nobody's now.
+/// Whether a database that this namespace may have is of the class, and unclaimed now.
 fn is_free(object: &Orchestra, class: &OrchestraClass, database: &OrchestraDatabase) -> Result<(), (Reason, String)> {
     let (name, namespace) = (database.name_any(), object.namespace().unwrap_or_default());
     if database.metadata.deletion_timestamp.is_some() {
@@ -182,8 +182,8 @@ fn is_free(object: &Orchestra, class: &OrchestraClass, database: &OrchestraDatab
     }
 }
 
-/// Takes the database back, by compare-and-swap: of several who try, and the destruction whose time has come, the API
-/// server lets one win.
+/// Takes the database back, by compare-and-swap: of several Orchestras and a destruction that is due, the API server lets
+/// one succeed.
 pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(), Error> {
     let Some(database) = find(pass, name).await? else {
         return match pass.object.spec.existing() {
@@ -210,7 +210,7 @@ pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(),
             "releasedAt": null,
             "reclaimAfter": null,
             "offeredTo": null,
-            // A paused database is restored: its former Orchestra has no say any more.
+            // A paused database is restored: the former Orchestra's power state no longer counts.
             "powerState": null,
         },
     });
@@ -218,11 +218,11 @@ pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(),
         .patch(name, &PatchParams::default(), &Patch::Merge(patch))
         .await?;
     databases(pass).wrote(&taken);
-    // An earlier version left the password of its former tenant.
+    // An earlier version did not delete the password of the former tenant.
     tenant::forget(&pass.ctx.core, name).await
 }
 
-/// The database that an earlier Orchestra of this namespace and name has left.
+/// The database that an earlier Orchestra of this namespace and name released.
 fn earlier(pass: &Pass) -> Option<String> {
     let left = databases(pass).find(|database| {
         let claim = database.spec.claim_ref.as_ref();
@@ -239,13 +239,13 @@ fn earlier(pass: &Pass) -> Option<String> {
     left.map(|database| database.name_any())
 }
 
-/// The message about a database that an earlier Orchestra of the same name has left, while it exists.
+/// The message about a database that an earlier Orchestra of the same name released, while it exists.
 pub fn told(pass: &Pass) -> Option<String> {
     let names_none = pass.object.spec.existing().is_none();
     earlier(pass).filter(|_| names_none).map(|name| {
         format!(
             "OrchestraDatabase {name} holds the data of an earlier Orchestra of this name, and is not used. To have it back, \
-             create this Orchestra anew with spec.source.existing.databaseName: {name}"
+             create this Orchestra again with spec.source.existing.databaseName: {name}"
         )
     })
 }
@@ -342,7 +342,7 @@ mod tests {
             (
                 &|it| it.spec.claim_ref = None,
                 Reason::ExistingNotAllowed,
-                "never an Orchestra's",
+                "never claimed by an Orchestra",
             ),
             (
                 &|it| it.metadata.deletion_timestamp = now(),

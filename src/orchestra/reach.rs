@@ -14,8 +14,8 @@ use crate::controller::error::Error;
 use crate::controller::status::{News, tell_of};
 use crate::postgres::{self, TenantRights};
 
-/// The condition that names tables which the tenant's login cannot read, or tells that it passes policies which are to
-/// apply; absent while neither is so. Without a look into the database, what the last look has found is told.
+/// The condition that names tables that the tenant's login cannot read, or says that the login bypasses policies that should
+/// apply to it; absent while both are right. Without a look into the database, the result of the last look stays.
 pub fn condition(observed: &Observed, conditions: &mut Conditions<'_>) {
     match observed.inside.found.as_ref().map(|found| &found.unreadable) {
         Some(Some((reason, tables))) => conditions.set(Is::TablesReadable, false, *reason, tables),
@@ -24,7 +24,7 @@ pub fn condition(observed: &Observed, conditions: &mut Conditions<'_>) {
     }
 }
 
-/// The condition that the keys of the connection Secret do not work any more, as the database's own says; absent while
+/// The condition that the keys of the connection Secret no longer work, copied from the database's condition; absent while
 /// they work.
 pub fn keys(observed: &Observed, conditions: &mut Conditions<'_>) {
     let Some(database) = &observed.database else {
@@ -42,14 +42,14 @@ pub const WARNED: [(Is, Reason); 3] = [
     (Is::KeysUsable, Reason::KeysDisabled),
 ];
 
-/// Whether the tenant has keys and nobody has said what they reach of new tables.
+/// Whether the tenant has keys, and neither the class nor the Orchestra sets `dataAPI.exposeNewTables`.
 pub fn hints(pass: &Pass, rights: &TenantRights) -> bool {
     let way_in = pass.access.way_in();
     way_in.is_some_and(|way_in| way_in.handover.project.is_some()) && rights.expose_new_tables.is_none()
 }
 
-/// The events after migrations: tables that the login reads and cannot write, which no condition tells because
-/// reference data is meant to be so, and, where `hints` are due, that the keys reach none of the new tables.
+/// The events after migrations: tables that the login can read and not write, which no condition reports because that is
+/// right for reference data, and, where `hints` are due, that the keys reach none of the new tables.
 pub async fn tell(
     core: &Arc<Core>,
     subject: &ObjectReference,

@@ -13,7 +13,7 @@ pub fn own(pass: &Pass) -> (&str, &str, &str) {
     (pass.uid(), pass.namespace(), pass.name())
 }
 
-/// Records the claim inside the database, which refuses when it records that of another Orchestra.
+/// Records the claim inside the database. Fails when the database has the record of another Orchestra.
 pub async fn claim(session: &mut PgConnection, pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
     match claim_record::claim(session, own(pass), &database.spec.former_uids).await? {
         ClaimRecord::Ours => Ok(()),

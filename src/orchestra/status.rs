@@ -85,9 +85,9 @@ fn set_conditions(
     let summary = if updating { Reason::Updating } else { reason };
     let paused = matches!(step, Step::Sleep | Step::GiveBack);
     let ready = paused || rests(step);
-    // Nobody uses the database before its logins are open again.
+    // Nobody can use the database before its logins are enabled again.
     let closed = paused || step == Step::Resume;
-    // A database that cannot be paused serves on.
+    // A database that cannot be paused stays available.
     let in_use =
         ready || (matches!(step, Step::Stop(_)) && matches!(observed.facts.power, Power::Refused(_)) && usable);
     conditions.set(Is::Ready, ready, summary, message);
@@ -115,7 +115,7 @@ fn proven(pass: &Pass, observed: &Observed) -> String {
         .unwrap_or_else(|| "proven usable by a login".to_owned())
 }
 
-/// The words for a step, and the message for people.
+/// The description of a step, and the message for people.
 fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, String) {
     if step == Step::Intend && telling::will_queue(pass, observed) {
         return (Wait::Turn.describe(), WILL_QUEUE.to_owned());
@@ -151,7 +151,7 @@ fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, Stri
     (description, message)
 }
 
-/// The warning of sources that cannot be read while everything that they had is applied, and its event.
+/// The warning of sources that cannot be read while everything that was read from them earlier is applied, and its event.
 fn sources(observed: &Observed, conditions: &mut Conditions<'_>) -> Option<News> {
     let Some(sources) = &observed.inside.wanted.unavailable else {
         conditions.keep_shown(Is::SourceAvailable);
@@ -259,13 +259,13 @@ fn applied_template(pass: &Pass, observed: &Observed, class_name: Option<String>
     })
 }
 
-/// The connection Secret that this pass has found right or written.
+/// The connection Secret that this pass has found correct or written.
 fn published(pass: &Pass, observed: &Observed) -> Option<PublishedSecret> {
     let right = &observed.inside.secret.right;
     pass.published.clone().or_else(|| right.clone())
 }
 
-/// Writes down which connection Secret was given back.
+/// Records which connection Secret was given back.
 pub async fn note_secret(pass: &mut Pass, now: Timestamp) -> Result<(), Error> {
     let published = pass.published.clone();
     let former = former::after(&pass.object, published.as_ref(), now);
@@ -273,14 +273,14 @@ pub async fn note_secret(pass: &mut Pass, now: Timestamp) -> Result<(), Error> {
     pass.change_status(change).await
 }
 
-/// Writes down that the database runs again.
+/// Records that the database runs again.
 pub async fn note_power(pass: &mut Pass, power: PowerStatus) -> Result<(), Error> {
-    // A state that tells nothing is none.
+    // An empty state is omitted.
     let power = Some(power).filter(|power| *power != PowerStatus::default());
     pass.change_status(|new| new.power = power).await
 }
 
-/// Writes the error that stopped a pass. A tenant in use stays Ready through an error that passes by itself.
+/// Writes the error that stopped a pass. A tenant in use stays Ready during a transient error.
 pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
     let Some(object) = controller::status::current(&ctx.core, &*orchestra).await? else {
         return Ok(());
@@ -352,7 +352,7 @@ fn conditions_of_error(
         if Some(part) == failed_part(reason) {
             conditions.set(part, false, reason, message);
         } else if standing == Standing::Reconciling && same {
-            // A failure that passes by itself changes no message.
+            // A transient failure changes no message.
             conditions.keep(part, Reason::Pending);
         } else {
             conditions.keep_stale(part, reason);

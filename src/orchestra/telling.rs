@@ -50,8 +50,8 @@ pub fn untold_queue(pass: &Pass) -> Option<Duration> {
     limit.checked_sub(waited).filter(|left| !left.is_zero())
 }
 
-/// Whether migrations are wanted that will have to wait for their turn on the server of the member that is about to be
-/// claimed. The status of the intent says so: otherwise another one would, a few seconds later.
+/// Whether wanted migrations will have to wait for their turn on the server of the member that is about to be claimed. The
+/// status of the intent says so, which saves another status write a few seconds later.
 pub fn will_queue(pass: &Pass, observed: &Observed) -> bool {
     let Some(name) = &pass.reserved else { return false };
     let Some(member) = claim::databases(pass).get(&ObjectRef::new(name)) else {

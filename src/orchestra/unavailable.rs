@@ -1,5 +1,5 @@
-//! A source that is gone, or cannot be read, while everything that it had is applied: a warning, and nothing that stops
-//! its tenant.
+//! A source that is gone, or cannot be read, while everything that was read from it earlier is applied: a warning, which
+//! does not stop its tenant.
 
 use sha2::{Digest as _, Sha256};
 
@@ -9,7 +9,7 @@ use crate::api::condition::Reason;
 use crate::controller::error::Error;
 use crate::source::SourcePlace;
 
-/// A source that cannot be read, of a tenant that has everything that it had.
+/// A source that cannot be read, of a tenant to which all of it is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unavailable {
     /// The reason of the warning.
@@ -18,7 +18,7 @@ pub struct Unavailable {
     pub message: String,
     /// Digest of where it is.
     pub place: String,
-    /// No watch tells of its return.
+    /// No watch reports its return.
     pub unwatched: bool,
 }
 
@@ -33,10 +33,10 @@ pub enum Purpose {
     Template,
 }
 
-/// The warning in the place of an error, where it is only that.
+/// The warning that replaces an error, where everything is applied.
 ///
 /// # Errors
-/// The error, when the source may have something that is not applied.
+/// The error, when the source may contain something that is not applied.
 pub fn excuse(pass: &Pass, purpose: Purpose, place: &SourcePlace, error: Error) -> Result<Unavailable, Error> {
     match &error {
         Error::Source(failed) if failed.is_gone() && has_all(pass, purpose, &digest(place)) => {
@@ -68,8 +68,8 @@ pub fn emptied(pass: &Pass, place: &SourcePlace) -> Option<Unavailable> {
     })
 }
 
-/// Whether everything is applied that the source had when it was there: the status was settled for this very spec, or
-/// the source was gone already when it was.
+/// Whether everything is applied that was read from the source: the status was settled for this spec, or the source was
+/// already reported as gone then.
 fn has_all(pass: &Pass, purpose: Purpose, place: &str) -> bool {
     let Some(status) = &pass.object.status else {
         return false;
@@ -91,7 +91,7 @@ fn is_whole(migrations: &MigrationStatus) -> bool {
 /// The warning of a template that is no longer in the class.
 ///
 /// # Errors
-/// The error, when the template may have something that is not applied.
+/// The error, when the template may contain something that is not applied.
 pub fn without_template(pass: &Pass, error: Error) -> Result<Unavailable, Error> {
     let template = pass.object.spec.template();
     let place = format!("template {}", template.map(|it| it.name.as_str()).unwrap_or_default());

@@ -1,7 +1,8 @@
 //! OrchestraPool: databases that wait for a claim. Each is a member, an OrchestraDatabase that Orchestras can claim.
 //!
-//! A pool with `replicas` makes its members, as [`warm::plan`] tells. The members of a static pool are the entries of an
-//! inventory, after a real login, as [`plan`] tells. A pool with `server` makes such entries, as [`server::plan`] tells.
+//! A pool with `replicas` makes its members, as [`warm::plan`] describes. The members of a static pool are the entries of an
+//! inventory, after a real login, as [`plan`] describes. A pool with `server` makes such entries, as [`server::plan`]
+//! describes.
 //!
 //! The member's name is made from what the login finds (the server and the database), so two entries that
 //! lead to the same database have one name, and the API server refuses the second.
@@ -60,7 +61,7 @@ pub struct Context {
     pub rollout: Arc<rollout::Context>,
     /// Refused logins, and when the next one may be tried.
     pub logins: Arc<RefusedLogins>,
-    /// Databases whose owner's login was refused for its password: they set it anew.
+    /// Databases whose owner's login was refused for its password: their controller sets a new one.
     pub refused: UnboundedSender<ObjectRef<OrchestraDatabase>>,
     /// Members that are about to be claimed, or are being prepared.
     pub choices: Arc<Choices>,
@@ -68,13 +69,13 @@ pub struct Context {
     pub preparations: Works<OrchestraPool, ()>,
     /// Entries that are being probed.
     pub probes: Works<OrchestraPool, ()>,
-    /// Orchestras that are to be looked at.
+    /// Orchestras that are to be reconciled.
     pub wake: UnboundedSender<ObjectRef<Orchestra>>,
     /// What was tried, and how it ended.
     pub memory: Arc<Memory>,
 }
 
-/// What the passes over pools remember. A restarted operator looks it up anew.
+/// What the passes over pools remember. A restarted operator looks it up again.
 #[derive(Default)]
 pub struct Memory {
     /// Probes of entries by key; a successful one has the name of the entry's OrchestraDatabase.
@@ -145,8 +146,8 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
     }
 }
 
-/// Whether all that is known of the members without a claim is read. What another version has made of one is not known, so
-/// nothing is made in its place, and nothing of it is ended.
+/// Whether all values of the unclaimed members are understood. A value of another version is not, so that member is neither
+/// replaced nor destroyed.
 fn are_known(pass: &Pass) -> Result<(), Error> {
     let databases = &pass.ctx.core.stores.databases;
     let member = databases.find(|database| {

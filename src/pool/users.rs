@@ -75,8 +75,8 @@ pub fn advice_for_all<'a>(core: &Core, left_by: impl Iterator<Item = &'a LeftBy>
     }
 }
 
-/// The OrchestraDatabase that stands for this very database: the one that was made from it, or one of which an admin
-/// has confirmed that it is this one now.
+/// The OrchestraDatabase of this database: the one that was created from it, or one that an admin has confirmed to be this
+/// database now.
 pub fn of_identity(core: &Core, identity: &DatabaseIdentity) -> Option<OrchestraDatabase> {
     let (name, digest) = (member_name(identity), identity.digest());
     let confirmed = |database: &OrchestraDatabase| database.annotations().get(IDENTITY_ANNOTATION) == Some(&digest);
@@ -86,7 +86,7 @@ pub fn of_identity(core: &Core, identity: &DatabaseIdentity) -> Option<Orchestra
     found.map(|found| (*found).clone())
 }
 
-/// What is told of an entry that leads to the database of another one.
+/// The message about an entry that leads to the database of another one.
 pub fn duplicate(other: &OrchestraDatabase) -> String {
     let entry = other.spec.inventory.as_ref();
     let (pool, key) = entry.map_or((other.pool().unwrap_or_default(), "another entry"), |entry| {

@@ -8,7 +8,7 @@ use super::records::IS_RECORD;
 use super::sql::{ask, begin, end, first, literals, run};
 use crate::api::ExposeNewTables;
 
-/// What the platform granted by itself up to 2026, and what `All` grants.
+/// The rights that the platform granted by itself up to 2026, and that `All` grants.
 const RIGHTS: [&str; 3] = [
     "SELECT, INSERT, UPDATE, DELETE ON TABLES",
     "USAGE, SELECT ON SEQUENCES",
@@ -19,8 +19,8 @@ fn roles() -> Vec<String> {
     DATA_API_ROLES.iter().map(ToString::to_string).collect()
 }
 
-/// As a tenant's login is prepared, for migrations that are applied before there is a tenant: sets what the Data API may do
-/// with the tables that they create.
+/// For migrations that are applied before there is a tenant: sets what the Data API may do with the tables that they create,
+/// as the preparation of a tenant's login does.
 ///
 /// # Errors
 /// [`super::Error::Refused`] when the owner lacks a right.
@@ -47,7 +47,7 @@ pub(super) async fn expose(conn: &mut PgConnection, wanted: ExposeNewTables) -> 
     run(conn, RIGHTS.map(change).join("; ")).await
 }
 
-/// What to tell people when the keys of a hosted project reach none of the owner's tables in the schema `public`; none
+/// The message when the keys of a hosted project reach none of the owner's tables in the schema `public`; none
 /// when they reach one, or there is no table. Only catalogs are read.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use super::sql::{first, literal, look, quote};
 use crate::api::RowSecurity;
 use crate::text;
 
-/// Tables that are named: what helps must fit into the message as well.
+/// The most tables that are named: the advice must fit into the message as well.
 const NAMED: i64 = 3;
 
 /// The first version in which a role with BYPASSRLS may give it.
@@ -18,13 +18,13 @@ const GIVES_BYPASS: i32 = 160_000;
 /// An expression that is `false` or NULL, as the catalog holds it. Reading it from there takes no lock on the table.
 const FALSE: &str = r"^\{CONST :consttype 16 .*:constvalue (<>|\d+ \[( 0)+ \])\}$";
 
-/// Two integers that are compared, as in `1 = 0`.
+/// Two compared integers, as in `1 = 0`.
 const COMPARED: &str = r"^\{OPEXPR :opno 96 .*:args \(\{CONST [^{}]*:constvalue (\d+ \[[^]]*\])\} \{CONST [^{}]*:constvalue (\d+ \[[^]]*\])\}\)";
 
-/// What row level security keeps a login from.
+/// What row level security prevents a login from doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct RowSecurityLimits {
-    /// The role that passes all policies and that the login is, or becomes by `SET ROLE`.
+    /// The role that bypasses all policies: the login itself, or a role to which it can `SET ROLE`.
     bypasses: Option<String>,
     /// The first of the tables that it cannot read, by their quoted names.
     tables: Vec<String>,
@@ -46,9 +46,8 @@ struct RowSecurityLimits {
     version: i32,
 }
 
-/// What to tell people when the tenant's login has rights on tables and reads no row of them, because row level
-/// security is on and no policy lets it, or when it passes policies that are to apply to it; else none. Only catalogs
-/// are read.
+/// The message when the tenant's login has rights on tables and reads no row of them, because row level security is on and
+/// no policy allows it, or when it bypasses policies that should apply to it; otherwise none. Only catalogs are read.
 ///
 /// # Errors
 /// See [`Error`].
@@ -60,8 +59,8 @@ pub async fn unreadable(conn: &mut PgConnection, role: &str, rights: &TenantRigh
     })
 }
 
-/// What to tell people of tables that the tenant's login reads and has the right to write, while no policy lets it; none
-/// when there is no such table. Only catalogs are read.
+/// The message about tables that the tenant's login reads and has the right to write, while no policy allows it; none when
+/// there is no such table. Only catalogs are read.
 ///
 /// # Errors
 /// See [`Error`].
@@ -183,11 +182,11 @@ impl RowSecurityLimits {
         let way = match wanted {
             RowSecurity::Enforce => "or set connection.rowSecurity: Bypass".to_owned(),
             RowSecurity::Bypass if self.version >= GIVES_BYPASS => format!(
-                "or have the operator let the login pass all policies, as a superuser: ALTER ROLE {} BYPASSRLS",
+                "or make the operator let the login bypass all policies, as a superuser: ALTER ROLE {} BYPASSRLS",
                 quote(owner)
             ),
             RowSecurity::Bypass => format!(
-                "or let the login pass all policies, as a superuser: ALTER ROLE {} BYPASSRLS",
+                "or let the login bypass all policies, as a superuser: ALTER ROLE {} BYPASSRLS",
                 quote(role)
             ),
         };
@@ -210,7 +209,7 @@ impl RowSecurityLimits {
         )
     }
 
-    /// How a migration lets the login in.
+    /// How a migration gives the login access.
     fn policy(&self, table: &str) -> String {
         let group = if self.is_in_group {
             String::new()

@@ -79,7 +79,7 @@ fn the_path_of_every_session_is_said_by_options_or_as_prismas_schema() {
             (path, options),
             "{parameters}"
         );
-        // A pooler may refuse options, so that the published URL has those alone that its entry has.
+        // A pooler may refuse options, so the published URL has only those of its entry.
         let again = read(login.url().expose_secret());
         assert_eq!(again.session.options, login.session.options);
     }
@@ -292,7 +292,7 @@ fn what_was_copied_behind_a_url_is_told() {
                 .contains("zero-width")
         );
     }
-    // What is encoded belongs to the name.
+    // Encoded characters belong to the name.
     assert_eq!(read("postgresql://ada:hush@h/d%22").database, "d\"");
     assert_eq!(read("postgresql://ada:hu'sh;@[::1]/d").host, "::1");
 }

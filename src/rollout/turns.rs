@@ -1,6 +1,6 @@
 //! Turns to migrate: which databases this process is migrating now. Every migration takes its turn here.
 //!
-//! Turns are fair between namespaces ([`fair`]): the Orchestras of one cannot hold up those of all others.
+//! Turns are fair between namespaces ([`fair`]): the Orchestras of one cannot block those of all others.
 //!
 //! The limit of a server holds also for passes that ask at the same moment. A turn is taken before the intent is
 //! written into the status, and returned when the work ends, however it ends.
@@ -28,7 +28,7 @@ const STALE: Duration = Duration::from_mins(2);
 pub struct TurnRequest {
     /// UID of the Orchestra, or name of a database without a claim.
     pub uid: String,
-    /// The Orchestra that is woken when its turn comes. A request without one takes no place in the queue.
+    /// The Orchestra that is triggered when its turn comes. A request without one takes no place in the queue.
     pub object: Option<ObjectRef<Orchestra>>,
     /// The database server of the migration.
     pub server: String,
@@ -97,7 +97,7 @@ pub struct Ledger {
     waiting: HashMap<String, WaitingTurn>,
     /// Source and outcome of the last turn, by UID.
     last: HashMap<String, (String, TurnOutcome)>,
-    /// The value of the retry annotation that was acted on last, by class.
+    /// The last handled value of the retry annotation, by class.
     retried: HashMap<String, String>,
     /// UIDs of Orchestras that are to be tried again and have had no turn since.
     again: HashSet<String>,
@@ -128,7 +128,7 @@ impl Ledger {
         (of == revision).then_some(*outcome)
     }
 
-    /// Whether this process knows of it: the ledger is then newer than the status.
+    /// Whether this process knows the Orchestra: the ledger is then newer than the status.
     pub fn knows(&self, uid: &str) -> bool {
         self.is_engaged(uid) || self.last.contains_key(uid)
     }
@@ -324,7 +324,7 @@ impl Turns {
         anew
     }
 
-    /// Wakes Orchestras whose turn has come.
+    /// Triggers Orchestras whose turn has come.
     pub fn wake(&self, objects: impl IntoIterator<Item = ObjectRef<Orchestra>>) {
         for object in objects {
             // Sending fails only while the operator is shutting down.
@@ -352,13 +352,13 @@ impl Turns {
 pub enum TurnAnswer {
     /// The turn has come.
     Now(Turn),
-    /// The server is busy. The Orchestra is woken when its turn comes.
+    /// The server is busy. The Orchestra is triggered when its turn comes.
     Queued,
     /// The rollout has not reached the Orchestra.
     Refused,
 }
 
-/// A turn. It is returned when it is dropped, and the next in the queue is woken.
+/// A turn. It is returned when it is dropped, and the next in the queue is triggered.
 pub struct Turn {
     turns: Arc<Turns>,
     uid: String,
@@ -367,7 +367,7 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Records how the work ended. A turn without a record was cut off.
+    /// Records how the work ended. A turn without a record was interrupted.
     pub fn ended(&mut self, outcome: TurnOutcome) {
         self.outcome = outcome;
     }

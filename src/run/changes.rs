@@ -18,7 +18,7 @@ pub fn user_changes<K: Resource>(object: &K) -> u64 {
     hash.finish()
 }
 
-/// A hash of what the database of an Orchestra is looked at for: what users write, and which API keys are published.
+/// A hash of the parts of an Orchestra that its database depends on: what users write, and which API keys are published.
 pub fn spec_and_keys(orchestra: &Orchestra) -> u64 {
     let mut hash = DefaultHasher::new();
     let written = orchestra.status.as_ref().and_then(|status| status.secret_ref.as_ref());

@@ -50,7 +50,7 @@ const CACHES: &str = "caches";
 
 const LOST: &str = "the lease was lost: another operator may lead now, so this one ends at once";
 
-/// Runs the operator until it is told to stop, or loses the lease.
+/// Runs the operator until it receives a stop signal, or loses the lease.
 ///
 /// # Errors
 /// One readable line about what is missing or wrong: the log settings, the API server, the resource
@@ -80,8 +80,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for the API server, the resource definitions, the stores and the lease, and leads. When it is told to
-/// stop before that, there is no work to finish.
+/// Waits for the API server, the resource definitions, the stores and the lease, and leads. When the stop signal comes
+/// before that, there is no work to finish.
 async fn work(
     arguments: Arguments,
     readiness: Arc<Readiness>,
@@ -218,7 +218,7 @@ async fn lead(
 /// A client of the cluster that `KUBECONFIG` or the pod's service account leads to.
 ///
 /// # Errors
-/// One readable line when there is none, or its API server does not answer.
+/// One readable line when no cluster is configured, or its API server does not answer.
 pub async fn connect() -> anyhow::Result<Client> {
     let mut config = kube::Config::infer()
         .await

@@ -18,7 +18,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// The most bytes that an archive may unpack to, the headers of its entries included.
 const MAX_STREAM: usize = MAX_BYTES + MAX_FILES * 2048;
 
-/// The most bytes between the contents of two entries. They tell the name and the attributes of the next one, which are
+/// The most bytes between the contents of two entries. They contain the name and the attributes of the next one, which are
 /// read as a whole: a path has at most 1 KiB, and other tools write some KiB of attributes.
 const MAX_HEADERS: usize = 64 << 10;
 
@@ -170,7 +170,7 @@ fn take<R: Read>(mut entry: Entry<'_, R>, files: &mut Files, broken: impl Fn(io:
     }
 }
 
-/// What may still be read of a stream.
+/// The number of bytes that may still be read from a stream.
 struct ArchiveLimits {
     /// Of all of it.
     stream: Cell<usize>,

@@ -187,7 +187,7 @@ fn what_describes_an_entry_is_bounded() {
     let map = [sparse.as_bytes().to_vec(), block.repeat(1000)].concat();
     let refused = unpacked(&gzip(&map)).unwrap_err();
     assert!(refused.to_string().contains("more than 64 KiB"), "{refused}");
-    // What follows a file of any size has room of its own, and some KiB are usual.
+    // The bytes after a file of any size have a limit of their own, and some KiB are usual.
     let usual = [long(b'L', 900), file.clone()].concat();
     let files = unpacked(&gzip(&[&file[..1024], &usual[..]].concat())).unwrap();
     assert_eq!(files.iter().count(), 2);
@@ -211,7 +211,7 @@ fn a_size_is_not_believed() {
     }
 }
 
-/// Asserts what holds for every unpacked archive.
+/// Asserts the properties of every unpacked archive.
 fn is_sound(files: &Files) {
     let mut total = 0;
     for (path, bytes) in files.iter() {

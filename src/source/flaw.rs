@@ -87,7 +87,7 @@ pub enum Flaw {
     /// A script or a table of a seed in a folder.
     #[error("{0} of the seed lies in a folder: set path to that folder or file")]
     Nested(String),
-    /// A file of a seed that is not read, and whose name says that it could hold rows or statements.
+    /// A file of a seed that is not read, although its name suggests that it contains rows or statements.
     #[error(
         "{0} of the seed is not read: only .sql and .csv files are; turn it into one of these (rows into a .csv file with a line \
          of column names), or remove it from the source"

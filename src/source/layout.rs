@@ -86,8 +86,8 @@ fn chosen(files: &Files, path: Option<&str>, wanted: Option<Format>) -> Result<(
 /// The files of a seed.
 ///
 /// # Errors
-/// When nothing is at `path`, a script or a table lies in a folder below, where its purpose is unknown, or a file that is
-/// not read could hold rows.
+/// When nothing is at `path`, a script or a table lies in a folder below, where its purpose is unknown, or an unread file
+/// may contain rows.
 pub fn seed(files: &Files, path: Option<&str>) -> Result<FoundFiles, Flaw> {
     check_unknown(files, path)?;
     let found = match path {

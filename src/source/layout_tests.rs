@@ -91,7 +91,7 @@ fn nothing_that_could_be_a_migration_is_left_out() {
         (&[archive, "2_b.sql"], Some(Format::Prisma), "2_b.sql"),
         // Two archives of different layout.
         (&[archive, "2_b/migration.sql"], None, "2_b/migration.sql"),
-        // The format says nothing of the other tool's scripts.
+        // The format does not decide about the other tool's scripts.
         (
             &[archive, "supabase/migrations/1_b.sql"],
             Some(Format::Prisma),

@@ -1,4 +1,4 @@
-//! Files of a source that nobody reads, and whose names say that they could hold a part of it.
+//! Files of a source that are not read, although their names suggest that they are a part of it.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Turns a failed HTTP answer into an [`Error`]: by its status and by who has answered first, and by its words last.
+//! Turns a failed HTTP answer into an [`Error`]: first by its status and by the server that answered, and last by its text.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ impl FailedAnswer {
         self.from == From::Outside
     }
 
-    /// The error of the answer, by its status and structure first and by its words last. `pause` is the time after
+    /// The error of the answer, first by its status and structure, and last by its text. `pause` is the time after
     /// which to come back after a 429.
     pub fn classify(self, operation: Operation, pause: Duration) -> Error {
         let is_limit = self.words.topic(operation) == Some(Topic::ProjectLimit);
@@ -114,12 +114,12 @@ impl FailedAnswer {
         }
     }
 
-    /// Words alone never say that a project is gone: a status that is about rights, payment or a conflict does not.
+    /// A text alone never means that a project is gone: not with a status that is about rights, payment or a conflict.
     fn may_be(&self, topic: Topic) -> bool {
         topic != Topic::Removed || matches!(self.status, 400 | 404 | 410)
     }
 
-    /// The answer of a proxy is about the way to the API, and not about a project.
+    /// The answer of a proxy is about the connection to the API, and not about a project.
     fn of_a_proxy(self, operation: Operation) -> Error {
         match self.status {
             400 | 404 | 406 | 409 | 422 if operation.is_part_of_a_project() => Error::NotReady {
@@ -237,7 +237,7 @@ fn text_of(value: &Value, depth: usize) -> Option<String> {
     }
 }
 
-/// The words of an HTML page: its title, or its text without tags.
+/// The text of an HTML page: its title, or its text without tags.
 fn page(raw: &str) -> Option<String> {
     let raw: String = raw.trim_start().chars().take(READ * 4).collect();
     if !raw.starts_with('<') {

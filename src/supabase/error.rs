@@ -170,7 +170,7 @@ pub enum Error {
         /// Which key.
         name: String,
     },
-    /// The project's own API has not let a new API key in.
+    /// The project's own API has not accepted a new API key.
     #[error("the project's own API does not accept the new API keys yet ({cause})")]
     KeyNotAccepted {
         /// The HTTP status, or why there was no answer.

@@ -101,12 +101,12 @@ pub struct ChosenKeys {
     pub service_role: SecretString,
     /// Whether one of them is a legacy key, which works only while the project's legacy keys are enabled.
     pub legacy: bool,
-    /// The identities of the two, where the API tells them.
+    /// The identities of the two, where the API reports them.
     pub ids: Vec<String>,
 }
 
-/// Chooses a publishable key and a secret key of `service_role`, and a legacy key if there is none of a kind and the
-/// project's legacy keys are enabled. Of each kind one whose identity is `preferred` goes first, then `default`.
+/// Chooses a publishable key and a secret key of `service_role`, and a legacy key for a kind without one, if the project's
+/// legacy keys are enabled. Of each kind one whose identity is `preferred` goes first, then `default`.
 ///
 /// # Errors
 /// [`Error::NotReady`] while a key is missing, as for some time after the creation; [`Error::KeysDisabled`] when only

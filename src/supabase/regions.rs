@@ -99,7 +99,7 @@ impl Regions {
 }
 
 impl RegionState {
-    /// A refusal of a creation in this region, which is one of the region if the list or the words say so.
+    /// A refusal of a creation in this region, which is about the region if the list or the text says so.
     pub fn explain(self, error: Error, region: &str) -> Error {
         match error {
             Error::Refused {

@@ -1,5 +1,5 @@
-//! The topic of a refusal, by its text. The API documents neither the status nor the words of most refusals, and they
-//! have changed, so a topic is recognised by several words that occur together, and not by a sentence.
+//! The topic of a refusal, by its text. The API documents neither the status nor the text of most refusals, and they have
+//! changed, so a topic is recognised by several words that occur together, and not by a sentence.
 
 use super::operation::Operation;
 
@@ -243,7 +243,7 @@ impl Words {
             "not exist",
             "not found",
         ];
-        // Said of a value that is wrong, and also of what to choose instead of a region that is off.
+        // A text for a wrong value, and also for the choice instead of a disabled region.
         let choice = self.any(&["valid", "unsupported"]) || self.says("one of the following");
         let code = region.to_lowercase().replace('-', " ");
         let names = self.any(&["region", "regions", "location", "zone", "datacenter"]) || self.says(&code);
@@ -269,7 +269,7 @@ impl Words {
         ])
     }
 
-    /// Whether it says that there is no more of something.
+    /// Whether it says that something is used up.
     fn is_used_up(&self) -> bool {
         let phrases = [
             "out of capacity",

@@ -53,7 +53,7 @@ impl Readiness {
         self.conditions.lock().insert(condition, met);
     }
 
-    /// The conditions that are not met, in alphabetical order. The operator is ready when there is none.
+    /// The conditions that are not met, in alphabetical order. The operator is ready when all are met.
     pub fn missing(&self) -> Vec<&'static str> {
         let conditions = self.conditions.lock();
         conditions
@@ -70,8 +70,8 @@ struct SharedHealth {
     metrics: Arc<Metrics>,
 }
 
-/// Serves the three endpoints until `shutdown` resolves, then finishes the open requests. Whoever reaches the port may
-/// connect, so connections are bounded in number, by peer as well, and in time.
+/// Serves the three endpoints until `shutdown` resolves, then finishes the open requests. Everyone who can reach the port
+/// may connect, so connections are bounded in number, also per peer, and in time.
 ///
 /// # Errors
 /// When the listener fails.

@@ -216,7 +216,7 @@ async fn where_the_plan_forbids_a_pause_the_database_runs_on_and_says_so() {
     let refused = |object: &Value| {
         condition(object, "Stalled")
             .2
-            .contains("does not pause the project, which runs on")
+            .contains("does not pause the project, which still runs")
     };
     let object = world
         .until(Kind::Orchestra, (TENANTS, "tour"), LONG, refused)

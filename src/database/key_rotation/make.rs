@@ -124,7 +124,7 @@ pub async fn make(
         "new API keys are stored and published"
     );
     let note = format!(
-        "the project has new API keys, named {title}: they take the place of the former ones in the connection Secret, and \
+        "the project has new API keys, named {title}: they replace the former ones in the connection Secret, and \
          those that the operator made are deleted when the overlap is over"
     );
     tell(&core, &pass.object, &News::normal(Reason::KeysRotated, note)).await;

@@ -36,7 +36,7 @@ pub struct Hosted {
     pub project: ProjectLook,
     /// Whether a request to create it was issued.
     pub issued: Issued,
-    /// How far the connection is proven.
+    /// Whether the connection is proven.
     pub connection: ConnectionState,
 }
 
@@ -123,7 +123,7 @@ pub enum Issued {
     Settled,
 }
 
-/// How far the connection is proven.
+/// Whether the connection is proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionState {
     /// Services, pooler and keys have not been read yet.

@@ -46,7 +46,7 @@ pub struct KnownObjects {
     pub elsewhere: bool,
     /// Keys of objects other than relations that the scripts created.
     made: BTreeSet<ObjectKey>,
-    /// Those that nothing else can be that has the same key.
+    /// Those whose key certainly belongs to no other object.
     sure: BTreeSet<ObjectKey>,
     /// Keys of objects that a script drops and creates again: the new object replaces an existing one.
     kept: BTreeSet<ObjectKey>,
@@ -109,7 +109,7 @@ impl KnownObjects {
             }
     }
 
-    /// The state of a relation. If the name can mean several relations, the one with most to lose.
+    /// The state of a relation. If the name can refer to several relations, the one with most to lose.
     pub fn standing(&mut self, name: &Name) -> Existence {
         self.asked.insert(name.name.clone());
         let meant: Vec<&KnownRelation> = self.entries.iter().filter(|entry| self.is(entry, name)).collect();
@@ -341,7 +341,7 @@ impl KnownObjects {
         one && (key.qualified || !self.elsewhere)
     }
 
-    /// Takes what belongs to tables of this name for objects that were there before.
+    /// Treats the objects of tables of this name as objects that existed before.
     pub fn forget(&mut self, table: &str) {
         self.sure
             .retain(|key| key.table.as_ref().is_none_or(|of| of.name != table));
@@ -358,7 +358,7 @@ impl KnownObjects {
         self.made.contains(key)
     }
 
-    /// The key of a function whose arguments are not said, if the scripts created one function of its name.
+    /// The key of a function without arguments in the statement, if the scripts created one function of its name.
     pub fn resolve(&self, key: ObjectKey) -> ObjectKey {
         if !key.is_open() {
             return key;

@@ -51,7 +51,7 @@ pub struct KnownCode {
     pub triggers: Vec<KnownTrigger>,
     /// `CREATE RULE` of the rules that the database has on a table.
     pub rules: Vec<(Name, Arc<str>)>,
-    /// The same of rules on what a change of the table reaches: each acts on every change.
+    /// The same for rules on relations that a change of the table reaches: each acts on every change.
     pub reached_rules: Vec<(Name, Arc<str>)>,
     /// `PREPARE` of each prepared statement.
     pub prepared: BTreeMap<String, Arc<str>>,
@@ -59,7 +59,7 @@ pub struct KnownCode {
     pub leaks: Vec<Leak>,
     /// The role of the Data API may execute new functions by default.
     pub anon_executes: bool,
-    /// Names of functions that were called so far, each with whether all findings in it were told.
+    /// Names of functions that were called so far, each with whether all findings in it were reported.
     pub called: BTreeMap<String, bool>,
     /// Names of functions that are called.
     asked: BTreeSet<String>,
@@ -112,7 +112,7 @@ impl KnownCode {
         &self.asked
     }
 
-    /// The names of functions and views of which it is to be read what uses them.
+    /// The names of functions and views whose uses are to be read from the catalog.
     pub fn replaced(&self) -> &BTreeSet<String> {
         &self.replaced
     }

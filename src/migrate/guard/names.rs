@@ -96,7 +96,7 @@ pub fn is_on(options: &[Node], name: &str) -> bool {
         Some(NodeEnum::DefElem(element)) if element.defname == name => Some(inner(element.arg.as_deref())),
         _ => None,
     });
-    // PostgreSQL's `parse_bool` takes the beginning of a word for the word.
+    // PostgreSQL's `parse_bool` accepts a prefix of a word as the word.
     let is_off = |word: &str| {
         let word = word.trim().to_ascii_lowercase();
         let begins = |whole: &str, least: usize| word.len() >= least && whole.starts_with(&word);

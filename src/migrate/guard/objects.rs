@@ -6,8 +6,8 @@ use pg_query::{Node, NodeEnum};
 use super::names::{Name, dotted, quoted, strings};
 use super::{made, signatures};
 
-/// Tells an object that is no relation from others: by its kind and name, and functions by the types of their arguments
-/// too. The guard takes objects with the same key for the same object.
+/// Identifies an object other than a relation by its kind and name, and functions by the types of their arguments too. The
+/// guard treats objects with the same key as the same object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ObjectKey {
     text: String,
@@ -15,7 +15,7 @@ pub struct ObjectKey {
     arguments: Option<String>,
     /// The table that it belongs to.
     pub table: Option<Name>,
-    /// It means the same object with any search path.
+    /// It refers to the same object with any search path.
     pub qualified: bool,
 }
 

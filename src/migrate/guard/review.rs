@@ -61,7 +61,7 @@ pub async fn look(
     Ok(Some(Review { plan, clearance }))
 }
 
-/// How often the catalog is read again because code that was read names more of it.
+/// How often the catalog is read again because the code in it names further objects.
 const ROUNDS: usize = 16;
 
 /// Judges the scripts against the database. Also returns whether it holds no rows. A first judgement without a
@@ -92,7 +92,7 @@ async fn judge(conn: &mut PgConnection, scripts: Vec<PendingScript>) -> Result<(
     Err(Error::Unreadable)
 }
 
-/// What was not looked at may be anything.
+/// Code that was not read may do anything.
 fn unseen(scripts: &[PendingScript], what: &str) -> Finding {
     Finding {
         migration: scripts

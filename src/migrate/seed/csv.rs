@@ -27,7 +27,7 @@ const MAX_COLUMNS: usize = 1_600;
 /// The first version that reads a line `\.` as data.
 const ALL_IS_DATA: u32 = 180_000;
 
-/// Bytes that are sent at a time: the driver copies what it is given.
+/// Bytes that are sent at a time, because the driver copies them.
 const SENT_AT_ONCE: usize = 64 << 10;
 
 /// A table of a seed.
@@ -87,7 +87,7 @@ impl SeedTable {
         })
     }
 
-    /// Fails if rows stand behind what the server takes for the end of the data.
+    /// Fails if rows follow a line that the server reads as the end of the data.
     fn check_end(&self) -> Result<(), SourceError> {
         let text = unmarked(&self.file_text);
         let end = records(text).find(|record| record.text == "\\.");

@@ -48,7 +48,8 @@ pub struct Script {
 }
 
 impl SeedSource {
-    /// Reads the files `*.sql` and `*.csv`; other files are ignored: whoever finds the files refuses what could be a part.
+    /// Reads the files `*.sql` and `*.csv`; other files are ignored: the search for the files refuses those that could be a
+    /// part of the seed.
     ///
     /// # Errors
     /// The first file that cannot be used, see [`SourceError`].

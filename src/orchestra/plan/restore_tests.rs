@@ -3,7 +3,7 @@
 use super::*;
 use crate::api::condition::Reason;
 
-/// Every state of a restore. Before it is settled, nothing else is looked at.
+/// Every state of a restore. Until it is settled, nothing else is considered.
 pub(super) fn every_restore() -> Vec<Inside> {
     let mut states = Vec::new();
     for restore in [

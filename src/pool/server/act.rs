@@ -1,4 +1,4 @@
-//! Carries out the steps that concern the server and the number of entries.
+//! Executes the steps about the server and the number of entries.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::pool::Pass;
 use crate::pool::act::await_end;
 use crate::pool::warm::plan as counting;
 
-/// Carries out a step; `None` when the pass goes on at once.
+/// Executes a step; `None` when the pass continues at once.
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
     match step {
         Step::Keep(names) => return leave(pass, &names, false).await,
@@ -53,7 +53,7 @@ async fn count(pass: &mut Pass, step: counting::Step, observed: &Observed) -> Re
     match step {
         Is::AddFinalizer => set_our_finalizer(pass, true).await?,
         Is::RemoveFinalizer => {
-            // A watch may lag behind what an operator that led before has written.
+            // A watch may lag behind the writes of an earlier leader.
             if made::any(&pass.ctx.core, pass.name()).await? {
                 return Ok(Some(Next::After(BEHIND)));
             }

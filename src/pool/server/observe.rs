@@ -1,4 +1,4 @@
-//! Looks up the facts for [`super::plan`]: the entries of the pool, and how they stand. It reads only.
+//! Looks up the facts for [`super::plan`]: the entries of the pool, and their states. It only reads.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub struct Observed {
     pub most: usize,
     /// How many are claimed.
     pub bound: usize,
-    /// What the status tells of entries, by the names of their Secrets.
+    /// What the status says about entries, by the names of their Secrets.
     pub refusals: Vec<(String, Refusal)>,
 }
 
@@ -79,7 +79,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         bound: 0,
         refusals: Vec::new(),
     };
-    // A pool without entries goes, whatever has become of the Secret of its server.
+    // A pool without entries can be deleted even if the Secret of its server is gone.
     let inventory = if entries.is_empty() && deleting {
         Arc::default()
     } else {
@@ -100,7 +100,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     Ok(observed)
 }
 
-/// What the members are to be prepared with, as far as it is known. That it is not is told when the entries are looked at.
+/// What the members are to be prepared with, if known. An error is reported when the entries are checked.
 async fn what_is_wanted(pass: &Pass) -> Option<Arc<MemberContents>> {
     if let Some(known) = pass.wanted.get() {
         return known.clone();
@@ -153,14 +153,14 @@ fn observe_entry(
     }
 }
 
-/// How the work of the server on an entry stands.
+/// The state of the server's work on an entry.
 fn work_on(pass: &Pass, entry: &MadeEntry, need: Need, observed: &mut Observed) -> ServerWork {
     let attempts = &pass.ctx.memory.made;
     let get = |subject: ServerTask| attempts.get(pass.uid(), &entry.name, subject.as_str());
     let making = get(ServerTask::Make);
     let attempt = match need {
         Need::Making => making,
-        // What was begun before the entry was to leave goes on.
+        // Work that was started before the entry was to be removed continues.
         Need::Removal if making.as_ref().is_some_and(is_running) => making,
         Need::Removal => get(ServerTask::Remove),
         Need::Withdrawal | Need::Keeping => return ServerWork::Due,
@@ -190,12 +190,12 @@ fn work_on(pass: &Pass, entry: &MadeEntry, need: Need, observed: &mut Observed) 
     }
 }
 
-/// Whether the work goes on. What takes longer than it may was cut off.
+/// Whether the work is running. Work that exceeded its time limit was stopped.
 fn is_running(attempt: &Attempt<()>) -> bool {
     attempt.state == AttemptState::Running && attempt.age() <= work::LIMIT + PATIENCE
 }
 
-/// How an entry stands that has no OrchestraDatabase; none when it cannot wait for a claim, because somebody has used its
+/// The state of an entry without an OrchestraDatabase; none when it cannot wait for a claim, because somebody has used its
 /// database.
 fn unlisted(pass: &Pass, inventory: &Inventory, entry: &MadeEntry, observed: &Observed) -> Option<WarmMemberState> {
     if entry.made.is_none() {
@@ -217,14 +217,14 @@ fn unlisted(pass: &Pass, inventory: &Inventory, entry: &MadeEntry, observed: &Ob
     }
 }
 
-/// How an entry stands that waits for a claim.
+/// The state of an entry that waits for a claim.
 fn of_member(pass: &Pass, wanted: Option<&MemberContents>, member: &OrchestraDatabase) -> WarmMemberState {
     if checks::is_out(pass, member) {
         return WarmMemberState::Broken;
     }
     match wanted.and_then(|wanted| unprepared_state(pass, wanted, member)) {
         None => WarmMemberState::Available,
-        // It is prepared as an entry.
+        // It is prepared like an entry of a static pool.
         Some(_) => WarmMemberState::Unprepared(UnpreparedState::Refused(RefusedEntry {
             again: Duration::ZERO,
             passing: false,

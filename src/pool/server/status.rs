@@ -1,5 +1,4 @@
-//! Describes a pool that makes its members on a server: how many there are, and what keeps it from having as many as it
-//! should.
+//! Describes a pool that makes its members on a server: how many there are, and why there are not as many as wanted.
 
 use std::sync::Arc;
 
@@ -60,7 +59,8 @@ fn available(made: &Observed) -> usize {
         .count()
 }
 
-/// What the conditions say: what is wrong with the server or an entry, and else whether as many wait as should.
+/// What the conditions say: what is wrong with the server or an entry, and otherwise whether the wanted number waits for a
+/// claim.
 fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Description {
     let counted = &made.facts.counted;
     let works = |reason, message: String| Description {
@@ -123,7 +123,7 @@ fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Description {
     )
 }
 
-/// Nothing is wrong with what is being made or prepared, or waits for its turn.
+/// Databases that are being created or prepared, or that wait for their turn, are not a problem.
 fn is_progress(refusal: &Refusal) -> bool {
     refusal.is_passing()
         && matches!(
@@ -259,7 +259,7 @@ mod tests {
         let told = || made.refusals.iter().chain(of_entries).map(|(_, refusal)| refusal);
         if told().all(is_progress) && !counted.deleting {
             assert_eq!(said.ready, full, "{}", of());
-            // A person can make room only where no database is on its way out, and none is on its way in.
+            // A person needs to make room only where no database is being dropped or created.
             let leaves = made
                 .facts
                 .entries

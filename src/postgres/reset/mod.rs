@@ -1,8 +1,8 @@
-//! Makes a tenant's former database as a new one is: everything that its scripts may have left goes, the catalogue is
-//! compared with that of a fresh database, and only then the claim record goes.
+//! Resets a tenant's former database: everything that its scripts may have left is dropped, the catalogue is compared with
+//! that of a fresh database, and only then the claim record is dropped.
 //!
-//! Each step may be cut off and repeated. The claim record is dropped in the transaction that finds nothing else left: until
-//! then it keeps the database from every other tenant.
+//! Each step may be interrupted and repeated. The claim record is dropped in the transaction that finds nothing else left:
+//! until then it protects the database from every other tenant.
 
 mod compare;
 mod observe;
@@ -17,22 +17,22 @@ use super::sql::{begin, end, run};
 
 pub use compare::{Catalogue, left};
 
-/// Why a database was not made as a new one is.
+/// Why a database was not reset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stay {
-    /// It is not one that can be, or it is not known to be the tenant's: nothing was dropped.
+    /// It cannot be reset, or it is not known to be the tenant's: nothing was dropped.
     Unfit(String),
     /// Somebody else uses it: nothing was dropped.
     InUse(String),
-    /// What is left that the owner may not drop.
+    /// The remaining objects, which the owner may not drop.
     Left(Vec<String>),
 }
 
-/// A script may have left other ones for the sessions of its role.
+/// A script may have set other values for the sessions of its role.
 const OWN_SETTINGS: &str = "SET default_transaction_read_only = off; SET statement_timeout = 0; \
     SET idle_in_transaction_session_timeout = 0";
 
-/// The first version that tells which roles a role has made.
+/// The first version that shows which roles a role has created.
 const CONFINED: u32 = 16;
 
 /// Drops everything of the tenant from the current database, whose owner the connection's user is. `uids` are those of the
@@ -57,7 +57,8 @@ pub async fn reset(conn: &mut PgConnection, uids: &[&str]) -> Result<std::result
     }
 }
 
-/// Drops the rest, the claim record with it, and compares. An error is rolled back, and so is what leaves something.
+/// Drops the rest, including the claim record, and compares. The transaction is rolled back after an error, and when
+/// something is left.
 async fn finish(conn: &mut PgConnection, found: &mut Vec<String>) -> Result<()> {
     remove::sessions(conn).await?;
     remove::rest(conn).await?;
@@ -68,7 +69,7 @@ async fn finish(conn: &mut PgConnection, found: &mut Vec<String>) -> Result<()> 
     Err(super::error::Error::Untrusted("something is left".into()))
 }
 
-/// What speaks against it. It only reads.
+/// The objections to a reset. It only reads.
 async fn refuse(conn: &mut PgConnection, uids: &[&str]) -> Result<Option<Stay>> {
     let found = holdings::observe(conn).await?;
     if let Some(unfit) = unfit(&found) {
@@ -124,14 +125,15 @@ fn unfit(found: &holdings::Holdings) -> Option<String> {
     let version = found.server.version;
     if found.server.supabase {
         return Some(
-            "the database is a hosted project's, whose services keep data of their own in it: make the project anew at its \
+            "the database is a hosted project's, whose services keep data of their own in it: create a new project at its \
              provider"
                 .into(),
         );
     }
     if version < CONFINED {
         return Some(format!(
-            "its server runs PostgreSQL {version}, which does not tell what roles a script has made: {CONFINED} or later does"
+            "its server runs PostgreSQL {version}, on which the operator cannot see which roles a script has created: use \
+             {CONFINED} or later"
         ));
     }
     let login = &found.login;

@@ -1,4 +1,4 @@
-//! Answers as they were recorded of several clients of the API, written anew, and what becomes of them.
+//! Answers as recorded by several clients of the API, rewritten, and the resulting errors.
 
 use Operation::{
     CreateApiKey, CreateProject, DeleteApiKey, GetApiKeys, GetLegacyKeys, GetPoolerConfig, GetProject, ListProjects,
@@ -12,7 +12,7 @@ fn error(operation: Operation, status: u16, body: &str) -> Error {
     FailedAnswer::read(status, body.as_bytes(), &[]).classify(operation, Duration::from_secs(9))
 }
 
-/// A refusal of a creation in each shape and wording, and what becomes of it.
+/// A refusal of a creation in each form and wording, and the resulting error.
 #[test]
 #[allow(clippy::too_many_lines, reason = "one table")]
 fn who_has_answered_and_with_which_status_goes_before_the_words() {
@@ -48,7 +48,8 @@ fn who_has_answered_and_with_which_status_goes_before_the_words() {
             Reason::RequestRefused,
         ),
         (CreateProject, 404, "404 page not found", Reason::RequestRefused),
-        // A key that cannot be made is told; one that is gone needs no deletion, but no proxy says so.
+        // A key that cannot be created is reported; one that is gone needs no deletion, but an answer of a proxy does not
+        // prove that.
         (
             CreateApiKey,
             409,

@@ -1,4 +1,4 @@
-//! One request and its answer: the permit, the metrics, what the answer says about limit and token, the error.
+//! One request and its answer: the permit, the metrics, the answer's information about limit and token, the error.
 
 use std::time::{Duration, Instant};
 

@@ -96,7 +96,7 @@ impl Client {
             .await
     }
 
-    /// The state of the token: whose it is, and whether the API accepts it.
+    /// The state of the token: to whom it belongs, and whether the API accepts it.
     pub fn token_state(&self) -> &TokenState {
         &self.token_state
     }
@@ -163,7 +163,7 @@ pub(super) fn decode(operation: Operation, body: &[u8]) -> Result<Value, Error> 
     read.map(|value| unwrapped(Some(value)).unwrap_or_default())
 }
 
-/// The error of a body that is JSON, and not what the operation answers.
+/// The error of a body that is JSON, but not the documented answer of the operation.
 pub(super) fn undocumented(operation: Operation, value: &Value) -> Error {
     let kind = match value {
         Value::Null => "null",

@@ -59,7 +59,7 @@ impl Client {
     }
 
     /// Which regions take new projects of a compute size (`v1-get-available-regions`). A list that cannot be read says
-    /// nothing of any.
+    /// nothing about any region.
     pub async fn regions(&self, organization: &str, size: Option<&str>) -> Regions {
         let path = ["v1", "projects", "available-regions"];
         let mut query = vec![("organization_slug", organization.to_owned())];

@@ -16,7 +16,7 @@ pub struct ListedMigrations {
     pub digest: String,
     /// Their names, in the order in which they are applied.
     pub names: Vec<String>,
-    /// What a person should know of how the source was read.
+    /// What a person should know about how the source was read.
     pub notes: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ pub fn scripts_of(cluster: &ClusterObjects, wanted: &Orchestra) -> Result<Option
     Ok(spec.map(|spec| (spec.place, spec.format)))
 }
 
-/// The migrations that would be applied, as far as their source can be read here.
+/// The migrations that would be applied, if their source can be read here.
 pub fn pending(cluster: &ClusterObjects, wanted: &Orchestra, current: Option<&Orchestra>, change: &mut PreviewChange) {
     let read = match scripts_of(cluster, wanted) {
         Ok(None) => return,

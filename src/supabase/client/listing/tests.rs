@@ -34,7 +34,7 @@ async fn a_listing_reads_every_page_and_leaves_branches_out() {
     }
 }
 
-/// What a second listing finds after a first one of `before`, and how many pages it read; `now` gives
+/// The result of a second listing after a first one of `before`, and how many pages it read; `now` gives
 /// the projects for each of its pages.
 async fn again(before: usize, now: impl Fn(usize) -> Vec<usize> + Send + Sync + 'static) -> (Vec<String>, usize) {
     let counted = Arc::new(std::sync::atomic::AtomicUsize::new(usize::MAX));
@@ -141,7 +141,7 @@ async fn an_empty_list_without_a_count_does_not_say_that_there_is_no_project() {
 
 #[tokio::test]
 async fn odd_entries_keep_their_place_and_a_missing_count_is_no_end() {
-    // Every seventh entry is not understood, and a page holds fifty at most without saying so.
+    // Every seventh entry cannot be decoded, and a page has fifty entries at most without saying so.
     for total in [1, 50, 51, 120] {
         let wire = Wire::play(move |seen, _| {
             let entry = |n: usize| match n % 7 {
