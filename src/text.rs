@@ -4,7 +4,7 @@
 /// Characters of a message of a server or registry that are repeated.
 pub const MESSAGE: usize = 1000;
 
-/// The text on one line, of at most `limit` characters, without what a terminal would carry out or hide: control
+/// The text on one line, of at most `limit` characters, without characters that a terminal would execute or hide: control
 /// characters (escape sequences among them) and Unicode's invisible and direction-changing characters. The work is
 /// bounded by the limit, not by the length of the text.
 pub fn line(text: &str, limit: usize) -> String {

@@ -1,5 +1,5 @@
 //! Whether the provider answers a class. In a partial outage it answers some requests: after each relapse the class waits
-//! for more answers in a row, so that the objects that wait for it are not woken by every single answer.
+//! for more answers in a row, so that the objects that wait for it are not triggered by every single answer.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -103,8 +103,8 @@ impl Outages {
         (!pace_is_over).then(|| outage.stands(now))
     }
 
-    /// Remembers what the provider answered to a class that it has not accepted yet. A failure that passes by itself is
-    /// asked about again in a moment.
+    /// Remembers what the provider answered to a class that it has not accepted yet. After a transient failure the provider
+    /// is asked again in a moment.
     pub(super) fn answered<T>(&self, class: &OrchestraClass, answer: Result<T, Error>) -> Result<T, Error> {
         let now = Instant::now();
         let mut all = self.0.lock();

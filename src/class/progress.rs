@@ -52,7 +52,7 @@ pub async fn look(ctx: &Arc<Context>, class: &OrchestraClass) -> RolloutProgress
     read(ctx, class, |_, _| {}).await
 }
 
-/// The same, and the Orchestras whose turn it is are woken.
+/// The state of the rollout; also triggers the Orchestras whose turn has come.
 pub async fn drive(ctx: &Arc<Context>, class: &OrchestraClass) -> RolloutProgress {
     let wake = |fleet: &[Enrolled], decision: &Decision| rollout::drive(&ctx.rollout, class, (fleet, decision));
     read(ctx, class, wake).await

@@ -86,7 +86,7 @@ fn is_awaited(ctx: &Context, class: &OrchestraClass) -> bool {
 }
 
 /// Asks a provider that failed whether it answers again, for all that wait for it: each of them waits longer after each
-/// failure, and is woken when the class has the answer.
+/// failure, and is triggered when the class has the answer.
 async fn ask_again(ctx: &Context, class: &OrchestraClass, account: &Account) -> Result<(), Error> {
     if let Some(known) = ctx.outages.last_answer(class) {
         return known;

@@ -32,7 +32,7 @@ impl From<ByFlag> for bill::By {
 /// Flags of `orchestra-operator bill`.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// What one row stands for.
+    /// What one row represents.
     #[arg(long, value_enum, default_value_t)]
     pub by: ByFlag,
     /// Only databases of this class.

@@ -44,7 +44,7 @@ pub struct Settings {
     pub migration_limit: Duration,
     /// Migrations that run at the same time on one database server.
     pub migrations_per_server: u16,
-    /// How long running work may take to end after the operator is told to stop.
+    /// How long running work may take to end after a stop signal.
     pub shutdown_grace: Duration,
     /// Folder where sources are mounted in the operator's pod.
     pub sources_folder: Option<PathBuf>,

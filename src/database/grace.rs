@@ -15,7 +15,7 @@ use crate::class;
 use crate::controller::clock::{self, TimeCheck};
 use crate::controller::error::Error;
 
-/// Whether the grace period of a database is over, and else how long it goes on.
+/// Whether the grace period of a database has ended, and otherwise how long it lasts.
 pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Grace, Option<Duration>), Error> {
     let spec = &pass.object.spec;
     let deleting = pass.object.metadata.deletion_timestamp.is_some();
@@ -91,8 +91,8 @@ pub async fn schedule(pass: &mut Pass) -> Result<(), Error> {
     Ok(())
 }
 
-/// What is told of a released database that is to be destroyed: until when, and how it is taken back. None of one that
-/// has no such time.
+/// The message of a released database that is to be destroyed: until when, and how it is taken back. None for one without
+/// such a time.
 pub fn told(pass: &Pass) -> Option<String> {
     let spec = &pass.object.spec;
     let due = spec.reclaim_after.as_ref().filter(|_| spec.released_at.is_some())?;

@@ -101,7 +101,7 @@ async fn obtain(pass: &Pass, step: Step, observed: &Observed) -> Result<(), Erro
     Ok(())
 }
 
-/// When a pass comes back that has to wait.
+/// When a waiting pass is repeated.
 async fn come_back(pass: &mut Pass, wait: Wait, observed: &Observed) -> Result<Option<Next>, Error> {
     if matches!(wait, Wait::Migrations | Wait::Seed) {
         return work::wait(pass, observed.database.as_ref()).await;
@@ -112,7 +112,7 @@ async fn come_back(pass: &mut Pass, wait: Wait, observed: &Observed) -> Result<O
     Ok(Some(Next::After(untold.map_or(pace, |left| pace.min(left + SOON)))))
 }
 
-/// When a pass comes back that has nothing to do.
+/// When a pass with nothing to do is repeated.
 fn rest(pass: &Pass, observed: &Observed) -> Next {
     if pass.is_deleting() {
         return Next::Gone;

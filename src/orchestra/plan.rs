@@ -47,7 +47,7 @@ pub enum Step {
     Create,
     /// Take a database of a pool, by compare-and-swap.
     Take,
-    /// Record the claim in the database, and write down that a Job is about to restore the backup into it.
+    /// Record the claim in the database, and record that a Job is about to restore the backup into it.
     AnnounceRestore,
     /// Make that Job.
     StartRestore,

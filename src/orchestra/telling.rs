@@ -1,5 +1,5 @@
-//! When a step is written to the status. Each status write is a request and wakes other controllers: what will soon be out
-//! of date is not written, and what takes long is written from time to time.
+//! When a step is written to the status. Each status write is a request and triggers other controllers: what will soon be
+//! out of date is not written, and what takes long is written from time to time.
 
 use std::time::Duration;
 

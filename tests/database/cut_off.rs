@@ -1,5 +1,5 @@
-//! Runs that are cut off, by the operator's end or the server's: what is recorded is true, and the next run
-//! goes on from there.
+//! Runs that are interrupted by the end of the operator or the server: the record is true, and the next run continues from
+//! there.
 
 use std::time::Duration;
 
@@ -112,7 +112,7 @@ async fn the_last_transaction_of_a_script_is_committed_with_its_row() {
     }
 }
 
-/// PostgreSQL fails at every step of a run; the next run goes on from what is recorded.
+/// PostgreSQL fails at every step of a run; the next run continues from the record.
 #[tokio::test]
 async fn a_server_that_fails_at_every_step_ends_alike() {
     let mut server = server().await;

@@ -134,7 +134,7 @@ async fn everything_that_a_script_may_leave_goes() {
     server.crash().await;
     let one = entry(&server, "one").await;
     use_it(&server, &one).await;
-    // A script that was cut off may still run in its session.
+    // An interrupted script may still run in its session.
     let mut cut_off = operators(&one).await;
     assert_eq!(try_reset(&one).await, Ok(()));
     assert!(execute(&mut cut_off, "SELECT 1").await.is_err());

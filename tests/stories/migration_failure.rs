@@ -1,5 +1,5 @@
-//! Migrations that fail, and sources that cannot be used: what a person reads, what is left in the
-//! database, and how it goes on by itself.
+//! Migrations that fail, and sources that cannot be used: what a person reads, what is left in the database, and how the
+//! Orchestra continues by itself.
 
 use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};

@@ -108,7 +108,7 @@ async fn a_project_is_paused_and_restored_once_whatever_goes_wrong() {
     // A request whose client has gone is not counted, and another one would be.
     assert_eq!(world.api.ledger().count(Operation::PauseProject), 0);
 
-    // A newer migration waits, and nobody wakes the project to look.
+    // A newer migration waits, and the project is not resumed to check it.
     let newer = json!({"20260103000000_later.sql": "CREATE TABLE \"Later\" (\"id\" INT);"});
     patch_config_map(&world, "schema", &newer);
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -290,7 +290,7 @@ async fn an_unused_database_of_a_pool_is_shut_after_a_warning_and_a_new_annotati
     let mut session = login(&url).await.unwrap();
     assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"Member\"").await, 3);
 
-    // By the spec, whoever is in it.
+    // By the spec, whoever uses it.
     rotated(&world, "quiet", 2).await;
     power(&world, "quiet", "Paused");
     let object = paused(&world, "quiet").await;

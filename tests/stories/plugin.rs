@@ -101,7 +101,7 @@ async fn looks(ada: &User<'_>) {
     assert_eq!(String::from_utf8(asked.stdout).unwrap(), "one\tReady\n:4\n");
 }
 
-/// The class says nothing of backups: who waits is told what to do, and the backup is listed.
+/// The class has no settings for backups: the waiting command says what to do, and the backup is listed.
 fn backs_up(ada: &User<'_>) {
     let now = ["backup", "one", "-n", TENANTS, "--name", "now"];
     let told = ada.fails(1, &[&now[..], &["--wait"]].concat());

@@ -1,5 +1,5 @@
-//! The rotation of a tenant's login: whoever reads the Secret logs in, at any time, and a former login works until its
-//! overlap is over.
+//! The rotation of a tenant's login: a client that reads the Secret can log in at any time, and a former login works until
+//! its overlap is over.
 
 mod client;
 

@@ -128,7 +128,7 @@ async fn an_archive_the_resource_and_a_folder_are_sources() {
     );
     write("app/prisma/migrations/20260103000000_more/migration.sql", "SELECT 3;");
     applied(&world, "mounted", 3).await;
-    // What is wrong is told, and a tenant in use stays in use.
+    // The problem is reported, and a tenant in use stays in use.
     for (packed, says) in [
         (b"no archive".to_vec(), "the archive cannot be unpacked"),
         (
@@ -229,7 +229,7 @@ async fn artifacts_are_fetched_once_and_followed() {
     }
     assert_eq!(blobs(&registry), 1);
 
-    // A registry that is away is no business of those that are Ready, whoever asks.
+    // A registry that is down does not affect Ready tenants.
     registry.fail(Some(Fault::Down));
     let before = get(&world, "one").await;
     soon("the tag is looked up", async || {

@@ -121,7 +121,7 @@ async fn entries_come_change_and_go_while_the_operator_runs() {
     })
     .await;
 
-    // Half of a set is told by name, and so is a second entry for one database.
+    // An incomplete set is reported by name, and so is a second entry for one database.
     let two = database(&hall, "two").await;
     entry(&world, "hall-2", &[("DATABASE_URL", &two), API[0]]);
     pool(

@@ -43,7 +43,7 @@ pub struct UrlArguments {
     /// Key of the connection Secret that holds the URL.
     #[arg(long, default_value = "DATABASE_URL")]
     pub key: String,
-    /// Print the password as well. Whoever sees your terminal, or its log, has it then.
+    /// Print the password as well. Everyone who sees your terminal, or its log, has it then.
     #[arg(long)]
     pub show_password: bool,
 }

@@ -184,7 +184,8 @@ SELECT count(*) > 2000 FROM (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid 
         AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')
     LIMIT 2001) found";
 
-/// SQL over `pg_class c`: whether everybody may read a column of it, whoever logs in or calls the Data API without a login.
+/// SQL over `pg_class c`: whether everybody may read a column of it: every login, or callers of the Data API without a
+/// login.
 pub const OPEN: &str = "\
 (has_any_column_privilege('public'::name, c.oid, 'SELECT') OR EXISTS (SELECT FROM pg_roles anon
     WHERE anon.rolname = 'anon' AND has_any_column_privilege(anon.oid, c.oid, 'SELECT')))";
@@ -246,7 +247,7 @@ pub struct CatalogCode {
     pub reached_rules: Vec<(Name, String)>,
     /// What uses the functions and views that the scripts replace, by their names.
     pub uses: Vec<(String, Use)>,
-    /// The schemas in which everybody may read new tables by default; none stands for all.
+    /// The schemas in which everybody may read new tables by default; none means all.
     pub open_defaults: Vec<Option<String>>,
     /// The role of the Data API without a login may execute new functions by default, whatever PUBLIC may.
     pub anon_executes: bool,

@@ -197,7 +197,7 @@ async fn two_backups_at_once_and_a_deletion() {
         reasons[0] == Reason::Done && [Reason::Done, Reason::AlreadyExists].contains(&reasons[1]),
         "{reasons:?}"
     );
-    // Whoever was first, its archives are there, and are whole.
+    // Whichever was first, its archives exist and are complete.
     let target = database(&server, "scratch", "owner_b").await;
     assert_eq!(place.verify(&target, &json!([])).reason, Reason::Done);
     let delete = json!({"kind": "delete", "path": super::job::PATH});

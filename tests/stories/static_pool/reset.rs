@@ -1,4 +1,4 @@
-//! Databases that are emptied and used anew (`recycle: Reset`).
+//! Databases that are emptied and reused (`recycle: Reset`).
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ async fn a_released_database_is_used_anew_once_nothing_of_its_tenant_is_left() {
         .kubectl(["patch", "orchclass", "rehearsals", "--type=merge", "-p", no_grace])
         .unwrap();
 
-    // Killed again and again while it goes on: the next tenant finds nothing.
+    // Killed repeatedly while it runs: the next tenant finds nothing.
     orchestra(&world, "second", "  className: rehearsals");
     let second = database_of(&world, "second").await;
     assert_ne!(first, second);
@@ -97,7 +97,7 @@ async fn a_released_database_is_used_anew_once_nothing_of_its_tenant_is_left() {
         }
         operator = Some(world.operator("operator", |_| {}).unwrap());
     }
-    // The pool's status may still be that from before the second tenant's claim. A session of ours would hold up the reset.
+    // The pool's status may still be that from before the second tenant's claim. A session of ours would delay the reset.
     soon("nothing of the tenant is left", async || {
         tokio::time::sleep(Duration::from_secs(1)).await;
         look(own).await.is_ok_and(|used| used == (0, 0))

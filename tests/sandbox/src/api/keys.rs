@@ -105,8 +105,8 @@ pub(super) fn secrets(keys: &[Key]) -> impl Iterator<Item = &str> {
 /// Where a project's own API begins.
 const OWN: &str = "/_project/";
 
-/// The answer of a project's own API, which knows one address: the health of Auth, behind the gateway, which lets in whoever
-/// has a key of the project.
+/// The answer of a project's own API, which knows one address: the health of Auth, behind the gateway, which accepts the
+/// keys of the project.
 pub(super) fn gateway(inner: &Inner, path: &str, headers: &HeaderMap) -> Option<Reply> {
     let (reference, rest) = path.strip_prefix(OWN)?.split_once('/')?;
     let given = headers.get("apikey").and_then(|key| key.to_str().ok());
