@@ -4,28 +4,13 @@ use sqlx::PgConnection;
 
 use super::observe::made;
 use crate::postgres::bounded::{self, column};
-use crate::postgres::error::{Error, Result};
+use crate::postgres::error::Result;
 use crate::postgres::sql::{begin, end, permitted, quote, run};
 use crate::postgres::wall::{close_database, current_database};
 
 /// Errors with which the server refuses a statement because of other objects, or because the owner lacks the right: the
 /// remaining objects are reported.
 const REFUSALS: [&str; 5] = ["42501", "2BP01", "55006", "0LP01", "0A000"];
-
-/// Ends the other sessions of the owner: an interrupted script may still run in one, or another operator that was suspended
-/// for a while may continue in one.
-pub(super) async fn sessions(conn: &mut PgConnection) -> Result<()> {
-    let ends = "SELECT count(*) FILTER (WHERE NOT pg_terminate_backend(pid, 5000)) FROM pg_stat_activity \
-                WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()";
-    let staying: i64 = sqlx::query_scalar(ends).fetch_one(&mut *conn).await?;
-    if staying == 0 {
-        return Ok(());
-    }
-    Err(Error::refused(
-        "55006",
-        "another session of the database's owner does not end",
-    ))
-}
 
 /// Drops objects that may be many, or that cannot be dropped with the rest: prepared transactions, roles, tables, large
 /// objects.
