@@ -54,8 +54,8 @@ pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Grace, Option<
     )
 }
 
-/// Whether the release of a hosted project has paused it: no request to pause it is older. In one that was paused before, the
-/// former tenant's login could not be revoked, and only a person decides that it runs again.
+/// Whether the release of a hosted project has paused it, so the request is not older than the release. In one that was paused before,
+/// the former tenant's login could not be revoked, and only a person decides that it runs again.
 fn was_paused_by_release(database: &OrchestraDatabase) -> bool {
     let (spec, status) = (&database.spec, database.status.as_ref());
     let issued = status.and_then(|status| status.pause_issued_at.as_ref());

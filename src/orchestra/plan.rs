@@ -262,8 +262,8 @@ fn restore_secret(inside: &Inside) -> Option<Step> {
     lost.then_some(step)
 }
 
-/// Before the migrations, which may wait for days: a login that is to be replaced does not wait for an approval. A tenant that does not
-/// use its database has nothing to replace.
+/// Before the migrations, which may wait for days: a login that is to be replaced does not wait for an approval. A tenant
+/// that does not use its database has nothing to replace.
 fn rotate(inside: &Inside) -> Option<Step> {
     let with_login = |step| if inside.login { step } else { Step::PrepareLogin };
     match inside.rotation {

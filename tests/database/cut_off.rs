@@ -11,7 +11,7 @@ use orchestra_operator::api::{MigrationFormat, ResolvedAs};
 use orchestra_operator::migrate::{Error, Options, RunEvent, TimeLimits, apply, supervised};
 use orchestra_operator::postgres::{connect, end_owners_sessions};
 
-/// What would end its session with the connection is switched off, and so is all that tells whose session it is.
+/// The script switches off what would end its session with the connection, and everything that shows whose session it is.
 const HIDDEN: &str = "SET client_connection_check_interval = 0; SET application_name = 'x'; SELECT pg_advisory_unlock_all(); \
     SELECT pg_sleep(600);";
 
@@ -57,7 +57,7 @@ async fn a_script_that_hides_its_session_goes_on_after_no_run() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-    // One that was left all the same ends before the database is another tenant's.
+    // A session that was nevertheless left ends before the database is given to another tenant.
     let mut left = session(&owner).await;
     let mut own = connect(&owner, "test").await.unwrap();
     end_owners_sessions(&mut own).await.unwrap();

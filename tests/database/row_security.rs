@@ -106,7 +106,7 @@ async fn a_rotated_login_is_judged_by_what_it_reads_itself() {
     grant_existing(&mut own, "tenant", &rights).await.unwrap();
     let prepared = async |own: &mut PgConnection| is_member_prepared(own, "tenant", "tenant_2", &rights).await.unwrap();
     assert!(prepared(&mut own).await);
-    // Whoever is a member of a role that passes all policies does not pass them.
+    // A member of a role that bypasses all policies does not bypass them.
     execute(&mut admin(&owner, &server).await, "ALTER ROLE tenant BYPASSRLS")
         .await
         .unwrap();
