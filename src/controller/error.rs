@@ -123,6 +123,11 @@ impl Error {
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Kubernetes(kube::Error::Api(status)) if status.is_conflict())
     }
+
+    /// Whether a write met no object.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Kubernetes(kube::Error::Api(status)) if status.is_not_found())
+    }
 }
 
 /// Makes a panic an error: a server whose answer a library does not survive, or a defect, ends the work for one
