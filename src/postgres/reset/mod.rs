@@ -13,6 +13,7 @@ use sqlx::PgConnection;
 use super::claim_record;
 use super::error::Result;
 use super::holdings::{self, AcceptedHoldings, LeftBy};
+use super::objections::CONFINED;
 use super::sql::{begin, end, run};
 
 pub use compare::{Catalogue, left};
@@ -31,9 +32,6 @@ pub enum Stay {
 /// A script may have left other ones for the sessions of its role.
 const OWN_SETTINGS: &str = "SET default_transaction_read_only = off; SET statement_timeout = 0; \
     SET idle_in_transaction_session_timeout = 0";
-
-/// The first version that tells which roles a role has made.
-const CONFINED: u32 = 16;
 
 /// Drops everything of the tenant from the current database, whose owner the connection's user is. `uids` are those of the
 /// Orchestras that had it: the record in the database must name one of them.
