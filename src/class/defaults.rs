@@ -7,7 +7,7 @@ use crate::api::{DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, OrchestraClas
 use crate::class::Context;
 
 /// What a default class says of the other ones, whatever else is the matter with it; none when it is the only one.
-pub fn describe(ctx: &Context, class: &OrchestraClass) -> Option<String> {
+pub fn warning_of_several(ctx: &Context, class: &OrchestraClass) -> Option<String> {
     if !annotated(class, DEFAULT_CLASS_ANNOTATION) {
         return None;
     }

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::ObjectRef;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;
@@ -173,7 +174,11 @@ async fn annotate(core: &Core, name: &str, annotations: serde_json::Value) -> Re
     let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
     match api(core).patch(name, &parameters, &patch).await {
         Ok(written) => core.stores.secrets.wrote_whole(&written),
-        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(false),
+        Err(kube::Error::Api(status)) if status.is_not_found() => {
+            let key = ObjectRef::new(name).within(&core.settings.namespace);
+            core.stores.secrets.removed(&key);
+            return Ok(false);
+        }
         Err(error) => return Err(error.into()),
     }
     Ok(true)

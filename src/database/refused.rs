@@ -66,7 +66,7 @@ const TRY_AGAIN: usize = 5;
 
 /// How long a database that no Orchestra waits for stays behind those that one waits for and that the limit keeps from
 /// being created.
-const BEHIND: Duration = Duration::from_mins(1);
+const AFTER_OTHERS: Duration = Duration::from_mins(1);
 
 /// The databases that the provider's limit of projects has kept from being created, and that try again at once because
 /// this one is gone: the first of each class. What is remembered of their refusals is forgotten.
@@ -127,7 +127,7 @@ pub fn in_turn(pass: &Pass) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Stop {
-        class: ErrorClass::After(BEHIND),
+        class: ErrorClass::After(AFTER_OTHERS),
         reason: Reason::QuotaExceeded,
         message: "the provider's limit of projects is reached, and Orchestras wait for a project: this one, which a pool keeps \
                   for nobody yet, is created after theirs"
