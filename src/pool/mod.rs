@@ -32,7 +32,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::api::unreadable::unreadable;
 use crate::api::{Orchestra, OrchestraDatabase, OrchestraPool, POOL_FINALIZER};
 use crate::controller::Core;
-use crate::controller::background::Works;
+use crate::controller::background::{PATIENCE, Works};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::current;
@@ -109,10 +109,6 @@ impl AsRef<Core> for Context {
         &self.core
     }
 }
-
-/// How long a pass waits for a probe or a preparation that has just begun, so that what is quick is done in
-/// one pass. What takes longer brings the pool back when it ends.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long one pass begins new work. What is left is the next pass's, so that no pool holds a worker.
 const PASS_TIME: Duration = Duration::from_secs(10);

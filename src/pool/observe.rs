@@ -261,7 +261,7 @@ pub fn unprepared_state(
             let young = age < PATIENCE;
             Some((UnpreparedState::Running { young }, Some(wanted.running())))
         }
-        // The watch does not show it yet.
+        // The member was listed before the work ended, or is claimed or deleted by now.
         (AttemptState::Done(()), _) if age < FRESH => None,
         (AttemptState::Refused, Some(refusal)) if refusal.is_passing() => {
             let again = pace(&refusal, pass.ctx.core.settings.login_spacing).saturating_sub(age);

@@ -2,14 +2,14 @@
 
 use super::observe::Observed;
 use super::plan::{ServerWork, Step};
-use super::work::{self, ServerTask};
 use super::status;
+use super::work::{self, ServerTask};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::credentials::made;
-use crate::pool::{BEHIND, Pass};
 use crate::pool::act::await_end;
 use crate::pool::warm::plan as counting;
+use crate::pool::{BEHIND, Pass};
 
 /// Carries out a step; `None` when the pass goes on at once.
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
