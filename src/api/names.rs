@@ -254,7 +254,11 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_what_a_status_keeps() {
         let meta = |value: &str| ObjectMeta {
-            annotations: Some([RETRY_ANNOTATION, WAKE_ANNOTATION].map(|name| (name.to_owned(), value.to_owned())).into()),
+            annotations: Some(
+                [RETRY_ANNOTATION, WAKE_ANNOTATION]
+                    .map(|name| (name.to_owned(), value.to_owned()))
+                    .into(),
+            ),
             ..ObjectMeta::default()
         };
         for value in [

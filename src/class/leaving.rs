@@ -25,8 +25,8 @@ pub async fn hold(class: OrchestraClass, ctx: &Context) -> Result<OrchestraClass
     if class.finalizers().iter().any(|name| name == CLASS_FINALIZER) {
         return Ok(class);
     }
-    let held = set_finalizer(&ctx.core, &class, CLASS_FINALIZER, true).await?;
-    Ok(held.unwrap_or(class))
+    let marked = set_finalizer(&ctx.core, &class, CLASS_FINALIZER, true).await?;
+    Ok(marked.unwrap_or(class))
 }
 
 /// One pass over a class that is being deleted. Its tenants are not affected.

@@ -203,7 +203,11 @@ mod tests {
         let failed = failed.finish();
         assert_eq!(failed[0], first[0]);
         assert_eq!(
-            (failed[1].status.as_str(), failed[1].reason.as_str(), failed[1].observed_generation),
+            (
+                failed[1].status.as_str(),
+                failed[1].reason.as_str(),
+                failed[1].observed_generation
+            ),
             ("False", "SourceInvalid", Some(2))
         );
     }
