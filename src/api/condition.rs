@@ -350,6 +350,14 @@ impl Reason {
         )
     }
 
+    /// Whether a migration ended with it.
+    pub const fn is_of_migration(self) -> bool {
+        matches!(
+            self,
+            Self::MigrationFailed | Self::MigrationUnfinished | Self::HistoryDiverged
+        )
+    }
+
     /// The reason as conditions, events and metric labels spell it.
     pub fn as_str(self) -> &'static str {
         self.into()

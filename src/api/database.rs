@@ -5,8 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Adopt, AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, ExposeNewTables, LABEL, NAME, Near, PROJECT,
-    PowerState, Recycle,
+    Adopt, AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, ExposeNewTables, LABEL, NAME, Near, OrchestraBackup,
+    PROJECT, PowerState, Recycle,
 };
 
 /// A database that an Orchestra can claim: a hosted project or an entry of a static pool. The operator
@@ -271,6 +271,15 @@ impl OrchestraDatabase {
         let claim = self.spec.claim_ref.as_ref()?;
         let recorded = self.status.as_ref()?.final_backup.as_ref()?;
         (recorded.claim_uid == claim.uid).then_some(recorded)
+    }
+
+    /// Whether this is its final backup.
+    pub fn is_backed_up_by(&self, backup: &OrchestraBackup) -> bool {
+        let (namespace, name) = (&backup.metadata.namespace, &backup.metadata.name);
+        let recorded = self.final_backup();
+        recorded.is_some_and(|recorded| {
+            Some(&recorded.namespace) == namespace.as_ref() && Some(&recorded.name) == name.as_ref()
+        })
     }
 }
 

@@ -146,10 +146,19 @@ pub const RETRY_ANNOTATION: &str = "stagesub.io/retry-requested-at";
 /// The value of an annotation that requests something, in the form in which a status keeps it: one line of bounded length,
 /// so that an answered request can be distinguished from a new one, whatever its value is.
 pub fn request(of: &ObjectMeta, annotation: &str) -> Option<String> {
-    const LONGEST: usize = 256;
+    const DIGITS: usize = 16;
     let value = of.annotations.as_ref()?.get(annotation)?;
-    Some(text::line(value, LONGEST))
+    let line = text::line(value, REQUEST);
+    if line.chars().count() <= REQUEST {
+        return Some(line);
+    }
+    let begins: String = line.chars().take(REQUEST - DIGITS - 1).collect();
+    let digest = hex::encode(Sha256::digest(value));
+    Some(format!("{begins}…{}", &digest[..DIGITS]))
 }
+
+/// The most characters of a [`request`].
+pub const REQUEST: usize = 256;
 
 /// Annotation of an OrchestraBackup: each new value asks for a drill. Schedules write their due time.
 pub const VERIFY_ANNOTATION: &str = "stagesub.io/verify-requested-at";
@@ -243,21 +252,28 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_what_a_status_keeps() {
+        let meta = |value: &str| ObjectMeta {
+            annotations: Some(
+                [RETRY_ANNOTATION, WAKE_ANNOTATION]
+                    .map(|name| (name.to_owned(), value.to_owned()))
+                    .into(),
+            ),
+            ..ObjectMeta::default()
+        };
         for value in [
             "2026-11-29T02:00:00Z",
             "",
             " two\nlines\u{200b} ",
             &"å\t".repeat(100_000),
         ] {
-            let meta = |value: &str| ObjectMeta {
-                annotations: Some([(RETRY_ANNOTATION.to_owned(), value.to_owned())].into()),
-                ..ObjectMeta::default()
-            };
             let asked = request(&meta(value), RETRY_ANNOTATION).unwrap_or_default();
             assert_eq!(text::shown(&asked, STATUS_TEXT), asked, "{value:.20}");
+            assert!(asked.chars().count() <= REQUEST, "{value:.20}");
             assert_eq!(request(&meta(&asked), RETRY_ANNOTATION), Some(asked), "{value:.20}");
         }
         assert_eq!(request(&ObjectMeta::default(), RETRY_ANNOTATION), None);
+        let long = |last: &str| request(&meta(&format!("{}{last}", "a".repeat(300))), WAKE_ANNOTATION);
+        assert_ne!(long("1"), long("2"), "two requests");
     }
 
     #[test]

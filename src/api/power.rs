@@ -55,7 +55,7 @@ pub struct PowerStatus {
     /// Value of the annotation `stagesub.io/wake-requested-at` when the database was paused for idleness. Another
     /// value wakes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 256))]
     pub wake: Option<String>,
     /// Since when no look has found a use of the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]

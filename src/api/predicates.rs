@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
 
 use super::condition::{ConditionType, Reason, find, is_true, reason_of};
+use super::names::request;
 use super::unreadable::unreadable;
 use super::{
     ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, CHECK_ANNOTATION, DeletionPolicy, HealthStatus, Orchestra,
@@ -19,7 +20,7 @@ pub fn is_abandoned(object: &impl kube::ResourceExt) -> bool {
 /// A person's last request for another attempt: the values of the annotations that request an attempt and a check. Empty
 /// when there is no request.
 pub fn retry_wish(object: &impl kube::ResourceExt) -> String {
-    let asked = [RETRY_ANNOTATION, CHECK_ANNOTATION].map(|name| object.annotations().get(name).map(String::as_str));
+    let asked = [RETRY_ANNOTATION, CHECK_ANNOTATION].map(|name| request(object.meta(), name));
     match asked {
         [None, None] => String::new(),
         [retry, check] => format!("{} {}", retry.unwrap_or_default(), check.unwrap_or_default()),

@@ -57,16 +57,16 @@ pub fn decode<K: DeserializeOwned>(mut object: Value) -> Result<K, serde_json::E
 
 /// The path to the innermost value that makes decoding fail. Decoding is repeated without it, because a decoder that records
 /// paths would add half a MiB to the program.
-fn culprit<K: DeserializeOwned>(object: &Value, failure: &str) -> Vec<Step> {
-    let fails = |way: &[Step], inside: Value| {
+fn culprit<K: DeserializeOwned>(object: &Value, failure: &str) -> Vec<PathPart> {
+    let fails = |way: &[PathPart], inside: Value| {
         let only = way.iter().rev().fold(inside, |inside, step| step.around(inside));
         matches!(K::deserialize(&only), Err(error) if error.to_string() == failure)
     };
     let (mut way, mut value) = (Vec::new(), object);
     loop {
         let steps: Vec<_> = match value {
-            Value::Object(fields) => fields.keys().cloned().map(Step::Field).collect(),
-            Value::Array(items) => (0..items.len()).map(Step::Item).collect(),
+            Value::Object(fields) => fields.keys().cloned().map(PathPart::Field).collect(),
+            Value::Array(items) => (0..items.len()).map(PathPart::Item).collect(),
             _ => return way,
         };
         let empty = if value.is_array() { json!([]) } else { json!({}) };
@@ -103,12 +103,12 @@ fn mark(object: &mut Value, left_out: &[String]) {
 
 /// A step from a value to one inside it.
 #[derive(Debug, PartialEq, Eq)]
-enum Step {
+enum PathPart {
     Field(String),
     Item(usize),
 }
 
-impl Step {
+impl PathPart {
     /// The value that it leads to.
     fn inside<'a>(&self, value: &'a Value) -> Option<&'a Value> {
         match self {
@@ -127,13 +127,13 @@ impl Step {
 }
 
 /// A path as users write it: `spec.seeds[0].format`.
-fn shown(way: &[Step]) -> String {
+fn shown(way: &[PathPart]) -> String {
     let mut shown = String::new();
     for step in way {
         match step {
-            Step::Field(name) if shown.is_empty() => shown.push_str(name),
-            Step::Field(name) => shown.extend([".", name]),
-            Step::Item(index) => shown.extend(["[", &index.to_string(), "]"]),
+            PathPart::Field(name) if shown.is_empty() => shown.push_str(name),
+            PathPart::Field(name) => shown.extend([".", name]),
+            PathPart::Item(index) => shown.extend(["[", &index.to_string(), "]"]),
         }
     }
     shown
@@ -141,10 +141,10 @@ fn shown(way: &[Step]) -> String {
 
 /// Whether the value is, or contains, a field that identifies a database or its owner. Nothing outside spec and status is
 /// left out.
-fn is_identity(path: &[Step]) -> bool {
+fn is_identity(path: &[PathPart]) -> bool {
     let begins = |with: &[&str]| {
         let mut both = path.iter().zip(with);
-        both.all(|(step, field)| matches!(step, Step::Field(name) if name == field))
+        both.all(|(step, field)| matches!(step, PathPart::Field(name) if name == field))
     };
     let inside = ["spec", "status"].iter().any(|part| begins(&[part]));
     let holds = IDENTITY
@@ -154,17 +154,17 @@ fn is_identity(path: &[Step]) -> bool {
 }
 
 /// Removes the value; false when it does not exist.
-fn remove(object: &mut Value, path: &[Step]) -> bool {
+fn remove(object: &mut Value, path: &[PathPart]) -> bool {
     let Some((last, way)) = path.split_last() else {
         return false;
     };
     let holder = way.iter().try_fold(object, |value, step| match step {
-        Step::Field(name) => value.get_mut(name),
-        Step::Item(index) => value.get_mut(index),
+        PathPart::Field(name) => value.get_mut(name),
+        PathPart::Item(index) => value.get_mut(index),
     });
     match (holder, last) {
-        (Some(Value::Object(fields)), Step::Field(name)) => fields.remove(name).is_some(),
-        (Some(Value::Array(items)), Step::Item(index)) if *index < items.len() => {
+        (Some(Value::Object(fields)), PathPart::Field(name)) => fields.remove(name).is_some(),
+        (Some(Value::Array(items)), PathPart::Item(index)) if *index < items.len() => {
             items.remove(*index);
             true
         }

@@ -25,7 +25,7 @@ const AT_ONCE: usize = 4;
 /// What a store contains.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Catalog {
+pub struct StoreListing {
     /// Complete backups, by namespace and Orchestra, the newest first.
     pub backups: Vec<CatalogEntry>,
     /// Folders with archives and without a manifest, by path: backups that are running or that failed. Nothing can be
@@ -123,11 +123,11 @@ type Sizes = BTreeMap<String, u64>;
 ///
 /// # Errors
 /// What the store says; [`Reason::Incompatible`], when it has too many objects for one list.
-pub async fn read(root: &Folder, within: &Within) -> Result<Catalog> {
+pub async fn read(root: &Folder, within: &Within) -> Result<StoreListing> {
     let (folders, foreign_objects) = folders(root, within).await?;
-    let mut catalog = Catalog {
+    let mut catalog = StoreListing {
         foreign_objects,
-        ..Catalog::default()
+        ..StoreListing::default()
     };
     let mut complete = Vec::new();
     for (path, sizes) in folders {

@@ -24,7 +24,7 @@ use crate::postgres::{Login, quote};
 
 /// The environment of the work, besides its order.
 #[derive(Debug)]
-pub struct Context {
+pub struct Environment {
     /// The login of the database.
     pub login: Login,
     /// The login that creates the roles named in a backup, where the database's own login may not create roles.
@@ -43,7 +43,7 @@ pub struct Context {
 ///
 /// # Errors
 /// Why there is no backup.
-pub async fn backup(context: &Context, order: &BackupOrder, key: &SecretString) -> Result<Outcome> {
+pub async fn backup(context: &Environment, order: &BackupOrder, key: &SecretString) -> Result<Outcome> {
     let recipients = stream::recipients(&order.recipients)?;
     if context.folder.exists(manifest::NAME).await? {
         return earlier(context, order, key).await;
@@ -77,7 +77,7 @@ pub async fn backup(context: &Context, order: &BackupOrder, key: &SecretString) 
     }
 }
 
-async fn earlier(context: &Context, order: &BackupOrder, key: &SecretString) -> Result<Outcome> {
+async fn earlier(context: &Environment, order: &BackupOrder, key: &SecretString) -> Result<Outcome> {
     let bytes = context.folder.small(manifest::NAME, manifest::MOST).await?;
     if !seal::is_sealed(&bytes, key) {
         return Err(Error::new(
@@ -121,7 +121,7 @@ async fn earlier(context: &Context, order: &BackupOrder, key: &SecretString) -> 
     reason = "the snapshot is held from the first line to the last"
 )]
 async fn make(
-    context: &Context,
+    context: &Environment,
     order: &BackupOrder,
     recipients: Vec<age::x25519::Recipient>,
     written: &Mutex<Vec<String>>,

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::catalog;
 use super::clients::{Clients, Session};
-use super::dump::{Context, facts_of};
+use super::dump::{Environment, facts_of};
 use super::empty;
 use super::error::{Error, Result};
 use super::manifest::{self, Manifest, ManifestObject, Part};
@@ -36,7 +36,7 @@ const REPLICA: &str = "-c session_replication_role=replica";
 /// # Errors
 /// Why it is not restored. A failed restore leaves objects in the target: with a claim, the next run removes them; without
 /// one, the target must be dropped.
-pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<SecretString>) -> Result<Outcome> {
+pub async fn restore(context: &Environment, order: &RestoreOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let (manifest, bytes) = read(context, order.manifest_digest.as_deref(), order.encrypted_only).await?;
     let purpose = order.claim.as_ref().map_or(RestorePurpose::Unclaimed, |uid| {
         RestorePurpose::Claimed(RestoreClaim {
@@ -51,7 +51,11 @@ pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<S
     Ok(outcome)
 }
 
-pub(super) async fn read(context: &Context, digest: Option<&str>, encrypted_only: bool) -> Result<(Manifest, Vec<u8>)> {
+pub(super) async fn read(
+    context: &Environment,
+    digest: Option<&str>,
+    encrypted_only: bool,
+) -> Result<(Manifest, Vec<u8>)> {
     context.progress.stage("manifest", None);
     let (manifest, bytes) = catalog::manifest_of(&context.folder, digest).await?;
     if encrypted_only && manifest.recipients.is_empty() {
@@ -67,7 +71,7 @@ pub(super) async fn read(context: &Context, digest: Option<&str>, encrypted_only
 
 /// One restore under way.
 struct Restore<'a> {
-    context: &'a Context,
+    context: &'a Environment,
     manifest: &'a Manifest,
     identity: Option<SecretString>,
     session: Session,
@@ -76,7 +80,7 @@ struct Restore<'a> {
 }
 
 pub(super) async fn into_target(
-    context: &Context,
+    context: &Environment,
     manifest: &Manifest,
     identity: Option<SecretString>,
     purpose: &RestorePurpose<'_>,

@@ -106,12 +106,12 @@ fn is_next(
 ) -> bool {
     let on = |server: &String| running.iter().filter(|job| job.server.as_ref() == Some(server)).count();
     let could = |(_, one): &(u64, &Asker)| {
-        let is_held_up_by = |job: &Asker| {
+        let is_delayed_by = |job: &Asker| {
             let reads = one.orchestra.is_some() && job.orchestra == one.orchestra && job.namespace == one.namespace;
             reads || job.uid == one.uid
         };
         let has_server = one.server.as_ref().is_none_or(|server| on(server) < limits.server);
-        has_server && !running.iter().any(is_held_up_by)
+        has_server && !running.iter().any(is_delayed_by)
     };
     if !could(&asker) {
         return false;
@@ -125,16 +125,16 @@ fn is_next(
         orchestra.is_none_or(|orchestra| seen.insert((&one.namespace, orchestra)))
     });
     let chosen = |among: &dyn Fn(&Asker) -> bool, room: usize| {
-        let mut held = HashMap::new();
+        let mut taken = HashMap::new();
         for job in running.iter().filter(|job| among(job)) {
-            *held.entry(job.namespace.as_str()).or_default() += 1;
+            *taken.entry(job.namespace.as_str()).or_default() += 1;
         }
         let places = all.iter().filter(|(_, one)| among(one)).map(|(number, one)| TurnPlace {
             uid: &one.uid,
             namespace: &one.namespace,
             number: *number,
         });
-        fair::next(places.collect(), held, &given, room).contains(&asker.1.uid.as_str())
+        fair::next(places.collect(), taken, &given, room).contains(&asker.1.uid.as_str())
     };
     let of_server = asker.1.server.as_ref().is_none_or(|server| {
         let room = limits.server.saturating_sub(on(server));

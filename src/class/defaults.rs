@@ -8,7 +8,7 @@ use crate::class::Context;
 
 /// The message of a default class about the other default classes, whatever else is wrong with it; none when it is the only
 /// one.
-pub fn describe(ctx: &Context, class: &OrchestraClass) -> Option<String> {
+pub fn warning_of_several(ctx: &Context, class: &OrchestraClass) -> Option<String> {
     if !annotated(class, DEFAULT_CLASS_ANNOTATION) {
         return None;
     }

@@ -20,28 +20,28 @@ pub fn projects<'a>(
     listed: &'a [ListedProject],
     databases: impl IntoIterator<Item = impl AsRef<OrchestraDatabase>>,
 ) -> Vec<&'a ListedProject> {
-    let mut found = unheld(listed, databases);
+    let mut found = unreferenced(listed, databases);
     found.retain(|project| cluster.made(&project.name));
     found
 }
 
 /// The projects of a listing that are not being deleted, and that none of these databases refers to, whoever created them.
-pub fn unheld(
+pub fn unreferenced(
     listed: &[ListedProject],
     databases: impl IntoIterator<Item = impl AsRef<OrchestraDatabase>>,
 ) -> Vec<&ListedProject> {
-    let mut held = HashSet::new();
+    let mut referenced = HashSet::new();
     for database in databases {
         let database = database.as_ref();
-        held.extend(database.spec.supabase.as_ref().map(|wanted| wanted.name.clone()));
+        referenced.extend(database.spec.supabase.as_ref().map(|wanted| wanted.name.clone()));
         let project = database.status.as_ref().and_then(|status| status.project.as_ref());
-        held.extend(project.map(|project| project.reference.clone()));
+        referenced.extend(project.map(|project| project.reference.clone()));
     }
     let leaves = |project: &ListedProject| matches!(project.status.class(), StatusClass::Deleting | StatusClass::Gone);
     listed
         .iter()
         .filter(|project| !leaves(project))
-        .filter(|project| !held.contains(&project.name) && !held.contains(&project.reference))
+        .filter(|project| !referenced.contains(&project.name) && !referenced.contains(&project.reference))
         .collect()
 }
 
@@ -180,8 +180,8 @@ pub fn next_step(database: &OrchestraDatabase, why: Unclaimed, users: &Users) ->
             )
         }
         Unclaimed::Deserted => format!(
-            "its Orchestra no longer exists and never released it; release it, {what}: kubectl patch orchdb {name} \
-             --type=merge -p '{{\"spec\":{{\"releasedAt\":\"'$(date -u +%FT%TZ)'\"}}}}'",
+            "its Orchestra no longer exists and never released it; release it, {what}: {}",
+            release(&name, ""),
             what = if database.is_to_be_destroyed() {
                 "which destroys it and its data, because its reclaimPolicy is Delete"
             } else {
@@ -193,9 +193,13 @@ pub fn next_step(database: &OrchestraDatabase, why: Unclaimed, users: &Users) ->
 
 /// The command that releases a database whose Orchestra no longer exists, and keeps its data.
 pub fn keeping_release(name: &str) -> String {
+    release(name, "\"reclaimPolicy\":\"Retain\",")
+}
+
+/// The command that releases a database, and sets these other fields.
+fn release(name: &str, others: &str) -> String {
     format!(
-        "kubectl patch orchdb {name} --type=merge -p \
-         '{{\"spec\":{{\"reclaimPolicy\":\"Retain\",\"releasedAt\":\"'$(date -u +%FT%TZ)'\"}}}}'"
+        "kubectl patch orchdb {name} --type=merge -p '{{\"spec\":{{{others}\"releasedAt\":\"'$(date -u +%FT%TZ)'\"}}}}'"
     )
 }
 
@@ -312,13 +316,13 @@ mod tests {
         ] {
             let spec =
                 json!({"reclaimPolicy": "Delete", "claimRef": {"namespace": "tenants", "name": "x", "uid": "old"}});
-            let mut held = database(&json!({"spec": spec, "status": status}));
-            Arc::make_mut(&mut held).metadata.name = Some(name.into());
+            let mut left = database(&json!({"spec": spec, "status": status}));
+            Arc::make_mut(&mut left).metadata.name = Some(name.into());
             for why in [Unclaimed::Deserted, Unclaimed::Released, Unclaimed::Poolless] {
-                let next = next_step(&held, why, &users);
+                let next = next_step(&left, why, &users);
                 assert!(next.starts_with("keep it: Orchestra tenants/t"), "{next}");
                 assert!(!next.contains("destroy") && !next.contains("delete"), "{next}");
-                let without = next_step(&held, why, &Users::default());
+                let without = next_step(&left, why, &Users::default());
                 assert!(!without.contains("keep it: Orchestra"), "{without}");
             }
         }

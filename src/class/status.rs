@@ -83,7 +83,7 @@ fn render(
     let mut conditions = Conditions::new(class.conditions(), class.metadata.generation);
     let ways = ways(class);
     let notes = [
-        defaults::describe(ctx, class),
+        defaults::warning_of_several(ctx, class),
         orphans::odd_projects(ctx, class),
         wrong_schedule(class, Timestamp::now()),
     ];

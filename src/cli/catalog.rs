@@ -13,7 +13,7 @@ use url::Url;
 
 use super::output::{self, Cell, say, size};
 use crate::api::names::is_object_name;
-use crate::archive::catalog::{self, Catalog, CatalogEntry, Within};
+use crate::archive::catalog::{self, CatalogEntry, StoreListing, Within};
 use crate::archive::order::Store;
 use crate::archive::store::{Folder, StoreSecrets};
 
@@ -173,7 +173,7 @@ fn secrets(arguments: &Arguments, store: &Store) -> anyhow::Result<StoreSecrets>
     Ok(secrets)
 }
 
-fn render(found: &Catalog, format: Format) -> anyhow::Result<String> {
+fn render(found: &StoreListing, format: Format) -> anyhow::Result<String> {
     match format {
         Format::Table => Ok(table(found)),
         Format::Json => Ok(serde_json::to_string_pretty(found)?),
@@ -181,7 +181,7 @@ fn render(found: &Catalog, format: Format) -> anyhow::Result<String> {
     }
 }
 
-fn table(found: &Catalog) -> String {
+fn table(found: &StoreListing) -> String {
     let mut text = if found.backups.is_empty() {
         "There are no complete backups.".to_owned()
     } else {
@@ -231,7 +231,7 @@ fn cells(backup: &CatalogEntry) -> Vec<Cell> {
 }
 
 /// The OrchestraBackups. Where several have one name in a namespace, each gets the first digits of its UID.
-fn manifests(found: &Catalog, class: Option<&str>) -> anyhow::Result<String> {
+fn manifests(found: &StoreListing, class: Option<&str>) -> anyhow::Result<String> {
     let mut clusters: Vec<_> = found.backups.iter().map(|backup| backup.cluster.as_str()).collect();
     clusters.sort_unstable();
     clusters.dedup();

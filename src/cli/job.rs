@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::catalog;
 use crate::archive::store::{Folder, StoreSecrets};
-use crate::archive::{self, Context, Error, Order, Outcome, OutcomeReason, Progress, Stopper, Work, order};
+use crate::archive::{self, Environment, Error, Order, Outcome, OutcomeReason, Progress, Stopper, Work, order};
 use crate::postgres::Login;
 use crate::telemetry;
 use crate::telemetry::logs::LogFormat;
@@ -117,7 +117,7 @@ async fn work(folder: &Path) -> archive::Result<Outcome> {
         Work::Read(read) => return archive::inspect(&store, read).await,
         _ => {}
     }
-    let context = Context {
+    let context = Environment {
         login: login(folder, "database-url")?.ok_or_else(|| missing("database-url"))?,
         keeper: login(folder, "keeper-url")?,
         folder: store,

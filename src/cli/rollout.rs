@@ -146,12 +146,12 @@ async fn follow(classes: &Api<OrchestraClass>, arguments: &StatusArguments) -> a
 /// The line for a rollout, in the words of `kubectl rollout status`. A rollout that ended without
 /// updating every Orchestra is an error.
 fn describe(class: &str, rollout: &RolloutStatus) -> anyhow::Result<String> {
-    let held = match rollout.held {
+    let waiting = match rollout.held {
         0 => String::new(),
-        held => format!(", {held} wait for approval"),
+        count => format!(", {count} wait for approval"),
     };
     let total = fleet::total(rollout);
-    let progress = format!("{} of {total} tenants updated{held}", rollout.updated);
+    let progress = format!("{} of {total} tenants updated{waiting}", rollout.updated);
     let failed = || format!("{} failed: {}", rollout.failed, names(rollout));
     Ok(match fleet::stage(rollout) {
         Stage::Complete => {

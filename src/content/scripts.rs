@@ -226,8 +226,8 @@ async fn load(ctx: &Context, key: ScriptsKey) -> Result<Loaded, Error> {
     }
     let files = ctx.sources.files(place, &version).await?;
     let (whole, what, revision) = (place.clone(), key.1, version.revision.clone());
-    let held = files.clone();
-    let read = aside(move || read(&whole, what, &held, revision)).await;
+    let kept = files.clone();
+    let read = aside(move || read(&whole, what, &kept, revision)).await;
     ctx.sources.release(&files);
     let read =
         read.ok_or_else(|| Error::transient(Reason::SourceUnavailable, "the work on the scripts was interrupted"))?;

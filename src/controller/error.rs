@@ -124,6 +124,11 @@ impl Error {
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Kubernetes(kube::Error::Api(status)) if status.is_conflict())
     }
+
+    /// Whether a write met no object.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Kubernetes(kube::Error::Api(status)) if status.is_not_found())
+    }
 }
 
 /// Makes a panic an error: a server whose answer makes a library panic, or a defect, ends the work for one object and not

@@ -23,7 +23,7 @@ const BURST: u32 = 10;
 const REFILL: Duration = Duration::from_mins(1);
 
 /// The note that replaces those that are not published.
-const HELD_BACK: &str = "further messages of this reason come too often to be published one by one; the conditions of the \
+const KEPT_BACK: &str = "further messages of this reason come too often to be published one by one; the conditions of the \
                          object have the last one";
 
 /// Publishes events.
@@ -66,7 +66,7 @@ impl Events {
                 .get_or(&of_reason, Rate::default)
                 .admits(Instant::now());
         if !admitted {
-            event.note = Some(HELD_BACK.into());
+            event.note = Some(KEPT_BACK.into());
             event.secondary = None;
             key = self::key(&of_reason, &event);
         }

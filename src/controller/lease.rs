@@ -106,7 +106,7 @@ impl Lease {
     ///
     /// # Errors
     /// When the API server forbids access to the Lease. Every other error is retried.
-    pub async fn acquire(&self) -> Result<LeaseHeld, Error> {
+    pub async fn acquire(&self) -> Result<LeaseGuard, Error> {
         let mut seen: Option<(Option<String>, Instant)> = None;
         let mut logged = None;
         loop {
@@ -224,14 +224,14 @@ impl Lease {
         }
     }
 
-    fn hold(self, since: Instant, record: Box<Record>) -> LeaseHeld {
+    fn hold(self, since: Instant, record: Box<Record>) -> LeaseGuard {
         let (tell, lost) = watch::channel(false);
         let lease = self.clone();
         let renewal = tokio::spawn(async move {
             self.renew(since, record).await;
             tell.send_replace(true);
         });
-        LeaseHeld { lease, lost, renewal }
+        LeaseGuard { lease, lost, renewal }
     }
 
     /// Renews until no renewal succeeds within the deadline, or another operator holds the Lease.
@@ -275,13 +275,13 @@ async fn within(
 }
 
 /// A Lease that this operator holds. Dropping it ends the renewals, and the Lease expires.
-pub struct LeaseHeld {
+pub struct LeaseGuard {
     lease: Lease,
     lost: watch::Receiver<bool>,
     renewal: JoinHandle<()>,
 }
 
-impl LeaseHeld {
+impl LeaseGuard {
     /// Resolves when another operator may hold the Lease: this operator must end at once.
     pub async fn lost(&mut self) {
         // An error means that the renewal task itself has ended, which has the same consequence.
@@ -307,7 +307,7 @@ impl LeaseHeld {
     }
 }
 
-impl Drop for LeaseHeld {
+impl Drop for LeaseGuard {
     fn drop(&mut self) {
         self.renewal.abort();
     }

@@ -141,7 +141,7 @@ async fn of_server(ctx: &Context, pool: String, server: &DatabaseServer) -> Resu
     if let Some(entries) = watched.and_then(|versions| ctx.inventories.get(&pool, &Some(versions))) {
         return Ok(entries);
     }
-    let api: Api<Secret> = Api::namespaced(core.client.clone(), &core.settings.namespace);
+    let api = core.own::<Secret>();
     let (url, read) = made::server_url(core, server).await?;
     made::check_server_url(&url, core)?;
     let mut secrets = Vec::new();

@@ -5,8 +5,9 @@
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::ObjectRef;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;
@@ -105,10 +106,6 @@ pub(super) fn selector(pool: &str) -> String {
     format!("{}={},{ENTRY_LABEL}={}", MANAGED_BY.0, MANAGED_BY.1, pool_label(pool))
 }
 
-fn api(core: &Core) -> Api<Secret> {
-    Api::namespaced(core.client.clone(), &core.settings.namespace)
-}
-
 /// Writes the Secret of an entry with a new password, unless there is one.
 ///
 /// # Errors
@@ -120,7 +117,7 @@ pub async fn create(core: &Core, pool: &str, name: &str) -> Result<(), Error> {
     let secret = secrets::render(name, &labels, [(PASSWORD_KEY, password)]);
     let written = match secrets::create(&Secrets::own(core), ENTRY_MANAGER, &secret).await? {
         Some(written) => written,
-        None => api(core).get(name).await?,
+        None => core.own::<Secret>().get(name).await?,
     };
     if !is_labelled(pool, written.labels()) {
         let message = format!(
@@ -137,7 +134,7 @@ pub async fn create(core: &Core, pool: &str, name: &str) -> Result<(), Error> {
 /// # Errors
 /// When the Secret is gone, or holds no password.
 pub async fn stored_password(core: &Core, name: &str) -> Result<SecretString, Error> {
-    let secret = api(core).get_opt(name).await?;
+    let secret = core.own::<Secret>().get_opt(name).await?;
     let value = secret.and_then(|secret| secret.data?.remove(PASSWORD_KEY));
     let gone = || {
         let message = format!(
@@ -171,9 +168,13 @@ async fn annotate(core: &Core, name: &str, annotations: serde_json::Value) -> Re
         ..PatchParams::default()
     };
     let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
-    match api(core).patch(name, &parameters, &patch).await {
+    match core.own::<Secret>().patch(name, &parameters, &patch).await {
         Ok(written) => core.stores.secrets.wrote_whole(&written),
-        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(false),
+        Err(kube::Error::Api(status)) if status.is_not_found() => {
+            let key = ObjectRef::new(name).within(&core.settings.namespace);
+            core.stores.secrets.removed(&key);
+            return Ok(false);
+        }
         Err(error) => return Err(error.into()),
     }
     Ok(true)
@@ -193,7 +194,7 @@ pub async fn delete(core: &Core, name: &str) -> Result<(), Error> {
 /// When the Secret or its key is missing.
 pub(super) async fn server_url(core: &Core, server: &DatabaseServer) -> Result<(SecretString, String), Error> {
     let (name, namespace) = (&server.secret_ref.name, &core.settings.namespace);
-    let secret = api(core).get_opt(name).await?;
+    let secret = core.own::<Secret>().get_opt(name).await?;
     let version = secret.as_ref().and_then(kube::ResourceExt::resource_version);
     let value = secret.and_then(|secret| secret.data?.remove(SERVER_KEY));
     let missing = || {
@@ -232,7 +233,8 @@ pub async fn entry_login(core: &Core, server: &DatabaseServer, name: &str) -> Re
 /// # Errors
 /// When Kubernetes fails.
 pub async fn any(core: &Core, pool: &str) -> Result<bool, Error> {
-    let found = api(core)
+    let found = core
+        .own::<Secret>()
         .list_metadata(&ListParams::default().labels(&selector(pool)).limit(1))
         .await?;
     Ok(!found.items.is_empty())

@@ -10,7 +10,9 @@ use std::io;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
+
+use crate::postgres::RESERVED;
 
 /// Longest text of one key in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -32,9 +34,6 @@ const MOST_PARTS: usize = 64;
 
 /// The characters that an expression may have outside of its strings, beside letters and digits.
 const EXPRESSION: &str = "_.|(),~+-=!<> \t\r\n";
-
-/// All characters except the unreserved ones of RFC 3986.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The variables of a template, by name. One without a value is empty.
 pub type TemplateVariables = BTreeMap<&'static str, String>;

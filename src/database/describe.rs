@@ -81,7 +81,7 @@ pub fn describe(step: Step, claim: ClaimState, replaces: bool) -> Description {
             },
             ..working("Unavailable", reason, "the entry does not lead to the database now")
         },
-        Step::Hold => usable("Bound", Standing::Stalled, Reason::InUse, HELD),
+        Step::Hold => usable("Bound", Standing::Stalled, Reason::InUse, IN_USE),
         Step::DeleteSelf | Step::Destroy | Step::AwaitGone | Step::Forget | Step::Abandon => {
             working("Deleting", Reason::Deleting, "the project is being destroyed")
         }
@@ -144,7 +144,7 @@ const DROPS_ALL: &str = "everything that the former tenant left in the database 
 const BACKED_UP: &str =
     "the database is to be destroyed, and is backed up before, as deletion.finalBackup of its class says";
 
-const HELD: &str = "deletion was requested, but an Orchestra uses the database: it stays usable, and is deleted when that Orchestra is \
+const IN_USE: &str = "deletion was requested, but an Orchestra uses the database: it stays usable, and is deleted when that Orchestra is \
     deleted and releases it";
 
 const fn working(phase: &'static str, reason: Reason, text: &'static str) -> Description {

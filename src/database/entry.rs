@@ -15,7 +15,7 @@ use crate::api::condition::{ConditionType, Reason};
 use crate::api::names::{BACKUP_DATABASE_LABEL, label_of};
 use crate::api::{OrchestraClass, Recycle, ResetDecision, is_abandoned};
 use crate::class;
-use crate::controller::background::{WorkKind, WorkProgress};
+use crate::controller::background::{PATIENCE, WorkKind, WorkProgress};
 use crate::controller::conditions::Conditions;
 use crate::controller::error::Error;
 use crate::controller::jobs;
@@ -32,10 +32,6 @@ pub const UNSEEN: EntryFacts = EntryFacts {
     out: None,
     reset: Reset::Never,
 };
-
-/// How long a pass waits for a reset, so that a quick one is done in one pass. The end of a longer one triggers the
-/// database.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// When a pass checks again a reset whose end should have triggered the database.
 const FALLBACK: Duration = Duration::from_mins(1);

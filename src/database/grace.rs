@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt as _;
-use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::Pass;
@@ -14,6 +12,7 @@ use crate::api::{DeletionPolicy, GoDuration, OrchestraClass, OrchestraDatabase, 
 use crate::class;
 use crate::controller::clock::{self, TimeCheck};
 use crate::controller::error::Error;
+use crate::controller::write;
 
 /// Whether the grace period of a database has ended, and otherwise how long it lasts.
 pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Grace, Option<Duration>), Error> {
@@ -75,19 +74,11 @@ pub async fn schedule(pass: &mut Pass) -> Result<(), Error> {
     let now = clock::now(&pass.ctx.core.client).await?.max(clock::own()).max(released);
     let is_retained = pass.object.spec.reclaim_policy == DeletionPolicy::Retain;
     let due = (!is_retained).then(|| Time(clock::after(now, period.unwrap_or_default())));
-    let mut patch = json!({
-        "metadata": {"resourceVersion": pass.object.resource_version()},
-        "spec": {"reclaimAfter": due},
-    });
+    let mut patch = json!({"spec": {"reclaimAfter": due}});
     if is_retained && was_paused_by_release(&pass.object) {
         patch["spec"]["powerState"] = Value::Null;
     }
-    let written = pass
-        .api()
-        .patch(pass.name(), &PatchParams::default(), &Patch::Merge(patch))
-        .await?;
-    pass.ctx.core.stores.databases.wrote(&written);
-    pass.object = written;
+    pass.object = write::change(&pass.ctx.core, &pass.object, patch).await?;
     Ok(())
 }
 

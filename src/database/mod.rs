@@ -26,7 +26,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt as _;
-use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -162,10 +161,6 @@ impl Pass {
         let secret = ObjectRef::new(self.name()).within(&self.ctx.core.settings.namespace);
         let secret = self.ctx.core.stores.secrets.get(&secret);
         secret.is_some_and(|secret| secret.labels().contains_key(label))
-    }
-
-    fn api(&self) -> Api<OrchestraDatabase> {
-        Api::all(self.ctx.core.client.clone())
     }
 
     fn name(&self) -> &str {

@@ -302,7 +302,7 @@ fn plan_hosted(hosted: Hosted, claim: ClaimState) -> Step {
 fn plan_deletion(facts: Facts) -> Step {
     match (facts.finalizer, facts.claim, facts.backing) {
         (false, _, _) => Step::Rest,
-        (true, ClaimState::Held, Backing::Hosted(hosted)) => hold(hosted),
+        (true, ClaimState::Held, Backing::Hosted(hosted)) => keep_in_use(hosted),
         (true, ClaimState::Held, Backing::Static(_)) => Step::Hold,
         (true, _, Backing::Static(entry)) => entry::plan_deletion(facts, entry),
         (true, _, _) if facts.abandon => Step::Abandon,
@@ -328,7 +328,7 @@ fn plan_deletion(facts: Facts) -> Step {
 
 /// A database in use is kept although its deletion was requested: one that is paused, or was, follows its Orchestra as
 /// before until it runs.
-fn hold(hosted: Hosted) -> Step {
+fn keep_in_use(hosted: Hosted) -> Step {
     let step = plan_hosted(hosted, ClaimState::Held);
     match step {
         Step::Pause

@@ -65,7 +65,7 @@ pub fn remembered(pass: &Pass, request: &str) -> Option<Error> {
 const TRY_AGAIN: usize = 5;
 
 /// How long an unclaimed database yields to claimed ones that could not be created because of the limit.
-const BEHIND: Duration = Duration::from_mins(1);
+const AFTER_OTHERS: Duration = Duration::from_mins(1);
 
 /// The databases that could not be created because of the provider's limit of projects, and that try again at once because
 /// this one is gone: the first of each class. Their remembered refusals are removed.
@@ -126,7 +126,7 @@ pub fn in_turn(pass: &Pass) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Stop {
-        class: ErrorClass::After(BEHIND),
+        class: ErrorClass::After(AFTER_OTHERS),
         reason: Reason::QuotaExceeded,
         message:
             "the provider's limit of projects is reached, and Orchestras wait for a project: this pool member has no \

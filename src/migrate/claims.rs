@@ -11,11 +11,6 @@ const MOST: usize = 20_000;
 /// The most claims that are looked at, in all.
 const WORK: usize = 20_000_000;
 
-/// Whether two names can mean the same table: if one of them has no schema, only the names are compared.
-fn are_one(one: &Name, other: &Name) -> bool {
-    one.name == other.name && (one.schema == other.schema || one.schema.is_none() || other.schema.is_none())
-}
-
 /// A table, and the tables with which it is dropped: it is a partition or a child of them.
 struct TableClaim {
     table: Name,
@@ -203,7 +198,7 @@ impl Claims {
         let (mut found, mut seen) = (Vec::new(), 0);
         for (id, claim) in claims {
             seen += 1;
-            if are_one(&claim.table, name) {
+            if claim.table.can_be(name) {
                 found.push(id);
             }
         }
@@ -218,7 +213,7 @@ impl Claims {
         let (mut found, mut seen) = (Vec::new(), 0);
         for (id, claim) in claims {
             seen += claim.parents.len();
-            if claim.parents.iter().any(|parent| are_one(parent, name)) {
+            if claim.parents.iter().any(|parent| parent.can_be(name)) {
                 found.push(id);
             }
         }

@@ -19,6 +19,7 @@ use super::options::TimeLimits;
 use super::script_text::MAX_SCRIPT_BYTES;
 use super::session::{ACCESS, MOMENT, ours, to_theirs};
 use super::source::{Migration, Source};
+use super::unfinished::{NOTHING_KEPT, PARTS_KEPT};
 use crate::postgres::is_too_long;
 
 /// Runs the script in one transaction together with its row: both are committed, or neither. The row comes after the
@@ -181,7 +182,8 @@ pub(super) async fn whole(
                 if let Some(leftovers) = leftovers {
                     leftovers.drop(conn).await?;
                 }
-                history.fail(conn, begun, migration, failure, keeps_parts).await?;
+                let kept = if keeps_parts { PARTS_KEPT } else { NOTHING_KEPT };
+                history.fail(conn, begun.as_ref(), migration, failure, kept).await?;
             }
             Err(error.into_migration())
         }

@@ -62,9 +62,7 @@ pub(super) async fn per_statement(
             leftovers.drop(conn).await?;
         }
         let kept = unfinished::committed(&migration.script, steps.committed, steps.next);
-        history
-            .fail_after(conn, begun.as_ref(), migration, &failure, &kept)
-            .await?;
+        history.fail(conn, begun.as_ref(), migration, &failure, &kept).await?;
         return Err(Error::Failed(failure));
     }
     finish(conn, &mut steps).await?;
@@ -154,10 +152,10 @@ impl From<StepError> for Error {
     }
 }
 
-type Step = std::result::Result<(), StepError>;
+type StepResult = std::result::Result<(), StepError>;
 
 impl Steps<'_> {
-    async fn step(&mut self, conn: &mut PgConnection, lock: Lock, index: usize, piece: &Piece) -> Step {
+    async fn step(&mut self, conn: &mut PgConnection, lock: Lock, index: usize, piece: &Piece) -> StepResult {
         let done = index + 1;
         match (kinds::kind(&self.migration.script, piece), self.open) {
             (kind @ (Kind::End | Kind::Chain), OpenTransaction::Theirs) => {
@@ -201,7 +199,7 @@ impl Steps<'_> {
 
     /// The end of a transaction that the script has started. The record is committed together with it. A transaction that is
     /// rolled back does not check its deferred constraints, and its record would be rolled back too.
-    async fn end_of_theirs(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece, chains: bool) -> Step {
+    async fn end_of_theirs(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece, chains: bool) -> StepResult {
         let holds = !rolls_back(&self.migration.script[piece.start..]) && (self.begun.is_some() || done == self.count);
         if holds && !self.is_read_only(conn, piece.start).await? {
             self.end_of_transaction(conn, piece.start).await?;
@@ -236,7 +234,7 @@ impl Steps<'_> {
     }
 
     /// Runs a statement in a transaction of the operator's.
-    async fn inside(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece) -> Step {
+    async fn inside(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece) -> StepResult {
         if self.open == OpenTransaction::No {
             sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
             self.open = OpenTransaction::Ours;
@@ -258,7 +256,13 @@ impl Steps<'_> {
     }
 
     /// Runs a statement outside of a transaction.
-    async fn outside(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece, next: NextStatement) -> Step {
+    async fn outside(
+        &mut self,
+        conn: &mut PgConnection,
+        done: usize,
+        piece: &Piece,
+        next: NextStatement,
+    ) -> StepResult {
         self.next = next;
         if next == NextStatement::CommitsItself && self.begun.is_some() {
             let record = self.progress.line(done - 1, next);
@@ -272,7 +276,7 @@ impl Steps<'_> {
     }
 
     /// Commits the operator's transaction, if one is open.
-    async fn commit(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece) -> Step {
+    async fn commit(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece) -> StepResult {
         if self.open == OpenTransaction::Ours {
             let committed = sqlx::raw_sql("COMMIT").execute(conn).await;
             committed.map_err(|error| self.failed_at(piece.start, error))?;
@@ -284,7 +288,7 @@ impl Steps<'_> {
 
     /// Checks deferred constraints with the settings of the script, and switches to those of the operator until the end of
     /// the transaction.
-    async fn end_of_transaction(&self, conn: &mut PgConnection, at: usize) -> Step {
+    async fn end_of_transaction(&self, conn: &mut PgConnection, at: usize) -> StepResult {
         let done = sqlx::raw_sql(MOMENT).execute(conn).await;
         done.map(drop).map_err(|error| self.failed_at(at, error))
     }
@@ -343,7 +347,7 @@ impl Steps<'_> {
     }
 
     /// Sends a statement. It is read as the script was divided, whatever a statement before it has set.
-    async fn send(&self, conn: &mut PgConnection, piece: &Piece) -> Step {
+    async fn send(&self, conn: &mut PgConnection, piece: &Piece) -> StepResult {
         let Migration { name, script, .. } = self.migration;
         sqlx::raw_sql(READING).execute(&mut *conn).await?;
         part(conn, name, script, piece.span.clone())

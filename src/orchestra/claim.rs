@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, ListParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
 
@@ -21,6 +21,7 @@ use crate::class::{self, Way, budget};
 use crate::controller::error::Error;
 use crate::controller::latest::Latest;
 use crate::controller::status::{News, tell};
+use crate::controller::write::change;
 use crate::credentials::{secrets, tenant};
 use crate::pool::candidates;
 use crate::supabase::marker;
@@ -277,18 +278,14 @@ pub async fn take(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     };
     let patch = json!({
         // A claimed database no longer counts among those that wait for a claim.
-        "metadata": {"resourceVersion": member.resource_version(), "labels": {POOL_LABEL: null}},
+        "metadata": {"labels": {POOL_LABEL: null}},
         "spec": {
             "className": class.name_any(),
             "claimRef": claim_reference(pass),
             "reclaimPolicy": reclaim::policy(&pass.object, Some(class)),
         },
     });
-    let taken = api(&pass.ctx)
-        .patch(name, &PatchParams::default(), &Patch::Merge(patch))
-        .await?;
-    databases(pass).wrote(&taken);
-    Ok(())
+    change(&pass.ctx.core, &member, patch).await.map(drop)
 }
 
 /// The message of a database that is not where the Orchestra's placement says, because the placement was added later, or
@@ -321,15 +318,8 @@ pub fn elsewhere(object: &Orchestra, database: Option<&OrchestraDatabase>) -> Op
 
 /// Writes whether the database is to run.
 pub async fn set_power(pass: &Pass, database: &OrchestraDatabase, state: PowerState) -> Result<(), Error> {
-    let patch = json!({
-        "metadata": {"resourceVersion": database.resource_version()},
-        "spec": {"powerState": state},
-    });
-    let patched = api(&pass.ctx)
-        .patch(&database.name_any(), &PatchParams::default(), &Patch::Merge(patch))
-        .await?;
-    databases(pass).wrote(&patched);
-    Ok(())
+    let patch = json!({"spec": {"powerState": state}});
+    change(&pass.ctx.core, database, patch).await.map(drop)
 }
 
 /// Releases the claim. From then on the reclaim policy decides what happens with the database.
@@ -355,25 +345,16 @@ pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     if secrets::is_watched(&pass.ctx.core, &tenant_secret(&database.name_any())) {
         tenant::forget(&pass.ctx.core, &database.name_any()).await?;
     }
-    let mut patch = json!({
-        "metadata": {"resourceVersion": database.resource_version()},
-        "spec": {"releasedAt": Time(observed.now), "reclaimPolicy": policy},
-    });
+    let mut patch = json!({"spec": {"releasedAt": Time(observed.now), "reclaimPolicy": policy}});
     if database.spec.inventory.is_some() {
         patch["spec"]["recycle"] = json!(recycle(pass, &database));
     }
     if power::sleeps_on(pass, observed, &database) || power::sleeps_in_grace(class.as_deref(), &database, policy) {
         patch["spec"]["powerState"] = json!(PowerState::Paused);
     }
-    let patched = api(&pass.ctx)
-        .patch(&database.name_any(), &PatchParams::default(), &Patch::Merge(patch))
-        .await;
-    match patched {
-        Ok(released) => databases(pass).wrote(&released),
-        Err(kube::Error::Api(status)) if status.is_not_found() => {
-            databases(pass).removed(&ObjectRef::from_obj(&database));
-        }
-        Err(error) => return Err(error.into()),
+    match change(&pass.ctx.core, &database, patch).await {
+        Err(error) if error.is_not_found() => databases(pass).removed(&ObjectRef::from_obj(&database)),
+        released => drop(released?),
     }
     Ok(())
 }

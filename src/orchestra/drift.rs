@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt as _;
 
 use super::found::InsideLook;
 use super::wanted::WantedContents;
 use super::{Pass, login, migrating};
+use crate::api::names::request;
 use crate::api::{CHECK_ANNOTATION, GoDuration, MigrationStatus};
 use crate::content::MigrationSpec;
 use crate::content::TenantContext;
@@ -27,7 +27,7 @@ pub fn is_due(pass: &Pass, tenant: &TenantContext<'_>, now: Timestamp) -> bool {
         return false;
     };
     if let Some(asked) = asked(pass)
-        && status.handled_check.as_ref() != Some(asked)
+        && status.handled_check.as_ref() != Some(&asked)
     {
         return true;
     }
@@ -39,8 +39,8 @@ pub fn is_due(pass: &Pass, tenant: &TenantContext<'_>, now: Timestamp) -> bool {
 }
 
 /// The value of the annotation that asks for a check.
-pub fn asked(pass: &Pass) -> Option<&String> {
-    pass.object.annotations().get(CHECK_ANNOTATION)
+pub fn asked(pass: &Pass) -> Option<String> {
+    request(&pass.object.metadata, CHECK_ANNOTATION)
 }
 
 fn interval(pass: &Pass, tenant: &TenantContext<'_>) -> SignedDuration {

@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::api::{Patch, PatchParams};
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
 
@@ -15,6 +14,7 @@ use crate::api::{ExistingDatabase, Orchestra, OrchestraClass, OrchestraDatabase}
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
 use crate::controller::unreadable;
+use crate::controller::write::change;
 use crate::credentials::tenant;
 
 /// The most UIDs of earlier Orchestras that a database remembers, as its schema says.
@@ -202,7 +202,6 @@ pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(),
     uids.push(former.uid);
     let forgotten = uids.len().saturating_sub(REMEMBERED);
     let patch = json!({
-        "metadata": {"resourceVersion": database.resource_version()},
         "spec": {
             "claimRef": claim_reference(pass),
             "formerUids": uids.split_off(forgotten),
@@ -214,10 +213,7 @@ pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(),
             "powerState": null,
         },
     });
-    let taken = api(&pass.ctx)
-        .patch(name, &PatchParams::default(), &Patch::Merge(patch))
-        .await?;
-    databases(pass).wrote(&taken);
+    change(&pass.ctx.core, &database, patch).await?;
     // An earlier version did not delete the password of the former tenant.
     tenant::forget(&pass.ctx.core, name).await
 }

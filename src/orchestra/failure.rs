@@ -14,11 +14,8 @@ use crate::text;
 const BESIDE: usize = MESSAGE_LIMIT / 2;
 
 /// Whether an error is about a migration, and not about reaching the database.
-pub fn is_of_migration(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::MigrationFailed | Reason::MigrationUnfinished | Reason::HistoryDiverged | Reason::DatabaseRefused
-    )
+fn is_of_migration(reason: Reason) -> bool {
+    reason.is_of_migration() || reason == Reason::DatabaseRefused
 }
 
 /// The failure that is remembered when a pass ends with `error` after a migration has failed. An error of something else

@@ -15,6 +15,7 @@ use super::plan::{DatabaseState, Power, Step};
 use super::wait::{Stop, UNWATCHED, Wait};
 use super::{Looked, Pass, act, claim, idle, inside, login, reclaim, status};
 use crate::api::condition::{ConditionType, Reason, find};
+use crate::api::names::request;
 use crate::api::{
     DeletionPolicy, FinalBackup, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseStatus, PausedBy,
     PowerState, PowerStatus, WAKE_ANNOTATION,
@@ -23,9 +24,6 @@ use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
 use crate::money;
-
-/// The longest value of the annotation that is read: a time is shorter.
-const REQUEST: usize = 128;
 
 /// Why the database is to be paused; none when it is to run.
 pub fn wanted(object: &Orchestra, class: Option<&OrchestraClass>) -> Option<PausedBy> {
@@ -41,13 +39,12 @@ pub fn wanted(object: &Orchestra, class: Option<&OrchestraClass>) -> Option<Paus
 /// Whether somebody has asked for the database since it was paused for idleness.
 fn is_woken(object: &Orchestra, power: &PowerStatus) -> bool {
     let declared = object.spec.power_state == Some(PowerState::Running) && power.declared != Some(PowerState::Running);
-    declared || asked(object).is_some_and(|asked| power.wake.as_ref() != Some(asked))
+    declared || asked(object).is_some_and(|asked| power.wake.as_ref() != Some(&asked))
 }
 
 /// The value of the annotation that asks for the database.
-fn asked(object: &Orchestra) -> Option<&String> {
-    let asked = object.annotations().get(WAKE_ANNOTATION)?;
-    Some(asked).filter(|asked| !asked.is_empty() && asked.len() <= REQUEST)
+fn asked(object: &Orchestra) -> Option<String> {
+    request(&object.metadata, WAKE_ANNOTATION).filter(|asked| !asked.is_empty())
 }
 
 /// Whether the plan of the class's organization is known to forbid pauses.
@@ -210,7 +207,7 @@ pub fn status(pass: &Pass, step: Step, observed: &Observed, old: Option<PowerSta
         Step::FallAsleep => {
             power.paused_by = Some(PausedBy::Idle);
             power.declared = pass.object.spec.power_state;
-            power.wake = asked(&pass.object).cloned();
+            power.wake = asked(&pass.object);
         }
         // The database keeps running: rollouts, health and metrics must not treat it as paused.
         Step::Stop(_) if matches!(observed.facts.power, Power::Refused(_)) => return after_refusal(power),

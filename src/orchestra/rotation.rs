@@ -20,15 +20,12 @@ use super::plan::RotationState;
 use super::wait::SOON;
 use super::{Pass, former, login};
 use crate::api::condition::Reason;
-use crate::api::names::tenant_secret;
+use crate::api::names::{request, tenant_secret};
 use crate::api::{CredentialStatus, Orchestra, OrchestraDatabase, OrchestraStatus, ROTATE_ANNOTATION};
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
 use crate::credentials::tenant::{LoginMarks, LoginState, Logins};
 use crate::credentials::{schedule, secrets};
-
-/// The longest value of the annotation that is read: a time is shorter.
-const REQUEST: usize = 128;
 
 /// The state of the tenant's logins, from this pass, the status or the labels of the tenant's Secret; the Secret is not
 /// read for it.
@@ -54,9 +51,8 @@ pub(super) fn marks(pass: &Pass, database: &str) -> LoginMarks {
 }
 
 /// The request for a rotation that the annotation makes.
-fn asked(object: &Orchestra) -> Option<&str> {
-    let asked = object.annotations().get(ROTATE_ANNOTATION)?;
-    Some(asked.as_str()).filter(|asked| !asked.is_empty() && asked.len() <= REQUEST)
+fn asked(object: &Orchestra) -> Option<String> {
+    request(&object.metadata, ROTATE_ANNOTATION).filter(|asked| !asked.is_empty())
 }
 
 /// The last request that was executed.
@@ -73,7 +69,7 @@ fn handled(pass: &Pass) -> Option<&str> {
 /// The state of the rotation.
 pub fn observe(pass: &Pass, database: &str, now: Timestamp) -> RotationState {
     let marks = marks(pass, database);
-    let requested = asked(&pass.object).is_some_and(|asked| handled(pass) != Some(asked));
+    let requested = asked(&pass.object).is_some_and(|asked| handled(pass) != Some(&asked));
     let scheduled = next(&pass.object, &marks, now).is_some_and(|next| next <= now);
     let full = pass.access.logins().is_some_and(|logins| !logins.state.has_room());
     // A rotation that started continues with the connection published last; none starts while the spec is invalid.
@@ -137,7 +133,7 @@ pub async fn begin(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     if observe(pass, &name, observed.now) != RotationState::Due && !logins.state.tentative {
         return Ok(());
     }
-    let request = asked(&pass.object).map(ToOwned::to_owned);
+    let request = asked(&pass.object);
     logins
         .change(&pass.ctx.core, &name, |state| state.begin(request))
         .await?;
@@ -187,7 +183,7 @@ pub fn status(
     let next_rotation = next(&pass.object, &marks, now);
     // A request from before the first login was published has nothing to rotate.
     let first = asked.filter(|_| !pass.object.is_published());
-    let handled = first.or_else(|| handled(pass)).map(ToOwned::to_owned);
+    let handled = first.or_else(|| handled(pass).map(ToOwned::to_owned));
     Some(CredentialStatus {
         generation: marks.generation.into(),
         rotated_at: marks.rotated_at.map(Time),

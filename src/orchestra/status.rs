@@ -216,7 +216,7 @@ fn facts(
         credentials: rotation::status(pass, database, old.credentials, now),
         power: power::status(pass, step, observed, old.power),
         migrations: migrations(&observed.inside, old.migrations),
-        handled_check: drift::asked(pass).cloned().filter(|_| settled).or(old.handled_check),
+        handled_check: drift::asked(pass).filter(|_| settled).or(old.handled_check),
         template: template.or(old.template),
         seed: observed.inside.seed().or(old.seed),
         unavailable_sources: unavailable_sources(observed, old.unavailable_sources),

@@ -18,7 +18,7 @@ use crate::api::condition::Reason;
 use crate::api::retry_wish;
 use crate::content::SeedRows;
 use crate::controller::Core;
-use crate::controller::background::{WorkKind, WorkProgress};
+use crate::controller::background::{PATIENCE, WorkKind, WorkProgress};
 use crate::controller::error::{Error, caught};
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell_of};
@@ -29,9 +29,6 @@ use crate::rollout;
 use crate::rollout::turns::TurnOutcome;
 use crate::telemetry::traces::{self, Trace};
 use crate::text;
-
-/// How long a pass waits for work that is under way before others are reconciled.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The interval of passes until the status has reported running work.
 const UNTOLD: Duration = Duration::from_secs(1);

@@ -31,13 +31,14 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::api::unreadable::unreadable;
-use crate::api::{Orchestra, OrchestraDatabase, OrchestraPool};
+use crate::api::{Orchestra, OrchestraDatabase, OrchestraPool, POOL_FINALIZER};
 use crate::controller::Core;
-use crate::controller::background::Works;
+use crate::controller::background::{PATIENCE, Works};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::current;
 use crate::controller::unreadable::check;
+use crate::controller::write::set_finalizer;
 use crate::postgres::RefusedLogins;
 use crate::telemetry::pools::PoolFacts;
 use crate::{class, content, credentials, rollout};
@@ -110,12 +111,11 @@ impl AsRef<Core> for Context {
     }
 }
 
-/// How long a pass waits for a probe or a preparation that has just started, so that what is quick is done in one pass. What
-/// takes longer starts another pass of the pool when it ends.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// How long one pass starts new work. What is left is done in the next pass, so that no pool occupies a worker.
 const PASS_TIME: Duration = Duration::from_secs(10);
+
+/// When a pass comes back that has found the watch behind the API server, or has taken too long.
+const BEHIND: Duration = Duration::from_millis(500);
 
 /// One pass: observe → plan → status → act, step by step until it has to wait.
 pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, Error> {
@@ -168,6 +168,26 @@ struct Pass {
 impl Pass {
     fn api(&self) -> Api<OrchestraDatabase> {
         Api::all(self.ctx.core.client.clone())
+    }
+
+    /// What the members are to be prepared with, looked up once a pass.
+    async fn wanted(
+        &self,
+        look: impl Future<Output = Result<Option<Arc<MemberContents>>, Error>>,
+    ) -> Result<Option<Arc<MemberContents>>, Error> {
+        if let Some(known) = self.wanted.get() {
+            return Ok(known.clone());
+        }
+        let found = look.await?;
+        Ok(self.wanted.get_or_init(|| found).clone())
+    }
+
+    /// Puts the finalizer on the pool, or takes it away.
+    async fn set_our_finalizer(&mut self, present: bool) -> Result<(), Error> {
+        if let Some(pool) = set_finalizer(&self.ctx.core, &*self.pool, POOL_FINALIZER, present).await? {
+            self.pool = Arc::new(pool);
+        }
+        Ok(())
     }
 
     fn uid(&self) -> &str {

@@ -206,12 +206,8 @@ pub fn pace(refusal: &Refusal, spacing: Duration) -> Duration {
 }
 
 async fn observe_preparation(pass: &Pass, observed: &mut Observed) {
-    let wanted = match pass.wanted.get() {
-        Some(wanted) => Ok(wanted.clone()),
-        None => wanted::of_entries(pass).await,
-    };
-    match wanted {
-        Ok(wanted) => observed.wanted.clone_from(pass.wanted.get_or_init(|| wanted)),
+    match pass.wanted(wanted::of_entries(pass)).await {
+        Ok(wanted) => observed.wanted = wanted,
         Err(error) => {
             observed.facts.preparation = PreparationWork::Blocked;
             observed.trouble = Some(error);
@@ -265,7 +261,7 @@ pub fn unprepared_state(
             let young = age < PATIENCE;
             Some((UnpreparedState::Running { young }, Some(wanted.running())))
         }
-        // The watch does not show it yet.
+        // The member was listed before the work ended, or is claimed or deleted by now.
         (AttemptState::Done(()), _) if age < FRESH => None,
         (AttemptState::Refused, Some(refusal)) if refusal.is_passing() => {
             let again = pace(&refusal, pass.ctx.core.settings.login_spacing).saturating_sub(age);

@@ -179,8 +179,8 @@ impl MemberContents {
         }
     }
 
-    /// For people.
-    fn describe(&self) -> String {
+    /// What it comes from, for people.
+    fn origin(&self) -> String {
         match &self.what {
             Requester::Template(template) => format!("version {} of template {}", template.version, template.name),
             Requester::Defaults(_) => format!("the defaults of OrchestraClass {}", self.class),
@@ -189,7 +189,7 @@ impl MemberContents {
 
     /// What the status says about a member while it is prepared.
     pub fn running(&self) -> Refusal {
-        let message = format!("it is being prepared from {}", self.describe());
+        let message = format!("it is being prepared from {}", self.origin());
         Refusal::from(&waits(Reason::Migrating, &message))
     }
 

@@ -135,8 +135,8 @@ pub struct RecordHolder {
 /// As [`claim`].
 pub async fn holder(session: &mut PgConnection) -> Result<Option<RecordHolder>> {
     begin(session).await?;
-    let held = holder_inside(session).await;
-    end(session, held).await
+    let found = holder_inside(session).await;
+    end(session, found).await
 }
 
 /// As [`holder`], in the current transaction, of a session in which names mean PostgreSQL's own objects.

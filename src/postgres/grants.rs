@@ -34,7 +34,7 @@ pub(super) fn schemas() -> String {
 
 /// The schemas that the owner owns without objects of its own: that of a history, and those of extensions. Nobody creates
 /// objects there.
-const HELD: &str = "(nspname IN ('supabase_migrations', 'extensions') OR nspname <> 'public' \
+const FOREIGN_SCHEMAS: &str = "(nspname IN ('supabase_migrations', 'extensions') OR nspname <> 'public' \
     AND EXISTS (SELECT FROM pg_extension WHERE extnamespace = pg_namespace.oid) \
     AND NOT EXISTS (SELECT FROM pg_class c WHERE relnamespace = pg_namespace.oid AND relowner = nspowner \
         AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT EXISTS \
@@ -121,7 +121,7 @@ fn existing(role: &str, rights: &TenantRights) -> Vec<String> {
     let routines = "routine WHERE NOT is_withheld".to_owned();
     let create = rights
         .create
-        .then(|| schemas("CREATE ON SCHEMA", &format!("NOT {HELD}")));
+        .then(|| schemas("CREATE ON SCHEMA", &format!("NOT {FOREIGN_SCHEMAS}")));
     [schemas("USAGE ON SCHEMA", "true")]
         .into_iter()
         .chain(create)
@@ -156,7 +156,7 @@ fn excess(role: &str, rights: &TenantRights) -> Vec<String> {
             "SELECT 'REVOKE {right} ' || string_agg({list}, ', ') || ' FROM ' || {grantees} || ' CASCADE' FROM {from}"
         )
     };
-    let which = if rights.create { HELD } else { "true" };
+    let which = if rights.create { FOREIGN_SCHEMAS } else { "true" };
     let create = |grantee: &str, grantees: &str| {
         let from = format!(
             "schema AS pg_namespace WHERE {which} \

@@ -12,10 +12,8 @@ use sqlx::{PgConnection, Row as _};
 use super::error::{Error, Result};
 use super::groups::{self, APP_GROUP};
 use super::identity::{DatabaseIdentity, identity, identity_of};
+use super::objections::{self, CONFINED, TAKES_NO_WRITES};
 use super::sql::{begin, end, literal, permitted, quote, run};
-
-/// The first version whose CREATEROLE reaches only roles that the role itself has created.
-const CONFINED: u32 = 16;
 
 /// The login that makes databases, as the server describes it.
 #[allow(clippy::struct_excessive_bools, reason = "each is an attribute of a role")]
@@ -62,20 +60,10 @@ impl Maker {
     /// PostgreSQL 16 is accepted.
     pub fn objection(&self, legacy: bool) -> Option<String> {
         if self.read_only {
-            return Some(
-                "its server takes no writes: it is a standby, or default_transaction_read_only is on; give the URL of the \
-                 primary"
-                    .into(),
-            );
+            return Some(TAKES_NO_WRITES.into());
         }
         if self.version < CONFINED && !legacy {
-            return Some(format!(
-                "its server runs PostgreSQL {}: before version {CONFINED}, a script with CREATEROLE reaches every role of \
-                 the server that is not a superuser, and programs of its machine. Use PostgreSQL {CONFINED} or later; if \
-                 all databases of the server belong to tenants that trust each other, set server.allowLegacyServers of the \
-                 pool",
-                self.version
-            ));
+            return Some(objections::legacy(self.version, "server.allowLegacyServers"));
         }
         let lacks = [(self.createdb, "CREATEDB"), (self.createrole, "CREATEROLE")];
         let lacks: Vec<_> = lacks.iter().filter(|(has, _)| !has).map(|(_, name)| *name).collect();

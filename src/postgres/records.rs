@@ -31,13 +31,13 @@ fn is_own(role: &str) -> String {
 
 /// Why a table is neither trusted nor written, and what a person can do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Flaw {
+pub(crate) struct RecordFlaw {
     pub what: String,
     pub cure: String,
 }
 
-impl From<Flaw> for Error {
-    fn from(Flaw { what, cure }: Flaw) -> Self {
+impl From<RecordFlaw> for Error {
+    fn from(RecordFlaw { what, cure }: RecordFlaw) -> Self {
         Self::Untrusted(format!("{what}, so the operator does not use the table: {cure}"))
     }
 }
@@ -95,7 +95,7 @@ impl SoundRecords {
     }
 
     /// What is wrong with one of them now. Names must mean what they mean in a transaction of [`begin`].
-    pub async fn flaw(&self, conn: &mut PgConnection) -> Result<Option<Flaw>> {
+    pub async fn flaw(&self, conn: &mut PgConnection) -> Result<Option<RecordFlaw>> {
         let [rows] = ask(conn, [query(&self.which)]).await?;
         for row in &rows {
             if self.sound.contains(&name(row)?)
@@ -145,10 +145,10 @@ fn name(row: &PgRow) -> Result<String> {
 }
 
 /// What is wrong with a table of [`query`].
-fn flaw(row: &PgRow) -> Result<Option<Flaw>> {
+fn flaw(row: &PgRow) -> Result<Option<RecordFlaw>> {
     let (schema, table): (String, String) = (row.try_get(0)?, row.try_get(1)?);
     let name = format!("{schema}.{table}");
-    let flaw = |what: String, cure: String| Ok(Some(Flaw { what, cure }));
+    let flaw = |what: String, cure: String| Ok(Some(RecordFlaw { what, cure }));
     if !row.try_get::<bool, _>(2)? {
         return flaw(
             format!("{name} is not an ordinary table"),

@@ -17,11 +17,8 @@ use super::groups::{APP_GROUP, DATA_API_ROLES};
 use super::heir::{OWNER_CHANGES, TENANT_LIKE};
 use super::role_changes::TenantRole;
 use super::roles::{TenantRoles, drop_made_roles, ensure_tenant_roles};
-use super::sql::{begin, end, first, literal, literals, look, quote, run};
+use super::sql::{FIRST_OWN, begin, end, first, literal, literals, look, quote, run};
 use super::wall::Sharing;
-
-/// The first oid that no object of PostgreSQL's own has (`FirstNormalObjectId` in its `transam.h`).
-const FIRST_OWN: u32 = 16_384;
 
 /// Creates the spare role again, on a server that is not shared with other databases. A crash leaves no spare role, or one
 /// that a claim does not trust.

@@ -11,6 +11,9 @@ use super::error::{Error, Result};
 /// The operator's own schema in a tenant's database. The tenant's roles have no right on it.
 pub const OPERATOR_SCHEMA: &str = "stagesub";
 
+/// The first OID of what PostgreSQL has not made itself (`FirstNormalObjectId` in its `access/transam.h`).
+pub(super) const FIRST_OWN: u32 = 16_384;
+
 /// A quoted identifier.
 pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

@@ -141,9 +141,9 @@ impl Ledger {
     /// UIDs of those in the queue of a server whose turn is next, when there is room for so many. `asker` counts as
     /// waiting with this number.
     fn next(&self, server: &str, room: usize, asker: Option<(&TurnRequest, u64)>) -> HashSet<String> {
-        let mut held = HashMap::new();
+        let mut taken = HashMap::new();
         for request in self.running.values().filter(|is| is.server == server) {
-            *held.entry(request.namespace()).or_default() += 1;
+            *taken.entry(request.namespace()).or_default() += 1;
         }
         let others = self.waiting.iter().filter(|(uid, is)| {
             is.request.server == server && is.at.elapsed() < STALE && asker.is_none_or(|(asker, _)| asker.uid != **uid)
@@ -158,7 +158,7 @@ impl Ledger {
             let key = (server.to_owned(), namespace.to_owned());
             self.given.get(&key).copied().unwrap_or_default()
         };
-        let next = fair::next(places.collect(), held, given, room);
+        let next = fair::next(places.collect(), taken, given, room);
         next.into_iter().map(ToOwned::to_owned).collect()
     }
 
@@ -171,7 +171,7 @@ impl Ledger {
     }
 
     /// How many turns the namespace of a request holds on its server.
-    fn held(&self, request: &TurnRequest) -> usize {
+    fn taken(&self, request: &TurnRequest) -> usize {
         let same = |is: &&TurnRequest| is.server == request.server && is.namespace() == request.namespace();
         self.running.values().filter(same).count()
     }
@@ -234,7 +234,7 @@ impl Turns {
         ledger.asked += 1;
         let taken = ledger.load(&request.server) + load.inherited;
         let next = ledger.next(&request.server, self.room(taken), Some((&request, number)));
-        let may = fair::may_hold_more(ledger.held(&request), self.per_server, load.shared);
+        let may = fair::may_take_more(ledger.taken(&request), self.per_server, load.shared);
         // A database without a claim goes after all that wait.
         let last = request.object.is_some() || next.len() == ledger.waiting_on(&request.server) + 1;
         if !(may && last && next.contains(&request.uid)) {

@@ -30,7 +30,7 @@ use crate::class::environment;
 use crate::controller::backoff::Backoff;
 use crate::controller::clock::Clock;
 use crate::controller::events::Events;
-use crate::controller::lease::{Lease, LeaseHeld, Timing};
+use crate::controller::lease::{Lease, LeaseGuard, Timing};
 use crate::controller::refusals::Refusals;
 use crate::controller::{Core, Settings};
 use crate::credentials::inventory;
@@ -117,8 +117,8 @@ async fn work(
         &arguments.identity(),
         Timing::of(arguments.lease_duration),
     );
-    let mut held = tokio::select! {
-        held = lease.acquire() => held.context("the lease could not be taken")?,
+    let mut lease_guard = tokio::select! {
+        guard = lease.acquire() => guard.context("the lease could not be taken")?,
         () = stopped(stop.clone()) => return Ok(()),
     };
     metrics.set_leader(true);
@@ -127,9 +127,9 @@ async fn work(
         .await
         .context("the default class could not be made from the environment")?;
     let core = core(client, &watched, (metrics.clone(), traces), settings);
-    lead(core, provider, watched, &mut held, stop).await?;
+    lead(core, provider, watched, &mut lease_guard, stop).await?;
     metrics.set_leader(false);
-    held.release().await;
+    lease_guard.release().await;
     Ok(())
 }
 
@@ -162,7 +162,7 @@ async fn lead(
     core: Arc<Core>,
     provider: Arc<supabase::ApiSettings>,
     watched: watches::Watched,
-    held: &mut LeaseHeld,
+    guard: &mut LeaseGuard,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let (ended, orchestras) = unbounded_channel();
@@ -193,7 +193,7 @@ async fn lead(
         () = &mut controllers => {}
         () = census => {}
         () = health => {}
-        () = held.lost() => bail!(LOST),
+        () = guard.lost() => bail!(LOST),
         () = stopped(stop) => {
             let ending = async {
                 (&mut controllers).await;
@@ -208,7 +208,7 @@ async fn lead(
                         "work in progress did not finish within the grace period and was stopped; the next leader repeats it"
                     );
                 },
-                () = held.lost() => bail!(LOST),
+                () = guard.lost() => bail!(LOST),
             }
         }
     }

@@ -258,11 +258,7 @@ pub fn restored_from(core: &Core, backup: &OrchestraBackup) -> Vec<ObjectRef<Orc
 
 /// The database that waits for its final backup.
 pub fn database_of_final(core: &Core, backup: &OrchestraBackup) -> Vec<ObjectRef<OrchestraDatabase>> {
-    let (namespace, name) = (backup.namespace(), backup.name_any());
-    select(&core.stores.databases, |database| {
-        let named = database.final_backup();
-        named.is_some_and(|named| Some(&named.namespace) == namespace.as_ref() && named.name == name)
-    })
+    select(&core.stores.databases, |database| database.is_backed_up_by(backup))
 }
 
 /// Backups that may have waited for a Job of their class that is gone.

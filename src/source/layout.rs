@@ -151,8 +151,8 @@ fn below(files: &Files, folder: &str) -> FoundFiles {
         };
         rest.map(str::to_owned)
     };
-    let held = files.contents().filter(|(path, _)| !is_junk(path));
-    let mut found: FoundFiles = held
+    let useful = files.contents().filter(|(path, _)| !is_junk(path));
+    let mut found: FoundFiles = useful
         .filter_map(|(path, content)| Some((inside(path)?, content.clone())))
         .collect();
     let empty = files.folders().filter_map(inside).filter(|folder| {

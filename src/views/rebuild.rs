@@ -55,7 +55,7 @@ pub async fn look(
 ) -> anyhow::Result<Rebuilt> {
     let account = class::account(ctx, class, None).await?;
     let listing = account.poll().projects_since(Instant::now()).await?;
-    let marked: Vec<_> = orphan::unheld(&listing.projects, databases)
+    let marked: Vec<_> = orphan::unreferenced(&listing.projects, databases)
         .into_iter()
         .filter_map(|project| parse(&project.name).map(|marker| (marker.cluster, project)))
         .collect();

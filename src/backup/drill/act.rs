@@ -321,10 +321,7 @@ fn named<'a>(pass: &Pass, at: &'a ScratchDatabase) -> Result<(&'a str, String), 
     if place::is_name(&at.name) {
         return Ok((&at.name, place::record(pass.uid())));
     }
-    Err(Error::blocked(
-        Reason::InUse,
-        "status.verification.scratch.name is not the name of a scratch database: somebody else has written this status",
-    ))
+    Err(Error::blocked(Reason::InUse, place::FORGED))
 }
 
 async fn drop_at(pass: &Pass, at: &ScratchDatabase) -> Result<(), Error> {

@@ -157,15 +157,15 @@ pub fn server(ctx: &Context, scratch: &ScratchDatabase) -> String {
     known.unwrap_or_else(|| format!("pool/{}", scratch.pool))
 }
 
+/// Of a name that no scratch database has.
+pub const FORGED: &str = "status.verification.scratch.name was not the name of a scratch database, because somebody other than the operator \
+     wrote it: nothing is dropped, and the field is removed. Find out who may write orchestrabackups/status";
+
 /// Why a scratch database that a status names is given up; none where it may be there. Others may have written the status: the
 /// operator makes no scratch database with another kind of name. Without its pool, no login can drop it.
 pub fn given_up(at: &ScratchDatabase, has_pool: bool) -> Option<String> {
     if !is_name(&at.name) {
-        return Some(
-            "status.verification.scratch.name was not the name of a scratch database, because somebody other than the operator \
-             wrote it: nothing is dropped, and the field is removed. Find out who may write orchestrabackups/status"
-                .into(),
-        );
+        return Some(FORGED.into());
     }
     let pool = text::line(&at.pool, POOL);
     (!has_pool).then(|| {

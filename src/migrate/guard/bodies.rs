@@ -7,7 +7,6 @@ use pg_query::{NodeEnum, ParserOptions};
 
 use super::finding::FindingKind;
 use super::judge::Judge;
-use super::known_code::are_one;
 use super::names::{Name, body_text, inner, language, quoted, strings};
 use super::{plpgsql, rights, settings};
 use crate::migrate::parse;
@@ -29,7 +28,7 @@ pub fn routine(judge: &mut Judge<'_>, name: &Name) {
             let mut known = false;
             for tree in &trees {
                 if let NodeEnum::CreateFunctionStmt(it) = tree
-                    && are_one(&Name::of(strings(&it.funcname)), &routine.name)
+                    && Name::of(strings(&it.funcname)).can_be(&routine.name)
                 {
                     known = true;
                     body(judge, it);

@@ -11,7 +11,7 @@ use super::bodies::{routine, run};
 use super::calls::{FunctionCall, calls};
 use super::finding::FindingKind;
 use super::judge::{Judge, ReportedFindings};
-use super::known_code::{DELETE, INSERT, KnownRoutine, KnownTrigger, UPDATE, are_one};
+use super::known_code::{DELETE, INSERT, KnownRoutine, KnownTrigger, UPDATE};
 use super::names::{Name, dotted, inner, is_on, language, quoted, strings};
 use super::replaced::is_routine;
 use super::{plpgsql, replaced, settings};
@@ -271,10 +271,10 @@ pub fn fires(judge: &mut Judge<'_>, table: &Name, events: i32) {
     let on_it = code
         .triggers
         .iter()
-        .filter(|it| it.events & events != 0 && are_one(&it.table, table));
+        .filter(|it| it.events & events != 0 && it.table.can_be(table));
     let functions: BTreeSet<Name> = on_it.map(|trigger| trigger.function.clone()).collect();
     let of = |rules: &[(Name, Arc<str>)], events: i32| {
-        let on_it = rules.iter().filter(|(on, _)| are_one(on, table));
+        let on_it = rules.iter().filter(|(on, _)| on.can_be(table));
         on_it.map(|(_, rule)| (rule.clone(), events)).collect::<Vec<_>>()
     };
     let mut rules = of(&code.rules, events);

@@ -69,11 +69,6 @@ pub struct KnownCode {
     uses: BTreeMap<String, Vec<Use>>,
 }
 
-/// Whether two names can mean the same object.
-pub fn are_one(one: &Name, other: &Name) -> bool {
-    one.name == other.name && (one.schema == other.schema || one.schema.is_none() || other.schema.is_none())
-}
-
 impl KnownCode {
     pub fn new(catalog: &Catalog) -> Self {
         let catalog = &catalog.code;
@@ -132,7 +127,7 @@ impl KnownCode {
     /// The functions that a name can mean.
     pub fn routines(&mut self, name: &Name) -> Vec<KnownRoutine> {
         self.asked.insert(name.name.clone());
-        let meant = self.routines.iter().filter(|routine| are_one(&routine.name, name));
+        let meant = self.routines.iter().filter(|routine| routine.name.can_be(name));
         meant.cloned().collect()
     }
 }

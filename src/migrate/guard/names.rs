@@ -21,6 +21,11 @@ impl Name {
             name,
         }
     }
+
+    /// Whether both can mean the same object: if one of them has no schema, only the names are compared.
+    pub fn can_be(&self, other: &Self) -> bool {
+        self.name == other.name && (self.schema == other.schema || self.schema.is_none() || other.schema.is_none())
+    }
 }
 
 impl From<&RangeVar> for Name {

@@ -8,7 +8,6 @@ use super::calls::references;
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Existence;
-use super::known_code::are_one;
 use super::leaks::{self, source};
 use super::names::{Name, is_on};
 use crate::api::Effect;
@@ -39,7 +38,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     if !view {
         read.extend(leaks::read_by(judge, &found.calls));
     }
-    read.retain(|read| !are_one(read, &name));
+    read.retain(|read| !read.can_be(&name));
     if let Some(source) = source(judge, &read) {
         show(judge, &name, &source, view);
     }

@@ -13,12 +13,9 @@ mod work;
 
 use std::time::Duration;
 
-use super::{PASS_TIME, Pass};
+use super::{BEHIND, PASS_TIME, Pass};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-
-/// When a pass is repeated that found the watch behind the API server, or took too long.
-const BEHIND: Duration = Duration::from_millis(500);
 
 /// One pass: first the requests to the server, and then what the entries need, until it has to wait.
 pub(super) async fn pass(mut pass: Pass) -> Result<Next, Error> {

@@ -30,7 +30,8 @@ const MOST: i32 = 100;
 /// Entries that the server works on at once when the pool does not say.
 const AT_ONCE: i32 = 3;
 
-/// How long the watch may take to show what the work has written.
+/// How long work that is done is not begun again where its entry asks for it: the pass may have listed the entry before the
+/// work ended, and a finalizer of somebody else may keep its Secret.
 const SHOWN: Duration = Duration::from_secs(10);
 
 /// What was looked up.
@@ -85,7 +86,8 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     } else {
         inventory::inventory(&pass.ctx.credentials, pool).await?
     };
-    let template = what_is_wanted(pass).await;
+    // That it is not known is told when the entries are looked at.
+    let template = pass.wanted(wanted::of_entries(pass)).await.ok().flatten();
     for entry in &entries {
         observe_entry(pass, (&inventory, template.as_deref()), entry, &mut observed);
     }
@@ -98,15 +100,6 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     counted.planned = planned;
     observed.entries = entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
     Ok(observed)
-}
-
-/// What the members are to be prepared with, if known. An error is reported when the entries are checked.
-async fn what_is_wanted(pass: &Pass) -> Option<Arc<MemberContents>> {
-    if let Some(known) = pass.wanted.get() {
-        return known.clone();
-    }
-    let found = wanted::of_entries(pass).await.ok()?;
-    pass.wanted.get_or_init(|| found).clone()
 }
 
 fn observe_entry(
@@ -144,7 +137,7 @@ fn observe_entry(
     match state {
         Some(state) => {
             let counted = &mut observed.facts.counted;
-            let (member, ages_in) = describe(pass, entry, member.as_deref(), state);
+            let (member, ages_in) = counted_member(pass, entry, member.as_deref(), state);
             counted.ages_in = counted.ages_in.into_iter().chain(ages_in).min();
             counted.members.push(member);
         }
@@ -233,7 +226,7 @@ fn of_member(pass: &Pass, wanted: Option<&MemberContents>, member: &OrchestraDat
 }
 
 /// An entry as it is counted, and the time until it is old.
-fn describe(
+fn counted_member(
     pass: &Pass,
     entry: &MadeEntry,
     member: Option<&OrchestraDatabase>,

@@ -13,22 +13,17 @@ use super::plan::{Step, WarmMemberState};
 use super::status;
 use crate::api::condition::Reason;
 use crate::api::names::{POOL_LABEL, pool_label};
-use crate::api::{
-    DeletionPolicy, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, POOL_FINALIZER, SupabaseProject,
-};
+use crate::api::{DeletionPolicy, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, SupabaseProject};
 use crate::class::{self, budget};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::write::{delete, set_finalizer};
+use crate::controller::write::delete;
 use crate::credentials::owner;
 use crate::pool::act::await_end;
 use crate::pool::plan::UnpreparedState;
 use crate::pool::wanted::MemberContents;
-use crate::pool::{Pass, preparation};
+use crate::pool::{BEHIND, Pass, preparation};
 use crate::supabase::marker;
-
-/// When a pass is repeated that found the watch behind the API server.
-const BEHIND: Duration = Duration::from_millis(200);
 
 /// The part of a project's name that replaces the namespace for a pool's project.
 const POOL: &str = "pool";
@@ -36,7 +31,7 @@ const POOL: &str = "pool";
 /// Executes a step; `None` when the pass continues at once.
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
     match &step {
-        Step::AddFinalizer => set_our_finalizer(pass, true).await?,
+        Step::AddFinalizer => pass.set_our_finalizer(true).await?,
         Step::RemoveFinalizer => return remove_finalizer(pass).await,
         Step::Plan(more) => return plan(pass, &step, observed, *more).await,
         Step::Create(names) => return create_all(pass, observed, names).await,
@@ -70,13 +65,6 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
     Ok(None)
 }
 
-async fn set_our_finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
-    if let Some(pool) = set_finalizer(&pass.ctx.core, &*pass.pool, POOL_FINALIZER, present).await? {
-        pass.pool = Arc::new(pool);
-    }
-    Ok(())
-}
-
 /// Removes the pool's finalizer, unless the API server has an unclaimed member that the watch does not show yet.
 async fn remove_finalizer(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let left = unclaimed(pass).await?;
@@ -84,7 +72,7 @@ async fn remove_finalizer(pass: &mut Pass) -> Result<Option<Next>, Error> {
         destroy_all(pass, &left).await?;
         return Ok(Some(Next::After(BEHIND)));
     }
-    set_our_finalizer(pass, false).await?;
+    pass.set_our_finalizer(false).await?;
     Ok(Some(Next::Gone))
 }
 

@@ -97,12 +97,8 @@ async fn observe_class(pass: &Pass, observed: &mut Observed) {
     if let Err(error) = can_make(&class).and_then(|()| budget::has_spare_room(&ctx.class, &class)) {
         close(observed, &error);
     }
-    let known = match pass.wanted.get() {
-        Some(known) => Ok(known.clone()),
-        None => wanted::of_class(pass, &class).await,
-    };
-    match known {
-        Ok(known) => observed.wanted.clone_from(pass.wanted.get_or_init(|| known)),
+    match pass.wanted(wanted::of_class(pass, &class)).await {
+        Ok(wanted) => observed.wanted = wanted,
         Err(error) => observed.refusals.push((None, Refusal::from(&error))),
     }
 }

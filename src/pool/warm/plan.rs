@@ -141,6 +141,11 @@ impl Facts {
         self.members.len() + self.planned.len()
     }
 
+    /// How many members can be claimed now.
+    pub fn available(&self) -> usize {
+        self.count(|state| *state == WarmMemberState::Available)
+    }
+
     fn count(&self, is: impl Fn(&WarmMemberState) -> bool) -> usize {
         self.members.iter().filter(|member| is(&member.state)).count()
     }
@@ -202,7 +207,7 @@ fn grow(facts: &Facts) -> Option<Step> {
 
 /// When its replacement can be claimed.
 fn retire(facts: &Facts) -> Option<Step> {
-    let spare = facts.count(|state| *state == WarmMemberState::Available) > facts.desired;
+    let spare = facts.available() > facts.desired;
     let old = facts.members.iter().filter(|member| member.old);
     let oldest = old
         .min_by_key(|member| (member.created, &member.name))

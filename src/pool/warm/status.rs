@@ -12,6 +12,7 @@ use crate::controller::error::Error;
 use crate::controller::status::{self, News, is_news};
 use crate::pool::Pass;
 use crate::pool::attempts::Refusal;
+use crate::pool::status::Description;
 use crate::text;
 
 /// The most members that a condition names.
@@ -39,7 +40,7 @@ pub async fn change_planned(
     };
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let facts = &observed.facts;
-    let available = available(observed);
+    let available = observed.facts.available();
     let old = pass.pool.status.clone().unwrap_or_default();
     let generation = pass.pool.metadata.generation;
     let mut conditions = Conditions::new(&old.conditions, generation);
@@ -68,22 +69,6 @@ pub async fn change_planned(
     Ok(())
 }
 
-fn available(observed: &Observed) -> usize {
-    let members = observed.facts.members.iter();
-    members
-        .filter(|member| member.state == WarmMemberState::Available)
-        .count()
-}
-
-/// What the conditions of a pool say.
-#[derive(Debug, PartialEq, Eq)]
-struct Description {
-    ready: bool,
-    standing: Standing,
-    reason: Reason,
-    message: String,
-}
-
 /// What the conditions say at a step; none where the next step writes them.
 fn describe(step: &Step, observed: &Observed) -> Option<Description> {
     let tells = match step {
@@ -105,7 +90,7 @@ fn of_members(observed: &Observed) -> Description {
             "unclaimed members are being deleted; claimed ones are kept",
         );
     }
-    let full = available(observed) >= facts.desired;
+    let full = observed.facts.available() >= facts.desired;
     let gone = observed.class.is_none();
     let lacks = facts.members.len() < facts.desired;
     let leaves = |refusal: &&Refusal| refusal.reason == Reason::ClassDeleting;
@@ -329,7 +314,7 @@ mod tests {
         let said = of_members(observed);
         let of = || format!("{said:?} of {:?}, {:?}", observed.facts, observed.refusals);
         assert_eq!(contradicts(said.ready, said.standing, said.reason), None, "{}", of());
-        let full = available(observed) >= observed.facts.desired;
+        let full = observed.facts.available() >= observed.facts.desired;
         assert!(!said.ready || (full && !observed.facts.deleting), "{}", of());
         // Only the problems decide who has to act.
         let lacks = observed.facts.members.len() < observed.facts.desired;

@@ -4,11 +4,9 @@ use super::facts::{Holdings, LoginFacts, Open, Role};
 
 use crate::api::condition::Reason;
 use crate::postgres::groups::APP_GROUP;
+use crate::postgres::objections::{self, CONFINED, TAKES_NO_WRITES};
 use crate::postgres::role_name::is_tenants;
 use crate::text;
-
-/// The first version whose CREATEROLE reaches only roles that the role itself has created.
-const CONFINED: u32 = 16;
 
 /// Roles that every hosted project has. Their names mean nothing on another server.
 const HOSTED_ROLES: [&str; 21] = [
@@ -106,10 +104,8 @@ pub fn judge(found: &Holdings, allowed: &AcceptedHoldings) -> Vec<Objection> {
     }
     if !hosted {
         let legacy = found.server.version < CONFINED && !allowed.legacy_servers;
-        refuse(
-            Reason::InvalidEntry,
-            legacy.then(|| legacy_server(found.server.version)),
-        );
+        let objection = || objections::legacy(found.server.version, "static.allowLegacyServers");
+        refuse(Reason::InvalidEntry, legacy.then(objection));
         refuse(Reason::InvalidEntry, attributes(&found.login));
         refuse(Reason::InvalidEntry, mighty_roles(&found.login));
     }
@@ -125,14 +121,6 @@ pub fn judge(found: &Holdings, allowed: &AcceptedHoldings) -> Vec<Objection> {
     );
     objections.extend(used(found, allowed, hosted));
     objections
-}
-
-fn legacy_server(version: u32) -> String {
-    format!(
-        "its server runs PostgreSQL {version}: before version {CONFINED}, a script with CREATEROLE reaches every role \
-         of the server that is not a superuser, and programs of its machine. Use PostgreSQL {CONFINED} or later; if all \
-         databases of the server belong to tenants that trust each other, set static.allowLegacyServers of the pool"
-    )
 }
 
 fn attributes(login: &LoginFacts) -> Option<String> {
@@ -163,10 +151,7 @@ fn createrole(login: &LoginFacts) -> Option<String> {
 }
 
 fn read_only(found: &Holdings) -> Option<String> {
-    found.server.read_only.then(|| {
-        "its server takes no writes: it is a standby, or default_transaction_read_only is on; give the URL of the primary"
-            .to_owned()
-    })
+    found.server.read_only.then(|| TAKES_NO_WRITES.to_owned())
 }
 
 fn mighty_roles(login: &LoginFacts) -> Option<String> {

@@ -7,7 +7,7 @@ use super::facts::{DatabaseHoldings, Holdings, LoginFacts, Open, Role, ServerHol
 use crate::postgres::bounded::{all, column};
 use crate::postgres::error::{Error, Result};
 use crate::postgres::groups::APP_GROUP;
-use crate::postgres::sql::{OPERATOR_SCHEMA, begin, end, first, look, quote, run};
+use crate::postgres::sql::{FIRST_OWN, OPERATOR_SCHEMA, begin, end, first, look, quote, run};
 
 /// The most names of each kind that are read. Where single names matter, those of tenants' logins come first.
 const MOST: i64 = 50;
@@ -288,7 +288,7 @@ async fn filled(conn: &mut PgConnection, supabase: bool) -> Result<Vec<String>> 
         "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_catalog.pg_roles o ON o.oid = n.nspowner \
-         WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND c.oid >= 16384 \
+         WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND c.oid >= {FIRST_OWN} \
          AND NOT ($3 AND o.rolsuper AND n.nspname <> 'public') \
          AND NOT (n.nspname = $1 AND c.relname = 'claim') AND NOT ({HISTORY}) \
          AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e JOIN pg_catalog.pg_roles t ON t.oid = c.relowner \

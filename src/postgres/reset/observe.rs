@@ -7,6 +7,7 @@ use crate::postgres::bounded::{self, column};
 use crate::postgres::connect::APPLICATION;
 use crate::postgres::error::Result;
 use crate::postgres::groups::APP_GROUP;
+use crate::postgres::sql::FIRST_OWN;
 use crate::text;
 
 /// The most names of each kind that are read.
@@ -14,9 +15,6 @@ const MOST: i64 = 20;
 
 /// The longest name in a message, in characters.
 const LONGEST: usize = 120;
-
-/// The first OID of what PostgreSQL has not made itself (`FirstNormalObjectId` in `access/transam.h`).
-const FIRST: u32 = 16384;
 
 fn printable(names: &[String]) -> Vec<String> {
     names.iter().map(|name| text::line(name, LONGEST)).collect()
@@ -149,7 +147,7 @@ async fn objects(conn: &mut PgConnection) -> Result<(Vec<String>, i64)> {
         };
         let described = DESCRIBED.contains(&class);
         format!(
-            "SELECT '{class}'::regclass::oid AS classid, oid, {described} AS described FROM {name} WHERE oid >= {FIRST}"
+            "SELECT '{class}'::regclass::oid AS classid, oid, {described} AS described FROM {name} WHERE oid >= {FIRST_OWN}"
         )
     });
     let all = all.collect::<Vec<_>>().join(" UNION ALL ");

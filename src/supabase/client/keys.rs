@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::http::{Client, HttpRequest, causes, decode, done, encode, http_client};
+use super::http::{Client, HttpRequest, causes, decode, encode, http_client};
 use crate::supabase::error::Error;
 use crate::supabase::keys::{self, ApiKey, ChosenKeys, LegacyKeys};
 use crate::supabase::operation::{ApiCall, Operation};
@@ -135,7 +135,7 @@ impl Client {
     /// [`Error::is_gone`] means that there was no such key.
     pub async fn delete_api_key(&self, reference: &str, id: &str) -> Result<(), Error> {
         let path = ["v1", "projects", reference, "api-keys", id];
-        let request = HttpRequest::new(Operation::DeleteApiKey, reference, Method::DELETE, &path);
-        done(Operation::DeleteApiKey, &self.send(&request).await?)
+        self.order(Operation::DeleteApiKey, reference, Method::DELETE, &path)
+            .await
     }
 }
