@@ -11,7 +11,7 @@ use super::observe::{Observed, settled_at, too_early};
 use super::plan::Step;
 use super::{Pass, refused, region, status, unclear};
 use crate::api::condition::Reason;
-use crate::api::{OrchestraDatabase, ProjectStatus, SupabaseProject};
+use crate::api::{OrchestraDatabase, ProjectStatus};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::tell;
@@ -142,20 +142,7 @@ pub async fn create(pass: &mut Pass, account: &Account, observed: &Observed) -> 
             tracing::warn!(%error, "the outcome of the create request is unknown; looking it up");
             Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)))
         }
-        Err(error) => {
-            let is_certain = is_certain(&error);
-            let offer = offer(account, &project, &region, &error).await;
-            let error = offer.explain(error);
-            if let supabase::Error::NameTaken { message } = &error {
-                return refused::name_taken(pass, &creation(account), message);
-            }
-            let refusal = refused::CreationRefusal {
-                error,
-                offer,
-                is_certain,
-            };
-            not_created(pass, (account, observed), (&wanted, &regions), region, refusal).await
-        }
+        Err(error) => not_created(pass, (account, observed), (&project, &regions), region, error).await,
     }
 }
 
@@ -178,20 +165,24 @@ fn is_certain(error: &supabase::Error) -> bool {
 }
 
 /// Nothing was created, as far as the refusal is certain: otherwise the intent stays until it was looked up. After a
-/// region without capacity, the next allowed region is tried; after the last, the first
-/// again.
+/// region without capacity, the next allowed region is tried; after the last, the first again.
 async fn not_created(
     pass: &mut Pass,
     (account, observed): (&Account, &Observed),
-    (wanted, regions): (&SupabaseProject, &[String]),
+    (project, regions): (&NewProject, &[String]),
     region: String,
-    refusal: refused::CreationRefusal,
+    error: supabase::Error,
 ) -> Result<Option<Next>, Error> {
-    let error = &refusal.error;
-    let full = region::after_refusal(regions, region::full(pass), &region, error);
+    let is_certain = is_certain(&error);
+    let offer = offer(account, project, &region, &error).await;
+    let error = offer.explain(error);
+    if let supabase::Error::NameTaken { message } = &error {
+        return refused::name_taken(pass, &creation(account), message);
+    }
+    let full = region::after_refusal(regions, region::full(pass), &region, &error);
     let go_on = !full.is_empty();
     status::change(pass, Step::Announce, observed, |status| {
-        if refusal.is_certain {
+        if is_certain {
             status.create_issued_at = None;
             status.organization = None;
             status.unclear_before.clear();
@@ -203,7 +194,8 @@ async fn not_created(
         tracing::info!(%error, "trying the next region");
         return Ok(None);
     }
-    let error = refused::explain(refusal, &region, wanted.instance_size.as_deref());
+    let refusal = refused::CreationRefusal { error, offer };
+    let error = refused::explain(refusal, &region, project.instance_size.as_deref());
     refused::remember(pass, &creation(account), &error);
     Err(error)
 }
@@ -252,7 +244,7 @@ pub fn await_outcome(pass: &Pass) -> Next {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::api::{ClaimReference, OrchestraDatabaseSpec};
+    use crate::api::{ClaimReference, OrchestraDatabaseSpec, SupabaseProject};
 
     #[test]
     fn what_an_orchestra_waits_for_goes_before_all_that_pools_make() {

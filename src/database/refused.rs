@@ -23,12 +23,10 @@ use crate::supabase::said::Said;
 pub struct CreationRefusal {
     pub error: supabase::Error,
     pub offer: RegionState,
-    /// Whether nothing was created.
-    pub is_certain: bool,
 }
 
 /// The refusal, with what to do.
-pub fn explain(CreationRefusal { error, offer, .. }: CreationRefusal, region: &str, size: Option<&str>) -> Error {
+pub fn explain(CreationRefusal { error, offer }: CreationRefusal, region: &str, size: Option<&str>) -> Error {
     let supabase::Error::Refused {
         status: 400 | 404 | 422,
         outside: false,

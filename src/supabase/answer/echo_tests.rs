@@ -58,6 +58,7 @@ fn the_whole_text_is_judged_and_its_beginning_shown() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one table")]
 fn names_of_tenants_and_organizations_are_not_the_words_of_the_provider() {
     let cluster = "0a1b2c3d4e5f-orchdb-0f3c6a3e";
     for name in [
