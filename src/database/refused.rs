@@ -13,9 +13,11 @@ use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
 use crate::controller::Core;
 use crate::controller::error::Error;
+use crate::controller::reconcile::Next;
 use crate::error::ErrorClass;
 use crate::supabase;
 use crate::supabase::regions::RegionState;
+use crate::supabase::said::Said;
 
 /// A refusal, and what the provider's list says about the region.
 pub struct CreationRefusal {
@@ -26,7 +28,7 @@ pub struct CreationRefusal {
 /// The refusal, with advice on what to do.
 pub fn explain(CreationRefusal { error, offer }: CreationRefusal, region: &str, size: Option<&str>) -> Error {
     let supabase::Error::Refused {
-        status: 400 | 422,
+        status: 400 | 404 | 422,
         outside: false,
         message: said,
         ..
@@ -48,7 +50,30 @@ pub fn explain(CreationRefusal { error, offer }: CreationRefusal, region: &str, 
     Error::blocked(Reason::RequestRefused, message)
 }
 
-/// Remembers the refusal of a request, unless its error is transient.
+/// The digest under which the first refusal is remembered that says that a name is taken.
+const NAME_TAKEN: &str = "creation under a name that is taken";
+
+/// After a refusal that says, or may mean, that a project of this name exists. Our names are unique: an earlier request has
+/// created it, and it is not listed yet; it is looked up before another request is sent. When the next request is refused
+/// for the same reason, nobody but the provider knows why, and its words are told.
+pub fn name_taken(pass: &Pass, request: &str, said: &Said) -> Result<Option<Next>, Error> {
+    let told = Error::blocked(Reason::RequestRefused, taken(said));
+    if pass.ctx.core.refusals.is_known(pass.name()) {
+        remember(pass, request, &told);
+        return Err(told);
+    }
+    remember(pass, NAME_TAKEN, &told);
+    tracing::warn!(%said, "the name of the project may be taken; looking it up");
+    Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)))
+}
+
+fn taken(said: &Said) -> String {
+    format!(
+        "the provider refuses to create the project as if one of its name existed ({said}), and lists none: it is looked up before each further request, so that none is paid for twice. Ask the provider's support, or delete the Orchestra and create it again, which gives the project another name"
+    )
+}
+
+/// Remembers the refusal of a request, unless its error is a passing one.
 pub fn remember(pass: &Pass, request: &str, error: &Error) {
     let refusals = &pass.ctx.core.refusals;
     refusals.refuse(pass.name(), (request, &pass.wish), error);

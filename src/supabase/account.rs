@@ -203,7 +203,9 @@ async fn the_only_one(client: &Client) -> Result<String, Error> {
         _ => "the list of the token's organizations is not as documented, so the class must name its organization"
             .to_owned(),
     };
-    Err(Error::OrganizationNotFound { message })
+    Err(Error::OrganizationNotFound {
+        message: message.into(),
+    })
 }
 
 #[cfg(test)]

@@ -59,10 +59,12 @@ impl ApiKey {
     }
 
     /// Whether the API has replaced a part of the key, as it does with dots where it does not reveal it. A key itself
-    /// has letters, digits and `-_.` only.
+    /// has letters, digits and `-_` only, and a legacy key, which is a JWT, single dots.
     fn is_masked(&self) -> bool {
+        let value = self.value();
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        !self.value().bytes().all(plain)
+        let dots = value.contains("..") || (value.starts_with("sb_") && value.contains('.'));
+        dots || !value.bytes().all(plain)
     }
 
     /// The whole key.
@@ -226,11 +228,19 @@ mod tests {
         ] {
             assert!(matches!(chosen(&partial), Err(Error::NotReady { .. })));
         }
-        let masked = json!([anon, {"name": "default", "type": "secret",
-            "api_key": "sb_secret_ab\u{b7}\u{b7}\u{b7}", "secret_jwt_template": {"role": "service_role"}}]);
-        let error = chosen(&masked).unwrap_err();
-        assert_eq!(error, Error::KeyMasked { name: "default".into() });
-        assert!(!error.to_string().contains("sb_secret"));
+        for masked in [
+            "sb_secret_ab\u{b7}\u{b7}\u{b7}",
+            "sb_secret_ab...",
+            "sb_secret_ab.",
+            "sb_secret_ab***",
+            "eyJhb...",
+        ] {
+            let masked = json!([anon, {"name": "default", "type": "secret", "api_key": masked,
+                "secret_jwt_template": {"role": "service_role"}}]);
+            let error = chosen(&masked).unwrap_err();
+            assert_eq!(error, Error::KeyMasked { name: "default".into() });
+            assert!(!error.to_string().contains("sb_secret"));
+        }
     }
 
     #[test]

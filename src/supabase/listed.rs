@@ -183,15 +183,20 @@ pub struct ProjectPage {
 }
 
 impl ProjectPage {
-    /// Reads a page; none when it holds no list of projects, since an empty listing would mean that there are none.
+    /// Reads a page; none when it holds no list of projects, since an empty listing would mean that there are none. Where
+    /// the API counts none, `null` is an empty list.
     pub(super) fn read(value: &Value) -> Option<Self> {
-        let list = value.get("projects")?.as_array()?;
         let mut pagination = value.get("pagination").and_then(AnswerFields::of);
         let mut whole = |name| {
             let number = pagination.as_mut()?.whole(name)?;
             usize::try_from(number).ok()
         };
         let (count, limit) = (whole("count"), whole("limit"));
+        let list = match value.get("projects")? {
+            Value::Array(list) => list.as_slice(),
+            Value::Null if count == Some(0) => &[],
+            _ => return None,
+        };
         let read: Vec<_> = list.iter().map(ListEntry::read).collect();
         Some(Self {
             odd: read.iter().filter(|(_, odd)| *odd).count(),

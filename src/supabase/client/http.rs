@@ -37,7 +37,7 @@ pub struct Client {
     pub(super) told: Mutex<HashSet<(Operation, String)>>,
 }
 
-/// One request, and the secret that its errors must not show.
+/// One request, with the secret that its errors must not show, and the names that they may repeat.
 pub(super) struct HttpRequest<'a> {
     pub(super) operation: Operation,
     pub(super) priority: Priority,
@@ -48,6 +48,10 @@ pub(super) struct HttpRequest<'a> {
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) body: Option<Vec<u8>>,
     pub(super) secret: Option<&'a SecretString>,
+    /// Names and references in it, which are no words of the API when its answer repeats them.
+    pub(super) names: Vec<&'a str>,
+    /// The region in it, for the same reason.
+    pub(super) region: Option<&'a str>,
 }
 
 impl Client {
@@ -141,6 +145,8 @@ impl<'a> HttpRequest<'a> {
             query: Vec::new(),
             body: None,
             secret: None,
+            names: vec![scope],
+            region: None,
         }
     }
 }

@@ -99,6 +99,7 @@ impl Client {
         let request = HttpRequest {
             body: Some(body),
             query: vec![("reveal", "true".to_owned())],
+            names: vec![reference, name],
             ..HttpRequest::new(operation, reference, Method::POST, &path)
         };
         let answer = decode(operation, &self.send(&request).await?)?;
@@ -135,7 +136,10 @@ impl Client {
     /// [`Error::is_gone`] means that there was no such key.
     pub async fn delete_api_key(&self, reference: &str, id: &str) -> Result<(), Error> {
         let path = ["v1", "projects", reference, "api-keys", id];
-        self.order(Operation::DeleteApiKey, reference, Method::DELETE, &path)
-            .await
+        let request = HttpRequest {
+            names: vec![reference, id],
+            ..HttpRequest::new(Operation::DeleteApiKey, reference, Method::DELETE, &path)
+        };
+        done(Operation::DeleteApiKey, &self.send(&request).await?)
     }
 }

@@ -49,9 +49,12 @@ impl Client {
             desired_instance_size: project.instance_size.as_deref(),
         })?;
         let operation = Operation::CreateProject;
+        let (RegionSelection::Specific(region) | RegionSelection::SmartGroup(region)) = &project.region;
         let request = HttpRequest {
             body: Some(body),
             secret: Some(&project.password),
+            names: vec![&project.organization, &project.name],
+            region: Some(region),
             ..HttpRequest::new(operation, &project.organization, Method::POST, &["v1", "projects"])
         };
         let answer = decode(operation, &self.exchange_with(&request, permit).await?)?;
