@@ -14,7 +14,7 @@ use super::plan::{ClaimState, EntryFacts, Reset, Step};
 use super::{Pass, status};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::names::{BACKUP_DATABASE_LABEL, label_of};
-use crate::api::{OrchestraClass, Recycle, ResetDecision, is_abandoned};
+use crate::api::{ClaimReference, OrchestraClass, Recycle, ResetDecision, is_abandoned};
 use crate::class;
 use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::conditions::Conditions;
@@ -25,7 +25,7 @@ use crate::credentials::entries::Trouble;
 use crate::credentials::inventory;
 use crate::migrate::Watch;
 use crate::postgres;
-use crate::postgres::reset::{Stay, reset};
+use crate::postgres::reset::{CONFINED, Stay, reset};
 use crate::text;
 
 /// Before anything is known.
@@ -172,33 +172,47 @@ async fn run(ctx: &super::Context, object: &crate::api::OrchestraDatabase) -> Re
     let limit = ctx.core.settings.migration_limit;
     let done = tokio::time::timeout(limit, reset(&mut session, &uids)).await;
     let done = done.map_err(|_| postgres::Error::Timeout(limit))?;
-    done?.map_err(|stay| told_of(&stay))
+    done?.map_err(|stay| told_of(&stay, claim))
 }
 
-fn told_of(stay: &Stay) -> Error {
+/// Why a database was not reset, and what to do. Making it anew is advised only where it is known to be the tenant's.
+fn told_of(stay: &Stay, claim: &ClaimReference) -> Error {
+    const NOTHING: &str = "the database was not reset, and nothing was dropped";
+    let not_reset = |message: String| Error::blocked(Reason::NotReset, message);
     match stay {
-        Stay::Unfit(why) => Error::blocked(
-            Reason::NotReset,
+        Stay::Hosted => not_reset(format!(
+            "{NOTHING}: it is a hosted project's, whose services keep data of their own in it. It stays out of the pool: remove \
+             the entry, or make the project anew at its provider once nobody needs its data, and write the new URL into the entry"
+        )),
+        Stay::Login => not_reset(format!(
+            "{NOTHING}: the entry's login is a superuser, does not own the database, or owns others as well. It stays out of \
+             the pool: give the entry the URL of a login that owns this database alone, and the operator continues; or remove \
+             the entry"
+        )),
+        Stay::Version(version) => not_reset(format!(
+            "{NOTHING}: its server runs PostgreSQL {version}, which does not tell what roles a script has made: {CONFINED} or \
+             later does. It stays out of the pool: make the entry anew as `orchestra-operator recycle` prints it, or remove it"
+        )),
+        Stay::Unclear => Error::blocked(
+            Reason::ClaimRecordMissing,
             format!(
-                "the database was not reset, and nothing was dropped: {why}. It stays out of the pool: make the entry anew as \
-                 `orchestra-operator recycle` prints it, or remove it"
+                "{NOTHING}: the database does not carry the claim record of Orchestra {}/{} ({}), which had it: it may be somebody \
+                 else's by now. Find out whose it is, and drop nothing. Remove the entry from the inventory; or, if the database \
+                 is still what that Orchestra has left, put the record back into the table stagesub.claim, and the operator \
+                 continues",
+                claim.namespace, claim.name, claim.uid
             ),
         ),
         Stay::InUse(who) => Error::blocked(
             Reason::InUse,
-            format!(
-                "the database was not reset, and nothing was dropped: {who}. It is reset when nobody uses it any more"
-            ),
+            format!("{NOTHING}: {who}. It is reset when nobody uses it any more"),
         ),
-        Stay::Left(left) => Error::blocked(
-            Reason::NotReset,
-            format!(
-                "the tenant's data are dropped, but the database still differs from an empty one and stays out of the pool: \
-                 {}. Drop these as an admin of the server; the operator then continues. Or make the entry anew as `orchestra-operator \
-                 recycle` prints it",
-                text::names(left, NAMED, left.len())
-            ),
-        ),
+        Stay::Left(left) => not_reset(format!(
+            "the tenant's data are dropped, but the database still differs from an empty one and stays out of the pool: {}. The \
+             entry's login may not drop these: find out who made them. If nobody needs them, drop them as an admin of the server, \
+             and the operator continues, or make the entry anew as `orchestra-operator recycle` prints it",
+            text::names(left, NAMED, left.len())
+        )),
     }
 }
 
@@ -226,6 +240,33 @@ pub fn tell(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn making_an_entry_anew_is_advised_only_where_the_database_is_known_to_be_its_tenants() {
+        let claim = ClaimReference {
+            namespace: "tenants".into(),
+            name: "first".into(),
+            uid: "a-uid".into(),
+            ..ClaimReference::default()
+        };
+        for (stay, reason, anew) in [
+            (Stay::Hosted, Reason::NotReset, false),
+            (Stay::Login, Reason::NotReset, false),
+            (Stay::Version(15), Reason::NotReset, true),
+            (Stay::Unclear, Reason::ClaimRecordMissing, false),
+            (Stay::InUse("somebody".into()), Reason::InUse, false),
+            (Stay::Left(vec!["schema of_an_admin".into()]), Reason::NotReset, true),
+        ] {
+            let error = told_of(&stay, &claim);
+            assert_eq!(error.reason(), reason, "{stay:?}");
+            assert_eq!(error.to_string().contains("recycle"), anew, "{error}");
+        }
+        let unclear = told_of(&Stay::Unclear, &claim).to_string();
+        assert!(
+            unclear.contains("drop nothing") && unclear.contains("tenants/first (a-uid)"),
+            "{unclear}"
+        );
+    }
 
     #[test]
     fn a_database_that_is_being_deleted_is_reset_only_where_that_was_decided() {
