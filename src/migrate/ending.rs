@@ -13,7 +13,7 @@ const AFTER: [&str; 42] = [
 ];
 
 /// Whether a file's name is that of a script, or says that it was one: `a.sql`, `a.SQL`, `a.sql.bak`, `a.sql~`. A database of
-/// SQLite and code that holds queries (`a.sqlite`, `a.sql.go`) are none.
+/// `SQLite` and code that holds queries (`a.sqlite`, `a.sql.go`) are none.
 pub fn is_script(path: &str) -> bool {
     SCRIPTS.iter().any(|ending| is_or_was(path, ending))
 }

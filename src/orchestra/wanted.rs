@@ -145,13 +145,13 @@ fn own_source(
     };
     let warning = match found {
         Err(error) => unavailable::excuse(pass, Purpose::Migrations, &place, error)?,
-        Ok(Some(source)) if source.is_empty() => match unavailable::emptied(pass, &place) {
-            Some(warning) => warning,
-            None => {
+        Ok(Some(source)) if source.is_empty() => {
+            let Some(warning) = unavailable::emptied(pass, &place) else {
                 unavailable.push(unavailable::empty(&place));
                 return Ok(Some(source));
-            }
-        },
+            };
+            warning
+        }
         Ok(source) => return Ok(source),
     };
     unavailable.push(warning);

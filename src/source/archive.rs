@@ -23,7 +23,7 @@ const MAX_STREAM: usize = MAX_BYTES + MAX_FILES * 2048;
 const MAX_HEADERS: usize = 64 << 10;
 
 /// Bytes of a block of tar. Two blocks of zeros end an archive (POSIX `pax`, "ustar Interchange Format"): GNU tar, bsdtar,
-/// BusyBox, Python and Go all write them.
+/// Python and Go all write them.
 const BLOCK: u64 = 512;
 
 /// Endings of archives that are unpacked.

@@ -135,6 +135,7 @@ async fn a_source_that_cannot_be_used_touches_no_database() {
 }
 
 /// Of a tenant that has all of it. Whatever else changes meanwhile, the tenant is settled.
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_source_that_is_gone_is_a_warning(world: &World, mut operator: Operator) {
     let warned = |object: &Value| {
         let (status, reason, message) = condition(object, "SourceAvailable");

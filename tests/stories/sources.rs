@@ -296,6 +296,7 @@ async fn an_orchestra_names_allowed_hosts_and_a_class_any() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_source_without_a_migration_is_refused_unless_it_is_empty() {
     let world = generous_world().await;
     standard_class(&world, "");

@@ -157,6 +157,7 @@ fn recycled(world: &World) -> std::process::Output {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_database_that_may_be_somebody_elses_is_not_advised_to_be_dropped() {
     let world = world().await;
     let _operator = world.operator("operator", |_| {}).unwrap();
