@@ -51,7 +51,9 @@ pub enum Reason {
     Resetting,
     /// A released database still differs from an empty one, and stays out of its pool.
     NotReset,
-    /// The operator stopped managing the object, and something of it is left behind.
+    /// A released database does not carry the claim record of the Orchestra that had it: it may be somebody else's.
+    ClaimRecordMissing,
+    /// The object was let go of, and something of it is left behind.
     Abandoned,
     /// No class is named and there is no default one.
     NoDefaultClass,

@@ -214,10 +214,10 @@ pub struct OrchestraStatus {
     /// Digest of the seed that was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<String>,
-    /// Digests of the places of sources that cannot be read, and whose content is applied (the condition
-    /// `SourceAvailable` is False).
+    /// Digests of the places of the sources whose content was all applied, as of the last time when nothing was left to
+    /// apply: one of them that is gone is a warning (the condition `SourceAvailable` is False).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unavailable_sources: Option<Vec<String>>,
+    pub applied_sources: Option<Vec<String>>,
     /// Backups by schedule; absent where there is neither a schedule nor a backup that one has made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<ScheduledBackups>,

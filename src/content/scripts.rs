@@ -273,7 +273,11 @@ fn read(
         ScriptsPurpose::Migrations(wanted) => {
             let (found, format) = layout::migrations(files, path, wanted).map_err(flaw)?;
             let bytes = size(&found);
+            let without = layout::without_migration(&found, &place.source);
             let source = Source::read(format, found).map_err(RefusedSource::Scripts)?;
+            if let Some(without) = without.filter(|_| source.is_empty()) {
+                return Err(flaw(without));
+            }
             let source = source.with_revision(revision).with_permit(files.permit().clone());
             Ok((ReadScripts::Migrations(source), bytes))
         }

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use super::Context;
 pub use super::listing::{Inventories, concerns, inventory, versions};
-pub use super::project::{Inventory, KEY_PREFIX, ProjectApi, is_read};
+pub use super::project::{Inventory, KEY_PREFIX, ProjectApi, is_meant};
 use crate::api::condition::Reason;
 use crate::api::names::IDENTITY_ANNOTATION;
 use crate::api::{InventoryEntry, OrchestraDatabase};

@@ -72,8 +72,13 @@ impl<const N: usize> From<[(String, SecretString); N]> for Inventory {
     }
 }
 
+/// Whether an inventory reads a key, or tells that it differs from one that it reads.
+pub fn is_meant(key: &str) -> bool {
+    is_read(key) || close_to(key).is_some()
+}
+
 /// Whether an inventory reads a key.
-pub fn is_read(key: &str) -> bool {
+fn is_read(key: &str) -> bool {
     parts(key).is_some_and(|(_, number)| number.starts_with("_POOL_"))
 }
 
@@ -139,7 +144,7 @@ impl Inventory {
                     format!("Secret {name} is selected and has no key {SINGLE_KEY}: add the URL, or remove its label");
                 self.projects.insert(own(SINGLE_KEY), Err(told));
             }
-            None if others.is_empty() => {}
+            None if others.keys().all(|key| close_to(key).is_some()) => {}
             None => {
                 let names: Vec<_> = others.keys().map(String::as_str).collect();
                 let told = format!(

@@ -58,6 +58,24 @@ fn no_entry_vanishes_because_of_the_name_of_its_key() {
         }
         assert!(told(Some("one"), &[key, "DATABASE_URL"]).starts_with(&format!("one/{key}: no entry")));
     }
+    // Of an environment, those that are told are read.
+    for (key, meant) in [
+        ("DATABASE_URL_POOL_1", true),
+        ("SUPABASE_ANON_KEY_POOL_1", true),
+        ("database_url_pool_2", true),
+        ("DATABASE_URL_POOL2", true),
+        ("supabase-url-pool-1", true),
+        ("DATABASE_URL", false),
+        ("SUPABASE_MANAGEMENT_TOKEN", false),
+        ("PATH", false),
+    ] {
+        assert_eq!(is_meant(key), meant, "{key}");
+    }
+    let alone = told(None, &["database_url_pool_2"]);
+    assert!(
+        alone.starts_with("database_url_pool_2: no entry") && !alone.contains('\n'),
+        "{alone}"
+    );
     assert!(told(None, &["SUPABASE_URL_POOL1", "DATABASE_URL_POOL_1"]).contains("name it SUPABASE_URL_POOL_ "));
     let said = told(None, &["DATABASE_URL", "OTHER"]);
     let says = "DATABASE_URL_POOL_1: the Secret has no key DATABASE_URL_POOL_1, DATABASE_URL_POOL_2, …, and so no entry; \

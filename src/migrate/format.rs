@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::content::Content;
+use super::ending::{has_extension, is_script};
 use super::foreign;
 use super::source_error::SourceError;
 use crate::api::MigrationFormat as Format;
@@ -40,15 +41,6 @@ pub(super) fn file_use(format: Format, file: &str) -> FileUse {
         Format::Supabase => supabase(file),
         Format::Sqlx => sqlx(file),
     }
-}
-
-/// Endings of scripts. Only `.sql` is applied.
-const SCRIPTS: [&str; 4] = ["sql", "psql", "pgsql", "ddl"];
-
-/// Whether a file's name is that of a script, or says that it was one: `a.sql`, `a.SQL`, `a.sql.bak`.
-pub fn is_script(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
-    name.contains(".sql") || SCRIPTS.iter().any(|end| has_extension(&name, end))
 }
 
 /// Whether a file's name begins as that of a migration: with a number and `_`.
@@ -156,11 +148,6 @@ fn numbered(stem: &str) -> Option<(&str, &str)> {
     let (number, rest) = stem.split_once('_')?;
     let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     digits.then_some((number, rest))
-}
-
-fn has_extension(file: &str, extension: &str) -> bool {
-    let found = std::path::Path::new(file).extension();
-    found.is_some_and(|found| found.eq_ignore_ascii_case(extension))
 }
 
 /// The file in which Prisma records the provider, beside the migrations.

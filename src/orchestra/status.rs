@@ -219,7 +219,7 @@ fn facts(
         handled_check: drift::asked(pass).filter(|_| settled).or(old.handled_check),
         template: template.or(old.template),
         seed: observed.inside.seed().or(old.seed),
-        unavailable_sources: unavailable_sources(observed, old.unavailable_sources),
+        applied_sources: unavailable::applied(pass, observed),
         backup: old.backup,
         expires_at: old.expires_at,
         ttl_since: old.ttl_since,
@@ -236,15 +236,6 @@ fn project(known: &OrchestraDatabaseStatus) -> Option<ProjectReference> {
         reference: project.reference.clone(),
         region: project.region.clone(),
     })
-}
-
-/// The places of the sources that cannot be read; the old ones when the sources were not looked at.
-fn unavailable_sources(observed: &Observed, old: Option<Vec<String>>) -> Option<Vec<String>> {
-    let Some(sources) = &observed.inside.wanted.unavailable else {
-        return old;
-    };
-    let places: Vec<_> = sources.iter().map(|source| source.place.clone()).collect();
-    Some(places).filter(|places| !places.is_empty())
 }
 
 /// The template whose migrations and seed are those that apply.
@@ -307,11 +298,14 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
         (false, false) => "Failed",
     };
     let was = old.health.clone();
+    // What such a source holds is not what was applied.
+    let unusable = reason == Reason::SourceInvalid;
     let mut new = OrchestraStatus {
         observed_generation: pass.object.metadata.generation.unwrap_or_default(),
         phase: Some(phase.into()),
         conditions,
         health: serving::health(&pass, false, was.as_ref(), Timestamp::now()),
+        applied_sources: old.applied_sources.filter(|_| !unusable),
         ..old
     };
     if let Some(source) = pass.ctx.rollout.turns.failed(pass.uid()) {

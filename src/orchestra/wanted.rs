@@ -108,6 +108,10 @@ async fn wanted_source(pass: &Pass, tenant: &TenantContext<'_>) -> Result<Wanted
         found => found?,
     };
     let Some(source) = source else { return Ok(wanted) };
+    if let Some(spec) = migrating::spec(pass, tenant).filter(|_| source.is_empty()) {
+        let unavailable = wanted.unavailable.get_or_insert_default();
+        unavailable.push(unavailable::empty(&spec.place));
+    }
     let digest = source.digest();
     let revisions = Arc::new(Revisions::of(&pass.ctx.content, class).await?);
     refused(pass, &digest)?;
@@ -141,10 +145,13 @@ fn own_source(
     };
     let warning = match found {
         Err(error) => unavailable::excuse(pass, Purpose::Migrations, &place, error)?,
-        Ok(Some(source)) if source.is_empty() => match unavailable::emptied(pass, &place) {
-            Some(warning) => warning,
-            None => return Ok(Some(source)),
-        },
+        Ok(Some(source)) if source.is_empty() => {
+            let Some(warning) = unavailable::emptied(pass, &place) else {
+                unavailable.push(unavailable::empty(&place));
+                return Ok(Some(source));
+            };
+            warning
+        }
         Ok(source) => return Ok(source),
     };
     unavailable.push(warning);

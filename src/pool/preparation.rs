@@ -13,6 +13,7 @@ use sqlx::postgres::PgConnection;
 
 use super::attempts::Refusal;
 use super::candidates::Preparing;
+use super::users::Anew;
 use super::wanted::MemberContents;
 use super::{Context, Pass, plan, probe};
 use crate::api::condition::Reason;
@@ -24,7 +25,7 @@ use crate::controller::status::write;
 use crate::credentials::{inventory, spare};
 use crate::error::ErrorClass;
 use crate::migrate::{self, Options, Watch};
-use crate::postgres::{self, Login, TenantRights, claim_record};
+use crate::postgres::{self, Login, TenantRights, claim_record, holdings};
 use crate::rollout;
 use crate::rollout::turns::Turn;
 
@@ -127,8 +128,9 @@ async fn prepare(
         let spacing = ctx.core.settings.login_spacing;
         let mut session = ctx.logins.connect(&member.name_any(), &login, spacing).await?;
         inventory::check_identity(&mut session, member).await?;
-        probe::check_unmarked(&ctx.core, &mut session).await?;
-        // The migrations may name it, and no tenant's login exists yet.
+        let anew = Anew::of(member.spec.supabase.is_some() || holdings::is_hosted_project(&mut session).await?);
+        probe::check_unmarked(&ctx.core, &mut session, anew).await?;
+        // The migrations may name it, and no tenant's login is here yet.
         postgres::ensure_app_group(&mut session).await?;
         if let Some(role) = &spare {
             postgres::drop_spare(&mut session, role).await?;

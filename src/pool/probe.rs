@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnection;
 
 use super::Pass;
 use super::attempts::Refusal;
-use super::users;
+use super::users::{self, Anew};
 use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
 use crate::controller::Core;
@@ -127,13 +127,13 @@ async fn probe(
     let found = holdings::observe(&mut session).await?;
     // Nothing that a tenant has made is read as a superuser.
     if !found.login.superuser {
-        check_unmarked(core, &mut session).await?;
+        check_unmarked(core, &mut session, Anew::of(found.is_hosted_project())).await?;
     }
     let objections = holdings::judge(&found, allowed);
     if let Some(first) = objections.first() {
         let messages: Vec<_> = objections.iter().map(|objection| objection.message.as_str()).collect();
         let left_by = objections.iter().filter_map(|objection| objection.left_by.as_ref());
-        let advice = users::advice_for_all(core, left_by);
+        let advice = users::advice_for_all(core, left_by, Anew::of(found.is_hosted_project()));
         let said = [Some(messages.join("; also, ")), advice].into_iter().flatten();
         return Err(Error::blocked(first.reason, said.collect::<Vec<_>>().join(". ")));
     }
@@ -143,8 +143,8 @@ async fn probe(
     Ok(Ok((member_name(&identity), found.open().to_vec())))
 }
 
-/// Refuses a database that an Orchestra has used: it is neither claimed nor prepared.
-pub async fn check_unmarked(core: &Core, session: &mut PgConnection) -> Result<(), Error> {
+/// Refuses a database that an Orchestra has had: it is neither handed out nor prepared.
+pub async fn check_unmarked(core: &Core, session: &mut PgConnection, anew: Anew) -> Result<(), Error> {
     match postgres::claim_record::holder(session).await? {
         None => Ok(()),
         Some(RecordHolder { uid, name }) => Err(Error::blocked(
@@ -152,7 +152,7 @@ pub async fn check_unmarked(core: &Core, session: &mut PgConnection) -> Result<(
             format!(
                 "the database carries the claim record of Orchestra {name} ({uid}) and may hold its data: no other \
                  Orchestra gets it. {}",
-                users::advice_for_holder(core, &uid)
+                users::advice_for_holder(core, &uid, anew)
             ),
         )),
     }

@@ -32,35 +32,60 @@ fn known(core: &Core, role: &str) -> Option<String> {
     ))
 }
 
+/// Who makes a database anew, whose data may be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anew {
+    /// An admin of the server, as a command prints it.
+    Entry,
+    /// The provider: it is a hosted project, which the command refuses.
+    Project,
+    /// The pool, which made it on its server.
+    Made,
+}
+
+impl Anew {
+    /// Who makes an entry anew.
+    pub fn of(hosted: bool) -> Self {
+        if hosted { Self::Project } else { Self::Entry }
+    }
+
+    fn how(self) -> &'static str {
+        match self {
+            Self::Entry => "make the entry anew as `orchestra-operator recycle` prints it",
+            Self::Project => "make the project anew at its provider",
+            Self::Made => "drop the database as an admin of the server",
+        }
+    }
+}
+
 /// What may be done with a database that carries the claim record of the Orchestra of this UID.
-pub fn advice_for_holder(core: &Core, uid: &str) -> String {
-    advice(core, &LeftBy::Tenants(vec![role_name(uid)]))
+pub fn advice_for_holder(core: &Core, uid: &str, anew: Anew) -> String {
+    advice(core, &LeftBy::Tenants(vec![role_name(uid)]), anew)
 }
 
 /// What may be done with a database that somebody has used.
-pub fn advice(core: &Core, left_by: &LeftBy) -> String {
+fn advice(core: &Core, left_by: &LeftBy, anew: Anew) -> String {
+    let anew = anew.how();
     let LeftBy::Tenants(roles) = left_by else {
-        return "Remove the entry. Only if nobody needs what the database holds, recreate the entry's database with the \
-                statements that `orchestra-operator recycle` prints; if an admin vouches for all of it, set \
-                static.acceptNonEmpty of the pool"
-            .into();
+        return format!(
+            "Remove the entry. Only if nobody needs what the database holds, {anew}; if an admin vouches for all of it, set \
+             static.acceptNonEmpty of the pool"
+        );
     };
     match roles.iter().find_map(|role| known(core, role)) {
         Some(orchestra) => format!(
             "{orchestra} exists, and this may be its database: drop nothing. Remove the entry, or leave it as it is, \
              until you know which database that Orchestra uses"
         ),
-        None => {
-            "This operator knows no such Orchestra, but another operator or cluster may: remove the entry. Only if \
-                 that Orchestra is gone and its data may be lost, recreate the entry's database with the statements that \
-                 `orchestra-operator recycle` prints"
-                .into()
-        }
+        None => format!(
+            "This operator knows no such Orchestra, but another operator or cluster may: remove the entry. Only if that \
+             Orchestra is gone and its data may be lost, {anew}"
+        ),
     }
 }
 
 /// The advice for all that was found: that about Orchestras counts for the rest.
-pub fn advice_for_all<'a>(core: &Core, left_by: impl Iterator<Item = &'a LeftBy>) -> Option<String> {
+pub fn advice_for_all<'a>(core: &Core, left_by: impl Iterator<Item = &'a LeftBy>, anew: Anew) -> Option<String> {
     let (mut somebody, mut roles) = (false, Vec::new());
     for one in left_by {
         match one {
@@ -69,8 +94,8 @@ pub fn advice_for_all<'a>(core: &Core, left_by: impl Iterator<Item = &'a LeftBy>
         }
     }
     match (roles.is_empty(), somebody) {
-        (false, _) => Some(advice(core, &LeftBy::Tenants(roles))),
-        (true, true) => Some(advice(core, &LeftBy::Somebody)),
+        (false, _) => Some(advice(core, &LeftBy::Tenants(roles), anew)),
+        (true, true) => Some(advice(core, &LeftBy::Somebody, anew)),
         (true, false) => None,
     }
 }

@@ -176,7 +176,7 @@ impl Arguments {
         };
         let inventory: BTreeMap<_, _> = std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_encoded_bytes())))
-            .filter(|(key, _)| inventory::is_read(key))
+            .filter(|(key, _)| inventory::is_meant(key))
             .map(|(key, value)| (key, inventory::text(&value)))
             .collect();
         // An empty entry among others is reported; variables that are all empty define no pool.

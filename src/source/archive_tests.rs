@@ -112,6 +112,10 @@ fn what_is_broken_or_no_archive_is_told() {
         &[0x1f, 0x8b],
         &[0; 1024],
         &tar[..700],
+        // Cut at the end of the file, where the padding of its last block ends, and within the block that ends an archive.
+        &tar[..512 + 3000],
+        &tar[..512 + 3072],
+        &tar[..512 + 3072 + 511],
         &packed[..packed.len() / 2],
         &packed[..packed.len() - 4],
         // A second archive behind the first.
@@ -124,6 +128,19 @@ fn what_is_broken_or_no_archive_is_told() {
             bytes.len()
         );
     }
+    // One block of zeros is an end, as some old tools write it; bytes of a file are none, whatever they are.
+    assert!(unpacked(&tar[..512 + 3072 + 512]).is_ok());
+    let zeros = tar_of(&[
+        (EntryType::Regular, "a.sql", b"1"),
+        (EntryType::Regular, "b.sql", &[0; 1024]),
+    ]);
+    assert!(unpacked(&zeros).is_ok());
+    let cut = unpacked(&zeros[..1024 + 512 + 1024]);
+    assert!(
+        matches!(&cut, Err(Flaw::Archive(what)) if what.contains("cut off")),
+        "{cut:?}"
+    );
+    assert!(matches!(unpacked(&gzip(&zeros[..1024])), Err(Flaw::Archive(_))));
     let mut wrong = packed.clone();
     let crc = wrong.len() - 8;
     wrong[crc] ^= 1;

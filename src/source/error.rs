@@ -107,7 +107,7 @@ impl Error {
     pub fn is_gone(&self) -> bool {
         match self {
             Self::Unavailable { what, .. } => what != CHANGING,
-            Self::Invalid { flaw, .. } => matches!(flaw, Flaw::NoPath { .. }),
+            Self::Invalid { flaw, .. } => matches!(flaw, Flaw::NoPath { .. } | Flaw::NoMigration { .. }),
             Self::NotFound(_) | Self::NoFolder(_) | Self::NoArtifact(_) | Self::Denied { .. } | Self::NotAllowed(_) => {
                 true
             }

@@ -58,6 +58,14 @@ pub enum Flaw {
         /// Names at the top of the source.
         there: String,
     },
+    /// Files, and no migration among them.
+    #[error("it contains no migration{what}: {cure}")]
+    NoMigration {
+        /// What is there instead, or where none is.
+        what: String,
+        /// What a person can do.
+        cure: &'static str,
+    },
     /// Several folders of migrations.
     #[error("there are migrations in {0}: set path to the folder of one of them")]
     Several(String),
@@ -127,7 +135,8 @@ impl Flaw {
                 cut(one);
                 cut(other);
             }
-            Self::Archive(text)
+            Self::NoMigration { what: text, .. }
+            | Self::Archive(text)
             | Self::Several(text)
             | Self::Packed(text)
             | Self::Binary(text)

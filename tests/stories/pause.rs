@@ -3,6 +3,7 @@
 
 mod interrupted;
 mod released;
+mod sources_gone;
 
 use std::process::Command;
 use std::time::Duration;

@@ -18,6 +18,7 @@ use crate::credentials::made::{self, MadeEntry};
 use crate::error::ErrorClass;
 use crate::migrate::Watch;
 use crate::pool::attempts::Refusal;
+use crate::pool::users::Anew;
 use crate::pool::{Pass, preparation, probe};
 use crate::postgres::made::{Maker, OwnedDatabase, RemovalEnd};
 use crate::postgres::{self, APPLICATION};
@@ -192,7 +193,7 @@ async fn check_unclaimed(work: &RunningWork) -> Result<(), Error> {
             let message = "the entry's URL leads to another database than the one that was made: nothing is dropped";
             return Err(Error::blocked(Reason::InUse, message));
         }
-        probe::check_unmarked(&work.core, &mut session).await
+        probe::check_unmarked(&work.core, &mut session, Anew::Made).await
     });
     looked.await
 }
@@ -211,7 +212,9 @@ fn told(error: postgres::Error) -> Error {
         ),
         "42710" | "42P04" => Error::blocked(
             Reason::InUse,
-            format!("{message}. An admin of the server renames or drops it, or deletes the entry's Secret"),
+            format!(
+                "{message}. An admin of the server finds out whose it is and renames it, or deletes the entry's Secret"
+            ),
         ),
         "42501" => Error::blocked(
             Reason::InvalidEntry,
@@ -262,7 +265,7 @@ mod tests {
         let (make, remove): (ToError, ToError) = (told, told_of_removal);
         for (told, sqlstate, passing, of_entry, says) in [
             (make, "53100", true, false, "enlarge it"),
-            (make, "42P04", false, true, "renames or drops it"),
+            (make, "42P04", false, true, "finds out whose it is and renames it"),
             (make, "42501", false, false, "CREATEDB and CREATEROLE"),
             (make, "0A000", false, false, "SQLSTATE 0A000"),
             (remove, "55006", true, true, "when the session has ended"),

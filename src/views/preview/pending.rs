@@ -29,7 +29,11 @@ impl ListedMigrations {
         let wrong = |what: String| format!("its migrations cannot be used: {what}");
         let found = layout::migrations(files, place.source.path.as_deref(), *format);
         let (found, format) = found.map_err(|flaw| wrong(flaw.to_string()))?;
+        let without = layout::without_migration(&found, &place.source);
         let source = Source::read(format, found).map_err(|error| wrong(error.to_string()))?;
+        if let Some(without) = without.filter(|_| source.is_empty()) {
+            return Err(wrong(without.to_string()));
+        }
         let names = source.migrations().iter().map(|migration| migration.name.clone());
         Ok(Self {
             digest: source.digest(),
