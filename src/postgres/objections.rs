@@ -1,7 +1,7 @@
 //! What keeps a server from having databases of tenants, in the words of every place that finds it out.
 
 /// The first version whose CREATEROLE reaches only roles that the role itself has made, and that tells which these are.
-pub(super) const CONFINED: u32 = 16;
+pub const CONFINED: u32 = 16;
 
 /// Of a server whose sessions may not write.
 pub(super) const TAKES_NO_WRITES: &str =

@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 use super::claim_record;
 use super::error::Result;
 use super::holdings::{self, AcceptedHoldings, LeftBy};
-use super::objections::CONFINED;
+pub use super::objections::CONFINED;
 use super::session_end::end_owners_sessions;
 use super::sql::{begin, end, run};
 
@@ -40,9 +40,6 @@ pub enum Stay {
 /// A script may have set other values for the sessions of its role.
 const OWN_SETTINGS: &str = "SET default_transaction_read_only = off; SET statement_timeout = 0; \
     SET idle_in_transaction_session_timeout = 0";
-
-/// The first version of PostgreSQL that tells which roles a role has made.
-pub const CONFINED: u32 = 16;
 
 /// Drops everything of the tenant from the current database, whose owner the connection's user is. `uids` are those of the
 /// Orchestras that had it: the record in the database must name one of them.
