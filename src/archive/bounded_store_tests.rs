@@ -26,7 +26,7 @@ struct Hostile {
 
 const XML: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/xml\r\nconnection: close\r\n\r\n\
                    <?xml version=\"1.0\"?><ListBucketResult>";
-const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/xml\r\ncontent-length: 127\r\n\r\n\
+const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/xml\r\ncontent-length: 128\r\n\r\n\
                     <ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>next</NextContinuationToken>\
                     </ListBucketResult>         ";
 
@@ -86,7 +86,7 @@ async fn a_list_or_an_error_without_end_is_not_read_to_its_end() {
         (
             "HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n<Error><Code>AccessDenied</Code>",
             REFUSAL,
-            "check the credentials",
+            "403 Forbidden",
         ),
         (
             "HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n<Error><Code>NoSuchBucket</Code>",
@@ -116,7 +116,7 @@ async fn pages_without_an_object_and_without_end_are_listed_and_removed_for_a_li
         repeats: "",
         waits: Duration::ZERO,
     };
-    assert_eq!(PAGE.split_once("\r\n\r\n").unwrap().1.len(), 127);
+    assert_eq!(PAGE.split_once("\r\n\r\n").unwrap().1.len(), 128);
     let (address, _) = store(hostile).await;
     let folder = folder(&address).patient_for(Duration::from_millis(500));
     let began = Instant::now();

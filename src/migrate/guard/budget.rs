@@ -7,8 +7,9 @@ use std::cell::Cell;
 /// Bytes that are remembered, beside the scripts. Some ten thousand tables with keys take less.
 const MEMORY: usize = 24 << 20;
 
-/// Units of work. Each takes some tenths of a microsecond: an object that is looked at, or a byte that is parsed.
-const WORK: usize = 64_000_000;
+/// Units of work. Each takes some tenths of a microsecond: an object that is looked at, or a byte that is parsed. A dump with
+/// a hundred thousand rows, each in a statement of its own, needs less.
+pub const WORK: usize = 40_000_000;
 
 /// The bytes of an element of a set or map, beside its text.
 pub const ENTRY: usize = 96;
@@ -17,7 +18,7 @@ pub const OBJECT: usize = 320;
 /// The bytes of a column or constraint.
 pub const COLUMN: usize = 160;
 /// The work of a statement, beside that of its text.
-pub const STATEMENT: usize = 100;
+pub const STATEMENT: usize = 250;
 
 /// What is left of memory and work. Once either is spent, both are.
 #[derive(Debug)]

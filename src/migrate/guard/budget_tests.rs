@@ -90,7 +90,7 @@ fn what_equals_a_known_object_is_remembered_once() {
                 CREATE OR REPLACE TRIGGER t AFTER INSERT ON members EXECUTE FUNCTION f(); "
         .repeat(500);
     let name = Name::of(vec!["f".to_owned()]);
-    let (found, mut known) = judged(&[&text, &text, &text], Budget::of(64 << 10, 10_000_000));
+    let (found, mut known) = judged(&[&text, &text, &text], Budget::of(64 << 10, 40_000_000));
     assert!(!found.contains(&Unjudged));
     assert_eq!(known.code.routines(&name).len(), 1);
     // Another one of its name is another one.

@@ -10,7 +10,7 @@ use super::judge::PendingScript;
 use super::known::KnownObjects;
 use super::makes::Makes;
 use super::plan::{Pending, Plan};
-use super::statements;
+use super::{budget, statements};
 use crate::api::Approval;
 use crate::migrate::aside::aside;
 use crate::migrate::error::{Error, Result};
@@ -65,8 +65,8 @@ pub async fn look(
 /// How often the catalog is read again because code that was read names more of it.
 const ROUNDS: usize = 16;
 
-/// The most work of all rounds. One may take a quarter of it.
-const WORK: usize = 256_000_000;
+/// The most work of all rounds: after it, there is no further one.
+const ALL_ROUNDS: usize = 3 * budget::WORK;
 
 /// Judges the scripts against the database. Also returns whether it holds no rows. A first judgement without a
 /// catalog collects the names to read from it.
@@ -88,12 +88,12 @@ async fn judge(conn: &mut PgConnection, scripts: Vec<PendingScript>) -> Result<(
         work += known.code.budget.done();
         let (named, called, again) = known.into_asked();
         let complete = named.is_subset(&relations) && called.is_subset(&functions) && again.is_subset(&replaced);
-        let last = round == ROUNDS || work > WORK;
+        let last = round == ROUNDS || work > ALL_ROUNDS;
         if !complete && last {
             findings.push(unseen(
                 &scripts,
                 FindingKind::Unjudged,
-                "nested function calls beyond the depth that is analysed",
+                "nested function calls beyond the depth that is analysed: what they do is not judged",
             ));
         }
         if complete || last {
