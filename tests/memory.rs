@@ -5,7 +5,7 @@ mod support;
 
 use orchestra_operator::api::{Approval, Effect, MigrationFormat};
 use orchestra_operator::error::ErrorClass;
-use orchestra_operator::migrate::guard::{Consent, FindingKind};
+use orchestra_operator::migrate::guard::{Clearance, Consent, FindingKind};
 use orchestra_operator::migrate::{Error, Options, SeedSource, Source, fingerprint};
 use orchestra_operator::postgres;
 use support::{INIT, execute, migrate, migrate_with, pending, postgres::server, review, session, source, source_of};
@@ -297,6 +297,30 @@ async fn the_catalog_that_scripts_name_is_read_up_to_a_bound() {
     let opaque = found.iter().filter(|kind| **kind == FindingKind::Opaque).count();
     assert!(opaque >= 3, "{told:?}");
     peak.is_below(64);
+}
+
+#[tokio::test]
+async fn what_the_guard_remembers_of_scripts_is_bounded() {
+    let _alone = ALONE.lock().await;
+    let server = server().await;
+    let login = server.login("postgres");
+    migrate(&login, &source(&[INIT])).await.unwrap();
+    let again = "CREATE OR REPLACE FUNCTION f()RETURNS int RETURN 1;".repeat(240_000);
+    let tables: String = (0..200_000).map(|number| format!("CREATE TABLE t{number}();")).collect();
+    for script in [again, tables] {
+        let names: Vec<_> = (0..5).map(|number| format!("2_{number}_a")).collect();
+        let mut scripts = vec![INIT];
+        scripts.extend(names.iter().map(|name| (name.as_str(), script.as_str())));
+        scripts.push(("3_last", "DROP TABLE a"));
+        let all = source(&scripts);
+        let conn = &mut session(&login).await;
+        let peak = Peak::reset();
+        let review = review(conn, &all, &reviewed()).await.unwrap().unwrap();
+        let last = review.plan.findings.last().map(|finding| finding.kind);
+        assert_eq!((last, review.clearance), (Some(FindingKind::Unjudged), Clearance::Waits));
+        // Without the scripts themselves, which are there before.
+        peak.is_below(96);
+    }
 }
 
 #[tokio::test]

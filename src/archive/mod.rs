@@ -4,6 +4,7 @@
 //!
 //! A backup exists once its manifest does: the manifest is written last, and never replaced.
 
+mod bounded_store;
 pub mod catalog;
 pub mod clients;
 mod compare;
@@ -30,6 +31,7 @@ pub mod store;
 mod stream;
 mod target;
 mod toc;
+mod upload;
 mod verify;
 mod whose;
 

@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use super::outcome::OutcomeReason as Reason;
+use crate::postgres::up_to_values;
 use crate::text;
 
 /// The error of a failed program. It quotes only the program's own error lines: other lines may contain statements and rows.
@@ -51,8 +52,17 @@ pub(super) fn failure(program: &str, said: &str, status: &str) -> Error {
     } else {
         (Reason::RestoreFailed, "restore into a new and empty database")
     };
-    let line = text::line(line, 500);
+    let line = text::line(&without_values(line), 500);
     Error::new(reason, format!("{program} failed ({status}): {line}; {advice}"))
+}
+
+/// The line without values of rows in the server's own message, which follows `ERROR:`.
+fn without_values(line: &str) -> String {
+    const SERVER: &str = "ERROR:";
+    match line.split_once(SERVER) {
+        Some((before, said)) => format!("{before}{SERVER}{}", up_to_values(said)),
+        None => line.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -69,6 +79,11 @@ mod tests {
             error.message.contains("duplicate key") && !error.message.contains("eva"),
             "{error}"
         );
+        let said = "pg_restore: error: COPY failed for table \"a\": ERROR:  invalid input syntax for type integer: \"geheim\"\n\
+                    CONTEXT:  COPY a, line 1, column id: \"geheim\"\n";
+        let error = failure("pg_restore", said, "1").to_string();
+        assert!(error.contains("table \"a\"") && error.contains("integer: \"…\"; restore"), "{error}");
+        assert!(!error.contains("geheim"), "{error}");
         for (line, reason) in [
             (
                 "query failed: ERROR:  canceling statement due to lock timeout",

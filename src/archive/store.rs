@@ -4,21 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    Certificate, ClientOptions, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, RetryConfig,
+    Certificate, ClientOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, RetryConfig,
 };
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::bounded_store::BoundedConnector;
 use super::error::{Error, Result};
 use super::manifest;
 use super::order::Store;
 use super::outcome::OutcomeReason as Reason;
 use super::refused::refused;
+use super::upload::Upload;
 
 /// The time limit of a connection attempt to the store.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -26,8 +29,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_mins(2);
 /// The time limit of all retries of a request.
 const RETRIES: Duration = Duration::from_mins(2);
-/// The most parts of one object that are uploaded at a time, each held in memory.
-const PARTS: usize = 3;
+/// The time limit of a list and of a removal, of all their pages and objects.
+const PATIENCE: Duration = Duration::from_mins(30);
 /// Prefix of the name of the object that tests conditional writes.
 const PROBE: &str = "create-only-probe";
 
@@ -49,6 +52,8 @@ pub struct Folder {
     path: Path,
     /// Its directory, on a mounted volume.
     directory: Option<std::path::PathBuf>,
+    /// The time limit of a list and of a removal.
+    patience: Duration,
 }
 
 impl Folder {
@@ -63,6 +68,7 @@ impl Folder {
                 store: s3(store, secrets)?,
                 path: below(prefix),
                 directory: None,
+                patience: PATIENCE,
             }),
             Store::Folder { path: root, prefix } => {
                 let local = LocalFileSystem::new_with_prefix(root).map_err(|error| {
@@ -78,6 +84,7 @@ impl Folder {
                     store: Arc::new(local.with_fsync(true)),
                     path,
                     directory: Some(directory),
+                    patience: PATIENCE,
                 })
             }
         }
@@ -123,7 +130,24 @@ impl Folder {
             store: self.store.clone(),
             path: Path::from(format!("{}/{path}", self.path).trim_matches('/')),
             directory: self.directory.as_ref().map(|directory| directory.join(path)),
+            patience: self.patience,
         }
+    }
+
+    /// The same folder with another time limit of lists and removals.
+    #[cfg(test)]
+    pub(super) fn patient_for(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    fn too_slow(&self, what: &str) -> Error {
+        Error::new(
+            Reason::StoreUnreachable,
+            format!(
+                "cannot {what} the store: it took more than {} s; check that the store runs and that its address is right",
+                self.patience.as_secs()
+            ),
+        )
     }
 
     /// The objects below the folder, as the store pages them: their paths from here, and their bytes.
@@ -140,7 +164,19 @@ impl Folder {
                 .collect();
             Ok((parts.join("/"), object.size))
         });
-        named.boxed()
+        // A store can send pages without objects and without end.
+        let (until, late) = (Instant::now() + self.patience, self.too_slow("list"));
+        let in_time = stream::unfold(Some(named.boxed()), move |named| {
+            let late = late.clone();
+            async move {
+                let mut named = named?;
+                match timeout_at(until, named.next()).await {
+                    Ok(next) => next.map(|object| (object, Some(named))),
+                    Err(_) => Some((Err(late), None)),
+                }
+            }
+        });
+        in_time.boxed()
     }
 
     fn at(&self, name: &str) -> Path {
@@ -233,10 +269,7 @@ impl Folder {
     /// What the store says.
     pub async fn upload(&self, name: &str) -> Result<Upload> {
         let upload = self.store.put_multipart(&self.at(name)).await;
-        Ok(Upload {
-            upload: upload.map_err(|error| refused(&error, "write to"))?,
-            under_way: tokio::task::JoinSet::new(),
-        })
+        Ok(Upload::new(upload.map_err(|error| refused(&error, "write to"))?))
     }
 
     async fn delete(&self, name: &str) -> Result<()> {
@@ -260,6 +293,11 @@ impl Folder {
     /// # Errors
     /// What the store says. Another call continues where this one ended.
     pub async fn remove(&self) -> Result<()> {
+        let removed = timeout(self.patience, self.remove_all()).await;
+        removed.unwrap_or_else(|_| Err(self.too_slow("delete from")))
+    }
+
+    async fn remove_all(&self) -> Result<()> {
         self.delete(manifest::NAME).await?;
         let found = self.store.list(Some(&self.path)).map_ok(|object| object.location);
         let removed = self.store.delete_stream(found.boxed());
@@ -280,54 +318,6 @@ impl Folder {
                 _ => Ok(()),
             },
             None => Ok(()),
-        }
-    }
-}
-
-/// An object that is written in parts. It does not exist before [`Upload::complete`].
-#[derive(Debug)]
-pub struct Upload {
-    upload: Box<dyn MultipartUpload>,
-    under_way: tokio::task::JoinSet<object_store::Result<()>>,
-}
-
-impl Upload {
-    /// Sends the next part; waits while several are on their way.
-    ///
-    /// # Errors
-    /// What the store says of an earlier part.
-    pub async fn part(&mut self, bytes: Vec<u8>) -> Result<()> {
-        self.wait(PARTS - 1).await?;
-        self.under_way.spawn(self.upload.put_part(bytes.into()));
-        Ok(())
-    }
-
-    async fn wait(&mut self, most: usize) -> Result<()> {
-        while self.under_way.len() > most {
-            match self.under_way.join_next().await {
-                Some(Ok(Err(error))) => return Err(refused(&error, "write to")),
-                Some(Err(error)) => return Err(Error::new(Reason::StoreUnreachable, error.to_string())),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Creates the object from its parts.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn complete(mut self) -> Result<()> {
-        self.wait(0).await?;
-        let done = self.upload.complete().await;
-        done.map(drop).map_err(|error| refused(&error, "write to"))
-    }
-
-    /// Drops the parts. What cannot be dropped is left to the store's own rule for unfinished uploads.
-    pub async fn abort(mut self) {
-        self.under_way.shutdown().await;
-        if let Err(error) = self.upload.abort().await {
-            tracing::warn!(%error, "an unfinished upload could not be removed from the store");
         }
     }
 }
@@ -357,6 +347,9 @@ fn s3(store: &Store, secrets: &StoreSecrets) -> Result<Arc<dyn ObjectStore>> {
         .with_bucket_name(bucket)
         .with_region(region.as_deref().unwrap_or("us-east-1"))
         .with_virtual_hosted_style_request(!path_style)
+        .with_http_connector(BoundedConnector::default())
+        // The client panics at an answer to a bulk request that names an object which it did not.
+        .with_disable_bulk_delete(true)
         .with_retry(RetryConfig {
             retry_timeout: RETRIES,
             ..RetryConfig::default()

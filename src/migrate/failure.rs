@@ -6,7 +6,7 @@ use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
 use super::aside::in_place;
 use super::lexer::{self, StatementKind};
-use super::redact;
+use super::redact::{self, Origin};
 use super::source_error::line_and_column;
 use crate::{postgres, text};
 
@@ -21,9 +21,9 @@ pub struct ScriptFailure {
     pub name: String,
     /// PostgreSQL's error code.
     pub sqlstate: String,
-    /// PostgreSQL's message.
+    /// PostgreSQL's message. As its detail and hint, it can hold values of rows; `Display` leaves them out.
     pub message: String,
-    /// PostgreSQL's detail. It can hold values of a row; `Display` leaves them out.
+    /// PostgreSQL's detail.
     pub detail: Option<String>,
     /// PostgreSQL's hint.
     pub hint: Option<String>,
@@ -33,6 +33,8 @@ pub struct ScriptFailure {
     pub column: usize,
     /// The session that held the lock, if the script failed while it waited for one.
     pub blocked_by: Option<String>,
+    /// Where the statement stands that was refused, which says what of the texts `Display` shows.
+    pub(super) origin: Origin,
 }
 
 impl ScriptFailure {
@@ -61,17 +63,19 @@ impl ScriptFailure {
         };
         let at = at.or(piece.map(|piece| piece.start)).unwrap_or(0);
         let (line, column) = line_and_column(script, at);
+        let (code, origin) = (error.code(), Origin::of(script, error));
         Self {
             name: name.to_owned(),
-            sqlstate: error.code().to_owned(),
-            message: kept(error.message(), |text| Some(redact::message(error.code(), text))).unwrap_or_default(),
+            sqlstate: code.to_owned(),
+            message: kept(error.message(), |text| Some(redact::message(code, text, origin))).unwrap_or_default(),
             detail: error
                 .detail()
-                .and_then(|detail| kept(detail, |text| redact::detail(error.code(), text))),
+                .and_then(|detail| kept(detail, |text| redact::detail(code, text, origin))),
             hint: error.hint().map(|hint| text::kept(hint, KEPT)),
             line,
             column,
             blocked_by: None,
+            origin,
         }
     }
 }
@@ -101,6 +105,7 @@ impl ScriptFailure {
             line,
             column,
             blocked_by: None,
+            origin: Origin::Script,
         }
     }
 
@@ -127,20 +132,24 @@ impl fmt::Display for ScriptFailure {
             line,
             column,
             blocked_by,
+            origin,
         } = self;
+        let origin = *origin;
         write!(
             f,
             "{name} failed at line {line}, column {column}: {} (SQLSTATE {sqlstate})",
-            redact::message(sqlstate, message)
+            redact::message(sqlstate, message, origin)
         )?;
-        if let Some(detail) = detail.as_deref().and_then(|detail| redact::detail(sqlstate, detail)) {
+        let detail = detail.as_deref();
+        if let Some(detail) = detail.and_then(|detail| redact::detail(sqlstate, detail, origin)) {
             write!(f, "; detail: {detail}")?;
         }
         if let Some(blocker) = blocked_by {
             write!(f, "; it waited for {blocker}")?;
         }
-        if let Some(hint) = hint {
-            write!(f, "; hint: {}", hint.replace('\n', " "))?;
+        let hint = hint.as_deref();
+        if let Some(hint) = hint.and_then(|hint| redact::hint(sqlstate, hint, origin)) {
+            write!(f, "; hint: {hint}")?;
         }
         Ok(())
     }
@@ -206,7 +215,7 @@ impl RecordSpoiled {
             migration,
             what: format!(
                 "the operator can no longer write to table {table}: {} (SQLSTATE {sqlstate})",
-                redact::message(sqlstate, message)
+                redact::message(sqlstate, message, Origin::Script)
             ),
             cure: None,
             kept: true,

@@ -80,6 +80,16 @@ pub struct Statement {
     pub tree: Option<NodeEnum>,
 }
 
+impl Statement {
+    /// The work of reading it: that of its bytes, of which one that is too long to be parsed takes little.
+    pub fn work(&self) -> usize {
+        match self.span.len() {
+            long if long > LONGEST => long / 16,
+            bytes => bytes,
+        }
+    }
+}
+
 /// The statements of a script without the first `skipped` ones, each parsed when it is asked for, so that one parse
 /// tree is in memory at a time. For an INSERT that is too long to be parsed, only the table and the functions that it calls
 /// are returned, if it adds rows of values and contains none of the words in [`ALARMING`].

@@ -19,6 +19,7 @@ use self::source::SeedPart;
 use super::error::{Error, Result};
 use super::failure::{RecordSpoiled, ScriptFailure};
 use super::options::TimeLimits;
+use super::redact::{self, Origin};
 use super::run::{ScriptError, run};
 use super::session::{escapes_by_default, ours, ours_inside, theirs};
 use super::source_error::line_and_column;
@@ -293,16 +294,19 @@ async fn send(conn: &mut PgConnection, script: &Script, variables: &SeedVariable
     })
 }
 
-/// Translates the position of a failure from the text that was sent to the script as the user wrote it.
+/// Translates the position of a failure from the text that was sent to the script as the user wrote it. What the server
+/// quotes of a variable's value is not shown.
 fn as_written(failure: ScriptFailure, script: &Script, rendered: &Rendered) -> ScriptFailure {
     let line = rendered.text.split_inclusive('\n').take(failure.line.saturating_sub(1));
     let start: usize = line.map(str::len).sum();
     let before = rendered.text[start..].chars().take(failure.column.saturating_sub(1));
     let at = start + before.map(char::len_utf8).sum::<usize>();
     let (line, column) = line_and_column(script.text(), rendered.origin(at));
+    let written = redact::quotes_only(&failure.message, script.text());
     ScriptFailure {
         line,
         column,
+        origin: if written { failure.origin } else { Origin::Code },
         ..failure
     }
 }

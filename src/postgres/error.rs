@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::error::DatabaseError;
 
+use super::quoted::of_query;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 use crate::text;
@@ -204,8 +205,8 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(error) => {
-                let message = text::line(error.message(), text::MESSAGE);
                 let sqlstate = text::line(&error.code().unwrap_or_default(), SQLSTATE);
+                let message = text::line(&of_query(&sqlstate, error.message()), text::MESSAGE);
                 let lower = message.to_ascii_lowercase();
                 if is_too_long(&*error) {
                     Self::TooLong

@@ -21,6 +21,7 @@ mod measure;
 mod objections;
 mod pooler;
 mod probe;
+mod quoted;
 mod records;
 mod relay;
 pub mod reset;
@@ -77,6 +78,7 @@ pub use wall::{Sharing, isolate};
 pub(crate) use bounded::{ROWS, all, bytes as row_bytes, column, each};
 pub(crate) use connect::watch_client;
 pub(crate) use error::{is_too_long, is_transient};
+pub(crate) use quoted::{QUOTES, up_to_values, without_quoted};
 pub(crate) use records::{
     SoundRecords, check as check_record, protect as protect_records_inside, protect_alone as protect_records,
 };

@@ -26,6 +26,7 @@ mod sqlx;
 mod supabase;
 mod tables;
 mod tls;
+mod values;
 
 #[path = "../support/artifact.rs"]
 #[allow(dead_code)]

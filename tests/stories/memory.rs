@@ -42,9 +42,13 @@ fn orchestra(world: &World, name: &str, spec: &Value) {
 
 /// A ConfigMap with one packed file.
 fn packed(world: &World, map: &str, file: &str, text: &str) -> Value {
+    packed_files(world, map, &[(file, text)])
+}
+
+fn packed_files(world: &World, map: &str, files: &[(&str, &str)]) -> Value {
     let object = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": map, "namespace": TENANTS},
-        "binaryData": {"project.tar.gz": STANDARD.encode(tar_gz(&[(file, text)]))},
+        "binaryData": {"project.tar.gz": STANDARD.encode(tar_gz(files))},
     });
     world.apply(&object.to_string()).unwrap();
     json!({"configMapRef": {"name": map}})
@@ -81,6 +85,13 @@ fn attack(world: &World) {
     ] {
         orchestra(world, name, &migrations(script));
     }
+    // More than the guard judges: it waits for a person.
+    let again = "CREATE OR REPLACE FUNCTION f()RETURNS int RETURN 1;".repeat(240_000);
+    let files = ["1_a", "2_a", "3_a", "4_a", "5_a"].map(|name| format!("{name}/migration.sql"));
+    let files: Vec<_> = files.iter().map(|file| (file.as_str(), again.as_str())).collect();
+    let source = packed_files(world, "functions", &files);
+    let spec = json!({"migrations": {"source": source, "approval": "Always"}});
+    orchestra(world, "functions", &spec);
     // As large as is allowed, and no fault of theirs.
     for name in ["large", "larger"] {
         let script = format!("CREATE TABLE {name} (id int); /* {} */", "x".repeat(40 << 20));
@@ -95,6 +106,14 @@ async fn refused(world: &World, (name, reason, says): (&str, &str, &str)) -> Val
         why == reason && message.contains(says) && is_true(object, "Stalled")
     };
     world.until(Kind::Orchestra, (TENANTS, name), LONG, is).await.unwrap()
+}
+
+async fn waits_for_approval(world: &World, name: &str) {
+    let is = |object: &Value| condition(object, "Ready").1 == "ApprovalPending";
+    world
+        .until(Kind::Orchestra, (TENANTS, name), LONG * 3, is)
+        .await
+        .unwrap();
 }
 
 async fn applied(world: &World, name: &str, count: i64) {
@@ -148,6 +167,7 @@ async fn no_tenant_takes_the_memory_of_the_operator() {
         for name in ["large", "larger"] {
             applied(&world, name, 1).await;
         }
+        waits_for_approval(&world, "functions").await;
     })
     .await;
     println!("/livez took {latest:?} at most; {}", memory(&operator));

@@ -17,7 +17,7 @@ const DEEPEST: usize = 16;
 /// Judges the functions to which a name can refer.
 pub fn routine(judge: &mut Judge<'_>, name: &Name) {
     let told = judge.tells();
-    *judge.known.code.called.entry(name.name.clone()).or_default() |= told;
+    judge.known.code.call(&name.name, told);
     for routine in judge.known.code.routines(name) {
         let Some(definition) = routine.definition else {
             judge.find(FindingKind::Opaque, name, format!("{name}(), whose code is not read"));
@@ -50,6 +50,10 @@ pub fn replaced(judge: &mut Judge<'_>, it: &CreateFunctionStmt, text: &str) {
 
 /// Judges code within the limits: each text once in a chain of calls, up to a depth, and up to a total size.
 pub fn run(judge: &mut Judge<'_>, text: &Arc<str>, label: &str, judges: impl Fn(&mut Judge<'_>)) {
+    // The text is compared with those before.
+    if !judge.known.code.budget.work(1 + text.len() / 64) {
+        return;
+    }
     if judge.active.contains(text) || judge.was_judged(text) {
         return;
     }

@@ -1,6 +1,7 @@
 //! Whether a plan may be applied.
 
 use super::consent::Consent;
+use super::finding::FindingKind;
 use super::plan::Plan;
 use crate::api::Approval;
 
@@ -18,7 +19,11 @@ pub enum Clearance {
 /// The clearance of a plan. `untouched`: the database holds no rows of a tenant.
 pub fn decide(consent: &Consent, plan: &Plan, untouched: bool) -> Clearance {
     let approved = consent.approved.as_deref() == Some(plan.digest.as_str());
-    let asks = || plan.findings.iter().any(|it| consent.effects.contains(&it.effect));
+    // What was not judged may have any effect.
+    let asks = || {
+        let mut findings = plan.findings.iter();
+        findings.any(|it| it.kind == FindingKind::Unjudged || consent.effects.contains(&it.effect))
+    };
     match consent.policy {
         Approval::Automatic => Clearance::Free,
         _ if approved => Clearance::Approved,

@@ -1,13 +1,13 @@
 //! The code that statements run: functions and procedures, triggers, rules and prepared statements, of the pending
 //! scripts and of the database. A body is judged where it is run, because only there its names can be resolved.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use pg_query::protobuf::{CmdType, DoStmt};
 use pg_query::{Node, NodeEnum, ParserOptions};
 
 use super::bodies::{routine, run};
+use super::budget::OBJECT;
 use super::calls::{FunctionCall, calls};
 use super::finding::FindingKind;
 use super::judge::{Judge, ReportedFindings};
@@ -155,9 +155,12 @@ fn definition(judge: &mut Judge<'_>, options: &[Node]) {
 
 /// Remembers the code that a statement creates.
 fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
+    if matches!(tree, NodeEnum::PrepareStmt(_)) && !judge.known.code.budget.remember(OBJECT + text.len()) {
+        return;
+    }
     let code = &mut judge.known.code;
     match tree {
-        NodeEnum::CreateFunctionStmt(it) => code.routines.push(KnownRoutine {
+        NodeEnum::CreateFunctionStmt(it) => code.add_routine(KnownRoutine {
             name: Name::of(strings(&it.funcname)),
             definition: Some(Arc::from(text)),
         }),
@@ -167,26 +170,24 @@ fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
         NodeEnum::CreateTrigStmt(it) => {
             let called = when(tree).into_iter().map(|call| Name::of(call.name));
             let functions = called.chain([Name::of(strings(&it.funcname))]);
-            code.triggers.extend(
-                functions
-                    .zip(std::iter::repeat(&it.relation))
-                    .filter_map(|(function, table)| {
-                        Some(KnownTrigger {
-                            table: table.as_ref()?.into(),
-                            events: it.events,
-                            function,
-                        })
-                    }),
-            );
+            for (function, table) in functions.zip(std::iter::repeat(&it.relation)) {
+                if let Some(table) = table {
+                    code.add_trigger(KnownTrigger {
+                        table: table.into(),
+                        events: it.events,
+                        function,
+                    });
+                }
+            }
         }
-        // Its code is not found by its new name.
-        NodeEnum::RenameStmt(it) if is_routine(it.rename_type()) => code.routines.push(KnownRoutine {
+        // By its new name, its code is not found.
+        NodeEnum::RenameStmt(it) if is_routine(it.rename_type()) => code.add_routine(KnownRoutine {
             name: Name::of(vec![it.newname.clone()]),
             definition: None,
         }),
         NodeEnum::AlterObjectSchemaStmt(it) if is_routine(it.object_type()) => {
             let parts = it.object.as_deref().map(|node| strings(std::slice::from_ref(node)));
-            code.routines.push(KnownRoutine {
+            code.add_routine(KnownRoutine {
                 name: Name {
                     schema: Some(it.newschema.clone()),
                     ..Name::of(parts.unwrap_or_default())
@@ -266,20 +267,13 @@ fn execute(judge: &mut Judge<'_>, name: &str) {
 /// Judges the triggers and rules that a change of rows in a table fires.
 pub fn fires(judge: &mut Judge<'_>, table: &Name, events: i32) {
     // Its triggers and rules are read from the catalog.
-    judge.known.standing(table);
-    let code = &judge.known.code;
-    let on_it = code
-        .triggers
-        .iter()
-        .filter(|it| it.events & events != 0 && it.table.can_be(table));
-    let functions: BTreeSet<Name> = on_it.map(|trigger| trigger.function.clone()).collect();
-    let of = |rules: &[(Name, Arc<str>)], events: i32| {
-        let on_it = rules.iter().filter(|(on, _)| on.can_be(table));
-        on_it.map(|(_, rule)| (rule.clone(), events)).collect::<Vec<_>>()
-    };
-    let mut rules = of(&code.rules, events);
-    // The change that reaches another table may be of another kind there.
-    rules.extend(of(&code.reached_rules, INSERT | UPDATE | DELETE));
+    judge.known.presence(table);
+    let functions = judge.known.code.fired(table, events);
+    let (rules, reached) = judge.known.code.rules(table);
+    let rules = rules.into_iter().map(|rule| (rule, events));
+    // What reaches another table may be another change there.
+    let reached = reached.into_iter().map(|rule| (rule, INSERT | UPDATE | DELETE));
+    let rules: Vec<_> = rules.chain(reached).collect();
     for function in functions {
         routine(judge, &function);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use pg_query::protobuf::{DropBehavior, DropStmt, ObjectType};
-use pg_query::{Node, NodeEnum, ParserOptions};
+use pg_query::{Node, NodeEnum};
 
 use super::catalog::Sort;
 use super::finding::FindingKind;
@@ -13,7 +13,6 @@ use super::names::{Name, dotted, quoted, strings};
 use super::objects::{ObjectKey, key};
 use super::signatures;
 use crate::api::Effect;
-use crate::migrate::parse;
 
 /// Judges a statement that drops objects.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
@@ -72,7 +71,7 @@ fn drop(judge: &mut Judge<'_>, it: &DropStmt) {
             | ObjectType::ObjectIndex => {
                 let recreated = what == ObjectType::ObjectView && !cascades && judge.made_later(&key(what, &parts));
                 let relation = Name::of(parts);
-                let standing = judge.known.standing(&relation);
+                let standing = judge.known.presence(&relation);
                 let harmless = match standing {
                     Existence::New => !cascades,
                     Existence::Absent => it.missing_ok,
@@ -130,14 +129,12 @@ pub fn replaced(judge: &mut Judge<'_>, key: &ObjectKey) -> bool {
 
 /// The types of the arguments of each known function of this name; none for one that cannot be read.
 fn known(judge: &mut Judge<'_>, name: &Name) -> Vec<Option<String>> {
-    let of_definition = |text: &str| match parse::tree(text, ParserOptions::DEFAULT)?.first()? {
-        NodeEnum::CreateFunctionStmt(it) => Some(signatures::of(&it.parameters)),
-        _ => None,
-    };
-    let routines = judge.known.code.routines(name);
+    let code = &mut judge.known.code;
+    let routines = code.routines(name);
+    let mut of_definition = |text| Some(code.defined(text).first()?.arguments.clone());
     let found: BTreeSet<_> = routines
         .iter()
-        .map(|routine| routine.definition.as_deref().and_then(of_definition))
+        .map(|routine| routine.definition.as_ref().and_then(&mut of_definition))
         .collect();
     found.into_iter().collect()
 }

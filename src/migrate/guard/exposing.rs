@@ -84,7 +84,7 @@ fn is_open(condition: Option<&Node>) -> bool {
 /// The table of a policy, and whether it holds rows that the pending scripts did not put there.
 fn policed(judge: &mut Judge<'_>, table: Option<&RangeVar>) -> Option<(Name, Existence, bool)> {
     let table = Name::from(table?);
-    let standing = judge.known.standing(&table);
+    let standing = judge.known.presence(&table);
     let in_use = match standing {
         Existence::New => judge.known.marks(&table).shows,
         _ => judge.is_filled(&table),
@@ -152,7 +152,7 @@ fn alter_table(judge: &mut Judge<'_>, it: &AlterTableStmt) {
     let Some(table) = it.relation.as_ref().map(Name::from) else {
         return;
     };
-    let new = judge.known.standing(&table) == Existence::New;
+    let new = judge.known.presence(&table) == Existence::New;
     for node in &it.cmds {
         let Some(NodeEnum::AlterTableCmd(command)) = &node.node else {
             continue;

@@ -50,6 +50,7 @@ pub enum FindingKind {
     ServerAccess,
     Opaque,
     Unparsed,
+    Unjudged,
     ChangeReading,
     CreateIndex,
     DropIndex,
@@ -98,7 +99,7 @@ impl FindingKind {
             Self::AddPolicy | Self::AlterPolicy | Self::Grant | Self::DefaultPrivileges | Self::SecurityDefiner => {
                 Effect::Granting
             }
-            Self::Opaque | Self::Unparsed | Self::ChangeReading => Effect::Unknown,
+            Self::Opaque | Self::Unparsed | Self::Unjudged | Self::ChangeReading => Effect::Unknown,
             Self::CreateIndex
             | Self::DropIndex
             | Self::Reindex
@@ -117,7 +118,7 @@ impl FindingKind {
 }
 
 /// A statement of a pending migration that a person should look at before it runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Finding {
     /// Name of the migration.
     pub migration: String,

@@ -1,13 +1,15 @@
 //! The guard's state while it goes through the pending scripts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
 use pg_query::NodeEnum;
 
+use super::budget::{ENTRY, OBJECT, STATEMENT};
 use super::finding::{Finding, FindingKind};
 use super::known::{Existence, KnownObjects};
+use super::makes::Makes;
 use super::names::Name;
 use super::objects::ObjectKey;
 use crate::api::Effect;
@@ -22,8 +24,8 @@ pub struct PendingScript {
     pub text: Arc<String>,
     /// Number of statements that an earlier attempt committed.
     pub committed: usize,
-    /// The objects that its statements create, each with the statement's index, once the script was processed.
-    pub makes: Vec<(usize, ObjectKey)>,
+    /// The objects that its statements create, once the script was gone through.
+    pub makes: Makes,
 }
 
 /// The most bytes of code that are read in total.
@@ -57,6 +59,8 @@ impl ReportedFindings {
 pub struct Judge<'a> {
     pub known: KnownObjects,
     pub findings: Vec<Finding>,
+    /// Those of the current line: code that is run twice tells nothing twice.
+    of_line: HashSet<Finding>,
     /// The code that is being judged, from the outermost on.
     pub active: Vec<Arc<str>>,
     /// Judges one statement of a text.
@@ -79,6 +83,7 @@ impl<'a> Judge<'a> {
             known,
             each,
             findings: Vec::new(),
+            of_line: HashSet::new(),
             active: Vec::new(),
             label: None,
             judged: HashMap::new(),
@@ -92,11 +97,15 @@ impl<'a> Judge<'a> {
     /// Goes to the beginning of a script.
     pub fn enter(&mut self, script: &'a PendingScript) {
         self.script = Some(script);
+        self.of_line.clear();
         self.known.elsewhere = false;
     }
 
     /// Goes to a statement of the script, by its index.
     pub fn go_to(&mut self, at: usize, line: usize) {
+        if self.at.1 != line {
+            self.of_line.clear();
+        }
         self.at = (at, line);
     }
 
@@ -108,10 +117,10 @@ impl<'a> Judge<'a> {
     /// Adds a finding for the current statement.
     pub fn find_as(&mut self, kind: FindingKind, effect: Effect, object: impl Display, statement: String) {
         let Some(script) = self.script else { return };
-        if !self.told.has(effect) || self.findings.len() > MOST {
+        if !self.told.has(effect) || self.is_spent() {
             return;
         }
-        let mut finding = Finding {
+        let finding = Finding {
             migration: script.migration.clone(),
             line: self.at.1,
             kind,
@@ -122,26 +131,55 @@ impl<'a> Judge<'a> {
                 None => statement,
             },
         };
-        if self.findings.len() == MOST {
-            finding.kind = FindingKind::Unparsed;
-            finding.effect = FindingKind::Unparsed.effect();
-            finding.statement = "more than a plan lists; what follows is not judged".into();
+        if self.label.is_some() && self.of_line.contains(&finding) {
+            return;
         }
-        let here = self.findings.iter().rev();
-        let mut here = here.take_while(|other| other.line == finding.line && other.migration == finding.migration);
-        if self.label.is_none() || here.all(|other| *other != finding) {
-            self.findings.push(finding);
+        let bytes = OBJECT + finding.migration.len() + finding.object.len() + finding.statement.len();
+        if self.findings.len() >= MOST || !self.known.code.budget.remember(2 * bytes) {
+            self.known.code.budget.spend();
+            return;
         }
+        self.of_line.insert(finding.clone());
+        self.findings.push(finding);
+    }
+
+    /// Takes back the findings for which this is so.
+    pub fn take_back(&mut self, gone: impl Fn(&Finding) -> bool) {
+        self.of_line.retain(|finding| !gone(finding));
+        self.findings.retain(|finding| !gone(finding));
+    }
+
+    /// Whether nothing more is judged, because the scripts make too much of it.
+    pub fn is_spent(&self) -> bool {
+        self.known.code.budget.is_spent()
+    }
+
+    /// Tells that from the current statement on nothing is judged.
+    pub fn give_up(&mut self) {
+        let kind = FindingKind::Unjudged;
+        self.findings.push(Finding {
+            migration: self.script.map(|script| script.migration.clone()).unwrap_or_default(),
+            line: self.at.1,
+            kind,
+            effect: kind.effect(),
+            object: String::new(),
+            statement: "the pending migrations do more than is analysed at a time: from here on, nothing is judged".into(),
+        });
     }
 
     /// Judges a statement that another one runs. `text`: the statement, if it is known.
     pub fn statement(&mut self, tree: &NodeEnum, text: &str) {
-        (self.each)(self, tree, text);
+        if self.known.code.budget.work(STATEMENT) {
+            (self.each)(self, tree, text);
+        }
     }
 
     /// Judges statements that code runs.
     pub fn script(&mut self, text: &str) {
         for part in parse::statements(text, 0) {
+            if !self.known.code.budget.work(part.work()) {
+                return;
+            }
             match &part.tree {
                 Some(tree) => self.statement(tree, &text[part.span.clone()]),
                 None => self.find(
@@ -170,7 +208,13 @@ impl<'a> Judge<'a> {
     /// judged now.
     pub fn was_judged(&mut self, text: &Arc<str>) -> bool {
         let state = self.state();
-        self.judged.insert(text.clone(), state) == Some(state)
+        if let Some(judged) = self.judged.get_mut(text) {
+            return std::mem::replace(judged, state) == state;
+        }
+        if self.known.code.budget.remember(ENTRY + text.len()) {
+            self.judged.insert(text.clone(), state);
+        }
+        false
     }
 
     fn state(&self) -> (u64, bool, ReportedFindings) {
@@ -194,15 +238,12 @@ impl<'a> Judge<'a> {
         if !self.known.is_certain(key) {
             return false;
         }
-        let makes = self.script.map(|script| script.makes.as_slice()).unwrap_or_default();
-        // A function without arguments in the statement may be any of its name.
-        let is = |made: &ObjectKey| made == key || key.is_open() && made.is_namesake(key);
-        makes.iter().any(|(at, made)| *at > self.at.0 && is(made))
+        self.script.is_some_and(|script| script.makes.after(self.at.0, key))
     }
 
     /// Whether a table holds rows. An unknown table is assumed to hold rows.
     pub fn is_filled(&mut self, name: &Name) -> bool {
-        match self.known.standing(name) {
+        match self.known.presence(name) {
             Existence::New => self.known.may_be_view(name),
             Existence::Absent => true,
             Existence::There { filled, .. } => filled,

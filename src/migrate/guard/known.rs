@@ -3,53 +3,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::catalog::{Catalog, Column, Readers, Sort};
+use super::budget::{COLUMN, ENTRY};
+use super::catalog::{Catalog, Column, Sort};
 use super::known_code::KnownCode;
 use super::names::Name;
-use super::objects::ObjectKey;
 use super::standing::Marks;
 pub use super::standing::{Existence, KnownConstraint};
+use made::MadeObjects;
+use relations::{Existing, KnownRelation, Relations};
 
+mod made;
 mod readers;
-
-#[derive(Clone, Debug)]
-struct KnownRelation {
-    schema: Option<String>,
-    name: String,
-    visible: bool,
-    /// None if the pending scripts create it.
-    found: Option<Existing>,
-    sort: Sort,
-    marks: Marks,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Existing {
-    filled: bool,
-    /// None if they are not known.
-    columns: Option<BTreeMap<String, Column>>,
-    /// It is the sequence of a column.
-    owned: bool,
-    /// It is a unique index.
-    unique: bool,
-    /// With their kinds; none if they are not known.
-    constraints: Option<BTreeMap<String, char>>,
-    readers: Readers,
-}
+mod relations;
 
 /// The relations, and other objects that the pending scripts create.
 #[derive(Debug, Default)]
 pub struct KnownObjects {
-    entries: Vec<KnownRelation>,
+    entries: Relations,
     current: Option<String>,
     /// The script has set a search path: a name without a schema can mean a relation of any schema.
     pub elsewhere: bool,
-    /// Keys of objects other than relations that the scripts created.
-    made: BTreeSet<ObjectKey>,
-    /// Those whose key certainly belongs to no other object.
-    sure: BTreeSet<ObjectKey>,
-    /// Keys of objects that a script drops and creates again: the new object replaces an existing one.
-    kept: BTreeSet<ObjectKey>,
+    /// Objects other than relations that the scripts created.
+    made: MadeObjects,
     /// Names of relations that statements refer to.
     asked: BTreeSet<String>,
     /// Grows with every change.
@@ -64,23 +39,8 @@ pub struct KnownObjects {
 
 impl KnownObjects {
     pub fn new(catalog: &Catalog) -> Self {
-        let entries = catalog.relations.iter().map(|relation| KnownRelation {
-            schema: Some(relation.schema.clone()),
-            name: relation.name.clone(),
-            visible: relation.visible,
-            found: Some(Existing {
-                filled: relation.filled,
-                columns: Some(relation.columns.clone()),
-                owned: relation.owned,
-                unique: relation.unique,
-                constraints: Some(relation.constraints.clone()),
-                readers: relation.readers,
-            }),
-            sort: relation.sort,
-            marks: Marks::default(),
-        });
         Self {
-            entries: entries.collect(),
+            entries: catalog.relations.iter().map(KnownRelation::from).collect(),
             current: catalog.current.clone(),
             user: catalog.user.clone(),
             code: KnownCode::new(catalog),
@@ -89,15 +49,16 @@ impl KnownObjects {
         }
     }
 
-    /// The names of relations to read from the catalog.
-    pub fn asked(&self) -> &BTreeSet<String> {
-        &self.asked
+    /// What to read from the catalog: the names of relations, of functions, and of functions and views that are replaced.
+    pub fn into_asked(self) -> (BTreeSet<String>, BTreeSet<String>, BTreeSet<String>) {
+        let (functions, replaced) = self.code.into_asked();
+        (self.asked, functions, replaced)
     }
 
-    /// Adds names to read from the catalog.
-    pub fn ask(&mut self, relations: BTreeSet<String>, functions: BTreeSet<String>, replaced: BTreeSet<String>) {
-        self.asked.extend(relations);
-        self.code.ask(functions, replaced);
+    fn ask_for(&mut self, name: &str) {
+        if !self.asked.contains(name) && self.code.budget.remember(ENTRY + name.len()) {
+            self.asked.insert(name.to_owned());
+        }
     }
 
     fn is(&self, entry: &KnownRelation, name: &Name) -> bool {
@@ -109,49 +70,77 @@ impl KnownObjects {
             }
     }
 
-    /// The state of a relation. If the name can refer to several relations, the one with most to lose.
-    pub fn standing(&mut self, name: &Name) -> Existence {
-        self.asked.insert(name.name.clone());
-        let meant: Vec<&KnownRelation> = self.entries.iter().filter(|entry| self.is(entry, name)).collect();
-        if meant.is_empty() {
-            return Existence::Absent;
+    /// The relations that the name can mean, with their numbers.
+    fn meant<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = (usize, &'a KnownRelation)> {
+        let namesakes = self.entries.named(&name.name);
+        let namesakes = if self.code.budget.work(1 + namesakes.len()) {
+            namesakes
+        } else {
+            &[]
+        };
+        let namesakes = namesakes.iter().filter_map(|at| Some((*at, self.entries.get(*at)?)));
+        namesakes.filter(|(_, entry)| self.is(entry, name))
+    }
+
+    /// Numbers of the relations that the name can mean.
+    fn numbers(&self, name: &Name) -> Vec<usize> {
+        self.meant(name).map(|(at, _)| at).collect()
+    }
+
+    /// The state of a relation without its columns. If the name can mean several relations, the one with most to lose.
+    pub fn presence(&mut self, name: &Name) -> Existence {
+        self.ask_for(&name.name);
+        let (mut any, mut there, mut filled) = (false, false, false);
+        for (_, entry) in self.meant(name) {
+            any = true;
+            there |= entry.found.is_some();
+            filled |= entry.found.as_ref().is_some_and(|found| found.filled);
         }
-        let found: Vec<&Existing> = meant.iter().filter_map(|entry| entry.found.as_ref()).collect();
-        match found.as_slice() {
-            [] => Existence::New,
-            [only] => Existence::There {
-                filled: only.filled,
-                columns: only.columns.clone(),
-            },
-            several => Existence::There {
-                filled: several.iter().any(|found| found.filled),
-                columns: None,
-            },
+        match (any, there) {
+            (false, _) => Existence::Absent,
+            (true, false) => Existence::New,
+            (true, true) => Existence::There { filled, columns: None },
+        }
+    }
+
+    /// The state of a relation, as [`Self::presence`], with its columns if it is one only.
+    pub fn standing(&mut self, name: &Name) -> Existence {
+        let filled = match self.presence(name) {
+            Existence::There { filled, .. } => filled,
+            other => return other,
+        };
+        let mut found = self.meant(name).filter_map(|(_, entry)| entry.found.as_ref());
+        let columns = match (found.next(), found.next()) {
+            (Some(only), None) => only.columns.as_ref(),
+            _ => None,
+        };
+        let columns = columns.filter(|columns| self.code.budget.work(columns.len()));
+        Existence::There {
+            filled,
+            columns: columns.cloned(),
         }
     }
 
     /// Whether all that the name can mean are sequences of columns.
     pub fn is_owned(&self, name: &Name) -> bool {
-        let meant = self.entries.iter().filter(|entry| self.is(entry, name));
-        let mut found = meant.filter_map(|entry| entry.found.as_ref());
+        let mut found = self.meant(name).filter_map(|(_, entry)| entry.found.as_ref());
         found.all(|found| found.owned)
     }
 
     /// Whether the name can mean a unique index that was there before.
     pub fn is_unique(&self, name: &Name) -> bool {
-        let meant = self.entries.iter().filter(|entry| self.is(entry, name));
-        let mut found = meant.filter_map(|entry| entry.found.as_ref());
+        let mut found = self.meant(name).filter_map(|(_, entry)| entry.found.as_ref());
         found.any(|found| found.unique)
     }
 
     /// Whether all that the name can mean are relations of this sort.
     pub fn are_all(&self, name: &Name, sort: Sort) -> bool {
-        self.meant(name).iter().all(|at| self.entries[*at].sort == sort)
+        self.meant(name).all(|(_, entry)| entry.sort == sort)
     }
 
     /// Adds a relation. With `unless_there`, an existing relation stays as it is.
     pub fn create(&mut self, name: &Name, sort: Sort, unless_there: bool) {
-        let there = matches!(self.standing(name), Existence::There { .. });
+        let there = matches!(self.presence(name), Existence::There { .. });
         if there && unless_there || name.name.is_empty() {
             return;
         }
@@ -163,7 +152,7 @@ impl KnownObjects {
         };
         let by_default = |of: &Option<String>| of.is_none() || schema.is_none() || *of == schema;
         let open = self.open_defaults.iter().any(by_default);
-        self.entries.push(KnownRelation {
+        let relation = KnownRelation {
             schema,
             name: name.name.clone(),
             visible: name.schema.is_none() || name.schema == self.current,
@@ -173,47 +162,69 @@ impl KnownObjects {
                 open,
                 ..Marks::default()
             },
-        });
+        };
+        self.add(relation);
+    }
+
+    fn add(&mut self, relation: KnownRelation) {
+        if self.code.budget.remember(relation.bytes()) {
+            self.entries.push(relation);
+        }
+    }
+
+    /// Everybody may read new tables from now on.
+    pub fn open_by_default(&mut self) {
+        // One says it for all schemas.
+        if self.open_defaults.first().is_none_or(Option::is_some) {
+            self.open_defaults.insert(0, None);
+        }
     }
 
     /// Whether the name can mean a view that the pending scripts create.
     pub fn may_be_view(&self, name: &Name) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.sort == Sort::View && self.is(entry, name))
+        self.meant(name).any(|(_, entry)| entry.sort == Sort::View)
     }
 
     /// Marks a table that the pending scripts create as filled: it gets the rows of an existing table.
     pub fn fill(&mut self, name: &Name) {
+        self.change(name, |entry| entry.found.get_or_insert_default().filled = true);
+    }
+
+    /// Changes what is known of the relations that the name can mean.
+    fn change(&mut self, name: &Name, change: impl Fn(&mut KnownRelation)) {
         self.version += 1;
-        for at in self.meant(name) {
-            let found = self.entries[at].found.get_or_insert_default();
-            found.filled = true;
+        for at in self.numbers(name) {
+            let Some(entry) = self.entries.get_mut(at) else { continue };
+            let before = entry.bytes();
+            change(entry);
+            self.code.budget.remember(entry.bytes().saturating_sub(before));
         }
     }
 
-    /// Indices of the entries that the name can mean.
-    fn meant(&self, name: &Name) -> Vec<usize> {
-        let all = 0..self.entries.len();
-        all.filter(|at| self.is(&self.entries[*at], name)).collect()
+    /// Changes what is known to have been there before of the relations that the name can mean.
+    fn change_found(&mut self, name: &Name, change: impl Fn(&mut Existing)) {
+        self.change(name, |entry| {
+            if let Some(found) = &mut entry.found {
+                change(found);
+            }
+        });
     }
 
     /// Whether all of the entries are one relation.
-    fn are_one(&self, entries: &[usize]) -> bool {
-        let mut schemas = entries.iter().map(|at| &self.entries[*at].schema);
-        schemas
-            .next()
-            .is_none_or(|first| entries.len() == 1 || first.is_some() && schemas.all(|schema| schema == first))
+    fn are_one<'a>(&self, mut entries: impl Iterator<Item = (usize, &'a KnownRelation)>) -> bool {
+        let Some((_, first)) = entries.next() else { return true };
+        let mut others = entries.peekable();
+        others.peek().is_none() || first.schema.is_some() && others.all(|(_, other)| other.schema == first.schema)
     }
 
     /// Removes a relation of this sort, unless the name can mean several.
     pub fn drop(&mut self, name: &Name, sort: Sort) {
         self.version += 1;
         self.forget(&name.name);
-        let mut meant = self.meant(name);
-        meant.retain(|at| self.entries[*at].sort == sort);
-        if self.are_one(&meant) {
-            for at in meant.into_iter().rev() {
+        let of_sort = || self.meant(name).filter(|(_, entry)| entry.sort == sort);
+        if self.are_one(of_sort()) {
+            let dropped: Vec<_> = of_sort().map(|(at, _)| at).collect();
+            for at in dropped {
                 self.entries.remove(at);
             }
         }
@@ -223,24 +234,33 @@ impl KnownObjects {
     /// relations, both names mean it.
     pub fn rename(&mut self, from: &Name, to: &Name, certain: bool) {
         self.version += 1;
-        self.asked.insert(from.name.clone());
+        self.ask_for(&from.name);
         self.forget(&from.name);
         self.forget(&to.name);
+        if !self.code.budget.work(self.entries.len()) {
+            return;
+        }
         // The constraint of an index gets its name.
-        let found = self.entries.iter_mut().filter_map(|entry| entry.found.as_mut());
+        let found = self.entries.values_mut().filter_map(|entry| entry.found.as_mut());
         for constraints in found.filter_map(|found| found.constraints.as_mut()) {
             let kind = constraints.get(&from.name).copied();
-            constraints.extend(kind.map(|kind| (to.name.clone(), kind)));
+            if let Some(kind) = kind.filter(|_| self.code.budget.remember(COLUMN)) {
+                constraints.insert(to.name.clone(), kind);
+            }
         }
-        let meant = self.meant(from);
-        if !certain || !self.are_one(&meant) {
-            let both: Vec<_> = meant.iter().map(|at| self.entries[*at].clone()).collect();
-            self.entries.extend(both);
+        let meant = self.numbers(from);
+        if !certain || !self.are_one(self.meant(from)) {
+            for at in &meant {
+                let Some(entry) = self.entries.get(*at) else { continue };
+                if self.code.budget.remember(entry.bytes()) {
+                    let both = entry.clone();
+                    self.entries.push(both);
+                }
+            }
         }
         for at in meant {
-            let entry = &mut self.entries[at];
-            entry.name.clone_from(&to.name);
-            if to.schema.is_some() {
+            self.entries.rename(at, &to.name);
+            if let Some(entry) = self.entries.get_mut(at).filter(|_| to.schema.is_some()) {
                 entry.visible = to.schema == self.current;
                 entry.schema.clone_from(&to.schema);
             }
@@ -250,11 +270,15 @@ impl KnownObjects {
     /// Gives a schema another name. From then on, both names can mean each of its relations.
     pub fn rename_schema(&mut self, from: &str, to: &str) {
         self.version += 1;
-        self.sure.clear();
+        self.made.doubt();
+        if !self.code.budget.work(self.entries.len()) {
+            return;
+        }
         let both = self
             .entries
-            .iter()
+            .values()
             .filter(|entry| entry.schema.as_deref() == Some(from));
+        let both = both.take_while(|entry| self.code.budget.remember(entry.bytes()));
         let both: Vec<_> = both
             .cloned()
             .map(|entry| KnownRelation {
@@ -263,15 +287,18 @@ impl KnownObjects {
                 ..entry
             })
             .collect();
-        self.entries.extend(both);
+        for entry in both {
+            self.entries.push(entry);
+        }
     }
 
     /// The state of a table's constraint.
     pub fn constraint(&self, table: &Name, name: &str) -> KnownConstraint {
-        let [at] = self.meant(table)[..] else {
+        let mut meant = self.meant(table);
+        let (Some((_, entry)), None) = (meant.next(), meant.next()) else {
             return KnownConstraint::Unknown;
         };
-        let found = self.entries[at].found.as_ref();
+        let found = entry.found.as_ref();
         match found.and_then(|found| found.constraints.as_ref()) {
             None => KnownConstraint::Unknown,
             Some(constraints) => constraints
@@ -282,105 +309,31 @@ impl KnownObjects {
 
     /// Adds a constraint to a table, made of what was there before.
     pub fn add_constraint(&mut self, table: &Name, name: &str, kind: char) {
-        self.version += 1;
-        for at in self.meant(table) {
-            let found = self.entries[at].found.as_mut();
-            if let Some(constraints) = found.and_then(|found| found.constraints.as_mut()) {
+        self.change_found(table, |found| {
+            if let Some(constraints) = &mut found.constraints {
                 constraints.insert(name.to_owned(), kind);
             }
-        }
+        });
     }
 
     /// Renames a constraint of a table.
     pub fn rename_constraint(&mut self, table: &Name, from: &str, to: &str) {
-        self.version += 1;
-        let table = self.meant(table);
-        for at in table {
-            if let Some(found) = self.entries[at].found.as_mut()
-                && let Some(constraints) = &mut found.constraints
-            {
+        self.change_found(table, |found| {
+            if let Some(constraints) = &mut found.constraints {
                 match constraints.get(from).copied() {
                     Some(kind) => _ = constraints.insert(to.to_owned(), kind),
                     None => found.constraints = None,
                 }
             }
-        }
+        });
     }
 
     /// Changes the columns of a relation.
     pub fn columns(&mut self, name: &Name, change: impl Fn(&mut BTreeMap<String, Column>)) {
-        self.version += 1;
-        for at in self.meant(name) {
-            if let Some(columns) = self.entries[at].found.as_mut().and_then(|found| found.columns.as_mut()) {
+        self.change_found(name, |found| {
+            if let Some(columns) = &mut found.columns {
                 change(columns);
             }
-        }
-    }
-
-    /// Adds an object other than a relation. `certain`: the statement runs, and fails if the object exists.
-    pub fn make(&mut self, key: ObjectKey, certain: bool) {
-        self.version += 1;
-        if self.kept.contains(&key) {
-            return;
-        }
-        if certain && self.is_certain(&key) {
-            self.sure.insert(key.clone());
-        }
-        self.made.insert(key);
-    }
-
-    /// Whether a key means one object only.
-    pub fn is_certain(&self, key: &ObjectKey) -> bool {
-        let one = key.table.as_ref().is_none_or(|table| {
-            let meant = self.meant(table);
-            let mut new = meant.iter().map(|at| self.entries[*at].found.is_none());
-            // A temporary table hides another one.
-            let first = new.next();
-            self.are_one(&meant) && new.all(|new| Some(new) == first)
         });
-        one && (key.qualified || !self.elsewhere)
-    }
-
-    /// Treats the objects of tables of this name as objects that existed before.
-    pub fn forget(&mut self, table: &str) {
-        self.sure
-            .retain(|key| key.table.as_ref().is_none_or(|of| of.name != table));
-    }
-
-    /// Records that the script drops an existing object and creates it again.
-    pub fn keep(&mut self, key: ObjectKey) {
-        self.version += 1;
-        self.kept.insert(key);
-    }
-
-    /// Whether the pending scripts created an object other than a relation.
-    pub fn is_made(&self, key: &ObjectKey) -> bool {
-        self.made.contains(key)
-    }
-
-    /// The key of a function without arguments in the statement, if the scripts created one function of its name.
-    pub fn resolve(&self, key: ObjectKey) -> ObjectKey {
-        if !key.is_open() {
-            return key;
-        }
-        let mut made = self.made.iter().filter(|made| made.is_namesake(&key));
-        match (made.next(), made.next()) {
-            (Some(only), None) => only.clone(),
-            _ => key,
-        }
-    }
-
-    /// Removes all functions of a key's name.
-    pub fn unmake_namesakes(&mut self, key: &ObjectKey) {
-        self.made.retain(|made| !made.is_namesake(key));
-        self.sure.retain(|made| !made.is_namesake(key));
-    }
-
-    /// Removes an object. Returns whether the pending scripts certainly created it.
-    pub fn unmake(&mut self, key: &ObjectKey) -> bool {
-        self.version += 1;
-        self.made.remove(key);
-        let certain = self.is_certain(key);
-        self.sure.remove(key) && certain
     }
 }

@@ -1,11 +1,13 @@
 //! The code that is known at one point of the pending scripts: what the catalog holds, and what earlier statements
 //! create.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::budget::{Budget, ENTRY, OBJECT};
 use super::catalog::Catalog;
 use super::catalog_code::Use;
+use super::definitions::Definition;
 use super::names::Name;
 
 /// Bits of a trigger's events, as `pg_trigger.tgtype` and the parser have them.
@@ -15,7 +17,7 @@ pub const UPDATE: i32 = 16;
 pub const TRUNCATE: i32 = 32;
 
 /// A function or procedure.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownRoutine {
     pub name: Name,
     /// Its `CREATE FUNCTION`; none if it is too long to be read.
@@ -23,7 +25,7 @@ pub struct KnownRoutine {
 }
 
 /// A trigger.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownTrigger {
     pub table: Name,
     pub events: i32,
@@ -44,23 +46,30 @@ pub struct Leak {
     pub anon: bool,
 }
 
-/// The code that is known at one point of the pending scripts.
+/// `CREATE RULE` of the rules on a table.
+type Rules = HashMap<String, Vec<(Name, Arc<str>)>>;
+
+/// The code that is known at one point of the pending scripts. What has a name is found by the last part of it.
 #[derive(Debug, Default)]
 pub struct KnownCode {
-    pub routines: Vec<KnownRoutine>,
-    pub triggers: Vec<KnownTrigger>,
-    /// `CREATE RULE` of the rules that the database has on a table.
-    pub rules: Vec<(Name, Arc<str>)>,
-    /// The same for rules on relations that a change of the table reaches: each acts on every change.
-    pub reached_rules: Vec<(Name, Arc<str>)>,
+    /// What may be remembered and done in all.
+    pub budget: Budget,
+    routines: HashMap<String, Vec<KnownRoutine>>,
+    triggers: HashMap<String, Vec<KnownTrigger>>,
+    /// Rules that the database has on a table.
+    rules: Rules,
+    /// Rules on what a change of the table reaches: each acts on every change.
+    reached_rules: Rules,
     /// `PREPARE` of each prepared statement.
     pub prepared: BTreeMap<String, Arc<str>>,
     /// Functions of the scripts that show rows with the rights of their owner.
     pub leaks: Vec<Leak>,
     /// The role of the Data API may execute new functions by default.
     pub anon_executes: bool,
-    /// Names of functions that were called so far, each with whether all findings in it were reported.
-    pub called: BTreeMap<String, bool>,
+    /// Names of functions that were called so far, each with whether all findings in it were told.
+    called: BTreeMap<String, bool>,
+    /// What definitions of functions say, once it was asked.
+    pub definitions: HashMap<Arc<str>, Arc<[Definition]>>,
     /// Names of functions that are called.
     asked: BTreeSet<String>,
     /// Names of functions and views that are replaced.
@@ -72,28 +81,38 @@ pub struct KnownCode {
 impl KnownCode {
     pub fn new(catalog: &Catalog) -> Self {
         let catalog = &catalog.code;
-        let routines = catalog.routines.iter().map(|routine| KnownRoutine {
-            name: routine.name.clone(),
-            definition: routine.definition.as_deref().map(Arc::from),
-        });
-        let triggers = catalog.triggers.iter().map(|trigger| KnownTrigger {
-            table: trigger.table.clone(),
-            events: trigger.events,
-            function: trigger.function.clone(),
-        });
+        let mut routines = HashMap::<_, Vec<_>>::new();
+        for routine in &catalog.routines {
+            let known = KnownRoutine {
+                name: routine.name.clone(),
+                definition: routine.definition.as_deref().map(Arc::from),
+            };
+            routines.entry(known.name.name.clone()).or_default().push(known);
+        }
+        let mut triggers = HashMap::<_, Vec<_>>::new();
+        for trigger in &catalog.triggers {
+            let known = KnownTrigger {
+                table: trigger.table.clone(),
+                events: trigger.events,
+                function: trigger.function.clone(),
+            };
+            triggers.entry(known.table.name.clone()).or_default().push(known);
+        }
         let rules = |rules: &[(Name, String)]| {
-            let rules = rules.iter();
-            rules
-                .map(|(table, rule)| (table.clone(), Arc::from(rule.as_str())))
-                .collect()
+            let mut known = Rules::new();
+            for (table, rule) in rules {
+                let rule = (table.clone(), Arc::from(rule.as_str()));
+                known.entry(table.name.clone()).or_default().push(rule);
+            }
+            known
         };
         let mut uses = BTreeMap::<_, Vec<_>>::new();
         for (name, used) in &catalog.uses {
             uses.entry(name.clone()).or_default().push(*used);
         }
         Self {
-            routines: routines.collect(),
-            triggers: triggers.collect(),
+            routines,
+            triggers,
             rules: rules(&catalog.rules),
             reached_rules: rules(&catalog.reached_rules),
             uses,
@@ -102,32 +121,87 @@ impl KnownCode {
         }
     }
 
-    /// The names of functions to read from the catalog.
-    pub fn asked(&self) -> &BTreeSet<String> {
-        &self.asked
-    }
-
-    /// The names of functions and views whose uses are to be read from the catalog.
-    pub fn replaced(&self) -> &BTreeSet<String> {
-        &self.replaced
-    }
-
-    /// Adds names to read from the catalog.
-    pub fn ask(&mut self, functions: BTreeSet<String>, replaced: BTreeSet<String>) {
-        self.asked.extend(functions);
-        self.replaced.extend(replaced);
+    /// The names of functions, and of functions and views that are replaced, to read from the catalog.
+    pub fn into_asked(self) -> (BTreeSet<String>, BTreeSet<String>) {
+        (self.asked, self.replaced)
     }
 
     /// What uses a function or view of this name, which is replaced.
     pub fn uses(&mut self, name: &str) -> Vec<Use> {
-        self.replaced.insert(name.to_owned());
-        self.uses.get(name).cloned().unwrap_or_default()
+        if !self.replaced.contains(name) && self.budget.remember(ENTRY + name.len()) {
+            self.replaced.insert(name.to_owned());
+        }
+        let uses = self.uses.get(name);
+        uses.filter(|uses| self.budget.work(uses.len())).cloned().unwrap_or_default()
     }
 
     /// The functions that a name can mean.
     pub fn routines(&mut self, name: &Name) -> Vec<KnownRoutine> {
-        self.asked.insert(name.name.clone());
-        let meant = self.routines.iter().filter(|routine| routine.name.can_be(name));
+        if !self.asked.contains(&name.name) && self.budget.remember(ENTRY + name.name.len()) {
+            self.asked.insert(name.name.clone());
+        }
+        let namesakes = self.of(&self.routines, name);
+        let meant = namesakes.iter().filter(|routine| are_one(&routine.name, name));
         meant.cloned().collect()
+    }
+
+    /// Adds a function. One that is known is not added again.
+    pub fn add_routine(&mut self, routine: KnownRoutine) {
+        let namesakes = self.of(&self.routines, &routine.name);
+        let bytes = routine.definition.as_ref().map_or(0, |text| text.len());
+        let new = !namesakes.contains(&routine);
+        if new && self.budget.remember(OBJECT + 2 * routine.name.bytes() + bytes) {
+            let name = routine.name.name.clone();
+            self.routines.entry(name).or_default().push(routine);
+        }
+    }
+
+    /// Adds a trigger. One that is known is not added again.
+    pub fn add_trigger(&mut self, trigger: KnownTrigger) {
+        let new = !self.of(&self.triggers, &trigger.table).contains(&trigger);
+        let bytes = OBJECT + 2 * trigger.table.bytes() + trigger.function.bytes();
+        if new && self.budget.remember(bytes) {
+            let name = trigger.table.name.clone();
+            self.triggers.entry(name).or_default().push(trigger);
+        }
+    }
+
+    /// The functions of the triggers that these events fire on a table.
+    pub fn fired(&self, table: &Name, events: i32) -> BTreeSet<Name> {
+        let namesakes = self.of(&self.triggers, table).iter();
+        let on_it = namesakes.filter(|it| it.events & events != 0 && are_one(&it.table, table));
+        on_it.map(|trigger| trigger.function.clone()).collect()
+    }
+
+    /// The rules on a table, and those on what a change of it reaches.
+    pub fn rules(&self, table: &Name) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
+        let of = |rules| {
+            let namesakes: &[(Name, Arc<str>)] = self.of(rules, table);
+            let on_it = namesakes.iter().filter(|(on, _)| are_one(on, table));
+            on_it.map(|(_, rule)| rule.clone()).collect()
+        };
+        (of(&self.rules), of(&self.reached_rules))
+    }
+
+    /// Whether a function of this name was called, and all findings in it were told.
+    pub fn was_called(&self, name: &str) -> Option<bool> {
+        self.called.get(name).copied()
+    }
+
+    /// Records that a function of this name is called.
+    pub fn call(&mut self, name: &str, told: bool) {
+        match self.called.get_mut(name) {
+            Some(all) => *all |= told,
+            None if self.budget.remember(ENTRY + name.len()) => {
+                self.called.insert(name.to_owned(), told);
+            }
+            None => {}
+        }
+    }
+
+    /// All that have the name in any schema.
+    fn of<'a, T>(&self, all: &'a HashMap<String, Vec<T>>, name: &Name) -> &'a [T] {
+        let namesakes = all.get(&name.name).map_or(&[][..], Vec::as_slice);
+        if self.budget.work(namesakes.len()) { namesakes } else { &[] }
     }
 }

@@ -18,7 +18,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
         NodeEnum::VacuumStmt(it) => vacuum(judge, it),
         NodeEnum::AlterTableMoveAllStmt(_) => rewrite(judge, "ALTER … ALL IN TABLESPACE", None),
         NodeEnum::LockStmt(it) => {
-            let there = |name: &Name| judge.known.standing(name) != Existence::New;
+            let there = |name: &Name| judge.known.presence(name) != Existence::New;
             let names: Vec<_> = ranges(&it.relations).map(Name::from).filter(there).collect();
             for name in names {
                 judge.find(FindingKind::LockTable, &name, format!("LOCK TABLE {name}"));
@@ -74,7 +74,7 @@ fn reindex(judge: &mut Judge<'_>, it: &ReindexStmt) {
         return;
     };
     let filled = it.kind() != ReindexObjectType::ReindexObjectTable || judge.is_filled(&relation);
-    if filled && judge.known.standing(&relation) != Existence::New {
+    if filled && judge.known.presence(&relation) != Existence::New {
         judge.find(FindingKind::Reindex, &relation, format!("REINDEX {relation}"));
     }
 }

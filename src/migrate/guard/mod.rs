@@ -5,12 +5,14 @@
 //! creates them or the database has them. Code that it cannot analyse is a finding of its own.
 
 mod bodies;
+mod budget;
 mod calls;
 mod catalog;
 mod catalog_code;
 mod clearance;
 mod code;
 pub(super) mod consent;
+mod definitions;
 mod drops;
 mod exposing;
 mod finding;
@@ -20,6 +22,7 @@ mod known_code;
 mod leaks;
 mod locks;
 mod made;
+mod makes;
 pub(super) mod names;
 mod objects;
 mod plan;
@@ -48,6 +51,8 @@ pub(super) use review::look;
 
 pub use super::history::Head;
 
+#[cfg(test)]
+mod budget_tests;
 #[cfg(test)]
 mod code_bounds_tests;
 #[cfg(test)]

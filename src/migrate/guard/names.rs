@@ -6,13 +6,18 @@ use pg_query::protobuf::RangeVar;
 use pg_query::{Node, NodeEnum};
 
 /// A relation as a script spells it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
     pub schema: Option<String>,
     pub name: String,
 }
 
 impl Name {
+    /// The bytes of its parts.
+    pub fn bytes(&self) -> usize {
+        self.name.len() + self.schema.as_ref().map_or(0, String::len)
+    }
+
     /// From the parts of a dotted name; a database's name in front is ignored.
     pub fn of(mut parts: Vec<String>) -> Self {
         let name = parts.pop().unwrap_or_default();

@@ -3,12 +3,13 @@
 use pg_query::protobuf::{ObjectType, RangeVar};
 use pg_query::{Node, NodeEnum};
 
+use super::budget::OBJECT;
 use super::names::{Name, dotted, quoted, strings};
 use super::{made, signatures};
 
-/// Identifies an object other than a relation by its kind and name, and functions by the types of their arguments too. The
-/// guard treats objects with the same key as the same object.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Tells an object that is no relation from others: by its kind and name, and functions by the types of their arguments
+/// too. The guard takes objects with the same key for the same object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
     text: String,
     /// The types of a function's arguments; none where they are not said.
@@ -61,14 +62,25 @@ impl ObjectKey {
         self.arguments.as_ref()
     }
 
-    /// Whether it names a function of which the arguments are not said.
-    pub fn is_open(&self) -> bool {
-        self.arguments.is_none() && self.text.starts_with("function ")
+    /// Whether it names a function.
+    pub fn is_function(&self) -> bool {
+        self.text.starts_with("function ")
     }
 
-    /// Whether both have the same kind and name.
-    pub fn is_namesake(&self, other: &Self) -> bool {
-        self.text == other.text
+    /// Whether it names a function of which the arguments are not said.
+    pub fn is_open(&self) -> bool {
+        self.arguments.is_none() && self.is_function()
+    }
+
+    /// Its kind and name.
+    pub fn name(&self) -> &str {
+        &self.text
+    }
+
+    /// The bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        let table = self.table.as_ref().map_or(0, Name::bytes);
+        OBJECT + self.text.len() + self.arguments.as_ref().map_or(0, String::len) + table
     }
 }
 

@@ -92,6 +92,25 @@ fn who_waits() {
 }
 
 #[test]
+fn what_is_not_judged_waits_whatever_the_class_asks_for() {
+    let mut found = findings(&["DROP TABLE members"]);
+    for finding in &mut found {
+        finding.kind = FindingKind::Unjudged;
+        finding.effect = FindingKind::Unjudged.effect();
+    }
+    let plan = plan(found);
+    let consent = Consent {
+        policy: Approval::OnDestructive,
+        effects: [Effect::Locking].into(),
+        approved: None,
+        handed_over: true,
+        prepared: false,
+    };
+    assert_eq!(decide(&consent, &plan, false), Clearance::Waits);
+    assert_eq!(decide(&consent, &plan, true), Clearance::Free);
+}
+
+#[test]
 fn a_digest_is_of_the_whole_plan() {
     let base = plan(Vec::new());
     assert_eq!(base.digest, plan(Vec::new()).digest);

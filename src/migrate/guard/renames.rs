@@ -100,7 +100,7 @@ fn rename_object(judge: &mut Judge<'_>, it: &RenameStmt) {
 fn rename_relation(judge: &mut Judge<'_>, it: &RenameStmt, relation: &Name) {
     use pg_query::protobuf::ObjectType as Is;
     let new = quoted(&it.newname);
-    let standing = judge.known.standing(relation);
+    let standing = judge.known.presence(relation);
     // `ALTER INDEX` renames every kind of relation; no application uses the name of an index.
     let index = it.rename_type() == Is::ObjectIndex
         && standing != Existence::Absent
@@ -140,7 +140,7 @@ fn rename_relation(judge: &mut Judge<'_>, it: &RenameStmt, relation: &Name) {
 fn move_schema(judge: &mut Judge<'_>, it: &AlterObjectSchemaStmt) {
     let schema = quoted(&it.newschema);
     if let Some(relation) = it.relation.as_ref().map(Name::from) {
-        if judge.known.standing(&relation) != Existence::New {
+        if judge.known.presence(&relation) != Existence::New {
             judge.find(
                 FindingKind::MoveSchema,
                 &relation,

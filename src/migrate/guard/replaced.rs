@@ -18,7 +18,7 @@ pub fn function(judge: &mut Judge<'_>, it: &CreateFunctionStmt, text: &str) {
     let Some(name) = parts.last() else { return };
     let uses = judge.known.code.uses(name);
     exposes(judge, &uses, &dotted(&parts), "CREATE FUNCTION");
-    let called = judge.known.code.called.get(name).copied();
+    let called = judge.known.code.was_called(name);
     let runs = |told: ReportedFindings| match told {
         ReportedFindings::Losses => called.is_some() || uses.contains(&Use::Trigger),
         _ => called == Some(true) || uses.contains(&Use::Runs),

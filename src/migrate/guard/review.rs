@@ -8,8 +8,9 @@ use super::consent::Consent;
 use super::finding::{Finding, FindingKind};
 use super::judge::PendingScript;
 use super::known::KnownObjects;
+use super::makes::Makes;
 use super::plan::{Pending, Plan};
-use super::statements;
+use super::{budget, statements};
 use crate::api::Approval;
 use crate::migrate::aside::aside;
 use crate::migrate::error::{Error, Result};
@@ -48,7 +49,7 @@ pub async fn look(
         migration: migration.name,
         text: migration.script,
         committed,
-        makes: Vec::new(),
+        makes: Makes::default(),
     });
     let (findings, empty) = judge(conn, scripts.collect()).await?;
     let plan = Plan::new(history.head(), listed, findings);
@@ -64,44 +65,57 @@ pub async fn look(
 /// How often the catalog is read again because the code in it names further objects.
 const ROUNDS: usize = 16;
 
+/// The most work of all rounds: after it, there is no further one.
+const ALL_ROUNDS: usize = 3 * budget::WORK;
+
 /// Judges the scripts against the database. Also returns whether it holds no rows. A first judgement without a
 /// catalog collects the names to read from it.
 async fn judge(conn: &mut PgConnection, scripts: Vec<PendingScript>) -> Result<(Vec<Finding>, bool)> {
-    let (mut scripts, _, mut known) = judged(scripts, KnownObjects::default()).await?;
+    let (mut scripts, _, known) = judged(scripts, KnownObjects::default()).await?;
+    let mut work = known.code.budget.done();
+    let (mut relations, mut functions, mut replaced) = known.into_asked();
     for round in 1.. {
-        let (relations, functions) = (known.asked().clone(), known.code.asked().clone());
-        let replaced = known.code.replaced().clone();
         let catalog = Catalog::read(conn, &relations, &functions, &replaced).await?;
-        let mut findings;
+        let (mut findings, known);
         (scripts, findings, known) = judged(scripts, KnownObjects::new(&catalog)).await?;
-        findings.extend(catalog.code.cut.iter().map(|what| unseen(&scripts, what)));
-        let complete = known.asked().is_subset(&relations)
-            && known.code.asked().is_subset(&functions)
-            && known.code.replaced().is_subset(&replaced);
-        if !complete && round == ROUNDS {
+        findings.extend(
+            catalog
+                .code
+                .cut
+                .iter()
+                .map(|what| unseen(&scripts, FindingKind::Opaque, what)),
+        );
+        work += known.code.budget.done();
+        let (named, called, again) = known.into_asked();
+        let complete = named.is_subset(&relations) && called.is_subset(&functions) && again.is_subset(&replaced);
+        let last = round == ROUNDS || work > ALL_ROUNDS;
+        if !complete && last {
             findings.push(unseen(
                 &scripts,
-                "nested function calls beyond the depth that is analysed",
+                FindingKind::Unjudged,
+                "nested function calls beyond the depth that is analysed: what they do is not judged",
             ));
         }
-        if complete || round == ROUNDS {
+        if complete || last {
             return Ok((findings, catalog.empty));
         }
-        known.ask(relations, functions, replaced);
+        relations.extend(named);
+        functions.extend(called);
+        replaced.extend(again);
     }
     Err(Error::Unreadable)
 }
 
-/// Code that was not read may do anything.
-fn unseen(scripts: &[PendingScript], what: &str) -> Finding {
+/// What was not looked at may be anything.
+fn unseen(scripts: &[PendingScript], kind: FindingKind, what: &str) -> Finding {
     Finding {
         migration: scripts
             .first()
             .map(|script| script.migration.clone())
             .unwrap_or_default(),
         line: 1,
-        kind: FindingKind::Opaque,
-        effect: FindingKind::Opaque.effect(),
+        kind,
+        effect: kind.effect(),
         object: String::new(),
         statement: what.into(),
     }

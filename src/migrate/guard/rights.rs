@@ -49,7 +49,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
             if let Some(action) = it.action.as_ref().filter(|action| action.is_grant) {
                 let to = roles(&action.grantees).map(role).collect::<Vec<_>>().join(", ");
                 if action.objtype() == ObjectType::ObjectTable && roles(&action.grantees).any(is_anyone) {
-                    judge.known.open_defaults.push(None);
+                    judge.known.open_by_default();
                 }
                 let statement = format!("ALTER DEFAULT PRIVILEGES … GRANT … TO {to}");
                 judge.find(FindingKind::DefaultPrivileges, to, statement);
@@ -191,7 +191,7 @@ fn grant(judge: &mut Judge<'_>, it: &GrantStmt) {
 /// Whether everybody reads existing rows once everybody may read the table.
 fn opens(judge: &mut Judge<'_>, table: &Name) -> bool {
     judge.known.mark(table, |marks| marks.open = true);
-    judge.known.standing(table) != Existence::New && judge.is_filled(table) || shown::is_open(judge, table)
+    judge.known.presence(table) != Existence::New && judge.is_filled(table) || shown::is_open(judge, table)
 }
 
 fn grant_role(judge: &mut Judge<'_>, it: &GrantRoleStmt) {

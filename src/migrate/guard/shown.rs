@@ -36,7 +36,8 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     let mut read = found.relations;
     // A view runs functions with the rights of the role that reads it.
     if !view {
-        read.extend(leaks::read_by(judge, &found.calls));
+        let calls = found.calls.into_iter().map(|call| Name::of(call.name));
+        read.extend(leaks::read_by(judge, calls.collect()));
     }
     read.retain(|read| !read.can_be(&name));
     if let Some(source) = source(judge, &read) {
@@ -46,8 +47,8 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
 
 /// Records that a relation shows rows of another one, and reports who may read them through it.
 fn show(judge: &mut Judge<'_>, name: &Name, source: &Name, view: bool) {
-    // The catalog says who may read it.
-    judge.known.standing(name);
+    // It is read from the catalog who may read it.
+    judge.known.presence(name);
     judge.known.mark(name, |marks| marks.shows = true);
     if let Some((effect, who)) = shown_to(judge, name, view) {
         let statement = format!("rows of {source} in {name}, which {who} may read");
@@ -81,7 +82,7 @@ pub fn inherits(judge: &mut Judge<'_>, parent: &Name, child: &RangeVar) {
 
 /// Judges a view that reads with the rights of its owner from now on.
 pub fn by_owner(judge: &mut Judge<'_>, view: &Name) {
-    let new = judge.known.standing(view) == Existence::New;
+    let new = judge.known.presence(view) == Existence::New;
     if new && !judge.known.marks(view).behind {
         return;
     }

@@ -6,8 +6,8 @@ use pg_query::protobuf::AlterDomainStmt;
 use super::finding::{Finding, FindingKind};
 use super::judge::{Judge, PendingScript};
 use super::known::KnownObjects;
+use super::makes::Makes;
 use super::names::{dotted, inner, is_on, strings};
-use super::objects::ObjectKey;
 use super::{code, drops, exposing, locks, made, objects, renames, replaced, rights, rows, settings, shown, tables};
 use crate::migrate::parse;
 
@@ -16,30 +16,41 @@ use crate::migrate::parse;
 pub fn judge(scripts: &[PendingScript], known: KnownObjects) -> (Vec<Finding>, KnownObjects, Vec<Makes>) {
     let (mut judge, mut made) = (Judge::new(known, statement), Vec::new());
     for script in scripts {
-        let mut makes = Makes::new();
-        judge.enter(script);
-        for (at, part) in parse::statements(&script.text, script.committed).enumerate() {
-            judge.go_to(at, part.line);
-            match &part.tree {
-                Some(tree) => {
-                    let made = objects::made_by(tree).into_iter();
-                    makes.extend(made.filter(|key| judge.known.is_certain(key)).map(|key| (at, key)));
-                    statement(&mut judge, tree, &script.text[part.span.clone()]);
-                }
-                None => judge.find(
-                    FindingKind::Unparsed,
-                    "",
-                    "a statement that the parser cannot read".into(),
-                ),
-            }
+        let mut makes = Makes::default();
+        if !judge.is_spent() {
+            go_through(&mut judge, script, &mut makes);
         }
         made.push(makes);
     }
     (judge.findings, judge.known, made)
 }
 
-/// Objects that the statements of a script create, each with the statement's index.
-pub type Makes = Vec<(usize, ObjectKey)>;
+/// Judges the statements of a script until the budget is spent.
+fn go_through<'a>(judge: &mut Judge<'a>, script: &'a PendingScript, makes: &mut Makes) {
+    judge.enter(script);
+    for (at, part) in parse::statements(&script.text, script.committed).enumerate() {
+        judge.go_to(at, part.line);
+        let budget = &judge.known.code.budget;
+        budget.work(part.work());
+        match &part.tree {
+            Some(tree) => {
+                let made = objects::made_by(tree).into_iter();
+                for key in made.filter(|key| judge.known.is_certain(key)) {
+                    makes.add(at, key, budget);
+                }
+                judge.statement(tree, &script.text[part.span.clone()]);
+            }
+            None => judge.find(
+                FindingKind::Unparsed,
+                "",
+                "a statement that the parser cannot read".into(),
+            ),
+        }
+        if judge.is_spent() {
+            return judge.give_up();
+        }
+    }
+}
 
 /// Judges one statement. `text`: the statement, if it is known.
 fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {

@@ -63,7 +63,7 @@ pub(super) fn findings_in(texts: &[&str], catalog: &Catalog) -> Vec<Finding> {
         migration: format!("m{}", at + 1),
         text: Arc::new((*text).to_owned()),
         committed: 0,
-        makes: Vec::new(),
+        makes: super::makes::Makes::default(),
     };
     let mut scripts: Vec<_> = texts.iter().enumerate().map(script).collect();
     let (_, _, makes) = statements::judge(&scripts, KnownObjects::default());

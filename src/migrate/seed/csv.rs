@@ -9,7 +9,7 @@ use super::csv_records::records;
 use crate::migrate::content::Content;
 use crate::migrate::error::Error;
 use crate::migrate::failure::{KEPT, RowFailure};
-use crate::migrate::redact;
+use crate::migrate::redact::{self, Origin};
 use crate::migrate::script_text;
 use crate::migrate::source_error::SourceError;
 use crate::postgres::{is_too_long, quote};
@@ -245,7 +245,7 @@ fn without_values(sqlstate: &str, inside: bool, message: &str) -> String {
     if inside {
         return "a trigger or a function refused the row".into();
     }
-    redact::message(sqlstate, message)
+    redact::message(sqlstate, message, Origin::Script)
 }
 
 #[cfg(test)]

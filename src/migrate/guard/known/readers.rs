@@ -8,9 +8,9 @@ use crate::migrate::guard::standing::Marks;
 impl KnownObjects {
     /// Who reads the rows that existed before of the relations to which the name can refer.
     pub fn readers(&self, name: &Name) -> Readers {
-        let meant = self.entries.iter().filter(|entry| self.is(entry, name));
-        let found: Vec<_> = meant
-            .map(|entry| entry.found.as_ref().map(|found| found.readers).unwrap_or_default())
+        let found: Vec<_> = self
+            .meant(name)
+            .map(|(_, entry)| entry.found.as_ref().map(|found| found.readers).unwrap_or_default())
             .collect();
         Readers {
             open: found.iter().any(|it| it.open),
@@ -33,8 +33,7 @@ impl KnownObjects {
 
     /// What the pending scripts have changed in the relations to which the name can refer.
     pub fn marks(&self, name: &Name) -> Marks {
-        let meant = self.entries.iter().filter(|entry| self.is(entry, name));
-        meant.fold(Marks::default(), |all, entry| Marks {
+        self.meant(name).fold(Marks::default(), |all, (_, entry)| Marks {
             shows: all.shows || entry.marks.shows,
             open: all.open || entry.marks.open,
             walled: all.walled || entry.marks.walled,
@@ -45,9 +44,6 @@ impl KnownObjects {
 
     /// Marks the relations that the name can mean.
     pub fn mark(&mut self, name: &Name, mark: impl Fn(&mut Marks)) {
-        self.version += 1;
-        for at in self.meant(name) {
-            mark(&mut self.entries[at].marks);
-        }
+        self.change(name, |entry| mark(&mut entry.marks));
     }
 }
