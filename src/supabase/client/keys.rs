@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::http::{Client, HttpRequest, causes, decode, encode, http_client};
+use super::http::{Client, HttpRequest, causes, decode, done, encode, http_client};
 use crate::supabase::error::Error;
 use crate::supabase::keys::{self, ApiKey, ChosenKeys, LegacyKeys};
 use crate::supabase::operation::{ApiCall, Operation};
