@@ -306,7 +306,9 @@ async fn what_the_guard_remembers_of_scripts_is_bounded() {
     let login = server.login("postgres");
     migrate(&login, &source(&[INIT])).await.unwrap();
     let again = "CREATE OR REPLACE FUNCTION f()RETURNS int RETURN 1;".repeat(240_000);
-    let tables: String = (0..200_000).map(|number| format!("CREATE TABLE t{number}();")).collect();
+    let tables: String = (0..200_000)
+        .map(|number| format!("CREATE TABLE t{number}();"))
+        .collect();
     for script in [again, tables] {
         let names: Vec<_> = (0..5).map(|number| format!("2_{number}_a")).collect();
         let mut scripts = vec![INIT];
@@ -317,7 +319,10 @@ async fn what_the_guard_remembers_of_scripts_is_bounded() {
         let peak = Peak::reset();
         let review = review(conn, &all, &reviewed()).await.unwrap().unwrap();
         let last = review.plan.findings.last().map(|finding| finding.kind);
-        assert_eq!((last, review.clearance), (Some(FindingKind::Unjudged), Clearance::Waits));
+        assert_eq!(
+            (last, review.clearance),
+            (Some(FindingKind::Unjudged), Clearance::Waits)
+        );
         // Without the scripts themselves, which are there before.
         peak.is_below(96);
     }

@@ -29,7 +29,10 @@ pub(super) struct BoundedConnector {
 impl HttpConnector for BoundedConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let client = self.inner.connect(options)?;
-        Ok(HttpClient::new(BoundedClient { client, longest: LONGEST }))
+        Ok(HttpClient::new(BoundedClient {
+            client,
+            longest: LONGEST,
+        }))
     }
 }
 

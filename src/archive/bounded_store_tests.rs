@@ -51,12 +51,15 @@ async fn answer(mut socket: TcpStream, hostile: Hostile, sent: Arc<AtomicUsize>)
             return;
         }
         sent.fetch_add(hostile.begins.len(), Ordering::Relaxed);
-        while !hostile.repeats.is_empty() {
-            tokio::time::sleep(hostile.waits).await;
-            if socket.write_all(hostile.repeats.as_bytes()).await.is_err() {
+        let repeats = hostile.repeats.repeat(if hostile.waits.is_zero() { 600 } else { 1 });
+        while !repeats.is_empty() {
+            if !hostile.waits.is_zero() {
+                tokio::time::sleep(hostile.waits).await;
+            }
+            if socket.write_all(repeats.as_bytes()).await.is_err() {
                 return;
             }
-            sent.fetch_add(hostile.repeats.len(), Ordering::Relaxed);
+            sent.fetch_add(repeats.len(), Ordering::Relaxed);
         }
     }
 }

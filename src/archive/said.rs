@@ -82,7 +82,10 @@ mod tests {
         let said = "pg_restore: error: COPY failed for table \"a\": ERROR:  invalid input syntax for type integer: \"geheim\"\n\
                     CONTEXT:  COPY a, line 1, column id: \"geheim\"\n";
         let error = failure("pg_restore", said, "1").to_string();
-        assert!(error.contains("table \"a\"") && error.contains("integer: \"…\"; restore"), "{error}");
+        assert!(
+            error.contains("table \"a\"") && error.contains("integer: \"…\"; restore"),
+            "{error}"
+        );
         assert!(!error.contains("geheim"), "{error}");
         for (line, reason) in [
             (

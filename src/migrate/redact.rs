@@ -15,7 +15,9 @@ const SYNTAX: &str = "42601";
 
 /// Classes and codes whose messages hold nothing of a statement that code computes: constraints and checks of views, which
 /// are named; states of the session and the server; and what a script's author has raised.
-const PLAIN: [&str; 11] = ["23", "25", "40", "44", "53", "54", "55P03", "57", "58", "P0", BAD_FORMAT];
+const PLAIN: [&str; 11] = [
+    "23", "25", "40", "44", "53", "54", "55P03", "57", "58", "P0", BAD_FORMAT,
+];
 
 /// What stands in place of a message that can hold values.
 const COMPUTED: &str = "the server refused a statement that code computes, or that is in code which the script calls; its \
@@ -100,7 +102,11 @@ pub fn hint(sqlstate: &str, hint: &str, origin: Origin) -> Option<String> {
 
 /// Whether all that a message quotes stands in the text.
 pub fn quotes_only(message: &str, text: &str) -> bool {
-    message.split(QUOTES).skip(1).step_by(2).all(|quoted| text.contains(quoted))
+    message
+        .split(QUOTES)
+        .skip(1)
+        .step_by(2)
+        .all(|quoted| text.contains(quoted))
 }
 
 fn without_values(detail: &str) -> String {
@@ -186,21 +192,41 @@ mod tests {
         let script = "DO $$ BEGIN EXECUTE 'DROP TABLE ' || (SELECT secret FROM t); SELECT x\n FROM missing; END $$";
         for (query, context, origin) in [
             (None, "", Origin::Script),
-            (Some("SELECT x\n FROM missing"), "PL/pgSQL function inline_code_block line 1 at SQL statement", Origin::Script),
-            (Some("DROP TABLE geheim!"), "PL/pgSQL function inline_code_block line 1 at EXECUTE", Origin::Code),
+            (
+                Some("SELECT x\n FROM missing"),
+                "PL/pgSQL function inline_code_block line 1 at SQL statement",
+                Origin::Script,
+            ),
+            (
+                Some("DROP TABLE geheim!"),
+                "PL/pgSQL function inline_code_block line 1 at EXECUTE",
+                Origin::Code,
+            ),
             (
                 None,
                 "SQL statement \"DROP TABLE geheim\"\nPL/pgSQL function inline_code_block line 1 at EXECUTE",
                 Origin::Code,
             ),
-            (None, "SQL-Anweisung »DROP TABLE geheim«\nPL/pgSQL-Funktion inline_code_block Zeile 1 bei EXECUTE", Origin::Code),
+            (
+                None,
+                "SQL-Anweisung »DROP TABLE geheim«\nPL/pgSQL-Funktion inline_code_block Zeile 1 bei EXECUTE",
+                Origin::Code,
+            ),
             (
                 None,
                 "SQL statement \"SELECT x\n FROM missing\"\nPL/pgSQL function f() line 1 at SQL statement",
                 Origin::Script,
             ),
-            (None, "SQL statement \"SELECT x\n FROM geheim\"\nPL/pgSQL function f() line 1 at EXECUTE", Origin::Code),
-            (None, "PL/pgSQL function f() line 1 at RAISE\nSQL statement \"SELECT f('geheim')\"", Origin::Script),
+            (
+                None,
+                "SQL statement \"SELECT x\n FROM geheim\"\nPL/pgSQL function f() line 1 at EXECUTE",
+                Origin::Code,
+            ),
+            (
+                None,
+                "PL/pgSQL function f() line 1 at RAISE\nSQL statement \"SELECT f('geheim')\"",
+                Origin::Script,
+            ),
         ] {
             assert_eq!(Origin::from_parts(script, query, context), origin, "{context}");
         }
@@ -222,7 +248,10 @@ mod tests {
         for (sqlstate, said) in [
             ("P0001", "member 7 has no email"),
             ("55P03", "canceling statement due to lock timeout"),
-            ("23505", "duplicate key value violates unique constraint \"members_pkey\""),
+            (
+                "23505",
+                "duplicate key value violates unique constraint \"members_pkey\"",
+            ),
             ("44000", "new row violates check option for view \"v\""),
         ] {
             assert_eq!(message(sqlstate, said, Origin::Code), said);

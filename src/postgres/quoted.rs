@@ -81,9 +81,21 @@ mod tests {
     #[test]
     fn a_query_of_the_operators_shows_names_and_no_values() {
         for (sqlstate, said, shown) in [
-            ("22P02", "invalid input syntax for type bigint: \"geheim\"", "invalid input syntax for type bigint: \"…\""),
-            ("22023", "invalid value for parameter \"x\": \"y\"", "invalid value for parameter \"x\": \"y\""),
-            ("42501", "permission denied for table \"t\"", "permission denied for table \"t\""),
+            (
+                "22P02",
+                "invalid input syntax for type bigint: \"geheim\"",
+                "invalid input syntax for type bigint: \"…\"",
+            ),
+            (
+                "22023",
+                "invalid value for parameter \"x\": \"y\"",
+                "invalid value for parameter \"x\": \"y\"",
+            ),
+            (
+                "42501",
+                "permission denied for table \"t\"",
+                "permission denied for table \"t\"",
+            ),
         ] {
             assert_eq!(of_query(sqlstate, said), shown);
         }
@@ -101,13 +113,22 @@ mod tests {
                 "column \"b\" of relation \"a\" is of type integer",
                 "column \"b\" of relation \"a\" is of type integer",
             ),
-            ("invalid input syntax for type integer: \"geheim\" x", "invalid input syntax for type integer: \"…\""),
+            (
+                "invalid input syntax for type integer: \"geheim\" x",
+                "invalid input syntax for type integer: \"…\"",
+            ),
             (
                 "invalid input syntax for type integer: \"x\" relation \"geheim\"",
                 "invalid input syntax for type integer: \"…\"",
             ),
-            ("ungültige Eingabe für Typ integer: „geheim“", "ungültige Eingabe für Typ integer: \"…\""),
-            ("invalid value for parameter \"x\": \"geheim\"", "invalid value for parameter \"x\": \"…\""),
+            (
+                "ungültige Eingabe für Typ integer: „geheim“",
+                "ungültige Eingabe für Typ integer: \"…\"",
+            ),
+            (
+                "invalid value for parameter \"x\": \"geheim\"",
+                "invalid value for parameter \"x\": \"…\"",
+            ),
             ("relation \"without an end", "relation \"…\""),
             ("integer out of range", "integer out of range"),
         ] {

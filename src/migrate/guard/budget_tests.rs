@@ -53,14 +53,20 @@ fn work_grows_with_the_scripts_and_no_faster() {
                 format!("CREATE TABLE a{at}(i int PRIMARY KEY); ALTER TABLE a{at} ADD CONSTRAINT c CHECK (i > 0);")
             })
         }),
-        ("one function", &|count| again.repeat(count) + &"SELECT f();".repeat(count)),
+        ("one function", &|count| {
+            again.repeat(count) + &"SELECT f();".repeat(count)
+        }),
         ("functions", &|count| {
             many(count, |at| {
                 format!("CREATE FUNCTION f{at}() RETURNS int RETURN 1; SELECT f{at}();")
             })
         }),
-        ("readers", &|count| reading() + &"INSERT INTO t SELECT f();".repeat(count)),
-        ("grants", &|count| reading() + &"GRANT EXECUTE ON FUNCTION f TO anon;".repeat(count)),
+        ("readers", &|count| {
+            reading() + &"INSERT INTO t SELECT f();".repeat(count)
+        }),
+        ("grants", &|count| {
+            reading() + &"GRANT EXECUTE ON FUNCTION f TO anon;".repeat(count)
+        }),
         ("drops", &|count| {
             reading() + &"DROP FUNCTION IF EXISTS f;".repeat(count) + &reading().repeat(2)
         }),
@@ -80,7 +86,10 @@ fn work_grows_with_the_scripts_and_no_faster() {
         assert!(2 * whole <= 5 * half, "{what}: {half} and then {whole}");
     }
     // What a function reads is read once: a call costs less than its text.
-    let (none, calls) = (work(&reading()), work(&(reading() + &"INSERT INTO t SELECT f();".repeat(100))));
+    let (none, calls) = (
+        work(&reading()),
+        work(&(reading() + &"INSERT INTO t SELECT f();".repeat(100))),
+    );
     assert!(calls - none < 100 * reading().len(), "{none} and then {calls}");
 }
 
@@ -114,19 +123,31 @@ fn beyond_the_budget_nothing_is_remembered_or_judged_and_the_plan_says_so() {
         ("functions of one name", redefined.clone()),
         ("calls of each", redefined.clone() + &"SELECT f();\n".repeat(1_000)),
         ("new tables", many(3_000, |at| format!("CREATE TABLE a{at}();\n"))),
-        ("tables of one name", many(3_000, |at| format!("CREATE TABLE s{at}.t();\n"))),
+        (
+            "tables of one name",
+            many(3_000, |at| format!("CREATE TABLE s{at}.t();\n")),
+        ),
         ("names", many(3_000, |at| format!("SELECT f{at}();\n"))),
-        ("tables that may have two names", format!("DO $$ BEGIN {} END $$;\n", back.repeat(30))),
+        (
+            "tables that may have two names",
+            format!("DO $$ BEGIN {} END $$;\n", back.repeat(30)),
+        ),
         ("schemas that may have two names", schemas.repeat(30)),
         ("columns", columns),
         ("long findings", format!("GRANT SELECT ON {tables} TO {roles};\n")),
-        ("blocks", many(3_000, |at| format!("DO $$ BEGIN PERFORM {at}; END $$;\n"))),
+        (
+            "blocks",
+            many(3_000, |at| format!("DO $$ BEGIN PERFORM {at}; END $$;\n")),
+        ),
         ("prepared", many(3_000, |at| format!("PREPARE p{at} AS SELECT 1;\n"))),
-        ("leaks", many(3_000, |at| {
-            format!(
-                "CREATE FUNCTION f{at}() RETURNS SETOF text LANGUAGE sql SECURITY DEFINER AS 'SELECT note FROM members';\n"
-            )
-        })),
+        (
+            "leaks",
+            many(3_000, |at| {
+                format!(
+                    "CREATE FUNCTION f{at}() RETURNS SETOF text LANGUAGE sql SECURITY DEFINER AS 'SELECT note FROM members';\n"
+                )
+            }),
+        ),
         ("statements", "SELECT 1;\n".repeat(10_000)),
     ] {
         let (found, known) = judged(&[&script, last], Budget::of(300_000, 1_000_000));

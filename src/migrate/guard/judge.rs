@@ -163,7 +163,8 @@ impl<'a> Judge<'a> {
             kind,
             effect: kind.effect(),
             object: String::new(),
-            statement: "the pending migrations do more than is analysed at a time: from here on, nothing is judged".into(),
+            statement: "the pending migrations do more than is analysed at a time: from here on, nothing is judged"
+                .into(),
         });
     }
 

@@ -194,7 +194,9 @@ impl KnownObjects {
     fn change(&mut self, name: &Name, change: impl Fn(&mut KnownRelation)) {
         self.version += 1;
         for at in self.numbers(name) {
-            let Some(entry) = self.entries.get_mut(at) else { continue };
+            let Some(entry) = self.entries.get_mut(at) else {
+                continue;
+            };
             let before = entry.bytes();
             change(entry);
             self.code.budget.remember(entry.bytes().saturating_sub(before));

@@ -132,7 +132,9 @@ impl KnownCode {
             self.replaced.insert(name.to_owned());
         }
         let uses = self.uses.get(name);
-        uses.filter(|uses| self.budget.work(uses.len())).cloned().unwrap_or_default()
+        uses.filter(|uses| self.budget.work(uses.len()))
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// The functions that a name can mean.
@@ -202,6 +204,10 @@ impl KnownCode {
     /// All that have the name in any schema.
     fn of<'a, T>(&self, all: &'a HashMap<String, Vec<T>>, name: &Name) -> &'a [T] {
         let namesakes = all.get(&name.name).map_or(&[][..], Vec::as_slice);
-        if self.budget.work(namesakes.len()) { namesakes } else { &[] }
+        if self.budget.work(namesakes.len()) {
+            namesakes
+        } else {
+            &[]
+        }
     }
 }

@@ -38,10 +38,6 @@ impl Makes {
     /// name.
     pub fn after(&self, at: usize, key: &ObjectKey) -> bool {
         let function = || self.functions.get(key.name()).filter(|_| key.is_open());
-        self.last
-            .get(key)
-            .into_iter()
-            .chain(function())
-            .any(|last| *last > at)
+        self.last.get(key).into_iter().chain(function()).any(|last| *last > at)
     }
 }

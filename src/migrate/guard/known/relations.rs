@@ -125,7 +125,9 @@ impl Relations {
 
     /// Gives a relation another name.
     pub fn rename(&mut self, number: usize, to: &str) {
-        let Some(relation) = self.all.get_mut(&number) else { return };
+        let Some(relation) = self.all.get_mut(&number) else {
+            return;
+        };
         let from = std::mem::replace(&mut relation.name, to.to_owned());
         self.unname(number, &from);
         self.named.entry(to.to_owned()).or_default().push(number);
