@@ -106,7 +106,7 @@ async fn judge(conn: &mut PgConnection, scripts: Vec<PendingScript>) -> Result<(
     Err(Error::Unreadable)
 }
 
-/// What was not looked at may be anything.
+/// Code that was not read may do anything.
 fn unseen(scripts: &[PendingScript], kind: FindingKind, what: &str) -> Finding {
     Finding {
         migration: scripts

@@ -47,7 +47,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
 
 /// Records that a relation shows rows of another one, and reports who may read them through it.
 fn show(judge: &mut Judge<'_>, name: &Name, source: &Name, view: bool) {
-    // It is read from the catalog who may read it.
+    // The catalog says who may read it.
     judge.known.presence(name);
     judge.known.mark(name, |marks| marks.shows = true);
     if let Some((effect, who)) = shown_to(judge, name, view) {
