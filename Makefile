@@ -57,12 +57,12 @@ pin-images: ## Pin the base images of deploy/ to what their tags name now; needs
 	scripts/images --update
 
 .PHONY: crds
-crds: ## Write crds/ and docs/api.md anew from the Rust types
+crds: ## Write crds/ and docs/api.md from the Rust types
 	cargo run --quiet -- crd --output crds
 	@$(MAKE) --no-print-directory api-docs
 
 .PHONY: api-docs
-api-docs: ## Write docs/api.md anew from the Rust types
+api-docs: ## Write docs/api.md from the Rust types
 	cargo run --quiet -- crd --docs > docs/api.new && mv docs/api.new docs/api.md
 
 .PHONY: docs
@@ -73,12 +73,12 @@ docs: ## Build the book of docs/ into target/docs/book; needs mdBook
 	mdbook build docs
 
 .PHONY: rbac
-rbac: ## Write the operator's rights anew: deploy/kustomize, and deploy/namespaced for the namespace tenants; then make chart
+rbac: ## Write the operator's rights: deploy/kustomize, and deploy/namespaced for the namespace tenants; then make chart
 	cargo run --quiet -- rbac > deploy/kustomize/rbac.new && mv deploy/kustomize/rbac.new deploy/kustomize/rbac.yaml
 	cargo run --quiet -- rbac --watch-namespaces tenants > deploy/namespaced/rbac.new && mv deploy/namespaced/rbac.new deploy/namespaced/rbac.yaml
 
 .PHONY: chart
-chart: ## Write anew what is generated of deploy/chart, and with helm its renders
+chart: ## Write what is generated of deploy/chart, and with helm its renders
 	UPDATE_CHART=1 cargo test --quiet --package orchestra-sandbox --test chart -- --test-threads=1 generated checked_in
 
 .PHONY: release

@@ -1,5 +1,4 @@
-//! Values by the name of something that may cease to exist without a word: those that were not used for long are
-//! forgotten, so that what a process remembers is bounded by what it works on.
+//! A map whose entries expire when they are not used for a while, so that memory is bounded by the objects in use.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -4,7 +4,7 @@
 /// Characters of a message of a server or registry that are repeated.
 pub const MESSAGE: usize = 1000;
 
-/// The text on one line, of at most `limit` characters, without what a terminal would carry out or hide: control
+/// The text on one line, of at most `limit` characters, without characters that a terminal would execute or hide: control
 /// characters (escape sequences among them) and Unicode's invisible and direction-changing characters. The work is
 /// bounded by the limit, not by the length of the text.
 pub fn line(text: &str, limit: usize) -> String {
@@ -34,7 +34,7 @@ pub fn line(text: &str, limit: usize) -> String {
     line
 }
 
-/// The text as far as it is kept: its first bytes, in memory of their own. `…` says that it goes on.
+/// The kept part of a text: its first bytes, in memory of their own. `…` means that it was cut.
 pub fn kept(text: &str, bytes: usize) -> String {
     if text.len() <= bytes {
         return text.to_owned();
@@ -46,7 +46,7 @@ pub fn kept(text: &str, bytes: usize) -> String {
 }
 
 /// The first characters of a text that the operator has put together, for a status, an event or a log: a control
-/// character becomes a space, and what is invisible is dropped. A text that goes on ends in `…`, which counts.
+/// character becomes a space, and what is invisible is dropped. A text that was cut ends in `…`, which counts.
 pub fn shown(text: &str, limit: usize) -> String {
     let visible = text.chars().filter(|c| !is_invisible(*c));
     let mut visible = visible.map(|c| if c.is_control() { ' ' } else { c });

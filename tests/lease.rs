@@ -9,7 +9,7 @@ use k8s_openapi::api::coordination::v1::Lease as Record;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use orchestra_operator::controller::lease::{Lease, LeaseHeld, Timing};
+use orchestra_operator::controller::lease::{Lease, LeaseGuard, Timing};
 use orchestra_sandbox::control_plane::{ControlPlane, Options};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
@@ -25,12 +25,12 @@ fn contender(client: &Client, lease: &str, identity: &str) -> Lease {
     Lease::new(client.clone(), "default", lease, identity, Timing::of(DURATION))
 }
 
-fn acquire(client: &Client, lease: &str, identity: &str) -> JoinHandle<(LeaseHeld, Instant)> {
+fn acquire(client: &Client, lease: &str, identity: &str) -> JoinHandle<(LeaseGuard, Instant)> {
     let lease = contender(client, lease, identity);
     tokio::spawn(async move { (lease.acquire().await.unwrap(), Instant::now()) })
 }
 
-async fn acquired(waiting: JoinHandle<(LeaseHeld, Instant)>) -> (LeaseHeld, Instant) {
+async fn acquired(waiting: JoinHandle<(LeaseGuard, Instant)>) -> (LeaseGuard, Instant) {
     timeout(LONG, waiting).await.unwrap().unwrap()
 }
 

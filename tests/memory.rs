@@ -288,7 +288,7 @@ async fn the_catalog_that_scripts_name_is_read_up_to_a_bound() {
         .iter()
         .map(|finding| finding.statement.as_str())
         .collect();
-    // What is in the search path is judged, and that something was not looked at is told, as of functions and rules.
+    // Tables in the search path are judged, and a finding says that others were not read, as for functions and rules.
     assert!(found.contains(&FindingKind::DropColumn), "{told:?}");
     assert!(
         told.iter().any(|told| told.contains("only those in the search path")),
@@ -339,7 +339,7 @@ async fn what_is_kept_of_a_failure_is_short() {
     peak.is_below(64);
     let told = kept.pop().unwrap().to_string();
     assert!(told.len() < 10_000 && told.contains("xxx…"), "{}", told.len());
-    // A value does not come to light because the end of the text around it is cut off.
+    // A value does not appear because the text around it is cut.
     execute(
         &mut session(&login).await,
         "CREATE TABLE u (a text UNIQUE); CREATE TYPE e AS ENUM ('a')",

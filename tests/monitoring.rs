@@ -1,6 +1,6 @@
 //! Metrics, alerts, runbooks and the dashboard belong together: what one names, the others have.
 //!
-//! `UPDATE_METRICS=1 cargo test --test monitoring` writes the table of `docs/metrics.md` anew.
+//! `UPDATE_METRICS=1 cargo test --test monitoring` writes the table of `docs/metrics.md` again.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 

@@ -8,16 +8,16 @@ use super::condition::{ConditionType, find, is_true};
 use super::names::request;
 use super::{BackupDrill, DeletionPolicy, NAME, RETRY_ANNOTATION, VERIFY_ANNOTATION};
 
-/// What the folder of a backup looks like.
+/// The form of the folder of a backup.
 const STORED_PATH: &str = "^[0-9a-f]{12}/[a-z0-9-]+/[a-z0-9.-]+/[0-9]{8}T[0-9]{6}Z-[0-9a-f-]{36}$";
 
-/// What a digest of a manifest looks like.
+/// The form of a digest of a manifest.
 const DIGEST: &str = "^[0-9a-f]{64}$";
 
 /// A backup of an Orchestra's database, taken once, by a Job in the operator's namespace. It is complete when its
 /// manifest is stored: until then there is no backup.
 ///
-/// Nothing owns it: it outlives its Orchestra, and is what another Orchestra is restored from.
+/// It has no owner: it outlives its Orchestra, and another Orchestra can be restored from it.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "stagesub.io",
@@ -66,12 +66,12 @@ const DIGEST: &str = "^[0-9a-f]{64}$";
 pub struct OrchestraBackupSpec {
     /// Orchestra whose database is backed up, in the namespace of this resource. Immutable.
     pub orchestra_ref: OrchestraReference,
-    /// A backup that is in the store already, such as one of a lost cluster: nothing is backed up, and the operator reads its
-    /// manifest. `orchestraRef` names the Orchestra that it is of, which need not exist. Immutable.
+    /// A backup that already exists in the store, such as one of a lost cluster: nothing is backed up, and the operator
+    /// reads its manifest. `orchestraRef` names the Orchestra of which it is a backup, and which need not exist. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<StoredBackup>,
-    /// What happens to the stored data when this resource is deleted: `Retain` (default) keeps it, and
-    /// `Delete` removes it from the store before the resource goes. May be changed at any time before the deletion.
+    /// What happens to the stored data when this resource is deleted: `Retain` (default) keeps it, and `Delete` removes it
+    /// from the store before the resource is removed. May be changed at any time before the deletion.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub deletion_policy: DeletionPolicy,
 }
@@ -98,7 +98,7 @@ impl OrchestraBackup {
         drill.is_some_and(|drill| drill.last_verified_time.is_some()) && !failed
     }
 
-    /// The value of the annotation that asks for a drill, while none was begun for it.
+    /// The value of the annotation that asks for a drill, while none was started for it.
     pub fn asks_for_drill(&self) -> Option<String> {
         let asked = request(&self.metadata, VERIFY_ANNOTATION)?;
         let drill = self.status.as_ref().and_then(|status| status.verification.as_ref());
@@ -106,7 +106,7 @@ impl OrchestraBackup {
         (begun != Some(&asked)).then_some(asked)
     }
 
-    /// Whether a drill of it is under way, or its scratch database is there.
+    /// Whether a drill of it is under way, or its scratch database exists.
     pub fn is_being_verified(&self) -> bool {
         let drill = self.status.as_ref().and_then(|status| status.verification.as_ref());
         drill.is_some_and(|drill| drill.attempts > drill.concluded || drill.scratch.is_some())
@@ -147,7 +147,7 @@ pub struct StoredBackup {
     pub manifest_digest: Option<String>,
 }
 
-/// The last observed state of a backup. What stands here of the stored data is copied from its manifest.
+/// The last observed state of a backup. The facts about the stored data are copied from its manifest.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrchestraBackupStatus {
@@ -157,8 +157,8 @@ pub struct OrchestraBackupStatus {
     /// The current step, for people: Pending, Queued, Running, Completed, Verifying, Failed or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// Ready: the backup is complete. Verified: its last drill restored it, and found what was backed up; Unknown, where the
-    /// drill could not be carried out. Reconciling and Stalled as kstatus defines them.
+    /// Ready: the backup is complete. Verified: its last drill restored it, and the restored database equals the snapshot;
+    /// Unknown, where the drill could not be executed. Reconciling and Stalled as kstatus defines them.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -174,7 +174,7 @@ pub struct OrchestraBackupStatus {
     /// Folder of the backup, below the prefix of its class's destination. The operator chooses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// When the backup was begun.
+    /// When the backup was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
     /// Number of Jobs that were made for the backup. Written before each.
@@ -186,10 +186,10 @@ pub struct OrchestraBackupStatus {
     /// Why the last Job failed; absent once one was successful.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<BackupFailure>,
-    /// When the manifest was stored, as far as the operator knows.
+    /// When the manifest was stored, if the operator knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
-    /// Time of the snapshot: what was committed before is in the backup.
+    /// Time of the snapshot: transactions that were committed before are in the backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_time: Option<Time>,
     /// Stored bytes, compressed and perhaps encrypted.
@@ -210,7 +210,7 @@ pub struct OrchestraBackupStatus {
     /// Number of tables in the backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tables: Option<i64>,
-    /// What the database has and the backup does not hold, such as files in storage.
+    /// Parts of the database that the backup does not contain, such as files in storage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_covered: Vec<String>,
     /// The drills; absent before the first.
@@ -224,7 +224,7 @@ pub struct OrchestraBackupStatus {
 pub struct BackupFailure {
     /// The reason of the condition Ready.
     pub reason: String,
-    /// What is the matter, and what to do.
+    /// What is wrong, and what to do.
     pub message: String,
     /// When the operator learned of it.
     pub time: Time,

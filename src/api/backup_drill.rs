@@ -1,4 +1,4 @@
-//! Drills: backups that are restored for trial into a scratch database, and compared with what was backed up.
+//! Drills: backups that are restored into a scratch database and compared with their snapshot.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -10,10 +10,10 @@ use super::connection::{CRON, TIME_ZONE};
 use super::{BackupFailure, NAME};
 use crate::cron::Schedule;
 
-/// What a key of a ConfigMap looks like.
+/// The form of a key of a ConfigMap.
 const KEY: &str = "^[-._a-zA-Z0-9]+$";
 
-/// When the last complete backup of an Orchestra is restored for trial, where, and what is asked of the restored copy.
+/// When a drill restores the last complete backup of an Orchestra, where, and which queries check the restored copy.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.timeZone) || has(self.schedule)").message("timeZone belongs to a schedule: set schedule as well, or remove timeZone"))]
@@ -37,7 +37,7 @@ pub struct BackupVerify {
 }
 
 impl BackupVerify {
-    /// The schedule, which fires; none where there is none. `at` is the path of this object, for messages.
+    /// The schedule, checked to fire; none where no schedule is set. `at` is the path of this object, for messages.
     ///
     /// # Errors
     /// What is wrong with it, and what to do.
@@ -49,7 +49,7 @@ impl BackupVerify {
 /// What a drill restores a backup into.
 #[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DrillTarget {
-    /// A database of its own on a PostgreSQL server.
+    /// A separate database on a PostgreSQL server.
     #[default]
     ScratchDatabase,
 }
@@ -76,19 +76,19 @@ pub struct AssertionsReference {
     pub key: Option<String>,
 }
 
-/// Drills of a backup: it was restored into a database of its own and compared with its manifest. What stands here of the
-/// result is of the last drill that has ended.
+/// Drills of a backup: it was restored into a scratch database and compared with its manifest. The result is that of the
+/// last drill that has ended.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupDrill {
     /// When a drill last found everything that the manifest says; absent when none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_verified_time: Option<Time>,
-    /// How the last drill ended, for people: `Passed`; `Failed`, where the backup is not what it should be; or `NotDone`,
-    /// where the drill could not be carried out, which says nothing of the backup.
+    /// How the last drill ended, for people: `Passed`; `Failed`, where the backup is damaged or differs from its snapshot;
+    /// or `NotDone`, where the drill could not be executed, which says nothing about the backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
-    /// When the last drill was begun.
+    /// When the last drill was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
     /// When it ended; absent while it is under way.
@@ -106,8 +106,8 @@ pub struct BackupDrill {
     /// The first of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub discrepancies: Vec<String>,
-    /// Value of the annotation `stagesub.io/verify-requested-at` that the last drill was begun for: another one asks for
-    /// another drill.
+    /// Value of the annotation `stagesub.io/verify-requested-at` for which the last drill was started: another value asks
+    /// for another drill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested: Option<String>,
     /// Number of Jobs that were made for drills of this backup. Written before each.

@@ -5,22 +5,22 @@ use serde::{Deserialize, Serialize};
 
 use super::{BackupSchedule, GoDuration, NAME, SecretReference};
 
-/// What the marker of a cluster looks like.
+/// The form of the marker of a cluster.
 const CLUSTER: &str = "^[0-9a-f]{12}$";
 
-/// What an age recipient looks like (X25519, Bech32 in lower case).
+/// The form of an age recipient (X25519, Bech32 in lower case).
 const RECIPIENT: &str = "^age1[02-9ac-hj-np-z]{58}$";
 
-/// What the address of a store looks like: no login, query or fragment.
+/// The form of the address of a store: no login, query or fragment.
 const ENDPOINT: &str = r"^https?://[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._/-]*)?$";
 
-/// What the name of a bucket looks like.
+/// The form of the name of a bucket.
 const BUCKET: &str = "^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$";
 
-/// What a folder in a store looks like: names without leading dots, with slashes between them.
+/// The form of a folder in a store: names without leading dots, with slashes between them.
 const PREFIX: &str = "^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$";
 
-/// What the reference of an image looks like.
+/// The form of the reference of an image.
 const IMAGE: &str = "^[a-z0-9][A-Za-z0-9._:/@-]*$";
 
 /// Most backups of a class that run at once, where the class does not say.
@@ -39,13 +39,13 @@ pub struct ClassBackup {
     /// Store of the backups. A change is for later backups; those that exist are found only where they were stored.
     pub destination: BackupDestination,
     /// Clusters whose stored backups namespaces of this cluster may have, by the 12 hexadecimal digits with which the folders
-    /// in the store begin: an OrchestraBackup with `stored` may name those of a namespace with the name of its own. Whoever may
-    /// create one there gets that namespace's data, also of this cluster if it is in the list. Omitted: none.
+    /// in the store begin: an OrchestraBackup with `stored` may name those of a namespace with the name of its own. Everyone
+    /// who may create one there gets that namespace's data, also of this cluster if it is in the list. Omitted: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 12, max = 12), regex(pattern = CLUSTER)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub recover_from: Vec<String>,
-    /// Encryption of what is stored. Omitted: only the store encrypts, if it does.
+    /// Encryption of the stored data. Omitted: only the store encrypts, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<BackupEncryption>,
     /// Backups of this class that run at once, from 1 to 100. Omitted: 4.
@@ -129,7 +129,7 @@ pub struct S3Destination {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), regex(pattern = PREFIX))]
     pub prefix: Option<String>,
-    /// Whether the bucket's name stands in the path of the address rather than in its host. Omitted: with an `endpoint`.
+    /// Whether the bucket's name is in the path of the address rather than in its host. Omitted: with an `endpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_style: Option<bool>,
     /// Allows an `endpoint` without TLS.

@@ -29,8 +29,8 @@ pub struct BackupSchedule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = TIME_ZONE))]
     pub time_zone: Option<String>,
-    /// Makes no backup and no drill by the schedules. What is due meanwhile is not made up for. In a class: for all of its
-    /// Orchestras.
+    /// Makes no backup and no drill by the schedules. Backups and drills that become due meanwhile are not made up for. In a
+    /// class: for all of its Orchestras.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub suspend: bool,
     /// Which backups that the schedule has made are kept; the operator deletes the others. Omitted in an Orchestra: as the
@@ -38,18 +38,18 @@ pub struct BackupSchedule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<BackupRetention>,
     /// `spec.deletionPolicy` of the backups that the schedule makes from now on. Omitted in an Orchestra: as the class
-    /// says. Omitted in both: `Delete` with a retention, so that what is not kept is removed from the store as well, and
-    /// else `Retain`.
+    /// says. Omitted in both: `Delete` with a retention, so that backups that are not kept are also removed from the store,
+    /// and otherwise `Retain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
-    /// When backups are restored for trial, and how. Omitted in an Orchestra: the whole of what the class says. Omitted in
+    /// When drills restore backups, and how. Omitted in an Orchestra: the whole of what the class says. Omitted in
     /// both: on demand only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<BackupVerify>,
 }
 
 impl BackupSchedule {
-    /// What applies to an Orchestra that says this, of a class that says that.
+    /// The settings that apply to an Orchestra with these settings, of a class with those.
     #[must_use]
     pub fn or(&self, class: &Self) -> Self {
         let timed = if self.schedule.is_some() { self } else { class };
@@ -63,7 +63,7 @@ impl BackupSchedule {
         }
     }
 
-    /// The schedule, which fires; none where there is none. `at` is the path of this object, for messages.
+    /// The schedule, checked to fire; none where no schedule is set. `at` is the path of this object, for messages.
     ///
     /// # Errors
     /// What is wrong with it, and what to do.
@@ -114,24 +114,24 @@ pub(super) fn fires(
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.maxAge) || has(self.last) || has(self.daily) || has(self.weekly) || has(self.monthly)").message("set maxAge, last, daily, weekly or monthly, or remove retention"))]
 pub struct BackupRetention {
-    /// Removes what is older, whatever the counts say, from 1h to 87600h (ten years).
+    /// Removes older backups, whatever the counts say, from 1h to 87600h (ten years).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1h') && duration(self) <= duration('87600h')").message("maxAge must be from 1h to 87600h"))]
     pub max_age: Option<GoDuration>,
-    /// Keeps so many of the last backups, from 1 to 1000.
+    /// Keeps this number of the last backups, from 1 to 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub last: Option<i32>,
-    /// Keeps the last backup of each of so many days, from 1 to 1000. Days without a backup do not count. Days begin in the
-    /// schedule's time zone.
+    /// Keeps the last backup of each of this number of days, from 1 to 1000. Days without a backup do not count. Days begin
+    /// in the schedule's time zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub daily: Option<i32>,
-    /// Keeps the last backup of each of so many weeks (ISO 8601: they begin on Monday), from 1 to 1000.
+    /// Keeps the last backup of each of this number of weeks (ISO 8601: they begin on Monday), from 1 to 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub weekly: Option<i32>,
-    /// Keeps the last backup of each of so many months, from 1 to 1000.
+    /// Keeps the last backup of each of this number of months, from 1 to 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub monthly: Option<i32>,
@@ -153,7 +153,7 @@ pub struct ScheduledBackups {
     /// When the next drill begins. A time in the past is made up for, once, as soon as there is a complete backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_verify_time: Option<Time>,
-    /// When a drill last found a backup that is there to be what was backed up.
+    /// When a drill last verified an existing backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_verified_time: Option<Time>,
     /// Until when the next one should have: the second time of the schedule after the last, or after its beginning.

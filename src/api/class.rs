@@ -191,8 +191,8 @@ pub enum CreateObjects {
 #[serde(rename_all = "camelCase")]
 pub struct LoginLimits {
     /// Concurrent connections of a login, from 1 to 10000. The operator needs one of them when it publishes the
-    /// Secret. While former logins are kept after rotations, all of them together have as many once more (and at least
-    /// one each): twice as many for a tenant at most. Omitted: no limit.
+    /// Secret. While former logins are kept after rotations, all former ones together have the same number once more (and at
+    /// least one each): twice as many for a tenant at most. Omitted: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub connections: Option<i32>,
@@ -298,7 +298,7 @@ pub struct Deletion {
     pub policy: DeletionPolicy,
     /// How long a hosted database that is to be destroyed is kept after its Orchestra is gone, from 1s to 8760h:
     /// `72h`. Until then a new Orchestra takes it back with `source.existing.databaseName`. Omitted: it is destroyed at
-    /// once. A change is for databases that are released later.
+    /// once. A change applies to databases that are released later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('8760h')").message("gracePeriod must be from 1s to 8760h"))]
     pub grace_period: Option<GoDuration>,

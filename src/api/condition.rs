@@ -11,7 +11,7 @@ pub use super::condition_type::ConditionType;
 pub enum Reason {
     /// The object is settled.
     Ready,
-    /// Work has not begun.
+    /// Work has not started.
     Pending,
     /// The ttl ends soon.
     Expiring,
@@ -51,6 +51,8 @@ pub enum Reason {
     Resetting,
     /// A released database still differs from an empty one, and stays out of its pool.
     NotReset,
+    /// A released database does not carry the claim record of the Orchestra that had it: it may be somebody else's.
+    ClaimRecordMissing,
     /// The object was let go of, and something of it is left behind.
     Abandoned,
     /// No class is named and there is no default one.
@@ -63,7 +65,7 @@ pub enum Reason {
     SelectorInvalid,
     /// The class can neither create a database nor claim one.
     NoProvider,
-    /// Every pool of the class is exhausted, or a pool has as many databases on its server as it may.
+    /// Every pool of the class is exhausted, or a pool has the most databases that it may have on its server.
     PoolExhausted,
     /// Two inventory entries lead to the same server and database.
     DuplicateEntry,
@@ -156,7 +158,7 @@ pub enum Reason {
     DatabaseUnreachable,
     /// The name of the database's host does not resolve.
     HostNotFound,
-    /// The database's host has IPv6 addresses only, and no way leads there.
+    /// The database's host has only IPv6 addresses, and there is no route to them.
     Ipv6Only,
     /// Nothing accepts connections at the database's address.
     ConnectionRefused,
@@ -168,7 +170,7 @@ pub enum Reason {
     PoolerRefused,
     /// The database, or its pooler, accepts no more connections.
     TooManyConnections,
-    /// The server has no database of that name any more.
+    /// The server no longer has a database of that name.
     DatabaseGone,
     /// The database server starts, stops or recovers.
     DatabaseStarting,
@@ -243,7 +245,7 @@ pub enum Reason {
     /// Something is still in use: an OrchestraDatabase whose deletion was requested, by its Orchestra; the database of a pool's
     /// entry, by somebody else; a class whose deletion was requested, by its databases; the database that a claim names.
     InUse,
-    /// What the spec says of the connection cannot be carried out: a template, or the schedule of the rotation.
+    /// The connection of the spec is invalid: a template, or the schedule of the rotation.
     ConnectionInvalid,
     /// The tenant's login was replaced by a new one.
     LoginRotated,
@@ -285,17 +287,17 @@ pub enum Reason {
     BackupNotFound,
     /// The backup that a spec names is not complete.
     BackupIncomplete,
-    /// The stored backup is not what was written.
+    /// The stored backup differs from what was written.
     BackupDamaged,
     /// The backup is encrypted to a key that the operator does not have.
     BackupKeyMissing,
-    /// The backup does not fit the server that it is to be restored into.
+    /// The backup is incompatible with the server into which it is to be restored.
     BackupIncompatible,
     /// The database that a backup is to be restored into is not empty.
     DatabaseNotEmpty,
     /// A drill restores a backup into a scratch database, or will.
     Verifying,
-    /// A drill has restored the backup, and found what was backed up.
+    /// A drill has restored the backup, and the restored database equals its snapshot.
     Verified,
     /// The database that a drill has restored differs from the one that was backed up, or an assertion does not hold.
     BackupDiffers,
@@ -307,11 +309,11 @@ pub enum Reason {
     DrillFailed,
     /// The Orchestra that a backup names does not exist.
     OrchestraNotFound,
-    /// A schedule of backups cannot be carried out.
+    /// A schedule of backups is invalid.
     ScheduleInvalid,
-    /// The class says nothing of where backups are stored.
+    /// The class names no store for backups.
     NoBackupDestination,
-    /// The backup is in a store that its class does not name any more.
+    /// The backup is in a store that its class no longer names.
     BackupDestinationChanged,
     /// The store of backups has no room.
     StoreFull,
@@ -321,7 +323,7 @@ pub enum Reason {
     StoreMissing,
     /// The store of backups cannot be reached, or fails.
     StoreUnreachable,
-    /// The store of backups overwrites what it is told to create only.
+    /// The store of backups overwrites existing objects although the request only allows creation.
     StoreUnsafe,
     /// The Kubernetes API failed or refused the request.
     KubernetesUnavailable,
@@ -334,7 +336,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether it says that what a condition asks for is so: no condition is False for such a reason.
+    /// Whether it is a reason of success: no condition is False for such a reason.
     pub const fn is_fulfilled(self) -> bool {
         matches!(
             self,
@@ -347,6 +349,14 @@ impl Reason {
                 | Self::BackedUp
                 | Self::BackupRestored
                 | Self::Verified
+        )
+    }
+
+    /// Whether a migration ended with it.
+    pub const fn is_of_migration(self) -> bool {
+        matches!(
+            self,
+            Self::MigrationFailed | Self::MigrationUnfinished | Self::HistoryDiverged
         )
     }
 

@@ -37,11 +37,11 @@ pub enum ConditionType {
     WithinBudget,
     /// Every Orchestra of a class, except pinned ones, has the class's migrations.
     RolledOut,
-    /// The sources can be read. It is set, as False, only while one cannot be read whose content is applied.
+    /// The sources can be read. It is set, as False, only while a source whose content is applied cannot be read.
     SourceAvailable,
-    /// Tenants' logins can connect to no database for administration of a pool's servers.
+    /// Tenants' logins cannot connect to the administration databases of a pool's servers.
     ServersClosed,
-    /// The last drill of a backup restored it, and found what was backed up.
+    /// The last drill of a backup restored it, and the restored database equals its snapshot.
     Verified,
     /// The last backup of an Orchestra by its schedule is complete.
     BackedUp,

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{GoDuration, NAME, RowSecurity};
 
-/// What a name of the IANA time zone database looks like.
+/// The form of a name of the IANA time zone database.
 pub(super) const TIME_ZONE: &str = "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$";
 
-/// What may be in a cron expression of five fields.
+/// The characters of a cron expression of five fields.
 pub(super) const CRON: &str = "^[0-9A-Za-z*/,#?+ -]+$";
 
 /// The rule that the keys of a map are valid keys of labels, and none that Kubernetes or the operator uses.
@@ -101,7 +101,7 @@ pub enum SecretType {
     /// Kubernetes' own type for arbitrary data.
     #[default]
     Opaque,
-    /// What the Service Binding specification 1.1 recommends for a Secret whose `type` is `postgresql`.
+    /// The keys that the Service Binding specification 1.1 recommends for a Secret whose `type` is `postgresql`.
     #[serde(rename = "servicebinding.io/postgresql")]
     ServiceBinding,
 }
@@ -135,16 +135,17 @@ pub struct Rotation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('8760h')").message("overlap must be from 1s to 8760h"))]
     pub overlap: Option<GoDuration>,
-    /// What is rotated as well, each time that the login is: `OwnerPassword` (the password of the database's owner, which
-    /// only the operator has) and `APIKeys` (the publishable and the secret key of a hosted project's API; legacy keys are
-    /// left as they are). It has no effect on an entry of a static pool, whose owner and keys are the admin's.
+    /// Other credentials that are rotated each time that the login is: `OwnerPassword` (the password of the database's
+    /// owner, which only the operator has) and `APIKeys` (the publishable and the secret key of a hosted project's API;
+    /// legacy keys are left unchanged). It has no effect on an entry of a static pool, whose owner and keys are the
+    /// admin's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub also: Option<Vec<AlsoRotated>>,
 }
 
-/// What is rotated with the tenant's login.
+/// A credential that is rotated with the tenant's login.
 #[derive(schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AlsoRotated {
     /// The password of the owner of a hosted project.
@@ -199,7 +200,7 @@ pub struct CredentialStatus {
     /// When the schedule asks for the next rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_rotation: Option<Time>,
-    /// When the oldest former login that still works is revoked; absent while there is none.
+    /// When the oldest former login that still works is revoked; absent when there is no former login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub former_until: Option<Time>,
     /// The last value of the annotation `stagesub.io/rotate-requested-at` that the operator has handled.

@@ -5,8 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Adopt, AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, ExposeNewTables, LABEL, NAME, Near, PROJECT,
-    PowerState, Recycle,
+    Adopt, AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, ExposeNewTables, LABEL, NAME, Near, OrchestraBackup,
+    PROJECT, PowerState, Recycle,
 };
 
 /// A database that an Orchestra can claim: a hosted project or an entry of a static pool. The operator
@@ -61,8 +61,8 @@ pub struct OrchestraDatabaseSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub class_name: Option<String>,
-    /// OrchestraPool whose member the database is, claimed or not. Absent: no pool keeps it, or an
-    /// earlier version enlisted it and `static` names the pool.
+    /// OrchestraPool whose member the database is, claimed or not. Absent: it belongs to no pool, or an earlier version
+    /// created it and `static` names the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub pool: Option<String>,
@@ -86,7 +86,7 @@ pub struct OrchestraDatabaseSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 64)))]
     pub former_uids: Vec<String>,
-    /// Namespace to which an admin offers the released database, beside that of the Orchestra which had it: an
+    /// Namespace to which an admin offers the released database, in addition to that of the Orchestra that had it: an
     /// Orchestra there may take it, and its data, with `source.existing.databaseName`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = LABEL))]
@@ -120,7 +120,7 @@ pub struct SupabaseProject {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 32)))]
     pub alternatives: Vec<String>,
-    /// Place that the project is to be near to: `region` and `alternatives` are in the order of their distance from it, and
+    /// Place to which the project is to be near: `region` and `alternatives` are in the order of their distance from it, and
     /// those that take no new projects, as the provider's list says, are passed over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::placement::near_schema")]
@@ -195,7 +195,7 @@ pub struct OrchestraDatabaseStatus {
     /// The hosted project, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectStatus>,
-    /// Organization that the project was requested in. Written before the request and kept: when the
+    /// Organization in which the project was requested. Written before the request and kept: when the
     /// class names another organization later, this project is still looked up in this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
@@ -225,8 +225,8 @@ pub struct OrchestraDatabaseStatus {
     /// no other request is sent. Or when it was found paused, as `spec.powerState` wants. Absent again once it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause_issued_at: Option<Time>,
-    /// When the provider was first asked to pause the project, while it runs on. A person is told when it is asked for
-    /// more than an hour.
+    /// When the provider was first asked to pause the project, while it keeps running. A person is notified after more than
+    /// an hour of requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause_first_issued_at: Option<Time>,
     /// When the provider was last asked to restore the paused project.
@@ -242,7 +242,7 @@ pub struct OrchestraDatabaseStatus {
     /// then on no Orchestra can take it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset: Option<ResetDecision>,
-    /// What its pool has prepared it with from the defaults of its class; absent for an entry of a static pool.
+    /// The defaults of its class with which its pool has prepared it; absent for an entry of a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepared: Option<Prepared>,
     /// When a login first proved the database usable. A database that was ever usable may hold data.
@@ -259,7 +259,7 @@ pub struct OrchestraDatabaseStatus {
 pub struct FinalBackupReference {
     /// Namespace of the OrchestraBackup: that of the Orchestra, or the operator's own where it is gone.
     pub namespace: String,
-    /// Name of the OrchestraBackup. Nobody can guess it before it is there.
+    /// Name of the OrchestraBackup. Nobody can guess it before the backup exists.
     pub name: String,
     /// UID of the Orchestra that had the database: the backup is of its data.
     pub claim_uid: String,
@@ -271,6 +271,15 @@ impl OrchestraDatabase {
         let claim = self.spec.claim_ref.as_ref()?;
         let recorded = self.status.as_ref()?.final_backup.as_ref()?;
         (recorded.claim_uid == claim.uid).then_some(recorded)
+    }
+
+    /// Whether this is its final backup.
+    pub fn is_backed_up_by(&self, backup: &OrchestraBackup) -> bool {
+        let (namespace, name) = (&backup.metadata.namespace, &backup.metadata.name);
+        let recorded = self.final_backup();
+        recorded.is_some_and(|recorded| {
+            Some(&recorded.namespace) == namespace.as_ref() && Some(&recorded.name) == name.as_ref()
+        })
     }
 }
 
@@ -285,7 +294,7 @@ pub struct ResetDecision {
     pub at: Time,
 }
 
-/// What a pool has prepared a database with, from the defaults of its class.
+/// The defaults of its class with which a pool has prepared a database.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Prepared {

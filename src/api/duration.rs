@@ -1,4 +1,4 @@
-//! The durations of the API: written as Go writes them, in and out.
+//! The durations of the API: read and written in Go's format.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// What the API server accepts as a duration.
+/// The pattern of a duration, for the API server.
 const PATTERN: &str = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$";
 
 /// Prints `1h30m` rather than `1h 30m`.
@@ -17,7 +17,7 @@ const PRINTER: SpanPrinter = SpanPrinter::new()
     .spacing(Spacing::None)
     .designator(Designator::Compact);
 
-/// What an unreadable duration counts as.
+/// The value of an unreadable duration.
 const LONGEST: GoDuration = GoDuration(Duration::from_hours(100 * 365 * 24));
 
 /// A duration: `90s`, `10m` or `1h30m`.
@@ -61,8 +61,8 @@ impl fmt::Display for GoDuration {
 }
 
 impl From<String> for GoDuration {
-    /// A text that admission let through and that is no duration becomes 100 years: an object that
-    /// cannot be decoded would stop the watch of its whole kind.
+    /// A text that admission accepted and that is not a duration becomes 100 years: an object that cannot be decoded would
+    /// stop the watch of its whole kind.
     fn from(text: String) -> Self {
         text.parse().unwrap_or(LONGEST)
     }

@@ -1,4 +1,4 @@
-//! How the databases of tenants are probed, and what was found.
+//! How the databases of tenants are probed, and the result.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
@@ -16,13 +16,13 @@ pub struct Health {
     #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('1h')").message("interval must be from 10s to 1h"))]
     pub interval: Option<GoDuration>,
     /// Whether probes also measure each database, for the operator's `/metrics`: its size, its connections and their
-    /// limits, its oldest transaction; beside them is the age of its credentials. These metrics have the names of tenants
+    /// limits, its oldest transaction, and the age of its credentials. These metrics have the names of tenants
     /// as labels. Omitted: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub metrics: bool,
 }
 
-/// What keeps applications from a database, as probes with the published login have found.
+/// What prevents applications from using a database, according to probes with the published login.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HealthStatus {

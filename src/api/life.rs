@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{BackupFailure, LABEL, NAME, OrchestraSpec, PROJECT, TemplateReference};
 
-/// What the address of a manifest looks like.
+/// The form of the address of a manifest.
 const MANIFEST: &str = "^(s3|persistentvolumeclaim)://[a-z0-9][A-Za-z0-9._/-]*/[0-9a-f]{12}/[a-z0-9-]+/[a-z0-9.-]+/\
                         [0-9]{8}T[0-9]{6}Z-[0-9a-f-]{36}/manifest[.]json$";
 
 /// Characters of a UID.
 const UID: usize = 36;
 
-/// What a database is created from, or which one is used.
+/// From what a database is created, or which existing one is used.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -83,7 +83,7 @@ impl BackupReference {
 pub struct RestoreStatus {
     /// Name of the OrchestraBackup. Written before the first Job is made, as are the next three.
     pub backup_name: String,
-    /// UID of the OrchestraBackup: another one of its name is not restored.
+    /// UID of the OrchestraBackup: another one of the same name is not restored.
     pub backup_uid: String,
     /// SHA-256 digest of the backup's manifest.
     pub manifest_digest: String,
@@ -119,16 +119,16 @@ pub struct ExistingDatabase {
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub database_name: Option<String>,
     /// The provider's reference of a project, twenty lower-case letters: that of an OrchestraDatabase as above, or, with
-    /// `adopt`, one that the operator did not make and that the class lets this namespace adopt (`spec.adoption`).
+    /// `adopt`, one that the operator did not create and that the class lets this namespace adopt (`spec.adoption`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 20, max = 20), regex(pattern = PROJECT))]
     pub project_ref: Option<String>,
-    /// How a project is adopted that the operator did not make. It is never created, paused by a deletion, or replaced.
+    /// How a project is adopted that the operator did not create. It is never created, paused by a deletion, or replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopt: Option<Adopt>,
 }
 
-/// What the operator may do with a project that it did not make.
+/// What the operator may do with a project that it did not create.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.passwordSecretRef) != (has(self.resetPassword) && self.resetPassword)").message("the operator needs the password of the database's owner: set either passwordSecretRef, or resetPassword: true"))]
@@ -137,8 +137,8 @@ pub struct Adopt {
     /// whatever the policy says. The class allows it for each project (`allowDeletion`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deletion: bool,
-    /// The operator sets a new password of the role `postgres`: whoever uses the old one is locked out. The class allows
-    /// it for each project (`allowResetPassword`).
+    /// The operator sets a new password of the role `postgres`: everyone who uses the old one is locked out. The class
+    /// allows it for each project (`allowResetPassword`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reset_password: bool,
     /// Key of a Secret in the Orchestra's namespace that holds the password of the role `postgres`. The operator never
@@ -192,7 +192,7 @@ pub struct AdoptableProject {
     /// they may not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_deletion: bool,
-    /// Whether they may set `adopt.resetPassword`, which locks out whoever uses the password of the role `postgres`.
+    /// Whether they may set `adopt.resetPassword`, which locks out everyone who uses the password of the role `postgres`.
     /// Omitted: they may not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_reset_password: bool,

@@ -4,7 +4,7 @@ use super::condition::{ConditionType, Reason, find, is_true, reason_of};
 use super::{MigrationFailure, MigrationStatus, Orchestra, PowerState};
 
 impl Orchestra {
-    /// The status of its migrations, once they were looked at.
+    /// The status of its migrations, once they were read.
     pub fn migrations(&self) -> Option<&MigrationStatus> {
         self.status.as_ref()?.migrations.as_ref()
     }
@@ -28,7 +28,7 @@ impl Orchestra {
         matches!(reason, Some(Reason::Migrating | Reason::Seeding | Reason::Updating))
     }
 
-    /// Whether nothing but its migrations keeps it from being settled. An Orchestra with another problem asks
+    /// Whether only its migrations prevent it from being settled. An Orchestra with another problem asks
     /// for its migrations itself when that is solved.
     pub fn is_settled_but_for_migrations(&self) -> bool {
         let stalled = find(self.conditions(), ConditionType::Stalled);
@@ -37,38 +37,38 @@ impl Orchestra {
             return true;
         }
         problem.is_none_or(|problem| {
-            matches!(
-                problem.reason.parse().ok(),
-                Some(
+            let is_waiting = |reason| {
+                matches!(
+                    reason,
                     Reason::RolloutPending
                         | Reason::ApprovalPending
                         | Reason::Queued
                         | Reason::Updating
                         | Reason::Migrating
-                        | Reason::MigrationFailed
-                        | Reason::MigrationUnfinished
-                        | Reason::HistoryDiverged
                 )
-            )
+            };
+            let reason = problem.reason.parse().ok();
+            reason.is_some_and(|reason: Reason| reason.is_of_migration() || is_waiting(reason))
         })
     }
 
-    /// Whether it is to be paused and serves on.
+    /// Whether it is to be paused and still serves.
     fn runs_unpaused(&self) -> bool {
         let paused = self.spec.power_state == Some(PowerState::Paused) || self.is_paused();
         paused && is_true(self.conditions(), ConditionType::Available)
     }
 
     /// Why its last migration failed: reason and message. A status that the operator wrote before it had a
-    /// field for that has it in its condition `Stalled`.
+    /// field for that has it in its condition `Stalled`, which may be about something else.
     pub fn migration_failure(&self) -> Option<(Reason, String)> {
         let status = self.status.as_ref()?;
-        let failure = status.migrations.as_ref()?.failure.as_ref();
-        let stalled = find(&status.conditions, ConditionType::Stalled);
-        let (reason, message) = failure
-            .map(|failure| (&failure.reason, &failure.message))
-            .or(stalled.map(|stalled| (&stalled.reason, &stalled.message)))?;
-        Some((reason.parse().ok()?, message.clone()))
+        if let Some(failure) = &status.migrations.as_ref()?.failure {
+            return Some((failure.known_reason()?, failure.message.clone()));
+        }
+        let stalled = find(&status.conditions, ConditionType::Stalled)?;
+        let reason = stalled.reason.parse().ok();
+        let of_migration = reason.filter(|reason: &Reason| reason.is_of_migration())?;
+        Some((of_migration, stalled.message.clone()))
     }
 }
 
@@ -82,7 +82,7 @@ impl MigrationFailure {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -101,6 +101,36 @@ mod tests {
         assert!(!orchestra("Queued", None).is_queued_ahead(), "it has its database");
         assert!(!orchestra("Claiming", Some("orchdb-a")).is_queued_ahead());
         assert!(!orchestra("PoolExhausted", Some("orchdb-a")).is_queued_ahead());
+    }
+
+    #[test]
+    fn only_a_migration_s_reason_is_the_failure_of_one() {
+        let failure = |reason: &str, migrations: Value| {
+            let stalled = json!({
+                "type": "Stalled", "status": "True", "reason": reason, "message": "told",
+                "lastTransitionTime": "2026-01-05T09:00:00Z",
+            });
+            let status = json!({"conditions": [stalled], "migrations": migrations});
+            let object = json!({"metadata": {"name": "a"}, "spec": {}, "status": status});
+            serde_json::from_value::<Orchestra>(object).unwrap().migration_failure()
+        };
+        let migrations = json!({"source": "sha256:0", "applied": 0, "pending": 1, "failed": true});
+        for (reason, is) in [
+            ("MigrationFailed", Some(Reason::MigrationFailed)),
+            ("MigrationUnfinished", Some(Reason::MigrationUnfinished)),
+            ("HistoryDiverged", Some(Reason::HistoryDiverged)),
+            ("ConnectionInvalid", None),
+            ("DatabaseRefused", None),
+            ("OfALaterVersion", None),
+        ] {
+            let found = failure(reason, migrations.clone());
+            assert_eq!(found, is.map(|reason| (reason, "told".to_owned())), "{reason}");
+        }
+        assert_eq!(failure("MigrationFailed", Value::Null), None, "no migrations");
+        let mut noted = migrations;
+        noted["failure"] = json!({"reason": "DatabaseRefused", "message": "noted"});
+        let noted = failure("ConnectionInvalid", noted);
+        assert_eq!(noted, Some((Reason::DatabaseRefused, "noted".to_owned())));
     }
 
     #[test]

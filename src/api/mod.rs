@@ -60,22 +60,22 @@ pub use template::*;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the API server accepts as the name of a referenced object (RFC 1123 subdomain).
+/// The form of the name of a referenced object (RFC 1123 subdomain).
 pub const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
-/// What a region of the provider looks like.
+/// The form of a region of the provider.
 const REGION: &str = "^[a-z0-9-]+$";
 
-/// What a project's reference looks like at the provider.
+/// The form of a project's reference at the provider.
 const PROJECT: &str = "^[a-z]{20}$";
 
-/// What a BCP 47 language tag looks like (RFC 5646, 2.1).
+/// The form of a BCP 47 language tag (RFC 5646, 2.1).
 const LANGUAGE_TAG: &str = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$";
 
-/// What a name within an object looks like (RFC 1123 label).
+/// The form of a name within an object (RFC 1123 label).
 const LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 
-/// What a version looks like: as a label's value.
+/// The form of a version: as a label's value.
 const VERSION: &str = "^[A-Za-z0-9]([-A-Za-z0-9_.+]*[A-Za-z0-9])?$";
 
 /// An amount of money: at most nine digits, and two after the point.
@@ -109,7 +109,7 @@ pub struct Migrations {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<MigrationFormat>,
     /// When pending migrations wait for a person's approval: `Automatic` never; `OnDestructive`
-    /// (default) when they would destroy, break or expose something, or cannot be judged (the class's
+    /// (default) when they would destroy, break or expose something, or cannot be analysed (the class's
     /// `approvalFor` lists the effects); `Always` also when they are harmless. Under `OnDestructive` the first migrations of an empty database need no
     /// approval. The Orchestra's annotation `stagesub.io/approve-migrations` with the digest of the
     /// plan approves it.
@@ -123,7 +123,7 @@ pub struct Migrations {
     /// Time limits of the migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<MigrationTimeouts>,
-    /// What happened to migrations that did not finish and that the operator cannot judge, as `prisma
+    /// What happened to migrations that did not finish and whose effect the operator cannot know, as `prisma
     /// migrate resolve` and `supabase migration repair` declare it. Each entry applies to one attempt.
     /// Only an Orchestra may set this: it describes one database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -163,7 +163,7 @@ pub struct DriftCheck {
 pub enum Approval {
     /// Never: they are applied at once, without analysis.
     Automatic,
-    /// When they would destroy, break or expose something, or cannot be judged (default).
+    /// When they would destroy, break or expose something, or cannot be analysed (default).
     #[default]
     OnDestructive,
     /// Always, the first migrations too.
@@ -252,8 +252,8 @@ impl MigrationFormat {
     }
 }
 
-/// Whether a field is left out of the object. Its default is not in the schema either: tools of `GitOps` compare lists as
-/// wholes, and the API server would add to their items, or make an object that nobody has written.
+/// Whether a field is left out of the object. Its default is not in the schema either: tools of `GitOps` compare whole lists, and
+/// the API server would add fields to their items, or add an object that nobody has written.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -301,7 +301,7 @@ pub enum FinalBackup {
     /// It is not.
     #[default]
     None,
-    /// It is, and a backup that fails for good does not keep it.
+    /// It is backed up, and destroyed even if the backup fails permanently.
     BestEffort,
     /// Without a complete backup it is not destroyed.
     Required,

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::text;
 
-/// Field manager of what the operator writes, unless one below is named.
+/// Field manager of the operator's writes, unless one below is used.
 pub const FIELD_MANAGER: &str = "orchestra-operator";
 
 /// Field manager of the owner's Secret of a database, whose writer is the database room.
@@ -27,7 +27,7 @@ pub fn tenant_secret(database: &str) -> String {
 /// Secret.
 pub const TENANT_PASSWORD_KEY: &str = "tenant-password";
 
-/// Whether the API server accepts this as the name of an object, of at most so many bytes.
+/// Whether the API server accepts this as the name of an object of at most this length in bytes.
 pub fn is_object_name(text: &str, longest: usize) -> bool {
     let inside = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-' | b'.');
     let end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
@@ -124,12 +124,12 @@ pub const TOKEN_EXPIRES_ANNOTATION: &str = "stagesub.io/token-expires-at";
 /// another one now, by the identity that the refusal names.
 pub const IDENTITY_ANNOTATION: &str = "stagesub.io/identity";
 
-/// Annotation of an Orchestra or an OrchestraDatabase that is being deleted (value `"true"`): the operator lets go of it
-/// without the provider or the database, and says what it leaves behind. Of an OrchestraBackup: the operator lets go of the
-/// scratch database of its drill.
+/// Annotation of an Orchestra or an OrchestraDatabase that is being deleted (value `"true"`): the operator stops managing it
+/// without the provider or the database, and says what it leaves behind. Of an OrchestraBackup: the operator stops managing
+/// the scratch database of its drill.
 pub const ABANDON_ANNOTATION: &str = "stagesub.io/abandon";
 
-/// Annotation of an Orchestra: a timestamp (RFC 3339) from which its ttl counts anew.
+/// Annotation of an Orchestra: a timestamp (RFC 3339) from which its ttl is counted.
 pub const EXTENDED_ANNOTATION: &str = "stagesub.io/extended-at";
 
 /// Annotation of an OrchestraDatabase: entries of the provider's listing that an admin says are other projects, by the
@@ -143,15 +143,24 @@ pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
 /// failed.
 pub const RETRY_ANNOTATION: &str = "stagesub.io/retry-requested-at";
 
-/// The value of an annotation by which something is asked for, in the form in which a status keeps it: one line of bounded
-/// length, so that what was answered is told from what is asked for, whatever somebody has written.
+/// The value of an annotation that requests something, in the form in which a status keeps it: one line of bounded length,
+/// so that an answered request can be distinguished from a new one, whatever its value is.
 pub fn request(of: &ObjectMeta, annotation: &str) -> Option<String> {
-    const LONGEST: usize = 256;
+    const DIGITS: usize = 16;
     let value = of.annotations.as_ref()?.get(annotation)?;
-    Some(text::line(value, LONGEST))
+    let line = text::line(value, REQUEST);
+    if line.chars().count() <= REQUEST {
+        return Some(line);
+    }
+    let begins: String = line.chars().take(REQUEST - DIGITS - 1).collect();
+    let digest = hex::encode(Sha256::digest(value));
+    Some(format!("{begins}…{}", &digest[..DIGITS]))
 }
 
-/// Annotation of an OrchestraBackup: each new value asks for a drill. Schedules write the time that has come.
+/// The most characters of a [`request`].
+pub const REQUEST: usize = 256;
+
+/// Annotation of an OrchestraBackup: each new value asks for a drill. Schedules write their due time.
 pub const VERIFY_ANNOTATION: &str = "stagesub.io/verify-requested-at";
 
 /// Annotation of an Orchestra: each new value wakes its database that was paused because nobody used it.
@@ -217,8 +226,8 @@ pub const CLASS_FINALIZER: &str = "stagesub.io/class";
 /// gone.
 pub const DATABASE_FINALIZER: &str = "stagesub.io/database";
 
-/// Label of an OrchestraBackup that a schedule has made: the time of the schedule, in seconds since 1970. Without it,
-/// nothing deletes the backup but people. [`ORCHESTRA_LABEL`] and [`HOLDER_LABEL`] are beside it.
+/// Label of an OrchestraBackup that a schedule has made: the time of the schedule, in seconds since 1970. A backup without
+/// it is deleted only by people. It also has [`ORCHESTRA_LABEL`] and [`HOLDER_LABEL`].
 pub const SCHEDULED_LABEL: &str = "stagesub.io/scheduled-at";
 
 /// Finalizer that keeps an OrchestraBackup until its Job has ended, and its data is removed where it is to be.
@@ -243,21 +252,28 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_what_a_status_keeps() {
+        let meta = |value: &str| ObjectMeta {
+            annotations: Some(
+                [RETRY_ANNOTATION, WAKE_ANNOTATION]
+                    .map(|name| (name.to_owned(), value.to_owned()))
+                    .into(),
+            ),
+            ..ObjectMeta::default()
+        };
         for value in [
             "2026-11-29T02:00:00Z",
             "",
             " two\nlines\u{200b} ",
             &"å\t".repeat(100_000),
         ] {
-            let meta = |value: &str| ObjectMeta {
-                annotations: Some([(RETRY_ANNOTATION.to_owned(), value.to_owned())].into()),
-                ..ObjectMeta::default()
-            };
             let asked = request(&meta(value), RETRY_ANNOTATION).unwrap_or_default();
             assert_eq!(text::shown(&asked, STATUS_TEXT), asked, "{value:.20}");
+            assert!(asked.chars().count() <= REQUEST, "{value:.20}");
             assert_eq!(request(&meta(&asked), RETRY_ANNOTATION), Some(asked), "{value:.20}");
         }
         assert_eq!(request(&ObjectMeta::default(), RETRY_ANNOTATION), None);
+        let long = |last: &str| request(&meta(&format!("{}{last}", "a".repeat(300))), WAKE_ANNOTATION);
+        assert_ne!(long("1"), long("2"), "two requests");
     }
 
     #[test]

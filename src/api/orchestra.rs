@@ -12,7 +12,7 @@ use super::{
     ScheduledBackups, Seed,
 };
 
-/// What a tenant asks for: a database that is claimed, migrated and seeded, with its login in a Secret
+/// The request of a tenant: a database that is claimed, migrated and seeded, with its login in a Secret
 /// beside this resource. `spec: {}` is enough where a default OrchestraClass exists.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -109,8 +109,8 @@ pub struct OrchestraSpec {
     /// `Delete` destroys both. Omitted: the class's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
-    /// When the database is backed up to the store that the class names, and which of those backups are kept. What is
-    /// omitted is as the class's `spec.backup` says. Backups outlive the Orchestra.
+    /// When the database is backed up to the store that the class names, and which of those backups are kept. Omitted fields
+    /// are those of the class's `spec.backup`. Backups outlive the Orchestra.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub backup: BackupSchedule,
     /// How long the Orchestra lives, from 10s to 8760h: `72h`. Then the operator deletes it, with its database and its
@@ -122,8 +122,8 @@ pub struct OrchestraSpec {
     pub ttl: Option<GoDuration>,
 }
 
-/// A rule that holds once the Orchestra has a database, or is claiming one: the status tells of the claim a while after it is
-/// made. `claiming` alone also stays in a status whose claim cannot be met, and then the author may correct the spec.
+/// A rule that holds once the Orchestra has a database, or is claiming one: the status shows the claim some time after it
+/// was made. `claiming` alone also stays in a status whose claim cannot be met, and then the author may correct the spec.
 fn once_claimed(rule: &str) -> String {
     let claims = "has(oldSelf.status.claiming) && has(oldSelf.status.phase) && oldSelf.status.phase in ['Queued', 'Provisioning']";
     format!("!has(oldSelf.status) || !(has(oldSelf.status.databaseName) || {claims}) || {rule}")
@@ -155,9 +155,9 @@ pub struct OrchestraStatus {
     /// Failed or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// Ready, Available, DatabaseReady, CredentialsReady, Migrated, HistoryAgrees and Seeded; SourceAvailable, as
-    /// False, while a source cannot be read whose content is applied; TablesReadable when the login cannot read a
-    /// table; `BackedUp` where there is a schedule of backups; Reconciling while the operator is working; Stalled when a person must act.
+    /// Ready, Available, DatabaseReady, CredentialsReady, Migrated, HistoryAgrees and Seeded; SourceAvailable, as False,
+    /// while a source whose content is applied cannot be read; TablesReadable when the login cannot read a table; `BackedUp`
+    /// where there is a schedule of backups; Reconciling while the operator is working; Stalled when a person must act.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -171,7 +171,7 @@ pub struct OrchestraStatus {
     /// two operators only one claims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claiming: Option<String>,
-    /// What the database costs; absent for an entry of a static pool.
+    /// Cost of the database; absent for an entry of a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
     /// Hosted project behind the database; absent for an entry of a static pool.
@@ -214,10 +214,10 @@ pub struct OrchestraStatus {
     /// Digest of the seed that was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<String>,
-    /// Digests of the places of sources that cannot be read, and whose content is applied (the condition
-    /// `SourceAvailable` is False).
+    /// Digests of the places of the sources whose content was all applied, as of the last time when nothing was left to
+    /// apply: one of them that is gone is a warning (the condition `SourceAvailable` is False).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unavailable_sources: Option<Vec<String>>,
+    pub applied_sources: Option<Vec<String>>,
     /// Backups by schedule; absent where there is neither a schedule nor a backup that one has made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<ScheduledBackups>,
@@ -297,7 +297,7 @@ pub struct MigrationPlan {
     pub digest: String,
     /// Number of pending migrations.
     pub pending: i32,
-    /// Number of statements that destroy or break something, or cannot be judged.
+    /// Number of statements that destroy or break something, or cannot be analysed.
     pub destructive: i32,
     /// Number of statements that expose data or give rights.
     #[serde(default)]

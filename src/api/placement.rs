@@ -60,12 +60,12 @@ pub struct ClassPlacement {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Near {
-    /// Country, as its two-letter code of ISO 3166-1. Its population-weighted centre counts, or the region by way of which
-    /// the country is reached.
+    /// Country, as its two-letter code of ISO 3166-1. Its population-weighted centre counts, or the region through which the
+    /// country is reached.
     Country(String),
     /// A point.
     Point(GlobePoint),
-    /// Anything else, of which the schema refuses what it can.
+    /// Any other value; the schema refuses as many as possible.
     Other(serde_json::Value),
 }
 
@@ -94,8 +94,8 @@ pub(super) fn near_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema
     })
 }
 
-/// Says in the schema of a spec what goes with `placement.near`, which validation rules do not see: no region, and in a
-/// class the strategy that uses it.
+/// Restricts in the schema of a spec the fields beside `placement.near`, which validation rules cannot read: no region, and
+/// in a class the strategy that uses it.
 pub(super) fn bound(spec: &mut JSONSchemaProps) {
     let Some(placement) = spec.properties.as_mut().and_then(|all| all.get_mut("placement")) else {
         return;
@@ -135,8 +135,8 @@ impl Near {
         Some(Self::Point(GlobePoint { latitude, longitude }))
     }
 
-    /// The point that distances are measured from, and the region by way of which the country is reached; none of what is
-    /// no place.
+    /// The point from which distances are measured, and the region through which the country is reached; none for an invalid
+    /// place.
     pub fn point(&self) -> Option<(Point, Option<&'static str>)> {
         match self {
             Self::Country(code) => {

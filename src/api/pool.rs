@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{GoDuration, LABEL, NAME, TemplateReference};
 
 /// Databases that wait for a claim: those that the pool makes with the provider of a class (`replicas`) or on a
-/// PostgreSQL server (`server`), or an inventory of databases that exist (`static`), for a cluster without a token or as
+/// PostgreSQL server (`server`), or an inventory of existing databases (`static`), for a cluster without a token or as
 /// a fallback.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -72,7 +72,7 @@ pub struct OrchestraPoolSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 50))]
     pub max_concurrent_creates: Option<i32>,
-    /// How long a database waits for a claim before another one takes its place, from 1h to 8760h: one at a
+    /// How long a database waits for a claim before it is replaced, from 1h to 8760h: one at a
     /// time, the new one first. Omitted: as long as it takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1h') && duration(self) <= duration('8760h')").message("memberLifetime must be from 1h to 8760h"))]
@@ -89,7 +89,7 @@ pub struct OrchestraPoolSpec {
     pub prepare: Option<Preparation>,
 }
 
-/// Where the migrations come from that the databases of a pool are prepared with.
+/// The source of the migrations with which the databases of a pool are prepared.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Preparation {
@@ -107,7 +107,7 @@ pub struct DatabaseServer {
     /// Secret in the operator's namespace whose key `DATABASE_URL` is the URL of a login with CREATEDB and CREATEROLE. The
     /// URLs of the databases have its host, port and parameters.
     pub secret_ref: SecretReference,
-    /// Number of databases that the pool makes at most on the server, claimed and released ones included; default 100.
+    /// The most databases that the pool creates on the server, claimed and released ones included; default 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub max: Option<i32>,
@@ -140,11 +140,11 @@ pub struct StaticInventory {
     pub secret_ref: Option<SecretReference>,
     /// Secrets in the operator's namespace, by their labels, at most 1000: each is an entry by its key `DATABASE_URL`,
     /// with `SUPABASE_URL`, `SUPABASE_ANON_KEY` and `SUPABASE_SERVICE_ROLE_KEY` for a hosted project, or holds several by
-    /// the keys of `secretRef`. They come on top of those of `secretRef`.
+    /// the keys of `secretRef`. They are added to those of `secretRef`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("(has(self.matchLabels) && size(self.matchLabels) > 0) || (has(self.matchExpressions) && size(self.matchExpressions) > 0)").message("selector must name a label: an empty one would select every Secret"))]
     pub selector: Option<LabelSelector>,
-    /// What becomes of a database that an Orchestra with deletion policy `Delete` has released, once the grace period of its
+    /// What happens to a database that an Orchestra with deletion policy `Delete` has released, once the grace period of its
     /// class is over. Omitted: `Never`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recycle: Option<Recycle>,
@@ -155,13 +155,13 @@ pub struct StaticInventory {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_legacy_servers: bool,
     /// Accept databases that hold rows, default privileges, objects of other owners, or rights of roles other
-    /// than the entry's login. The next tenant gets those rows, and these roles reach its data: set it only if
-    /// an admin vouches for both. Logins of other Orchestras are refused nevertheless.
+    /// than the entry's login. The next tenant gets those rows, and these roles reach its data: set it only if an admin
+    /// takes responsibility for both. Logins of other Orchestras are refused nevertheless.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accept_non_empty: bool,
 }
 
-/// What becomes of a released database of a static pool.
+/// What happens to a released database of a static pool.
 #[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Recycle {
     /// It is kept, and no other Orchestra gets it.
@@ -169,8 +169,8 @@ pub enum Recycle {
     Never,
     /// Everything in it is dropped: schemas, roles that the tenant's scripts have made, grants, default privileges,
     /// extensions, settings, large objects. When its catalogue is then that of a fresh database, it waits for a claim again;
-    /// else it stays out, and its OrchestraDatabase names what is left. Databases of deletion policy `Retain` are kept. Needs
-    /// PostgreSQL 16 or later; hosted projects are kept.
+    /// otherwise it stays out of the pool, and its OrchestraDatabase names the remaining objects. Databases of deletion
+    /// policy `Retain` are kept. Needs PostgreSQL 16 or later; hosted projects are kept.
     Reset,
 }
 
@@ -213,7 +213,7 @@ pub struct OrchestraPoolStatus {
     /// Label selector of these databases, for autoscalers; absent for a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
-    /// Name of each OrchestraDatabase that is about to be made, or of each entry of a pool with `server`. Written before
+    /// Name of each OrchestraDatabase that is about to be created, or of each entry of a pool with `server`. Written before
     /// they are: of two operators only one decides on them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 1, max = 253)))]

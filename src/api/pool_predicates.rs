@@ -11,8 +11,8 @@ impl OrchestraPool {
         self.status.as_ref().map_or(&[][..], |status| &status.conditions[..])
     }
 
-    /// Why a person must act; none when nobody must, or when another version of the operator gave a reason that
-    /// this one does not know.
+    /// Why a person must act; none when nobody must, or when another version of the operator wrote a reason that this one
+    /// does not know.
     pub fn stalled_reason(&self) -> Option<Reason> {
         reason_of(self.conditions(), ConditionType::Stalled)
     }
@@ -22,13 +22,13 @@ impl OrchestraPool {
         reason_of(self.conditions(), ConditionType::Ready) == Some(Reason::InventoryNotFound)
     }
 
-    /// Whether the status tells of databases of its servers that tenants' logins can connect to.
+    /// Whether the status reports databases of its servers to which tenants' logins can connect.
     pub fn tells_of_servers(&self) -> bool {
         find(self.conditions(), ConditionType::ServersClosed).is_some()
     }
 
-    /// What becomes of released databases of a pool whose members are entries; none where it says nothing, and of any
-    /// other pool.
+    /// What happens to released databases of a pool whose members are entries; none where it is not set, and for any other
+    /// pool.
     pub fn recycle(&self) -> Option<Recycle> {
         match &self.spec.server {
             Some(_) => Some(Recycle::Reset),

@@ -13,7 +13,7 @@ pub enum PowerState {
     /// It runs (default).
     #[default]
     Running,
-    /// It is paused: nobody can use it, and its data are kept.
+    /// It is paused: nobody can use it, and its data is kept.
     Paused,
 }
 
@@ -21,8 +21,8 @@ pub enum PowerState {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Idle {
-    /// How long nobody may have used the database, from 10s to 8760h, for example `72h`. Omitted: it is never paused for
-    /// that.
+    /// After which time without use the database is paused, from 10s to 8760h, for example `72h`. Omitted: it is never
+    /// paused for lack of use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('8760h')").message("pauseAfter must be from 10s to 8760h"))]
     pub pause_after: Option<GoDuration>,
@@ -55,9 +55,9 @@ pub struct PowerStatus {
     /// Value of the annotation `stagesub.io/wake-requested-at` when the database was paused for idleness. Another
     /// value wakes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 256))]
     pub wake: Option<String>,
-    /// Since when nobody has used the database, as far as was looked.
+    /// Since when no look has found a use of the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unused_since: Option<Time>,
     /// Count of the changes of the database's tables and of the scans of their indexes at that time. It stays the same while
@@ -65,14 +65,14 @@ pub struct PowerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub uses: Option<String>,
-    /// Count of the scans of whole tables at that time, or after the last backup, which makes some as well.
+    /// Count of the scans of whole tables at that time, or after the last backup, which also scans whole tables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub scans: Option<String>,
     /// When the event was published that warns of the pause, or later of one that lasts for more than 60 days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warned_at: Option<Time>,
-    /// What all pauses have saved so far, as a decimal; absent for an entry of a static pool.
+    /// The amount that all pauses have saved so far, as a decimal; absent for an entry of a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub saved: Option<String>,

@@ -4,22 +4,23 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
 
 use super::condition::{ConditionType, Reason, find, is_true, reason_of};
+use super::names::request;
 use super::unreadable::unreadable;
 use super::{
     ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, CHECK_ANNOTATION, DeletionPolicy, HealthStatus, Orchestra,
     OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraStatus, RETRY_ANNOTATION, SeedPolicy,
 };
 
-/// Whether an object is being deleted, and a person wants the operator to let go of it.
+/// Whether an object is being deleted, and a person wants the operator to stop managing it.
 pub fn is_abandoned(object: &impl kube::ResourceExt) -> bool {
     let asked = object.annotations().get(ABANDON_ANNOTATION);
     object.meta().deletion_timestamp.is_some() && asked.is_some_and(|value| value == "true")
 }
 
-/// What a person has asked for last that another attempt answers: the values of the annotations that ask for one and for
-/// a check. Empty when nobody has asked.
+/// A person's last request for another attempt: the values of the annotations that request an attempt and a check. Empty
+/// when there is no request.
 pub fn retry_wish(object: &impl kube::ResourceExt) -> String {
-    let asked = [RETRY_ANNOTATION, CHECK_ANNOTATION].map(|name| object.annotations().get(name).map(String::as_str));
+    let asked = [RETRY_ANNOTATION, CHECK_ANNOTATION].map(|name| request(object.meta(), name));
     match asked {
         [None, None] => String::new(),
         [retry, check] => format!("{} {}", retry.unwrap_or_default(), check.unwrap_or_default()),
@@ -59,8 +60,8 @@ impl Orchestra {
         self.status.as_ref().map_or(&[][..], |status| &status.conditions[..])
     }
 
-    /// Why a person must act; none when nobody must, or when another version of the operator gave a reason that
-    /// this one does not know.
+    /// Why a person must act; none when nobody must, or when another version of the operator wrote a reason that this one
+    /// does not know.
     pub fn stalled_reason(&self) -> Option<Reason> {
         reason_of(self.conditions(), ConditionType::Stalled)
     }
@@ -105,8 +106,7 @@ impl Orchestra {
         power.is_some_and(|power| power.paused_by.is_some())
     }
 
-    /// Whether its database is paused, or is being paused: a rollout does not come to it. One whose pause is refused
-    /// runs on.
+    /// Whether its database is paused, or is being paused: a rollout skips it. One whose pause is refused keeps running.
     pub fn is_asleep(&self) -> bool {
         let Some(status) = &self.status else { return false };
         let since = status.power.as_ref().and_then(|power| power.paused_since.as_ref());
@@ -120,14 +120,14 @@ impl Orchestra {
         status.is_some_and(|status| status.secret_ref.is_some())
     }
 
-    /// The OrchestraDatabase that it has, or that it is claiming: the status tells of a claim a while after it is made. Whether
-    /// that one is its own, its claim says ([`OrchestraDatabase::is_held_by`]).
+    /// The OrchestraDatabase that it has, or that it is claiming: the status shows a claim some time after it was made. The
+    /// claim of the database says whether it is its own ([`OrchestraDatabase::is_held_by`]).
     pub fn database_or_claiming(&self) -> Option<&str> {
         let status = self.status.as_ref()?;
         status.database_name.as_deref().or(status.claiming.as_deref())
     }
 
-    /// Whether the status tells which database it has.
+    /// Whether the status says which database it has.
     pub fn has_told_of_database(&self) -> bool {
         let status = self.status.as_ref();
         status.is_some_and(|status| status.database_name.is_some())
@@ -176,7 +176,7 @@ impl OrchestraClass {
     }
 
     /// Why the provider cannot create databases now, with the message of the condition. `Pending` when the class
-    /// has not been checked yet, or when the trouble is one that passes.
+    /// has not been checked yet, or when the problem is transient.
     pub fn provider_trouble(&self) -> Option<(Reason, &str)> {
         if self.is_available() {
             return None;
@@ -219,7 +219,7 @@ impl OrchestraDatabase {
         is_quiet(self.conditions())
     }
 
-    /// Why a person must act, with what the status tells of it.
+    /// Why a person must act, with the message in the status.
     pub fn stalled(&self) -> Option<(Reason, &str)> {
         let stalled = find(self.conditions(), ConditionType::Stalled)?;
         Some((self.stalled_reason()?, &stalled.message))
@@ -230,8 +230,8 @@ impl OrchestraDatabase {
         reason_of(self.conditions(), ConditionType::Ready) == Some(Reason::Paused)
     }
 
-    /// Why a person must act; none when nobody must, or when another version of the operator gave a reason that
-    /// this one does not know.
+    /// Why a person must act; none when nobody must, or when another version of the operator wrote a reason that this one
+    /// does not know.
     pub fn stalled_reason(&self) -> Option<Reason> {
         reason_of(self.conditions(), ConditionType::Stalled)
     }
@@ -262,8 +262,8 @@ impl OrchestraDatabase {
         self.spec.class_name.is_some() && self.spec.class_name == class.meta().name
     }
 
-    /// The OrchestraPool whose member the database is. Members that an earlier version enlisted name it
-    /// only in their inventory entry.
+    /// The OrchestraPool whose member the database is. Members that an earlier version created name it only in their
+    /// inventory entry.
     pub fn pool(&self) -> Option<&str> {
         let entry = || Some(self.spec.inventory.as_ref()?.pool.as_str());
         self.spec.pool.as_deref().or_else(entry)
@@ -292,8 +292,8 @@ impl OrchestraDatabase {
         status.is_some_and(|status| status.usable_since.is_some())
     }
 
-    /// Whether its project is destroyed when the policy says so. An adopted one must have let the operator in as well:
-    /// until then it may be anybody's.
+    /// Whether its project is destroyed when the policy says so. For an adopted one, a login of the operator must have
+    /// succeeded as well: until then it may belong to anybody.
     pub fn is_destroyable(&self) -> bool {
         self.may_be_destroyed() && (self.adopted().is_none() || self.was_usable())
     }
@@ -328,8 +328,8 @@ impl OrchestraDatabase {
         self.spec.supabase.is_some() && self.spec.pool.is_some() && self.spec.claim_ref.is_none()
     }
 
-    /// Whether no Orchestra holds, or ever held, a claim. One that another version of the operator has written, with values
-    /// that this one does not know, is nobody's to take.
+    /// Whether no Orchestra holds, or ever held, a claim. A database that another version of the operator wrote, with values
+    /// that this one does not know, must not be claimed.
     pub fn is_unclaimed(&self) -> bool {
         self.spec.claim_ref.is_none() && self.metadata.deletion_timestamp.is_none() && unreadable(self).is_none()
     }

@@ -19,8 +19,8 @@ pub struct Rollout {
     #[schemars(range(min = 1, max = 1000))]
     pub max_concurrent: i32,
     /// Number of failed Orchestras that do not halt the rollout. Default 0: the first failure halts it.
-    /// A halted rollout continues when the source changes, when the failed Orchestras are cured, or
-    /// when this number is raised.
+    /// A halted rollout continues when the source changes, when the failed Orchestras are corrected, or when this number is
+    /// raised.
     #[serde(default)]
     #[schemars(range(min = 0, max = 100_000))]
     pub max_failures: i32,

@@ -15,8 +15,8 @@ use super::{
 /// The CustomResourceDefinitions, as `crds/` holds them.
 ///
 /// Each status defaults to `observedGeneration: -1`, so that kstatus reads a new object as in
-/// progress and never as current. An Orchestra's spec defaults to `{}`, which is all that a manifest
-/// needs: the patch with which kubectl takes the last field out of a spec leaves none.
+/// progress and never as current. An Orchestra's spec defaults to `{}`, which is sufficient for a manifest: the patch with
+/// which kubectl removes the last field of a spec leaves no spec.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     let mut crds = vec![
         Orchestra::crd(),
@@ -58,8 +58,8 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     crds
 }
 
-/// The most characters of a text of a status, where its schema does not say less. The writer of statuses cuts off what
-/// is longer: a status that the API server refuses would stop its object.
+/// The most characters of a text of a status, where its schema does not say less. The writer of statuses cuts longer texts:
+/// a status that the API server refuses would stop its object.
 pub const STATUS_TEXT: usize = 8192;
 
 /// The most items of a list of a status, in the same way.
@@ -75,8 +75,8 @@ const SELECTED: usize = 64;
 /// limits away, `selector: {}` selects everything.
 const MEANT_EMPTY: [&str; 4] = ["static", "supabase", "limits", "selector"];
 
-/// Makes wholes of these objects for server-side apply, which makes null of another object whose last field a manifest
-/// has lost, as if the object had been omitted.
+/// Marks these objects as atomic for server-side apply. Otherwise it sets an object to null when a manifest drops its last
+/// field.
 fn keep_whole(schema: &mut JSONSchemaProps) {
     for (field, schema) in schema.properties.iter_mut().flatten() {
         if MEANT_EMPTY.contains(&field.as_str()) {

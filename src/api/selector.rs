@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use kube::core::Selector;
 
-/// The selector as it is matched, or what is wrong with it.
+/// The selector for matching, or what is wrong with it.
 ///
 /// # Errors
 /// What is wrong with it, in words.
@@ -14,7 +14,7 @@ pub fn parse(selector: &LabelSelector) -> Result<Selector, String> {
     Selector::try_from(selector.clone()).map_err(|error| error.to_string())
 }
 
-/// What the API server checks in a selector of its own kinds (`ValidateLabelSelectorRequirement` in
+/// The checks of the API server for a selector of its own kinds (`ValidateLabelSelectorRequirement` in
 /// `k8s.io/apimachinery`); in a custom resource it takes any text.
 fn valid(requirement: &LabelSelectorRequirement) -> Result<(), String> {
     let LabelSelectorRequirement { key, operator, values } = requirement;

@@ -1,6 +1,6 @@
-//! Objects as they are decoded where others write them. Kubernetes bounds the annotations of an object and no other part of its
-//! metadata: an author may give it 1.4 MiB of labels, which take ten times as much memory once they are decoded, and the
-//! managed fields tell each of them once more. What is read of them is bounded here, while it is decoded.
+//! Decodes objects that others write with bounded metadata. Kubernetes bounds the annotations of an object and no other part
+//! of its metadata: an author may give it 1.4 MiB of labels, which take ten times as much memory decoded, and the managed
+//! fields repeat each of them. The metadata is bounded here while it is decoded.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,12 +22,12 @@ const LABELS: usize = 16 << 10;
 /// The most finalizers and owners.
 const ENTRIES: usize = 100;
 
-/// Whether a label is one of the operator's own.
+/// Whether a label belongs to the operator.
 fn is_ours(name: &str) -> bool {
     name == MANAGED_BY.0 || name.starts_with(OURS)
 }
 
-/// An object of a kind, of whose metadata only so much was decoded as is ever read.
+/// An object whose metadata was decoded only as far as it is read.
 #[derive(Clone, Debug)]
 pub struct Slim<K>(pub K);
 

@@ -30,7 +30,7 @@ fn a_pool_that_makes_its_members_is_the_same() {
     assert_eq!(pool.status.unwrap().planned, Vec::<String>::new());
 }
 
-/// What docs/upgrade.md says of a downgrade.
+/// The statements of docs/upgrade.md about a downgrade.
 #[test]
 fn what_a_newer_version_has_left_is_read_as_far_as_it_is_known() {
     let orchestra = |spec: Value| -> Result<Orchestra, _> {
@@ -48,7 +48,7 @@ fn what_a_newer_version_has_left_is_read_as_far_as_it_is_known() {
     let known = orchestra(json!({"displayName": "A", "future": {"a": [1]}})).unwrap();
     assert_eq!(known.spec.display_name.as_deref(), Some("A"));
     assert!(known.is_stalled() && known.stalled_reason().is_none());
-    // An object with a value that is not known is marked: without it, it would look like one that is gone.
+    // An object with an unknown value is marked: without the mark, the value would seem to be absent.
     let unknown = orchestra(json!({"migrations": {"format": "Future", "source": {"folder": "a"}}}));
     let told = unreadable(&unknown.unwrap()).unwrap_or_default().to_owned();
     assert!(

@@ -1,6 +1,6 @@
 //! Stored objects with a value that this version of the operator does not know, as after a downgrade. One of them must not
 //! stop the watch of its kind, and must not look as if it were gone: it is decoded without that value and marked, so that
-//! its claim, its project and its pool stay known, and nobody acts on it.
+//! its claim, its project and its pool stay known, and the object is not changed.
 
 use kube::ResourceExt;
 use serde::de::DeserializeOwned;
@@ -18,7 +18,7 @@ const MOST: usize = 8;
 /// The most bytes of the mark, which `run::trim` keeps.
 const BYTES: usize = 400;
 
-/// What says whose a database is and which one: an object is never decoded without it.
+/// The fields that identify a database and its owner: an object is never decoded without them.
 const IDENTITY: [&[&str]; 6] = [
     &["spec", "claimRef"],
     &["spec", "releasedAt"],
@@ -55,18 +55,18 @@ pub fn decode<K: DeserializeOwned>(mut object: Value) -> Result<K, serde_json::E
     Err(last)
 }
 
-/// The way to the innermost value that alone makes the object fail so. The types are decoded as they are: a decoder that
-/// notes its way would be a second one of each, and half a MiB of the program.
-fn culprit<K: DeserializeOwned>(object: &Value, failure: &str) -> Vec<Step> {
-    let fails = |way: &[Step], inside: Value| {
+/// The path to the innermost value that makes decoding fail. Decoding is repeated without it, because a decoder that records
+/// paths would add half a MiB to the program.
+fn culprit<K: DeserializeOwned>(object: &Value, failure: &str) -> Vec<PathPart> {
+    let fails = |way: &[PathPart], inside: Value| {
         let only = way.iter().rev().fold(inside, |inside, step| step.around(inside));
         matches!(K::deserialize(&only), Err(error) if error.to_string() == failure)
     };
     let (mut way, mut value) = (Vec::new(), object);
     loop {
         let steps: Vec<_> = match value {
-            Value::Object(fields) => fields.keys().cloned().map(Step::Field).collect(),
-            Value::Array(items) => (0..items.len()).map(Step::Item).collect(),
+            Value::Object(fields) => fields.keys().cloned().map(PathPart::Field).collect(),
+            Value::Array(items) => (0..items.len()).map(PathPart::Item).collect(),
             _ => return way,
         };
         let empty = if value.is_array() { json!([]) } else { json!({}) };
@@ -84,8 +84,8 @@ fn culprit<K: DeserializeOwned>(object: &Value, failure: &str) -> Vec<Step> {
     }
 }
 
-/// The values of an object that this version does not know, and that were left out of it; none of an object that was
-/// decoded whole.
+/// The values of an object that this version does not know, and that were left out of it; none for an object that was
+/// decoded completely.
 pub fn unreadable(object: &impl ResourceExt) -> Option<&str> {
     object.annotations().get(MARK).map(String::as_str)
 }
@@ -103,12 +103,12 @@ fn mark(object: &mut Value, left_out: &[String]) {
 
 /// A step from a value to one inside it.
 #[derive(Debug, PartialEq, Eq)]
-enum Step {
+enum PathPart {
     Field(String),
     Item(usize),
 }
 
-impl Step {
+impl PathPart {
     /// The value that it leads to.
     fn inside<'a>(&self, value: &'a Value) -> Option<&'a Value> {
         match self {
@@ -126,24 +126,25 @@ impl Step {
     }
 }
 
-/// A way as users write it: `spec.seeds[0].format`.
-fn shown(way: &[Step]) -> String {
+/// A path as users write it: `spec.seeds[0].format`.
+fn shown(way: &[PathPart]) -> String {
     let mut shown = String::new();
     for step in way {
         match step {
-            Step::Field(name) if shown.is_empty() => shown.push_str(name),
-            Step::Field(name) => shown.extend([".", name]),
-            Step::Item(index) => shown.extend(["[", &index.to_string(), "]"]),
+            PathPart::Field(name) if shown.is_empty() => shown.push_str(name),
+            PathPart::Field(name) => shown.extend([".", name]),
+            PathPart::Item(index) => shown.extend(["[", &index.to_string(), "]"]),
         }
     }
     shown
 }
 
-/// Whether the value is, or holds, what says whose a database is. Nothing outside spec and status is left out.
-fn is_identity(path: &[Step]) -> bool {
+/// Whether the value is, or contains, a field that identifies a database or its owner. Nothing outside spec and status is
+/// left out.
+fn is_identity(path: &[PathPart]) -> bool {
     let begins = |with: &[&str]| {
         let mut both = path.iter().zip(with);
-        both.all(|(step, field)| matches!(step, Step::Field(name) if name == field))
+        both.all(|(step, field)| matches!(step, PathPart::Field(name) if name == field))
     };
     let inside = ["spec", "status"].iter().any(|part| begins(&[part]));
     let holds = IDENTITY
@@ -152,18 +153,18 @@ fn is_identity(path: &[Step]) -> bool {
     path.is_empty() || !inside || holds
 }
 
-/// Removes the value; false when there is none.
-fn remove(object: &mut Value, path: &[Step]) -> bool {
+/// Removes the value; false when it does not exist.
+fn remove(object: &mut Value, path: &[PathPart]) -> bool {
     let Some((last, way)) = path.split_last() else {
         return false;
     };
     let holder = way.iter().try_fold(object, |value, step| match step {
-        Step::Field(name) => value.get_mut(name),
-        Step::Item(index) => value.get_mut(index),
+        PathPart::Field(name) => value.get_mut(name),
+        PathPart::Item(index) => value.get_mut(index),
     });
     match (holder, last) {
-        (Some(Value::Object(fields)), Step::Field(name)) => fields.remove(name).is_some(),
-        (Some(Value::Array(items)), Step::Item(index)) if *index < items.len() => {
+        (Some(Value::Object(fields)), PathPart::Field(name)) => fields.remove(name).is_some(),
+        (Some(Value::Array(items)), PathPart::Item(index)) if *index < items.len() => {
             items.remove(*index);
             true
         }
@@ -233,7 +234,7 @@ mod tests {
                 json!({"powerState": "Hibernated", "displayName": "A"}),
                 "spec.powerState",
             ),
-            // Two values that fail with the same words.
+            // Two values that fail with the same error text.
             (
                 json!({"powerState": "Archive", "deletionPolicy": "Archive"}),
                 "spec.deletionPolicy",

@@ -25,10 +25,11 @@ const AT_ONCE: usize = 4;
 /// What a store contains.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Catalog {
+pub struct StoreListing {
     /// Complete backups, by namespace and Orchestra, the newest first.
     pub backups: Vec<CatalogEntry>,
-    /// Folders with archives and without a manifest, by path: backups that run, or that failed. Nothing can be restored of them.
+    /// Folders with archives and without a manifest, by path: backups that are running or that failed. Nothing can be
+    /// restored from them.
     pub incomplete: Vec<IncompleteBackup>,
     /// Folders with a manifest that is not believed, by path.
     pub refused: Vec<RefusedBackup>,
@@ -122,11 +123,11 @@ type Sizes = BTreeMap<String, u64>;
 ///
 /// # Errors
 /// What the store says; [`Reason::Incompatible`], when it has too many objects for one list.
-pub async fn read(root: &Folder, within: &Within) -> Result<Catalog> {
+pub async fn read(root: &Folder, within: &Within) -> Result<StoreListing> {
     let (folders, foreign_objects) = folders(root, within).await?;
-    let mut catalog = Catalog {
+    let mut catalog = StoreListing {
         foreign_objects,
-        ..Catalog::default()
+        ..StoreListing::default()
     };
     let mut complete = Vec::new();
     for (path, sizes) in folders {
@@ -152,7 +153,7 @@ pub async fn read(root: &Folder, within: &Within) -> Result<Catalog> {
                     message: error.message,
                 });
             }
-            // It was removed meanwhile.
+            // The object was removed meanwhile.
             Err(error) if error.reason == Reason::StoreMissing => {}
             Err(error) => return Err(error),
         }
@@ -222,7 +223,7 @@ async fn stored(root: &Folder, path: &BackupPath, sizes: &Sizes) -> Result<Catal
 /// The manifest of a folder, which must have this SHA-256 where one is given, and its bytes.
 ///
 /// # Errors
-/// [`Reason::StoreMissing`], when there is none; as [`Manifest::parse`]; otherwise what the store says.
+/// [`Reason::StoreMissing`], when the folder has no manifest; as [`Manifest::parse`]; otherwise what the store says.
 pub(super) async fn manifest_of(folder: &Folder, digest: Option<&str>) -> Result<(Manifest, Vec<u8>)> {
     let bytes = folder.small(manifest::NAME, manifest::MOST).await.map_err(|error| {
         if error.reason != Reason::StoreMissing {
@@ -256,7 +257,8 @@ fn check(path: &BackupPath, manifest: &Manifest, sizes: &Sizes) -> Result<()> {
     }
     if !is_object_name(&subject.backup_name, 253) || !is_object_name(&subject.class, 253) {
         return Err(damaged(
-            "the manifest names a backup or a class as no cluster does: it was modified; use another backup".to_owned(),
+            "the manifest contains a backup or class name that Kubernetes does not allow: it was modified; use another \
+             backup".to_owned(),
         ));
     }
     for object in &manifest.objects {

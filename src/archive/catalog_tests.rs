@@ -54,7 +54,10 @@ fn backup(at: &Path, path: &str, hour: u8, change: impl FnOnce(&mut Value)) {
 async fn only_whole_backups_in_their_own_folders_are_listed() {
     let files = tempfile::tempdir().unwrap();
     let at = files.path();
-    assert_eq!(read(&root(at), &Within::default()).await.unwrap(), Catalog::default());
+    assert_eq!(
+        read(&root(at), &Within::default()).await.unwrap(),
+        StoreListing::default()
+    );
     for (namespace, hour) in [("tenants", 2), ("tenants", 3), ("others", 4)] {
         backup(at, &path(namespace, "acme", hour), hour, |_| {});
     }
@@ -101,7 +104,7 @@ async fn only_whole_backups_in_their_own_folders_are_listed() {
     let refused: Vec<_> = found.refused.iter().map(|it| it.message.as_str()).collect();
     let parts = [
         "the manifest is of another folder",
-        "names a backup or a class as no cluster does",
+        "contains a backup or class name that Kubernetes does not allow",
         "has 5 bytes instead of 6",
         "the archive gone is missing",
         "has version 2 of its format",
@@ -123,7 +126,7 @@ async fn only_whole_backups_in_their_own_folders_are_listed() {
         assert_eq!((found.backups.len(), found.refused.len()), (1, 0), "{within:?}");
     }
     let other = read(&root(at), &namespace(Some("000000000000"))).await.unwrap();
-    assert_eq!(other, Catalog::default());
+    assert_eq!(other, StoreListing::default());
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use super::stop::StopSignal;
 use crate::postgres::{APPLICATION, Login, Tls, to_pem};
 use crate::text;
 
-/// Folders of clients, each as `DIR/17/bin`.
+/// Folders that contain clients of several versions, each version in `DIR/17/bin`.
 const CLIENTS: &str = "ORCHESTRA_PG_CLIENTS";
 /// The major versions whose archives were tried.
 const KNOWN: std::ops::RangeInclusive<u32> = 15..=18;
@@ -119,8 +119,8 @@ async fn knows_require_auth(bin: &Path) -> Result<bool> {
     Ok(String::from_utf8_lossy(&asked.stderr).contains("invalid require_auth value"))
 }
 
-/// The ways of authentication that libpq may use. A server that anybody could be gets no password in clear text or as MD5,
-/// as in the operator's own sessions: only the name in its certificate makes it known.
+/// The ways of authentication that libpq may use. A server whose identity is not verified gets no password in clear text or
+/// as MD5, as in the operator's own sessions: only the name in its certificate identifies a server.
 fn required_auth(tls: Tls) -> Option<&'static str> {
     (tls != Tls::VerifyFull).then_some("scram-sha-256")
 }
@@ -141,8 +141,8 @@ impl Session {
     /// Writes the files.
     ///
     /// # Errors
-    /// [`Reason::UntrustedServer`], when the clients would send the password in clear text to a server that anybody could be;
-    /// when the files cannot be written, or the login's certificates cannot be read.
+    /// [`Reason::UntrustedServer`], when the clients would send the password in clear text to a server whose identity is not
+    /// verified; when the files cannot be written, or the login's certificates cannot be read.
     pub fn new(clients: Clients, login: &Login) -> Result<Self> {
         if required_auth(login.tls).is_some() && !clients.requires_auth {
             return Err(Error::new(
@@ -310,7 +310,7 @@ impl Running {
         Error::new(Reason::Incompatible, format!("{} has no pipe", self.program))
     }
 
-    /// Waits for its end, which is good only with exit code 0.
+    /// Waits for its end. Only exit code 0 is a success.
     ///
     /// # Errors
     /// Why it failed, from its messages; what [`StopSignal`] says, and then it is killed.

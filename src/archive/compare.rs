@@ -31,7 +31,7 @@ pub(super) async fn restored(login: &Login, manifest: &Manifest, assertions: &[A
     let becomes: BTreeSet<&str> = manifest.facts.of_others.iter().map(String::as_str).collect();
     after.rights.retain(|name, _| !becomes.contains(thing_of(name)));
     let mut found = differences(&before, &after, major == manifest.server_major);
-    // In a session of their own, because users write the assertions and the functions that these call.
+    // The assertions have a session of their own, because users write them and the functions that they call.
     let mut conn = snapshot::session(login).await?;
     run(&mut conn, "SET search_path TO DEFAULT; SET row_security TO DEFAULT").await?;
     run(&mut conn, snapshot::ANY_RELATION).await?;
@@ -65,8 +65,8 @@ async fn ask(conn: &mut PgConnection, assertion: &Assertion) -> Option<String> {
     complaint.or(ended).map(|cause| format!("assertion {name}: {cause}"))
 }
 
-/// The part of a database that a restore brings back: without what it leaves out, and without rights on objects whose owner
-/// changes.
+/// The part of a database that a restore brings back: without the objects that it leaves out, and without rights on objects
+/// whose owner changes.
 fn restorable(mut facts: SnapshotFacts) -> SnapshotFacts {
     let left_out = std::mem::take(&mut facts.left_out);
     let becomes: BTreeSet<String> = std::mem::take(&mut facts.of_others).into_iter().collect();
@@ -102,7 +102,7 @@ fn thing_of(right: &str) -> &str {
         "schema ",
     ];
     if let Some(column) = right.strip_prefix("column ") {
-        // A column whose own name holds a dot is compared.
+        // A column whose own name contains a dot is compared.
         return column.rsplit_once('.').map_or(column, |(table, _)| table);
     }
     KINDS.iter().find_map(|kind| right.strip_prefix(kind)).unwrap_or(right)

@@ -24,10 +24,10 @@ use crate::postgres::{Login, quote};
 
 /// The environment of the work, besides its order.
 #[derive(Debug)]
-pub struct Context {
+pub struct Environment {
     /// The login of the database.
     pub login: Login,
-    /// The login that makes the roles which a backup names, where the database's own may make none.
+    /// The login that creates the roles named in a backup, where the database's own login may not create roles.
     pub keeper: Option<Login>,
     /// The backup's folder.
     pub folder: Folder,
@@ -43,7 +43,7 @@ pub struct Context {
 ///
 /// # Errors
 /// Why there is no backup.
-pub async fn backup(context: &Context, order: &BackupOrder, key: &SecretString) -> Result<Outcome> {
+pub async fn backup(context: &Environment, order: &BackupOrder, key: &SecretString) -> Result<Outcome> {
     let recipients = stream::recipients(&order.recipients)?;
     if context.folder.exists(manifest::NAME).await? {
         return earlier(context, order, key).await;
@@ -77,14 +77,15 @@ pub async fn backup(context: &Context, order: &BackupOrder, key: &SecretString) 
     }
 }
 
-async fn earlier(context: &Context, order: &BackupOrder, key: &SecretString) -> Result<Outcome> {
+async fn earlier(context: &Environment, order: &BackupOrder, key: &SecretString) -> Result<Outcome> {
     let bytes = context.folder.small(manifest::NAME, manifest::MOST).await?;
     if !seal::is_sealed(&bytes, key) {
         return Err(Error::new(
             Reason::AlreadyExists,
             format!(
-                "{} was not written by a Job of this OrchestraBackup: its mac is not that of the backup's key. It is neither \
-                 used nor replaced. Find out who may write to the store, delete this OrchestraBackup, and create another one",
+                "{} was not written by a Job of this OrchestraBackup: its MAC does not match this backup's key, so it is \
+                 neither used nor replaced. Find out who may write to the store, delete this OrchestraBackup, and create \
+                 another one",
                 context.folder.path_of(manifest::NAME)
             ),
         ));
@@ -94,8 +95,8 @@ async fn earlier(context: &Context, order: &BackupOrder, key: &SecretString) -> 
         return Err(Error::new(
             Reason::AlreadyExists,
             format!(
-                "an earlier Job of this OrchestraBackup made it for another Orchestra, class or backup.encryption.recipients than \
-                 are ordered now, in {}: delete this OrchestraBackup, and create another one",
+                "the archive in {} was made by an earlier Job for another Orchestra, class or backup.encryption.recipients: \
+                 delete this OrchestraBackup, and create another one",
                 context.folder.path_of("")
             ),
         ));
@@ -103,7 +104,7 @@ async fn earlier(context: &Context, order: &BackupOrder, key: &SecretString) -> 
     for object in &manifest.objects {
         if context.folder.size(&object.name).await? != Some(object.bytes) {
             let message = format!(
-                "{}, which an earlier Job of this OrchestraBackup wrote, is not in the store any more as it was written: find out \
+                "{}, which an earlier Job of this OrchestraBackup wrote, was changed or removed in the store: find out \
                  who may write to the store, delete this OrchestraBackup, and create another one",
                 context.folder.path_of(&object.name)
             );
@@ -120,7 +121,7 @@ async fn earlier(context: &Context, order: &BackupOrder, key: &SecretString) -> 
     reason = "the snapshot is held from the first line to the last"
 )]
 async fn make(
-    context: &Context,
+    context: &Environment,
     order: &BackupOrder,
     recipients: Vec<age::x25519::Recipient>,
     written: &Mutex<Vec<String>>,

@@ -1,7 +1,7 @@
-//! Empties a database that holds nothing but what a restore, which was cut off, has left. The record of that restore says
+//! Empties a database that contains only the objects of an interrupted restore. The record of that restore says
 //! so; nothing else may call this.
 //!
-//! Each statement names its object as the server itself has quoted it. What cannot be dropped stays, and the look that
+//! Each statement names its object as the server itself has quoted it. What cannot be dropped stays, and the check that
 //! follows finds it.
 
 use sqlx::PgConnection;
@@ -14,7 +14,7 @@ use super::sql::run;
 use crate::postgres::restore_record::RestoreRecord;
 use crate::postgres::{self, quote};
 
-/// Ends the other sessions of the operator and of its programs under this login: those of a run that was cut off.
+/// Ends the other sessions of the operator and of its programs under this login: those of an interrupted run.
 const SESSIONS: &str = "SELECT count(*) FILTER (WHERE NOT pg_terminate_backend(pid, 5000)) FROM pg_stat_activity \
     WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid() AND application_name = $1";
 
@@ -64,7 +64,7 @@ const OTHERS: &str = "SELECT statement FROM ( \
             AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_namespace'::regclass AND e.objid = n.oid AND e.deptype = 'e') \
     ) all_others ORDER BY turn LIMIT 5000";
 
-/// Unlinks some large objects of who restores.
+/// Unlinks some large objects of the role that restores.
 const LARGE_OBJECTS: &str = "SELECT count(lo_unlink(oid)) FROM (SELECT oid FROM pg_largeobject_metadata \
     WHERE pg_has_role(current_user, lomowner, 'USAGE') LIMIT 500) part";
 
@@ -81,7 +81,7 @@ pub(super) async fn end_sessions(conn: &mut PgConnection) -> Result<()> {
 /// Drops what the restore of this record has left.
 ///
 /// # Errors
-/// What the database says, other than that it does not let go of an object.
+/// What the database says, other than that it refuses to drop an object.
 pub(super) async fn empty(
     conn: &mut PgConnection,
     record: &RestoreRecord,
@@ -95,12 +95,12 @@ pub(super) async fn empty(
         for statement in found {
             dropped += usize::from(drop_one(conn, &statement).await);
         }
-        // What the server keeps is named by the look that follows.
+        // The check that follows names what the server keeps.
         if before == 0 || dropped == 0 {
             break;
         }
     }
-    // A type may go with another one, and a schema only after what others have hung on it.
+    // A type may be dropped with another one, and a schema only after everything that depends on it.
     for _ in 0..2 {
         let others = sqlx::query(OTHERS).bind(&scope.included).bind(&record.extensions);
         for statement in postgres::column(conn, "objects", others).await? {
@@ -118,7 +118,7 @@ pub(super) async fn empty(
     Ok(())
 }
 
-/// Drops one object. Whether the server let go of it.
+/// Drops one object. Returns whether the server dropped it.
 async fn drop_one(conn: &mut PgConnection, statement: &str) -> bool {
     let dropped = run(conn, statement).await;
     if let Err(error) = &dropped {

@@ -5,14 +5,14 @@ use crate::error::ErrorClass;
 use crate::postgres;
 use crate::text;
 
-/// Why the work on a backup failed. The message says what is the matter and what to do next. It has no password, no URL with
+/// Why the work on a backup failed. The message says what is wrong and what to do next. It has no password, no URL with
 /// a password, and no key.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{message}")]
 pub struct Error {
     /// The kind.
     pub reason: OutcomeReason,
-    /// What is the matter, and what to do.
+    /// What is wrong, and what to do.
     pub message: String,
 }
 

@@ -11,7 +11,7 @@ use super::scope::{HISTORY, NOT_MANAGED, SchemaScope, Without};
 use super::sql::run;
 use crate::postgres;
 
-/// SQL: that the object `$1`'s class and identity name is no part of an extension.
+/// SQL condition: the object that `$1`'s class and identity name does not belong to an extension.
 macro_rules! own {
     ($class:literal, $oid:literal) => {
         concat!(
@@ -90,7 +90,7 @@ const POLICIES: &str = "SELECT format('%I on %I.%I', polname, nspname, relname),
 const ROW_SECURITY: &str = "SELECT format('%I.%I', nspname, relname), CASE WHEN relforcerowsecurity THEN 'forced' ELSE 'enabled' END \
     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE (relrowsecurity OR relforcerowsecurity) AND nspname = ANY ($1)";
 
-/// NOT NULL is a constraint from 18 on, and compared by nobody.
+/// NOT NULL is a constraint from PostgreSQL 18 on; it is not compared.
 const CONSTRAINTS: &str = concat!(
     "SELECT format('%I on %I.%I', conname, nspname, relname), CASE WHEN convalidated THEN '' ELSE 'not validated ' END \
         || left(encode(sha256(convert_to(pg_get_constraintdef(o.oid), 'UTF8')), 'hex'), 16) \
@@ -118,14 +118,14 @@ const HOOKS: &str = "SELECT 'TRIGGER', n.nspname::text, relname::text, tgname::t
     UNION ALL SELECT 'POLICY', nspname::text, relname::text, polname::text, p.oid::int8 FROM pg_policy p \
         JOIN pg_class c ON c.oid = polrelid JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = ANY ($1) ORDER BY 1, 2, 3, 4";
 
-/// Roles that something in this database belongs to, is granted to, or is a policy for, without those of PostgreSQL. The owner,
-/// `$1`, is one where other roles have granted it something, or a policy names it.
+/// Roles that own something in this database, have a grant in it or are named by a policy, without those of PostgreSQL. The
+/// owner, `$1`, is listed only where other roles have granted it something, or a policy names it.
 const ROLES: &str = "SELECT DISTINCT rolname::text FROM pg_shdepend JOIN pg_roles r ON r.oid = refobjid \
     WHERE refclassid = 'pg_authid'::regclass AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
         AND rolname !~ '^pg_' AND (rolname::text <> $1 OR deptype IN ('a', 'r')) ORDER BY 1";
 
-/// What roles own in the schemas `$1`, and which of these schemas, that are neither this session's, `$2`, nor superusers, with
-/// the names as in [`RIGHTS`].
+/// Objects in the schemas `$1`, and those of these schemas, that belong to roles other than this session's, `$2`, and
+/// superusers, with the names as in [`RIGHTS`].
 const OF_OTHERS: &str = concat!(
     "SELECT name FROM ( \
         SELECT relowner AS owner, format('%I.%I', nspname, relname) AS name \
@@ -140,7 +140,7 @@ const OF_OTHERS: &str = concat!(
     ") o JOIN pg_roles r ON r.oid = owner WHERE NOT rolsuper AND rolname::text <> $2 AND rolname <> 'pg_database_owner' ORDER BY 1"
 );
 
-/// The tables of migration tools, by schema and name, and what tells their newest migration.
+/// The tables of migration tools, by schema and name, and the columns that show their newest migration.
 const HISTORIES: [(&str, &str, &str); 3] = [
     (
         "public",
@@ -176,7 +176,7 @@ pub(super) async fn read(conn: &mut PgConnection, scope: &SchemaScope) -> Result
     read_with(conn, scope, &scope.owner).await
 }
 
-/// As [`read`]. `before`: the owner of the database that this one is restored from, whom a policy may name.
+/// As [`read`]. `before`: the owner of the database that this one is restored from; a policy may name it.
 async fn read_with(conn: &mut PgConnection, scope: &SchemaScope, before: &str) -> Result<SnapshotFacts> {
     let (of, me) = (&scope.included, &scope.owner);
     let rights = sqlx::query(RIGHTS).bind(of).bind(me);
@@ -247,7 +247,7 @@ fn kept(hooks: Vec<FoundHook>, out: &LeftOutSet) -> Vec<Hook> {
     .collect()
 }
 
-/// The newest migration of each history that is a table of the owner's. What is none is not read: a tenant's login that may
+/// The newest migration of each history that is a table of the owner's. Anything else is not read: a tenant's login that may
 /// create objects gives a view the name of a history, and a function in it would run as the owner.
 async fn heads(conn: &mut PgConnection) -> Result<BTreeMap<String, String>> {
     let mut heads = BTreeMap::new();

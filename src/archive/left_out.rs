@@ -1,9 +1,11 @@
-//! What a restore leaves out, so that it runs nothing of other roles with the rights of who restores, who owns what is restored.
+//! What a restore leaves out, so that it runs no code of other roles with the rights of the role that restores, which owns
+//! all restored objects.
 //!
 //! That is what tenants' logins own; of other roles than the owner and superusers the functions, the rules, the materialized
-//! views, and what evaluates more than immutable functions of PostgreSQL's own while rows are copied and indexes are made; the
-//! default privileges of other roles than the owner, which who restores may not set; and what depends on any of it, as the server's own table of dependencies says. Immutable functions read no table, and what was
-//! valid for them in the source is valid in the copy.
+//! views, and what evaluates more than immutable functions of PostgreSQL's own while rows are copied and indexes are made;
+//! the default privileges of other roles than the owner, which the restoring role may not set; and what depends on any of
+//! it, as the server's own table of dependencies says. Immutable functions read no table, and what was valid for them in the
+//! source is valid in the copy.
 
 use std::collections::HashSet;
 

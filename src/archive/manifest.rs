@@ -89,7 +89,7 @@ pub struct SnapshotFacts {
     pub rows: BTreeMap<String, u64>,
     /// The last value of each sequence that has given one.
     pub sequences: BTreeMap<String, i64>,
-    /// The rights on each object, as a digest. The owner of the database stands in them by no name.
+    /// The rights on each object, as a digest. The owner of the database has no name in them.
     pub rights: BTreeMap<String, String>,
     /// Each policy, as a digest of its definition.
     pub policies: BTreeMap<String, String>,
@@ -101,11 +101,11 @@ pub struct SnapshotFacts {
     pub extensions: BTreeMap<String, Extension>,
     /// Triggers and policies of the tenant's on tables of a hosted project's `auth` and `storage`.
     pub hooks: Vec<Hook>,
-    /// Triggers of the tenant's that send something out: no restored database has them.
+    /// Triggers of the tenant's that send data to other systems: no restored database has them.
     pub outgoing: Vec<Hook>,
-    /// What a restore leaves out, because it would be the owner's there, and run with the owner's rights.
+    /// What a restore leaves out, because it would belong to the owner there, and run with the owner's rights.
     pub left_out: Vec<LeftOut>,
-    /// What other roles own that are neither the owner nor superusers. It becomes the owner's in a restore.
+    /// Objects of roles that are neither the owner nor superusers. They belong to the owner after a restore.
     pub of_others: Vec<String>,
     /// Roles that the database names as owners, in rights or in policies.
     pub roles: Vec<String>,

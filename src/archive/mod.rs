@@ -36,7 +36,7 @@ mod verify;
 mod whose;
 
 pub use catalog::inspect;
-pub use dump::{Context, backup};
+pub use dump::{Environment, backup};
 pub use error::{Error, Result};
 pub use manifest::Manifest;
 pub use order::{Order, Work};

@@ -112,10 +112,10 @@ pub struct BackupSubject {
 pub struct BackupOrder {
     /// The backup's own folder below the store's prefix.
     pub path: String,
-    /// Whose database it is. Goes into the manifest as it is.
+    /// Whose database it is. It is copied into the manifest.
     pub subject: BackupSubject,
     /// [`DatabaseIdentity::digest`](crate::postgres::DatabaseIdentity::digest) of the database that the login must lead to.
-    /// None: the address is of no other database.
+    /// None: the address cannot lead to another database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
     /// age recipients (X25519, `age1…`) that can read the backup. None: it is not encrypted.
@@ -146,12 +146,12 @@ pub struct RestoreOrder {
     /// SHA-256 of the manifest, hexadecimal. None: the manifest is not checked against a digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_digest: Option<String>,
-    /// UID of the Orchestra whose claim the database must record. A restore that was cut off there is begun again in a
-    /// database that is emptied before, and no other tenant's role has rights in what is restored. None: the database is
-    /// anybody's, and must be empty.
+    /// UID of the Orchestra whose claim the database must record. An interrupted restore is started again there after the
+    /// database was emptied, and no other tenant's role gets rights on restored objects. None: the database is claimed by
+    /// nobody, and must be empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<String>,
-    /// The database that the login must lead to. None: the address is of no other database.
+    /// The database that the login must lead to. None: the address cannot lead to another database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<RestoreTarget>,
     /// Whether a backup that is not encrypted is refused.
@@ -210,7 +210,8 @@ impl Order {
     /// Reads `order.json`.
     ///
     /// # Errors
-    /// [`OutcomeReason::InvalidOrder`], when it is none, or when a part of it would lead outside of the store's prefix.
+    /// [`OutcomeReason::InvalidOrder`], when it is not an order, or when a path in it would lead outside of the store's
+    /// prefix.
     pub fn parse(text: &str) -> Result<Self> {
         let order: Self = serde_json::from_str(text).map_err(|error| invalid(format!("order.json: {error}")))?;
         check_path(order.work.path())?;

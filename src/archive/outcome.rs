@@ -51,7 +51,7 @@ pub enum OutcomeReason {
     StoreMissing,
     /// The store cannot be reached, or has an error of its own.
     StoreUnreachable,
-    /// The store overwrites what it is told to create only: a backup could be replaced.
+    /// The store overwrites an existing object although the request only allows creation: a backup could be replaced.
     StoreUnsafe,
     /// The path contains a backup already.
     AlreadyExists,
@@ -78,7 +78,7 @@ pub enum OutcomeReason {
 }
 
 impl OutcomeReason {
-    /// Whether it may pass by itself, so that another attempt may succeed.
+    /// Whether the error is transient, so that another attempt may succeed.
     pub fn may_pass(self) -> bool {
         matches!(
             self,
@@ -102,7 +102,7 @@ pub struct Outcome {
     pub reason: OutcomeReason,
     /// Whether another attempt may succeed.
     pub retry: bool,
-    /// What is the matter, and what to do. At most 1,000 characters, and no secret in it.
+    /// What is wrong, and what to do. At most 1,000 characters, and no secret in it.
     pub message: String,
     /// The backup that was made, restored or verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]

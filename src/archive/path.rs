@@ -20,7 +20,7 @@ pub struct BackupPath {
     pub orchestra: String,
     /// UID of the Orchestra.
     pub orchestra_uid: String,
-    /// When the backup was begun, as `20261129T020000Z`.
+    /// When the backup was started, as `20261129T020000Z`.
     pub time: String,
     /// UID of the `OrchestraBackup`.
     pub backup_uid: String,

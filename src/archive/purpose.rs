@@ -2,7 +2,7 @@
 
 use super::order::RestoreTarget;
 
-/// What becomes of the restored database.
+/// What happens with the restored database.
 pub(super) enum RestorePurpose<'a> {
     /// An Orchestra uses it. It must have that Orchestra's claim record.
     Claimed(RestoreClaim<'a>),
@@ -23,7 +23,7 @@ pub(super) struct RestoreClaim<'a> {
 }
 
 impl RestorePurpose<'_> {
-    /// The claim that the database must have, of an Orchestra's.
+    /// The claim that the database of an Orchestra must have.
     pub fn claim(&self) -> Option<&RestoreClaim<'_>> {
         match self {
             Self::Claimed(claim) => Some(claim),

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::catalog;
 use super::clients::{Clients, Session};
-use super::dump::{Context, facts_of};
+use super::dump::{Environment, facts_of};
 use super::empty;
 use super::error::{Error, Result};
 use super::manifest::{self, Manifest, ManifestObject, Part};
@@ -27,7 +27,7 @@ use crate::postgres::{quote, role_name};
 
 /// The most bytes of an archive's table of contents as text.
 const LIST: usize = 64 << 20;
-/// The setting under which rows come in without the triggers and foreign keys of the provider's tables.
+/// The setting with which rows are inserted without the triggers and foreign keys of the provider's tables.
 const REPLICA: &str = "-c session_replication_role=replica";
 
 /// Restores a backup into the empty database of the context's login. Where an earlier run for the same claim has finished, this
@@ -36,7 +36,7 @@ const REPLICA: &str = "-c session_replication_role=replica";
 /// # Errors
 /// Why it is not restored. A failed restore leaves objects in the target: with a claim, the next run removes them; without
 /// one, the target must be dropped.
-pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<SecretString>) -> Result<Outcome> {
+pub async fn restore(context: &Environment, order: &RestoreOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let (manifest, bytes) = read(context, order.manifest_digest.as_deref(), order.encrypted_only).await?;
     let purpose = order.claim.as_ref().map_or(RestorePurpose::Unclaimed, |uid| {
         RestorePurpose::Claimed(RestoreClaim {
@@ -51,7 +51,11 @@ pub async fn restore(context: &Context, order: &RestoreOrder, identity: Option<S
     Ok(outcome)
 }
 
-pub(super) async fn read(context: &Context, digest: Option<&str>, encrypted_only: bool) -> Result<(Manifest, Vec<u8>)> {
+pub(super) async fn read(
+    context: &Environment,
+    digest: Option<&str>,
+    encrypted_only: bool,
+) -> Result<(Manifest, Vec<u8>)> {
     context.progress.stage("manifest", None);
     let (manifest, bytes) = catalog::manifest_of(&context.folder, digest).await?;
     if encrypted_only && manifest.recipients.is_empty() {
@@ -67,16 +71,16 @@ pub(super) async fn read(context: &Context, digest: Option<&str>, encrypted_only
 
 /// One restore under way.
 struct Restore<'a> {
-    context: &'a Context,
+    context: &'a Environment,
     manifest: &'a Manifest,
     identity: Option<SecretString>,
     session: Session,
-    /// The owner of the source is not who restores.
+    /// The owner of the source may differ from the role that restores.
     is_anothers: bool,
 }
 
 pub(super) async fn into_target(
-    context: &Context,
+    context: &Environment,
     manifest: &Manifest,
     identity: Option<SecretString>,
     purpose: &RestorePurpose<'_>,
@@ -135,7 +139,7 @@ pub(super) async fn into_target(
     leave(&mut conn, &roles, purpose).await
 }
 
-/// The major version of the target's server, which is the right one and not too old.
+/// The major version of the target's server, after a check that it is the backup's and recent enough.
 async fn fitting(conn: &mut PgConnection, claim: Option<&RestoreClaim<'_>>, manifest: &Manifest) -> Result<u32> {
     if let Some(target) = claim.and_then(|claim| claim.target) {
         whose::check_target(conn, target).await?;
@@ -167,11 +171,11 @@ async fn earlier_run(conn: &mut PgConnection, claim: &RestoreClaim<'_>) -> Resul
         None => {
             return Err(Error::new(
                 Reason::NotEmpty,
-                "the target has no claim record, so that its data may be somebody's: restore into a new database",
+                "the target has no claim record, so its data may belong to someone else: restore into a new database",
             ));
         }
     }
-    // The key is no other program's: the first bytes of SHA-256 of "stagesub.restore".
+    // A lock key that no other program uses: the first bytes of SHA-256 of "stagesub.restore".
     let alone: bool = sqlx::query_scalar(
         "SELECT pg_try_advisory_lock(('x' || left(encode(sha256('stagesub.restore'), 'hex'), 16))::bit(64)::bigint)",
     )
@@ -196,7 +200,7 @@ async fn earlier_run(conn: &mut PgConnection, claim: &RestoreClaim<'_>) -> Resul
     Ok(found)
 }
 
-/// Writes down that the restore begins. The roles that it makes.
+/// Records that the restore starts. Returns the roles that it creates.
 async fn begin(conn: &mut PgConnection, claim: &RestoreClaim<'_>, manifest: &Manifest) -> Result<Vec<String>> {
     let record = RestoreRecord {
         uid: claim.uid.to_owned(),
@@ -209,8 +213,8 @@ async fn begin(conn: &mut PgConnection, claim: &RestoreClaim<'_>, manifest: &Man
     Ok(record.roles)
 }
 
-/// Gives back what was needed to hand objects over to their owners. What is used afterwards has no rights of former tenants; what
-/// is dropped has the rights of all.
+/// Revokes what was granted to change the owners of objects. A database that is used afterwards has no rights of former
+/// tenants; one that is dropped keeps the rights of all roles.
 async fn leave(conn: &mut PgConnection, roles: &[String], purpose: &RestorePurpose<'_>) -> Result<()> {
     if matches!(purpose, RestorePurpose::Drill) {
         return Ok(());
@@ -281,7 +285,7 @@ impl Restore<'_> {
         Ok(())
     }
 
-    /// Makes a copy of a section of the provider's schemas, which belongs to who restores.
+    /// Makes a copy of a section of the provider's schemas. It belongs to the role that restores.
     async fn copy(&self, section: &'static str) -> Result<()> {
         let object = self.part(Part::Hooks)?;
         let list = toc::copies(&self.list(object).await?, &self.manifest.facts);

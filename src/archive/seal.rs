@@ -1,5 +1,6 @@
-//! The seal of a manifest: an HMAC-SHA-256 under a key that only the operator and the Jobs of one backup have. By it a run tells
-//! the manifest of an earlier run of the same backup from one that somebody with access to the store has put there.
+//! The seal of a manifest: an HMAC-SHA-256 under a key that only the operator and the Jobs of one backup have. It lets a run
+//! distinguish the manifest of an earlier run of the same backup from one that somebody with access to the store has put
+//! there.
 //!
 //! The seal is the last field, `mac`, over the bytes of the manifest without that field. It is checked on the bytes as they are,
 //! so that a newer program, which writes other fields, recognizes what an older one wrote.
@@ -64,7 +65,7 @@ mod tests {
             text.replace("\"mac\"", "\"MAC\""),
             format!("{text}\n"),
             text.replacen('{', "{\n  \"version\": 2,", 1),
-            // Its field twice.
+            // The field appears twice.
             format!(
                 "{},\n  \"mac\": \"{}\"\n}}",
                 text.trim_end_matches("\n}"),

@@ -1,4 +1,4 @@
-//! The session that holds the snapshot of a backup: while it is open, every archive is of the same moment.
+//! The session that holds the snapshot of a backup: while it is open, every archive shows the database at the same moment.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const SETTINGS: &str = "SET statement_timeout = 0; SET idle_in_transaction_sessi
 /// not have the setting.
 const TABLES_ONLY: &str = "SELECT set_config(name, 'view, foreign-table', false) FROM pg_settings \
     WHERE name = 'restrict_nonsystem_relation_kind'";
-/// Takes [`TABLES_ONLY`] back, for questions of a user.
+/// Resets [`TABLES_ONLY`], for queries of a user.
 pub(super) const ANY_RELATION: &str = "SELECT set_config(name, '', false) FROM pg_settings \
     WHERE name = 'restrict_nonsystem_relation_kind'";
 /// Interval of the statements that keep the session alive.
@@ -67,8 +67,8 @@ pub async fn session(login: &Login) -> Result<PgConnection> {
 }
 
 impl Snapshot {
-    /// Takes a snapshot. The tables are locked against changes of their definition before, as a dump does it, so that none
-    /// comes between the snapshot and the dump.
+    /// Takes a snapshot. Before that, the tables are locked against changes of their definition, as a dump does it, so that
+    /// none happens between the snapshot and the dump.
     ///
     /// # Errors
     /// [`Reason::LockTimeout`], which names the table; what the database says.
@@ -101,7 +101,7 @@ impl Snapshot {
         })
     }
 
-    /// Counts rows, and holds the snapshot until the work is done. The rows as they were.
+    /// Counts rows, and holds the snapshot until the work is done. Returns the counts in the snapshot.
     ///
     /// # Errors
     /// [`Reason::Unreachable`], when the session breaks off; the error of the work.
@@ -128,7 +128,7 @@ impl Snapshot {
                 () = tokio::time::sleep(ALIVE) => run(&mut self.conn, "SELECT 1").await?,
             }
         }
-        // The snapshot has lived to the end.
+        // The snapshot existed until the end of the work.
         run(&mut self.conn, "COMMIT").await?;
         Ok(rows)
     }

@@ -13,7 +13,7 @@ pub struct Stopper(watch::Sender<Option<Reason>>);
 #[derive(Clone, Debug)]
 pub struct StopSignal(watch::Receiver<Option<Reason>>);
 
-/// A stop signal that is not raised yet.
+/// A new stop signal, not raised.
 pub fn stop() -> (Stopper, StopSignal) {
     let (sender, receiver) = watch::channel(None);
     (Stopper(sender), StopSignal(receiver))

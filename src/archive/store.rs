@@ -55,7 +55,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The folder of a backup. Nothing is asked of the store yet, but a mounted volume must be there.
+    /// The folder of a backup. No request is sent to the store yet, but a mounted volume must exist.
     ///
     /// # Errors
     /// [`Reason::InvalidOrder`], when the store is not one that can be used; [`Reason::StoreMissing`].
@@ -206,7 +206,7 @@ impl Folder {
         }
     }
 
-    /// Writes a small object where there is none.
+    /// Writes a small object that must not exist yet.
     ///
     /// # Errors
     /// [`Reason::AlreadyExists`]; otherwise what the store says.
@@ -289,7 +289,7 @@ impl Folder {
     /// Removes everything in the folder, the manifest first, so that the rest is no backup any more.
     ///
     /// # Errors
-    /// What the store says. A repeat goes on.
+    /// What the store says. Another call continues where this one ended.
     pub async fn remove(&self) -> Result<()> {
         let removed = timeout(self.patience, self.remove_all()).await;
         removed.unwrap_or_else(|_| Err(self.too_slow("delete from")))
@@ -306,7 +306,7 @@ impl Folder {
                 object_store::Error::NotFound { .. } => Ok(()),
                 error => Err(refused(&error, "delete from")),
             })?;
-        // What an upload that was cut off has left is in no list.
+        // The parts of an interrupted upload are in no list.
         match &self.directory {
             Some(directory) => match tokio::fs::remove_dir_all(directory).await {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::new(
@@ -353,7 +353,8 @@ fn s3(store: &Store, secrets: &StoreSecrets) -> Result<Arc<dyn ObjectStore>> {
             ..RetryConfig::default()
         });
     if let Some(endpoint) = endpoint {
-        // The signature keeps the secret key, and what is written can be encrypted; the admin has chosen http.
+        // Plain http is the admin's choice: requests are signed without sending the secret key, and archives can be
+        // encrypted.
         client = client.with_allow_http(endpoint.starts_with("http://"));
         builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
     }

@@ -19,7 +19,7 @@ use super::manifest::ManifestObject;
 use super::outcome::OutcomeReason as Reason;
 use super::store::Folder;
 
-/// zstd's own default: what a fast network carries.
+/// zstd's own default, which is fast enough for a fast network.
 const LEVEL: i32 = 3;
 /// The least bytes of a part: S3 takes no smaller one, but for the last.
 const LEAST_PART: u64 = 8 << 20;
@@ -27,7 +27,7 @@ const LEAST_PART: u64 = 8 << 20;
 const PARTS: u64 = 5_000;
 /// The largest part, which bounds memory.
 const LARGEST_PART: u64 = 256 << 20;
-/// zstd's window: what its level 3 needs, and no more on the way back.
+/// zstd's window: what its level 3 needs. Decompression accepts no more.
 const WINDOW_LOG: u32 = 27;
 
 /// The result of a write.
@@ -55,7 +55,7 @@ impl Passed {
 /// The recipients of a backup.
 ///
 /// # Errors
-/// [`Reason::InvalidOrder`], which names the one that is none.
+/// [`Reason::InvalidOrder`], which names the invalid one.
 pub(super) fn recipients(texts: &[String]) -> Result<Vec<age::x25519::Recipient>> {
     let read = |text: &String| {
         age::x25519::Recipient::from_str(text.trim()).map_err(|cause| {
@@ -68,7 +68,7 @@ pub(super) fn recipients(texts: &[String]) -> Result<Vec<age::x25519::Recipient>
     texts.iter().map(read).collect()
 }
 
-/// Writes what comes out of `source` as an object; the bytes of a whole database tell how large a part has to be.
+/// Writes what `source` yields as an object. The size of the whole database determines the size of a part.
 ///
 /// # Errors
 /// What the store says, or the source.
@@ -103,7 +103,7 @@ pub(super) async fn write(
             let cause = packed.err().map(|error| error.to_string()).unwrap_or_default();
             Err(Error::new(
                 Reason::DumpFailed,
-                format!("the archive {name} broke off: {cause}"),
+                format!("the archive {name} ended early: {cause}"),
             ))
         }
     }
@@ -212,7 +212,7 @@ pub(super) struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Unpacks the whole object into `sink`, whose end may come early: then the rest is read for its digest only when
+    /// Unpacks the whole object into `sink`, which may close early: then the rest is read for its digest only when
     /// `whole` is set.
     ///
     /// # Errors
@@ -233,7 +233,7 @@ impl Reading<'_> {
                     digest.update(&chunk);
                     bytes += chunk.len() as u64;
                     let closed = sender.send(chunk).await.is_err();
-                    // More than there should be is not worth the time.
+                    // Reading stops once the object is longer than the manifest says.
                     cut = closed && !whole;
                     if cut || bytes > self.object.bytes {
                         break;
@@ -257,7 +257,7 @@ impl Reading<'_> {
         let found = hex::encode(digest.finalize());
         if !cut && (bytes != self.object.bytes || found != self.object.sha256) {
             return Err(self.damaged(&format!(
-                "it has {bytes} bytes with SHA-256 {found}, and {} with {} were written",
+                "expected {} bytes with SHA-256 {}, found {bytes} with {found}",
                 self.object.bytes, self.object.sha256
             )));
         }
@@ -286,7 +286,7 @@ impl Reading<'_> {
                  backup.encryption.identitySecretRef of the class",
             ));
         };
-        // As age-keygen writes it, with comments.
+        // The format of age-keygen, with comments.
         let lines = text.expose_secret().lines().map(str::trim);
         let mut found = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
         let identity = found.next().and_then(|line| line.parse().ok());
@@ -354,14 +354,14 @@ fn decompress(
         count += read as u64;
         if read == 0 && count != raw || count > raw {
             return Err(Unpacked::Broken(format!(
-                "it unpacks to {count} bytes or more, not to {raw}"
+                "it unpacks to at least {count} bytes; the manifest says {raw}"
             )));
         }
         if read == 0 {
             return sink.flush().or(Ok(()));
         }
         passed.add(read);
-        // A client that has read enough closes its end; its exit code tells whether it was content.
+        // A client that has read enough closes its end; its exit code shows whether it succeeded.
         if sink.write_all(&buffer[..read]).is_err() {
             return Ok(());
         }

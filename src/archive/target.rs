@@ -11,8 +11,8 @@ use super::toc::{OUTGOING, PROVIDERS_OWN, Target};
 use crate::postgres::{self, quote};
 use crate::text;
 
-/// What makes a database not empty: relations, functions and types of the schemas `$1` that are no part of an extension,
-/// and are not what an event trigger of the provider runs.
+/// What makes a database not empty: relations, functions and types of the schemas `$1` that do not belong to an extension
+/// and are not run by an event trigger of the provider.
 const THINGS: &str = "SELECT format('%I.%I', nspname, relname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
         WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND relpersistence <> 't' AND nspname = ANY ($1) \
             AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e') \
@@ -27,8 +27,8 @@ const THINGS: &str = "SELECT format('%I.%I', nspname, relname) FROM pg_class c J
 const USED: &str = "SELECT t FROM (SELECT 'auth.users' AS t FROM auth.users UNION ALL SELECT 'storage.buckets' FROM storage.buckets \
     UNION ALL SELECT 'storage.objects' FROM storage.objects) x LIMIT 1";
 
-/// Default privileges in schemas that the session's role gives to others, as statements that take them away and that give
-/// them back.
+/// Default privileges in schemas that the session's role grants to others, as statements that revoke them and that grant
+/// them again.
 const DEFAULTS: &str = "SELECT format('ALTER DEFAULT PRIVILEGES IN SCHEMA %I REVOKE %s ON %s FROM %s', nspname, privilege_type, kind, who), \
         format('ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT %s ON %s TO %s%s', nspname, privilege_type, kind, who, \
             CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END) \
@@ -39,7 +39,7 @@ const DEFAULTS: &str = "SELECT format('ALTER DEFAULT PRIVILEGES IN SCHEMA %I REV
         WHERE defaclrole = (SELECT oid FROM pg_roles WHERE rolname = current_user) AND a.grantee <> defaclrole) x \
     WHERE kind IS NOT NULL AND nspname NOT IN ('auth', 'storage')";
 
-/// Statements that take away what tenants' logins were granted by who owns the objects. Those of the tenant whose
+/// Statements that revoke what the owners of the objects granted to tenants' logins. Those of the tenant whose
 /// first role is `$1` keep it.
 fn inherited() -> AssertSqlSafe<String> {
     let is_former = postgres::is_other_tenants("rolname::text", "$1");
@@ -133,8 +133,8 @@ pub(super) async fn present(conn: &mut PgConnection, roles: &[String]) -> Result
     Ok(postgres::column(conn, "roles", there).await?)
 }
 
-/// Makes those of these roles that an earlier run has not made, without login, and makes `owner` a member of each, so that it
-/// can give them what they had.
+/// Creates those of these roles that an earlier run has not created, without login, and makes `owner` a member of each, so
+/// that it can give them the objects that they owned.
 ///
 /// # Errors
 /// What the database says.
@@ -147,15 +147,15 @@ pub(super) async fn make_roles(conn: &mut PgConnection, roles: &[String], owner:
         } else {
             format!("CREATE ROLE {name} NOLOGIN; ")
         };
-        // In one transaction: a role without a member is nobody's.
+        // In one transaction: nobody could change a role without a member.
         run(conn, &format!("{make}GRANT {name} TO {}", quote(owner))).await?;
     }
     Ok(())
 }
 
-/// Takes the rights away that tenants' logins have on what was restored, as far as this session gave them: the former
-/// tenant may live on, on the same server. The logins of the tenant whose database this is, by its first role, keep them.
-/// Of the roles that this restore made, tenants' logins are dropped.
+/// Revokes the rights of tenants' logins on restored objects that this session granted: the former tenant may still exist on
+/// the same server. The logins of the tenant whose database this is, by its first role, keep them. Tenants' logins that this
+/// restore created are dropped.
 ///
 /// # Errors
 /// What the database says.
@@ -168,7 +168,7 @@ pub(super) async fn disinherit(conn: &mut PgConnection, own: Option<&str>, made:
             break;
         }
         if found == before {
-            // They were given by somebody else than who restores.
+            // They were granted by another role than the one that restores.
             tracing::warn!(
                 rights = found.len(),
                 first = found[0],
@@ -195,11 +195,11 @@ pub(super) async fn extensions(conn: &mut PgConnection) -> Result<Vec<String>> {
     Ok(postgres::column(conn, "extensions", extensions).await?)
 }
 
-/// Statements after which the views among `$1` have the rights of those who use them, whoever owns them.
+/// Statements that make the views among `$1` run with the rights of the role that uses them (`security_invoker`).
 const DISARMING: &str = "SELECT format('ALTER VIEW %s SET (security_invoker = true)', c.oid::regclass) FROM pg_class c \
         WHERE relkind = 'v' AND c.oid = ANY (SELECT to_regclass(name) FROM unnest($1) AS name)";
 
-/// Takes the owner's rights from views that have become the owner's and were another role's.
+/// Makes views run without the owner's rights that belonged to another role and now belong to the owner.
 ///
 /// # Errors
 /// What the database says.
@@ -211,7 +211,7 @@ pub(super) async fn disarm(conn: &mut PgConnection, facts: &SnapshotFacts) -> Re
     Ok(())
 }
 
-/// Makes the schemas of a hosted project's extensions, for a drill on a server of one's own.
+/// Creates the schemas of a hosted project's extensions, for a drill on a self-hosted server.
 ///
 /// # Errors
 /// What the database says.
@@ -229,8 +229,8 @@ pub(super) async fn make_schemas(conn: &mut PgConnection, facts: &SnapshotFacts)
     Ok(())
 }
 
-/// Takes away the default privileges of the session's role: otherwise what is restored would be open to whom they name,
-/// whatever its own rights were. The statements that give them back.
+/// Revokes the default privileges of the session's role: otherwise restored objects would be open to the roles that they
+/// name, whatever rights the objects had. Returns the statements that grant them again.
 ///
 /// # Errors
 /// What the database says.
@@ -242,7 +242,7 @@ pub(super) async fn close_defaults(conn: &mut PgConnection) -> Result<Vec<String
     Ok(found.into_iter().map(|(_, open)| open).collect())
 }
 
-/// Reads what the target has already.
+/// Reads what the target already contains.
 ///
 /// # Errors
 /// What the database says.

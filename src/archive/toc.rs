@@ -9,7 +9,7 @@ use super::manifest::{Hook, LeftOut, SnapshotFacts};
 /// Extensions that start outgoing work by themselves. A restored copy does not get them.
 pub(super) const OUTGOING: [&str; 2] = ["pg_cron", "pg_net"];
 
-/// Extensions of the provider's own, which a server of one's own does not have or lets only a superuser make.
+/// Extensions of the provider, which a self-hosted server does not have or lets only a superuser create.
 pub(super) const PROVIDERS_OWN: [&str; 4] = ["pg_graphql", "pg_stat_statements", "pgsodium", "supabase_vault"];
 
 /// Facts about the target.
@@ -25,7 +25,7 @@ pub(super) struct Target {
     pub hosted: bool,
 }
 
-/// The lines of the archive of the tenant's own objects that are restored, without what the snapshot's facts leave out.
+/// The lines that are restored of the archive of the tenant's own objects, without what the snapshot's facts leave out.
 pub(super) fn app(list: &str, facts: &SnapshotFacts, target: &Target) -> String {
     let mut out: Vec<String> = [
         "EVENT TRIGGER ",
@@ -61,7 +61,7 @@ pub(super) fn app(list: &str, facts: &SnapshotFacts, target: &Target) -> String 
     })
 }
 
-/// The lines of the archive of the provider's schemas that are the tenant's: triggers and policies.
+/// The lines that are the tenant's in the archive of the provider's schemas: triggers and policies.
 pub(super) fn hooks(list: &str, facts: &SnapshotFacts) -> String {
     let wanted: Vec<_> = facts.hooks.iter().map(entry_of).collect();
     choose(list, &facts.left_out, |entry| {
@@ -69,7 +69,7 @@ pub(super) fn hooks(list: &str, facts: &SnapshotFacts) -> String {
     })
 }
 
-/// The lines of the archive of the provider's schemas from which copies of these are made.
+/// The lines in the archive of the provider's schemas from which copies of these are made.
 pub(super) fn copies(list: &str, facts: &SnapshotFacts) -> String {
     choose(list, &facts.left_out, |_| true)
 }
@@ -80,9 +80,9 @@ fn entry_of(hook: &Hook) -> String {
     format!("{} {schema} {table} {name} ", hook.kind)
 }
 
-/// What an entry begins with that is no object of its own: it follows the one that it is about.
+/// The prefix of an entry that is not an object of its own: it follows the object that it belongs to.
 const ABOUT: [&str; 4] = ["ACL ", "COMMENT ", "SECURITY LABEL ", "SEQUENCE OWNED BY "];
-/// What an entry without an oid begins with that names a relation in the words of the relation's own entry.
+/// The prefix of an entry without an oid that names a relation as the relation's own entry does.
 const OF_RELATION: [&str; 3] = ["TABLE ATTACH ", "INDEX ATTACH ", "SEQUENCE SET "];
 
 fn choose(list: &str, left_out: &[LeftOut], keep: impl Fn(&str) -> bool) -> String {
@@ -163,7 +163,7 @@ mod tests {
             hosted: true,
         };
         assert_eq!(numbers(&app(LIST, &facts, &target)), [3, 7, 8, 11, 13, 16, 17, 18]);
-        // Default privileges of a role that is not there.
+        // Default privileges of a role that does not exist.
         target.user = "owner_b".into();
         assert_eq!(numbers(&app(LIST, &facts, &target)), [3, 7, 8, 11, 16, 17, 18]);
     }

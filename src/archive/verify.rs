@@ -5,7 +5,7 @@ use std::time::Instant;
 use secrecy::SecretString;
 
 use super::compare;
-use super::dump::{Context, facts_of};
+use super::dump::{Environment, facts_of};
 use super::error::Result;
 use super::order::VerifyOrder;
 use super::outcome::{DrillFacts, Outcome, OutcomeReason as Reason};
@@ -17,7 +17,7 @@ use crate::text;
 ///
 /// # Errors
 /// Why it is not restored. Differences are an outcome, not an error.
-pub async fn verify(context: &Context, order: &VerifyOrder, identity: Option<SecretString>) -> Result<Outcome> {
+pub async fn verify(context: &Environment, order: &VerifyOrder, identity: Option<SecretString>) -> Result<Outcome> {
     let began = Instant::now();
     let (manifest, bytes) = read(context, Some(&order.manifest_digest), order.encrypted_only).await?;
     into_target(context, &manifest, identity, &RestorePurpose::Drill).await?;

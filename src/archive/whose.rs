@@ -40,7 +40,7 @@ pub(super) async fn check_inside(conn: &mut PgConnection, order: &BackupOrder) -
     holder(claim_record::holder_inside(conn).await?.as_ref(), order)
 }
 
-/// Checks the target of a restore. Its claim record, which scripts can write, is another check.
+/// Checks the target of a restore. Its claim record, which scripts can write, is checked separately.
 ///
 /// # Errors
 /// [`Reason::OtherDatabase`]; what the database says.

@@ -1,4 +1,4 @@
-//! Carries a step out.
+//! Executes a step.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub const ROOM: Duration = Duration::from_secs(10);
 /// The wait before the next look at a deleted Job.
 pub const GONE: Duration = Duration::from_secs(1);
 
-/// Carries a step out. None when the pass goes on.
+/// Executes a step. Returns none when the pass continues.
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
     match step {
         Step::AddFinalizer => {

@@ -1,7 +1,7 @@
 //! Attempts as a status counts them: those that were announced, and those whose end is known.
 
-/// Counts one more attempt, whose end is not known. The counters come from a status, which others may have written: whatever
-/// they said, the attempt is under way then, and nothing is announced again before its Job has ended.
+/// Counts one more attempt, whose end is not known yet. The counters come from a status, which others may have written:
+/// whatever the counters were, the attempt is under way afterwards, and no other one is announced before its Job has ended.
 pub fn announce(announced: &mut i32, concluded: &mut i32) {
     let before = (*announced).max(0);
     let before = if before == i32::MAX { 0 } else { before };

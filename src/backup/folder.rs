@@ -50,8 +50,9 @@ pub fn stored(backup: &OrchestraBackup, stored: &StoredBackup, settings: &ClassB
     }
     if !settings.recover_from.contains(&read.cluster) {
         return refused(format!(
-            "OrchestraClass {class} lets nobody have the stored backups of cluster {}: if that cluster's namespace {namespace} is the \
-             one of this cluster, ask the cluster's admin to add {} to spec.backup.recoverFrom of the class",
+            "OrchestraClass {class} does not allow the stored backups of cluster {}: if namespace {namespace} of that \
+             cluster belongs to the same tenant as here, ask the cluster's admin to add {} to spec.backup.recoverFrom of \
+             the class",
             read.cluster, read.cluster
         ));
     }
@@ -138,7 +139,7 @@ mod tests {
             let error = of(&path).unwrap_err();
             assert_eq!(error.reason(), Reason::BackupFailed, "{path}");
         }
-        // What the operator writes is what it accepts.
+        // The operator accepts what it writes.
         let claim = ClaimReference {
             namespace: "tenants".into(),
             name: "acme".into(),

@@ -81,15 +81,15 @@ impl<'a> NewJob<'a> {
 /// The state of a Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobState {
-    /// There is none of this name.
+    /// There is no Job of this name.
     None,
     /// It is pending or runs; with the cause why its pod does not start, where that is known.
     Runs(Option<String>),
-    /// It has ended with this outcome; or its pod left none, with the cause, as far as it is known.
+    /// It has ended with this outcome; or its pod left none, with the cause, if known.
     Ended(Result<Box<Outcome>, String>),
 }
 
-/// The deadline of an order whose Job has this one.
+/// The deadline of an order, by that of its Job.
 pub fn deadline_of_order(deadline: Duration) -> u64 {
     deadline.as_secs().saturating_sub(EARLIER).max(1)
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
+use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::api::condition::Reason;
@@ -18,10 +18,6 @@ use crate::credentials::password;
 /// The key in the Secret, and the file of the Job.
 const KEY: &str = "manifest-key";
 
-fn secrets(core: &Core) -> Api<Secret> {
-    Api::namespaced(core.client.clone(), &core.settings.namespace)
-}
-
 fn name(uid: &str) -> String {
     format!("backup-manifest-key-{uid}")
 }
@@ -31,7 +27,7 @@ fn name(uid: &str) -> String {
 /// # Errors
 /// When the Kubernetes API refuses or fails; when somebody has changed the Secret.
 pub async fn file(core: &Core, uid: &str) -> Result<(&'static str, SecretString), Error> {
-    let (api, name) = (secrets(core), name(uid));
+    let (api, name) = (core.own::<Secret>(), name(uid));
     let found = match api.get_opt(&name).await? {
         Some(found) => found,
         None => match api.create(&PostParams::default(), &secret(&name, uid)).await {
@@ -76,7 +72,7 @@ fn secret(name: &str, uid: &str) -> Secret {
 /// # Errors
 /// When the Kubernetes API refuses or fails.
 pub async fn forget(core: &Core, uid: &str) -> Result<(), Error> {
-    match secrets(core).delete(&name(uid), &DeleteParams::default()).await {
+    match core.own::<Secret>().delete(&name(uid), &DeleteParams::default()).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         deleted => {
             deleted?;

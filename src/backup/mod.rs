@@ -1,6 +1,7 @@
 //! OrchestraBackup: Jobs in the operator's namespace make a backup, or read the manifest of a stored one, and remove its data. [`plan`] has the whole life of a
 //! backup; [`needs`] looks up what a Job needs; [`job`] makes Jobs for backups, restores and drills; [`drill`] restores a
-//! backup for trial; [`schedule`] makes and deletes OrchestraBackups by the schedules of Orchestras.
+//! backup into a scratch database and compares it; [`schedule`] makes and deletes OrchestraBackups by the schedules of
+//! Orchestras.
 
 mod act;
 pub mod attempts;

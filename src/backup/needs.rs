@@ -31,9 +31,9 @@ pub struct Origin {
 /// What was looked up for the next Job.
 #[derive(Default)]
 pub struct Needs {
-    /// What is recorded, while nothing is.
+    /// What is to be recorded, while nothing is recorded yet.
     pub origin: Option<Origin>,
-    /// The database, of a backup that is recorded and is to be made.
+    /// The database to back up, when the backup is recorded and is to be made.
     pub database: Option<Arc<OrchestraDatabase>>,
     /// The class in whose store the backup is or will be.
     pub class: Option<Arc<OrchestraClass>>,
@@ -87,7 +87,7 @@ impl Needs {
         }
     }
 
-    /// What is the matter, for the reason with which a step waits or stops.
+    /// What is missing, for the reason with which a step waits or stops.
     pub fn message(&self, reason: Reason) -> String {
         let error = self.missing.iter().find(|error| error.reason() == reason);
         error.map(ToString::to_string).unwrap_or_default()

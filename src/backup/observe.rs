@@ -58,7 +58,7 @@ pub struct JobLook<E> {
 }
 
 impl<E> JobLook<E> {
-    /// The look at a Job that was never announced, or whose end is recorded.
+    /// The state of a Job that was never announced, or whose end is recorded.
     pub const NONE: Self = Self {
         job: plan::Job::None,
         end: None,
@@ -161,7 +161,7 @@ fn due(pass: &Pass, failure: Option<&BackupFailure>, attempts: i32, now: Timesta
 }
 
 /// When the next attempt may be made after `attempts` attempts. `asked`: the value of the retry annotation; `patient`: the
-/// operator retries, after the longest wait, even where a person must act.
+/// operator retries after the longest wait even where a person must act.
 pub fn again(
     failure: Option<&BackupFailure>,
     (asked, patient): (Option<&String>, bool),
@@ -180,8 +180,8 @@ pub fn again(
     rest(wait, failure.time.0, now)
 }
 
-/// What is left of a wait that began at a time. The time comes from a status, which others may have written: one that has not
-/// come is waited for only as far as clocks differ.
+/// The rest of a wait that began at a time. The time comes from a status, which others may have written: a time in the
+/// future delays by no more than clocks may differ.
 pub fn rest(wait: Duration, began: Timestamp, now: Timestamp) -> Due {
     let passed = now.duration_since(began);
     if passed < -AHEAD {

@@ -44,8 +44,8 @@ pub fn of_class(class: &OrchestraClass) -> Result<&ClassBackup, Error> {
     })
 }
 
-/// The class in whose store a backup is, with the recorded destination. `advice`: what else helps where the class is not
-/// there or has another destination.
+/// The class in whose store a backup is, with the recorded destination. `advice`: what else a person can do when the class
+/// does not exist or has another destination.
 ///
 /// # Errors
 /// [`Reason::ClassNotFound`], [`Reason::NoBackupDestination`], [`Reason::BackupDestinationChanged`].
@@ -141,11 +141,8 @@ fn below(prefix: Option<&str>, path: &str) -> String {
 /// The database whose final backup this is. Its Orchestra may be gone, and another one may have its name. Only the status of
 /// the database counts, because users can write any OrchestraBackup.
 pub fn last_of(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
-    let (namespace, name) = (pass.object.namespace(), pass.object.name_any());
-    pass.core().stores.databases.find(|database| {
-        let named = database.final_backup();
-        named.is_some_and(|named| Some(&named.namespace) == namespace.as_ref() && named.name == name)
-    })
+    let databases = &pass.core().stores.databases;
+    databases.find(|database| database.is_backed_up_by(&pass.object))
 }
 
 /// An Orchestra as the claim of a database names it.

@@ -12,7 +12,7 @@ pub enum JobEnd {
     Failed {
         /// Why.
         reason: Reason,
-        /// What is the matter, and what to do.
+        /// What is wrong, and what to do.
         message: String,
         /// Another Job may succeed.
         retry: bool,

@@ -12,7 +12,7 @@ use crate::api::condition::Reason;
 pub struct Facts {
     /// The finalizer is on the object.
     pub finalizer: bool,
-    /// What is to become of the data; none while no deletion was requested.
+    /// What happens to the data on deletion; none while no deletion was requested.
     pub removal: Option<Removal>,
     /// Class, database and path are recorded.
     pub recorded: bool,
@@ -40,7 +40,7 @@ pub struct Facts {
     pub drill: drill::Facts,
 }
 
-/// What becomes of the data of a deleted backup.
+/// What happens to the data of a deleted backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
     /// It stays.
@@ -52,10 +52,10 @@ pub enum Removal {
 /// How far a Job is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Job {
-    /// There is none.
+    /// There is no Job.
     #[default]
     None,
-    /// It runs, or will.
+    /// It is running or pending.
     Runs,
     /// It was successful.
     Done,
@@ -74,14 +74,14 @@ pub enum Due {
     Never,
 }
 
-/// Whether something that the next Job needs is there.
+/// Whether something that the next Job needs exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requirement {
     /// It is there.
     Met,
-    /// It is not there yet, and no person has to act.
+    /// It does not exist yet, and nobody has to act.
     Awaited(Reason),
-    /// It is not there until a person acts.
+    /// It does not exist until a person acts.
     Missing(Reason),
 }
 
@@ -152,8 +152,8 @@ fn make(facts: &Facts) -> Step {
     attempt(facts, Task::Make, facts.making)
 }
 
-/// A drill ends first. Without a Job that was ever announced there is nothing in the store. Half a backup is removed as a
-/// whole one is.
+/// A drill ends first. Without a Job that was ever announced there is nothing in the store. An incomplete backup is removed
+/// like a complete one.
 fn remove(facts: &Facts, removal: Removal) -> Step {
     if let Some(step) = drill::leave(&facts.drill) {
         return Step::Drill(step);

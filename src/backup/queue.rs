@@ -35,7 +35,7 @@ pub struct Asker {
 pub struct JobLimits {
     /// Of a class.
     pub class: usize,
-    /// Of a class on one server.
+    /// Limits for a class on one server.
     pub server: usize,
 }
 
@@ -106,12 +106,12 @@ fn is_next(
 ) -> bool {
     let on = |server: &String| running.iter().filter(|job| job.server.as_ref() == Some(server)).count();
     let could = |(_, one): &(u64, &Asker)| {
-        let is_held_up_by = |job: &Asker| {
+        let is_delayed_by = |job: &Asker| {
             let reads = one.orchestra.is_some() && job.orchestra == one.orchestra && job.namespace == one.namespace;
             reads || job.uid == one.uid
         };
         let has_server = one.server.as_ref().is_none_or(|server| on(server) < limits.server);
-        has_server && !running.iter().any(is_held_up_by)
+        has_server && !running.iter().any(is_delayed_by)
     };
     if !could(&asker) {
         return false;
@@ -125,16 +125,16 @@ fn is_next(
         orchestra.is_none_or(|orchestra| seen.insert((&one.namespace, orchestra)))
     });
     let chosen = |among: &dyn Fn(&Asker) -> bool, room: usize| {
-        let mut held = HashMap::new();
+        let mut taken = HashMap::new();
         for job in running.iter().filter(|job| among(job)) {
-            *held.entry(job.namespace.as_str()).or_default() += 1;
+            *taken.entry(job.namespace.as_str()).or_default() += 1;
         }
         let places = all.iter().filter(|(_, one)| among(one)).map(|(number, one)| TurnPlace {
             uid: &one.uid,
             namespace: &one.namespace,
             number: *number,
         });
-        fair::next(places.collect(), held, &given, room).contains(&asker.1.uid.as_str())
+        fair::next(places.collect(), taken, &given, room).contains(&asker.1.uid.as_str())
     };
     let of_server = asker.1.server.as_ref().is_none_or(|server| {
         let room = limits.server.saturating_sub(on(server));
@@ -167,14 +167,14 @@ mod tests {
         }
         let other = asker("quiet", "o", 0, "s");
         let (first, second) = (asker("greedy", "o0", 0, "s"), asker("greedy", "o1", 1, "s"));
-        // Nobody else asks: it has all the room.
+        // Nobody else asks, so it gets all the room.
         assert!(queue.is_next(&first, &[], LIMITS) && queue.is_next(&second, &[], LIMITS));
         queue.join(other.clone());
         assert!(queue.is_next(&first, &[], LIMITS) && queue.is_next(&other, &[], LIMITS));
         assert!(!queue.is_next(&second, &[], LIMITS));
         assert!(!queue.is_next(&second, std::slice::from_ref(&first), LIMITS));
         assert!(queue.is_next(&other, std::slice::from_ref(&first), LIMITS));
-        // The one that was served longer ago is next.
+        // The namespace that was served longer ago is next.
         queue.was_given(&first);
         queue.was_given(&other);
         queue.join(asker("quiet", "p", 1, "s"));
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(next(&all[..1]), [false, false, true]);
         // Another namespace's Orchestra of that name is another one.
         assert!(queue.is_next(&asker("b", "o", 4, "s"), &all[..1], LIMITS));
-        // Removals are of no Orchestra.
+        // Removals belong to no Orchestra.
         let removal = Asker {
             orchestra: None,
             server: None,

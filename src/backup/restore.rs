@@ -51,8 +51,8 @@ pub fn find(ctx: &Context, namespace: &str, name: &str) -> Result<FoundBackup, E
         Some(failure) => Err(Error::blocked(
             Reason::BackupIncomplete,
             format!(
-                "OrchestraBackup {name} failed and has nothing to restore ({}): have it tried again \
-                 ({RETRY_ANNOTATION}), or create this Orchestra again with another backup",
+                "OrchestraBackup {name} failed and has nothing to restore ({}): retry it (annotation {RETRY_ANNOTATION}), \
+                 or create this Orchestra again with another backup",
                 failure.message
             ),
         )),
@@ -73,15 +73,15 @@ pub fn offered(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> Res
     if let Some(wanted) = stored::wanted(object, class)? {
         let Some(there) = ctx.core.stores.backups.get(&ObjectRef::new(&name).within(&namespace)) else {
             return Ok(FoundBackup::UnderWay(format!(
-                "the operator makes OrchestraBackup {name} of the manifest, and reads it: the restore starts when it is complete"
+                "the operator is creating OrchestraBackup {name} from the manifest: the restore starts when it is complete"
             )));
         };
         if there.spec.stored != wanted.spec.stored {
             return Err(Error::blocked(
                 Reason::BackupNotFound,
                 format!(
-                    "OrchestraBackup {name} is not of the manifest that spec.source.backupRef names: delete that OrchestraBackup, \
-                     or name it instead of the manifest"
+                    "OrchestraBackup {name} was not created from the manifest that spec.source.backupRef names: delete that \
+                     OrchestraBackup, or name it instead of the manifest"
                 ),
             ));
         }

@@ -23,7 +23,7 @@ struct Description {
     message: String,
 }
 
-/// Writes the status at a step; nothing where the next one tells.
+/// Writes the status at a step; nothing where the next step writes it.
 pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
     let stored = pass.object.spec.stored.is_some();
     let Some(described) = describe(&pass.status(), step, observed, stored) else {
@@ -48,9 +48,9 @@ fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed, stored:
             Reconciling,
             Reason::Pending,
             if stored {
-                "the operator records which stored backup this is".into()
+                "recording which stored backup this is".into()
             } else {
-                "the operator records what is backed up and where to".into()
+                "recording the source and destination of the backup".into()
             },
         ),
         Step::Announce(Task::Make) | Step::Start(Task::Make) | Step::Await(Task::Make) => (
@@ -124,7 +124,7 @@ fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed, stored:
     })
 }
 
-/// What the status says at a step of a drill; none where the next one tells.
+/// What the status says at a step of a drill; none where the next step writes it.
 fn of_drill(of: &OrchestraBackupStatus, step: Drill, observed: &Observed) -> Option<Description> {
     let is_waiting = || match &observed.drill.waits {
         Some(why) => format!("; its pod does not start: {why}"),
@@ -195,8 +195,8 @@ pub async fn report(backup: Arc<OrchestraBackup>, ctx: Arc<Context>, error: Arc<
     tell(&ctx, &backup, described).await.map(drop)
 }
 
-/// The phase of a backup whose pass ended in an error. What the backup has reached stays, whatever the error is; without a
-/// Job, a backup that a person must help is Pending.
+/// The phase of a backup whose pass ended in an error. The phase that the backup has reached stays, whatever the error is;
+/// without a Job, a backup that waits for a person is Pending.
 fn phase_at_error(backup: &OrchestraBackup, has_job: bool, is_passing: bool) -> &'static str {
     let status = backup.status.as_ref();
     if backup.metadata.deletion_timestamp.is_some() {

@@ -81,7 +81,7 @@ pub async fn make(ctx: &Context, object: &Orchestra) -> Result<(), Error> {
     else {
         return Ok(());
     };
-    // What is wrong with the class or the manifest is told where the Orchestra's claim is met.
+    // What is wrong with the class or the manifest is reported when the Orchestra's claim is met.
     let class = class::resolve(&ctx.class, Some(class));
     let Some(wanted) = class.ok().and_then(|class| wanted(object, &class).ok().flatten()) else {
         return Ok(());

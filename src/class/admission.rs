@@ -18,8 +18,8 @@ pub fn admit(ctx: &Context, class: &OrchestraClass, namespace: &str) -> Result<(
         return Err(Error::blocked(
             Reason::NamespaceNotAllowed,
             format!(
-                "namespace {namespace} is the operator's own: whoever may create Orchestras there would reach tokens and \
-                 owners' passwords. Create the Orchestra in another namespace"
+                "namespace {namespace} is the operator's own: everyone who may create Orchestras there could reach tokens \
+                 and owners' passwords. Create the Orchestra in another namespace"
             ),
         ));
     }

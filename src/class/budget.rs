@@ -22,8 +22,8 @@ use crate::money;
 
 pub use room::{BudgetItem, BudgetLimits, Full, Spending, room};
 
-/// In the order of creation, the databases that pools make for nobody come after those of Orchestras. Their places are
-/// counted in seconds before the end of time: of the next one of an Orchestra, of what a pool has, or was granted, and of
+/// In the order of creation, unclaimed databases of pools come after those of Orchestras. Their places are seconds before
+/// the latest possible time: first the next database of an Orchestra, then those that a pool has or was granted, and last
 /// the next one of a pool.
 const NEXT_OF_TENANT: i64 = 2;
 const SPARE: i64 = 1;
@@ -36,7 +36,7 @@ fn before_the_end(seconds: i64) -> Timestamp {
 /// How long a grant counts that the watch never shows, because its creation failed or was not tried.
 const GRANT: Duration = Duration::from_mins(1);
 
-/// Prices, and the grants of the last moments.
+/// Prices, and recent grants.
 #[derive(Default)]
 pub struct Budgets {
     pub(super) prices: price::Prices,
@@ -125,13 +125,13 @@ pub fn has_room(ctx: &Context, class: &OrchestraClass, orchestra: &Orchestra, da
     ask(ctx, class, Some(orchestra), database, false)
 }
 
-/// Whether there is room for one more database of a pool, which nobody waits for. Every Orchestra of the class that waits
+/// Whether there is room for one more unclaimed database of a pool. Every Orchestra of the class that waits
 /// for room goes first.
 pub fn has_spare_room(ctx: &Context, class: &OrchestraClass) -> Result<(), Error> {
     ask(ctx, class, None, "", false)
 }
 
-/// Takes that room, just before the OrchestraDatabase is created.
+/// Takes that room for a pool, just before the OrchestraDatabase is created.
 pub fn take_spare_room(ctx: &Context, class: &OrchestraClass, database: &str) -> Result<(), Error> {
     ask(ctx, class, None, database, true)
 }
@@ -141,7 +141,7 @@ pub fn take_room(ctx: &Context, class: &OrchestraClass, orchestra: &Orchestra, d
     ask(ctx, class, Some(orchestra), database, true)
 }
 
-/// `orchestra`: the one that waits for the database; none when nobody does.
+/// `orchestra`: the one that waits for the database; none for a pool's.
 fn ask(
     ctx: &Context,
     class: &OrchestraClass,
@@ -192,7 +192,7 @@ pub fn confirm(ctx: &Context, database: &OrchestraDatabase) -> Result<(), Error>
 pub fn limits(class: &OrchestraClass) -> Option<BudgetLimits> {
     let budget = class.spec.budget.as_ref()?;
     let limits = BudgetLimits {
-        // The API accepts amounts only; should the text be no amount after all, nothing is granted.
+        // The API accepts only amounts; if the text is not an amount all the same, nothing is granted.
         monthly: budget
             .monthly_limit
             .as_ref()
@@ -214,7 +214,7 @@ pub fn currency(class: &OrchestraClass) -> Currency {
         .unwrap_or_default()
 }
 
-/// Whether a pool meets a claim that the budget has no room for.
+/// Whether a pool can meet a claim for which the budget has no room.
 pub fn uses_pool(class: &OrchestraClass) -> bool {
     let on_exceed = class.spec.budget.as_ref().map(|budget: &Budget| budget.on_exceed);
     on_exceed == Some(OnExceed::UsePool) && class.spec.pools.is_some()
@@ -316,8 +316,8 @@ fn refusal(class: &OrchestraClass, full: Full, price: Option<Decimal>) -> Error 
     Error::blocked(reason, message)
 }
 
-/// Why there is no room, and what to do. The sum in use is not part of the message but of the class's status: here
-/// each change of it would be a write for every Orchestra that waits.
+/// Why there is no room, and what to do. The sum in use is in the class's status and not in the message, where each change
+/// would cause a write for every waiting Orchestra.
 pub(super) fn explain(class: &OrchestraClass, full: Full, price: Option<Decimal>) -> (Reason, String) {
     let budget = class.spec.budget.clone().unwrap_or_default();
     let (name, currency) = (class.name_any(), budget.currency.as_str());

@@ -6,8 +6,9 @@ use super::annotated;
 use crate::api::{DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, OrchestraClass};
 use crate::class::Context;
 
-/// What a default class says of the other ones, whatever else is the matter with it; none when it is the only one.
-pub fn describe(ctx: &Context, class: &OrchestraClass) -> Option<String> {
+/// The message of a default class about the other default classes, whatever else is wrong with it; none when it is the only
+/// one.
+pub fn warning_of_several(ctx: &Context, class: &OrchestraClass) -> Option<String> {
     if !annotated(class, DEFAULT_CLASS_ANNOTATION) {
         return None;
     }
@@ -50,7 +51,7 @@ fn why<'a>(taken: &OrchestraClass, mut rivals: impl Iterator<Item = &'a Orchestr
     } else if rivals.iter().all(|other| *other < taken.creation_timestamp()) {
         "it is the newest"
     } else {
-        "it is the last by name of the newest ones"
+        "it sorts last by name among the newest classes"
     }
 }
 
@@ -75,7 +76,7 @@ mod tests {
             (
                 class(1, false),
                 class(1, false),
-                "it is the last by name of the newest ones",
+                "it sorts last by name among the newest classes",
             ),
             (
                 class(1, false),

@@ -25,13 +25,13 @@ pub async fn hold(class: OrchestraClass, ctx: &Context) -> Result<OrchestraClass
     if class.finalizers().iter().any(|name| name == CLASS_FINALIZER) {
         return Ok(class);
     }
-    let held = set_finalizer(&ctx.core, &class, CLASS_FINALIZER, true).await?;
-    Ok(held.unwrap_or(class))
+    let marked = set_finalizer(&ctx.core, &class, CLASS_FINALIZER, true).await?;
+    Ok(marked.unwrap_or(class))
 }
 
 /// One pass over a class that is being deleted. Its tenants are not affected.
 pub async fn pass(class: OrchestraClass, ctx: &Arc<Context>) -> Result<Next, Error> {
-    // Asked of the API server, because the watch may not show a claim yet.
+    // Read from the API server, because the watch may not show a claim yet.
     let selector = format!("spec.className={}", class.name_any());
     let databases: Api<Slim<OrchestraDatabase>> = Api::all(ctx.core.client.clone());
     let found = databases.list(&ListParams::default().fields(&selector)).await?;
@@ -43,7 +43,7 @@ pub async fn pass(class: OrchestraClass, ctx: &Arc<Context>) -> Result<Next, Err
         set_finalizer(&ctx.core, &class, CLASS_FINALIZER, false).await?;
         return Ok(Next::Gone);
     }
-    let message = describe(&holders, &backups);
+    let message = what_keeps_it(&holders, &backups);
     let old = class.status.clone().unwrap_or_default();
     let mut new = old.clone();
     let mut conditions = Conditions::new(&old.conditions, class.metadata.generation);
@@ -88,7 +88,7 @@ fn backups(ctx: &Context, class: &OrchestraClass) -> Vec<String> {
     named.collect()
 }
 
-/// Whether a backup is being made or restored for trial, or its data is to be removed now. What is only kept needs no class.
+/// Whether a backup is being made or drilled, or its data is to be removed now. A backup that is only kept needs no class.
 fn needs_store(backup: &OrchestraBackup) -> bool {
     if backup.metadata.deletion_timestamp.is_some() {
         return backup.spec.deletion_policy == DeletionPolicy::Delete;
@@ -98,7 +98,7 @@ fn needs_store(backup: &OrchestraBackup) -> bool {
 }
 
 /// What keeps the class from being deleted.
-fn describe(holders: &[&OrchestraDatabase], backups: &[String]) -> String {
+fn what_keeps_it(holders: &[&OrchestraDatabase], backups: &[String]) -> String {
     let mut parts = Vec::new();
     if !holders.is_empty() {
         parts.push(of_databases(holders));
@@ -172,7 +172,7 @@ mod tests {
             "OrchestraBackup tenants/two".to_owned(),
             "OrchestraBackup tenants/one".to_owned(),
         ];
-        let told = describe(&[], &backups);
+        let told = what_keeps_it(&[], &backups);
         assert!(
             told.contains("2 of its backups") && told.contains("tenants/one"),
             "{told}"

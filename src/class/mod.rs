@@ -52,9 +52,9 @@ pub struct Context {
     pub accounts: Accounts,
     /// Tokens that were read from Secrets.
     pub tokens: Tokens,
-    /// Which classes the provider does not answer.
+    /// Classes whose provider does not answer.
     pub outages: Outages,
-    /// What marks the projects of this cluster.
+    /// The marker of this cluster's projects.
     pub cluster: ClusterMarker,
     /// Orphans that were found.
     pub orphans: Orphans,
@@ -68,7 +68,7 @@ impl AsRef<Core> for Context {
     }
 }
 
-/// What marks the projects of this cluster: the UID of the namespace `kube-system`. None when the store
+/// The marker of this cluster's projects: the UID of the namespace `kube-system`. None when the store
 /// does not hold that namespace, or its UID is not a UUID.
 pub fn cluster(stores: &Stores) -> Option<ClusterMarker> {
     let namespace = stores.namespaces.get(&ObjectRef::new(CLUSTER_NAMESPACE))?;
@@ -131,7 +131,7 @@ fn annotated(class: &OrchestraClass, annotation: &str) -> bool {
     class.annotations().get(annotation).is_some_and(|value| value == "true")
 }
 
-/// Ways of meeting a claim, in the order of the class's policy.
+/// Ways to meet a claim, in the order of the class's policy.
 pub fn ways(class: &OrchestraClass) -> Vec<Way> {
     let provider = class.spec.provider.is_some().then_some(Way::Provider);
     let pools = class.spec.pools.is_some().then_some(Way::Pools);
@@ -149,7 +149,7 @@ pub fn ways(class: &OrchestraClass) -> Vec<Way> {
     order.into_iter().flatten().collect()
 }
 
-/// A way of meeting a claim.
+/// A way to meet a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// A new database from the provider.
@@ -158,8 +158,8 @@ pub enum Way {
     Pools,
 }
 
-/// The Management API account of a class: the token that its Secret holds now, and the organization, which is the
-/// class's unless the database's is `known`.
+/// The Management API account of a class: the token that its Secret contains now, and the organization: the database's where
+/// it is `known`, otherwise the class's.
 pub async fn account(ctx: &Context, class: &OrchestraClass, known: Option<&str>) -> Result<Arc<Account>, Error> {
     let Some(provider) = class.spec.provider.as_ref().map(|provider| &provider.supabase) else {
         let message = format!("class {} has no provider", class.name_any());

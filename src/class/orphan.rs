@@ -20,39 +20,39 @@ pub fn projects<'a>(
     listed: &'a [ListedProject],
     databases: impl IntoIterator<Item = impl AsRef<OrchestraDatabase>>,
 ) -> Vec<&'a ListedProject> {
-    let mut found = unheld(listed, databases);
+    let mut found = unreferenced(listed, databases);
     found.retain(|project| cluster.made(&project.name));
     found
 }
 
 /// The projects of a listing that are not being deleted, and that none of these databases refers to, whoever created them.
-pub fn unheld(
+pub fn unreferenced(
     listed: &[ListedProject],
     databases: impl IntoIterator<Item = impl AsRef<OrchestraDatabase>>,
 ) -> Vec<&ListedProject> {
-    let mut held = HashSet::new();
+    let mut referenced = HashSet::new();
     for database in databases {
         let database = database.as_ref();
-        held.extend(database.spec.supabase.as_ref().map(|wanted| wanted.name.clone()));
+        referenced.extend(database.spec.supabase.as_ref().map(|wanted| wanted.name.clone()));
         let project = database.status.as_ref().and_then(|status| status.project.as_ref());
-        held.extend(project.map(|project| project.reference.clone()));
+        referenced.extend(project.map(|project| project.reference.clone()));
     }
     let leaves = |project: &ListedProject| matches!(project.status.class(), StatusClass::Deleting | StatusClass::Gone);
     listed
         .iter()
         .filter(|project| !leaves(project))
-        .filter(|project| !held.contains(&project.name) && !held.contains(&project.reference))
+        .filter(|project| !referenced.contains(&project.name) && !referenced.contains(&project.reference))
         .collect()
 }
 
-/// The Orchestras, each as `namespace/name`, by what they use according to their statuses, names and UIDs. An Orchestra can
-/// use a project whose OrchestraDatabase is gone, and a database whose claim names another UID, after objects were lost or
-/// restored from a backup.
+/// The Orchestras, each as `namespace/name`, by the projects and databases that they use according to their statuses, names
+/// and UIDs. An Orchestra can use a project whose OrchestraDatabase is gone, and a database whose claim names another UID,
+/// after objects were lost or restored from a backup.
 #[derive(Default)]
 pub struct Users(HashMap<String, String>);
 
 impl Users {
-    /// The users among these Orchestras.
+    /// Who uses what among these Orchestras.
     pub fn of(orchestras: impl IntoIterator<Item = impl AsRef<Orchestra>>) -> Self {
         let mut users = HashMap::new();
         for orchestra in orchestras {
@@ -73,7 +73,7 @@ impl Users {
         Self(users)
     }
 
-    /// The Orchestra that uses a project, or that it was made for.
+    /// The Orchestra that uses a project, or for which it was created.
     pub fn of_project(&self, project: &ListedProject) -> Option<&str> {
         let owner = parse(&project.name).map(|marker| match marker.owner {
             MarkerOwner::Database(rest) => database_name(rest),
@@ -83,7 +83,7 @@ impl Users {
         self.0.get(&project.reference).or_else(made_for).map(String::as_str)
     }
 
-    /// The Orchestra that uses a database, or that the claim of one that was not released names.
+    /// The Orchestra that uses a database, or that its claim names while it is not released.
     pub fn of_database(&self, database: &OrchestraDatabase) -> Option<&str> {
         let project = database.status.as_ref().and_then(|status| status.project.as_ref());
         let by_project = || self.0.get(&project?.reference);
@@ -119,7 +119,7 @@ pub enum Unclaimed {
     Released,
     /// Its Orchestra no longer exists, and never released it.
     Deserted,
-    /// A pool made it that no longer exists, and no Orchestra has ever claimed it.
+    /// The pool that created it no longer exists, and no Orchestra has ever claimed it.
     Poolless,
 }
 
@@ -167,7 +167,8 @@ pub fn next_step(database: &OrchestraDatabase, why: Unclaimed, users: &Users) ->
             None => "it is destroyed with its data".to_owned(),
         },
         Unclaimed::Released if !database.is_destroyable() => format!(
-            "keep it, or let go of it: kubectl delete orchdb {name}; the project, which was adopted, stays at the provider"
+            "keep it, or remove the OrchestraDatabase: kubectl delete orchdb {name}; the project, which was adopted, stays \
+             at the provider"
         ),
         Unclaimed::Released => format!(
             "keep it, or destroy it and its data: kubectl patch orchdb {name} --type=merge -p \
@@ -179,8 +180,8 @@ pub fn next_step(database: &OrchestraDatabase, why: Unclaimed, users: &Users) ->
             )
         }
         Unclaimed::Deserted => format!(
-            "its Orchestra no longer exists and never released it; release it, {what}: kubectl patch orchdb {name} \
-             --type=merge -p '{{\"spec\":{{\"releasedAt\":\"'$(date -u +%FT%TZ)'\"}}}}'",
+            "its Orchestra no longer exists and never released it; release it, {what}: {}",
+            release(&name, ""),
             what = if database.is_to_be_destroyed() {
                 "which destroys it and its data, because its reclaimPolicy is Delete"
             } else {
@@ -192,13 +193,17 @@ pub fn next_step(database: &OrchestraDatabase, why: Unclaimed, users: &Users) ->
 
 /// The command that releases a database whose Orchestra no longer exists, and keeps its data.
 pub fn keeping_release(name: &str) -> String {
+    release(name, "\"reclaimPolicy\":\"Retain\",")
+}
+
+/// The command that releases a database, and sets these other fields.
+fn release(name: &str, others: &str) -> String {
     format!(
-        "kubectl patch orchdb {name} --type=merge -p \
-         '{{\"spec\":{{\"reclaimPolicy\":\"Retain\",\"releasedAt\":\"'$(date -u +%FT%TZ)'\"}}}}'"
+        "kubectl patch orchdb {name} --type=merge -p '{{\"spec\":{{{others}\"releasedAt\":\"'$(date -u +%FT%TZ)'\"}}}}'"
     )
 }
 
-/// The same where an Orchestra uses the database all the same.
+/// What a person can do about an unclaimed database that an Orchestra still uses.
 fn used_by(name: &str, why: Unclaimed, user: &str) -> String {
     match why {
         Unclaimed::Deserted => format!(
@@ -208,7 +213,7 @@ fn used_by(name: &str, why: Unclaimed, user: &str) -> String {
             keeping_release(name)
         ),
         Unclaimed::Released | Unclaimed::Poolless => {
-            format!("keep it: Orchestra {user} names it in its status, and does not hold it; see its conditions")
+            format!("keep it: Orchestra {user} names it in its status but does not claim it; see its conditions")
         }
     }
 }
@@ -311,13 +316,13 @@ mod tests {
         ] {
             let spec =
                 json!({"reclaimPolicy": "Delete", "claimRef": {"namespace": "tenants", "name": "x", "uid": "old"}});
-            let mut held = database(&json!({"spec": spec, "status": status}));
-            Arc::make_mut(&mut held).metadata.name = Some(name.into());
+            let mut left = database(&json!({"spec": spec, "status": status}));
+            Arc::make_mut(&mut left).metadata.name = Some(name.into());
             for why in [Unclaimed::Deserted, Unclaimed::Released, Unclaimed::Poolless] {
-                let next = next_step(&held, why, &users);
+                let next = next_step(&left, why, &users);
                 assert!(next.starts_with("keep it: Orchestra tenants/t"), "{next}");
                 assert!(!next.contains("destroy") && !next.contains("delete"), "{next}");
-                let without = next_step(&held, why, &Users::default());
+                let without = next_step(&left, why, &Users::default());
                 assert!(!without.contains("keep it: Orchestra"), "{without}");
             }
         }

@@ -33,15 +33,15 @@ struct ClassOrphans {
     currency: &'static str,
     projects: BTreeMap<String, Option<Decimal>>,
     databases: BTreeMap<String, Option<Decimal>>,
-    /// Listed projects that are not understood in full.
+    /// Listed projects without a reference or a name.
     odd: Odd,
 }
 
-/// Listed projects that are not understood in full.
+/// Listed projects without a reference or a name.
 #[derive(Clone, Default)]
 struct Odd {
     count: usize,
-    /// Those without a reference or a name.
+    /// Listed projects without a reference or a name.
     unclear: usize,
 }
 
@@ -62,7 +62,7 @@ impl Orphans {
     }
 }
 
-/// The message of a class about projects that are listed in an undocumented form; none while there are none.
+/// The message of a class about projects that are listed in an undocumented form; none when there are no such projects.
 pub(super) fn odd_projects(ctx: &Context, class: &OrchestraClass) -> Option<String> {
     let Odd { count, unclear } = ctx.orphans.known(&class.name_any()).odd;
     let unclear = match unclear {
@@ -233,7 +233,7 @@ fn set(ctx: &Context, class: String, found: ClassOrphans) {
     tell(ctx, &all);
 }
 
-/// Forgets the orphans of a class that is gone, or that has no provider any more.
+/// Forgets the orphans of a class that is gone, or that no longer has a provider.
 pub(super) fn forget(ctx: &Context, class: &OrchestraClass) {
     let mut all = ctx.orphans.lock();
     if all.remove(&class.name_any()).is_some() {

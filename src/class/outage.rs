@@ -1,5 +1,5 @@
-//! Whether the provider answers a class. In a partial outage it answers now and then: the class waits for more answers
-//! in a row after each relapse, so that those who wait for it are not woken at each of them.
+//! Whether the provider answers a class. In a partial outage it answers some requests: after each relapse the class waits
+//! for more answers in a row, so that the objects that wait for it are not triggered by every single answer.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ const ASKED_AGAIN: Duration = Duration::from_secs(10);
 /// The same after an answer, while more are needed.
 const CONFIRMED: Duration = Duration::from_secs(2);
 
-/// A failure so soon after the end of an outage is a relapse.
+/// A failure within this time after the end of an outage is a relapse.
 const RELAPSE: Duration = Duration::from_mins(5);
 
 /// The most answers in a row that end an outage.
@@ -32,15 +32,15 @@ pub struct Outages(Mutex<HashMap<String, Outage>>);
 struct Outage {
     /// When the provider was asked last.
     asked: Instant,
-    /// Why it does not answer, as it said at the beginning of the outage: a text that changed with each answer would
-    /// write the status each time.
+    /// Why it does not answer, from the beginning of the outage: a text that changed with each answer would cause a status
+    /// write each time.
     failed: Option<String>,
     /// Answers in a row since the last failure, and how many of them end an outage.
     good: u32,
     needed: u32,
     /// When the last outage ended.
     ended: Option<Instant>,
-    /// The last answer was a refusal, which only a second one confirms.
+    /// The last answer was a refusal; only a second one in a row counts.
     doubted: bool,
 }
 
@@ -76,7 +76,7 @@ impl Outage {
         }
     }
 
-    /// How the class stands: the error of an outage says when to ask again.
+    /// The state of the provider for a class: the error of an outage says when to ask again.
     fn stands(&self, now: Instant) -> Result<(), Error> {
         match &self.failed {
             None => Ok(()),
@@ -91,7 +91,7 @@ impl Outage {
 }
 
 impl Outages {
-    /// How the class stands when it was asked a moment ago; none when it is time to ask.
+    /// The state when the provider was asked a moment ago; none when it is time to ask.
     pub(super) fn last_answer(&self, class: &OrchestraClass) -> Option<Result<(), Error>> {
         let now = Instant::now();
         let all = self.0.lock();
@@ -103,15 +103,15 @@ impl Outages {
         (!pace_is_over).then(|| outage.stands(now))
     }
 
-    /// Remembers what the provider answered to a class that it has not accepted yet. A failure that passes by itself is
-    /// asked about again in a moment.
+    /// Remembers what the provider answered to a class that it has not accepted yet. After a transient failure the provider
+    /// is asked again in a moment.
     pub(super) fn answered<T>(&self, class: &OrchestraClass, answer: Result<T, Error>) -> Result<T, Error> {
         let now = Instant::now();
         let mut all = self.0.lock();
         let outage = all.entry(class.name_any()).or_insert_with(|| Outage::new(now));
         match answer {
             Ok(answer) => {
-                // It has what it was asked for.
+                // The provider answered the request.
                 *outage = Outage::new(now);
                 Ok(answer)
             }
@@ -205,7 +205,7 @@ mod tests {
                 assert!(outage.stands(now).is_err() && outage.left(now) == CONFIRMED, "{needed}");
             }
             if needed > 1 {
-                // The answers are not in a row.
+                // The successful answers are not in a row.
                 outage.fail("timeout".into(), now);
                 let text = outage.stands(now).unwrap_err().to_string();
                 assert_eq!(

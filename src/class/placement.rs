@@ -11,7 +11,7 @@ use crate::text;
 /// Region of a database when neither the Orchestra nor the class names one.
 const FALLBACK_REGION: &str = "eu-central-1";
 
-/// The most characters that are shown of what is no place.
+/// The most characters of an invalid place that a message quotes.
 const LONGEST_PLACE: usize = 64;
 
 /// The most regions that are requested in turn after the first one.
@@ -147,7 +147,7 @@ mod tests {
             order(&european, Some(&wanting("SE"))),
             ["eu-north-1", "eu-central-1", "eu-west-3"]
         );
-        // Nobody leaves the list, wherever he is.
+        // The result stays within the list for every place.
         for country in ["JP", "US", "AU", "ZA"] {
             let order = order(&european, Some(&wanting(country)));
             assert_eq!(order.len(), 3, "{country}");
@@ -202,7 +202,7 @@ mod tests {
             refused.to_string().contains("placement.near XX is not a country"),
             "{refused}"
         );
-        // What the schema does not refuse: a NO without quotes, and what is no number in JSON.
+        // What the schema does not refuse: a NO without quotes, and values that are not numbers in JSON.
         for odd in [
             serde_json::json!(false),
             serde_json::json!(47),

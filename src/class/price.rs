@@ -15,7 +15,7 @@ use crate::money::{self, Price};
 use crate::recent::Recent;
 use crate::supabase::Account;
 
-/// Day of [`DEFAULT_TABLE`]: the traffic that it was read from had been recorded by then.
+/// Day of [`DEFAULT_TABLE`]: the traffic from which it was read was recorded before that day.
 const DEFAULT_AS_OF: &str = "2026-05-22";
 
 /// US dollars an hour by compute size, in units of 0.00001, as the Management API named them in
@@ -38,12 +38,12 @@ const DEFAULT_TABLE: [(&str, i64); 10] = [
 /// billed as micro).
 const SMALLEST_BILLED: &str = "micro";
 
-/// Pace at which the prices are requested: they hardly change.
+/// Interval at which the prices are requested: they rarely change.
 const ASK_AGAIN: Duration = Duration::from_hours(24);
 /// The same after the provider did not answer.
 const ASK_AGAIN_AFTER_FAILURE: Duration = Duration::from_hours(1);
 
-/// How long the prices of an organization are kept that are requested no more, because no class names it.
+/// How long the prices of an organization are kept after no class names it any more.
 const KEPT: Duration = Duration::from_hours(72);
 
 /// A price, and where it comes from.
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(of(None, None), ("9.81".into(), PriceSource::Default));
         assert_eq!(of(None, Some(&live)), ("11.00".into(), PriceSource::BillingAddons));
         assert_eq!(of(Some(&table), Some(&live)), ("12.50".into(), PriceSource::Class));
-        // A table that lacks the size says nothing.
+        // A table that lacks the size gives no price.
         let table = own(&[("large", "100")]);
         assert_eq!(of(Some(&table), None), ("9.81".into(), PriceSource::Default));
         let dated = quote(Some("large"), None, Some(&table), None).unwrap();
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(monthly(quote(None, Some("free"), Some(&table), None)).0, "0.00");
         for size in [None, Some("nano"), Some("pico"), Some("micro")] {
             assert_eq!(monthly(quote(size, Some("pro"), None, None)).0, "9.81", "{size:?}");
-            // A plan that is not known yet is taken for a paid one.
+            // A plan that is not known yet counts as a paid one.
             assert_eq!(monthly(quote(size, None, None, None)).0, "9.81", "{size:?}");
         }
         assert_eq!(monthly(quote(Some("16xlarge"), None, None, None)).0, "3737.60");

@@ -1,4 +1,4 @@
-//! The rollout of a class's migrations: where it stands, and in the class's status.
+//! The state of the rollout of a class's migrations, and its part of the class's status.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::rollout::plan::Decision;
 use crate::rollout::revisions::Revisions;
 use crate::rollout::{self, Enrolled, status};
 
-/// Where a rollout stands, and what is wrong with a source of it; or why that cannot be told.
+/// The state of a rollout, and what is wrong with one of its sources; or why the state is unknown.
 pub type RolloutProgress = Result<(Option<RolloutStatus>, Option<Error>), Error>;
 
 /// Fills the condition `RolledOut`, and returns the status of the rollout. An error in a source or in the rollout's rules
@@ -47,12 +47,12 @@ pub fn render(
     }
 }
 
-/// Where the rollout of a class stands. It reads only.
+/// The state of the rollout of a class. It only reads.
 pub async fn look(ctx: &Arc<Context>, class: &OrchestraClass) -> RolloutProgress {
     read(ctx, class, |_, _| {}).await
 }
 
-/// The same, and the Orchestras whose turn it is are woken.
+/// The state of the rollout; also triggers the Orchestras whose turn has come.
 pub async fn drive(ctx: &Arc<Context>, class: &OrchestraClass) -> RolloutProgress {
     let wake = |fleet: &[Enrolled], decision: &Decision| rollout::drive(&ctx.rollout, class, (fleet, decision));
     read(ctx, class, wake).await
@@ -73,7 +73,7 @@ async fn read(
     Ok((Some(status), revisions.wrong))
 }
 
-/// What people should know of the rollout since the last status.
+/// The event about the rollout since the last status.
 pub fn news(class: &OrchestraClass, new: Option<&RolloutStatus>) -> Option<News> {
     let old = class.status.as_ref().and_then(|status| status.rollout.as_ref());
     let new = new.filter(|new| status::news(old, new))?;

@@ -31,7 +31,7 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
     }
     let class = leaving::hold(class, &ctx).await?;
     let known = check(&class, &ctx).await;
-    // Whatever is the matter with the provider, rollouts go on.
+    // Rollouts continue even while the provider fails.
     if ways(&class).contains(&Way::Provider) {
         budget::settle(&ctx, &class);
     }
@@ -86,12 +86,12 @@ fn is_awaited(ctx: &Context, class: &OrchestraClass) -> bool {
 }
 
 /// Asks a provider that failed whether it answers again, for all that wait for it: each of them waits longer after each
-/// failure, and is woken when the class has the answer.
+/// failure, and is triggered when the class has the answer.
 async fn ask_again(ctx: &Context, class: &OrchestraClass, account: &Account) -> Result<(), Error> {
     if let Some(known) = ctx.outages.last_answer(class) {
         return known;
     }
-    // The listing is what most of them wait for, and what they need next.
+    // Most of them wait for the listing, and need it next.
     let now = Instant::now();
     let not_before = now.checked_sub(ctx.core.settings.poll_interval).unwrap_or(now);
     let answer = account.poll().projects_since(not_before).await;

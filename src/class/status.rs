@@ -16,7 +16,7 @@ use crate::controller::error::Error;
 use crate::controller::status::{self, current};
 use crate::money;
 
-/// What a person should know of when a condition comes to it.
+/// The event when a condition changes to this state.
 const WARNED: [(Is, Reason); 6] = [
     (Is::TokenAccepted, Reason::TokenMissing),
     (Is::TokenAccepted, Reason::TokenRejected),
@@ -83,7 +83,7 @@ fn render(
     let mut conditions = Conditions::new(class.conditions(), class.metadata.generation);
     let ways = ways(class);
     let notes = [
-        defaults::describe(ctx, class),
+        defaults::warning_of_several(ctx, class),
         orphans::odd_projects(ctx, class),
         wrong_schedule(class, Timestamp::now()),
     ];
@@ -130,7 +130,7 @@ fn provider(ways: &[Way]) -> &'static str {
     }
 }
 
-/// Available, Ready, and Reconciling or Stalled. Available is about the provider alone; a token that the provider
+/// Available, Ready, and Reconciling or Stalled. Available is only about the provider; a token that the provider
 /// has accepted stays accepted through an outage.
 ///
 /// `full`: the budget has no room for another project. `notes`: what else people should know of the class.
@@ -158,7 +158,7 @@ fn usability(
     if passing {
         conditions.keep(Is::Available, reason);
     } else if let (false, None) = (provider, error) {
-        // Earlier versions gave the reason of what is settled; what they wrote of this generation stays as it is.
+        // Earlier versions wrote another reason for a settled state; what they wrote for this generation stays as it is.
         if !conditions.keep_current(Is::Available, false, Reason::Ready) {
             conditions.set(Is::Available, false, Reason::NotRequested, POOLS_ONLY);
         }
@@ -312,7 +312,7 @@ mod tests {
                         find(&now, Is::Ready).is_some() && find(&now, Is::Available).is_some(),
                         "{now:?}"
                     );
-                    // What an earlier generation had tells nothing of this one.
+                    // The status of an earlier generation says nothing about this one.
                     let tried = error.is_none() || ways.contains(&Way::Pools);
                     assert!(tried || generation == 1 || !is(Is::Ready), "{now:?}");
                     let ready = find(&now, Is::Ready).map(|ready| ready.message.as_str());

@@ -81,7 +81,7 @@ impl Tokens {
         self.read.lock().get(reference)?.changed
     }
 
-    /// What is left of the request limits of the token of a class that the provider has accepted.
+    /// What is left of the request limits of a class's accepted token.
     pub(super) fn requests_left(&self, class: &OrchestraClass) -> Vec<RequestsLeft> {
         let accepted = self.accepted.lock();
         let account = accepted.get(&class.name_any()).map(|accepted| accepted.account.clone());

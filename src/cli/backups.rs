@@ -1,4 +1,4 @@
-//! `orchestra-operator backups`: hands over to `orchestra-backup`, which has the client of the stores.
+//! `orchestra-operator backups`: executes `orchestra-backup`, which contains the client of the stores.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -17,7 +17,7 @@ pub struct Arguments {
     pub arguments: Vec<OsString>,
 }
 
-/// Becomes the other program: the one beside this one, or else the one in `PATH`.
+/// Executes the other program in this process: the one beside this one, or else the one in `PATH`.
 ///
 /// # Errors
 /// When it cannot be started.

@@ -7,7 +7,7 @@ use super::cluster;
 use super::output::{self, Cell, Output};
 use crate::views::bill::{self, Amounts, Bill, BillRows, Group, Query, Row};
 
-/// What one row of the bill stands for.
+/// What one row of the bill represents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ByFlag {
     /// One database, with its tenant.
@@ -32,7 +32,7 @@ impl From<ByFlag> for bill::By {
 /// Flags of `orchestra-operator bill`.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// What one row stands for.
+    /// What one row represents.
     #[arg(long, value_enum, default_value_t)]
     pub by: ByFlag,
     /// Only databases of this class.

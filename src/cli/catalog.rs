@@ -13,7 +13,7 @@ use url::Url;
 
 use super::output::{self, Cell, say, size};
 use crate::api::names::is_object_name;
-use crate::archive::catalog::{self, Catalog, CatalogEntry, Within};
+use crate::archive::catalog::{self, CatalogEntry, StoreListing, Within};
 use crate::archive::order::Store;
 use crate::archive::store::{Folder, StoreSecrets};
 
@@ -86,7 +86,7 @@ pub enum Format {
 fn cluster(text: &str) -> Result<String, String> {
     let is = text.len() == 12 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     is.then(|| text.to_owned())
-        .ok_or_else(|| "it is not of 12 hexadecimal digits".to_owned())
+        .ok_or_else(|| "it must be 12 hexadecimal digits".to_owned())
 }
 
 fn namespace(text: &str) -> Result<String, String> {
@@ -116,7 +116,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match found.refused.len() {
         0 => Ok(()),
         refused => {
-            bail!("{refused} of the manifests in the store are refused, and why stands above: those are no backups")
+            bail!("{refused} manifests were refused for the reasons above; they are not backups")
         }
     }
 }
@@ -126,7 +126,7 @@ fn store(arguments: &Arguments) -> anyhow::Result<Store> {
     let from = &arguments.from;
     if !from.username().is_empty() || from.password().is_some() || from.query().is_some() || from.fragment().is_some() {
         bail!(
-            "--from has a login, a query or a fragment: credentials come from the environment, and options have flags"
+            "--from has a login, a query or a fragment: credentials come from the environment; use the flags for options"
         );
     }
     let path = from.path().trim_matches('/');
@@ -173,7 +173,7 @@ fn secrets(arguments: &Arguments, store: &Store) -> anyhow::Result<StoreSecrets>
     Ok(secrets)
 }
 
-fn render(found: &Catalog, format: Format) -> anyhow::Result<String> {
+fn render(found: &StoreListing, format: Format) -> anyhow::Result<String> {
     match format {
         Format::Table => Ok(table(found)),
         Format::Json => Ok(serde_json::to_string_pretty(found)?),
@@ -181,7 +181,7 @@ fn render(found: &Catalog, format: Format) -> anyhow::Result<String> {
     }
 }
 
-fn table(found: &Catalog) -> String {
+fn table(found: &StoreListing) -> String {
     let mut text = if found.backups.is_empty() {
         "There are no complete backups.".to_owned()
     } else {
@@ -231,7 +231,7 @@ fn cells(backup: &CatalogEntry) -> Vec<Cell> {
 }
 
 /// The OrchestraBackups. Where several have one name in a namespace, each gets the first digits of its UID.
-fn manifests(found: &Catalog, class: Option<&str>) -> anyhow::Result<String> {
+fn manifests(found: &StoreListing, class: Option<&str>) -> anyhow::Result<String> {
     let mut clusters: Vec<_> = found.backups.iter().map(|backup| backup.cluster.as_str()).collect();
     clusters.sort_unstable();
     clusters.dedup();

@@ -75,9 +75,9 @@ fn a_store_is_read_from_its_url() {
 
 #[test]
 fn what_is_no_backup_is_named_and_not_listed() {
-    let mut found = Catalog {
+    let mut found = StoreListing {
         backups: vec![entry("one", "1111")],
-        ..Catalog::default()
+        ..StoreListing::default()
     };
     assert_eq!(
         table(&found),
@@ -98,12 +98,12 @@ fn what_is_no_backup_is_named_and_not_listed() {
         text.contains("have failed): 1\n  half (3 B)") && text.contains("refused: 1\n  copied: it is"),
         "{text}"
     );
-    assert!(table(&Catalog::default()).contains("no complete backups"));
+    assert!(table(&StoreListing::default()).contains("no complete backups"));
 }
 
 #[test]
 fn what_is_recreated_keeps_its_data_and_has_a_name_of_its_own() {
-    let found = Catalog {
+    let found = StoreListing {
         backups: vec![
             entry("one", "11111111-1"),
             entry("two", "22222222-2"),
@@ -113,7 +113,7 @@ fn what_is_recreated_keeps_its_data_and_has_a_name_of_its_own() {
             path: "copied".into(),
             message: "it is of another folder".into(),
         }],
-        ..Catalog::default()
+        ..StoreListing::default()
     };
     let text = manifests(&found, Some("other")).unwrap();
     assert!(

@@ -10,7 +10,7 @@ use kube::api::Api;
 use crate::run::{self, WatchScope, definitions, rights};
 use crate::text;
 
-/// Interval between two looks.
+/// Interval between two checks.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Flags of `orchestra-operator check`.
@@ -31,10 +31,10 @@ pub struct Arguments {
     pub timeout: Duration,
 }
 
-/// Returns one line for each thing that is as it should be.
+/// Returns one line for each successful check.
 ///
 /// # Errors
-/// The first thing that is not, when the time is over.
+/// The first check that still fails when the time is over.
 pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<String> {
     let tenants = run::tenants(&arguments.watch_namespaces, &arguments.namespace)?;
     let scope = WatchScope {
@@ -53,8 +53,8 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Strin
     }
 }
 
-/// Looks once. `first` is the lease's time as it was seen first: a leader renews it, and the clocks of two machines are not
-/// compared.
+/// Checks once. `first` is the lease's renew time at the first check: a leader renews it, and the clocks of two machines are
+/// not compared.
 async fn look(
     client: &Client,
     arguments: &Arguments,

@@ -51,7 +51,7 @@ struct Defaults {
     run: run::Arguments,
 }
 
-/// A context that answers questions about a class's account, token and prices.
+/// A context for lookups of a class's account, token and prices.
 ///
 /// Its stores hold the classes and pools, the namespace that marks this cluster's projects, and the names of the
 /// token Secrets. They are filled once and not watched. All other stores are empty.
@@ -106,8 +106,8 @@ async fn stores(client: &Client, namespace: &str) -> anyhow::Result<Stores> {
     })
 }
 
-/// Metadata of a Secret that may exist. Whoever reads its value finds out; listing Secrets needs more
-/// rights than reading the one that a class names.
+/// Metadata of a Secret that may exist. Reading its value shows whether it does; listing Secrets needs more rights than
+/// reading the one that a class names.
 fn named(name: &str, namespace: &str) -> PartialObjectMeta<Secret> {
     let metadata = ObjectMeta {
         name: Some(name.into()),

@@ -1,5 +1,5 @@
-//! `orchestra-backup`: the program of a pod that works on a backup, and of a person who looks into a store. The operator's own
-//! program has nothing of it.
+//! `orchestra-backup`: the program of a pod that works on a backup, and of a person who reads a store. It is not part of the
+//! operator's own program.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::catalog;
 use crate::archive::store::{Folder, StoreSecrets};
-use crate::archive::{self, Context, Error, Order, Outcome, OutcomeReason, Progress, Stopper, Work, order};
+use crate::archive::{self, Environment, Error, Order, Outcome, OutcomeReason, Progress, Stopper, Work, order};
 use crate::postgres::Login;
 use crate::telemetry;
 use crate::telemetry::logs::LogFormat;
@@ -117,7 +117,7 @@ async fn work(folder: &Path) -> archive::Result<Outcome> {
         Work::Read(read) => return archive::inspect(&store, read).await,
         _ => {}
     }
-    let context = Context {
+    let context = Environment {
         login: login(folder, "database-url")?.ok_or_else(|| missing("database-url"))?,
         keeper: login(folder, "keeper-url")?,
         folder: store,
@@ -140,7 +140,7 @@ async fn work(folder: &Path) -> archive::Result<Outcome> {
         () = telling => return Err(Error::new(OutcomeReason::Interrupted, "the work ended early")),
         reason = told_to_end(&stopper, order.deadline_seconds) => reason,
     };
-    // The work hears it and cleans up; a store that does not answer must not keep the pod.
+    // The work receives the signal and cleans up; a store that does not answer must not keep the pod.
     match tokio::time::timeout(CLEANING, work).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Error::new(
@@ -203,7 +203,7 @@ fn manifest_key(folder: &Path) -> archive::Result<SecretString> {
     Ok(key)
 }
 
-/// A file of the order's folder, if it is there.
+/// A file of the order's folder, if it exists.
 fn file(folder: &Path, name: &str, most: u64) -> archive::Result<Option<SecretString>> {
     let path = folder.join(name);
     let unusable = |cause: &str| Error::new(OutcomeReason::InvalidOrder, format!("{}: {cause}", path.display()));

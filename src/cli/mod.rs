@@ -117,8 +117,8 @@ pub enum ClusterCommand {
     /// Sets the annotation `stagesub.io/approve-migrations`, as `kubectl annotate` does; this needs the
     /// right to update the Orchestra. The approval is void when the plan or the history changes.
     Approve(plan::ApproveArguments),
-    /// Print the statements that make the database and the roles of a static pool's entry anew, after an
-    /// Orchestra or somebody else has used it. All of its data are lost when an admin runs them.
+    /// Print the statements that recreate the database and the roles of a static pool's entry, after an
+    /// Orchestra or somebody else has used it. All of its data is lost when an admin runs them.
     ///
     /// Reads only the cluster (KUBECONFIG): the pool, its Secret and the `OrchestraDatabases`. Connects to no
     /// database, and prints no password. Fails while an Orchestra uses the database.
@@ -142,8 +142,8 @@ pub enum ClusterCommand {
     },
 }
 
-/// Runs the command line to its end. The name by which the program is called says whose it is: the operator's, or, as
-/// `kubectl-orchestra`, that of a user of the cluster.
+/// Runs the command line to its end. The name by which the program is called selects the commands: the operator's, or, as
+/// `kubectl-orchestra`, those of a user of the cluster.
 pub fn main() -> ExitCode {
     let called = std::env::args_os().next().unwrap_or_default();
     let called = Path::new(&called)
@@ -172,7 +172,7 @@ pub fn main() -> ExitCode {
     fail(name, &error)
 }
 
-/// Prints why a program of the operator's ends.
+/// Prints why a program of the operator ends.
 fn fail(name: &str, error: &anyhow::Error) -> ExitCode {
     let told = crate::text::line(&words::one_line(error), usize::from(u16::MAX));
     eprintln!("{name}{told}");

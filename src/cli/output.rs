@@ -61,8 +61,8 @@ fn plain(text: String) -> String {
     }
 }
 
-/// Prints a line, or several. What the cluster or the provider holds may be anybody's text, so nothing is printed that
-/// a terminal would carry out. A reader that closes the pipe early, such as `head`, is not an error.
+/// Prints a line, or several. Texts of the cluster or the provider may come from anybody, so control characters that a
+/// terminal would execute are not printed. A reader that closes the pipe early, such as `head`, is not an error.
 ///
 /// # Errors
 /// When standard output cannot be written for another reason.
@@ -73,7 +73,7 @@ pub fn say(line: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Bytes in the largest binary unit of which there are two at least.
+/// Bytes in the largest binary unit that gives a number of at least two.
 pub fn size(bytes: i64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let (mut left, mut unit) = (bytes.max(0), 0);

@@ -33,7 +33,7 @@ pub struct Arguments {
 /// elsewhere.
 ///
 /// # Errors
-/// When a namespace is none that an operator can serve.
+/// When an operator cannot serve one of the namespaces.
 pub fn run(arguments: &Arguments) -> anyhow::Result<String> {
     let tenants = run::tenants(&arguments.watch_namespaces, &arguments.namespace)?;
     let shown = tenants.join(",");

@@ -1,4 +1,4 @@
-//! `orchestra-operator recycle`: prints how an admin makes a pool's entry anew, after somebody has used it.
+//! `orchestra-operator recycle`: prints how an admin recreates a pool's entry, after somebody has used it.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,7 @@ use kube::{Client, ResourceExt as _};
 use secrecy::SecretString;
 
 use super::cluster;
+use crate::api::condition::Reason;
 use crate::api::{OrchestraDatabase, OrchestraPool};
 use crate::credentials::inventory;
 use crate::postgres::{APP_GROUP, Login, is_other_tenants, quote, role_name};
@@ -25,7 +26,7 @@ pub struct Arguments {
     pub namespace: String,
 }
 
-/// Reads the entry, and the `OrchestraDatabase` that was made of it.
+/// Reads the entry, and its `OrchestraDatabase`.
 ///
 /// # Errors
 /// When an Orchestra holds the database, or the entry cannot be read.
@@ -66,28 +67,40 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Strin
         entry.is_some_and(|entry| entry.key == *key || other(&entry.key))
     };
     let members: Vec<_> = all.iter().filter(is_made_of_it).collect();
-    for member in &members {
-        let claim = member.spec.claim_ref.as_ref().filter(|_| member.is_held());
-        if let Some(claim) = claim {
-            bail!(
-                "Orchestra {}/{} uses the database, so no statements are printed that drop it: delete the Orchestra first, \
-                 if its data may be lost",
-                claim.namespace,
-                claim.name
-            );
-        }
-    }
+    members.iter().try_for_each(|member| check_member(member))?;
     let claims = members.iter().filter_map(|member| member.spec.claim_ref.as_ref());
+    let former = members.iter().flat_map(|member| &member.spec.former_uids);
     let entry = RecycledEntry {
         name: format!("{key} of pool {pool}"),
         place: secret.map_or_else(
             || format!("{key} of the operator's environment"),
             |name| format!("key {inner} of Secret {namespace}/{name}"),
         ),
+        holders: claims.clone().map(|claim| &claim.uid).chain(former).cloned().collect(),
         tenants: claims.map(|claim| role_name(&claim.uid)).collect(),
         members: members.iter().map(|member| member.name_any()).collect(),
     };
     statements(&login, &entry)
+}
+
+/// Refuses a database that an Orchestra uses, and one that may be somebody else's than its former Orchestra's.
+fn check_member(member: &OrchestraDatabase) -> anyhow::Result<()> {
+    let claim = member.spec.claim_ref.as_ref().filter(|_| member.is_held());
+    if let Some(claim) = claim {
+        bail!(
+            "Orchestra {}/{} uses the database, so no statements are printed that drop it: delete the Orchestra first, if its data \
+             may be lost",
+            claim.namespace,
+            claim.name
+        );
+    }
+    match member.stalled() {
+        Some((Reason::ClaimRecordMissing | Reason::InUse, message)) => bail!(
+            "no statements are printed that drop the database of OrchestraDatabase {}, which may be somebody else's: {message}",
+            member.name_any()
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn leads_there(login: &Login, url: &SecretString) -> bool {
@@ -106,15 +119,17 @@ async fn from_secret(client: &Client, namespace: &str, name: &str) -> anyhow::Re
     Ok(entries.map(|(key, value)| (key, inventory::text(&value.0))).collect())
 }
 
-/// The facts about an entry beside its login.
+/// The facts about an entry, without its login.
 struct RecycledEntry {
     /// Key and pool.
     name: String,
     /// Where its URL is.
     place: String,
+    /// UIDs of the Orchestras that had it, one of which the claim record in it names.
+    holders: Vec<String>,
     /// Login roles of the Orchestras that had it.
     tenants: Vec<String>,
-    /// The `OrchestraDatabases` that were made of it.
+    /// Its `OrchestraDatabases`.
     members: Vec<String>,
 }
 
@@ -125,7 +140,7 @@ fn check(login: &Login, entry: &RecycledEntry) -> anyhow::Result<()> {
     } = login;
     ensure!(
         !user.contains('.') && !matches!(database.as_str(), "postgres" | "template0" | "template1"),
-        "database {database} of {user} cannot be dropped: create a hosted project anew at its provider"
+        "database {database} of {user} cannot be dropped: create a new hosted project at its provider"
     );
     let names = [host, database, user, &entry.name, &entry.place];
     ensure!(
@@ -137,6 +152,60 @@ fn check(login: &Login, entry: &RecycledEntry) -> anyhow::Result<()> {
 
 fn literal(name: &str) -> String {
     format!("'{}'", name.replace('\'', "''"))
+}
+
+/// Stops when the database does not carry the claim record of an Orchestra that had it, or where none had it, carries any.
+/// It runs in that database, which a script may have prepared for an admin: names mean PostgreSQL's own objects, and the record
+/// is read only from a table, whose column is a text, so that nothing of the script's runs.
+fn guard_inside(login: &Login, entry: &RecycledEntry) -> String {
+    let connect = |database: &str| {
+        let value = database.replace('\\', "\\\\").replace('\'', "\\'");
+        format!(
+            "\\connect -reuse-previous=on \"dbname='{}'\"",
+            value.replace('"', "\"\"")
+        )
+    };
+    let (there, back) = (connect(&login.database), connect("postgres"));
+    let holders = entry
+        .holders
+        .iter()
+        .map(|uid| literal(uid))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let expected = !entry.holders.is_empty();
+    format!(
+        "\
+-- Whose the database is, says the claim record in it.
+{there}
+SET search_path = pg_catalog, pg_temp;
+DO $check$
+DECLARE
+    found text[] := '{{}}';
+    own text[] := ARRAY[{holders}]::text[];
+BEGIN
+    IF EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspname = 'stagesub' AND c.relname = 'claim') THEN
+        LOCK TABLE ONLY stagesub.claim IN ACCESS SHARE MODE;
+        IF NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                JOIN pg_attribute a ON a.attrelid = c.oid
+                WHERE n.nspname = 'stagesub' AND c.relname = 'claim' AND c.relkind = 'r'
+                    AND a.attname = 'orchestra_uid' AND a.atttypid = 'text'::regtype) THEN
+            RAISE EXCEPTION 'nothing was dropped: stagesub.claim is not the table of the operator: see who made it';
+        END IF;
+        EXECUTE 'SELECT array_agg(orchestra_uid) FROM ONLY stagesub.claim' INTO found;
+    END IF;
+    IF EXISTS (SELECT FROM unnest(found) uid WHERE uid <> ALL (own)) THEN
+        RAISE EXCEPTION 'nothing was dropped: the database carries the claim record of another Orchestra: %', found
+            USING HINT = 'When no cluster has that Orchestra any more, delete its row from stagesub.claim, and run this again.';
+    END IF;
+    IF {expected} AND coalesce(cardinality(found), 0) = 0 THEN
+        RAISE EXCEPTION 'nothing was dropped: the database does not carry the claim record of the Orchestra that had it'
+            USING HINT = 'It may be somebody else''s by now. Find out whose it is; remove the entry, or put the record back.';
+    END IF;
+END $check$;
+{back}
+"
+    )
 }
 
 /// Lists the other roles that reach the database, and stops when one of them is another Orchestra's.
@@ -162,7 +231,14 @@ DECLARE tenant text := (SELECT r.rolname FROM pg_catalog.pg_roles r
             WHERE d.datname = {datname} AND s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND s.refobjid = r.oid)
         OR EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datname = {datname} AND a.usename = r.rolname))
     LIMIT 1);
+    login record;
 BEGIN
+    SELECT r.rolsuper, ARRAY(SELECT d.datname FROM pg_catalog.pg_database d
+        WHERE d.datdba = r.oid AND d.datname <> {datname}) AS others INTO login FROM pg_catalog.pg_roles r WHERE r.rolname = {rolname};
+    IF login.rolsuper OR login.others <> '{{}}' THEN
+        RAISE EXCEPTION 'nothing was dropped: the entry''s login is a superuser, or owns other databases: %', login.others
+            USING HINT = 'Give the entry the URL of a login that owns its database alone.';
+    END IF;
     IF tenant IS NOT NULL THEN
         RAISE EXCEPTION 'nothing was dropped: % of an Orchestra reaches the database', tenant
             USING HINT = 'Its name holds the UID of the Orchestra. When no cluster has that Orchestra any more, end its '
@@ -198,12 +274,13 @@ fn statements(login: &Login, entry: &RecycledEntry) -> anyhow::Result<String> {
         .iter()
         .map(|member| format!("\n--   kubectl delete orchdb {member}"));
     Ok(format!(
-        "-- Makes entry {entry} anew. ALL DATA OF THE DATABASE ARE LOST.
+        "-- Recreates entry {entry}. ALL DATA OF THE DATABASE ARE LOST.
 -- Run it as an admin of the server. It stops before it drops anything when another Orchestra's login reaches the
--- database: that Orchestra may use it, in this cluster or in another one.
+-- database: that Orchestra may use it, in this cluster or in another one. It also stops when the claim record in the
+-- database is not that of the Orchestra that had it.
 --   psql -h {host} -p {port} -U postgres -d postgres -f recycle.sql
 \\set ON_ERROR_STOP on
-{guard}ALTER ROLE {role} NOLOGIN;
+{guard}{inside}ALTER ROLE {role} NOLOGIN;
 DROP DATABASE {name} WITH (FORCE);
 {tenants}DROP OWNED BY {role};
 DROP ROLE {role};
@@ -220,6 +297,7 @@ ALTER ROLE {role} BYPASSRLS;
 -- OrchestraDatabase is gone:{members}",
         entry = entry.name,
         guard = guard(login, entry),
+        inside = guard_inside(login, entry),
         tenants = tenants.collect::<String>(),
         place = entry.place,
         members = members.collect::<String>(),
@@ -235,6 +313,7 @@ mod tests {
         RecycledEntry {
             name: "DATABASE_URL_POOL_1 of pool house".into(),
             place: "key DATABASE_URL_POOL_1 of Secret orchestra-system/database-pool".into(),
+            holders: vec!["1".into()],
             tenants: vec!["orchestra_1".into()],
             members: vec!["orchdb-1".into()],
         }
@@ -255,6 +334,8 @@ mod tests {
             "\\password \"o\"\"wner\"",
             "d.datname = 'o''ne'",
             "kubectl delete orchdb orchdb-1",
+            "\\connect -reuse-previous=on \"dbname='o\\'ne'\"\n",
+            "own text[] := ARRAY['1']::text[];",
             "r.rolname ~ '^orchestra_[0-9a-f]{32}(_[0-9]+)?$' AND left(r.rolname, 42) NOT IN ('orchestra_1', 'o\"wner')",
             "WHERE rolname ~ '^orchestra_1_[0-9]+$' \\gexec\nDROP ROLE IF EXISTS",
         ] {

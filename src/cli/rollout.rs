@@ -25,7 +25,7 @@ pub enum RolloutCommand {
     /// Print how many Orchestras of a class have its current migrations. Exits with 1 when the rollout
     /// is halted, or ended with failed Orchestras.
     Status(StatusArguments),
-    /// Migrate no further Orchestra. Migrations that have begun are finished.
+    /// Migrate no further Orchestra. Migrations that have started are finished.
     Pause(ClassArguments),
     /// Continue a paused rollout, and retry failed Orchestras at once.
     Resume(ClassArguments),
@@ -146,12 +146,12 @@ async fn follow(classes: &Api<OrchestraClass>, arguments: &StatusArguments) -> a
 /// The line for a rollout, in the words of `kubectl rollout status`. A rollout that ended without
 /// updating every Orchestra is an error.
 fn describe(class: &str, rollout: &RolloutStatus) -> anyhow::Result<String> {
-    let held = match rollout.held {
+    let waiting = match rollout.held {
         0 => String::new(),
-        held => format!(", {held} wait for approval"),
+        count => format!(", {count} wait for approval"),
     };
     let total = fleet::total(rollout);
-    let progress = format!("{} of {total} tenants updated{held}", rollout.updated);
+    let progress = format!("{} of {total} tenants updated{waiting}", rollout.updated);
     let failed = || format!("{} failed: {}", rollout.failed, names(rollout));
     Ok(match fleet::stage(rollout) {
         Stage::Complete => {
@@ -162,7 +162,7 @@ fn describe(class: &str, rollout: &RolloutStatus) -> anyhow::Result<String> {
             )
         }
         Stage::Halted => bail!("rollout of class {class} halted: {progress}, {}", failed()),
-        Stage::Failed => bail!("rollout of class {class} is over: {progress}, {}", failed()),
+        Stage::Failed => bail!("rollout of class {class} ended with failures: {progress}, {}", failed()),
         Stage::Paused => format!("rollout of class {class} is paused: {progress}"),
         Stage::Canary => format!("Waiting for canaries of class {class} to be updated: {progress}..."),
         Stage::Rolling => format!("Waiting for rollout of class {class} to finish: {progress}..."),

@@ -19,7 +19,7 @@ Exit codes:
   6  the API server cannot be reached
 `status --exit-code` exits with 10 while the Orchestra waits and with 11 when a person must act. `psql` exits with psql's own code.";
 
-/// A command that ended as it should, with an exit code that says what it has found.
+/// A command that succeeded, with an exit code that says what it found.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct FoundExit {
@@ -39,7 +39,7 @@ pub fn of(error: &anyhow::Error) -> (String, u8) {
         Some(kube) => of_kube(kube),
         None => return (shown(&format!("error: {}", one_line(error))), FAILED),
     };
-    // What the command adds to the server's words, such as the role that grants a right.
+    // What the command adds to the server's message, such as the role that grants a right.
     let hint = error.to_string();
     let hint = if error.chain().count() > kube_causes(error) && !told.contains(&hint) {
         format!("\n{}", shown(&hint))
@@ -49,7 +49,7 @@ pub fn of(error: &anyhow::Error) -> (String, u8) {
     (format!("{}{hint}", shown(&told)), code)
 }
 
-/// The number of causes from the error of kube on.
+/// The number of causes, counted from the error of kube.
 fn kube_causes(error: &anyhow::Error) -> usize {
     error.chain().skip_while(|cause| !cause.is::<Kube>()).count()
 }
@@ -93,7 +93,7 @@ pub fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain() {
         let cause = match cause.downcast_ref::<Kube>() {
-            // Its own text has the whole answer as a value of the program.
+            // Its own text contains the whole answer in Rust's debug format.
             Some(kube) => of_kube(kube).0,
             None => cause.to_string(),
         };

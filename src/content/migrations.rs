@@ -112,7 +112,7 @@ pub fn check_template(object: &Orchestra, class: &OrchestraClass) -> Result<(), 
     Err(Error::blocked(
         Reason::TemplateNotFound,
         format!(
-            "OrchestraClass {} has no template {}: add it to the class, and the Orchestra goes on by itself",
+            "OrchestraClass {} has no template {}: add it to the class; the operator then continues",
             class.name_any(),
             template.name
         ),

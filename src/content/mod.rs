@@ -48,8 +48,8 @@ impl<'a> TenantContext<'a> {
         template_of(self.object, self.class?)
     }
 
-    /// The seed of that template. The rows of a class's default template do not go into a project that was adopted with
-    /// the data of its own: only a template that the Orchestra names puts its rows there.
+    /// The seed of that template. The rows of a class's default template are not inserted into a project that was adopted
+    /// with its own data: only a template that the Orchestra names puts its rows there.
     pub fn template_seed(&self) -> Option<&'a Seed> {
         let adopted = self.database.is_some_and(|database| database.adopted().is_some());
         let asked = !adopted || self.object.spec.template().is_some();

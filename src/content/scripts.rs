@@ -15,11 +15,11 @@ use crate::controller::error::Error;
 use crate::migrate::{SeedSource, Source, SourceError, aside};
 use crate::source::{self, Files, ROOM_UNUSED, SourcePlace, SourceVersion, layout};
 
-/// Most bytes of scripts that the cache holds. The source that was used longest ago is removed first; whoever
-/// needs it again reads it again.
+/// Most bytes of scripts that the cache holds. The source that was used longest ago is removed first; it is read again when
+/// it is needed.
 const MAX_BYTES: usize = 64 << 20;
 
-/// What one script takes in memory beside its text and its name.
+/// The memory of one script, without its text and its name.
 const PLACE: usize = 128;
 
 /// How long a large source is kept for a tenant that uses it, while another one waits: a tenant needs seconds to begin
@@ -71,7 +71,7 @@ impl Loaded {
     }
 }
 
-/// Why files cannot be used, whatever else happens.
+/// Why files cannot be used. The refusal does not depend on anything else.
 #[derive(Clone)]
 enum RefusedSource {
     Files(source::Error),
@@ -198,7 +198,7 @@ pub async fn migrations(
         Loaded::Migrations(source) => Ok(source),
         Loaded::Seed(_) => Err(Error::transient(
             Reason::SourceInvalid,
-            "a seed was found in the place of migrations",
+            "a seed was found instead of migrations",
         )),
     }
 }
@@ -209,7 +209,7 @@ pub async fn seed(ctx: &Context, place: SourcePlace) -> Result<Arc<SeedSource>, 
         Loaded::Seed(source) => Ok(source),
         Loaded::Migrations(_) => Err(Error::transient(
             Reason::SourceInvalid,
-            "migrations were found in the place of a seed",
+            "migrations were found instead of a seed",
         )),
     }
 }
@@ -226,11 +226,11 @@ async fn load(ctx: &Context, key: ScriptsKey) -> Result<Loaded, Error> {
     }
     let files = ctx.sources.files(place, &version).await?;
     let (whole, what, revision) = (place.clone(), key.1, version.revision.clone());
-    let held = files.clone();
-    let read = aside(move || read(&whole, what, &held, revision)).await;
+    let kept = files.clone();
+    let read = aside(move || read(&whole, what, &kept, revision)).await;
     ctx.sources.release(&files);
     let read =
-        read.ok_or_else(|| Error::transient(Reason::SourceUnavailable, "the work on the scripts was cut off"))?;
+        read.ok_or_else(|| Error::transient(Reason::SourceUnavailable, "the work on the scripts was interrupted"))?;
     let outcome = match read {
         Ok((ReadScripts::Migrations(source), bytes)) => Ok((Loaded::Migrations(ctx.scripts.shared(source)), bytes)),
         Ok((ReadScripts::Seed(source), bytes)) => Ok((Loaded::Seed(Arc::new(source)), bytes)),
@@ -273,7 +273,11 @@ fn read(
         ScriptsPurpose::Migrations(wanted) => {
             let (found, format) = layout::migrations(files, path, wanted).map_err(flaw)?;
             let bytes = size(&found);
+            let without = layout::without_migration(&found, &place.source);
             let source = Source::read(format, found).map_err(RefusedSource::Scripts)?;
+            if let Some(without) = without.filter(|_| source.is_empty()) {
+                return Err(flaw(without));
+            }
             let source = source.with_revision(revision).with_permit(files.permit().clone());
             Ok((ReadScripts::Migrations(source), bytes))
         }

@@ -43,7 +43,7 @@ impl SeedRows {
         let Some((seed, _)) = named(ctx, tenant) else {
             return Ok(Self::None);
         };
-        // The initial rows are in the backup, as they were then.
+        // The backup contains the initial rows, as they were at that time.
         if seed.policy == SeedPolicy::Once && tenant.object.spec.backup().is_some() {
             return Ok(Self::None);
         }
@@ -154,7 +154,7 @@ fn set_settings(variables: &mut SeedVariables, settings: Option<&BTreeMap<String
     }
 }
 
-/// The variables of a seed: what it may know of its Orchestra.
+/// The variables of a seed: the values that it may use from its Orchestra.
 fn variables(
     object: &Orchestra,
     database: Option<&OrchestraDatabase>,

@@ -1,4 +1,4 @@
-//! Background work inside databases, so that a long migration occupies no worker of a controller.
+//! Background work inside databases, so that a long migration does not occupy a worker of a controller.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -14,6 +14,10 @@ use tracing::Instrument as _;
 use super::error::{Error, caught};
 use crate::api::condition::Reason;
 use crate::migrate::Watch;
+
+/// How long a pass waits for work that has just begun, so that what is quick is done in one pass. The end of a longer one
+/// brings the object back.
+pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The kind of a piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +47,7 @@ struct BackgroundWork<T> {
     watch: Watch,
     task: JoinHandle<Result<T, Error>>,
     began: Instant,
-    /// When people were last told what it does.
+    /// When its progress was last reported.
     told: Option<Instant>,
 }
 
@@ -56,8 +60,7 @@ pub struct Works<K: Resource, T> {
 }
 
 impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
-    /// No work yet. The end of each piece of work is sent to `ended`. `stopping` becomes true when the operator is
-    /// told to stop.
+    /// No work yet. The end of each piece of work is sent to `ended`. `stopping` becomes true when the operator is to stop.
     pub fn new(ended: UnboundedSender<ObjectRef<K>>, stopping: watch::Receiver<bool>) -> Self {
         Self {
             running: Mutex::default(),
@@ -66,7 +69,7 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
         }
     }
 
-    /// Becomes true when the operator is told to stop.
+    /// Becomes true when the operator is to stop.
     pub fn stopping(&self) -> watch::Receiver<bool> {
         self.stopping.clone()
     }
@@ -80,7 +83,7 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) {
         let ended = self.ended.clone();
-        // In memory of its own: each layer around a future would hold it once more, on the stack as well.
+        // Boxed: each layer around a future would hold it once more, on the stack as well.
         let work = Box::pin(work);
         let work = async move {
             let outcome = caught(work).await;
@@ -99,8 +102,8 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
         self.lock().insert(uid.into(), work);
     }
 
-    /// Whether people are to be told what the work of an object does: once when a part of it takes long, and then at this
-    /// pace. Nothing is told of work that has ended, which the next status says.
+    /// Whether the progress of an object's work is to be reported: once when a part of it takes long, and then at this
+    /// interval. Ended work is not reported, because the next status says it.
     pub fn is_to_be_told(&self, uid: &str, pace: Duration) -> bool {
         let running = self.lock();
         let work = running.get(uid).filter(|work| !work.task.is_finished());
@@ -110,12 +113,12 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
         })
     }
 
-    /// Whether people were told what the work does.
+    /// Whether the progress of the work was reported.
     pub fn was_told(&self, uid: &str) -> bool {
         self.lock().get(uid).is_some_and(|work| work.told.is_some())
     }
 
-    /// Notes that people are told what the work does, if there is any.
+    /// Records that the progress of the work is reported, if there is work.
     pub fn told(&self, uid: &str) {
         if let Some(work) = self.lock().get_mut(uid) {
             work.told = Some(Instant::now());

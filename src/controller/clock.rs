@@ -1,5 +1,5 @@
-//! The API server's clock. What destroys data at a set time asks it, because the clock of the operator's node may jump,
-//! and looks a second time later, because every clock may.
+//! The API server's clock. Work that destroys data at a set time reads it, because the clock of the operator's node may
+//! jump, and reads it a second time later, because every clock may jump.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ pub struct Clock(Mutex<HashMap<String, ClockLook>>);
 /// The first look that found a deadline passed.
 struct ClockLook {
     due: Timestamp,
-    /// By a clock that does not jump.
+    /// The time of a clock that does not jump.
     at: Instant,
 }
 
@@ -47,7 +47,7 @@ impl Clock {
     /// restart.
     ///
     /// # Errors
-    /// When the API server does not tell the time.
+    /// When the API server does not report its time.
     pub async fn has_come(
         &self,
         client: &Client,
@@ -81,7 +81,7 @@ impl Clock {
     }
 }
 
-/// How long it is until a time by the own clock, and where that says that it has come, by the API server's.
+/// How long it is until a time by the own clock, and, once that has passed, by the API server's.
 async fn left_by_both(
     due: Timestamp,
     own: Timestamp,
@@ -122,7 +122,7 @@ pub fn whole(at: Timestamp) -> Timestamp {
 /// standard library sends. Its unit is a second.
 ///
 /// # Errors
-/// When the API server does not answer, or does not tell the time.
+/// When the API server does not answer, or does not report its time.
 pub async fn now(client: &Client) -> Result<Timestamp, Error> {
     let request = Request::get("/version")
         .body(Body::empty())
@@ -133,7 +133,8 @@ pub async fn now(client: &Client) -> Result<Timestamp, Error> {
     told.ok_or_else(|| {
         Error::transient(
             Reason::KubernetesUnavailable,
-            "the Kubernetes API does not tell the time (the header Date of its answer): the operator destroys nothing without it",
+            "the Kubernetes API does not report its time (the header Date of its answer): the operator destroys nothing \
+             without it",
         )
     })
 }
@@ -164,7 +165,7 @@ mod tests {
         // The clock had jumped, and is right again.
         assert_eq!(look(due, 600, 150), TimeCheck::In(Duration::from_mins(10)));
         assert_eq!(look(due, 0, 750), TimeCheck::In(SECOND));
-        // Meanwhile it was put off, and has passed again.
+        // Meanwhile the time was postponed, and has passed again.
         let later = due + SignedDuration::from_secs(5);
         assert_eq!(look(later, 0, 809), TimeCheck::In(SECOND));
         assert_eq!(look(later, 0, 868), TimeCheck::In(Duration::from_secs(1)));
@@ -173,7 +174,7 @@ mod tests {
         assert_eq!(look(later, 0, 870), TimeCheck::In(SECOND));
     }
 
-    /// What is told of a time that ends a period of an hour, by clocks that are wrong by these seconds, this long after the
+    /// The answer about the end of a period of an hour, with clocks that are wrong by these seconds, this long after the
     /// first look.
     async fn told(clock: &Clock, (own, server): (i64, Option<i64>), start: Instant, after: u64) -> Option<TimeCheck> {
         let due: Timestamp = "2026-12-01T10:00:00Z".parse().unwrap();
@@ -194,13 +195,13 @@ mod tests {
             let told = async |(own, server), after| told(&clock, (own, Some(server)), start, after).await.unwrap();
             assert!(matches!(told(wrong, 0).await, TimeCheck::In(_)), "{wrong:?}");
             assert!(matches!(told((-3600, -3600), 50).await, TimeCheck::In(_)), "{wrong:?}");
-            // The first look of before does not count.
+            // The earlier first look does not count.
             assert!(matches!(told(wrong, 70).await, TimeCheck::In(_)), "{wrong:?}");
             assert!(matches!(told((-3600, -3600), 100).await, TimeCheck::In(_)), "{wrong:?}");
             assert_eq!(told((0, 0), 3600).await, TimeCheck::In(SECOND), "{wrong:?}");
             assert_eq!(told((0, 0), 3660).await, TimeCheck::Come, "{wrong:?}");
         }
-        // A clock that is behind delays the end, and one that tells nothing as well.
+        // A clock that is behind delays the end, and so does one that cannot be read.
         let clock = Clock::default();
         assert_eq!(
             told(&clock, (-60, Some(0)), start, 0).await,

@@ -11,9 +11,6 @@ use crate::text;
 /// a table.
 pub const MESSAGE_LIMIT: usize = 1000;
 
-/// What follows the message of a condition that a failure has made stale.
-const STALE: &str = " (as seen before the failure ";
-
 /// How an object stands: whether anything is to be done, and by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -92,19 +89,13 @@ impl<'a> Conditions<'a> {
         last.is_some()
     }
 
-    /// Keeps a condition of a part that was not looked at, because the pass failed before: its message says so, and it
-    /// describes the generation that it did before. One that did not exist is False with the reason of the failure.
+    /// Keeps a condition of a part that was not looked at, because the pass failed before: it still describes the generation
+    /// that it did before. One that did not exist is False with the reason of the failure.
     pub fn keep_stale(&mut self, type_: ConditionType, failure: Reason) {
-        let Some(last) = find(self.old, type_) else {
-            return self.set(type_, false, failure, "not started");
-        };
-        let said = without_stale(&last.message);
-        let room = MESSAGE_LIMIT.saturating_sub(STALE.len() + failure.as_str().len() + 1);
-        let message = format!("{}{STALE}{failure})", text::shown(said, room));
-        self.new.push(Condition {
-            message,
-            ..last.clone()
-        });
+        match find(self.old, type_) {
+            Some(last) => self.new.push(last.clone()),
+            None => self.set(type_, false, failure, "not started"),
+        }
     }
 
     /// Whether a condition was True before.
@@ -142,15 +133,6 @@ impl<'a> Conditions<'a> {
 }
 
 /// How conditions contradict their reasons, or each other; none when they do not.
-/// The message without the addition that a part of an earlier failure has at its end.
-fn without_stale(message: &str) -> &str {
-    let split = message.strip_suffix(')').and_then(|message| message.rsplit_once(STALE));
-    match split {
-        Some((said, reason)) if reason.parse::<Reason>().is_ok() => said,
-        _ => message,
-    }
-}
-
 #[cfg(test)]
 pub(crate) fn contradiction(conditions: &[Condition]) -> Option<String> {
     let is = |type_| is_true(conditions, type_);
@@ -211,36 +193,22 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failure_makes_stale_says_so_once() {
+    fn what_was_not_looked_at_is_kept_under_its_generation() {
         let mut first = Conditions::new(&[], Some(1));
         first.set(ConditionType::Migrated, true, Reason::Ready, "everything is applied");
         let first = first.finish();
-        let stale = |old: &[Condition], failure| {
-            let mut conditions = Conditions::new(old, Some(2));
-            conditions.keep_stale(ConditionType::Migrated, failure);
-            conditions.keep_stale(ConditionType::Seeded, failure);
-            conditions.finish()
-        };
-        let once = stale(&first, Reason::SourceInvalid);
-        let told = "everything is applied (as seen before the failure SourceInvalid)";
-        assert_eq!((once[0].message.as_str(), once[0].status.as_str()), (told, "True"));
-        assert_eq!(once[0].observed_generation, Some(1));
+        let mut failed = Conditions::new(&first, Some(2));
+        failed.keep_stale(ConditionType::Migrated, Reason::SourceInvalid);
+        failed.keep_stale(ConditionType::Seeded, Reason::SourceInvalid);
+        let failed = failed.finish();
+        assert_eq!(failed[0], first[0]);
         assert_eq!(
-            (once[1].status.as_str(), once[1].reason.as_str()),
-            ("False", "SourceInvalid")
-        );
-        assert_eq!(stale(&once, Reason::SourceInvalid)[0], once[0]);
-        let mut quoting = first.clone();
-        quoting[0].message = "42601: (as seen before the failure of) is no statement".into();
-        let quoted = stale(&quoting, Reason::SourceInvalid)[0].message.clone();
-        assert_eq!(
-            quoted,
-            "42601: (as seen before the failure of) is no statement (as seen before the failure SourceInvalid)"
-        );
-        let other = stale(&once, Reason::TokenRejected)[0].message.clone();
-        assert_eq!(
-            other,
-            "everything is applied (as seen before the failure TokenRejected)"
+            (
+                failed[1].status.as_str(),
+                failed[1].reason.as_str(),
+                failed[1].observed_generation
+            ),
+            ("False", "SourceInvalid", Some(2))
         );
     }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use kube::Client;
 use kube::api::Api;
-use kube::core::PartialObjectMeta;
+use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::reflector::Store;
+use kube::{Client, Resource};
 use secrecy::SecretString;
 
 use super::backoff::Backoff;
@@ -44,7 +44,7 @@ pub struct Settings {
     pub migration_limit: Duration,
     /// Migrations that run at the same time on one database server.
     pub migrations_per_server: u16,
-    /// How long running work may take to end after the operator is told to stop.
+    /// How long running work may take to end after a stop signal.
     pub shutdown_grace: Duration,
     /// Folder where sources are mounted in the operator's pod.
     pub sources_folder: Option<PathBuf>,
@@ -164,4 +164,14 @@ pub struct Core {
     pub backoff: Backoff,
     /// Times that destroy something, by the API server's clock.
     pub clock: Clock,
+}
+
+impl Core {
+    /// The API of a kind in the operator's own namespace.
+    pub fn own<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), &self.settings.namespace)
+    }
 }

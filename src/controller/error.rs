@@ -60,7 +60,7 @@ impl Error {
         }
     }
 
-    /// A stop that passes without anybody's help.
+    /// A stop that ends without a person.
     pub fn transient(reason: Reason, message: impl Into<String>) -> Self {
         Self::Stop {
             class: ErrorClass::Transient,
@@ -70,7 +70,7 @@ impl Error {
     }
 
     /// The error with the migration that ran, where it does not name it: the database refused a statement of the
-    /// operator's own, which says nothing of what a script has changed.
+    /// operator's own, which does not say what a script has changed.
     #[must_use]
     pub fn of_run(self, run: &migrate::Watch) -> Self {
         match run.ran() {
@@ -107,12 +107,13 @@ impl Error {
         }
     }
 
-    /// Whether it passes without anybody's help.
+    /// Whether it ends without a person.
     pub fn is_passing(&self) -> bool {
         matches!(self.class(), ErrorClass::Transient | ErrorClass::After(_))
     }
 
-    /// Whether the API server refuses a request that it has understood, as by an admission policy: it will refuse it again.
+    /// Whether the API server refuses a request that it has understood, for example by an admission policy: it will refuse
+    /// it again.
     pub fn is_refusal(&self) -> bool {
         const PASSING: [u16; 4] = [404, 408, 409, 429];
         matches!(self, Self::Kubernetes(kube::Error::Api(status))
@@ -123,11 +124,16 @@ impl Error {
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Kubernetes(kube::Error::Api(status)) if status.is_conflict())
     }
+
+    /// Whether a write met no object.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Kubernetes(kube::Error::Api(status)) if status.is_not_found())
+    }
 }
 
-/// Makes a panic an error: a server whose answer a library does not survive, or a defect, ends the work for one
-/// object and not the controller of all. What was locked is free again, since `parking_lot` knows no poisoned locks.
-/// The panic's own text is in the log alone.
+/// Makes a panic an error: a server whose answer makes a library panic, or a defect, ends the work for one object and not
+/// the controller of all objects. Locks are free again, since `parking_lot` has no poisoned locks. The panic's own text is
+/// only in the log.
 ///
 /// # Errors
 /// Those of the work, and [`Reason::InternalError`].

@@ -1,4 +1,4 @@
-//! Events: a message that differs from those before is an event of its own, and one that comes again is counted.
+//! Events: a message that differs from those before is an event of its own, and a repeated one is counted.
 //!
 //! kube's recorder counts events of one reason together, whatever their notes say, and a note cannot be changed. Here
 //! each note has a recorder of its own.
@@ -16,14 +16,14 @@ use crate::recent::Recent;
 /// How long a repeated event is counted together with the one before: as long as kube's recorder does.
 const COUNTED: Duration = Duration::from_mins(6);
 
-/// Events with new notes that one object may have of one reason at once.
+/// The most events with new notes that one object may have of one reason at once.
 const BURST: u32 = 10;
 
-/// After so long it may have one more.
+/// After this time it may have one more.
 const REFILL: Duration = Duration::from_mins(1);
 
-/// The note in place of those that are not published.
-const HELD_BACK: &str = "further messages of this reason come too often to be published one by one; the conditions of the \
+/// The note that replaces those that are not published.
+const KEPT_BACK: &str = "further messages of this reason come too often to be published one by one; the conditions of the \
                          object have the last one";
 
 /// Publishes events.
@@ -46,7 +46,7 @@ impl Events {
     }
 
     /// Publishes an event about the object of a reference, or counts it when it was published within a few minutes.
-    /// Where notes of one reason come too often, one event says so in place of the rest.
+    /// Where notes of one reason come too often, one event says so instead of the rest.
     ///
     /// # Errors
     /// When the API server refuses the event.
@@ -66,7 +66,7 @@ impl Events {
                 .get_or(&of_reason, Rate::default)
                 .admits(Instant::now());
         if !admitted {
-            event.note = Some(HELD_BACK.into());
+            event.note = Some(KEPT_BACK.into());
             event.secondary = None;
             key = self::key(&of_reason, &event);
         }

@@ -1,7 +1,7 @@
 //! Jobs in the operator's namespace, as the API server has them.
 
 use k8s_openapi::api::batch::v1::Job;
-use kube::api::{Api, ListParams};
+use kube::api::ListParams;
 
 use super::core::Core;
 use super::error::Error;
@@ -11,7 +11,7 @@ use super::error::Error;
 /// # Errors
 /// When the Kubernetes API refuses or fails.
 pub async fn are_under_way(core: &Core, label: &str, value: &str) -> Result<bool, Error> {
-    let jobs: Api<Job> = Api::namespaced(core.client.clone(), &core.settings.namespace);
+    let jobs = core.own::<Job>();
     let labelled = ListParams::default().labels(&format!("{label}={value}"));
     Ok(jobs.list(&labelled).await?.items.iter().any(is_under_way))
 }

@@ -20,8 +20,8 @@ use parking_lot::Mutex;
 
 use super::Stores;
 
-/// How long a write is remembered that the watch cannot be seen to have caught up with: of an object that
-/// the store never had (the watch may not select it), or with a version that cannot be compared.
+/// How long a write is remembered if it cannot be seen whether the watch has caught up with it: of an object that the store
+/// never had (the watch may not select it), or with a version that cannot be compared.
 const UNSEEN: Duration = Duration::from_mins(1);
 
 /// A kind whose own writes are remembered.
@@ -79,7 +79,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Latest<K> {
         }
     }
 
-    /// The store as the watch fills it, for what has to be given a plain store.
+    /// The store as the watch fills it, for code that needs a plain store.
     pub fn store(&self) -> &Store<K> {
         &self.store
     }
@@ -172,8 +172,8 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Latest<K> {
         settle(&self.store, &mut written, now);
     }
 
-    /// Remembers our own deletion of an object that had no finalizer. One that has finalizers only begins
-    /// to go: what the deletion returned is passed to [`Self::wrote`].
+    /// Remembers our own deletion of an object that had no finalizer. The deletion of one with finalizers only starts: what
+    /// it returned is passed to [`Self::wrote`].
     pub fn removed(&self, key: &ObjectRef<K>) {
         self.removed_at(key, Instant::now());
     }
@@ -243,7 +243,7 @@ where
 /// Drops the writes that the watch has caught up with.
 fn settle<K: Resource<DynamicType = ()> + Clone + 'static>(store: &Store<K>, written: &mut Written<K>, now: Instant) {
     written.retain(|key, write| !write.is_settled(store.get(key).as_deref(), now));
-    // A burst leaves no memory behind.
+    // Memory of a burst is freed.
     if written.is_empty() && written.capacity() > 64 {
         written.shrink_to_fit();
     }
@@ -254,7 +254,7 @@ impl<K: Resource> Write<K> {
     fn is_settled(&mut self, stored: Option<&K>, now: Instant) -> bool {
         let unseen_for_long = now.saturating_duration_since(self.at) >= UNSEEN;
         let Some(stored) = stored else {
-            // It was there and is not any more: somebody has deleted it.
+            // It existed and no longer does: somebody has deleted it.
             return self.shown || unseen_for_long;
         };
         let is_same = stored.meta().uid == self.uid;
@@ -285,7 +285,7 @@ fn version<K: Resource>(object: &K) -> &str {
     object.meta().resource_version.as_deref().unwrap_or_default()
 }
 
-/// Whether `one` is surely newer than `other`, of the same object.
+/// Whether `one` is certainly newer than `other`, of the same object.
 pub(super) fn is_newer<K: Resource>(one: &K, other: &K) -> bool {
     compare(version(one), version(other)).is_some_and(Ordering::is_gt)
 }

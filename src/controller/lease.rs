@@ -106,7 +106,7 @@ impl Lease {
     ///
     /// # Errors
     /// When the API server forbids access to the Lease. Every other error is retried.
-    pub async fn acquire(&self) -> Result<LeaseHeld, Error> {
+    pub async fn acquire(&self) -> Result<LeaseGuard, Error> {
         let mut seen: Option<(Option<String>, Instant)> = None;
         let mut logged = None;
         loop {
@@ -163,7 +163,7 @@ impl Lease {
     /// Renews with one request while `known`, the record that our last write returned, is current.
     ///
     /// The API server refuses the write with a conflict when anybody has written since; the record is then read at
-    /// once, and tells whether this operator still holds the Lease. `known` is emptied before the request: after
+    /// once, and shows whether this operator still holds the Lease. `known` is emptied before the request: after
     /// any error, also when the answer comes too late, the next attempt reads the record first.
     async fn renew_once(&self, known: &mut Option<Box<Record>>) -> Result<LeaseHolder, Error> {
         if let Some(record) = known.take() {
@@ -224,14 +224,14 @@ impl Lease {
         }
     }
 
-    fn hold(self, since: Instant, record: Box<Record>) -> LeaseHeld {
+    fn hold(self, since: Instant, record: Box<Record>) -> LeaseGuard {
         let (tell, lost) = watch::channel(false);
         let lease = self.clone();
         let renewal = tokio::spawn(async move {
             self.renew(since, record).await;
             tell.send_replace(true);
         });
-        LeaseHeld { lease, lost, renewal }
+        LeaseGuard { lease, lost, renewal }
     }
 
     /// Renews until no renewal succeeds within the deadline, or another operator holds the Lease.
@@ -275,20 +275,20 @@ async fn within(
 }
 
 /// A Lease that this operator holds. Dropping it ends the renewals, and the Lease expires.
-pub struct LeaseHeld {
+pub struct LeaseGuard {
     lease: Lease,
     lost: watch::Receiver<bool>,
     renewal: JoinHandle<()>,
 }
 
-impl LeaseHeld {
-    /// Resolves when another operator may hold the Lease: whoever acts must end at once.
+impl LeaseGuard {
+    /// Resolves when another operator may hold the Lease: this operator must end at once.
     pub async fn lost(&mut self) {
         // An error means that the renewal task itself has ended, which has the same consequence.
         let _ = self.lost.wait_for(|lost| *lost).await;
     }
 
-    /// Gives the Lease back, so that a standby need not wait until it expires. When that fails, the Lease expires
+    /// Releases the Lease, so that a standby need not wait until it expires. When that fails, the Lease expires
     /// by itself.
     pub async fn release(self) {
         self.renewal.abort();
@@ -301,13 +301,13 @@ impl LeaseHeld {
         };
         match timeout(self.lease.timing.renew_deadline, released).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the Lease could not be given back; it expires by itself"),
-            Err(_) => tracing::warn!("the Lease could not be given back in time; it expires by itself"),
+            Ok(Err(error)) => tracing::warn!(%error, "the Lease could not be released; it expires by itself"),
+            Err(_) => tracing::warn!("the Lease could not be released in time; it expires by itself"),
         }
     }
 }
 
-impl Drop for LeaseHeld {
+impl Drop for LeaseGuard {
     fn drop(&mut self) {
         self.renewal.abort();
     }

@@ -30,7 +30,7 @@ const CONFLICT: Duration = Duration::from_millis(100);
 /// How a pass ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing to do until something changes; reconciled again at the resync.
+    /// Nothing to do until a change; reconciled again at the resync.
     Rest,
     /// Reconcile again after this time.
     After(Duration),
@@ -97,12 +97,12 @@ where
         Ok(action)
     };
     let of = || trace_of(core, &*object);
-    // In memory of its own: each layer around a future would hold it twice.
+    // Boxed: each layer around a future would hold it twice.
     let work = Box::pin(work.instrument(span));
     core.traces.pass(controller, work, of).await
 }
 
-/// The trace of the Orchestra that an object is, or is for, while that one is on its way to be Ready.
+/// The trace of the Orchestra that an object is, or is for, while that one is not Ready yet.
 fn trace_of<K: Reported>(core: &Core, object: &K) -> Option<Trace> {
     let own = || {
         let meta = object.meta();
@@ -114,7 +114,7 @@ fn trace_of<K: Reported>(core: &Core, object: &K) -> Option<Trace> {
     Trace::of(&*core.stores.orchestras.get(&orchestra)?)
 }
 
-/// Leaves an object as it is, its status too: another version of the operator has written it. It is told of in an event.
+/// Leaves the object and its status unchanged, because another version of the operator wrote it; publishes an event.
 async fn leave<K: Reported>(core: &Core, controller: &'static str, object: &K, unknown: &Error) -> Action {
     log(&core.metrics, controller, unknown, Duration::ZERO);
     status::tell(core, object, &News::warning(unknown.reason(), unknown.to_string())).await;
@@ -147,8 +147,8 @@ fn span<K: Reported>(controller: &'static str, object: &K) -> tracing::Span {
     span
 }
 
-/// Writes an error into the status, and tries once more when the object has changed meanwhile: a status alone
-/// triggers no pass that would make up for it.
+/// Writes an error into the status, and tries once more when the object has changed meanwhile: a status change triggers no
+/// pass that would make up for it.
 async fn tell<K, C, R>(
     report: impl Fn(Arc<K>, Arc<C>, Arc<Error>) -> R,
     object: Arc<K>,
@@ -188,10 +188,10 @@ fn after_success(next: Next, core: &Core) -> Action {
     }
 }
 
-/// `asked`: how long another attempt has to wait that a person has asked for.
+/// `asked`: how long an attempt that a person has requested has to wait.
 fn after_error(error: &Error, key: &str, asked: Option<Duration>, core: &Core) -> Action {
     let wait = match error.class() {
-        // The fix may be made outside Kubernetes, where nothing is watched.
+        // A person may fix it outside Kubernetes, which the operator does not watch.
         ErrorClass::Transient | ErrorClass::Blocked => core.backoff.next(key),
         ErrorClass::After(wait) => wait,
         ErrorClass::Invalid => jittered(SLOWEST),

@@ -1,5 +1,5 @@
-//! Refusals. What was refused is not tried again at every event, but after a wait that doubles. A person who asks for
-//! another attempt meanwhile has it after the first wait.
+//! Refusals. What was refused is not tried again at every event, but after a wait that doubles. An attempt that a person
+//! requests meanwhile is made after the first wait.
 
 use std::time::{Duration, Instant};
 
@@ -53,8 +53,8 @@ impl LastRefusal {
 }
 
 impl Refusals {
-    /// Remembers a refusal, unless its error is a passing one. What a person asked for while the attempt was under way is
-    /// not answered by it.
+    /// Remembers a refusal, unless its error is transient. It does not answer a request that a person made while the attempt
+    /// was under way.
     pub fn refuse(&self, key: &str, (digest, wish): AttemptKey<'_>, error: &Error) {
         if error.is_passing() {
             return;
@@ -84,7 +84,7 @@ impl Refusals {
         let last = refused.get_mut(key).filter(|last| last.digest == digest)?;
         last.asked = !wish.is_empty() && last.wish != wish;
         if last.at.elapsed() >= last.wait() {
-            // Whatever else fails before the attempt has a pace of its own.
+            // Failures before the attempt have their own interval.
             last.asked = false;
             return None;
         }
@@ -96,7 +96,7 @@ impl Refusals {
         })
     }
 
-    /// How long another attempt has to wait that a person has asked for; none when nobody has.
+    /// How long an attempt that a person has requested has to wait; none when nobody has.
     pub fn asked(&self, key: &str) -> Option<Duration> {
         let refused = self.0.lock();
         let last = refused.get(key).filter(|last| last.asked)?;
@@ -152,7 +152,7 @@ mod tests {
             let last = refused.get_mut("a").unwrap();
             last.at = last.at.checked_sub(back).unwrap();
         };
-        // What was asked for before the attempt is answered by it.
+        // A request from before the attempt is answered by it.
         assert!(refusals.refusal("a", ("one", "before")).is_some() && refusals.asked("a").is_none());
         assert!(refusals.refusal("a", ("one", "now")).is_some());
         let left = refusals.asked("a").unwrap();
@@ -160,7 +160,7 @@ mod tests {
         ago(FIRST);
         assert!(refusals.refusal("a", ("one", "before")).is_some());
         assert!(refusals.refusal("a", ("one", "now")).is_none() && refusals.asked("a").is_none());
-        // It failed again: the waits begin anew, and what was asked for is answered.
+        // It failed again: the waits start again from the shortest one, and the request is answered.
         refusals.refuse("a", ("one", "now"), &error);
         assert!(refusals.refusal("a", ("one", "now")).is_some() && refusals.asked("a").is_none());
         ago(FIRST);

@@ -76,7 +76,7 @@ impl News {
         Self::new(EventType::Warning, reason, note.into())
     }
 
-    /// An event that warns of nothing.
+    /// A normal event.
     pub fn normal(reason: Reason, note: impl Into<String>) -> Self {
         Self::new(EventType::Normal, reason, note.into())
     }
@@ -151,11 +151,12 @@ async fn write_status<K: Reported>(core: &Core, object: &K, new: &K::Status) -> 
 
 /// The request that exchanges the whole status of an object of this version.
 ///
-/// A status is the operator's memory: what somebody else has put into it is read back as the operator's own word, so each
-/// write leaves nothing of it. A server-side apply takes away only fields that no other field manager has set, and a merge
-/// patch only fields that it names. An update needs the whole object, which the stores do not hold, and another right. A
-/// JSON patch exchanges all of `/status`, whoever has set its fields, and needs the right to patch alone. The API server compares
-/// a `resourceVersion` that a patch sets with that of the stored object, and answers with a conflict where they differ.
+/// A status is the operator's memory: values that somebody else has written into it would be trusted as the operator's own,
+/// so each write replaces all of it. A server-side apply removes only fields that no other field manager has set, and a
+/// merge patch only fields that it names. An update needs the whole object, which the stores do not hold, and another right.
+/// A JSON patch exchanges all of `/status`, whoever has set its fields, and needs the right to patch alone. The API server
+/// compares a `resourceVersion` that a patch sets with that of the stored object, and answers with a conflict where they
+/// differ.
 ///
 /// Statuses that were applied before have an `Apply` entry of the same manager in `managedFields`. It owns what has not changed
 /// since, and shrinks with each write.
@@ -185,7 +186,7 @@ pub async fn tell_of(core: &Core, subject: &ObjectReference, news: &News) {
             ..ObjectReference::default()
         }),
     };
-    // In memory of its own: every pass can tell something, and few do.
+    // Boxed: every pass can publish an event, and few do.
     if let Err(error) = Box::pin(core.events.publish(event, subject)).await {
         tracing::warn!(%error, "an event could not be published");
     }
@@ -196,13 +197,13 @@ pub async fn tell<K: Reported>(core: &Core, object: &K, news: &News) {
     tell_of(core, &object.object_ref(&()), news).await;
 }
 
-/// The object as our own last write or the watch has it, when the one at hand may be older; what no store
-/// shows is asked of the API server. None when it is gone, or another one has its name.
+/// The object as our own last write or the watch has it, when the given one may be older; an object that no store shows is
+/// read from the API server. None when it is gone, or another one has its name.
 ///
 /// A write of somebody else that no watch shows yet is not waited for: it makes the next write a conflict.
 ///
 /// # Errors
-/// When the Kubernetes API fails, or the object has a value that this version does not know: then it is left as it is.
+/// When the Kubernetes API fails, or the object has a value that this version does not know: then it is left unchanged.
 pub async fn current<K: Reported>(core: &Core, object: &K) -> Result<Option<K>, Error> {
     let is_same = |other: &K| other.meta().uid == object.meta().uid;
     let known = K::latest(&core.stores).get(&ObjectRef::from_obj(object));
@@ -218,7 +219,7 @@ pub async fn current<K: Reported>(core: &Core, object: &K) -> Result<Option<K>, 
     Ok(object.api(&core.client).get_opt(name).await?.filter(is_same))
 }
 
-/// The condition that says how an object stands: Stalled or Reconciling, and Ready when it is settled.
+/// The condition with the standing of an object: Stalled or Reconciling, and Ready when it is settled.
 pub fn summary(conditions: &[Condition]) -> Option<&Condition> {
     [ConditionType::Stalled, ConditionType::Reconciling, ConditionType::Ready]
         .into_iter()
@@ -237,7 +238,7 @@ pub fn is_news(old: &[Condition], new: &[Condition]) -> bool {
     old.reason != new.reason || (is_stalled(new) && !is_stalled(old)) || (retold && old.message != new.message)
 }
 
-/// The warnings of the conditions that have just come to one of these reasons, which a person should know of.
+/// The warnings of the conditions that have just changed to one of these reasons, which a person should know.
 pub fn warnings(old: &[Condition], new: &[Condition], warned: &[(ConditionType, Reason)]) -> Vec<News> {
     let just = warned
         .iter()
@@ -246,7 +247,7 @@ pub fn warnings(old: &[Condition], new: &[Condition], warned: &[(ConditionType, 
         .collect()
 }
 
-/// Whether a condition has just come to this reason.
+/// Whether a condition has just changed to this reason.
 pub fn has_come_to(old: &[Condition], new: &[Condition], type_: ConditionType, reason: Reason) -> bool {
     let is = |conditions| find(conditions, type_).is_some_and(|condition| condition.reason == reason.as_str());
     is(new) && !is(old)

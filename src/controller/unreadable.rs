@@ -1,4 +1,5 @@
-//! Objects with values that this version of the operator does not know: nobody acts on them, or by them.
+//! Objects with values that this version of the operator does not know: they are not changed, and nothing is decided by
+//! them.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::api::unreadable::unreadable;
 /// Whether all values of an object are known.
 ///
 /// # Errors
-/// One that names those which are not ([`Reason::UnknownValue`]).
+/// An error that names the unknown values ([`Reason::UnknownValue`]).
 pub fn check<K: Resource<DynamicType = ()>>(object: &K) -> Result<(), Error> {
     let Some(values) = unreadable(object) else {
         return Ok(());
@@ -28,7 +29,7 @@ pub fn check<K: Resource<DynamicType = ()>>(object: &K) -> Result<(), Error> {
     ))
 }
 
-/// An object of a store, if it is there and all its values are known.
+/// An object of a store, if it exists and all its values are known.
 ///
 /// # Errors
 /// As [`check`].

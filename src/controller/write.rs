@@ -1,4 +1,4 @@
-//! Writing to Kubernetes: finalizers and deletions.
+//! Writing to Kubernetes: changes, finalizers and deletions.
 
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::NamespaceResourceScope;
@@ -26,6 +26,23 @@ pub(super) fn clean(value: &mut Value) {
     }
 }
 
+/// Changes an object by a merge patch, in this very version of it, and returns it as it is then.
+///
+/// # Errors
+/// When the object has changed or is gone, or the Kubernetes API fails.
+pub async fn change<K>(core: &Core, object: &K, mut patch: Value) -> Result<K, Error>
+where
+    K: Remembered + DeserializeOwned + std::fmt::Debug,
+{
+    patch["metadata"]["resourceVersion"] = json!(object.resource_version());
+    let changed = object
+        .api(&core.client)
+        .patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+        .await?;
+    K::latest(&core.stores).wrote(&changed);
+    Ok(changed)
+}
+
 /// Adds or removes a finalizer, by compare-and-swap, and returns the object as it is then. Removing it from an
 /// object that is gone is no error.
 pub async fn set_finalizer<K>(core: &Core, object: &K, finalizer: &str, present: bool) -> Result<Option<K>, Error>
@@ -37,23 +54,14 @@ where
     if present {
         finalizers.push(finalizer.to_string());
     }
-    let patch = json!({"metadata": {"resourceVersion": object.resource_version(), "finalizers": finalizers}});
-    match object
-        .api(&core.client)
-        .patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(patch))
-        .await
-    {
-        Ok(object) => {
-            K::latest(&core.stores).wrote(&object);
-            Ok(Some(object))
-        }
-        Err(kube::Error::Api(status)) if status.is_not_found() && !present => Ok(None),
-        Err(error) => Err(error.into()),
+    match change(core, object, json!({"metadata": {"finalizers": finalizers}})).await {
+        Err(error) if error.is_not_found() && !present => Ok(None),
+        changed => changed.map(Some),
     }
 }
 
-/// Deletes an object, in this very version of it, and returns it as it is then: with a finalizer on it, the deletion has
-/// only begun. None when it is gone.
+/// Deletes an object, in this version of it, and returns it as it is then: with a finalizer on it, the deletion has only
+/// started. None when it is gone.
 pub async fn delete<K>(core: &Core, object: &K) -> Result<Option<K>, Error>
 where
     K: Remembered + DeserializeOwned + std::fmt::Debug,

@@ -1,7 +1,7 @@
 //! What is known of the API keys that the operator has made in a hosted project: kept in the owner's Secret beside the
 //! keys that are published, and written before each step of a rotation.
 //!
-//! A key that the operator did not make is not in it: nothing here ever leads to its deletion.
+//! It does not contain keys that the operator did not make, so these are never deleted.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use sha2::{Digest as _, Sha256};
 use crate::api::names::{KEYS_MADE_LABEL, KEYS_PENDING_LABEL, KEYS_REVOKE_LABEL, KEYS_ROTATED_LABEL, KEYS_WAIT_LABEL};
 use crate::supabase::types::KeyType;
 
-/// Former keys that are kept at the same time at most: a further rotation waits until some have ended.
+/// The most former keys that are kept at the same time: a further rotation waits until some have ended.
 const MOST_FORMER: usize = 8;
 
 /// The longest name of a key that the API takes.
 const LONGEST: usize = 64;
 
-/// What a number takes of a name at most, with its underscore.
+/// The most characters of a name that a number takes, with its underscore.
 const NUMBER: usize = 11;
 
 /// Kinds of keys that are rotated.
@@ -116,7 +116,7 @@ impl KeyState {
         older && self.pending.is_none() && self.former.len() < MOST_FORMER
     }
 
-    /// Writes down which keys are about to be made. `highest` is the highest number of a key of these names that the
+    /// Records which keys are about to be made. `highest` is the highest number of a key of these names that the
     /// project has.
     pub fn begin(&mut self, kinds: Vec<KeyKind>, highest: u32, follows: Timestamp) {
         self.last = self.last.max(highest).saturating_add(1);
@@ -132,9 +132,9 @@ impl KeyState {
         self.followed = Some(follows);
     }
 
-    /// The keys with this number were made, and are to be published. Of a name that several keys have, the others are
-    /// former ones at once. False where somebody else has ended that rotation already: all that is not known is former,
-    /// and nothing is to be published.
+    /// The keys with this number were made, and are to be published. If several keys have one name, the others become former
+    /// ones at once. False where somebody else has already ended that rotation: unknown keys are then former ones, and
+    /// nothing is to be published.
     pub fn end(&mut self, number: u32, made: Vec<MadeKey>, now: Timestamp) -> bool {
         let pending = self.pending.take_if(|pending| pending.number == number);
         let mut new = Vec::new();
@@ -169,7 +169,7 @@ impl KeyState {
         }
     }
 
-    /// The former keys whose time is over.
+    /// The former keys whose overlap has ended.
     pub fn overdue(&self, now: Timestamp) -> Vec<MadeKey> {
         let due = self
             .former
@@ -191,9 +191,9 @@ impl KeyState {
         self.former.retain(|former| former.key.id != id);
     }
 
-    /// Keys that somebody has deleted at the provider are not the published ones any more, and new ones follow the last
-    /// rotation of the login. A former key that is chosen in such a place is a published one again. Returns the names of
-    /// those that are missing.
+    /// Keys that somebody deleted at the provider no longer count as published, and new ones are made for the last rotation
+    /// of the login. A former key that replaces such a key is a published one again. Returns the names of those that are
+    /// missing.
     pub fn lose(&mut self, chosen: &[String]) -> Vec<String> {
         let (kept, lost): (Vec<_>, Vec<_>) = std::mem::take(&mut self.current)
             .into_iter()
@@ -206,7 +206,7 @@ impl KeyState {
             self.followed = None;
         }
         let names = lost.iter().map(|key| key.name.clone()).collect();
-        // One that shows up again ends as a former one.
+        // A key that reappears ends as a former one.
         self.former
             .extend(lost.into_iter().map(|key| FormerKey { key, until: None }));
         names
@@ -270,8 +270,8 @@ impl KeyMarks {
     }
 }
 
-/// The name of the keys of a database with this number: the database's name in the letters that the API takes, so that a
-/// key is found again whose creation was not answered.
+/// The name of the keys of a database with this number: the database's name in the letters that the API takes, so that a key
+/// is found again if the answer to its creation was lost.
 pub fn name_of(database: &str, number: u32) -> String {
     format!("{}_{number}", stem(database))
 }

@@ -20,7 +20,7 @@ use crate::controller::error::Error;
 use crate::error::ErrorClass;
 use crate::postgres::Login;
 
-/// What a tenant is given.
+/// The values that a tenant gets.
 #[derive(Clone, Debug)]
 pub struct Handover {
     /// The tenant's login for sessions.
@@ -158,7 +158,7 @@ impl Handover {
     }
 }
 
-/// What a spec says of its connection cannot be carried out.
+/// The connection in a spec is invalid.
 fn invalid(wrong: String) -> Error {
     Error::Stop {
         class: ErrorClass::Invalid,
@@ -167,7 +167,7 @@ fn invalid(wrong: String) -> Error {
     }
 }
 
-/// Checks what a spec says of its connection and admission cannot check: templates, schedule, time zone, overlap.
+/// Checks the parts of a spec's connection that admission cannot check: templates, schedule, time zone, overlap.
 ///
 /// # Errors
 /// What is wrong, and what to do.
@@ -179,7 +179,7 @@ pub fn check(orchestra: &Orchestra, now: Timestamp) -> Result<(), Error> {
     schedule::check(connection, now).map_err(invalid).map(drop)
 }
 
-/// The Secret as it should be.
+/// The wanted Secret.
 ///
 /// # Errors
 /// When a template cannot be rendered.
@@ -204,7 +204,7 @@ pub fn render(orchestra: &Orchestra, handover: &Handover) -> Result<Secret, Erro
     })
 }
 
-/// Whether a Secret is as it should be. Labels and annotations of others, and its type, do not count.
+/// Whether a Secret equals the wanted one. Labels and annotations of others, and its type, do not count.
 fn is_right(found: &Secret, wanted: &Secret) -> bool {
     let (labels, annotations) = secrets::owned(found, FIELD_MANAGER);
     let same = |found: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>, owned: &BTreeSet<String>| {
@@ -248,7 +248,7 @@ fn is_ours(secret: &Secret, orchestra: &Orchestra) -> bool {
     owners.any(|owner| Some(&owner.uid) == orchestra.metadata.uid.as_ref())
 }
 
-/// Whose a foreign object is: what it says of its owner, as far as it says anything.
+/// The owner of a foreign object, if the object names one.
 pub fn whose(object: &impl ResourceExt, not: &str) -> String {
     let owners = object.owner_references();
     match owners
@@ -261,8 +261,8 @@ pub fn whose(object: &impl ResourceExt, not: &str) -> String {
     }
 }
 
-/// Writes the Secret. A new one is created, so that a foreign one of that name is never touched: when there
-/// is one already, it is looked at first. One of ours is changed in one write, so that nobody reads half of it.
+/// Writes the Secret. A new one is created, so that a foreign one of that name is never changed: an existing one is read
+/// first. One of ours is changed in one write, so that nobody reads a partial change.
 ///
 /// # Errors
 /// When a foreign Secret has the name, or Kubernetes fails.

@@ -1,5 +1,5 @@
-//! What is known of the entries that `OrchestraDatabases` of static pools stand for: whether they still lead to their
-//! databases. The pools' checks write it, and the database room tells it.
+//! What is known of the entries of `OrchestraDatabases` of static pools: whether they still lead to their databases. The
+//! pools' checks write it, and the database room reports it.
 
 use std::collections::HashMap;
 
@@ -10,18 +10,19 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
 
-/// What is the matter with an entry.
+/// What is wrong with an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     /// Reason of the condition.
     pub reason: Reason,
-    /// What is the matter, and what to do.
+    /// What is wrong, and what to do.
     pub message: String,
-    /// It passes by itself.
+    /// It is transient.
     pub passing: bool,
 }
 
-/// The entries of `OrchestraDatabases`, by the name of the object. A restarted operator knows nothing until it has looked.
+/// The entries of `OrchestraDatabases`, by the name of the object. A restarted operator knows nothing until its first
+/// checks.
 pub struct Entries {
     known: Mutex<HashMap<String, Option<Trouble>>>,
     changed: UnboundedSender<ObjectRef<OrchestraDatabase>>,
@@ -40,16 +41,16 @@ impl Default for Entries {
 }
 
 impl Entries {
-    /// Notes how the entry of an OrchestraDatabase stands, which is looked at again when that is news.
+    /// Records the state of an OrchestraDatabase's entry, and triggers the OrchestraDatabase when it has changed.
     pub fn note(&self, database: &str, trouble: Option<Trouble>) {
         let before = self.known.lock().insert(database.to_owned(), trouble.clone());
         if before != Some(trouble) {
-            // Nobody listens while the operator is shutting down.
+            // Nothing receives it while the operator is shutting down.
             let _ = self.changed.send(ObjectRef::new(database));
         }
     }
 
-    /// What is the matter with the entry of an OrchestraDatabase; the outer none while that is not known.
+    /// What is wrong with the entry of an OrchestraDatabase; the outer none while that is not known.
     pub fn of(&self, database: &str) -> Option<Option<Trouble>> {
         self.known.lock().get(database).cloned()
     }
@@ -59,12 +60,12 @@ impl Entries {
         self.known.lock().remove(database);
     }
 
-    /// The sender of `OrchestraDatabases` that are to be looked at.
+    /// The sender of `OrchestraDatabases` that are to be reconciled.
     pub fn waker(&self) -> UnboundedSender<ObjectRef<OrchestraDatabase>> {
         self.changed.clone()
     }
 
-    /// The `OrchestraDatabases` that are to be looked at. The first caller has them.
+    /// The `OrchestraDatabases` that are to be reconciled. Only the first caller gets them.
     pub fn changes(&self) -> UnboundedReceiver<ObjectRef<OrchestraDatabase>> {
         self.changes.lock().take().unwrap_or_else(|| unbounded_channel().1)
     }

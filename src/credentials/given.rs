@@ -8,14 +8,14 @@ use crate::api::PasswordReference;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
 
-/// The longest password that is read: PostgreSQL's own programs read no longer one.
+/// The longest password that is read: PostgreSQL's own programs do not read a longer one.
 const LONGEST: usize = 1024;
 
 /// Reads the password of the role `postgres` of a project that is adopted. A line break at the end, as editors and
-/// `kubectl create secret --from-file` leave it, is no part of it.
+/// `kubectl create secret --from-file` leave it, is not part of it.
 ///
 /// # Errors
-/// `PasswordNotFound` when the Secret, or its key, is not there, or holds no password.
+/// `PasswordNotFound` when the Secret, or its key, does not exist, or holds no password.
 pub async fn password(
     api: &Api<Secret>,
     namespace: &str,

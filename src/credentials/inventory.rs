@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use super::Context;
 pub use super::listing::{Inventories, concerns, inventory, versions};
-pub use super::project::{Inventory, KEY_PREFIX, ProjectApi, is_read};
+pub use super::project::{Inventory, KEY_PREFIX, ProjectApi, is_meant};
 use crate::api::condition::Reason;
 use crate::api::names::IDENTITY_ANNOTATION;
 use crate::api::{InventoryEntry, OrchestraDatabase};
@@ -17,7 +17,7 @@ use crate::controller::error::Error;
 use crate::postgres::{self, DatabaseIdentity, Login};
 use crate::supabase::settings::is_supabases;
 
-/// Reads all inventories once, before any migration begins: migrations on one server share its limit, and
+/// Reads all inventories once, before any migration starts: migrations on one server share its limit, and
 /// the inventories say which databases share a server.
 pub async fn survey(ctx: &Context) {
     for pool in ctx.core.stores.pools.state() {
@@ -33,7 +33,7 @@ pub fn member_name(identity: &DatabaseIdentity) -> String {
     format!("{MEMBER}{}", identity.digest())
 }
 
-/// What the name of an entry's OrchestraDatabase begins with.
+/// The prefix of the name of an entry's OrchestraDatabase.
 const MEMBER: &str = "orchdb-";
 
 /// Checks that the entry of an OrchestraDatabase still leads to the database that the name of the object was made
@@ -49,17 +49,17 @@ pub async fn check_identity(session: &mut PgConnection, database: &OrchestraData
     moved(&found, database).map_or(Ok(()), Err)
 }
 
-/// [`DatabaseIdentity::digest`] of the database that the entry of an OrchestraDatabase must lead to; none when it is no
+/// [`DatabaseIdentity::digest`] of the database that the entry of an OrchestraDatabase must lead to; none when it is not an
 /// entry.
 pub fn expected(database: &OrchestraDatabase) -> Option<String> {
     database.spec.inventory.as_ref()?;
-    // What it was made from is an earlier state, which nobody is to use again by accident.
+    // The database from which it was created is an earlier state, which must not be used again by accident.
     let confirmed = database.annotations().get(IDENTITY_ANNOTATION).cloned();
     let name = database.name_any();
     Some(confirmed.unwrap_or_else(|| name.strip_prefix(MEMBER).unwrap_or(&name).to_owned()))
 }
 
-/// What is the matter when the entry of an OrchestraDatabase has led to this database; none when it is its own.
+/// What is wrong when the entry of an OrchestraDatabase has led to this database; none when it is its own.
 pub fn moved(found: &DatabaseIdentity, database: &OrchestraDatabase) -> Option<Error> {
     let entry = database.spec.inventory.as_ref()?;
     if expected(database)? == found.digest() {
@@ -81,7 +81,7 @@ pub fn moved(found: &DatabaseIdentity, database: &OrchestraDatabase) -> Option<E
 /// The login of an entry's owner, as the inventory holds it now, and its API when it is a hosted project that brings one.
 ///
 /// # Errors
-/// When the entry is not there, or is not what it should be.
+/// When the entry does not exist, or is invalid.
 pub async fn login(ctx: &Context, entry: &InventoryEntry) -> Result<(Login, Option<ProjectApi>), Error> {
     let missing = || {
         let (pool, key) = (&entry.pool, &entry.key);
@@ -112,8 +112,8 @@ pub fn project<'a>(inventory: &'a Inventory, key: &str) -> Result<Option<&'a Pro
         .map_err(|wrong| Error::blocked(Reason::InvalidEntry, wrong))
 }
 
-/// Whether a connection Secret was written with the API that an entry brings now. While the entry is not there, or not
-/// what it should be, its tenant keeps what it has.
+/// Whether a connection Secret was written with the API that an entry brings now. While the entry does not exist, or is
+/// invalid, its tenant keeps its API.
 pub fn has_published(ctx: &Context, entry: &InventoryEntry, written: Option<&String>) -> bool {
     let inventory = ctx.inventories.latest(&entry.pool);
     let Some(inventory) = inventory.filter(|inventory| inventory.contains_key(&entry.key)) else {
@@ -134,8 +134,8 @@ pub fn read(url: &SecretString, roots: &Arc<str>) -> Result<Login, Error> {
     let supabases = is_supabases(&login.host);
     if supabases && login.port == TRANSACTION_PORT {
         return Err(Error::from(postgres::Error::InvalidUrl(
-            "port 6543 is Supabase's transaction pooler, where locks and settings do not hold: give the URL of the \
-             session pooler (port 5432) or of the direct connection"
+            "port 6543 is Supabase's transaction pooler, where locks and settings do not last between transactions: give \
+             the URL of the session pooler (port 5432) or of the direct connection"
                 .into(),
         )));
     }
@@ -147,7 +147,7 @@ pub fn read(url: &SecretString, roots: &Arc<str>) -> Result<Login, Error> {
     Ok(login)
 }
 
-/// The text of an entry. Bytes that are not UTF-8 are replaced: [`Login::parse`] says so of the entry, which stays one.
+/// The text of an entry. Bytes that are not UTF-8 are replaced: the entry stays one, and [`Login::parse`] reports the error.
 pub fn text(bytes: &[u8]) -> SecretString {
     SecretString::from(String::from_utf8_lossy(bytes).trim())
 }

@@ -27,7 +27,7 @@ const MOST_SECRETS: usize = 1000;
 /// The most that the Secrets of an inventory may hold in all, in bytes.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
-/// Secrets that are read at once: each may hold 1 MiB.
+/// The most Secrets that are read at once: each may hold 1 MiB.
 const PAGE: u32 = 20;
 
 /// Names and `resourceVersion`s of the Secrets of an inventory; none for the operator's environment.
@@ -141,7 +141,7 @@ async fn of_server(ctx: &Context, pool: String, server: &DatabaseServer) -> Resu
     if let Some(entries) = watched.and_then(|versions| ctx.inventories.get(&pool, &Some(versions))) {
         return Ok(entries);
     }
-    let api: Api<Secret> = Api::namespaced(core.client.clone(), &core.settings.namespace);
+    let api = core.own::<Secret>();
     let (url, read) = made::server_url(core, server).await?;
     made::check_server_url(&url, core)?;
     let mut secrets = Vec::new();
@@ -163,7 +163,7 @@ async fn of_server(ctx: &Context, pool: String, server: &DatabaseServer) -> Resu
     Ok(remember(ctx, pool, Some(versions), entries))
 }
 
-/// The Secrets of a server and of its entries as the watch shows them; none when that of the server is not there.
+/// The Secrets of a server and of its entries as the watch shows them; none when that of the server does not exist.
 fn watched_of_server(core: &Core, pool: &str, server: &DatabaseServer) -> Option<Vec<(String, String)>> {
     let secrets = &core.stores.secrets;
     let named = secrets.get(&ObjectRef::new(&server.secret_ref.name).within(&core.settings.namespace))?;
@@ -178,8 +178,8 @@ fn version(secret: &impl ResourceExt) -> (String, String) {
     (secret.name_any(), secret.resource_version().unwrap_or_default())
 }
 
-/// Names and `resourceVersion`s of the Secrets of a pool's inventory as the watch shows them; none of the operator's
-/// environment. None when they cannot be told.
+/// Names and `resourceVersion`s of the Secrets of a pool's inventory as the watch shows them; no names for an inventory from
+/// the operator's environment. None when they are not known.
 pub fn versions(core: &Core, pool: &OrchestraPool) -> Versions {
     if let Some(server) = &pool.spec.server {
         return watched_of_server(core, &pool.name_any(), server);
@@ -195,7 +195,7 @@ pub fn versions(core: &Core, pool: &OrchestraPool) -> Versions {
     watched(core, named, selector.as_ref())
 }
 
-/// The Secrets as the watch shows them; none when the one with a name is not there.
+/// The Secrets as the watch shows them; none when the one with a name does not exist.
 fn watched(core: &Core, named: Option<&str>, selector: Option<&Selector>) -> Option<Vec<(String, String)>> {
     let namespace = &core.settings.namespace;
     let secrets = &core.stores.secrets;
@@ -212,7 +212,7 @@ fn watched(core: &Core, named: Option<&str>, selector: Option<&Selector>) -> Opt
     Some(versions)
 }
 
-/// Reads the Secrets, no more than may be read.
+/// Reads the Secrets, up to the limit.
 async fn read(core: &Core, named: Option<&str>, selector: Option<&Selector>) -> Result<Vec<Secret>, Error> {
     let namespace = &core.settings.namespace;
     let api: Api<Secret> = Api::namespaced(core.client.clone(), namespace);

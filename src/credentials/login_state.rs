@@ -1,4 +1,4 @@
-//! What is known of a tenant's logins beside their passwords.
+//! What is known of a tenant's logins, without their passwords.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -14,14 +14,14 @@ use crate::api::names::{
 };
 use crate::controller::Core;
 
-/// Former logins that are kept at the same time at most: a further rotation waits until one has ended.
+/// The most former logins that are kept at the same time: a further rotation waits until one has ended.
 pub const MOST_FORMER: usize = 4;
 
-/// Key of a rotated tenant's Secret: what is known of the logins beside their passwords, as JSON.
+/// Key of a rotated tenant's Secret: what is known of the logins without their passwords, as JSON.
 pub(super) const STATE_KEY: &str = "logins";
 
-/// Whether a tenant's Secret is that of another Orchestra than the one with this UID. Earlier versions did not write whose
-/// it is.
+/// Whether a tenant's Secret belongs to another Orchestra than the one with this UID. Earlier versions did not record the
+/// owner.
 pub(super) fn is_left_by_another(secret: &ObjectMeta, uid: &str) -> bool {
     let holder = secret.labels.as_ref().and_then(|labels| labels.get(HOLDER_LABEL));
     holder.is_some_and(|holder| holder != uid)
@@ -42,13 +42,13 @@ pub struct LoginState {
     /// The former ones, each with the time when it is revoked.
     #[serde(default)]
     pub former: BTreeMap<u32, Timestamp>,
-    /// Former ones that log in no more, and whose roles are not dropped yet.
+    /// Former ones that can no longer log in, and whose roles are not dropped yet.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub ended: BTreeSet<u32>,
     /// When the published one was published; none for the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotated_at: Option<Timestamp>,
-    /// The last request for a rotation that was taken up.
+    /// The last request for a rotation that was handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
 }
@@ -85,7 +85,7 @@ impl LoginState {
         self.former.values().min().copied()
     }
 
-    /// The former logins whose time has come.
+    /// The former logins whose overlap has ended.
     pub fn overdue(&self, now: Timestamp) -> Vec<u32> {
         let due = self.former.iter().filter(|(_, until)| **until <= now);
         due.map(|(generation, _)| *generation).collect()
@@ -96,7 +96,7 @@ impl LoginState {
         self.pending.is_none() && self.former.len() < MOST_FORMER
     }
 
-    /// Begins a rotation, if none is under way. One of which nothing is made yet meets the request as well.
+    /// Starts a rotation, if none is under way. A rotation that has created nothing yet also answers the request.
     pub fn begin(&mut self, request: Option<String>) {
         if self.has_room() {
             self.replace();
@@ -106,8 +106,8 @@ impl LoginState {
         }
     }
 
-    /// Has a new login take the place of the published one, whose password nobody knows any more: that one stays as it
-    /// is until the new one is published, and for the overlap.
+    /// Starts the replacement of the published login, whose password is lost: it keeps working until the new one is
+    /// published, and for the overlap.
     pub fn replace(&mut self) {
         if self.pending.is_none() {
             let last = self.generations().chain(self.ended.iter().copied()).max();
@@ -143,7 +143,7 @@ impl LoginState {
         self.rotated_at = Timestamp::from_second(now.as_second()).ok();
     }
 
-    /// Adds logins that nothing is known of, as after the Secret was lost: each is revoked after the overlap.
+    /// Adds unknown logins, for example after the Secret was lost: each is revoked after the overlap.
     pub fn found(&mut self, generations: &[u32], now: Timestamp, overlap: SignedDuration) {
         for generation in generations {
             if !self.generations().any(|known| known == *generation) {
@@ -152,8 +152,8 @@ impl LoginState {
         }
     }
 
-    /// Whether the logins of the server, by number, are those that are known: the published one is among them, and none
-    /// that nothing is known of. A former one may have ended, and a new one may not be made yet.
+    /// Whether the logins of the server, by number, are those that are known: the published one is among them, and no
+    /// unknown one. A former one may have ended, and a new one may not exist yet.
     pub fn agrees(&self, found: &[u32]) -> bool {
         let is_known = |number: &u32| self.generations().any(|known| known == *number);
         found.contains(&self.current) && found.iter().all(is_known)

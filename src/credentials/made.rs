@@ -1,12 +1,13 @@
-//! The entries that a pool makes on a server: a Secret each in the operator's namespace, which is written before the server
-//! is asked for anything. It holds the owner's password, and its annotations say whether the database is made and whether
-//! it is to be dropped.
+//! The entries that a pool makes on a server: a Secret each in the operator's namespace, which is written before any request
+//! to the server. It holds the owner's password, and its annotations say whether the database is made and whether it is to
+//! be dropped.
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::ObjectRef;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;
@@ -27,10 +28,10 @@ pub const SERVER_KEY: &str = "DATABASE_URL";
 /// Key of the owner's password in an entry's Secret.
 const PASSWORD_KEY: &str = "password";
 
-/// What the names of entries begin with.
+/// The prefix of the names of entries.
 const PREFIX: &str = "orchestra-entry-";
 
-/// Digits that tell entries apart.
+/// The number of digits that distinguish entries.
 const DIGITS: usize = 20;
 
 /// An entry as the metadata of its Secret describes it.
@@ -38,7 +39,7 @@ const DIGITS: usize = 20;
 pub struct MadeEntry {
     /// Name of its Secret.
     pub name: String,
-    /// Its database, once that is made.
+    /// Its database, once that is created.
     pub made: Option<DatabaseIdentity>,
     /// Its database is to be dropped if nobody has claimed it.
     pub leaving: bool,
@@ -67,7 +68,7 @@ pub fn database(secret: &str) -> String {
     secret.replace('-', "_")
 }
 
-/// What the owner's role of an entry carries, so that nothing else is taken for it.
+/// The mark of an entry's owner role, so that no other role is mistaken for it.
 pub fn record(pool: &str, secret: &str) -> String {
     format!("orchestra-operator: entry {secret} of OrchestraPool {pool}")
 }
@@ -105,10 +106,6 @@ pub(super) fn selector(pool: &str) -> String {
     format!("{}={},{ENTRY_LABEL}={}", MANAGED_BY.0, MANAGED_BY.1, pool_label(pool))
 }
 
-fn api(core: &Core) -> Api<Secret> {
-    Api::namespaced(core.client.clone(), &core.settings.namespace)
-}
-
 /// Writes the Secret of an entry with a new password, unless there is one.
 ///
 /// # Errors
@@ -120,7 +117,7 @@ pub async fn create(core: &Core, pool: &str, name: &str) -> Result<(), Error> {
     let secret = secrets::render(name, &labels, [(PASSWORD_KEY, password)]);
     let written = match secrets::create(&Secrets::own(core), ENTRY_MANAGER, &secret).await? {
         Some(written) => written,
-        None => api(core).get(name).await?,
+        None => core.own::<Secret>().get(name).await?,
     };
     if !is_labelled(pool, written.labels()) {
         let message = format!(
@@ -137,7 +134,7 @@ pub async fn create(core: &Core, pool: &str, name: &str) -> Result<(), Error> {
 /// # Errors
 /// When the Secret is gone, or holds no password.
 pub async fn stored_password(core: &Core, name: &str) -> Result<SecretString, Error> {
-    let secret = api(core).get_opt(name).await?;
+    let secret = core.own::<Secret>().get_opt(name).await?;
     let value = secret.and_then(|secret| secret.data?.remove(PASSWORD_KEY));
     let gone = || {
         let message = format!(
@@ -149,7 +146,7 @@ pub async fn stored_password(core: &Core, name: &str) -> Result<SecretString, Er
     value.map(|ByteString(value)| text(&value)).ok_or_else(gone)
 }
 
-/// Writes down that the database of an entry is made: from now on the inventory has it. False when the Secret is gone.
+/// Records that the database of an entry is created: from now on the inventory has it. False when the Secret is gone.
 ///
 /// # Errors
 /// When Kubernetes fails.
@@ -157,7 +154,7 @@ pub async fn note_made(core: &Core, name: &str, identity: &DatabaseIdentity) -> 
     annotate(core, name, json!({MADE_ANNOTATION: identity.record()})).await
 }
 
-/// Writes down whether the database of an entry is to be dropped. The inventory has no entry that is to leave.
+/// Records whether the database of an entry is to be dropped. The inventory does not contain such an entry.
 ///
 /// # Errors
 /// When Kubernetes fails.
@@ -171,9 +168,13 @@ async fn annotate(core: &Core, name: &str, annotations: serde_json::Value) -> Re
         ..PatchParams::default()
     };
     let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
-    match api(core).patch(name, &parameters, &patch).await {
+    match core.own::<Secret>().patch(name, &parameters, &patch).await {
         Ok(written) => core.stores.secrets.wrote_whole(&written),
-        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(false),
+        Err(kube::Error::Api(status)) if status.is_not_found() => {
+            let key = ObjectRef::new(name).within(&core.settings.namespace);
+            core.stores.secrets.removed(&key);
+            return Ok(false);
+        }
         Err(error) => return Err(error.into()),
     }
     Ok(true)
@@ -193,7 +194,7 @@ pub async fn delete(core: &Core, name: &str) -> Result<(), Error> {
 /// When the Secret or its key is missing.
 pub(super) async fn server_url(core: &Core, server: &DatabaseServer) -> Result<(SecretString, String), Error> {
     let (name, namespace) = (&server.secret_ref.name, &core.settings.namespace);
-    let secret = api(core).get_opt(name).await?;
+    let secret = core.own::<Secret>().get_opt(name).await?;
     let version = secret.as_ref().and_then(kube::ResourceExt::resource_version);
     let value = secret.and_then(|secret| secret.data?.remove(SERVER_KEY));
     let missing = || {
@@ -227,12 +228,13 @@ pub async fn entry_login(core: &Core, server: &DatabaseServer, name: &str) -> Re
     inventory::read(&entry_url(&url, name, &password), &core.settings.database_roots)
 }
 
-/// Whether a Secret of an entry of this pool is left, as the API server itself says.
+/// Whether a Secret of an entry of this pool is left, according to the API server itself.
 ///
 /// # Errors
 /// When Kubernetes fails.
 pub async fn any(core: &Core, pool: &str) -> Result<bool, Error> {
-    let found = api(core)
+    let found = core
+        .own::<Secret>()
         .list_metadata(&ListParams::default().labels(&selector(pool)).limit(1))
         .await?;
     Ok(!found.items.is_empty())
@@ -270,7 +272,7 @@ pub(super) fn check_server_url(server: &SecretString, core: &Core) -> Result<(),
     ))
 }
 
-/// The values of an inventory of a pool: the URLs of its entries that are made and are not to leave.
+/// The values of an inventory of a pool: the URLs of its entries whose databases exist and are not to be dropped.
 pub(super) fn urls(server: &SecretString, all: Vec<Secret>) -> Vec<(String, SecretString)> {
     let entry = |secret: Secret| {
         let about = describe(&secret);

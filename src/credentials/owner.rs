@@ -22,7 +22,7 @@ use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::postgres::{Login, SessionOptions, Tls};
 
-/// Key of the new password, while the project may have it or the one before.
+/// Key of the new password, while the project may have it or the previous one.
 const PENDING_KEY: &str = "pending-password";
 
 /// Key of the time when the password was rotated, in seconds since 1970.

@@ -1,4 +1,4 @@
-//! Passwords: long enough to be unguessable, plain enough that no tool has to escape them.
+//! Passwords: long enough to be unguessable, and without characters that a tool has to escape.
 
 use rand::RngExt as _;
 use rand::rand_core::UnwrapErr;

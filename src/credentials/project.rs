@@ -72,12 +72,17 @@ impl<const N: usize> From<[(String, SecretString); N]> for Inventory {
     }
 }
 
+/// Whether an inventory reads a key, or tells that it differs from one that it reads.
+pub fn is_meant(key: &str) -> bool {
+    is_read(key) || close_to(key).is_some()
+}
+
 /// Whether an inventory reads a key.
-pub fn is_read(key: &str) -> bool {
+fn is_read(key: &str) -> bool {
     parts(key).is_some_and(|(_, number)| number.starts_with("_POOL_"))
 }
 
-/// What the key of an entry begins with that differs from this key, which is none, only by its case and signs.
+/// The prefix of an entry's key that differs from this key, which is not an entry's, only by its case and signs.
 fn close_to(key: &str) -> Option<String> {
     let plain = |key: &str| {
         let letters = key.chars().filter(char::is_ascii_alphanumeric);
@@ -139,7 +144,7 @@ impl Inventory {
                     format!("Secret {name} is selected and has no key {SINGLE_KEY}: add the URL, or remove its label");
                 self.projects.insert(own(SINGLE_KEY), Err(told));
             }
-            None if others.is_empty() => {}
+            None if others.keys().all(|key| close_to(key).is_some()) => {}
             None => {
                 let names: Vec<_> = others.keys().map(String::as_str).collect();
                 let told = format!(
@@ -152,7 +157,7 @@ impl Inventory {
         }
     }
 
-    /// The API of an entry; none when the entry is no hosted project, or does not tell.
+    /// The API of an entry; none when the entry is not a hosted project, or has no keys.
     ///
     /// # Errors
     /// What is missing or wrong.
@@ -168,7 +173,7 @@ impl Inventory {
         alone.filter_map(|(key, project)| Some((key, project.as_ref().err()?)))
     }
 
-    /// What the entry of a key says, as a digest of all that it says.
+    /// A digest of all values of the entry of a key.
     pub fn digest(&self, key: &str) -> Option<String> {
         let url = self.urls.get(key)?;
         let project = match self.projects.get(key) {
@@ -183,7 +188,7 @@ impl Inventory {
     }
 }
 
-/// The API of the entry with this number; none when nothing of it is there.
+/// The API of the entry with this number; none when it has none of its parts.
 fn project(
     values: &BTreeMap<String, SecretString>,
     number: &str,
@@ -233,7 +238,7 @@ fn digest(values: [&SecretString; 3]) -> String {
     hex::encode(hash.finalize()).chars().take(DIGITS).collect()
 }
 
-/// What is wrong with the API of an entry. It tells no value.
+/// What is wrong with the API of an entry. The message contains no value.
 fn check(project: &ProjectApi, names: &[String; 3], database: &SecretString) -> Option<String> {
     let [address, ..] = names;
     for (name, key) in names[1..].iter().zip([&project.anon_key, &project.service_role_key]) {
@@ -267,7 +272,7 @@ fn check(project: &ProjectApi, names: &[String; 3], database: &SecretString) -> 
     }
 }
 
-/// The reference of the project whose database a login is for, as far as its user or its host tells.
+/// The reference of the project to whose database a login leads, if its user or its host contains it.
 fn reference(login: &Login) -> Option<String> {
     let of_host = login
         .host

@@ -58,12 +58,30 @@ fn no_entry_vanishes_because_of_the_name_of_its_key() {
         }
         assert!(told(Some("one"), &[key, "DATABASE_URL"]).starts_with(&format!("one/{key}: no entry")));
     }
+    // Of an environment, those that are told are read.
+    for (key, meant) in [
+        ("DATABASE_URL_POOL_1", true),
+        ("SUPABASE_ANON_KEY_POOL_1", true),
+        ("database_url_pool_2", true),
+        ("DATABASE_URL_POOL2", true),
+        ("supabase-url-pool-1", true),
+        ("DATABASE_URL", false),
+        ("SUPABASE_MANAGEMENT_TOKEN", false),
+        ("PATH", false),
+    ] {
+        assert_eq!(is_meant(key), meant, "{key}");
+    }
+    let alone = told(None, &["database_url_pool_2"]);
+    assert!(
+        alone.starts_with("database_url_pool_2: no entry") && !alone.contains('\n'),
+        "{alone}"
+    );
     assert!(told(None, &["SUPABASE_URL_POOL1", "DATABASE_URL_POOL_1"]).contains("name it SUPABASE_URL_POOL_ "));
     let said = told(None, &["DATABASE_URL", "OTHER"]);
     let says = "DATABASE_URL_POOL_1: the Secret has no key DATABASE_URL_POOL_1, DATABASE_URL_POOL_2, …, and so no entry; \
             it has DATABASE_URL, OTHER: ";
     assert!(said.starts_with(says), "{said}");
-    // What a Secret of one's own environment has beside its entries is of no concern.
+    // Other keys of a Secret that is an own environment are ignored.
     assert_eq!(
         told(None, &["DATABASE_URL_POOL_1", "DATABASE_URL", "SUPABASE_URL", "PORT"]),
         ""
@@ -141,7 +159,7 @@ fn an_api_that_cannot_be_the_databases_is_refused_and_no_key_is_told() {
         let told = of(None, &values).project("DATABASE_URL_POOL_1").unwrap_err();
         assert!(told.contains(says) && !told.contains("hush"), "{told}");
     }
-    // A host of one's own tells nothing of the database.
+    // An own host does not identify the project.
     let mut values = vec![("DATABASE_URL_POOL_1", "postgres://a@db.example/b")];
     values.extend(API);
     assert!(of(None, &values).project("DATABASE_URL_POOL_1").is_ok());

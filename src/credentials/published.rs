@@ -1,7 +1,7 @@
-//! The login that an application has: the tenant's own, of the connection Secret, at the place that was published.
+//! The login of an application: the tenant's own, from the connection Secret, at the published address.
 //!
-//! The Secret is in the tenant's namespace, and templates fill keys of it: where the operator connects to is what the
-//! operator itself has published, and never what stands in the Secret alone.
+//! The Secret is in the tenant's namespace, and templates fill keys of it: the operator only connects to addresses that it
+//! has published itself, and never to one that is only in the Secret.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
@@ -16,7 +16,7 @@ use crate::controller::write::namespaced;
 use crate::postgres::Login;
 use crate::supabase;
 
-/// A login that was published, with what it was made from: nothing is read again while that is the same.
+/// A published login, with its sources: nothing is read again while these are the same.
 #[derive(Clone)]
 pub struct Published {
     made_from: SecretSources,
@@ -24,7 +24,7 @@ pub struct Published {
     pub login: Login,
 }
 
-/// What a published login is made from.
+/// The sources of a published login.
 #[derive(Clone, PartialEq, Eq)]
 struct SecretSources {
     /// The connection Secret as it was written.
@@ -33,12 +33,12 @@ struct SecretSources {
     database: String,
     /// The entry of the pool's inventory.
     entry: Option<InventoryEntry>,
-    /// `resourceVersion`s of what says where the database is, as the watch shows them.
+    /// `resourceVersion`s of the objects with the database's address, as the watch shows them.
     place: Option<Vec<(String, String)>>,
 }
 
 impl Published {
-    /// A login that is being published, by a Secret that was just written.
+    /// A login that is being published, from the Secret that was just written.
     pub fn new(ctx: &Context, database: &OrchestraDatabase, secret: &PublishedSecret, login: &Login) -> Self {
         Self {
             made_from: SecretSources::of(ctx, database, secret),
@@ -57,23 +57,22 @@ impl SecretSources {
         }
     }
 
-    /// Whether both are of the same publication: what was found then stays true while it cannot be read again.
+    /// Whether both belong to the same publication: the earlier login stays valid while the Secret cannot be read again.
     fn is_of_same(&self, other: &Self) -> bool {
         (&self.secret, &self.database) == (&other.secret, &other.database)
     }
 }
 
-/// Whether the template of an Orchestra puts something of its own where the login is published: such a Secret is not
-/// used to connect.
+/// Whether the template of an Orchestra replaces a key of the login: such a Secret is not used to connect.
 pub fn is_hidden(orchestra: &Orchestra) -> bool {
     let template = orchestra.spec.connection.template.as_ref();
     template.is_some_and(|template| LIBPQ.iter().any(|key| template.contains_key(*key)))
 }
 
-/// The login that an Orchestra's application has. `known` is what was found before: it stays while what it was made from
-/// does, and while the very Secret that it is of cannot be read, because somebody has touched it. None when the Secret is
-/// not the one that was published, or does not say where and as whom the operator has published: another part puts that
-/// right, or its template says so.
+/// The login of an Orchestra's application. `known` is the login that was found before: it stays while its sources are the
+/// same, and while its Secret cannot be read because somebody has changed it. None when the Secret is not the published one,
+/// or has another address or user than the operator published: another part restores it, or its template replaces these
+/// keys.
 ///
 /// # Errors
 /// When Kubernetes fails, or the inventory has no such entry.
@@ -102,7 +101,7 @@ pub async fn login(
     }
 }
 
-/// The versions of what says where a database is.
+/// The versions of the objects with a database's address.
 fn place(ctx: &Context, database: &OrchestraDatabase) -> Option<Vec<(String, String)>> {
     if let Some(entry) = &database.spec.inventory {
         let pool = ctx.core.stores.pools.get(&ObjectRef::new(&entry.pool))?;
@@ -113,12 +112,12 @@ fn place(ctx: &Context, database: &OrchestraDatabase) -> Option<Vec<(String, Str
     Some(vec![(name, secret.resource_version()?)])
 }
 
-/// What came of reading a published login.
+/// The result of reading a published login.
 enum ReadSecret {
     Login(Login),
     /// The Secret is not as it was written.
     Touched,
-    /// It leads elsewhere than the operator has published.
+    /// It leads to another address than the operator has published.
     Elsewhere,
 }
 
@@ -149,8 +148,8 @@ async fn read(
     Ok(login.map_or(ReadSecret::Elsewhere, ReadSecret::Login))
 }
 
-/// Where a hosted database is reached in this mode. The direct host is not stored: it is one that the provider's
-/// settings trust, or none.
+/// Where a hosted database is reached in this mode. The direct host is not stored: it must be trusted by the provider's
+/// settings.
 fn hosted(
     stored: &owner::OwnerSecret,
     ctx: &Context,
@@ -200,7 +199,7 @@ impl Keys {
         })
     }
 
-    /// The login, if it is one of this tenant's at this place.
+    /// The login, if it belongs to this tenant at this address.
     fn at(self, place: &Login, uid: &str) -> Option<Login> {
         let same = self.host == place.host && self.port == place.port && self.database == place.database;
         // At a pooler the user is `<role>.<ref>`.

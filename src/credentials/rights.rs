@@ -3,7 +3,7 @@
 use crate::api::{CreateObjects, DataApi, Orchestra, OrchestraClass};
 use crate::postgres::TenantRights;
 
-/// The rights of the tenant's login: as the Orchestra says, or else its class.
+/// The rights of the tenant's login: those of the Orchestra, or else of its class.
 pub fn of(orchestra: &Orchestra, class: Option<&OrchestraClass>) -> TenantRights {
     let connection = class.and_then(|class| class.spec.connection.as_ref());
     let row_security = orchestra.spec.connection.row_security;

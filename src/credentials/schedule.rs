@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::api::{Connection, Rotation};
 use crate::cron::Schedule;
 
-/// Where a spec says it.
+/// The path of the field in a spec.
 const AT: &str = "spec.connection.rotation";
 
 /// The schedule of a rotation; none where it has none.

@@ -14,7 +14,7 @@ use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::controller::latest::Latest;
 
-/// The Secrets of one namespace. Each write is laid over what the watch shows.
+/// The Secrets of one namespace. The result of each write replaces what the watch shows until it has caught up.
 pub struct Secrets<'a> {
     api: Api<Secret>,
     namespace: &'a str,
@@ -106,8 +106,8 @@ pub(super) fn owned(secret: &Secret, manager: &str) -> (BTreeSet<String>, BTreeS
     owned
 }
 
-/// Changes a Secret that was read, by compare-and-swap: it then has exactly the wanted data, and of labels and
-/// annotations the wanted ones and those of others. Its type stays.
+/// Changes a Secret that was read, by compare-and-swap: it then has exactly the wanted data, and the wanted labels and
+/// annotations beside those of others. Its type stays.
 pub(super) async fn amend(
     secrets: &Secrets<'_>,
     manager: &str,
@@ -154,7 +154,7 @@ fn amendment(manager: &str, found: &Secret, wanted: &Secret) -> Result<Value, se
     Ok(json!({"metadata": metadata, "data": data}))
 }
 
-/// Deletes a Secret. One that is not there is fine.
+/// Deletes a Secret. A missing one is not an error.
 pub(super) async fn delete(secrets: &Secrets<'_>, name: &str) -> Result<(), Error> {
     let left = match secrets.api.delete(name, &DeleteParams::default()).await {
         Ok(deleted) => deleted.left(),
@@ -162,7 +162,7 @@ pub(super) async fn delete(secrets: &Secrets<'_>, name: &str) -> Result<(), Erro
         Err(error) => return Err(error.into()),
     };
     match left.filter(|left| !left.finalizers().is_empty()) {
-        // Its deletion has only begun.
+        // The Secret is being deleted, and still exists.
         Some(left) => drop(secrets.wrote(left)),
         None => secrets.watched.removed(&ObjectRef::new(name).within(secrets.namespace)),
     }

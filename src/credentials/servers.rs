@@ -20,12 +20,12 @@ struct EntryServer {
     server: String,
     /// User of its login.
     user: String,
-    /// The inventory that was read last has it.
+    /// The last read inventory contains it.
     listed: bool,
 }
 
 impl EntryServers {
-    /// Remembers where the entries of a pool lead. The server of an entry that has left stays known: an Orchestra
+    /// Remembers where the entries of a pool lead. The server of a removed entry stays known: an Orchestra
     /// may use its database.
     pub fn learn<'a>(&self, pool: &str, entries: impl Iterator<Item = (&'a str, Login)>) {
         let mut known = self.0.lock();

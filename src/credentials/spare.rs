@@ -1,12 +1,12 @@
-//! The role that a pool makes in a member before the claim, for the tenant that is yet to come.
+//! The role that a pool creates in a member before the claim, for the future tenant.
 
 use kube::ResourceExt as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::api::OrchestraDatabase;
 
-/// Name of the spare role of a database; none where there is none: only a member that its class has prepared, on a server
-/// of its own, has one.
+/// Name of the spare role of a database, if it has one: only a member that its class has prepared, on a server of its own,
+/// has one.
 pub fn role(database: &OrchestraDatabase) -> Option<String> {
     let status = database.status.as_ref()?;
     let has = database.spec.supabase.is_some() && status.prepared.is_some();

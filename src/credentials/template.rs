@@ -1,8 +1,8 @@
 //! Keys of the connection Secret whose text a tenant gives, as templates of `minijinja`.
 //!
-//! What a template may do is bounded before it runs: it has conditions and expressions, and neither loops nor anything
-//! that repeats or names a value, so that its output grows only with its own length. Its run is bounded besides.
-//! An error never has a value in it.
+//! What a template may do is bounded before it runs: it has conditions and expressions, and no loops, repetitions or
+//! assignments, so that its output grows only with its own length. The number of its instructions is limited as well. An
+//! error never contains a value.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,7 +10,9 @@ use std::io;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
+
+use crate::postgres::RESERVED;
 
 /// Longest text of one key in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -30,11 +32,8 @@ const MOST_TAGS: usize = 64;
 /// Most words and signs of an expression. Signs such as `-` and `not` are parsed and compiled by recursion.
 const MOST_PARTS: usize = 64;
 
-/// What an expression may have outside of its strings, beside letters and digits.
+/// The characters that an expression may have outside of its strings, beside letters and digits.
 const EXPRESSION: &str = "_.|(),~+-=!<> \t\r\n";
-
-/// All but the unreserved characters of RFC 3986.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The variables of a template, by name. One without a value is empty.
 pub type TemplateVariables = BTreeMap<&'static str, String>;
@@ -80,7 +79,7 @@ pub fn render(
     Ok(rendered)
 }
 
-/// Checks the templates before anything has a value.
+/// Checks the templates before the values are known.
 ///
 /// # Errors
 /// As [`render`].
@@ -89,8 +88,8 @@ pub fn check(templates: &BTreeMap<String, String>) -> Result<(), String> {
     render(templates, &samples).map(drop)
 }
 
-/// The templates of a Secret that is to be put right while those of the spec are wrong: the last ones that were published,
-/// where they are known, or else those of the spec that are right.
+/// The templates of a Secret that is to be restored while those of the spec are invalid: the ones published last, if known,
+/// or else the valid ones of the spec.
 pub fn last_valid(
     templates: &BTreeMap<String, String>,
     last: Option<&BTreeMap<String, String>>,
@@ -161,7 +160,7 @@ impl io::Write for RenderedTemplate {
     }
 }
 
-/// The kind of an error and its line. Details are told of what is found in the template alone, before it has values.
+/// The kind of an error and its line. Details are only given of errors in the template itself, before it has values.
 fn told(error: &Error) -> String {
     let line = error.line().map(|line| format!(" in line {line}")).unwrap_or_default();
     let what = match error.kind() {
@@ -172,15 +171,15 @@ fn told(error: &Error) -> String {
         }
         ErrorKind::UnknownFunction => "there are no functions",
         ErrorKind::UnknownMethod => "variables are texts and have no methods",
-        ErrorKind::UndefinedError => "a variable has no such part: variables are texts",
+        ErrorKind::UndefinedError => "a variable has no fields: variables are texts",
         ErrorKind::OutOfFuel => "it takes too many steps",
         ErrorKind::MissingArgument | ErrorKind::TooManyArguments => "a filter has too few or too many arguments",
-        _ => "an operation is not possible",
+        _ => "unsupported operation",
     };
     format!("{what}{line}")
 }
 
-/// Refuses what makes the size or the time of a template's run more than its own length.
+/// Refuses constructs with which the output or the run time of a template grows more than its own length.
 fn guard(text: &str) -> Result<(), String> {
     let mut rest = text;
     let mut tags = 0;
@@ -195,7 +194,7 @@ fn guard(text: &str) -> Result<(), String> {
                 let tag = &inner[..end.unwrap_or(inner.len())];
                 if !TAGS.contains(&tag) {
                     return Err(format!(
-                        "the tag {} is not possible: there are conditions (if, elif, else, endif), and no loops",
+                        "the tag {} is not supported: there are conditions (if, elif, else, endif), and no loops",
                         crate::text::line(tag, 40)
                     ));
                 }
@@ -238,7 +237,7 @@ fn expression<'a>(text: &'a str, end: &str) -> Result<&'a str, String> {
             }
         } else if !letter.is_ascii_alphanumeric() && !EXPRESSION.contains(letter) {
             return Err(format!(
-                "{letter:?} is not possible in an expression: there are variables, strings, numbers, filters, \
+                "{letter:?} is not supported in an expression: there are variables, strings, numbers, filters, \
                  comparisons and ~, which joins texts"
             ));
         }
@@ -332,19 +331,19 @@ mod tests {
             ("{{ 'a }}", "a string has no end"),
             ("{# a", "a comment has no end"),
             ("\n{{ password | nothing }}", "there is no such filter"),
-            ("{{ password.length }}", "no such part"),
+            ("{{ password.length }}", "a variable has no fields"),
             ("{{ password.upper() }}", "no methods"),
             ("{{ password | urlencode(1, 2) }}", "arguments"),
-            ("{{ password - 1 }}", "not possible"),
+            ("{{ password - 1 }}", "unsupported operation"),
             ("{% if host %}", "syntax error"),
-            ("{% for i in host %}x{% endfor %}", "the tag for is not possible"),
+            ("{% for i in host %}x{% endfor %}", "the tag for is not supported"),
             ("{%- while true %}", "no loops"),
-            ("{% set x = host %}", "the tag set is not possible"),
+            ("{% set x = host %}", "the tag set is not supported"),
             ("{% raw %}{{ x }}{% endraw %}", "the tag raw"),
-            ("{{ 'x' * 100000000 }}", "'*' is not possible"),
-            ("{{ '}}' ~ 'x' * 9 }}", "'*' is not possible"),
-            ("{{ [host] }}", "'[' is not possible"),
-            ("{{ {'a': 1} }}", "'{' is not possible"),
+            ("{{ 'x' * 100000000 }}", "'*' is not supported"),
+            ("{{ '}}' ~ 'x' * 9 }}", "'*' is not supported"),
+            ("{{ [host] }}", "'[' is not supported"),
+            ("{{ {'a': 1} }}", "'{' is not supported"),
             ("{{ range(10) }}", "the variable range does not exist"),
         ] {
             let told = of(text).unwrap_err();

@@ -1,7 +1,7 @@
-//! The tenant's own logins: their roles, their passwords, and what the tenant is given.
+//! The tenant's own logins: their roles, their passwords, and the values that the tenant gets.
 //!
-//! The passwords are in the tenant's Secret, in the operator's namespace, with what is known of a rotation: each step of
-//! it is written there before it is taken. The orchestra room is its only writer.
+//! The passwords are in the tenant's Secret, in the operator's namespace, with what is known of a rotation: each step of it
+//! is written there before it is executed. The orchestra room is its only writer.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ pub fn is_role_of(uid: &str, role: &str) -> bool {
     generation_of(uid, role).is_some()
 }
 
-/// Deletes the tenant's Secret of a database whose tenant has gone: another one gets another password.
+/// Deletes the tenant's Secret of a database that was released: the next tenant gets another password.
 pub async fn forget(core: &Core, database: &str) -> Result<(), Error> {
     secrets::delete(&owner::secrets(core), &tenant_secret(database)).await
 }
@@ -78,7 +78,7 @@ pub struct Logins {
     /// A login may be in use.
     published: bool,
     passwords: BTreeMap<u32, SecretString>,
-    /// The Secret as it was read or written last; none while there is none.
+    /// The Secret as it was read or written last; none while it does not exist.
     stored: Option<Secret>,
 }
 
@@ -149,8 +149,8 @@ impl Logins {
         logins
     }
 
-    /// As a Secret has them. One that another Orchestra has left, whose claim on the database was never released, is as good
-    /// as none, and is written anew.
+    /// The logins as the Secret has them. A Secret left by another Orchestra whose claim was never released is ignored and
+    /// rewritten.
     fn of(stored: Secret, known: &KnownLogins<'_>) -> Self {
         if is_left_by_another(&stored.metadata, known.uid) {
             return Self {

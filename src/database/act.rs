@@ -1,4 +1,4 @@
-//! Carries out one step. Each step has one effect, and may be interrupted and repeated at any point.
+//! Executes one step. Each step has one effect, and may be interrupted and repeated at any point.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ const LATE: u32 = 12;
 /// Services that every tenant uses.
 const SERVICES: [Service; 2] = [Service::Db, Service::Pooler];
 
-/// Carries out a step; `None` when the next step follows at once.
+/// Executes a step; `None` when the next step follows at once.
 #[allow(clippy::too_many_lines, reason = "one line for each step")]
 pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<Option<Next>, Error> {
     let observed = &mut observed;
@@ -64,7 +64,7 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
         Step::Probe => probe(pass, observed).await,
         Step::ResetPassword => reset_password(pass, observed).await,
         Step::ReadKeys => read_keys(pass, observed).await,
-        // The pool looks again, and what it finds brings the database back.
+        // The pool checks the entry again, and its result triggers the database.
         Step::AwaitEntry { .. } => Ok(Some(Next::Rest)),
         Step::MakeFinalBackup => final_backup::make(pass, observed).await.map(|()| None),
         Step::DecideReset => entry::decide(pass, observed).await.map(|()| None),
@@ -79,7 +79,7 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
             key_rotation::act(pass, (work, observed.facts.claim), account(observed)?, &reference).await?;
             Ok(None)
         }
-        // A paused project is destroyed in time, too.
+        // A paused project must also be destroyed in time.
         Step::Rest | Step::Sleep => {
             come_to_rest(pass, step, observed).await?;
             let keys = key_rotation::due_in(pass).filter(|_| step == Step::Rest);
@@ -91,7 +91,7 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
             come_to_rest(pass, step, observed).await?;
             Ok(Some(Next::After(SLOWEST)))
         }
-        // The fix may be made at the provider, where nothing is watched.
+        // A person may fix it at the provider, which the operator does not watch.
         Step::Stop(_) | Step::RunOn | Step::AwaitFinalBackup => {
             Ok(Some(Next::After(pass.ctx.core.settings.poll_interval * LATE)))
         }
@@ -112,18 +112,18 @@ fn pace(pass: &Pass, observed: &Observed) -> Duration {
     }
 }
 
-/// Writes what is noted of a database that has come to rest, with what the step means.
+/// Writes the fields for a database at rest, together with the status of the step.
 async fn come_to_rest(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
     let now = Time(observed.now);
     let may_still_pause = power::may_still_pause(pass, observed.now);
     status::change(pass, step, observed, |status| {
         if step != Step::Sleep && !may_still_pause {
-            // It runs, and was proven usable: a later pause is another one.
+            // It runs, and a login succeeded: a later pause is a new one.
             status.pause_issued_at = None;
         }
         status.pause_first_issued_at = None;
         if step == Step::Sleep {
-            // Whoever has paused it, as the spec wants: it is restored when the spec wants that.
+            // Whoever paused it, the spec wants it paused: it is restored when the spec wants it to run.
             status.pause_issued_at.get_or_insert(now);
         } else if step == Step::Rest {
             status.usable_since.get_or_insert(now);
@@ -152,7 +152,7 @@ async fn store_password(pass: &mut Pass) -> Result<Option<Next>, Error> {
         Some(given) => {
             owner::replace_password(&secrets, pass.name(), &given).await?;
             if pass.ctx.logins.wrong_password(pass.name()) {
-                // Another password has its own try, at the same pace.
+                // A new password may be tried at the same interval as the old one.
                 pass.ctx.logins.refused(pass.name(), false);
             }
         }
@@ -231,7 +231,7 @@ async fn connect(pass: &mut Pass, observed: &mut Observed) -> Result<Option<Next
     Ok(None)
 }
 
-/// Reads the keys again, and tells when none is left that works.
+/// Reads the keys again, and reports when no working key is left.
 async fn read_keys(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     pass.keys_work = keys::read_again(pass, account(observed)?, reference(pass, observed)?).await;
     Ok(None)
@@ -255,19 +255,19 @@ async fn probe(pass: &mut Pass, observed: &mut Observed) -> Result<Option<Next>,
             pass.proven = true;
             Ok(None)
         }
-        // It stays so until a person acts.
+        // This state lasts until a person acts.
         Err(error) if error.reason() == Reason::UntrustedHost => Err(error.into()),
         Err(error) => {
             tracing::info!(%error, "the database does not accept the login yet");
             if error.reason() != Reason::LoginFailed {
-                // Without an answer, too, the next login has to wait.
+                // The next login has to wait even when there was no answer.
                 pass.ctx.logins.refused(pass.name(), false);
             }
             observed.said = Some(format!(
                 "the provider reports the project healthy, but the database refuses the login ({error})"
             ));
             if error.is_wrong_password() && pass.object.adopted().is_some() {
-                // The next step tells, or sets another one.
+                // The next step reports it, or sets another password.
                 return Ok(None);
             }
             status::change(pass, Step::Probe, observed, |_| {}).await?;
@@ -290,7 +290,7 @@ async fn reset_password(pass: &mut Pass, observed: &Observed) -> Result<Option<N
         adopted::check_claim(pass, account, reference).await?;
         account.client().update_database_password(reference, password).await?;
         tracing::info!(project = reference, "the stored password was set on the project");
-        // Not as a wrong password: the pooler may accept the new one only after a while.
+        // The refusal does not count as a wrong password: the pooler may accept the new one only after a while.
         pass.ctx.logins.refused(pass.name(), false);
     }
     Ok(Some(Next::After(pass.ctx.core.settings.login_spacing)))
@@ -320,7 +320,7 @@ async fn destroy(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
 
 async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     if observed.facts.leaves_nothing() {
-        // There is no project that the password belongs to.
+        // The password belongs to no project.
         owner::forget(&owner::secrets(&pass.ctx.core), pass.name()).await?;
     } else {
         let listed = observed.project.as_ref().map(|project| project.reference.as_str());
@@ -338,14 +338,14 @@ async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         );
         tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Released, note)).await;
         if given {
-            // It is its author's, who has it still.
+            // The Orchestra's author gave the password, and still has it.
             owner::forget(&owner::secrets(&pass.ctx.core), pass.name()).await?;
         }
     }
     let_go(pass).await
 }
 
-/// Lets go of a database without a word to the provider, whose token may be gone: the project, if there is one, goes on.
+/// Removes the finalizer without a request to the provider, whose token may be invalid; the project, if there is one, stays.
 /// The owner's password is kept in its Secret, unless the author of an Orchestra has it.
 async fn abandon(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let status = pass.object.status.clone().unwrap_or_default();
@@ -374,14 +374,14 @@ async fn abandon(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let_go(pass).await
 }
 
-/// Where the password stays that the operator has set.
+/// Where the password that the operator set is kept.
 fn password_is_in(pass: &Pass) -> String {
     let namespace = &pass.ctx.core.settings.namespace;
     format!(". Its owner's password is in Secret {namespace}/{}", pass.name())
 }
 
 async fn let_go(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    // Somebody may have decided otherwise while everything is being dropped.
+    // The decision may have been changed while everything was being dropped.
     pass.ctx
         .resets
         .stop(pass.object.metadata.uid.as_deref().unwrap_or_default());

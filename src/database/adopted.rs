@@ -29,7 +29,7 @@ pub fn origin(pass: &Pass) -> ProjectOrigin {
     }
 }
 
-/// The password that the Orchestra gave; none when the operator makes one itself.
+/// The password that the Orchestra gave; none when the operator generates one.
 pub async fn given_password(pass: &Pass) -> Result<Option<SecretString>, Error> {
     let Some((namespace, reference)) = place(pass) else {
         return Ok(None);
@@ -38,7 +38,7 @@ pub async fn given_password(pass: &Pass) -> Result<Option<SecretString>, Error> 
     given::password(&api, namespace, reference).await.map(Some)
 }
 
-/// Whether the database has a claim record, and what it holds, as [`crate::postgres::claim_record`] writes it.
+/// SQL: whether the database has a claim record, and its content, as [`crate::postgres::claim_record`] writes it.
 const IS_RECORDED: &str = "SELECT pg_catalog.to_regclass('stagesub.claim') IS NOT NULL AS recorded";
 const RECORDED: &str = "SELECT orchestra_uid, namespace, name FROM stagesub.claim LIMIT 10";
 
@@ -108,7 +108,7 @@ pub fn was_given_password(pass: &Pass) -> bool {
 
 /// Whether the Orchestra has given another password than the stored one.
 pub async fn has_another(pass: &Pass) -> Result<bool, Error> {
-    // What cannot be read changes nothing: the message about the refused password stays.
+    // A Secret that cannot be read changes nothing: the message about the refused password stays.
     let Ok(Some(given)) = given_password(pass).await else {
         return Ok(false);
     };
@@ -117,13 +117,13 @@ pub async fn has_another(pass: &Pass) -> Result<bool, Error> {
     Ok(stored.is_none_or(|stored| stored.expose_secret() != given.expose_secret()))
 }
 
-/// Whether an Orchestra has given a password that no login has proven yet. What is stored may be left from an earlier
+/// Whether an Orchestra has given a password that no login has proven yet. The stored password may be left from an earlier
 /// adoption of the project, or be the operator's.
 pub fn is_untried(pass: &Pass, claim: ClaimState) -> bool {
     was_given_password(pass) && claim == ClaimState::Held && !pass.object.was_usable()
 }
 
-/// Why a project stays that the operator lets go of.
+/// Why a project that the operator stops managing stays.
 pub fn why_kept(object: &OrchestraDatabase) -> &'static str {
     match object.spec.reclaim_policy {
         _ if !object.may_be_destroyed() => "the project was adopted without adopt.deletion: true",
@@ -132,15 +132,15 @@ pub fn why_kept(object: &OrchestraDatabase) -> &'static str {
     }
 }
 
-/// Takes the mark of its Orchestras out of the database of an adopted project that is let go of, so that another one can
-/// adopt it. Where that fails, what a person has to do before.
+/// Removes the mark of its Orchestras from the database of an adopted project that the operator stops managing, so that
+/// another one can adopt it. Where that fails, returns what a person has to do first.
 pub async fn unmark(pass: &Pass) -> Option<String> {
     let claim = pass.object.spec.claim_ref.as_ref()?;
     pass.object.adopted()?;
     let removed = tokio::time::timeout(UNMARK_LIMIT, remove_mark(pass, &claim.uid)).await;
     let why = match removed {
         Ok(Ok(())) => return None,
-        // Nothing was written there.
+        // No claim record was written there.
         _ if !pass.object.was_usable() => return None,
         Ok(Err(error)) => error.to_string(),
         Err(_) => "no answer".to_owned(),
@@ -163,7 +163,7 @@ async fn remove_mark(pass: &Pass, uid: &str) -> Result<(), Error> {
     })?;
     let mut uids = pass.object.spec.former_uids.clone();
     uids.push(uid.to_owned());
-    // There is no later try.
+    // There is no later attempt.
     let mut session = pass.ctx.logins.connect(pass.name(), &login, Duration::ZERO).await?;
     Ok(claim_record::remove(&mut session, &uids).await?)
 }

@@ -11,7 +11,7 @@ use super::observe::{Observed, settled_at, too_early};
 use super::plan::Step;
 use super::{Pass, refused, region, status, unclear};
 use crate::api::condition::Reason;
-use crate::api::{OrchestraDatabase, ProjectStatus, SupabaseProject};
+use crate::api::{OrchestraDatabase, ProjectStatus};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::tell;
@@ -20,11 +20,12 @@ use crate::supabase::regions::RegionState;
 use crate::supabase::types::{NewProject, RegionSelection};
 use crate::supabase::{self, Account, QueuePlace};
 
-/// An older intent was not carried out at once, as when the process was stopped in between. Another operator may have
-/// acted on it since, so the project is looked up again. Far below the shortest safe settling time.
+/// An intent older than this was not followed by its request at once, for example because the process was stopped in
+/// between. Another operator may have acted on it since, so the project is looked up again. Far below the shortest safe
+/// settling time.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// The digest under which a refused creation is remembered; a new token makes it another one.
+/// The digest under which a refused creation is remembered; a new token changes the digest.
 fn creation(account: &Account) -> String {
     format!("creation with token {}", account.token_digest())
 }
@@ -65,8 +66,7 @@ pub async fn announce(pass: &mut Pass, account: &Account, observed: &Observed) -
     Ok(None)
 }
 
-/// The place of a creation in the queue: the older Orchestra goes first, and after all of them what a pool makes, which
-/// nobody waits for.
+/// The place of a creation in the queue: the older Orchestra goes first, and unclaimed members of pools come last.
 fn place(pass: &Pass) -> QueuePlace {
     let claim = pass.object.spec.claim_ref.as_ref();
     let orchestra = claim.and_then(|claim| {
@@ -77,7 +77,7 @@ fn place(pass: &Pass) -> QueuePlace {
     place_of(&pass.object, since)
 }
 
-/// The same, of a database whose Orchestra was created at this time, where that is known.
+/// The place of a database whose Orchestra was created at this time, if known.
 fn place_of(database: &OrchestraDatabase, orchestra: Option<Time>) -> QueuePlace {
     let claim = database.spec.claim_ref.as_ref();
     let since = orchestra.or_else(|| database.creation_timestamp().filter(|_| !database.is_spare()));
@@ -138,17 +138,11 @@ pub async fn create(pass: &mut Pass, account: &Account, observed: &Observed) -> 
                 .max(too_early(pass, account, observed.now));
             Ok(Some(Next::After(wait)))
         }
-        // Our names are unique: a taken name means that an earlier request created the project, which is not listed yet.
-        Err(error) if error.outcome_unknown() || matches!(error, supabase::Error::NameTaken { .. }) => {
+        Err(error) if error.outcome_unknown() => {
             tracing::warn!(%error, "the outcome of the create request is unknown; looking it up");
             Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)))
         }
-        Err(error) => {
-            let offer = offer(account, &project, &region, &error).await;
-            let error = offer.explain(error, &region);
-            let refusal = refused::CreationRefusal { error, offer };
-            not_created(pass, (account, observed), (&wanted, &regions), region, refusal).await
-        }
+        Err(error) => not_created(pass, (account, observed), (&project, &regions), region, error).await,
     }
 }
 
@@ -161,20 +155,32 @@ fn is_fresh(pass: &Pass) -> bool {
     issued.is_some_and(|at| Timestamp::now() < settled_at(at.0, FRESH.min(pass.ctx.core.settings.create_settle / 2)))
 }
 
-/// Nothing was created. After a region without capacity, the next allowed region is tried; after the last, the first
-/// again.
+/// Whether a refusal says that nothing was created. A proxy that refuses the answer may have let the request pass, and a
+/// conflict may be one with what an earlier request created, whatever the list says of the region.
+fn is_certain(error: &supabase::Error) -> bool {
+    !matches!(
+        error,
+        supabase::Error::Refused { outside: true, .. } | supabase::Error::NameTaken { .. }
+    )
+}
+
+/// Nothing was created, as far as the refusal is certain: otherwise the intent stays until it was looked up. After a
+/// region without capacity, the next allowed region is tried; after the last, the first again.
 async fn not_created(
     pass: &mut Pass,
     (account, observed): (&Account, &Observed),
-    (wanted, regions): (&SupabaseProject, &[String]),
+    (project, regions): (&NewProject, &[String]),
     region: String,
-    refusal: refused::CreationRefusal,
+    error: supabase::Error,
 ) -> Result<Option<Next>, Error> {
-    let error = &refusal.error;
-    let full = region::after_refusal(regions, region::full(pass), &region, error);
+    let is_certain = is_certain(&error);
+    let offer = offer(account, project, &region, &error).await;
+    let error = offer.explain(error);
+    if let supabase::Error::NameTaken { message } = &error {
+        return refused::name_taken(pass, &creation(account), message);
+    }
+    let full = region::after_refusal(regions, region::full(pass), &region, &error);
     let go_on = !full.is_empty();
-    // A proxy that refuses the answer may have let the request pass: the intent stays until it was looked up.
-    let is_certain = !matches!(error, supabase::Error::Refused { outside: true, .. });
     status::change(pass, Step::Announce, observed, |status| {
         if is_certain {
             status.create_issued_at = None;
@@ -188,18 +194,19 @@ async fn not_created(
         tracing::info!(%error, "trying the next region");
         return Ok(None);
     }
-    let error = refused::explain(refusal, &region, wanted.instance_size.as_deref());
+    let refusal = refused::CreationRefusal { error, offer };
+    let error = refused::explain(refusal, &region, project.instance_size.as_deref());
     refused::remember(pass, &creation(account), &error);
     Err(error)
 }
 
-/// What the provider's list of regions says, for a refusal that does not say by itself what it is about.
+/// What the provider's list of regions says, for a refusal that does not give its cause.
 async fn offer(account: &Account, project: &NewProject, region: &str, error: &supabase::Error) -> RegionState {
-    if !matches!(error, supabase::Error::Refused { outside: false, .. }) {
+    if error.unclear_refusal().is_none() {
         return RegionState::Unknown;
     }
     let size = project.instance_size.as_deref();
-    // Not the list that the region was chosen by: it may be older than what made it full.
+    // Not the list by which the region was chosen: it may be older than the moment at which the region became full.
     account
         .client()
         .regions(&project.organization, size)
@@ -207,12 +214,12 @@ async fn offer(account: &Account, project: &NewProject, region: &str, error: &su
         .offer(region)
 }
 
-/// Whether a proxy refused the last request, whose outcome is still looked up.
+/// Whether the last request was refused by a proxy, or as a conflict, and its outcome is still looked up.
 pub fn is_refused_meanwhile(pass: &Pass, account: &Account) -> bool {
     refused_meanwhile(pass, account).is_some()
 }
 
-/// The refusal of a proxy, whose request is still looked up.
+/// The refusal of a request that is still looked up.
 pub fn refused_meanwhile(pass: &Pass, account: &Account) -> Option<Error> {
     refused::remembered(pass, &creation(account))
 }
@@ -226,7 +233,7 @@ pub fn await_outcome(pass: &Pass) -> Next {
         .and_then(|status| status.create_issued_at.as_ref());
     let settled = issued.map(|at| settled_at(at.0, pass.ctx.core.settings.create_settle));
     let left = settled.and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok());
-    // Looked up more often than once, to find the project early.
+    // The project is looked up several times, to find it early.
     Next::After(
         left.unwrap_or_default()
             .clamp(Duration::from_millis(100), pass.ctx.core.settings.poll_interval),
@@ -237,7 +244,7 @@ pub fn await_outcome(pass: &Pass) -> Next {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::api::{ClaimReference, OrchestraDatabaseSpec};
+    use crate::api::{ClaimReference, OrchestraDatabaseSpec, SupabaseProject};
 
     #[test]
     fn what_an_orchestra_waits_for_goes_before_all_that_pools_make() {
@@ -262,7 +269,7 @@ mod tests {
             place_of(&database("b", true), at(9)),
             place_of(&database("a", true), at(1)),
         );
-        // The watch does not show its Orchestra: its own age counts.
+        // The watch does not show its Orchestra, so the age of the database counts.
         let unseen = place_of(&database("c", true), None);
         let (first, second) = (
             place_of(&database("spare-1", false), None),

@@ -15,7 +15,7 @@ use crate::supabase::types::ProjectState;
 /// act.
 pub const REPLACEMENTS: usize = 2;
 
-/// A message when a database that was never usable is past the deadline of its class. The time counts from the last
+/// The message when a database that was never usable has passed its class's deadline. The time counts from the last
 /// create request, and before the first one from the creation of the OrchestraDatabase.
 pub fn passed(pass: &Pass, now: Timestamp) -> Option<String> {
     let status = pass.object.status.as_ref();

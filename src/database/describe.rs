@@ -1,4 +1,4 @@
-//! The words of each step: phase, conditions, reason and message.
+//! Describes each step: phase, conditions, reason and message.
 
 use super::plan::{ClaimState, DatabaseStop, Step};
 use crate::api::condition::Reason;
@@ -24,7 +24,7 @@ pub const fn is_replacing(step: Step, replacement: bool) -> bool {
     }
 }
 
-/// Whether a step changes nothing in what the status says of a usable database.
+/// Whether a step leaves the status of a usable database unchanged.
 pub const fn is_at_rest(step: Step) -> bool {
     matches!(
         step,
@@ -32,7 +32,7 @@ pub const fn is_at_rest(step: Step) -> bool {
     )
 }
 
-/// The words of a step. `replaces`: as [`is_replacing`] says.
+/// The description of a step. `replaces`: the result of [`is_replacing`].
 pub fn describe(step: Step, claim: ClaimState, replaces: bool) -> Description {
     match step {
         _ if replaces => REPLACING,
@@ -81,7 +81,7 @@ pub fn describe(step: Step, claim: ClaimState, replaces: bool) -> Description {
             },
             ..working("Unavailable", reason, "the entry does not lead to the database now")
         },
-        Step::Hold => usable("Bound", Standing::Stalled, Reason::InUse, HELD),
+        Step::Hold => usable("Bound", Standing::Stalled, Reason::InUse, IN_USE),
         Step::DeleteSelf | Step::Destroy | Step::AwaitGone | Step::Forget | Step::Abandon => {
             working("Deleting", Reason::Deleting, "the project is being destroyed")
         }
@@ -111,21 +111,21 @@ const PAUSING: Description = working("Bound", Reason::Pausing, "the provider was
 
 const ASKED_TO_PAUSE: &str = "a pause was requested; the project runs until the provider starts the pause";
 
-const RUNS_ON: &str = "the provider was asked to pause the project for more than an hour, and the project runs on: it is not \
-                       asked again. Ask the provider's support, or let the project run (powerState: Running)";
+const RUNS_ON: &str = "the provider was asked to pause the project for more than an hour, and the project still runs: no \
+                       further request is sent. Ask the provider's support, or let the project run (powerState: Running)";
 
 const PAUSED: Description = Description {
     phase: "Paused",
     ready: false,
     standing: Standing::Settled,
     reason: Reason::Paused,
-    text: "the project is paused, as spec.powerState says; its data are kept",
+    text: "the project is paused, as spec.powerState says; its data is kept",
 };
 
-const SLEEPS_ON: &str = "the project is paused, and no Orchestra holds it: the provider restores a paused project only for a \
-                         limited time (Supabase: a year, formerly 90 days), and its data are lost then. To keep them, take \
-                         it back, or set powerState: Running on the OrchestraDatabase, which opens a login that was not \
-                         revoked";
+const SLEEPS_ON: &str = "the project is paused, and no Orchestra claims it: the provider restores a paused project only for \
+                         a limited time (Supabase: a year, formerly 90 days); after that its data is lost. To keep them, \
+                         take it back, or set powerState: Running on the OrchestraDatabase, which opens a login that was \
+                         not revoked";
 
 const UNKNOWN: Description = provisioning(
     Reason::OutcomeUnknown,
@@ -144,7 +144,7 @@ const DROPS_ALL: &str = "everything that the former tenant left in the database 
 const BACKED_UP: &str =
     "the database is to be destroyed, and is backed up before, as deletion.finalBackup of its class says";
 
-const HELD: &str = "deletion was requested, but an Orchestra uses the database: it stays usable, and is deleted when that Orchestra is \
+const IN_USE: &str = "deletion was requested, but an Orchestra uses the database: it stays usable, and is deleted when that Orchestra is \
     deleted and releases it";
 
 const fn working(phase: &'static str, reason: Reason, text: &'static str) -> Description {
@@ -201,7 +201,7 @@ fn words(stop: DatabaseStop, claim: ClaimState) -> (Reason, &'static str) {
     match stop {
         DatabaseStop::Conflict => (Reason::ProjectConflict, CONFLICT),
         DatabaseStop::Lost => (Reason::DatabaseLost, LOST),
-        // The entries of the listing are named in place of a text.
+        // The message names the entries of the listing instead of this text.
         DatabaseStop::Unclear => (Reason::ProjectUnclear, ""),
         DatabaseStop::Paused => (Reason::ProjectPaused, STOPPED),
         DatabaseStop::Failed => (Reason::ProviderFailed, FAILED),
@@ -209,7 +209,7 @@ fn words(stop: DatabaseStop, claim: ClaimState) -> (Reason, &'static str) {
         DatabaseStop::Elsewhere => (Reason::ExistingNotFound, ELSEWHERE),
         DatabaseStop::WrongPassword if claim == ClaimState::Held => (Reason::LoginFailed, WRONG_PASSWORD),
         DatabaseStop::WrongPassword => (Reason::LoginFailed, NOT_RESET),
-        // The backup's own words stand in place of a text.
+        // The backup's own message replaces this text.
         DatabaseStop::FinalBackup => (Reason::FinalBackupFailed, ""),
     }
 }
@@ -219,7 +219,7 @@ const CONFLICT: &str = "several projects carry this database's marker; nothing i
     provider's dashboard: they cost money until somebody who has looked into them deletes them";
 
 const LOST: &str = "the project was deleted at the provider; it is never silently replaced. Restore it with the provider's \
-    support. Only when its data are given up, delete the Orchestra and create it again";
+    support. Only when nobody needs its data any more, delete the Orchestra and create it again";
 
 const STOPPED: &str = "the provider has paused the project. Restore it in the provider's dashboard, or set autoRestore on the class; \
     the operator then continues";
@@ -238,7 +238,7 @@ const ELSEWHERE: &str = "the project that spec.source.existing.projectRef of the
     more, or is a branch of another project: it is neither used nor billed. Move it back in the provider's dashboard, \
     and the operator continues; or delete the Orchestra";
 
-/// The project was adopted, and is nobody's now.
+/// The project was adopted, and is unclaimed now.
 const NOT_RESET: &str = "the adopted project refuses the stored password of role postgres, and no current Orchestra allows a reset. Take the \
     database back with an Orchestra whose adopt sets resetPassword or the right password, or delete this \
     OrchestraDatabase (the project stays)";

@@ -1,5 +1,4 @@
-//! An entry of a static pool: whether it still leads to its database, as the pool has found, and the reset of a released
-//! one.
+//! An entry of a static pool: whether it still leads to its database, as the pool found, and the reset of a released one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +13,9 @@ use super::plan::{ClaimState, EntryFacts, Reset, Step};
 use super::{Pass, status};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::names::{BACKUP_DATABASE_LABEL, label_of};
-use crate::api::{OrchestraClass, Recycle, ResetDecision, is_abandoned};
+use crate::api::{ABANDON_ANNOTATION, ClaimReference, OrchestraClass, Recycle, ResetDecision, is_abandoned};
 use crate::class;
-use crate::controller::background::{WorkKind, WorkProgress};
+use crate::controller::background::{PATIENCE, WorkKind, WorkProgress};
 use crate::controller::conditions::Conditions;
 use crate::controller::error::Error;
 use crate::controller::jobs;
@@ -25,30 +24,26 @@ use crate::credentials::entries::Trouble;
 use crate::credentials::inventory;
 use crate::migrate::Watch;
 use crate::postgres;
-use crate::postgres::reset::{Stay, reset};
+use crate::postgres::reset::{CONFINED, Stay, reset};
 use crate::text;
 
-/// Before anything is known.
+/// The pool has not checked the entry yet.
 pub const UNSEEN: EntryFacts = EntryFacts {
     out: None,
     reset: Reset::Never,
 };
 
-/// How long a pass waits for a reset, so that what is quick is done in one pass. The end of a longer one brings the database
-/// back.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// When a pass looks again at a reset whose end should have brought the database back.
+/// When a pass checks again a reset whose end should have triggered the database.
 const FALLBACK: Duration = Duration::from_mins(1);
 
-/// How often it is looked whether the Jobs that read the database have ended.
+/// How often the Jobs that read the database are checked for their end.
 const JOBS: Duration = Duration::from_secs(5);
 
-/// What is left of which so many are named.
+/// The most remaining objects that a message names.
 const NAMED: usize = 8;
 
-/// What is known of the entry, and what is the matter with it. Before the pool has looked, a database that waits for a
-/// claim is as it was, and its status stays.
+/// What is known of the entry, and what is wrong with it. Before the pool has checked it, a database that waits for a claim
+/// is as before, and its status stays.
 pub async fn observe(pass: &Pass, claim: ClaimState) -> Result<(EntryFacts, Option<Trouble>), Error> {
     let known = pass.ctx.credentials.entries.of(pass.name());
     let was_out = known.is_none() && claim == ClaimState::None && pass.object.is_not_ready();
@@ -61,7 +56,7 @@ pub async fn observe(pass: &Pass, claim: ClaimState) -> Result<(EntryFacts, Opti
     Ok((entry, trouble))
 }
 
-/// What becomes of the database once it is released. When its entry has left, nobody is given the database.
+/// What happens with the database once it is released. When its entry was removed, the database is given to nobody.
 async fn reset_state(pass: &Pass, claim: ClaimState) -> Result<Reset, Error> {
     let Some(entry) = pass
         .object
@@ -90,7 +85,8 @@ async fn reset_state(pass: &Pass, claim: ClaimState) -> Result<Reset, Error> {
     )
 }
 
-/// The class, which says what precedes a reset; none where none is to come. One that was decided goes on without its class.
+/// The class, which decides what precedes a reset; none where no reset is to come. A reset that was decided continues
+/// without its class.
 ///
 /// # Errors
 /// When the class is not there, or cannot be read.
@@ -150,7 +146,7 @@ pub async fn drop_everything(pass: &mut Pass) -> Result<Option<Next>, Error> {
     }
     match ctx.resets.progress(&uid, PATIENCE).await? {
         WorkProgress::Done(()) => {
-            tracing::info!(database = pass.name(), "the database is as a fresh one");
+            tracing::info!(database = pass.name(), "the database was reset");
             pass.is_reset = true;
             Ok(None)
         }
@@ -158,7 +154,7 @@ pub async fn drop_everything(pass: &mut Pass) -> Result<Option<Next>, Error> {
     }
 }
 
-/// Resets the very database of the entry: its identity and its claim record are compared in the session that drops.
+/// Resets the database of the entry: its identity and its claim record are compared in the session that drops.
 async fn run(ctx: &super::Context, object: &crate::api::OrchestraDatabase) -> Result<(), Error> {
     let (Some(entry), Some(claim)) = (&object.spec.inventory, &object.spec.claim_ref) else {
         return Ok(());
@@ -172,37 +168,63 @@ async fn run(ctx: &super::Context, object: &crate::api::OrchestraDatabase) -> Re
     let limit = ctx.core.settings.migration_limit;
     let done = tokio::time::timeout(limit, reset(&mut session, &uids)).await;
     let done = done.map_err(|_| postgres::Error::Timeout(limit))?;
-    done?.map_err(|stay| told_of(&stay))
+    let pool = ctx.core.stores.pools.get(&ObjectRef::new(&entry.pool));
+    let made = pool.is_some_and(|pool| pool.spec.server.is_some());
+    done?.map_err(|stay| told_of(&stay, claim, made))
 }
 
-fn told_of(stay: &Stay) -> Error {
+/// Why a database was not reset, and what to do. Making it anew is advised only where it is known to be the tenant's. `made` says
+/// whether the pool makes its databases itself, so that there is no entry that an admin could remove or make anew.
+fn told_of(stay: &Stay, claim: &ClaimReference, made: bool) -> Error {
+    const NOTHING: &str = "the database was not reset, and nothing was dropped";
+    let not_reset = |message: String| Error::blocked(Reason::NotReset, message);
+    let (anew, remove) = if made {
+        let anew = format!(
+            "let go of it (annotation {ABANDON_ANNOTATION}=true of the OrchestraDatabase) and drop it as an admin of the server"
+        );
+        // Without an OrchestraDatabase and a claim record, the pool may drop it itself.
+        (anew, "leave it as it is")
+    } else {
+        let anew = "make the entry anew as `orchestra-operator recycle` prints it";
+        (anew.to_owned(), "remove the entry from the inventory")
+    };
     match stay {
-        Stay::Unfit(why) => Error::blocked(
-            Reason::NotReset,
+        Stay::Hosted => not_reset(format!(
+            "{NOTHING}: it is a hosted project's, whose services keep data of their own in it. It stays out of the pool: remove \
+             the entry, or make the project anew at its provider once nobody needs its data, and write the new URL into the entry"
+        )),
+        Stay::Login => not_reset(format!(
+            "{NOTHING}: the entry's login is a superuser, does not own the database, or owns others as well. It stays out of \
+             the pool: give the entry the URL of a login that owns this database alone, and the operator continues; or remove \
+             the entry"
+        )),
+        Stay::Version(version) => not_reset(format!(
+            "{NOTHING}: its server runs PostgreSQL {version}, which does not tell what roles a script has made: {CONFINED} or \
+             later does. It stays out of the pool. Once nobody needs what it holds, {anew}; or {remove}"
+        )),
+        Stay::Unclear => Error::blocked(
+            Reason::ClaimRecordMissing,
             format!(
-                "the database was not reset, and nothing was dropped: {why}. It stays out of the pool: make the entry anew as \
-                 `orchestra-operator recycle` prints it, or remove it"
+                "{NOTHING}: the database does not carry the claim record of Orchestra {}/{} ({}), which had it: it may be somebody \
+                 else's by now. Find out whose it is, and drop nothing: {remove}; or, if the database is still what that Orchestra has \
+                 left, put the record back into the table stagesub.claim, and the operator continues",
+                claim.namespace, claim.name, claim.uid
             ),
         ),
         Stay::InUse(who) => Error::blocked(
             Reason::InUse,
-            format!(
-                "the database was not reset, and nothing was dropped: {who}. It is reset when nobody uses it any more"
-            ),
+            format!("{NOTHING}: {who}. It is reset when nobody uses it any more"),
         ),
-        Stay::Left(left) => Error::blocked(
-            Reason::NotReset,
-            format!(
-                "the tenant's data are dropped, but the database still differs from an empty one and stays out of the pool: \
-                 {}. Drop these as an admin of the server; the operator then continues. Or make the entry anew as `orchestra-operator \
-                 recycle` prints it",
-                text::names(left, NAMED, left.len())
-            ),
-        ),
+        Stay::Left(left) => not_reset(format!(
+            "the tenant's data are dropped, but the database still differs from an empty one and stays out of the pool: {}. The \
+             entry's login may not drop these: find out who made them. If nobody needs them, drop them as an admin of the server, \
+             and the operator continues, or {anew}",
+            text::names(left, NAMED, left.len())
+        )),
     }
 }
 
-/// Tells of an entry that cannot be used any more while an Orchestra uses its database, which goes on.
+/// Reports an entry that can no longer be used while an Orchestra uses its database. The tenant keeps using it.
 pub fn tell(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>) {
     if pass.object.spec.inventory.is_none() || observed.facts.claim != ClaimState::Held {
         return;
@@ -212,10 +234,7 @@ pub fn tell(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>) {
         (Some(trouble), _) if !trouble.passing => {
             let message = match trouble.reason {
                 Reason::EntryRemoved => trouble.message.clone(),
-                _ => format!(
-                    "{}. The claim stays with the database that was claimed",
-                    trouble.message
-                ),
+                _ => format!("{}. The claim still refers to the original database", trouble.message),
             };
             conditions.set(ConditionType::EntryUsable, false, trouble.reason, &message);
         }
@@ -226,6 +245,37 @@ pub fn tell(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn making_an_entry_anew_is_advised_only_where_the_database_is_known_to_be_its_tenants() {
+        let claim = ClaimReference {
+            namespace: "tenants".into(),
+            name: "first".into(),
+            uid: "a-uid".into(),
+        };
+        for (stay, reason, anew) in [
+            (Stay::Hosted, Reason::NotReset, false),
+            (Stay::Login, Reason::NotReset, false),
+            (Stay::Version(15), Reason::NotReset, true),
+            (Stay::Unclear, Reason::ClaimRecordMissing, false),
+            (Stay::InUse("somebody".into()), Reason::InUse, false),
+            (Stay::Left(vec!["schema of_an_admin".into()]), Reason::NotReset, true),
+        ] {
+            let error = told_of(&stay, &claim, false);
+            assert_eq!(error.reason(), reason, "{stay:?}");
+            assert_eq!(error.to_string().contains("recycle"), anew, "{error}");
+            // The command refuses an entry that a pool has made itself.
+            let made = told_of(&stay, &claim, true);
+            assert_eq!(made.reason(), reason, "{stay:?}");
+            assert!(!made.to_string().contains("recycle"), "{made}");
+            assert_eq!(made.to_string().contains("and drop it"), anew, "{made}");
+        }
+        let unclear = told_of(&Stay::Unclear, &claim, false).to_string();
+        assert!(
+            unclear.contains("drop nothing") && unclear.contains("tenants/first (a-uid)"),
+            "{unclear}"
+        );
+    }
 
     #[test]
     fn a_database_that_is_being_deleted_is_reset_only_where_that_was_decided() {

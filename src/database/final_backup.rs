@@ -28,7 +28,7 @@ const NAMED: usize = 200;
 pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Fact, Option<String>), Error> {
     let object = &pass.object;
     let wanted = class.spec.deletion.final_backup;
-    // A database that was never usable holds nothing.
+    // A database that was never usable contains no data.
     let was_used = object.spec.inventory.is_some() || object.was_usable();
     let is_asked = object.spec.claim_ref.is_some() && !object.is_held() && object.is_to_be_destroyed();
     if wanted == FinalBackup::None || !was_used || !is_asked {
@@ -59,8 +59,8 @@ pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Fact, Option<S
     })
 }
 
-/// The state of a recorded backup that does not exist any more. Once a reset is decided it was settled, and another one cannot
-/// be made: the reset goes on.
+/// The state of a recorded backup that no longer exists. Once a reset is decided the backup was settled, and another one
+/// cannot be made: the reset continues.
 fn gone(is_being_reset: bool) -> Fact {
     if is_being_reset { Fact::Settled } else { Fact::Unmade }
 }

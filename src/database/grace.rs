@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt as _;
-use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::Pass;
@@ -14,8 +12,9 @@ use crate::api::{DeletionPolicy, GoDuration, OrchestraClass, OrchestraDatabase, 
 use crate::class;
 use crate::controller::clock::{self, TimeCheck};
 use crate::controller::error::Error;
+use crate::controller::write;
 
-/// Whether the grace period of a database is over, and else how long it goes on.
+/// Whether the grace period of a database has ended, and otherwise how long it lasts.
 pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Grace, Option<Duration>), Error> {
     let spec = &pass.object.spec;
     let deleting = pass.object.metadata.deletion_timestamp.is_some();
@@ -54,8 +53,8 @@ pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Grace, Option<
     )
 }
 
-/// Whether the release of a hosted project has paused it: no request to pause it is older. In one that was paused before, the
-/// former tenant's login could not be revoked, and only a person decides that it runs again.
+/// Whether the release of a hosted project has paused it, so the request is not older than the release. In one that was paused before,
+/// the former tenant's login could not be revoked, and only a person decides that it runs again.
 fn was_paused_by_release(database: &OrchestraDatabase) -> bool {
     let (spec, status) = (&database.spec, database.status.as_ref());
     let issued = status.and_then(|status| status.pause_issued_at.as_ref());
@@ -75,24 +74,16 @@ pub async fn schedule(pass: &mut Pass) -> Result<(), Error> {
     let now = clock::now(&pass.ctx.core.client).await?.max(clock::own()).max(released);
     let is_retained = pass.object.spec.reclaim_policy == DeletionPolicy::Retain;
     let due = (!is_retained).then(|| Time(clock::after(now, period.unwrap_or_default())));
-    let mut patch = json!({
-        "metadata": {"resourceVersion": pass.object.resource_version()},
-        "spec": {"reclaimAfter": due},
-    });
+    let mut patch = json!({"spec": {"reclaimAfter": due}});
     if is_retained && was_paused_by_release(&pass.object) {
         patch["spec"]["powerState"] = Value::Null;
     }
-    let written = pass
-        .api()
-        .patch(pass.name(), &PatchParams::default(), &Patch::Merge(patch))
-        .await?;
-    pass.ctx.core.stores.databases.wrote(&written);
-    pass.object = written;
+    pass.object = write::change(&pass.ctx.core, &pass.object, patch).await?;
     Ok(())
 }
 
-/// What is told of a released database that is to be destroyed: until when, and how it is taken back. None of one that
-/// has no such time.
+/// The message of a released database that is to be destroyed: until when, and how it is taken back. None for one without
+/// such a time.
 pub fn told(pass: &Pass) -> Option<String> {
     let spec = &pass.object.spec;
     let due = spec.reclaim_after.as_ref().filter(|_| spec.released_at.is_some())?;

@@ -23,7 +23,8 @@ pub async fn claim(pass: &Pass) -> Result<ClaimState, Error> {
     })
 }
 
-/// Whether this version knows all that the database's Orchestra and its class say: both decide what becomes of it.
+/// Whether this version understands every value of the database's Orchestra and of its class: both decide what happens with
+/// the database.
 pub fn are_known(pass: &Pass) -> Result<(), Error> {
     if let Some(holder) = watched(pass) {
         unreadable::check(&*holder)?;
@@ -48,8 +49,8 @@ async fn is_deserted(pass: &Pass) -> Result<bool, Error> {
     Ok(holder.is_none_or(|orchestra| orchestra.metadata.uid.as_ref() != Some(&claim.uid)))
 }
 
-/// Whether the pool that the database was made for does not exist, and nothing was requested for it yet: an operator that
-/// stood still while another one took over may make it after the pool has gone. Confirmed by the API server, because the
+/// Whether the pool for which the database was created does not exist, and nothing was requested for it yet: an operator
+/// that hung while another one took over may create it after the pool was deleted. Confirmed by the API server, because the
 /// watch may lag behind.
 async fn is_without_pool(pass: &Pass) -> Result<bool, Error> {
     let object = &pass.object;
@@ -64,7 +65,7 @@ async fn is_without_pool(pass: &Pass) -> Result<bool, Error> {
     Ok(api.get_opt(pool).await?.is_none())
 }
 
-/// The Orchestra that the claim names, as far as the watch shows.
+/// The Orchestra that the claim names, according to the watch.
 pub fn watched(pass: &Pass) -> Option<Arc<Orchestra>> {
     let claim = pass.object.spec.claim_ref.as_ref()?;
     let holder = ObjectRef::<Orchestra>::new(&claim.name).within(&claim.namespace);

@@ -1,6 +1,6 @@
-//! Whether the project that a status names is the one of its database. Whoever may write statuses can name another
-//! tenant's there, and a status that comes from an older copy of the cluster names one that is gone: the project's name,
-//! which carries the marker, and the owner's Secret are what is believed.
+//! Whether the project that a status names belongs to its database. A person who may write statuses can name another
+//! tenant's project there, and a status that was restored from an older copy of the cluster names one that is gone.
+//! Therefore only the project's name, which contains the marker, and the owner's Secret are trusted.
 
 use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
@@ -10,7 +10,7 @@ use crate::supabase::listed::ListedProject;
 use crate::supabase::poll::Listing;
 use crate::supabase::types::Project;
 
-/// A project that is being replaced was never in use: the address of one that was is in the owner's Secret.
+/// Checks that a project that is being replaced was never in use: the address of a project in use is in the owner's Secret.
 ///
 /// # Errors
 /// When the owner's Secret has an address.
@@ -19,15 +19,15 @@ pub fn check_discarded(reference: &str, connected: bool) -> Result<(), Error> {
         return Ok(());
     }
     Err(conflict(format!(
-        "status.replaced names {reference}, which is in use: nothing is deleted. Take it out of status.replaced"
+        "status.replaced names {reference}, which is in use: nothing is deleted. Remove it from status.replaced"
     )))
 }
 
-/// A recorded project that is not listed under its name has that name still, or has another one since the owner's Secret
-/// has its address.
+/// Checks a recorded project that is not listed under its name: it must still have that name, unless the owner's Secret has
+/// its address, so that it was renamed later.
 ///
 /// # Errors
-/// When it is another database's project, as far as can be told.
+/// When it seems to be another database's project.
 pub fn check_unlisted(
     object: &OrchestraDatabase,
     project: &Project,
@@ -41,13 +41,13 @@ pub fn check_unlisted(
         return Ok(());
     }
     Err(conflict(format!(
-        "{} and is not taken for the project of this database. Correct status.project.ref, or give the project that name back",
+        "{}, so it is not used as this database's project. Correct status.project.ref, or give the project that name back",
         another(&project.reference, project.name.as_deref(), wanted)
     )))
 }
 
-/// The reference of a database's project: the one that is being replaced where that is under way, else the one that is listed
-/// under its name, else the recorded one.
+/// The reference of a database's project: the one that is being replaced, if any; else the one that is listed under its
+/// name; else the recorded one.
 ///
 /// # Errors
 /// When none is known.
@@ -56,8 +56,8 @@ pub fn reference<'a>(object: &'a OrchestraDatabase, listed: Option<&'a ListedPro
     choose(object, listed).ok_or_else(missing)
 }
 
-/// The reference of the project that is deleted in the end: the one that has the marker, and the one that is being replaced
-/// where that is under way. None when it is gone.
+/// The reference of the project that is deleted in the end: the one that is being replaced, if any, and else the one that
+/// has the marker. None when it is gone.
 ///
 /// # Errors
 /// When it does not have the marker, or the provider fails.
@@ -76,8 +76,8 @@ pub async fn to_be_destroyed(
     match account.client().get_project(reference).await {
         Ok(project) if project.name.as_deref() == Some(wanted) => Ok(Some(reference.to_owned())),
         Ok(project) => Err(conflict(format!(
-            "{} and is not deleted. Give it that name in the provider's dashboard if it is this database's and may go, or \
-             correct status.project.ref",
+            "{}, so it is not deleted. If it is this database's project and may be deleted, give it that name in the \
+             provider's dashboard; otherwise correct status.project.ref",
             another(reference, project.name.as_deref(), wanted)
         ))),
         Err(error) if error.is_gone() => Ok(None),
@@ -103,8 +103,8 @@ fn marker(object: &OrchestraDatabase) -> Option<&str> {
 }
 
 fn another(reference: &str, name: Option<&str>, wanted: &str) -> String {
-    let name = name.map_or_else(|| "no name".to_owned(), |name| format!("the name {name:?}"));
-    format!("project {reference} has {name} at the provider and not {wanted:?},")
+    let name = name.map_or_else(|| "has no name".to_owned(), |name| format!("is named {name:?}"));
+    format!("project {reference} {name} at the provider, not {wanted:?}")
 }
 
 fn conflict(message: String) -> Error {

@@ -1,4 +1,4 @@
-//! The API keys of a project in use, which its owner may change at the provider: they are read again now and then.
+//! The API keys of a project in use. Its owner may change them at the provider, so they are read again from time to time.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
@@ -21,19 +21,19 @@ use crate::supabase::{self, Account};
 /// minute, and twice as many with legacy keys.
 const RESYNCS: u32 = 6;
 
-/// How long it is remembered of a database that nobody looks at.
+/// How long the time is remembered for a database that is not reconciled.
 const REMEMBERED: Duration = Duration::from_hours(7 * 24);
 
 /// When the keys of each project are read again or rotated, by OrchestraDatabase.
 pub struct KeyReads {
-    /// When this process began: what was read before is not known.
+    /// When this process started: earlier reads are not known.
     began: Instant,
     due: Mutex<Recent<Instant>>,
-    /// When a rotation that could not go on is tried again.
+    /// When a rotation that could not continue is tried again.
     rotation_due: Mutex<Recent<Instant>>,
 }
 
-/// The pace at which keys are read.
+/// The interval at which keys are read.
 pub fn interval(resync: Duration) -> Duration {
     resync * RESYNCS
 }
@@ -78,12 +78,12 @@ impl KeyReads {
         self.rotation_due.lock().insert(database, Instant::now() + wait);
     }
 
-    /// The keys may be rotated.
+    /// The keys may be rotated now.
     pub fn allow_rotation(&self, database: &str) {
         self.rotation_due.lock().remove(database);
     }
 
-    /// How long the keys are not rotated yet.
+    /// How long the rotation of the keys has to wait.
     pub fn rotation_wait(&self, database: &str) -> Option<Duration> {
         let until = self.rotation_due.lock().get(database).copied()?;
         let left = until.saturating_duration_since(Instant::now());
@@ -105,9 +105,9 @@ fn share(database: &str) -> f64 {
     0.25 + 0.75 * f64::from(part) / 1000.0
 }
 
-/// Reads the keys, and stores them when they are others. Whatever goes wrong stops nothing and is no error of the pass:
-/// the tenant keeps what it has, and the keys are read again after the interval, or when the provider has room for the
-/// request. Returns whether keys are left that work, where that is known.
+/// Reads the keys, and stores them when they have changed. A failure stops nothing and is not an error of the pass: the
+/// tenant keeps its keys, and they are read again after the interval, or when the request limit allows it. Returns whether
+/// working keys are left, if known.
 pub async fn read_again(pass: &Pass, account: &Account, reference: &str) -> Option<bool> {
     let (name, resync) = (pass.name(), pass.ctx.core.settings.resync);
     pass.ctx.keys.were_read(name, resync);
@@ -164,7 +164,7 @@ async fn store(pass: &Pass, keys: &ChosenKeys, reference: &str) -> Result<(), Er
     );
     if !lost.is_empty() {
         let note = format!(
-            "the API keys {} were deleted at the provider: others of the project are published in their place, and new ones \
+            "the API keys {} were deleted at the provider: others of the project are published instead, and new ones \
              are made where rotation asks for it",
             lost.join(", ")
         );

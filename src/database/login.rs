@@ -1,10 +1,10 @@
-//! How far the owner's login to a hosted database is proven.
+//! Whether the owner's login to a hosted database is proven.
 
 use super::plan::{ClaimState, ConnectionState};
 use super::{Pass, adopted, key_rotation, password};
 use crate::supabase::listed::ListedProject;
 
-/// How far it is, and what of it is due. `connected`: the project's address is stored.
+/// The state of the login, and what is due. `connected`: the project's address is stored.
 pub fn connection(pass: &Pass, claim: ClaimState, connected: bool, project: Option<&ListedProject>) -> ConnectionState {
     let vague = project.is_some_and(|project| project.status.is_vague());
     let wrong = pass.ctx.logins.wrong_password(pass.name());
@@ -12,7 +12,7 @@ pub fn connection(pass: &Pass, claim: ClaimState, connected: bool, project: Opti
     let doubted = vague || wrong;
     match connected {
         false => ConnectionState::Unread,
-        // Before any other login: the project may have either password.
+        // This comes before any other login: the project may have either password.
         true if password::is_pending(pass) => ConnectionState::PasswordPending,
         true if pass.proven || (!doubted && pass.object.is_ready()) => {
             if password::is_due(pass, claim) {

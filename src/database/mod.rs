@@ -26,7 +26,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt as _;
-use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -73,13 +72,13 @@ impl AsRef<Core> for Context {
 }
 
 impl Context {
-    /// Has a pass look at the database now.
+    /// Triggers a pass over the database now.
     pub fn wake(&self, database: &str) {
-        // Nobody listens when the operator ends.
+        // Nothing receives it while the operator stops.
         let _ = self.refused.send(ObjectRef::new(database));
     }
 
-    /// Forgets what is remembered of a database that is gone.
+    /// Forgets a database that is gone.
     fn forget(&self, database: &str) {
         self.logins.forget(database);
         self.core.refusals.forget(database);
@@ -121,15 +120,15 @@ struct Pass {
     announced: Option<Permit>,
     /// Whether the keys that were published work, when that was asked in this pass.
     keys_work: Option<bool>,
-    /// The database was found to be as a fresh one in this pass.
+    /// The database was found to equal an empty one in this pass.
     is_reset: bool,
     /// A login succeeded in this pass.
     proven: bool,
-    /// How far it has come with a new password of the owner, if it has begun.
+    /// The progress with a new password of the owner, if it has started.
     password: Option<password::PasswordAttempt>,
-    /// How far it has come with the rotation of API keys, if it has begun.
+    /// The progress of the rotation of API keys, if it has started.
     keys: Option<key_rotation::KeyAttempt>,
-    /// When what could not be done is tried again.
+    /// When failed work is tried again.
     again: Option<Duration>,
     /// What a person had asked for when the pass began, of the database or its Orchestra.
     wish: String,
@@ -164,15 +163,11 @@ impl Pass {
         secret.is_some_and(|secret| secret.labels().contains_key(label))
     }
 
-    fn api(&self) -> Api<OrchestraDatabase> {
-        Api::all(self.ctx.core.client.clone())
-    }
-
     fn name(&self) -> &str {
         self.object.metadata.name.as_deref().unwrap_or_default()
     }
 
-    /// UID of the Orchestra that holds the claim, or held it last; empty when there is none.
+    /// UID of the Orchestra that holds the claim, or held it last; empty when nobody ever held it.
     fn claim_uid(&self) -> &str {
         let claim = self.object.spec.claim_ref.as_ref();
         claim.map_or("", |claim| claim.uid.as_str())

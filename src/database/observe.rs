@@ -40,9 +40,9 @@ pub struct Observed {
     pub facts: Facts,
     /// The time of the look.
     pub now: Timestamp,
-    /// What is the matter with its entry, for an entry of a static pool.
+    /// What is wrong with its entry, for an entry of a static pool.
     pub trouble: Option<Trouble>,
-    /// The provider's last word on the project, for the message of a deadline that passed.
+    /// What the provider last said about the project, for the message of a deadline that passed.
     pub said: Option<String>,
     /// Entries of the listing that may be the project, by their identities; none when it is listed without a reference.
     pub unclear: Vec<String>,
@@ -50,15 +50,15 @@ pub struct Observed {
     pub account: Option<Arc<Account>>,
     /// The project with our marker.
     pub project: Option<ListedProject>,
-    /// How long a released database still waits for its end.
+    /// How long a released database still waits for its destruction.
     pub wait: Option<Duration>,
-    /// What is the matter with its final backup.
+    /// What is wrong with its final backup.
     pub final_backup: Option<String>,
     /// The identities of the listed projects that have no name.
     pub unnamed: Vec<String>,
 }
 
-/// Stands for a project that is not looked up, because the next step does not depend on it.
+/// The placeholder for a project that is not looked up, because the next step does not depend on it.
 const UNSEEN: Hosted = Hosted {
     origin: ProjectOrigin::Made,
     password: false,
@@ -117,7 +117,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     Ok(observed)
 }
 
-/// What the provider and the owner's Secret have of a hosted database.
+/// What the provider and the owner's Secret know about a hosted database.
 async fn look_up(pass: &Pass, wanted: &SupabaseProject, observed: &mut Observed) -> Result<Hosted, Error> {
     let (object, now, claim) = (&pass.object, observed.now, observed.facts.claim);
     let class = class::resolve(&pass.ctx.class, object.spec.class_name.as_deref())?;
@@ -190,10 +190,10 @@ async fn listing(pass: &Pass, account: &Account, now: Timestamp) -> Result<Arc<L
     let status = pass.object.status.as_ref();
     let settings = &pass.ctx.core.settings;
     let awaited = status.is_some_and(|status| status.project.is_some() && status.usable_since.is_none());
-    // An adopted project need not be a young one.
+    // An adopted project may be old.
     let awaited = awaited && pass.object.adopted().is_none();
     if awaited && pass.object.metadata.deletion_timestamp.is_none() && deadline::passed(pass, now).is_none() {
-        // Before the project can be ready, an older listing is as good.
+        // Before the project can be ready, an older listing is sufficient.
         let age = settings.poll_interval.max(too_early(pass, account, now));
         return Ok(account.poll().youngest(age, || all_awaited(pass, account, now)).await?);
     }
@@ -220,13 +220,13 @@ async fn listing(pass: &Pass, account: &Account, now: Timestamp) -> Result<Arc<L
         .await?)
 }
 
-/// How long it is still too early to poll the project, by the time that other projects took.
+/// How long polling the project is still too early, by the time that other projects took.
 pub fn too_early(pass: &Pass, account: &Account, now: Timestamp) -> Duration {
     let age = deadline::age(pass, now).unwrap_or(Duration::MAX);
     account.poll().worth_a_look_after().saturating_sub(age)
 }
 
-/// The projects of the account's organization that are being created, and not for too long.
+/// The projects of the account's organization that are being created and were requested recently.
 fn all_awaited(pass: &Pass, account: &Account, now: Timestamp) -> HashSet<String> {
     let young = |status: &OrchestraDatabaseStatus| {
         let issued = status.create_issued_at.as_ref();
@@ -278,7 +278,7 @@ async fn project(
             return match account.client().get_project(reference).await {
                 Err(error) if error.is_gone() => Ok(ProjectLook::Lost),
                 Err(error) => Err(error.into()),
-                // It was adopted, and left the organization before it was recorded there.
+                // It was adopted, and was moved to another organization before it was recorded.
                 Ok(_) if recorded.is_none() => Ok(ProjectLook::Stopped(DatabaseStop::Elsewhere)),
                 // Listed under another name now, or not listed yet.
                 Ok(project) => {
@@ -327,7 +327,7 @@ fn state(pass: &Pass, claim: ClaimState, said: &supabase::types::ProjectState, n
         return project;
     }
     match said.class() {
-        // For a project in use, a login is the better evidence.
+        // For a project in use, a login is better evidence.
         _ if used && said.is_vague() => ProjectLook::Active,
         StatusClass::Waiting | StatusClass::Degraded => ProjectLook::Waiting,
         StatusClass::Usable => ProjectLook::Active,
@@ -348,7 +348,7 @@ fn is_to_be_restored(pass: &Pass, claim: ClaimState) -> bool {
     let by_class = class.is_ok_and(|class| class.spec.auto_restore);
     match claim {
         ClaimState::Held => by_class || power::was_paused(pass),
-        // It is kept, and slept for its grace period alone.
+        // It is to be kept, and was paused only for its grace period.
         ClaimState::Released => power::was_paused(pass),
         _ => by_class && pass.object.is_spare(),
     }

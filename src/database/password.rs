@@ -4,8 +4,8 @@
 //! BeginPassword (the new one is stored as pending) → ChangePassword (asked of the provider, proven by a login, stored)
 //! ```
 //!
-//! Until a login with the new password has worked both are stored, so that whichever the project has is known. The request
-//! may be repeated: it sets the same password.
+//! Both passwords are stored until a login with the new one has worked, so that the project's password is always known. The
+//! request may be repeated: it sets the same password.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ pub fn is_pending(pass: &Pass) -> bool {
     (pass.password.is_some() || pass.has_stored(PENDING_LABEL)) && pass.password != Some(PasswordAttempt::Over)
 }
 
-/// How far a pass has come with a new password.
+/// The progress of a pass with a new password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordAttempt {
     /// It was stored in this pass, so that the project cannot have it.
@@ -44,7 +44,7 @@ pub enum PasswordAttempt {
 /// Whether the tenant's login was rotated since the owner's password was, and the Orchestra asks for both.
 pub fn is_due(pass: &Pass, claim: ClaimState) -> bool {
     let core = &pass.ctx.core;
-    // That of an adopted project is its own, unless the operator may set it.
+    // The password of an adopted project is not the operator's to change, unless it may set it.
     if pass
         .object
         .adopted()
@@ -67,8 +67,8 @@ pub fn is_due(pass: &Pass, claim: ClaimState) -> bool {
     follows_none(secret.labels(), &holder::login(pass))
 }
 
-/// Whether the password follows no rotation of this login, by the labels of its Secret. The numbers of another tenant, who
-/// had the database before, are told apart by the time; it alone is what an earlier version wrote.
+/// Whether the password has not followed a rotation of this login yet, by the labels of its Secret. The time distinguishes
+/// the rotation numbers of an earlier tenant of the database; an earlier version wrote only the time.
 fn follows_none(own: &BTreeMap<String, String>, login: &LoginMarks) -> bool {
     let number = |label: &str| own.get(label).and_then(|text| text.parse::<i64>().ok());
     let is_another = number(FOLLOWED_LABEL).is_some_and(|followed| followed != i64::from(login.generation));
@@ -86,8 +86,8 @@ pub async fn begin(pass: &mut Pass) -> Result<Option<Next>, Error> {
     Ok(None)
 }
 
-/// Has the project take the pending password. What goes wrong stops nothing and is no error of the pass: both passwords
-/// are stored.
+/// Sets the pending password on the project. A failure stops nothing and is not an error of the pass: both passwords are
+/// stored.
 pub async fn change(pass: &mut Pass, account: &Account, reference: &str) -> Result<Option<Next>, Error> {
     let (core, name) = (pass.ctx.core.clone(), pass.name().to_owned());
     let spacing = core.settings.login_spacing;
@@ -143,7 +143,7 @@ async fn settle(pass: &mut Pass) -> Result<Option<Next>, Error> {
     Ok(None)
 }
 
-/// Goes on without the new password, and tries again later.
+/// Continues without the new password, and tries again later.
 async fn postpone(pass: &mut Pass, error: &Error) -> Result<Option<Next>, Error> {
     let wait = match error.class() {
         ErrorClass::After(wait) => wait,
@@ -178,7 +178,7 @@ mod tests {
         assert!(!follows_none(&BTreeMap::new(), &LoginMarks::default()));
         for (rotated, followed, due) in [
             (None, None, true),
-            // As an earlier version wrote it.
+            // The label of an earlier version.
             (Some("99"), None, true),
             (Some("100"), None, false),
             (Some("101"), None, false),

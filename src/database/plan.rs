@@ -39,7 +39,7 @@ pub enum Step {
     Create,
     /// Wait until the outcome of a request is known.
     AwaitOutcome,
-    /// Tell that a proxy refused the request; its outcome is looked up again later.
+    /// Report that a proxy refused the request; its outcome is looked up again later.
     TellRefusal,
     /// Record which project it is.
     Record,
@@ -51,7 +51,7 @@ pub enum Step {
     Pause,
     /// Wait until the outcome of the request to pause it shows: it runs meanwhile.
     AwaitRequest,
-    /// Nothing to do while it runs on, although it was to be paused: a person must act.
+    /// Nothing to do while it keeps running although it was to be paused: a person must act.
     RunOn,
     /// Wait until the provider has paused it.
     AwaitPause,
@@ -73,17 +73,17 @@ pub enum Step {
     ReadKeys,
     /// Store a new password of the owner.
     BeginPassword,
-    /// Have the project take it, and prove it by a login.
+    /// Set it on the project, and prove it by a login.
     ChangePassword,
-    /// Go on with the rotation of the API keys.
+    /// Continue the rotation of the API keys.
     RotateKeys(KeyWork),
     /// Nothing to do.
     Rest,
     /// Wait, out of the pool, until the entry leads to the database again.
     AwaitEntry {
-        /// Why it does not.
+        /// Why it does not lead to the database.
         reason: Reason,
-        /// That passes by itself.
+        /// Whether that is transient.
         passing: bool,
     },
     /// Have a backup made before everything in it is destroyed.
@@ -106,14 +106,14 @@ pub enum Step {
     AwaitGone,
     /// Remove our finalizer.
     Forget,
-    /// The same, whatever is left behind.
+    /// Remove our finalizer, whatever is left behind.
     Abandon,
     /// A person must act.
     Stop(DatabaseStop),
 }
 
 impl Step {
-    /// Its name, of a step that carries something out.
+    /// The name of a step that does something.
     pub fn carries_out(self) -> Option<&'static str> {
         let waits = matches!(
             self,
@@ -140,7 +140,7 @@ pub fn plan(facts: &Facts) -> Step {
     match next(facts) {
         Step::AwaitOutcome if facts.refused => Step::TellRefusal,
         step if destroys(facts, step) => backed_up(facts.final_backup, step),
-        // Nobody changes its data any more, and the time is used.
+        // Its data no longer changes, so the grace period is used for the backup.
         Step::Rest
             if facts.grace == Grace::Running && facts.destroy && facts.final_backup == FinalBackupState::Unmade =>
         {
@@ -153,7 +153,7 @@ pub fn plan(facts: &Facts) -> Step {
 /// Whether a step ends what may hold an Orchestra's data.
 fn destroys(facts: &Facts, step: Step) -> bool {
     match (step, facts.backing) {
-        // The decision stands in a status, which others may have written.
+        // The decision is in a status, which others may have written.
         (Step::DecideReset | Step::Reset, _) => true,
         (Step::Destroy, Backing::Hosted(hosted)) => !hosted.is_discarded(),
         (Step::DeleteSelf, Backing::Hosted(hosted)) => {
@@ -167,7 +167,7 @@ fn destroys(facts: &Facts, step: Step) -> bool {
     }
 }
 
-/// A step that destroys, once the final backup lets it.
+/// A step that destroys, once the final backup is settled.
 fn backed_up(backup: FinalBackupState, step: Step) -> Step {
     match backup {
         FinalBackupState::NotWanted | FinalBackupState::Settled => step,
@@ -187,7 +187,7 @@ fn next(facts: &Facts) -> Step {
         // A claim that was released before anything was bought: there is nothing to keep.
         (true, Backing::Hosted(hosted)) if facts.claim == ClaimState::Released => match (hosted.project, hosted.issued)
         {
-            // Nothing is known to be in it that is the tenant's: it is let go of, and stays at the provider.
+            // Nothing in it is known to be the tenant's: the operator stops managing it, and it stays at the provider.
             _ if hosted.never_let_in() => Step::DeleteSelf,
             (ProjectLook::Absent | ProjectLook::Unclear, Issued::Settling) => Step::AwaitOutcome,
             (ProjectLook::Absent, _) => Step::DeleteSelf,
@@ -199,12 +199,12 @@ fn next(facts: &Facts) -> Step {
                 Grace::Unset => Step::Schedule,
                 Grace::Running | Grace::Void => plan_hosted(hosted, facts.claim),
             },
-            // A later Delete has its whole period.
+            // A later Delete starts a whole grace period.
             _ if facts.grace == Grace::Void => Step::Schedule,
             // A kept database stays usable, with a stored password.
             _ => plan_hosted(hosted, facts.claim),
         },
-        // No Orchestra and no pool is left that a project would be bought for.
+        // No Orchestra and no pool needs a project any more.
         (true, Backing::Hosted(hosted)) if facts.claim == ClaimState::Abandoned && hosted.is_surely_absent() => {
             Step::DeleteSelf
         }
@@ -218,18 +218,18 @@ impl Hosted {
         self.project == ProjectLook::Absent && self.issued != Issued::Settling
     }
 
-    /// Whether the operator did not make it.
+    /// Whether somebody else created it.
     fn is_adopted(self) -> bool {
         self.origin != ProjectOrigin::Made
     }
 
-    /// Whether its owner's password is somebody else's to set. What an Orchestra allows ends with it.
+    /// Whether only somebody else may set its owner's password. An Orchestra's permission ends with the Orchestra.
     fn is_reset_forbidden(self, claim: ClaimState) -> bool {
         matches!(self.origin, ProjectOrigin::Adopted { resets, .. } if !resets || claim != ClaimState::Held)
     }
 
-    /// Whether it was adopted and is not known to have let the operator in. A status that was lost does not tell: while
-    /// the address is stored, a login does.
+    /// Whether it was adopted and no login of the operator is known to have succeeded. A lost status does not show it: while
+    /// the address is stored, a login is tried.
     fn never_let_in(self) -> bool {
         let refused = matches!(
             self.connection,
@@ -247,7 +247,7 @@ impl Hosted {
 
 fn plan_hosted(hosted: Hosted, claim: ClaimState) -> Step {
     match (hosted.project, hosted.issued) {
-        // Nothing is ever bought, or replaced, in the place of an adopted project.
+        // An adopted project is never replaced, and no project is bought instead of it.
         (
             ProjectLook::Absent
             | ProjectLook::Unclear
@@ -258,7 +258,7 @@ fn plan_hosted(hosted: Hosted, claim: ClaimState) -> Step {
             _,
         ) if hosted.is_adopted() => Step::Stop(DatabaseStop::Lost),
         (ProjectLook::Many, _) => Step::Stop(DatabaseStop::Conflict),
-        // Nothing is bought while it may be there already.
+        // No project is bought while it may exist already.
         (ProjectLook::Unclear, Issued::Settling) => Step::AwaitOutcome,
         (ProjectLook::Unclear, _) => Step::Stop(DatabaseStop::Unclear),
         (ProjectLook::Stopped(stop), _) => Step::Stop(stop),
@@ -290,7 +290,7 @@ fn plan_hosted(hosted: Hosted, claim: ClaimState) -> Step {
             ConnectionState::WrongPassword => Step::ResetPassword,
             ConnectionState::KeysDue => Step::ReadKeys,
             ConnectionState::PasswordDue => Step::BeginPassword,
-            // The owner has either of two passwords, and both are kept.
+            // The owner has one of two passwords, and both are kept.
             ConnectionState::PasswordPending if hosted.is_reset_forbidden(claim) => Step::Rest,
             ConnectionState::PasswordPending => Step::ChangePassword,
             ConnectionState::KeysRotate(work) => Step::RotateKeys(work),
@@ -302,7 +302,7 @@ fn plan_hosted(hosted: Hosted, claim: ClaimState) -> Step {
 fn plan_deletion(facts: Facts) -> Step {
     match (facts.finalizer, facts.claim, facts.backing) {
         (false, _, _) => Step::Rest,
-        (true, ClaimState::Held, Backing::Hosted(hosted)) => hold(hosted),
+        (true, ClaimState::Held, Backing::Hosted(hosted)) => keep_in_use(hosted),
         (true, ClaimState::Held, Backing::Static(_)) => Step::Hold,
         (true, _, Backing::Static(entry)) => entry::plan_deletion(facts, entry),
         (true, _, _) if facts.abandon => Step::Abandon,
@@ -316,7 +316,7 @@ fn plan_deletion(facts: Facts) -> Step {
             (ProjectLook::Absent | ProjectLook::Unclear, Issued::Settling) => Step::AwaitOutcome,
             (ProjectLook::Unclear, _) if facts.destroy => Step::Stop(DatabaseStop::Unclear),
             (ProjectLook::Absent | ProjectLook::Lost | ProjectLook::Replaced, _) => Step::Forget,
-            // It was to be destroyed before; the reclaim policy is about databases that hold data.
+            // It was to be destroyed before; the reclaim policy is only about databases that hold data.
             (ProjectLook::Discarded, _) if !hosted.is_adopted() => Step::Destroy,
             (ProjectLook::Discarding, _) => Step::AwaitGone,
             _ if !facts.destroy => Step::Forget,
@@ -328,7 +328,7 @@ fn plan_deletion(facts: Facts) -> Step {
 
 /// A database in use is kept although its deletion was requested: one that is paused, or was, follows its Orchestra as
 /// before until it runs.
-fn hold(hosted: Hosted) -> Step {
+fn keep_in_use(hosted: Hosted) -> Step {
     let step = plan_hosted(hosted, ClaimState::Held);
     match step {
         Step::Pause

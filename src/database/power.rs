@@ -16,7 +16,7 @@ use crate::controller::reconcile::Next;
 use crate::supabase::types::{ProjectState, StatusClass};
 use crate::supabase::{self, Account};
 
-/// How long a pause may take before a person is told. Projects were seen that hang in it for weeks
+/// How long a pause may take before it is reported. Projects were seen to hang in it for weeks
 /// (github.com/supabase/supabase/issues/35136 and others).
 const PAUSE_LIMIT: Duration = Duration::from_hours(1);
 
@@ -48,8 +48,8 @@ fn issued(pass: &Pass) -> Option<Timestamp> {
     Some(issued.0)
 }
 
-/// What the status of a project means that is to be paused; none of one that is to run, and where the status means the
-/// same for both.
+/// The meaning of the provider's status for a project that is to be paused; none for one that is to run, and where the
+/// status means the same for both.
 pub fn to_be_paused(pass: &Pass, said: &ProjectState, now: Timestamp) -> Option<ProjectLook> {
     if !is_to_be_paused(pass) {
         return None;
@@ -66,7 +66,7 @@ pub fn to_be_paused(pass: &Pass, said: &ProjectState, now: Timestamp) -> Option<
     }
 }
 
-/// How far the requests to pause a project have come that still runs.
+/// The state of the requests to pause a project that still runs.
 fn requested(status: Option<&OrchestraDatabaseStatus>, asked: bool) -> ProjectLook {
     let times =
         status.and_then(|status| Some((status.pause_first_issued_at.as_ref()?, status.pause_issued_at.as_ref()?)));
@@ -76,7 +76,8 @@ fn requested(status: Option<&OrchestraDatabaseStatus>, asked: bool) -> ProjectLo
     }
 }
 
-/// When the first of the requests was sent whose last one is sent now. One that is long over was another pause's.
+/// When the first request of this pause was sent; its latest one is sent now. A request from long ago belonged to another
+/// pause.
 fn first_of(status: &OrchestraDatabaseStatus, now: Timestamp) -> Timestamp {
     let last = status.pause_issued_at.as_ref();
     let goes_on = last.is_some_and(|last| now < settled_at(last.0, PAUSE_LIMIT));
@@ -127,7 +128,7 @@ pub async fn change(
         }
         Err(error) => Error::from(error),
     };
-    // After a clear refusal nothing has changed: the intent is taken back, and the request is sent again after a while.
+    // After a clear refusal nothing has changed: the intent is removed, and the request is sent again after a while.
     // A project that is not paused runs as before.
     let as_before = if pauses { Step::Rest } else { Step::Restore };
     status::change(pass, as_before, observed, |status| {

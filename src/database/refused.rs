@@ -1,6 +1,6 @@
 //! Creations that the provider refuses: the message of one that it refuses as invalid, to which the requested values are
-//! added because the provider's own may name a field without its value; and who tries again when its limit of projects
-//! has room.
+//! added because the provider's own may name a field without its value; and which databases try again when its limit of
+//! projects has room.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,20 +13,22 @@ use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
 use crate::controller::Core;
 use crate::controller::error::Error;
+use crate::controller::reconcile::Next;
 use crate::error::ErrorClass;
 use crate::supabase;
 use crate::supabase::regions::RegionState;
+use crate::supabase::said::Said;
 
-/// A refusal, and what the provider's list says of the region.
+/// A refusal, and what the provider's list says about the region.
 pub struct CreationRefusal {
     pub error: supabase::Error,
     pub offer: RegionState,
 }
 
-/// The refusal, with what to do.
+/// The refusal, with advice on what to do.
 pub fn explain(CreationRefusal { error, offer }: CreationRefusal, region: &str, size: Option<&str>) -> Error {
     let supabase::Error::Refused {
-        status: 400 | 422,
+        status: 400 | 404 | 422,
         outside: false,
         message: said,
         ..
@@ -48,6 +50,29 @@ pub fn explain(CreationRefusal { error, offer }: CreationRefusal, region: &str, 
     Error::blocked(Reason::RequestRefused, message)
 }
 
+/// The digest under which the first refusal is remembered that says that a name is taken.
+const NAME_TAKEN: &str = "creation under a name that is taken";
+
+/// After a refusal that says, or may mean, that a project of this name exists. Our names are unique: an earlier request has
+/// created it, and it is not listed yet; it is looked up before another request is sent. When the next request is refused
+/// for the same reason, nobody but the provider knows why, and its words are told.
+pub fn name_taken(pass: &Pass, request: &str, said: &Said) -> Result<Option<Next>, Error> {
+    let told = Error::blocked(Reason::RequestRefused, taken(said));
+    if pass.ctx.core.refusals.is_known(pass.name()) {
+        remember(pass, request, &told);
+        return Err(told);
+    }
+    remember(pass, NAME_TAKEN, &told);
+    tracing::warn!(%said, "the name of the project may be taken; looking it up");
+    Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)))
+}
+
+fn taken(said: &Said) -> String {
+    format!(
+        "the provider refuses to create the project as if one of its name existed ({said}), and lists none: it is looked up before each further request, so that none is paid for twice. Ask the provider's support, or delete the Orchestra and create it again, which gives the project another name"
+    )
+}
+
 /// Remembers the refusal of a request, unless its error is a passing one.
 pub fn remember(pass: &Pass, request: &str, error: &Error) {
     let refusals = &pass.ctx.core.refusals;
@@ -60,16 +85,15 @@ pub fn remembered(pass: &Pass, request: &str) -> Option<Error> {
     refusals.refusal(pass.name(), (request, &pass.wish))
 }
 
-/// How many databases of a class try again when one is gone. There is room for one, and each that finds none costs a
-/// request; others follow at their own pace, and when the next one is gone.
+/// How many databases of a class try again when one is gone. There is room for one, and each attempt without room costs a
+/// request; the others follow at their own interval, and when the next one is gone.
 const TRY_AGAIN: usize = 5;
 
-/// How long a database that no Orchestra waits for stays behind those that one waits for and that the limit keeps from
-/// being created.
-const BEHIND: Duration = Duration::from_mins(1);
+/// How long an unclaimed database yields to claimed ones that could not be created because of the limit.
+const AFTER_OTHERS: Duration = Duration::from_mins(1);
 
-/// The databases that the provider's limit of projects has kept from being created, and that try again at once because
-/// this one is gone: the first of each class. What is remembered of their refusals is forgotten.
+/// The databases that could not be created because of the provider's limit of projects, and that try again at once because
+/// this one is gone: the first of each class. Their remembered refusals are removed.
 pub fn quota_freed(core: &Core, gone: &OrchestraDatabase) -> Vec<ObjectRef<OrchestraDatabase>> {
     if gone.spec.supabase.is_none() {
         return Vec::new();
@@ -83,7 +107,7 @@ pub fn quota_freed(core: &Core, gone: &OrchestraDatabase) -> Vec<ObjectRef<Orche
     next.into_iter().map(ObjectRef::from_obj).collect()
 }
 
-/// The same, because this one is paused: a paused project takes no place of the limit.
+/// The databases that try again because this one is paused: a paused project does not count in the limit.
 pub fn quota_freed_by_pause(core: &Core, database: &OrchestraDatabase) -> Vec<ObjectRef<OrchestraDatabase>> {
     if database.is_paused() {
         quota_freed(core, database)
@@ -96,7 +120,7 @@ fn is_over_limit(database: &OrchestraDatabase) -> bool {
     database.stalled_reason() == Some(Reason::QuotaExceeded)
 }
 
-/// The oldest ones of each class; those that no Orchestra waits for come after all others.
+/// The oldest ones of each class; unclaimed ones come after all others.
 fn oldest<'a>(refused: impl Iterator<Item = &'a OrchestraDatabase>) -> Vec<&'a OrchestraDatabase> {
     let mut of_class: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for database in refused {
@@ -109,11 +133,11 @@ fn oldest<'a>(refused: impl Iterator<Item = &'a OrchestraDatabase>) -> Vec<&'a O
     of_class.into_values().flatten().collect()
 }
 
-/// Whether a database may be created now: one that no Orchestra waits for takes no place that the provider's limit of
-/// projects keeps from one that an Orchestra waits for.
+/// Whether a database may be created now: an unclaimed one must not take the place of a claimed one that could not be
+/// created because of the provider's limit of projects.
 ///
 /// # Errors
-/// When it has to stay behind.
+/// When it has to wait.
 pub fn in_turn(pass: &Pass) -> Result<(), Error> {
     let core = &pass.ctx.core;
     let organization = |database: &OrchestraDatabase| {
@@ -127,11 +151,12 @@ pub fn in_turn(pass: &Pass) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Stop {
-        class: ErrorClass::After(BEHIND),
+        class: ErrorClass::After(AFTER_OTHERS),
         reason: Reason::QuotaExceeded,
-        message: "the provider's limit of projects is reached, and Orchestras wait for a project: this one, which a pool keeps \
-                  for nobody yet, is created after theirs"
-            .into(),
+        message:
+            "the provider's limit of projects is reached, and Orchestras wait for a project: this pool member has no \
+                  claim, so it is created after theirs"
+                .into(),
     })
 }
 
@@ -169,7 +194,7 @@ mod tests {
         database
     }
 
-    /// The same, of a pool, and nobody's.
+    /// An unclaimed database of a pool, of the same class.
     fn spare(class: &str, second: i64) -> OrchestraDatabase {
         let mut database = claimed(class, second);
         (database.spec.claim_ref, database.spec.pool) = (None, Some("warm".into()));

@@ -61,7 +61,7 @@ fn next<'a>(regions: &'a [String], full: &[String]) -> Option<&'a String> {
     regions.iter().find(|region| !full.contains(region)).or(regions.first())
 }
 
-/// The region of the request whose intent is written: one of these, and the chosen one where a place decides.
+/// The region of the request that is about to be sent: one of these, and the chosen one where a place decides.
 pub fn requested(pass: &Pass, regions: &[String]) -> Option<String> {
     let chosen = pass.object.status.as_ref().and_then(|status| status.placement.as_ref());
     match chosen {
@@ -70,7 +70,7 @@ pub fn requested(pass: &Pass, regions: &[String]) -> Option<String> {
     }
 }
 
-/// The region that the last request named, as far as it is known: for a project that the provider lists without one.
+/// The region that the last request named, if known: for a project that the provider lists without one.
 pub fn last(pass: &Pass) -> String {
     let wanted = pass.object.spec.supabase.as_ref();
     let regions = wanted.map(|wanted| among(wanted, &[])).unwrap_or_default();
@@ -93,7 +93,7 @@ pub async fn choose(pass: &Pass, account: &Account) -> Result<Option<ChosenRegio
     Ok(pick(near, &regions, full(pass), |region| list.offer(region)))
 }
 
-/// The event of a choice that is another one than the last.
+/// The event when another region is chosen than the last time.
 pub fn news(pass: &Pass, chosen: Option<&ChosenRegion>) -> Option<News> {
     let last = pass.object.status.as_ref().and_then(|status| status.placement.as_ref());
     let chosen = chosen.filter(|chosen| last != Some(*chosen))?;
@@ -152,7 +152,7 @@ pub fn nearest(near: &Near, region: &str) -> ChosenRegion {
     }
 }
 
-/// How far a region is, or by way of which region the country is reached.
+/// The distance of a region, or the region through which the country is reached.
 fn distance(near: &Near, region: &str) -> String {
     let Some((point, by_way_of)) = near.point() else {
         return String::new();
@@ -246,7 +246,7 @@ mod tests {
             reason.contains("eu-north-1 (it has refused") && reason.contains("eu-central-1 (the provider's list"),
             "{reason}"
         );
-        // The list may be wrong: what was not refused is asked for.
+        // The list may be wrong: a region that did not refuse is still requested.
         let (region, reason) = pick(&["eu-north-1"], &["eu-central-1", "eu-west-3"], &[]);
         assert_eq!(region, "eu-central-1");
         assert!(reason.contains("none of the allowed regions"), "{reason}");

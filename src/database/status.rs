@@ -15,19 +15,21 @@ use crate::controller::conditions::{Conditions, Standing};
 use crate::controller::error::Error;
 use crate::controller::status::{self, News};
 
-/// What is told of a database whose keys do not work any more. The login and the data are not concerned.
+/// The message of a database whose keys no longer work. The login and the data are unaffected.
 const KEYS_DISABLED: &str = "the project's legacy API keys are disabled, and it has no publishable or no secret key: the \
-                             keys in the connection Secret do not work any more. Make new ones in the provider's dashboard \
-                             (project settings, API keys): the operator publishes them";
+                             keys in the connection Secret no longer work. Create new ones in the provider's dashboard \
+                             (project settings, API keys): the operator publishes them; the login and the data are \
+                             unaffected";
 
 /// Who writes the status of a step, and when.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum WrittenBy {
-    /// Before the step is carried out, because it waits.
+    /// Before the step is executed, because it waits.
     Before,
-    /// The next step that waits: this one takes a moment. Each write is a request, and triggers other controllers.
+    /// The next waiting step writes it: this one only takes a moment. Each write is a request, and triggers other
+    /// controllers.
     Later,
-    /// `act`, with what the step notes in the journal.
+    /// `act`, together with the step's entry in the journal.
     WithJournal,
 }
 
@@ -77,9 +79,9 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     // A Ready database whose stored password is lost is no longer proven. Its status says so before another
     // password is stored; otherwise a restart could not tell that the project still has the old one.
     let loses_proof = step == Step::StorePassword && pass.object.is_ready();
-    // What kept a reset from its end is told until it has ended.
+    // What prevents a reset from ending is shown until it has ended.
     let was_told = step == Step::Reset && pass.object.stalled_reason().is_some();
-    // The pool has not looked yet: what was told of the entry stays.
+    // The pool has not checked the entry yet: its status stays.
     let stays = matches!(step, Step::AwaitEntry { .. }) && observed.trouble.is_none();
     if (told(step) != WrittenBy::Before && !loses_proof) || was_told || stays {
         return Ok(());
@@ -100,7 +102,7 @@ pub async fn change(
     store(pass, new, message).await
 }
 
-/// How the database stands, for its Stalled or Reconciling condition and for the event.
+/// The state of the database, for its Stalled or Reconciling condition and for the event.
 struct Message {
     standing: Standing,
     reason: Reason,
@@ -135,7 +137,7 @@ fn render(pass: &Pass, step: Step, observed: &Observed, new: &mut OrchestraDatab
         },
     });
     let mut conditions = Conditions::new(&new.conditions, pass.object.metadata.generation);
-    // What runs on is as usable as it was.
+    // A project that keeps running is as usable as before.
     said.ready &= !matches!(step, Step::AwaitRequest | Step::RunOn) || pass.object.is_ready();
     conditions.set(ConditionType::Ready, said.ready, message.reason, &message.text);
     match pass.keys_work {
@@ -205,8 +207,7 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
     store(&mut pass, new, message).await
 }
 
-/// Whether an error is about the provider's account. The class reports those, and they stop nothing but
-/// creations and deletions.
+/// Whether an error is about the provider's account. The class reports those, and they stop only creations and deletions.
 fn is_of_account(reason: Reason) -> bool {
     matches!(
         reason,
@@ -217,7 +218,7 @@ fn is_of_account(reason: Reason) -> bool {
 async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, message: Message) -> Result<(), Error> {
     let old = pass.object.status.as_ref();
     let old = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    // The Orchestra tells of its claim, as a PersistentVolumeClaim does for its volume.
+    // The Orchestra reports its claim, as a PersistentVolumeClaim does for its volume.
     let news = status::is_news(old, &new.conditions) && message.reason != Reason::Bound;
     let news = news.then(|| News::of(message.standing, message.reason, message.text));
     let warned = [
@@ -234,7 +235,7 @@ async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, message: Message) 
     Ok(())
 }
 
-/// The message of a database that is past its deadline: what the provider last said of it, and what to do.
+/// The message of a database that is past its deadline: what the provider last said about it, and what to do.
 fn too_late(pass: &Pass, said: Option<&str>, waits_for: &str, now: Timestamp) -> Option<Message> {
     let late = deadline::passed(pass, now)?;
     let said = said.map(|said| format!("; the project is {said}")).unwrap_or_default();

@@ -1,5 +1,5 @@
 //! Projects that are listed without a reference or without a name. One that may be the project of this database keeps
-//! another one from being bought; one that cannot be it is nobody's concern.
+//! another one from being bought; one that cannot be it is ignored.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -32,16 +32,16 @@ pub enum Unclear {
     No,
     /// Its project is listed, without a reference.
     Unusable,
-    /// One of these may be its project. The identities, as a person names them who knows that none is: each as often as
-    /// it is listed, with those that were named before.
+    /// One of these may be its project. The identities in the form in which a person names them to say that none of them is:
+    /// each as often as it is listed, with those that were named before.
     Perhaps(Vec<String>),
     /// This one is its project.
     Is(ListedProject),
 }
 
-/// Whether one of the unclear projects is, or may be, the project of this name. One with a name is told by it. One
-/// without is asked for by its reference; if that tells nothing, it may be the project only when a request to create it
-/// was sent, and neither when it existed before nor when a person says that it is another one.
+/// Whether one of the unclear projects is, or may be, the project of this name. A project with a name is identified by it.
+/// One without a name is read by its reference; if that does not identify it, it may be the project only when a request to
+/// create it was sent, and not when it existed before or when a person says that it is another one.
 pub async fn look(pass: &Pass, name: &str, listing: &Listing, account: &Account) -> Unclear {
     if listing.unclear.iter().any(|entry| entry.name.as_deref() == Some(name)) {
         return Unclear::Unusable;
@@ -50,7 +50,7 @@ pub async fn look(pass: &Pass, name: &str, listing: &Listing, account: &Account)
     let mut perhaps = Vec::new();
     let mut asked = 0;
     let unnamed = listing.unclear.iter().filter(|entry| entry.name.is_none());
-    // What is known to be another project is the oldest of its identity.
+    // Of several entries with one identity, the oldest is the one that is known to be another project.
     let unnamed: Vec<_> = unnamed.map(|entry| (others.take(&entry.identity), entry)).collect();
     // The youngest first: they are the ones that may have been created by the last request.
     for (is_other, entry) in unnamed.into_iter().rev() {
@@ -111,7 +111,7 @@ impl Others {
         Self::new(before, named.map(str::to_owned).collect())
     }
 
-    /// Not the sum: the status of a later request remembers what a person named before it.
+    /// Not the sum: the status of a later request contains what a person named before it.
     fn new(before: &[String], named: Vec<String>) -> Self {
         let mut left = HashMap::new();
         for known in [before, &named] {
@@ -133,7 +133,7 @@ impl Others {
     }
 }
 
-/// What a person does about the entries that may be the project.
+/// What a person can do about the entries that may be the project.
 pub fn advice(database: &str, perhaps: &[String]) -> String {
     if perhaps.is_empty() {
         return "the provider lists this database's project without a reference, so that the operator cannot use it; nothing \

@@ -3,13 +3,13 @@
 use crate::api::condition::Reason;
 use crate::postgres::{Fault, FaultKind};
 
-/// So many probes in a row fail before Available is False, or before the reason of a False one changes.
+/// The number of failed probes in a row after which Available is False, or the reason of a False one changes.
 pub const FAILURES: u32 = 3;
 
-/// So many probes in a row succeed before Available is True again.
+/// The number of successful probes in a row after which Available is True again.
 pub const SUCCESSES: u32 = 2;
 
-/// The problem that keeps applications from a database.
+/// The problem that prevents applications from using a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeOutage {
     /// The reason of the condition.
@@ -30,22 +30,22 @@ impl From<&Fault> for ProbeOutage {
 /// The verdict of the probes of one database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProbeJudge {
-    /// The outage that the status tells; none while applications can use the database.
+    /// The outage in the status; none while applications can use the database.
     outage: Option<ProbeOutage>,
-    /// Failed probes since the last that succeeded.
+    /// Failed probes since the last successful one.
     failures: u32,
-    /// Of these, the last ones with the same reason.
+    /// The last ones of these with the same reason.
     alike: u32,
     /// The reason of the last failure.
     last: Option<Reason>,
-    /// Of the failed ones, the last ones whose login was refused.
+    /// The last ones of the failed probes whose login was refused.
     refused: u32,
-    /// Probes that succeeded since the last that failed.
+    /// Successful probes since the last failed one.
     successes: u32,
 }
 
 impl ProbeJudge {
-    /// Begins with what the status says.
+    /// Starts with what the status says.
     pub fn resume(outage: Option<ProbeOutage>) -> Self {
         Self {
             outage,
@@ -53,7 +53,7 @@ impl ProbeJudge {
         }
     }
 
-    /// The outage that the status tells.
+    /// The outage in the status.
     pub fn outage(&self) -> Option<&ProbeOutage> {
         self.outage.as_ref()
     }
@@ -68,12 +68,12 @@ impl ProbeJudge {
         self.successes > 0
     }
 
-    /// Begins to count again, because there is another login. The outage stays until a probe with that login succeeds.
+    /// Restarts the counts, because there is another login. The outage stays until a probe with that login succeeds.
     pub fn restart(&mut self) {
         *self = Self::resume(self.outage.take());
     }
 
-    /// Takes the outcome of a probe. Returns whether the outage has changed.
+    /// Records the outcome of a probe. Returns whether the outage has changed.
     pub fn note(&mut self, outcome: Result<(), &Fault>) -> bool {
         match outcome {
             Ok(()) => self.succeeded(),
@@ -82,8 +82,8 @@ impl ProbeJudge {
         }
     }
 
-    /// The server has let the login in, and the applications have all sessions that it may have: they use the database.
-    /// An outage that shows inside a session only is not disproven by that.
+    /// The server accepted the login, and the applications use all sessions that it may have: they can use the database.
+    /// This does not disprove an outage that only shows inside a session.
     fn full(&mut self) -> bool {
         let of_session = [Reason::DatabaseReadOnly, Reason::DatabaseGone, Reason::DatabaseRefused];
         let told = self.outage.as_ref().map(|outage| outage.reason);
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// `+` is a success, `r` a refused connection, `l` a refused login; what is told after each.
+    /// `+` is a success, `r` a refused connection, `l` a refused login; the reported state after each.
     fn run(judge: &mut ProbeJudge, outcomes: &str) -> Vec<(bool, Option<Reason>)> {
         let note = |outcome| {
             let changed = match outcome {
@@ -160,7 +160,7 @@ mod tests {
             ("+++", vec![(same, None); 3]),
             ("rr+rr+", vec![(same, None); 6]),
             ("rrr", vec![(same, None), (same, None), (changes, refused)]),
-            // The last one says what it is called.
+            // The last one decides the reason.
             ("rll", vec![(same, None), (same, None), (changes, login)]),
             (
                 "rrrr+r++",
@@ -245,7 +245,7 @@ mod tests {
         }
     }
 
-    /// Every history of a few probes: what is told changes only as a row of outcomes says.
+    /// Every history of a few probes: the reported state changes only after a sequence of equal outcomes.
     #[test]
     fn every_history_is_told_by_its_rows_alone() {
         for length in 0..=8u32 {

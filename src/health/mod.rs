@@ -1,6 +1,6 @@
-//! Whether applications can use their databases. Each database in use is probed again and again with the login that was
-//! published ([`run`]); [`judge`] says when that changes the condition Available, which the orchestra room writes. A probe
-//! writes nothing, and holds up no pass.
+//! Whether applications can use their databases. Each database in use is probed repeatedly with the published login
+//! ([`run`]); [`judge`] decides when that changes the condition Available, which the orchestra room writes. A probe writes
+//! nothing, and delays no pass.
 
 pub mod judge;
 mod record;
@@ -73,8 +73,8 @@ impl Context {
         }
     }
 
-    /// Takes a login that was just published, so that the first probe need not read the Secret. One that a template hides
-    /// is not probed.
+    /// Takes a login that was just published, so that the first probe need not read the Secret. A login whose keys a
+    /// template replaces is not probed.
     pub fn publish(&self, object: &Orchestra, database: &OrchestraDatabase, secret: &PublishedSecret, login: &Login) {
         if self.as_ref().settings.probe_interval.is_zero() || is_hidden(object) {
             return;
@@ -84,8 +84,8 @@ impl Context {
         self.published.lock().insert(uid, published);
     }
 
-    /// The outage that keeps applications from the database of an Orchestra, by its probes. The outage in the status stays
-    /// until probes say otherwise, also where nothing is probed.
+    /// The outage of an Orchestra's database, according to its probes. The outage in the status stays until probes have
+    /// another result, also where nothing is probed.
     pub fn outage(&self, object: &Orchestra) -> Option<ProbeOutage> {
         let uid = object.metadata.uid.as_deref().unwrap_or_default();
         match self.records.lock().get(uid) {

@@ -17,7 +17,7 @@ use crate::credentials::published::{self, Published};
 use crate::postgres::{CONNECTION_SCOPES, Measured};
 use crate::telemetry::tenants::{Connections, TenantFacts};
 
-/// The interval where the operator probes no database but those that are told to be unavailable.
+/// The interval where the operator probes only databases that are reported to be unavailable.
 const WHILE_OFF: Duration = Duration::from_mins(1);
 
 /// A database that is probed.
@@ -50,9 +50,9 @@ pub struct ProbeRecord {
     pub login: Option<Published>,
     /// Whether it is to be probed now.
     pub in_use: bool,
-    /// A probe was started, and perhaps goes on.
+    /// A probe was started, and may still be running.
     pub started: bool,
-    /// Host and port of the last probe; before the first one what comes near it.
+    /// Host and port of the last probe; before the first one, an approximation.
     pub place: String,
     /// The last measurement.
     pub measured: Option<Measured>,
@@ -88,7 +88,7 @@ impl ProbeSubject {
         self.object.uid().unwrap_or_default()
     }
 
-    /// Whether the same is still to be probed with the same login: nothing has been changed during a probe.
+    /// Whether the same database is still to be probed with the same login, so that nothing changed during a probe.
     pub fn is_current(&self, core: &Core) -> bool {
         let Some(now) = core.stores.orchestras.get(&ObjectRef::from_obj(&*self.object)) else {
             return false;
@@ -101,7 +101,7 @@ impl ProbeSubject {
     }
 }
 
-/// The database of an Orchestra that is in use: what was found of it stays true, whether it can be probed now or not.
+/// The database of an Orchestra that is in use: the last results stay valid, whether it can be probed now or not.
 fn database(core: &Core, object: &Orchestra) -> Option<Arc<OrchestraDatabase>> {
     let status = object.status.as_ref()?;
     let is_left = object.metadata.deletion_timestamp.is_some();
@@ -118,8 +118,7 @@ fn database(core: &Core, object: &Orchestra) -> Option<Arc<OrchestraDatabase>> {
     (ours && !is_paused(object, &database)).then_some(database)
 }
 
-/// Whether the database is paused or is about to be. A project whose pause the provider refuses runs on, whoever wants the
-/// pause.
+/// Whether the database is paused or is about to be. A project whose pause the provider refuses keeps running.
 fn is_paused(object: &Orchestra, database: &OrchestraDatabase) -> bool {
     let wanted = object.is_paused() || database.spec.power_state == Some(PowerState::Paused);
     let refused = database.spec.supabase.is_some() && database.stalled_reason().is_some() && !object.is_asleep();
@@ -144,7 +143,7 @@ fn place(ctx: &Context, database: &OrchestraDatabase) -> String {
 }
 
 impl ProbeRecord {
-    /// Begins with what the status says. What is told to be down is probed soon.
+    /// Starts with what the status says. A database that is reported to be down is probed soon.
     pub fn new(ctx: &Context, subject: &ProbeSubject, now: Instant) -> Self {
         let outage = told(&subject.object);
         let within = if outage.is_some() {
@@ -171,7 +170,7 @@ impl ProbeRecord {
         }
     }
 
-    /// Takes over what the class and the status say now. Another login, such as that of a rotation, is tried at once.
+    /// Updates the settings of the class and the status. Another login, such as that of a rotation, is tried at once.
     pub fn update(&mut self, subject: &ProbeSubject, now: Instant) {
         self.in_use = true;
         let status = subject.object.status.as_ref();
@@ -196,23 +195,23 @@ impl ProbeRecord {
         }
     }
 
-    /// The database cannot be probed now. What was found stays, and numbers go.
+    /// The database cannot be probed now. The verdict stays, and the measurements are dropped.
     pub fn rest(&mut self) {
         self.in_use = false;
         self.forget_numbers();
     }
 
-    /// Drops what was measured.
+    /// Drops the measurements.
     pub fn forget_numbers(&mut self) {
         (self.measured, self.measured_at) = (None, None);
     }
 
-    /// Whether it is of this database.
+    /// Whether the record belongs to this database.
     pub fn is_of(&self, database: &OrchestraDatabase) -> bool {
         self.database == database.name_any()
     }
 
-    /// Whether what was found stays: the Orchestra uses the same database.
+    /// Whether the verdict stays: the Orchestra uses the same database.
     pub fn is_kept(&self, core: &Core, object: &Orchestra) -> bool {
         database(core, object).is_some_and(|database| self.is_of(&database))
     }

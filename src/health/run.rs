@@ -24,39 +24,39 @@ use crate::postgres::{self, Fault, FaultKind, Measured};
 /// Probes that run at the same time.
 const AT_ONCE: usize = 32;
 
-/// Of these, probes of servers whose last probe took long to fail. The rest is left for other servers.
+/// The most of these for servers whose last probe took long to fail. The rest is left for other servers.
 const SLOW_AT_ONCE: usize = AT_ONCE / 2;
 
-/// Of these, probes of one server. The rest is left for other servers when one hangs.
+/// The most of these for one server. The rest is left for other servers when one hangs.
 const PER_SERVER: usize = 4;
 
-/// How often it is looked which databases are due.
+/// How often the due databases are looked up.
 const TICK: Duration = Duration::from_millis(500);
 
-/// The least time between two looks: many probes that end have one look together.
+/// The least time between two lookups: many probes that end share one lookup.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How often it is looked which databases are in use.
+/// How often the databases in use are looked up.
 const REFRESH: Duration = Duration::from_secs(2);
 
-/// How often a database is measured at most: its size is the size of all its files.
+/// The shortest interval of measurements of a database: its size is the size of all its files.
 const MEASURED: Duration = Duration::from_mins(1);
 
-/// How a probe ended, and the time that it took; without a time it is known from another database of the server.
+/// How a probe ended, and the time that it took; without a time, the result comes from another database of the server.
 enum ProbeResult {
     /// Applications can use the database.
     Well(Option<Measured>, Duration),
     /// Applications cannot use the database.
     Fault(Fault, Option<Duration>),
-    /// The probe was put off for this time.
+    /// The probe was postponed for this time.
     Later(Duration),
     /// The login cannot be read.
     Unread,
 }
 
-/// Probes the databases in use until it is dropped. `ended` tells of each probe that has ended.
+/// Probes the databases in use until it is dropped. `ended` receives each probe that has ended.
 pub async fn run(ctx: Arc<Context>, ended: UnboundedReceiver<ObjectRef<Orchestra>>) {
-    // A task of its own, which ends with this one.
+    // A separate task, which ends with this one.
     let mut task = JoinSet::new();
     task.spawn(probe_all(ctx, ended));
     if let Some(Err(error)) = task.join_next().await
@@ -86,7 +86,7 @@ async fn probe_all(ctx: Arc<Context>, mut ended: UnboundedReceiver<ObjectRef<Orc
     }
 }
 
-/// Looks which databases are in use.
+/// Looks up the databases in use.
 fn refresh(ctx: &Context, now: Instant) {
     let core: &Core = ctx.as_ref();
     let orchestras = core.stores.orchestras.state();
@@ -121,7 +121,7 @@ fn refresh(ctx: &Context, now: Instant) {
     });
 }
 
-/// Starts the probes that are due, as far as there is room.
+/// Starts the probes that are due, up to the limit of concurrent probes.
 fn start_due(ctx: &Arc<Context>, now: Instant) {
     let core: &Core = (**ctx).as_ref();
     let mut room = ProbeRoom::new(ctx.servers.slow());
@@ -158,7 +158,7 @@ fn start_due(ctx: &Arc<Context>, now: Instant) {
     }
 }
 
-/// The room that is taken by probes.
+/// The room that probes use.
 struct ProbeRoom {
     all: usize,
     slow: usize,
@@ -177,7 +177,7 @@ impl ProbeRoom {
         }
     }
 
-    /// Whether one more probe of this server may begin.
+    /// Whether one more probe of this server may start.
     fn is_there(&self, server: &str) -> bool {
         let here = self.servers.get(server).copied().unwrap_or_default();
         let is_slow = self.are_slow.contains(server);
@@ -216,7 +216,7 @@ fn start(ctx: &Arc<Context>, subject: ProbeSubject, measures: bool) {
     span.in_scope(|| ctx.works.start((&uid, object), WorkKind::Probe, Watch::default(), work));
 }
 
-/// Probes a database, unless a refused login is too recent, or nobody reaches its server.
+/// Probes a database, unless a refused login is too recent, or its server cannot be reached.
 async fn look(ctx: &Context, subject: &ProbeSubject, measures: bool) -> ProbeResult {
     let core: &Core = ctx.as_ref();
     let name = subject.database.name_any();
@@ -248,7 +248,7 @@ async fn look(ctx: &Context, subject: &ProbeSubject, measures: bool) -> ProbeRes
     let probe = tokio::time::timeout(postgres::PROBE_LONGEST, caught(Box::pin(probe)));
     let outcome = match probe.await {
         Ok(Ok(outcome)) => outcome,
-        // A library has not survived the server's answer, or the parts of the probe took their time one after the other.
+        // A library panicked because of the server's answer, or the parts of the probe together took too long.
         Ok(Err(_)) | Err(_) => Err(Fault {
             kind: FaultKind::Unreachable,
             message: format!(
@@ -277,7 +277,7 @@ async fn look(ctx: &Context, subject: &ProbeSubject, measures: bool) -> ProbeRes
     }
 }
 
-/// Takes the outcome of a probe, and wakes the Orchestra if something else is to be told.
+/// Records the outcome of a probe, and triggers the Orchestra if its reported state changes.
 fn note(ctx: &Context, subject: &ProbeSubject, look: ProbeResult) {
     let core: &Core = ctx.as_ref();
     let (now, uid) = (Instant::now(), subject.uid());
@@ -289,7 +289,7 @@ fn note(ctx: &Context, subject: &ProbeSubject, look: ProbeResult) {
     let (interval, spacing) = (subject.interval, core.settings.login_spacing);
     let (wait, changed) = match look {
         ProbeResult::Later(wait) => (wait, false),
-        // Paused, deleted or given another login meanwhile: the outcome is of a login that is no more.
+        // Paused, deleted or given another login meanwhile: the outcome is that of a former login.
         _ if !current => (QUICK.min(interval), false),
         ProbeResult::Unread => {
             record.forget_numbers();
@@ -314,7 +314,7 @@ fn note(ctx: &Context, subject: &ProbeSubject, look: ProbeResult) {
             (schedule::next(failed(record, &fault), interval, spacing), changed)
         }
     };
-    // The places in the interval are kept, unless a probe came too late for that.
+    // The places in the interval are kept, unless a probe came too late.
     record.due = (record.due + wait).max(now + wait / 2);
     drop(records);
     if changed {
@@ -323,7 +323,7 @@ fn note(ctx: &Context, subject: &ProbeSubject, look: ProbeResult) {
     }
 }
 
-/// How a probe ended that has failed, as far as applications are concerned.
+/// What the failure of a probe means for applications.
 fn failed(record: &mut ProbeRecord, fault: &Fault) -> ProbeEnd {
     let (told, refused) = (record.judge.outage().is_some(), record.judge.refused());
     if record.judge.is_well() {

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use crate::postgres::FaultKind;
 
-/// The pace while it is open whether a database works.
+/// The interval while it is not decided whether a database works.
 pub const QUICK: Duration = Duration::from_secs(10);
 
 /// The longest wait after refused logins.
 pub const SLOWEST: Duration = Duration::from_mins(10);
 
-/// How the last probe ended.
+/// The result of the last probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeEnd {
-    /// Applications can use the database; whether it is told so by now.
+    /// Applications can use the database; whether the status says so already.
     Well {
-        /// Nothing else is told.
+        /// The status does not change.
         told: bool,
     },
     /// They cannot.
@@ -25,7 +25,7 @@ pub enum ProbeEnd {
         kind: FaultKind,
         /// Refused logins in a row.
         refused: u32,
-        /// It is told by now.
+        /// The status says so already.
         told: bool,
     },
 }
@@ -39,12 +39,12 @@ pub fn phase(uid: &str, interval: Duration) -> Duration {
     interval / 10_000 * part
 }
 
-/// How long after the last probe was due the next one is due. `spacing` is the least time between two logins of which the
-/// first was refused.
+/// The time from the due time of the last probe to that of the next one. `spacing` is the least time between two logins of
+/// which the first was refused.
 pub fn next(ended: ProbeEnd, interval: Duration, spacing: Duration) -> Duration {
     let quick = QUICK.min(interval);
     match ended {
-        // The provider's pooler blocks an address that keeps failing, and each try makes that longer.
+        // The provider's pooler blocks an address that keeps failing, and each attempt extends that.
         ProbeEnd::Badly { kind, refused, .. } if kind.is_refused_login() => {
             let doubled = spacing.saturating_mul(1 << refused.saturating_sub(1).min(10));
             doubled.min(SLOWEST).max(quick)

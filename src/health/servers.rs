@@ -1,5 +1,5 @@
-//! Servers that nobody reaches: what one probe has found is true of every other database at the same host and port, so
-//! that a server that is down is asked by one after the other, and not by all of its tenants.
+//! Servers that cannot be reached: the result of one probe applies to every other database at the same host and port, so
+//! that a server that is down is probed for one tenant at a time, and not for all of them.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use crate::postgres::{Fault, FaultKind, Login};
 /// How long a failure counts for the other databases of a server.
 const SHARED: Duration = Duration::from_secs(5);
 
-/// How long after one database of a server was not answered another one says that it is the server.
+/// The time within which two databases of a server without an answer mean that the server itself does not answer.
 const ALIKE: Duration = Duration::from_mins(1);
 
-/// How long a failure is remembered if the server is not asked again.
+/// How long a failure is remembered if the server is not probed again.
 const REMEMBERED: Duration = Duration::from_mins(20);
 
 /// The last failures by host and port, until the server answers.
@@ -31,14 +31,14 @@ struct Failure {
 }
 
 impl FailedServers {
-    /// The failure of a moment ago, if there is one that is true of all databases.
+    /// The recent failure that applies to all databases of the server, if there is one.
     pub fn failed(&self, server: &str, now: Instant) -> Option<Fault> {
         let known = self.0.lock();
         let last = known.get(server).filter(|last| last.shared)?;
         (now.saturating_duration_since(last.at) < SHARED).then(|| last.fault.clone())
     }
 
-    /// The servers of which a probe takes long to fail.
+    /// The servers whose probes take long to fail.
     pub fn slow(&self) -> HashSet<String> {
         let known = self.0.lock();
         let slow = known.iter().filter(|(_, last)| last.fault.kind.is_slow());

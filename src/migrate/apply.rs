@@ -42,7 +42,7 @@ pub async fn apply(
     let work = async {
         ours(&mut conn, limits).await?;
         let lock = Lock::take(&mut conn, source.format(), limits.lock).await?;
-        // Nobody but the owner may write what is believed from here on.
+        // From here on, only the owner may write the tables that the operator trusts.
         protect_records(&mut conn).await?;
         let mut history = History::read(&mut conn, source).await?;
         let mut foreseen = history.clone();
@@ -171,7 +171,7 @@ fn again(failure: &ScriptFailure, migration: &Migration, format: MigrationFormat
         return None;
     }
     match pieces(&migration.script).len() {
-        // Also a statement of an extension, which no grammar tells.
+        // This includes statements of extensions, which the grammar does not identify.
         1 => Some(Mode::Whole),
         // sqlx sends every script as one message, which the server runs in one transaction.
         _ => (migration.unsure && format != MigrationFormat::Sqlx).then_some(Mode::PerStatement),

@@ -24,14 +24,14 @@ thread_local! {
 pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let permit = AT_WORK.acquire().await.ok()?;
     let task = tokio::task::spawn_blocking(move || {
-        // The work goes on when its caller is gone.
+        // The work continues when its caller is gone.
         let _permit = permit;
         busy(work)
     });
     task.await.ok()
 }
 
-/// Does the work at once, on a text of so many bytes. Another thread goes on with the tasks of this one meanwhile.
+/// Does the work at once, on a text of so many bytes. Meanwhile another thread runs the tasks of this one.
 pub fn in_place<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let runtime = Handle::try_current().ok();
     let runtime = runtime.filter(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
@@ -88,7 +88,7 @@ mod tests {
             let waited = waited.await.unwrap();
             assert!(waited < long / 2, "{bytes}: {waited:?}");
         }
-        // What is read by lexer or parser, wherever that is called.
+        // Functions that call the lexer or the parser, wherever they are called.
         let text = format!("SELECT '{}'", "x".repeat(LONG));
         let read = tokio::spawn(waits(move || {
             assert_eq!(lexer::split(&text).unwrap().len(), 1);

@@ -1,5 +1,5 @@
-//! Which tables exist after some scripts, according to their statements. A table is claimed only while nothing in the
-//! scripts can have dropped, renamed or moved it in a way that is not followed.
+//! Which tables exist after some scripts, according to their statements. A table counts only while nothing in the scripts
+//! can have dropped, renamed or moved it in a way that this file does not follow.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -144,7 +144,7 @@ impl ClaimedTables {
     }
 
     fn create(&mut self, create: &CreateStmt) {
-        // A typed table goes with its type.
+        // A typed table is dropped with its type.
         if create.of_typename.is_none() {
             let parents = ranges(&create.inh_relations).map(Name::from);
             self.add(create.relation.as_ref(), parents);
@@ -158,7 +158,7 @@ impl ClaimedTables {
         }
     }
 
-    /// Partitions and children that are made of a table.
+    /// Partitions and children that are created for a table.
     fn alter(&mut self, it: &AlterTableStmt) {
         let Some(table) = it.relation.as_ref().map(Name::from) else {
             return;

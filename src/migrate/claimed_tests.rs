@@ -131,7 +131,7 @@ fn levels(count: usize) -> String {
 #[test]
 fn any_number_of_levels_of_inheritance_is_read() {
     assert_eq!(after(&[&levels(19_000), "DROP TABLE t0"]), ["other"]);
-    // More than real scripts make: nothing is claimed, also not of what is made later.
+    // More tables than real scripts create: none counts, including later ones.
     for then in ["DROP TABLE t0", "CREATE TABLE more ()"] {
         assert!(after(&[&levels(60_000), then]).is_empty());
     }

@@ -1,5 +1,5 @@
-//! The tables that scripts claim to have made, found by their names. What the scripts can make of them is bounded: with
-//! more tables, or more work, than real scripts bring, nothing is claimed.
+//! The tables that scripts create, by their names. Their number and the work for them are bounded: with more tables, or more
+//! work, than real scripts need, no table counts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -11,12 +11,7 @@ const MOST: usize = 20_000;
 /// The most claims that are looked at, in all.
 const WORK: usize = 20_000_000;
 
-/// Whether two names can mean the same table: if one of them has no schema, only the names are compared.
-fn are_one(one: &Name, other: &Name) -> bool {
-    one.name == other.name && (one.schema == other.schema || one.schema.is_none() || other.schema.is_none())
-}
-
-/// A table, and the tables whose end is also its own: it is a partition or a child of them.
+/// A table, and the tables with which it is dropped: it is a partition or a child of them.
 struct TableClaim {
     table: Name,
     parents: BTreeSet<Name>,
@@ -101,7 +96,7 @@ impl Claims {
         self.limit();
     }
 
-    /// Changes the name of a table. If it can be one of several, none of them is claimed any more.
+    /// Changes the name of a table. If it can be one of several, none of them counts any more.
     pub(super) fn change(&mut self, old: &Name, change: impl Fn(&mut Name)) {
         let meant = self.meant(old);
         if meant.len() > 1 {
@@ -163,7 +158,7 @@ impl Claims {
         }
     }
 
-    /// The tables for which this is so are dropped, and with them what depends on them.
+    /// The tables for which the condition holds are dropped, and with them what depends on them.
     pub(super) fn remove_if(&mut self, gone: impl Fn(&Name) -> bool) {
         self.work(self.all.len());
         let tables = self.tables().filter(|table| gone(table)).cloned().collect();
@@ -203,7 +198,7 @@ impl Claims {
         let (mut found, mut seen) = (Vec::new(), 0);
         for (id, claim) in claims {
             seen += 1;
-            if are_one(&claim.table, name) {
+            if claim.table.can_be(name) {
                 found.push(id);
             }
         }
@@ -218,7 +213,7 @@ impl Claims {
         let (mut found, mut seen) = (Vec::new(), 0);
         for (id, claim) in claims {
             seen += claim.parents.len();
-            if claim.parents.iter().any(|parent| are_one(parent, name)) {
+            if claim.parents.iter().any(|parent| parent.can_be(name)) {
                 found.push(id);
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-/// A permit for the memory of a source, which is given back when nobody holds the source any more.
+/// A permit for the memory of a source, which is returned when the source is no longer used.
 pub type MemoryPermit = Option<Arc<OwnedSemaphorePermit>>;
 
 /// The content of a file. A copy shares the bytes.

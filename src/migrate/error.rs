@@ -25,8 +25,8 @@ pub enum Error {
     Source(#[from] SourceError),
     /// The history holds a migration that was started, and neither finished nor rolled back.
     #[error(
-        "migration {name}, started at {started_at}, did not finish, and the history does not tell which of its changes \
-         are in the database: check the database, then add {{name: {name}, as: Applied}} to migrations.resolve, or as: \
+        "migration {name}, started at {started_at}, did not finish, and the history does not show which of its changes are \
+         in the database: check the database, then add {{name: {name}, as: Applied}} to migrations.resolve, or as: \
          RolledBack to run the migration again{}",
         if *again { format!(", with startedAt: \"{started_at}\", because an earlier run of it was resolved before") } else { String::new() }
     )]
@@ -65,7 +65,7 @@ pub enum Error {
         /// The script's changes are committed, at least in part.
         kept: bool,
     },
-    /// A script left a table that records what was applied so that the operator cannot use it.
+    /// After a script, the operator can no longer use a table that records what was applied.
     #[error("{0}")]
     RecordSpoiled(Box<RecordSpoiled>),
     /// The baseline is not a migration of the source.
@@ -107,7 +107,7 @@ pub enum Error {
     /// Another session holds the lock.
     #[error("another session holds the migration lock: {holder}")]
     Locked {
-        /// Application, process and start time, as far as the server reports them.
+        /// Application, process and start time, if the server reports them.
         holder: String,
     },
     /// The migrations took too long.
@@ -147,7 +147,7 @@ impl Error {
         }
     }
 
-    /// Whether a script that could not be recorded was rolled back as a whole.
+    /// Whether a script that could not be recorded was rolled back completely.
     pub(super) fn keeps_nothing(&self) -> bool {
         match self {
             Self::HistoryGone { kept, .. } => !kept,

@@ -80,7 +80,7 @@ impl ScriptFailure {
     }
 }
 
-/// A text of the server as far as it is kept. What is cut is redacted before, since the end of a value may be cut off.
+/// The kept part of a text of the server. It is redacted before it is cut, since a value may be cut in the middle.
 fn kept(text: &str, redacted: impl FnOnce(&str) -> Option<String>) -> Option<String> {
     if text.len() <= KEPT {
         return Some(text.to_owned());
@@ -189,7 +189,7 @@ impl fmt::Display for RowFailure {
     }
 }
 
-/// What a script has done to a table that records what was applied: the history, or one of the operator's own.
+/// A script's change to a table that records what was applied: the history, or one of the operator's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordSpoiled {
     /// The migration; none for the seed.
@@ -214,7 +214,7 @@ impl RecordSpoiled {
         is_of_table.then(|| Self {
             migration,
             what: format!(
-                "table {table} takes no record any more: {} (SQLSTATE {sqlstate})",
+                "the operator can no longer write to table {table}: {} (SQLSTATE {sqlstate})",
                 redact::message(sqlstate, message, Origin::Script)
             ),
             cure: None,
@@ -234,7 +234,7 @@ impl fmt::Display for RecordSpoiled {
         if !self.kept {
             return write!(
                 f,
-                "It was rolled back: have its script leave that table out, as where a loop is over all tables"
+                "It was rolled back: exclude that table in the script, for example where it loops over all tables"
             );
         }
         let cure = self
@@ -244,8 +244,8 @@ impl fmt::Display for RecordSpoiled {
             .unwrap_or_default();
         write!(
             f,
-            "Its changes are in the database: undo this one{cure}, have the script leave that table out, and add the \
-             migration to migrations.resolve as Applied"
+            "Its changes are in the database: undo the change to that table{cure}, exclude the table in the script, and add \
+             the migration to migrations.resolve as Applied"
         )
     }
 }

@@ -67,7 +67,7 @@ pub async fn fingerprint(conn: &mut PgConnection) -> Result<String> {
     let written = "SET LOCAL datestyle = 'ISO, MDY'; SET LOCAL timezone = 'UTC'; SET LOCAL extra_float_digits = 2";
     sqlx::raw_sql(written).execute(&mut *conn).await?;
     let sql = LINES.replace("{OPERATOR}", OPERATOR_SCHEMA);
-    // The server computes it: the definitions are as long as whoever may write functions wants them to be.
+    // The server computes it, because the author of functions decides how long the definitions are.
     let digest: String = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *conn).await?;
     sqlx::raw_sql("ROLLBACK").execute(conn).await?;
     Ok(format!("sha256:{digest}"))

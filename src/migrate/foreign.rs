@@ -1,5 +1,5 @@
-//! Layouts of migration tools whose history the operator does not keep. Some of them look like those of the tools that it
-//! knows: taken for one of them, the scripts would be applied in another order, or with their way back.
+//! Layouts of migration tools whose history the operator does not support. Some of them look like those of supported tools:
+//! mistaken for one of them, the scripts would be applied in another order, or including their down migrations.
 
 use super::content::Content;
 use super::source_error::SourceError;
@@ -15,8 +15,8 @@ const PLAIN: &str = "to have them applied and recorded as another tool does, set
     them in the order of their names";
 
 /// Scripts that undo themselves.
-const BOTH_WAYS: &str = "such a script holds the way back as well, and would undo itself: write the statements of the way \
-    forward into scripts of their own, and set migrations.format";
+const BOTH_WAYS: &str = "such a script also contains the down migration and would undo itself: put the up statements into \
+                         scripts of their own, and set migrations.format";
 
 const DRIZZLE: Layout = Layout {
     tool: "Drizzle",
@@ -57,7 +57,7 @@ const BEGINNING: usize = 4 << 10;
 pub(super) fn check(files: &[(String, Content)]) -> Result<(), SourceError> {
     for (file, content) in files {
         if let Some(Layout { tool, cure }) = layout(files, file, content) {
-            let what = format!("it is of {tool}, whose history the operator does not keep: {cure}");
+            let what = format!("it is a {tool} migration, and the operator does not support {tool}'s history: {cure}");
             return Err(SourceError::file(file, what));
         }
     }
@@ -153,7 +153,7 @@ mod tests {
         ] {
             let told = refused(files).unwrap_or_default();
             assert!(
-                told.starts_with(&format!("{file}: it is of {tool},")) && told.contains("migrations.format"),
+                told.starts_with(&format!("{file}: it is a {tool} migration,")) && told.contains("migrations.format"),
                 "{told}"
             );
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::content::Content;
+use super::ending::{has_extension, is_script};
 use super::foreign;
 use super::source_error::SourceError;
 use crate::api::MigrationFormat as Format;
@@ -42,15 +43,6 @@ pub(super) fn file_use(format: Format, file: &str) -> FileUse {
     }
 }
 
-/// Endings of scripts. Only `.sql` is applied.
-const SCRIPTS: [&str; 4] = ["sql", "psql", "pgsql", "ddl"];
-
-/// Whether a file's name is that of a script, or says that it was one: `a.sql`, `a.SQL`, `a.sql.bak`.
-pub fn is_script(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
-    name.contains(".sql") || SCRIPTS.iter().any(|end| has_extension(&name, end))
-}
-
 /// Whether a file's name begins as that of a migration: with a number and `_`.
 pub fn is_numbered(path: &str) -> bool {
     numbered(path.rsplit('/').next().unwrap_or_default()).is_some()
@@ -66,7 +58,7 @@ fn prisma(file: &str) -> FileUse {
             FileUse::Migration(MigrationName::Prisma(folder.into()))
         } else if is_script(rest) && !REVERSE.iter().any(|name| rest.eq_ignore_ascii_case(name)) {
             FileUse::Refused(format!(
-                "of the folder of a migration, Prisma runs {SCRIPT} only: move the statements there, or remove the file"
+                "Prisma runs only {SCRIPT} in a migration's folder: move the statements there, or remove the file"
             ))
         } else {
             FileUse::Ignored
@@ -93,7 +85,7 @@ fn other(file: &str, must: &str) -> FileUse {
     }
 }
 
-/// As the CLI reads a folder. What it would leave out is refused: files in subfolders, and other names.
+/// As the CLI reads a folder. Files that it would leave out are refused: files in subfolders, and other names.
 fn supabase(file: &str) -> FileUse {
     if file.contains('/') {
         return other(
@@ -126,8 +118,8 @@ pub(super) fn later_init(file: &str, first: Option<&str>) -> Option<MigrationNam
     })
 }
 
-/// As `sqlx::migrate` reads a folder: `<version>_<description>.sql`, `.up.sql` and `.down.sql`. What it would leave out is
-/// refused: files in subfolders, and other names.
+/// As `sqlx::migrate` reads a folder: `<version>_<description>.sql`, `.up.sql` and `.down.sql`. Files that it would leave
+/// out are refused: files in subfolders, and other names.
 fn sqlx(file: &str) -> FileUse {
     const NAMED: &str = "a migration of sqlx must be named <number>_<description>.sql";
     if file.contains('/') {
@@ -156,11 +148,6 @@ fn numbered(stem: &str) -> Option<(&str, &str)> {
     let (number, rest) = stem.split_once('_')?;
     let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     digits.then_some((number, rest))
-}
-
-fn has_extension(file: &str, extension: &str) -> bool {
-    let found = std::path::Path::new(file).extension();
-    found.is_some_and(|found| found.eq_ignore_ascii_case(extension))
 }
 
 /// The file in which Prisma records the provider, beside the migrations.

@@ -26,16 +26,16 @@ pub(super) struct IndexBuild {
     included: usize,
 }
 
-/// What became of a build that was interrupted.
+/// The result of an interrupted build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Built {
-    /// The index is there and valid.
+    /// The index exists and is valid.
     Yes,
     /// It is not there.
     No,
-    /// The index of this oid is there and not valid, and nobody is building it.
+    /// The index of this oid exists and is invalid, and nobody is building it.
     Invalid(i64),
-    /// The database does not tell: which table the script means, whether the index is that of the script, or whether
+    /// The database does not show which table the script means, whether the index is that of the script, or whether
     /// another session is building it.
     Unknown,
 }
@@ -70,7 +70,7 @@ impl IndexBuild {
         })
     }
 
-    /// What became of the build. `is_first`: no statement of the script ran before it, so that a table without a schema
+    /// The result of the build. `is_first`: no statement of the script ran before it, so that a table without a schema
     /// is the one that the `search_path` of the database and the login finds.
     pub async fn outcome(&self, conn: &mut PgConnection, is_first: bool) -> Result<Built> {
         let table = match (&self.table.schema, is_first) {

@@ -1,5 +1,5 @@
-//! How a statement relates to transactions, by PostgreSQL's grammar. The words of a statement decide only where the grammar
-//! cannot read it: when it is too long, or in the syntax of another version.
+//! How a statement relates to transactions, by PostgreSQL's grammar. The first words of a statement decide only where the
+//! grammar cannot read it: when it is too long, or in the syntax of another version.
 
 use pg_query::protobuf::{
     AlterSubscriptionStmt, AlterSubscriptionType, AlterTableStmt, DiscardMode, DoStmt, ReindexObjectType, ReindexStmt,
@@ -214,7 +214,7 @@ mod tests {
         ] {
             assert_eq!(pieces(&script).unwrap().len(), count, "{script}");
         }
-        // A label without AS, which the words do not tell from the beginning of a CASE.
+        // A label without AS, which cannot be distinguished from the beginning of a CASE by its words.
         let hidden = format!("SELECT 1;\n{body} case; END; COMMIT; SELECT 2;");
         let refused = pieces(&hidden).unwrap_err();
         assert!(

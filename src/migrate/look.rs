@@ -14,7 +14,7 @@ use super::status::MigrationsStatus;
 pub struct HistoryLook<'a> {
     source: &'a Source,
     options: &'a Options,
-    /// As it will be after it is settled; none where the source holds no migrations.
+    /// The history as it will be after it is settled; none where the source has no migrations.
     history: Option<History>,
     /// Which migrations are applied and which are pending.
     pub status: MigrationsStatus,
@@ -47,7 +47,7 @@ impl<'a> HistoryLook<'a> {
         Ok(look)
     }
 
-    /// The source whose migrations were looked for.
+    /// The source whose migrations were looked up.
     pub fn source(&self) -> &'a Source {
         self.source
     }
@@ -66,7 +66,7 @@ impl<'a> HistoryLook<'a> {
 
     /// The tables that the scripts of the source create and the database lacks, as `schema.name` or `name`. What the
     /// scripts, their code or an earlier text of a changed script can have dropped, renamed or moved is left out. None are
-    /// told when the history holds migrations that are not in the source: any of them can have taken any table away.
+    /// reported when the history contains migrations that are not in the source: any of them can have dropped any table.
     ///
     /// # Errors
     /// [`Error::Database`](super::Error::Database).

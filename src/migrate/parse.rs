@@ -91,8 +91,8 @@ impl Statement {
 }
 
 /// The statements of a script without the first `skipped` ones, each parsed when it is asked for, so that one parse
-/// tree is in memory at a time. Of an INSERT that is too long to be parsed only the table and the functions that it calls
-/// are, if it adds rows of values and contains none of the words in [`ALARMING`].
+/// tree is in memory at a time. For an INSERT that is too long to be parsed, only the table and the functions that it calls
+/// are returned, if it adds rows of values and contains none of the words in [`ALARMING`].
 pub fn statements(script: &str, skipped: usize) -> impl Iterator<Item = Statement> {
     let split = lexer::split(script).ok();
     let unreadable = split.is_none().then_some(Statement {
@@ -129,7 +129,7 @@ fn trees(text: &str) -> Vec<Option<NodeEnum>> {
 }
 
 /// An INSERT that is too long to be parsed, without its rows, if these are no more than values. The functions that it calls
-/// stand in place of the rows: a user may have others of their names.
+/// replace the rows: a user may have defined functions of the same names.
 fn long_insert(text: &str) -> Option<NodeEnum> {
     if is_alarming(text) {
         return None;

@@ -19,10 +19,11 @@ use super::options::TimeLimits;
 use super::script_text::MAX_SCRIPT_BYTES;
 use super::session::{ACCESS, MOMENT, ours, to_theirs};
 use super::source::{Migration, Source};
+use super::unfinished::{NOTHING_KEPT, PARTS_KEPT};
 use crate::postgres::is_too_long;
 
 /// Runs the script in one transaction together with its row: both are committed, or neither. The row comes after the
-/// script, which may begin with what must be first in a transaction (`SET TRANSACTION`).
+/// script, which may start with a statement that must be first in a transaction (`SET TRANSACTION`).
 pub(super) async fn atomic(
     conn: &mut PgConnection,
     history: &History,
@@ -31,7 +32,7 @@ pub(super) async fn atomic(
     migration: &Migration,
 ) -> Result<()> {
     let started = Instant::now();
-    // The lock on the table tells whether the transaction is still the same one. It takes no snapshot.
+    // The lock on the table shows whether the transaction is still the same one. It takes no snapshot.
     let begin = format!(
         "{}; BEGIN; LOCK TABLE ONLY {} IN ROW SHARE MODE",
         to_theirs(history.format()),
@@ -43,7 +44,9 @@ pub(super) async fn atomic(
         .map_err(ScriptError::into_migration)?;
     let state = after_script(conn, history, migration).await?;
     if !state.is_ours {
-        return Err(left("the script left its transaction; no further migration is applied"));
+        return Err(left(
+            "the script ended the operator's transaction; no further migration is applied",
+        ));
     }
     if !state.is_there {
         return Err(history.lost(migration).with_nothing_kept());
@@ -92,7 +95,7 @@ fn left(what: &str) -> Error {
 
 /// The state of the session after a script.
 struct AfterScript {
-    /// The transaction is the one that was begun for the script.
+    /// The transaction is the one that was started for the script.
     is_ours: bool,
     /// The history's table is where it was.
     is_there: bool,
@@ -179,7 +182,8 @@ pub(super) async fn whole(
                 if let Some(leftovers) = leftovers {
                     leftovers.drop(conn).await?;
                 }
-                history.fail(conn, begun, migration, failure, keeps_parts).await?;
+                let kept = if keeps_parts { PARTS_KEPT } else { NOTHING_KEPT };
+                history.fail(conn, begun.as_ref(), migration, failure, kept).await?;
             }
             Err(error.into_migration())
         }
@@ -193,7 +197,7 @@ fn last_commit(migration: &Migration) -> Option<LastCommit> {
     migration.last_commit.filter(|_| migration.script.len() <= LONGEST_TIED)
 }
 
-/// Why a script that was run as a whole did not succeed: by itself, or because it could not be recorded.
+/// Why a script that was run as a whole failed: because of itself, or because it could not be recorded.
 enum WholeError {
     Script(ScriptError),
     Other(Error),
@@ -212,7 +216,7 @@ impl From<sqlx::Error> for WholeError {
 }
 
 /// Runs a script that ends with the COMMIT of a transaction of its own: its row is written in that transaction, so that a
-/// crash leaves both or neither. Whether it was: a read-only transaction holds no row.
+/// crash leaves both or neither. Returns whether the row was written: a read-only transaction cannot write one.
 async fn tied(
     conn: &mut PgConnection,
     history: &History,
@@ -238,7 +242,7 @@ async fn tied(
     Ok(holds)
 }
 
-/// Whether the transaction can write nothing. One that has written before cannot hold its row.
+/// Whether the transaction can write nothing. A read-only transaction that has written before cannot contain its row.
 async fn is_read_only(
     conn: &mut PgConnection,
     (name, script, at): (&str, &str, usize),

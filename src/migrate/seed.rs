@@ -203,8 +203,8 @@ async fn before(
     })
 }
 
-/// Runs the seed in a transaction that has just begun: its first script may begin with what must be first in one
-/// (`SET TRANSACTION`). The record comes after the scripts.
+/// Runs the seed in a transaction that has just started: its first script may start with a statement that must be the first
+/// one in a transaction (`SET TRANSACTION`). The record comes after the scripts.
 async fn inside(
     conn: &mut PgConnection,
     source: &SeedSource,
@@ -270,7 +270,7 @@ fn spoiled(what: String) -> Error {
     }))
 }
 
-/// An error of the record after the scripts: what the server refuses then is due to what they have done to its table.
+/// An error of the record after the scripts: what the server refuses then is caused by their changes to its table.
 fn blamed(error: Error) -> Error {
     match &error {
         Error::Database(postgres::Error::Untrusted(what)) => spoiled(what.clone()),

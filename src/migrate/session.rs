@@ -32,7 +32,7 @@ pub async fn supervised<T>(
 /// Puts the session into the state of the operator's own statements, whatever a script has left in it: settings,
 /// roles, temporary tables and prepared statements. Outside of a failed transaction.
 pub(super) async fn ours(conn: &mut PgConnection, limits: TimeLimits) -> Result<()> {
-    // sqlx would use a statement that the script has put in the place of one of its own.
+    // sqlx would use a prepared statement with which the script has replaced one of its own.
     conn.clear_cached_statements().await?;
     reset(conn, limits, "DEALLOCATE ALL; ", &format!("; {}; {WRITES}", own())).await?;
     watch_client(conn).await?;
@@ -55,8 +55,9 @@ pub(super) async fn ours_inside(conn: &mut PgConnection) -> Result<()> {
 /// The operator's own transactions write, also where those of the login are read-only by default.
 const WRITES: &str = "SET default_transaction_read_only = off";
 
-/// From the state of [`ours`] to that of a script of this format: names mean something else, and dates and times what
-/// the format's tool says. Prisma and the Supabase CLI leave them to the settings of the database and the login.
+/// From the state of [`ours`] to that of a script of this format: other settings for the resolution of names, and those of
+/// the format's tool for dates and times. Prisma and the Supabase CLI leave them to the settings of the database and the
+/// login.
 pub(super) fn to_theirs(format: MigrationFormat) -> &'static str {
     match format {
         MigrationFormat::Prisma | MigrationFormat::Supabase => {
@@ -68,8 +69,8 @@ pub(super) fn to_theirs(format: MigrationFormat) -> &'static str {
     }
 }
 
-/// Between the statements of a script, inside its transaction: what was deferred is checked with the settings of the script,
-/// and then the statements of the operator have their own login and settings until the end of the transaction.
+/// Between the statements of a script, inside its transaction: deferred constraints are checked with the settings of the
+/// script, and then the statements of the operator have their own login and settings until the end of the transaction.
 pub(super) const MOMENT: &str = "SET LOCAL statement_timeout = 0; SET CONSTRAINTS ALL IMMEDIATE; \
      SET LOCAL session_authorization TO DEFAULT; SET LOCAL role TO DEFAULT; \
      SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL client_encoding = 'UTF8'; \
@@ -90,7 +91,7 @@ pub(super) async fn default_path(conn: &mut PgConnection) -> Result<Vec<String>>
     Ok(column(conn, "schemas in the search path", sqlx::raw_sql(sql)).await?)
 }
 
-/// Whether a plain string takes a backslash for an escape in the sessions of the login, by the settings of the database, the
+/// Whether a backslash in a plain string is an escape in the sessions of the login, by the settings of the database, the
 /// login and its options. Scripts are read and run with `standard_conforming_strings` on, the server's own default.
 pub(super) async fn escapes_by_default(conn: &mut PgConnection) -> Result<bool> {
     let sql = "SELECT reset_val OPERATOR(pg_catalog.=) 'off' FROM pg_catalog.pg_settings \

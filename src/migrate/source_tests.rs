@@ -115,8 +115,8 @@ fn files_of(format: MigrationFormat) -> impl Strategy<Value = Vec<(String, Vec<u
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The order of files is not that of the source, each is there once, and what it is known by, its
-    /// checksum and the digest of all depend on names and bytes alone.
+    /// The order of files is not that of the source, each appears once, and its name, its checksum and the digest of all
+    /// depend only on names and bytes.
     #[test]
     fn a_source_is_its_names_and_bytes(
         format in prop_oneof![Just(MigrationFormat::Prisma), Just(MigrationFormat::Supabase), Just(MigrationFormat::Sqlx)],
@@ -149,7 +149,8 @@ proptest! {
         }
     }
 
-    /// What only one tool writes tells its format, whatever else is there; without it nobody guesses.
+    /// A file that only one tool writes decides the format, whatever other files exist; without one, the format is not
+    /// guessed.
     #[test]
     fn a_format_is_told_or_known_for_certain(files in files_of(MigrationFormat::Supabase)) {
         let with = |name: &str, text: &str| {

@@ -20,7 +20,7 @@ use super::unfinished::{self, NextStatement, ScriptRecord, pieces};
 use crate::api::MigrationFormat as Format;
 
 /// Runs one statement after the other. With Prisma, each statement has a transaction of its own, which also records
-/// the number of committed statements; its engine runs them so since 7.4. With the other formats, statements share a
+/// the number of committed statements; its engine does the same since 7.4. With the other formats, statements share a
 /// transaction up to the next statement that PostgreSQL refuses inside one, as in the Supabase CLI, and the last
 /// transaction holds the history's row.
 pub(super) async fn per_statement(
@@ -62,9 +62,7 @@ pub(super) async fn per_statement(
             leftovers.drop(conn).await?;
         }
         let kept = unfinished::committed(&migration.script, steps.committed, steps.next);
-        history
-            .fail_after(conn, begun.as_ref(), migration, &failure, &kept)
-            .await?;
+        history.fail(conn, begun.as_ref(), migration, &failure, &kept).await?;
         return Err(Error::Failed(failure));
     }
     finish(conn, &mut steps).await?;
@@ -73,7 +71,7 @@ pub(super) async fn per_statement(
     lock.keep(conn).await
 }
 
-/// Ends the transaction of the last statements, with the history's row where it can hold it.
+/// Ends the transaction of the last statements, with the history's row where that is possible.
 async fn finish(conn: &mut PgConnection, steps: &mut Steps<'_>) -> Result<()> {
     let (history, migration, source) = (steps.history, steps.migration, steps.source);
     let (begun, end) = (steps.begun, migration.script.len());
@@ -119,12 +117,12 @@ struct Steps<'a> {
     open: OpenTransaction,
     /// The state of the statement after them when it fails.
     next: NextStatement,
-    /// The script can speak of read-only transactions, which cannot hold a record.
+    /// The script may use read-only transactions, which cannot contain a record.
     speaks_of_read_only: bool,
     source: &'a Source,
     /// Number of statements of the script.
     count: usize,
-    /// The migration is in the history already: with the last transaction that the script has begun.
+    /// The migration is in the history already: with the last transaction that the script has started.
     is_recorded: bool,
 }
 
@@ -154,10 +152,10 @@ impl From<StepError> for Error {
     }
 }
 
-type Step = std::result::Result<(), StepError>;
+type StepResult = std::result::Result<(), StepError>;
 
 impl Steps<'_> {
-    async fn step(&mut self, conn: &mut PgConnection, lock: Lock, index: usize, piece: &Piece) -> Step {
+    async fn step(&mut self, conn: &mut PgConnection, lock: Lock, index: usize, piece: &Piece) -> StepResult {
         let done = index + 1;
         match (kinds::kind(&self.migration.script, piece), self.open) {
             (kind @ (Kind::End | Kind::Chain), OpenTransaction::Theirs) => {
@@ -165,9 +163,9 @@ impl Steps<'_> {
             }
             (_, OpenTransaction::Theirs) => self.send(conn, piece).await?,
             (Kind::Other, _) if self.count > 1 => self.inside(conn, done, piece).await?,
-            // Also a single statement of an extension, which no grammar tells.
+            // This includes a single statement of an extension, which the grammar does not identify.
             (Kind::Unsure | Kind::Other, _) => {
-                // What was done before is kept if the statement has to be sent again.
+                // The effects of earlier statements are kept if the statement has to be sent again.
                 self.commit(conn, index, piece).await?;
                 match self.inside(conn, done, piece).await {
                     Err(StepError::Script(ScriptError::Failed(failure))) if failure.needs_no_transaction() => {
@@ -199,9 +197,9 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// The end of a transaction that the script has begun. The record is committed together with it. A transaction that is
-    /// rolled back does not meet its constraints, and its record would go with it.
-    async fn end_of_theirs(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece, chains: bool) -> Step {
+    /// The end of a transaction that the script has started. The record is committed together with it. A transaction that is
+    /// rolled back does not check its deferred constraints, and its record would be rolled back too.
+    async fn end_of_theirs(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece, chains: bool) -> StepResult {
         let holds = !rolls_back(&self.migration.script[piece.start..]) && (self.begun.is_some() || done == self.count);
         if holds && !self.is_read_only(conn, piece.start).await? {
             self.end_of_transaction(conn, piece.start).await?;
@@ -236,7 +234,7 @@ impl Steps<'_> {
     }
 
     /// Runs a statement in a transaction of the operator's.
-    async fn inside(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece) -> Step {
+    async fn inside(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece) -> StepResult {
         if self.open == OpenTransaction::No {
             sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
             self.open = OpenTransaction::Ours;
@@ -258,7 +256,13 @@ impl Steps<'_> {
     }
 
     /// Runs a statement outside of a transaction.
-    async fn outside(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece, next: NextStatement) -> Step {
+    async fn outside(
+        &mut self,
+        conn: &mut PgConnection,
+        done: usize,
+        piece: &Piece,
+        next: NextStatement,
+    ) -> StepResult {
         self.next = next;
         if next == NextStatement::CommitsItself && self.begun.is_some() {
             let record = self.progress.line(done - 1, next);
@@ -272,7 +276,7 @@ impl Steps<'_> {
     }
 
     /// Commits the operator's transaction, if one is open.
-    async fn commit(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece) -> Step {
+    async fn commit(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece) -> StepResult {
         if self.open == OpenTransaction::Ours {
             let committed = sqlx::raw_sql("COMMIT").execute(conn).await;
             committed.map_err(|error| self.failed_at(piece.start, error))?;
@@ -282,9 +286,9 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// Checks what was deferred with the settings of the script, and goes to those of the operator until the end of the
-    /// transaction.
-    async fn end_of_transaction(&self, conn: &mut PgConnection, at: usize) -> Step {
+    /// Checks deferred constraints with the settings of the script, and switches to those of the operator until the end of
+    /// the transaction.
+    async fn end_of_transaction(&self, conn: &mut PgConnection, at: usize) -> StepResult {
         let done = sqlx::raw_sql(MOMENT).execute(conn).await;
         done.map(drop).map_err(|error| self.failed_at(at, error))
     }
@@ -294,7 +298,7 @@ impl Steps<'_> {
         StepError::Script(ScriptError::new(name, script, at, 0, error))
     }
 
-    /// Whether the transaction cannot hold a record. One that holds changes already is refused.
+    /// Whether the transaction cannot contain a record. One that already contains changes is refused.
     async fn is_read_only(&self, conn: &mut PgConnection, at: usize) -> std::result::Result<bool, StepError> {
         if !self.speaks_of_read_only {
             return Ok(false);
@@ -343,7 +347,7 @@ impl Steps<'_> {
     }
 
     /// Sends a statement. It is read as the script was divided, whatever a statement before it has set.
-    async fn send(&self, conn: &mut PgConnection, piece: &Piece) -> Step {
+    async fn send(&self, conn: &mut PgConnection, piece: &Piece) -> StepResult {
         let Migration { name, script, .. } = self.migration;
         sqlx::raw_sql(READING).execute(&mut *conn).await?;
         part(conn, name, script, piece.span.clone())

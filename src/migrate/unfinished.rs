@@ -1,6 +1,6 @@
-//! What the operator does with a migration that was started and did not finish. A missing `finished_at` does not
-//! tell what the script changed, and the operator never guesses: without the user's decision it takes only steps
-//! that are certainly right.
+//! What the operator does with a migration that was started and did not finish. A missing `finished_at` does not show what
+//! the script changed, and the operator never guesses: without the user's decision it takes only steps that are certainly
+//! right.
 
 use sha2::{Digest, Sha256};
 
@@ -131,7 +131,7 @@ pub(super) fn pieces(script: &str) -> Vec<Piece> {
     pieces
 }
 
-/// The cure of a row. `migration` is the migration of that name in the source; `again` means that an earlier row
+/// The advice for a row. `migration` is the migration of that name in the source; `again` means that an earlier row
 /// of this name was resolved by `migrations.resolve`.
 pub(super) fn cure(row: &Unfinished, migration: Option<&Migration>, resolve: &[Resolution], again: bool) -> Cure {
     let decision = resolve.iter().find(|decision| {
@@ -187,7 +187,7 @@ pub(super) fn cure(row: &Unfinished, migration: Option<&Migration>, resolve: &[R
     Cure::Ask
 }
 
-/// The cure after `count` committed statements. Whether the next statement was committed is certain if it shares
+/// The advice after `count` committed statements. Whether the next statement was committed is certain if it shares
 /// a transaction with the record, or if it is known to have failed.
 fn next(script: &str, count: usize, failed: bool) -> Cure {
     let pieces = pieces(script);

@@ -1,4 +1,4 @@
-//! The progress of a run of migrations, for people: one line while it goes on, and notes of events.
+//! The progress of a run of migrations, for people: one line while it is running, and records of events.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,12 +55,12 @@ pub struct Note {
 /// The notes of one run, in the order in which things happened.
 pub struct Notes {
     happened: UnboundedReceiver<Happened>,
-    /// The migration that has begun and has no note yet.
+    /// The migration that has started and has no record yet.
     begun: Option<String>,
 }
 
 impl Watch {
-    /// The watch of a run whose notes are taken as well. They end with [`Watch::close`].
+    /// The watch of a run whose notes are collected as well. They end with [`Watch::close`].
     pub fn with_notes() -> (Self, Notes) {
         let (sender, happened) = unbounded_channel();
         let watch = Self::default();
@@ -105,7 +105,7 @@ impl Watch {
         let mut state = self.0.lock();
         state.take(event);
         if let Some(notes) = &state.notes {
-            // Nobody reads the notes any more only when the operator is shutting down.
+            // The notes have no reader only while the operator is shutting down.
             for next in happened(event) {
                 drop(notes.send(next));
             }

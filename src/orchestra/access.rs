@@ -1,4 +1,4 @@
-//! The way into its database that a pass has opened, and the tenant's logins as the pass knows them.
+//! The access to its database that a pass has opened, and the tenant's logins as the pass knows them.
 
 use sqlx::postgres::PgConnection;
 
@@ -8,8 +8,8 @@ use crate::controller::Core;
 use crate::credentials::secrets;
 use crate::credentials::tenant::Logins;
 
-/// The owner's session, what the tenant is given, and the tenant's logins. A session is kept only together with a
-/// proven way in.
+/// The owner's session, the values that the tenant gets, and the tenant's logins. A session is kept only together with a
+/// proven access.
 #[derive(Default)]
 pub struct Access {
     session: Option<PgConnection>,
@@ -17,7 +17,7 @@ pub struct Access {
     logins: Option<Logins>,
 }
 
-/// What a piece of work inside the database leaves to the pass that goes on.
+/// What a piece of work inside the database leaves to the pass that continues.
 pub struct WorkLeft {
     /// The owner's session.
     pub session: PgConnection,
@@ -31,7 +31,7 @@ impl Access {
         self.session.is_some()
     }
 
-    /// The owner's login and what the tenant is given, once both have worked.
+    /// The owner's login and the values that the tenant gets, once both logins have worked.
     pub fn way_in(&self) -> Option<&WayIn> {
         self.way_in.as_ref()
     }
@@ -56,13 +56,13 @@ impl Access {
         self.session.take()
     }
 
-    /// Gives the session back. One that work between two passes leaves, without a way in beside it, is closed.
+    /// Gives the session back. A session from work between two passes, without a proven access, is closed.
     pub fn give_back(&mut self, session: Option<PgConnection>) {
         self.session = session.filter(|_| self.way_in.is_some());
     }
 
-    /// Goes on after a piece of work in the database of this name: with the session where the way in was opened by the same
-    /// pass, and with the tenant's logins where nobody has changed their Secret, which then is not read again.
+    /// Continues after a piece of work in the database of this name: with the session if the same pass opened the access,
+    /// and with the tenant's logins if nobody has changed their Secret, which then is not read again.
     pub fn take_over(&mut self, core: &Core, database: Option<&str>, left: WorkLeft) {
         let known = left.logins.zip(database).filter(|_| self.logins.is_none());
         if let Some((logins, database)) = known {

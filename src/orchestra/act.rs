@@ -1,4 +1,4 @@
-//! Carries out one step. Each has one effect, and may be cut off and repeated at any point.
+//! Executes one step. Each has one effect, and may be interrupted and repeated at any point.
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -21,14 +21,13 @@ use crate::postgres::{self, APPLICATION};
 use crate::rollout::turns::TurnOutcome;
 use crate::rollout::{self, Kept, TurnDecision};
 
-/// How long a deletion is held up by a database that does not answer, so that the tenant's login can be
-/// revoked.
+/// How long a database that does not answer delays a deletion, so that the tenant's login can be revoked.
 const REVOKE_WITHIN: SignedDuration = SignedDuration::from_mins(2);
 
-/// Carries out a step; `None` when the pass goes on at once.
+/// Executes a step; `None` when the pass continues at once.
 ///
 /// # Errors
-/// The reason why the step could not be carried out.
+/// The reason why the step could not be executed.
 pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Option<Next>, Error> {
     pass.found.clone_from(&observed.inside.found);
     settle_turn(pass, &observed);
@@ -40,7 +39,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
             claim::reserve(pass, &observed);
             Ok(())
         }
-        // The status that says so is their effect, and is written by now.
+        // Their only effect is the status, which is already written.
         Step::Intend => Ok(()),
         Step::NoteUse | Step::FallAsleep => {
             pass.looked = Looked::Done;
@@ -90,7 +89,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
     done.map(|()| None)
 }
 
-/// Has a new database, or takes one of a pool.
+/// Creates a new database, or takes one of a pool.
 async fn obtain(pass: &Pass, step: Step, observed: &Observed) -> Result<(), Error> {
     if step == Step::Create {
         claim::create(pass, observed).await?;
@@ -101,7 +100,7 @@ async fn obtain(pass: &Pass, step: Step, observed: &Observed) -> Result<(), Erro
     Ok(())
 }
 
-/// When a pass comes back that has to wait.
+/// When a waiting pass is repeated.
 async fn come_back(pass: &mut Pass, wait: Wait, observed: &Observed) -> Result<Option<Next>, Error> {
     if matches!(wait, Wait::Migrations | Wait::Seed) {
         return work::wait(pass, observed.database.as_ref()).await;
@@ -112,7 +111,7 @@ async fn come_back(pass: &mut Pass, wait: Wait, observed: &Observed) -> Result<O
     Ok(Some(Next::After(untold.map_or(pace, |left| pace.min(left + SOON)))))
 }
 
-/// When a pass comes back that has nothing to do.
+/// When a pass with nothing to do is repeated.
 fn rest(pass: &Pass, observed: &Observed) -> Next {
     if pass.is_deleting() {
         return Next::Gone;
@@ -139,7 +138,7 @@ async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     Ok(Some(Next::Gone))
 }
 
-/// A source that cannot be read, and of whose return no watch tells, is looked for again.
+/// A source that cannot be read, and whose return no watch reports, is looked up again.
 fn next_look(pass: &Pass, observed: &Observed) -> Next {
     let (backoff, key) = (&pass.ctx.core.backoff, source_key(pass));
     let mut unavailable = observed.inside.wanted.unavailable.iter().flatten();
@@ -161,7 +160,7 @@ fn source_key(pass: &Pass) -> String {
     format!("source/{}", pass.uid())
 }
 
-/// Tells of a login that is not revoked, because the database is paused or cannot be used.
+/// Publishes an event about a login that is not revoked, because the database is paused or cannot be used.
 async fn tell_of_login(pass: &Pass, observed: &Observed) {
     let Some(database) = &observed.database else {
         return;
@@ -190,7 +189,7 @@ async fn tell_of_login(pass: &Pass, observed: &Observed) {
     tell(&pass.ctx.core, &pass.object, &News::warning(reason, note)).await;
 }
 
-/// Ends what goes on for an Orchestra that is being deleted.
+/// Ends running work for an Orchestra that is being deleted.
 fn end_work(pass: &Pass) {
     pass.ctx.works.stop(pass.uid());
     pass.ctx.core.refusals.forget(pass.uid());
@@ -255,7 +254,7 @@ fn settle_turn(pass: &mut Pass, observed: &Observed) {
         WorkState::AwaitsApproval => TurnOutcome::AwaitsApproval,
         _ => return,
     };
-    // Without a look into the database nothing is known that was not known before.
+    // Without a look into the database there are no new facts.
     if observed
         .inside
         .found
@@ -281,7 +280,7 @@ fn end_turn(pass: &mut Pass, outcome: TurnOutcome) {
     }
 }
 
-/// Publishes the login only after it has worked, through the very address that is published.
+/// Publishes the login only after it has worked through the address that is published.
 async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let (Some(way_in), Some(database)) = (pass.access.way_in(), &observed.database) else {
         return Ok(Some(Next::After(UNWATCHED)));
@@ -308,7 +307,7 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     Ok(None)
 }
 
-/// Writes the connection Secret; `exists`: one of ours is there.
+/// Writes the connection Secret; `exists`: there is one of ours.
 pub async fn write_secret(pass: &Pass, handover: &Handover, exists: bool) -> Result<PublishedSecret, Error> {
     let object = carried_out::connection(pass);
     let wanted = connection::render(&object, handover)?;
@@ -342,9 +341,9 @@ async fn prove(handover: &Handover, mode: ConnectionMode) -> Result<(), postgres
     postgres::connect(&handover.session, APPLICATION).await.map(drop)
 }
 
-/// Revokes the tenant's login before the claim is released. A database that does not answer holds up a
-/// deletion for a short time only, and one whose owner's login is refused not at all: it is not handed to
-/// another tenant, and its owner can revoke the login later.
+/// Revokes the tenant's login before the claim is released. A database that does not answer delays a deletion only for a
+/// short time, and one whose owner's login is refused does not delay it: it is not given to another tenant, and its owner
+/// can revoke the login later.
 async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     end_work(pass);
     let Some(database) = &observed.database else {
@@ -365,7 +364,7 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
             return Err(error);
         }
         let role = login::published_role(pass, database);
-        // The objects that the login owns take long to drop, or are in use: shutting the login needs neither.
+        // The objects that the login owns take long to drop, or are in use: disabling the login needs neither.
         let shut = login::within(login::LOGIN_LIMIT, login::shut(pass, database))
             .await
             .is_ok();

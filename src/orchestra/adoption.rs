@@ -1,5 +1,5 @@
-//! A project that the operator did not make, and that an Orchestra adopts: who may have it, and the OrchestraDatabase
-//! that stands for it. The project itself is neither asked for nor changed here.
+//! A project that the operator did not create, and that an Orchestra adopts: who may have it, and the OrchestraDatabase that
+//! represents it. The project itself is neither read nor changed here.
 
 use std::time::Instant;
 
@@ -33,13 +33,13 @@ const REGION: usize = 32;
 /// Why a project is not adopted.
 type AdoptionRefusal = (Reason, String);
 
-/// Name of the OrchestraDatabase of an adopted project. It is the same whoever adopts it, so that the API server lets one
-/// win.
+/// Name of the OrchestraDatabase of an adopted project. It does not depend on who adopts it, so that the API server lets one
+/// succeed.
 fn name_of(reference: &str) -> String {
     format!("orchdb-{reference}")
 }
 
-/// The OrchestraDatabase of a project, whoever made the project; none when nobody holds or has held it.
+/// The OrchestraDatabase of a project, whoever created the project; none when no Orchestra holds or has held it.
 pub async fn database_of(pass: &Pass, reference: &str) -> Result<Option<OrchestraDatabase>, Error> {
     let is_its = |database: &OrchestraDatabase| database.project_ref() == Some(reference);
     if let Some(known) = databases(pass).find(is_its) {
@@ -61,8 +61,8 @@ pub async fn offered(
         .map(|_| name_of(reference)))
 }
 
-/// Writes down that this Orchestra has the project. Of several that adopt it, the API server lets one win; the others are
-/// told that it is in use.
+/// Records that this Orchestra has the project. Of several that adopt it, the API server lets one succeed; the others get
+/// the message that it is in use.
 pub async fn take(pass: &Pass, class: &OrchestraClass, existing: &ExistingDatabase) -> Result<(), Error> {
     let Some(reference) = &existing.project_ref else {
         return Ok(());
@@ -74,7 +74,7 @@ pub async fn take(pass: &Pass, class: &OrchestraClass, existing: &ExistingDataba
         class_name: Some(class.name_any()),
         supabase: Some(wanted(&project, adopt)),
         claim_ref: Some(claim_reference(pass)),
-        // The release decides.
+        // The release decides about the reclaim policy.
         reclaim_policy: DeletionPolicy::Retain,
         ..OrchestraDatabaseSpec::default()
     };
@@ -109,7 +109,7 @@ fn wanted(project: &ListedProject, adopt: &Adopt) -> SupabaseProject {
     }
 }
 
-/// The project, when the class lets this namespace have it, the Orchestra says how, and it is nobody's.
+/// The project, when the class lets this namespace have it, the Orchestra says how, and it is unclaimed.
 async fn adoptable<'a>(
     pass: &Pass,
     class: &OrchestraClass,
@@ -144,8 +144,8 @@ async fn adoptable<'a>(
     Ok(free(&project).map(|()| (project, adopt)))
 }
 
-/// How what an Orchestra allows differs from what the database's project was adopted with: nobody gets, by what another
-/// Orchestra has allowed, what its own author did not ask for. None when both say the same.
+/// The difference between the `adopt` of an Orchestra and that with which the database's project was adopted: an Orchestra
+/// must not use permissions that another one gave and that its own author did not request. None when both are equal.
 pub fn difference(given: &Adopt, database: &OrchestraDatabase) -> Option<String> {
     let name = database.name_any();
     let Some(adopted) = database.adopted() else {
@@ -264,7 +264,7 @@ async fn look_up(
     Ok(Err((Reason::ExistingNotFound, message)))
 }
 
-/// Whether the project is nobody's, as far as the provider shows.
+/// Whether the project is unclaimed, according to the provider.
 fn free(project: &ListedProject) -> Result<(), AdoptionRefusal> {
     let reference = &project.reference;
     if matches!(project.status.class(), StatusClass::Deleting | StatusClass::Gone) {

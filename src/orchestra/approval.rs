@@ -1,5 +1,4 @@
-//! Pending migrations that wait for a person: the plan beside the Orchestra, and the word that lets
-//! them go on.
+//! Pending migrations that wait for a person: the plan beside the Orchestra, and the annotation that approves it.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +38,7 @@ pub fn consent(pass: &Pass, tenant: &TenantContext<'_>, policy: Approval) -> Con
         policy,
         effects: effects.unwrap_or(&Effect::APPROVED).iter().copied().collect(),
         approved: annotation(pass).map(ToOwned::to_owned),
-        // The Secret is there before the status says so.
+        // The Secret exists before the status says so.
         handed_over: is_taken_back || pass.is_serving() || pass.known_secret().is_some(),
         prepared: database.is_some_and(|status| status.template.is_some()),
     }
@@ -56,8 +55,8 @@ fn waiting(review: Option<&Review>) -> Option<&Plan> {
     review.map(|review| &review.plan)
 }
 
-/// Whether the ConfigMap says what it should. While a plan waits, its texts are read: whoever may write ConfigMaps
-/// can change them.
+/// Whether the ConfigMap has the right content. While a plan waits, its texts are compared: everyone who may write
+/// ConfigMaps can change them.
 ///
 /// # Errors
 /// When the ConfigMap cannot be read, or the plan cannot be rendered.
@@ -118,7 +117,7 @@ pub fn status(pass: &Pass, review: Option<&Review>) -> Result<Option<MigrationPl
     }))
 }
 
-/// The message while a plan waits. An event holds the beginning only.
+/// The message while a plan waits for approval.
 pub fn message(pass: &Pass, review: Option<&Review>) -> Option<String> {
     let plan = waiting(review)?;
     let void = match annotation(pass) {
@@ -126,14 +125,14 @@ pub fn message(pass: &Pass, review: Option<&Review>) -> Option<String> {
         None => "",
     };
     Some(format!(
-        "{void}approve with: {}; {} migrations are pending, {} of them are destructive or cannot be judged, {} \
-         expose data or give rights, {} lock tables for long: read ConfigMap {} first",
-        command(pass, plan),
+        "{void}{} migrations are pending ({} destructive or not analysable, {} expose data or grant rights, {} lock tables \
+         for long). Read ConfigMap {}, then approve with: {}",
         plan.pending.len(),
         plan.destructive(),
         plan.exposing(),
         plan.locking(),
         pass.object.plan_name(),
+        command(pass, plan),
     ))
 }
 
@@ -171,7 +170,7 @@ pub async fn tell(pass: &Pass, review: Option<&Review>) -> Result<(), Error> {
                 Reason::ConfigMapConflict,
                 format!(
                     "ConfigMap {name} exists and {whose}, so the plan of its pending migrations cannot be written there. It \
-                     was not changed: move what it holds to another name, and then delete it"
+                     was not changed: copy its data to another name, then delete it"
                 ),
             ));
         }
@@ -200,7 +199,7 @@ fn render(pass: &Pass, plan: &Plan) -> Result<ConfigMap, Error> {
     })
 }
 
-/// Takes the ConfigMap away, if it is ours.
+/// Deletes the ConfigMap, if it is ours.
 pub async fn clear(pass: &Pass) -> Result<(), Error> {
     let api: Api<ConfigMap> = namespaced(&pass.ctx.core.client, &pass.object);
     let name = pass.object.plan_name();

@@ -1,4 +1,4 @@
-//! The connection as it is carried out: what the spec says of it, or, while that is wrong, what was published before.
+//! The connection in effect: the spec's, or, while the spec is invalid, the one published last.
 
 use std::borrow::Cow;
 
@@ -15,8 +15,8 @@ pub fn wrong(object: &Orchestra) -> Option<String> {
     checked.err().map(|error| error.to_string())
 }
 
-/// The Orchestra with the connection that its Secret is to have. While the spec is wrong, the name stays, and templates that
-/// are wrong are those that were published last.
+/// The Orchestra with the connection that its Secret is to have. While the spec is invalid, the name stays, and invalid
+/// templates are replaced by those that were published last.
 pub fn connection(pass: &Pass) -> Cow<'_, Orchestra> {
     if pass.invalid.is_none() {
         return Cow::Borrowed(&pass.object);
@@ -32,7 +32,7 @@ pub fn connection(pass: &Pass) -> Cow<'_, Orchestra> {
     Cow::Owned(object)
 }
 
-/// Stores the templates before a Secret is published with them: it is put right with them while those of the spec are wrong.
+/// Stores the templates before a Secret is published with them: they restore the Secret while those of the spec are invalid.
 pub async fn remember(pass: &mut Pass, database: &str) -> Result<(), Error> {
     let templates = pass.object.spec.connection.template.clone();
     let templates = templates.filter(|templates| !templates.is_empty());

@@ -1,8 +1,8 @@
-//! The claim: which database is ours, how one can be had, and taking it by compare-and-swap.
+//! The claim: which database is ours, how a claim can be met, and how a database is taken by compare-and-swap.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, ListParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
 
@@ -21,6 +21,7 @@ use crate::class::{self, Way, budget};
 use crate::controller::error::Error;
 use crate::controller::latest::Latest;
 use crate::controller::status::{News, tell};
+use crate::controller::write::change;
 use crate::credentials::{secrets, tenant};
 use crate::pool::candidates;
 use crate::supabase::marker;
@@ -67,7 +68,7 @@ pub fn state(database: &OrchestraDatabase) -> (DatabaseState, String) {
     match database.stalled_reason() {
         Some(reason) => (DatabaseState::Stopped(reason), message),
         None if database.is_queued() => (DatabaseState::Queued, message),
-        // The details are the OrchestraDatabase's to tell: repeated here, each would be a write.
+        // The OrchestraDatabase has the details: repeated here, each change of them would be a write.
         None => (DatabaseState::Provisioning, String::new()),
     }
 }
@@ -100,8 +101,8 @@ impl Offer {
     }
 }
 
-/// How a claim could be met now. What was intended before is kept to while it is possible: another operator
-/// may be about to carry it out.
+/// How a claim could be met now. An earlier intent is kept while it is possible: another operator may be about to execute
+/// it.
 pub async fn supply(pass: &Pass, class: &OrchestraClass) -> Result<Offer, Error> {
     if let Some(existing) = pass.object.spec.existing() {
         return existing::supply(pass, class, existing).await;
@@ -131,8 +132,8 @@ pub async fn supply(pass: &Pass, class: &OrchestraClass) -> Result<Offer, Error>
     Ok(offer(pass, class, own))
 }
 
-/// Whether the member that was intended can still be taken. The watch may lag behind what an operator that
-/// led before has seen: only the API server's word gives an intent up.
+/// Whether the member that was intended can still be taken. The watch may lag behind what an earlier leader has seen: an
+/// intent is given up only by the API server's answer.
 async fn can_take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<bool, Error> {
     let fits = |member: &OrchestraDatabase| candidates::fits(&pass.object, class, member);
     let known = databases(pass).get(&ObjectRef::new(name));
@@ -183,7 +184,7 @@ fn no_room(pass: &Pass, class: &OrchestraClass, full: &Error) -> Offer {
     Offer::none(Supply::Blocked(Stop::Unwatched(full.reason())), full.to_string())
 }
 
-/// The free members of the class's pools. `before` says why the provider was not asked.
+/// The free members of the class's pools. `before`: why the provider was not asked.
 fn of_pools(pass: &Pass, class: &OrchestraClass, before: Option<&str>) -> Offer {
     let found = candidates::candidates(&pass.ctx.pool, &pass.object, class);
     if found.is_empty() {
@@ -208,7 +209,7 @@ pub fn reserve(pass: &mut Pass, observed: &Observed) {
             let room = budget::take_room(&pass.ctx.class, class, &pass.object, &own);
             room.is_ok().then_some(own)
         }
-        // Nobody else is offered it; who takes it is decided by the API server.
+        // It is offered to nobody else; the API server decides who takes it.
         _ if pass.object.spec.existing().is_some() => observed.candidates.first().cloned(),
         _ => candidates::reserve(&pass.ctx.pool, &pass.object, &observed.candidates),
     };
@@ -258,8 +259,8 @@ pub async fn create(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes a member of a pool: of two who try, the API server lets one win, because the member must be the
-/// very version that was seen free.
+/// Takes a member of a pool: of two Orchestras, the API server lets one succeed, because the request names the version of
+/// the member that was seen free.
 pub async fn take(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     let (Some(class), Some(name)) = (&observed.class, observed.candidates.first()) else {
         return Ok(());
@@ -277,18 +278,14 @@ pub async fn take(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     };
     let patch = json!({
         // A claimed database no longer counts among those that wait for a claim.
-        "metadata": {"resourceVersion": member.resource_version(), "labels": {POOL_LABEL: null}},
+        "metadata": {"labels": {POOL_LABEL: null}},
         "spec": {
             "className": class.name_any(),
             "claimRef": claim_reference(pass),
             "reclaimPolicy": reclaim::policy(&pass.object, Some(class)),
         },
     });
-    let taken = api(&pass.ctx)
-        .patch(name, &PatchParams::default(), &Patch::Merge(patch))
-        .await?;
-    databases(pass).wrote(&taken);
-    Ok(())
+    change(&pass.ctx.core, &member, patch).await.map(drop)
 }
 
 /// The message of a database that is not where the Orchestra's placement says, because the placement was added later, or
@@ -321,18 +318,11 @@ pub fn elsewhere(object: &Orchestra, database: Option<&OrchestraDatabase>) -> Op
 
 /// Writes whether the database is to run.
 pub async fn set_power(pass: &Pass, database: &OrchestraDatabase, state: PowerState) -> Result<(), Error> {
-    let patch = json!({
-        "metadata": {"resourceVersion": database.resource_version()},
-        "spec": {"powerState": state},
-    });
-    let patched = api(&pass.ctx)
-        .patch(&database.name_any(), &PatchParams::default(), &Patch::Merge(patch))
-        .await?;
-    databases(pass).wrote(&patched);
-    Ok(())
+    let patch = json!({"spec": {"powerState": state}});
+    change(&pass.ctx.core, database, patch).await.map(drop)
 }
 
-/// Releases the claim. From here on the reclaim policy decides what becomes of the database.
+/// Releases the claim. From then on the reclaim policy decides what happens with the database.
 pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     let Some(database) = observed.database.clone() else {
         return Ok(());
@@ -355,25 +345,16 @@ pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     if secrets::is_watched(&pass.ctx.core, &tenant_secret(&database.name_any())) {
         tenant::forget(&pass.ctx.core, &database.name_any()).await?;
     }
-    let mut patch = json!({
-        "metadata": {"resourceVersion": database.resource_version()},
-        "spec": {"releasedAt": Time(observed.now), "reclaimPolicy": policy},
-    });
+    let mut patch = json!({"spec": {"releasedAt": Time(observed.now), "reclaimPolicy": policy}});
     if database.spec.inventory.is_some() {
         patch["spec"]["recycle"] = json!(recycle(pass, &database));
     }
     if power::sleeps_on(pass, observed, &database) || power::sleeps_in_grace(class.as_deref(), &database, policy) {
         patch["spec"]["powerState"] = json!(PowerState::Paused);
     }
-    let patched = api(&pass.ctx)
-        .patch(&database.name_any(), &PatchParams::default(), &Patch::Merge(patch))
-        .await;
-    match patched {
-        Ok(released) => databases(pass).wrote(&released),
-        Err(kube::Error::Api(status)) if status.is_not_found() => {
-            databases(pass).removed(&ObjectRef::from_obj(&database));
-        }
-        Err(error) => return Err(error.into()),
+    match change(&pass.ctx.core, &database, patch).await {
+        Err(error) if error.is_not_found() => databases(pass).removed(&ObjectRef::from_obj(&database)),
+        released => drop(released?),
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Whether a tenant was given its connection Secret, or a person must help it before that: for the metrics.
+//! Whether a tenant got its connection Secret, or needed a person before that: for the metrics.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::api::condition::{ConditionType, Reason, is_true, reason_of};
 use crate::api::{Orchestra, OrchestraStatus};
 use crate::telemetry::provisioning::Provisioning;
 
-/// How the way to the first connection Secret has gone with a status that is written.
+/// The outcome of the provisioning, up to the first connection Secret, according to a new status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FirstEnd {
     /// The Secret is published for the first time.

@@ -1,19 +1,19 @@
-//! The words for each step (phase, standing, reason and message), and whether the status tells of it.
+//! Describes each step (phase, standing, reason and message), and says when it is written to the status.
 
 use super::plan::Step;
 use super::wait::{Description, Wait};
 use crate::api::condition::Reason;
 use crate::controller::conditions::Standing;
 
-/// When the status tells of a step.
+/// When a step is written to the status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Telling {
-    /// Before the step is carried out.
+    /// Before the step is executed.
     AtOnce,
-    /// In the next status, because the step is quick: each write is a request, and wakes others. A new generation is
-    /// observed at once all the same.
+    /// With the next status, because the step is quick: each write is a request, and triggers other controllers. A new
+    /// generation is still observed at once.
     Later,
-    /// Not at all: the step writes its own status, or the status of the step after it says all.
+    /// Never: the step writes its own status, or the status of the next step is sufficient.
     Never,
 }
 
@@ -39,7 +39,7 @@ const fn claiming(message: &'static str) -> Description {
     working("Provisioning", Reason::Claiming, message)
 }
 
-/// The words for a step.
+/// The description of a step.
 pub const fn describe(step: Step) -> Description {
     use Reason as R;
     match step {
@@ -70,9 +70,11 @@ pub const fn describe(step: Step) -> Description {
         ),
         Step::Sleep | Step::GiveBack => settled("Paused", R::Paused, "the database is paused"),
         Step::Resume => Wait::Database.describe(),
-        Step::Rest | Step::LookForUse | Step::NoteUse | Step::WarnIdle => {
-            settled("Ready", R::Ready, "the database is migrated, seeded and handed over")
-        }
+        Step::Rest | Step::LookForUse | Step::NoteUse | Step::WarnIdle => settled(
+            "Ready",
+            R::Ready,
+            "the database is migrated and seeded, and the connection Secret is published",
+        ),
         Step::BeginTtl | Step::WarnOfExpiry => settled("Ready", R::Expiring, "the ttl ends soon"),
         Step::Expire | Step::EndRestore | Step::Revoke | Step::Release | Step::Forget => {
             working("Deleting", R::Deleting, "releasing the database")
@@ -82,11 +84,11 @@ pub const fn describe(step: Step) -> Description {
     }
 }
 
-/// When the status tells of a step.
+/// When a step is written to the status.
 pub const fn telling(step: Step) -> Telling {
     match step {
-        // The finalizer is the first thing on a new object, and the last; no status goes with it. What comes after a look
-        // for use says what the look has found.
+        // No status goes with the finalizer, which is the first and last write. The step that follows `LookForUse` reports
+        // what the look has found.
         Step::AddFinalizer | Step::LookForUse | Step::BeginTtl | Step::WarnOfExpiry | Step::Expire | Step::Forget => {
             Telling::Never
         }
@@ -132,7 +134,7 @@ pub const fn rests(step: Step) -> bool {
     matches!(step, Step::Rest | Step::LookForUse | Step::NoteUse | Step::WarnIdle)
 }
 
-/// Whether a step is only progress on the way, without an event of its own: a claim, a turn, and migrations that begin.
+/// Whether a step is only progress, without an event of its own: a claim, a turn, and migrations that begin.
 pub const fn is_progress(step: Step) -> bool {
     matches!(
         step,
@@ -145,7 +147,7 @@ pub const fn is_progress(step: Step) -> bool {
     )
 }
 
-/// Whether a step begins no change of the database, because it waits for a person, a rollout or the provider. The Ready
+/// Whether a step changes nothing in the database, because it waits for a person, a rollout or the provider. The Ready
 /// condition must not say that a change is in progress.
 pub const fn begins_nothing(step: Step) -> bool {
     matches!(

@@ -1,4 +1,4 @@
-//! A database that is in use by its claim, while no Orchestra is left that uses it.
+//! A database that is claimed although its Orchestra no longer exists.
 
 use kube::ResourceExt as _;
 

@@ -1,4 +1,4 @@
-//! The direct way to a hosted project's database server, past its pooler.
+//! The direct connection to a hosted project's database server, without its pooler.
 
 use super::Pass;
 use crate::api::condition::Reason;

@@ -1,4 +1,4 @@
-//! Looking again at a database that was finished before: whether its history still says so. A database
+//! Checks again whether the history of a database that was up to date still is. A database
 //! that was restored to an older state is migrated again.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt as _;
 
 use super::found::InsideLook;
 use super::wanted::WantedContents;
 use super::{Pass, login, migrating};
+use crate::api::names::request;
 use crate::api::{CHECK_ANNOTATION, GoDuration, MigrationStatus};
 use crate::content::MigrationSpec;
 use crate::content::TenantContext;
@@ -21,13 +21,13 @@ use crate::text;
 /// How often, when the spec does not say.
 const INTERVAL: Duration = Duration::from_hours(24);
 
-/// Whether it is time, or somebody asks for it.
+/// Whether a check is due, or somebody requests one.
 pub fn is_due(pass: &Pass, tenant: &TenantContext<'_>, now: Timestamp) -> bool {
     let Some(status) = &pass.object.status else {
         return false;
     };
     if let Some(asked) = asked(pass)
-        && status.handled_check.as_ref() != Some(asked)
+        && status.handled_check.as_ref() != Some(&asked)
     {
         return true;
     }
@@ -39,8 +39,8 @@ pub fn is_due(pass: &Pass, tenant: &TenantContext<'_>, now: Timestamp) -> bool {
 }
 
 /// The value of the annotation that asks for a check.
-pub fn asked(pass: &Pass) -> Option<&String> {
-    pass.object.annotations().get(CHECK_ANNOTATION)
+pub fn asked(pass: &Pass) -> Option<String> {
+    request(&pass.object.metadata, CHECK_ANNOTATION)
 }
 
 fn interval(pass: &Pass, tenant: &TenantContext<'_>) -> SignedDuration {
@@ -49,7 +49,7 @@ fn interval(pass: &Pass, tenant: &TenantContext<'_>) -> SignedDuration {
     SignedDuration::try_from(interval).unwrap_or(SignedDuration::MAX)
 }
 
-/// Up to a fifth longer, so that tenants that were made together are not looked at together.
+/// Up to a fifth longer, so that tenants that were created together are not checked together.
 fn spread(interval: SignedDuration, uid: &str) -> SignedDuration {
     let mut hash = DefaultHasher::new();
     uid.hash(&mut hash);
@@ -78,7 +78,7 @@ impl Check {
     }
 }
 
-/// Looks, with a session of its own, whether a database that was finished before still is.
+/// Checks, with a session of its own, whether a database that was up to date still is.
 pub async fn check(
     pass: &Pass,
     tenant: &TenantContext<'_>,
@@ -132,7 +132,7 @@ pub async fn migration_status(
     let (source, status) = (look.source(), look.status);
     let mut divergence = status.divergence;
     if !missing.is_empty() {
-        let told = format!("tables that the history claims are not there: {}", few(&missing));
+        let told = format!("tables that applied migrations created are missing: {}", few(&missing));
         divergence = [divergence, told]
             .into_iter()
             .filter(|part| !part.is_empty())

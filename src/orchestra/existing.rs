@@ -1,8 +1,7 @@
-//! A database that exists: one that an Orchestra has left is taken back with its data.
+//! A database that exists: one that an Orchestra released is taken back with its data.
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::api::{Patch, PatchParams};
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
 
@@ -15,6 +14,7 @@ use crate::api::{ExistingDatabase, Orchestra, OrchestraClass, OrchestraDatabase}
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
 use crate::controller::unreadable;
+use crate::controller::write::change;
 use crate::credentials::tenant;
 
 /// The most UIDs of earlier Orchestras that a database remembers, as its schema says.
@@ -91,7 +91,7 @@ fn is_of_former_namespace(database: &OrchestraDatabase, born: Option<Timestamp>)
     released.is_some_and(|released| born.is_some_and(|born| born > released.0))
 }
 
-/// Whether an Orchestra of this class may take a database that it names. A tenant is told of no other namespace's.
+/// Whether an Orchestra of this class may take a database that it names. Tenants are not told about other namespaces.
 fn judge(
     object: &Orchestra,
     (class, born): (&OrchestraClass, Option<Timestamp>),
@@ -109,8 +109,8 @@ fn judge(
     let not_allowed = |message| Err((Reason::ExistingNotAllowed, message));
     let Some(claim) = &spec.claim_ref else {
         return not_allowed(format!(
-            "OrchestraDatabase {name} was never an Orchestra's, so there is nothing to take back: create this Orchestra \
-             without spec.source.existing, and it claims a database of its class"
+            "OrchestraDatabase {name} was never claimed by an Orchestra, so there is nothing to take back: create this \
+             Orchestra without spec.source.existing, and it claims a database of its class"
         ));
     };
     let namespace = object.namespace().unwrap_or_default();
@@ -125,7 +125,7 @@ fn judge(
     is_free(object, class, database)
 }
 
-/// Whether a database that this namespace may have is of the class, and nobody's now.
+/// Whether a database that this namespace may have is of the class, and unclaimed now.
 fn is_free(object: &Orchestra, class: &OrchestraClass, database: &OrchestraDatabase) -> Result<(), (Reason, String)> {
     let (name, namespace) = (database.name_any(), object.namespace().unwrap_or_default());
     if database.metadata.deletion_timestamp.is_some() {
@@ -182,8 +182,8 @@ fn is_free(object: &Orchestra, class: &OrchestraClass, database: &OrchestraDatab
     }
 }
 
-/// Takes the database back, by compare-and-swap: of several who try, and the destruction whose time has come, the API
-/// server lets one win.
+/// Takes the database back, by compare-and-swap: of several Orchestras and a destruction that is due, the API server lets
+/// one succeed.
 pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(), Error> {
     let Some(database) = find(pass, name).await? else {
         return match pass.object.spec.existing() {
@@ -202,7 +202,6 @@ pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(),
     uids.push(former.uid);
     let forgotten = uids.len().saturating_sub(REMEMBERED);
     let patch = json!({
-        "metadata": {"resourceVersion": database.resource_version()},
         "spec": {
             "claimRef": claim_reference(pass),
             "formerUids": uids.split_off(forgotten),
@@ -210,19 +209,16 @@ pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(),
             "releasedAt": null,
             "reclaimAfter": null,
             "offeredTo": null,
-            // A paused database is restored: its former Orchestra has no say any more.
+            // A paused database is restored: the former Orchestra's power state no longer counts.
             "powerState": null,
         },
     });
-    let taken = api(&pass.ctx)
-        .patch(name, &PatchParams::default(), &Patch::Merge(patch))
-        .await?;
-    databases(pass).wrote(&taken);
-    // An earlier version left the password of its former tenant.
+    change(&pass.ctx.core, &database, patch).await?;
+    // An earlier version did not delete the password of the former tenant.
     tenant::forget(&pass.ctx.core, name).await
 }
 
-/// The database that an earlier Orchestra of this namespace and name has left.
+/// The database that an earlier Orchestra of this namespace and name released.
 fn earlier(pass: &Pass) -> Option<String> {
     let left = databases(pass).find(|database| {
         let claim = database.spec.claim_ref.as_ref();
@@ -239,13 +235,13 @@ fn earlier(pass: &Pass) -> Option<String> {
     left.map(|database| database.name_any())
 }
 
-/// The message about a database that an earlier Orchestra of the same name has left, while it exists.
+/// The message about a database that an earlier Orchestra of the same name released, while it exists.
 pub fn told(pass: &Pass) -> Option<String> {
     let names_none = pass.object.spec.existing().is_none();
     earlier(pass).filter(|_| names_none).map(|name| {
         format!(
             "OrchestraDatabase {name} holds the data of an earlier Orchestra of this name, and is not used. To have it back, \
-             create this Orchestra anew with spec.source.existing.databaseName: {name}"
+             create this Orchestra again with spec.source.existing.databaseName: {name}"
         )
     })
 }
@@ -342,7 +338,7 @@ mod tests {
             (
                 &|it| it.spec.claim_ref = None,
                 Reason::ExistingNotAllowed,
-                "never an Orchestra's",
+                "never claimed by an Orchestra",
             ),
             (
                 &|it| it.metadata.deletion_timestamp = now(),

@@ -23,14 +23,14 @@ use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
 use crate::text;
 
-/// The first warning comes this long before the end, the last one so long; of a short ttl a third and a tenth of it.
+/// How long before the end the first and the last warning come; for a short ttl a third and a tenth of it.
 const FIRST: Duration = Duration::from_hours(24);
 const LAST: Duration = Duration::from_hours(1);
 
-/// How far the clock of whoever extends an Orchestra may be ahead.
+/// How far the clock of a person who extends an Orchestra may be ahead.
 const AHEAD: Duration = Duration::from_mins(5);
 
-/// How a span is told.
+/// The text of a span of time.
 const PRINTER: SpanPrinter = SpanPrinter::new()
     .spacing(Spacing::None)
     .designator(Designator::Compact);
@@ -44,7 +44,7 @@ pub struct Life {
     pub ends: Option<Ends>,
     /// How long nothing of it is due.
     pub wait: Option<Duration>,
-    /// It lives on, because the API server refused the deletion: what it said.
+    /// The Orchestra stays, because the API server refused the deletion: its answer.
     pub refused: Option<String>,
 }
 
@@ -67,7 +67,7 @@ pub struct Ends {
 enum IgnoredExtension {
     /// It is not a timestamp.
     Unreadable,
-    /// It is in the future, where it would exceed every bound of the ttl.
+    /// It is in the future, and would exceed every bound of the ttl.
     Ahead,
 }
 
@@ -89,7 +89,7 @@ fn ttl(object: &Orchestra, class: Option<&OrchestraClass>) -> Option<GoDuration>
     }
 }
 
-/// When the ttl began to count anew, by the annotation.
+/// When the ttl was restarted, by the annotation.
 fn extended(object: &Orchestra) -> Result<Option<Timestamp>, IgnoredExtension> {
     let given = object.annotations().get(EXTENDED_ANNOTATION);
     given
@@ -97,7 +97,7 @@ fn extended(object: &Orchestra) -> Result<Option<Timestamp>, IgnoredExtension> {
         .transpose()
 }
 
-/// An extension that counts by this clock: none of a time that has not come.
+/// The extension that counts by this clock; none for a time in the future.
 fn counted(extended: Timestamp, now: Timestamp) -> Result<Timestamp, IgnoredExtension> {
     if extended <= clock::after(now, AHEAD) {
         Ok(extended)
@@ -138,7 +138,7 @@ fn next(at: Timestamp, ttl: Duration, notice: Option<&ExpiryNotice>, now: Timest
 /// Looks up what is due. The API server is asked for the time only when something is, by the own clock.
 ///
 /// # Errors
-/// When the API server does not tell the time.
+/// When the API server does not report its time.
 pub async fn look(pass: &Pass, now: Timestamp) -> Result<Life, Error> {
     let object = &pass.object;
     let decided = object.decided_class().or(object.spec.class_name.as_deref());
@@ -208,7 +208,7 @@ async fn due(pass: &Pass, mut ends: Ends, notice: Option<&ExpiryNotice>) -> Resu
     };
     let refused = pass.outlives.clone().filter(|_| due == TtlState::Over);
     let (due, wait) = if refused.is_some() {
-        // Whoever may change that is asked, and all else goes on meanwhile.
+        // A person has to change that; everything else continues meanwhile.
         (TtlState::Later, Some(SLOWEST))
     } else {
         (due, wait)
@@ -226,7 +226,7 @@ fn key(pass: &Pass) -> String {
 }
 
 impl Life {
-    /// A pass comes back in time for what is due next.
+    /// The next pass is in time for what is due next.
     pub fn in_time(wait: Option<Duration>, next: Next, resync: Duration) -> Next {
         match (wait, next) {
             (Some(wait), Next::After(other)) => Next::After(wait.min(other)),
@@ -248,7 +248,7 @@ impl Life {
         ))
     }
 
-    /// What is said of a deletion that is refused.
+    /// The message about a refused deletion.
     pub fn refusal(&self) -> Option<String> {
         let (refused, ends) = (self.refused.as_ref()?, self.ends.as_ref()?);
         Some(format!(
@@ -271,7 +271,7 @@ impl Life {
     }
 }
 
-/// Writes down since when the ttl of an Orchestra counts that was in use before: whatever else it waits for.
+/// Records since when the ttl counts of an Orchestra that was in use before it got one, whatever else it waits for.
 pub async fn begin(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let mut new = pass.object.status.clone().unwrap_or_default();
     observed.life.note(pass, &mut new);
@@ -290,7 +290,7 @@ impl Ends {
     }
 }
 
-/// Warns of the end, and writes down that it did.
+/// Warns of the end, and records that.
 pub async fn warn(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let Some(ends) = &observed.life.ends else { return Ok(()) };
     let end = ends.after_warning();
@@ -324,8 +324,8 @@ fn kept_project(pass: &Pass) -> Option<String> {
     database.project_ref().filter(|_| !destroyed).map(str::to_owned)
 }
 
-/// Deletes the Orchestra whose time is over: this very version of it, so that an extension that comes at the same time
-/// is not lost. One whose deletion is refused, as by an admission policy, lives on as before.
+/// Deletes the Orchestra whose ttl has ended: only this version of it, so that an extension at the same time is not lost.
+/// One whose deletion is refused, for example by an admission policy, stays as before.
 pub async fn end(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     tracing::info!("the ttl is over; the Orchestra is deleted");
     match pass.delete().await {
@@ -346,7 +346,7 @@ pub async fn end(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     }
 }
 
-/// What becomes of the database after the end.
+/// What happens with the database after the end.
 fn fate(database: &OrchestraDatabase, grace: Option<GoDuration>) -> String {
     let name = database.name_any();
     let (hosted, destroyed) = (database.spec.supabase.is_some(), database.is_to_be_destroyed());

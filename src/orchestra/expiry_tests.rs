@@ -28,11 +28,11 @@ fn warnings_come_a_day_and_an_hour_before_and_the_end_never_without() {
     assert_eq!(next(Some(&given), "03T12:00:01"), (last, at("04T11:00:00")));
     let given = notice("04T12:00:00", "04T11:00:00", true);
     assert_eq!(next(Some(&given), "04T11:00:01"), (ExpiryEvent::End, end));
-    // Nobody led for days: one warning, and an hour from there.
+    // No operator ran for days: one warning, and the end an hour later.
     assert_eq!(next(None, "20T08:00:00"), (last, at("04T11:00:00")));
     let late = notice("04T12:00:00", "20T08:00:00", true);
     assert_eq!(next(Some(&late), "20T08:00:01"), (ExpiryEvent::End, at("20T09:00:00")));
-    // It was extended: the warning was of another end.
+    // It was extended: the warning was about another end.
     let of_another = notice("03T12:00:00", "03T11:00:00", true);
     assert_eq!(next(Some(&of_another), "03T11:30:00"), (first, at("03T12:00:00")));
 }
@@ -102,10 +102,10 @@ fn a_pass_comes_back_in_time() {
 fn a_warning_by_a_clock_that_was_ahead_puts_the_end_off_and_never_forward() {
     let (end, ttl) = (at("04T12:00:00"), Duration::from_hours(72));
     let next = |notice: &ExpiryNotice, now| super::next(end, ttl, Some(notice), at(now));
-    // Given by a clock that was a day ahead: the end comes an hour after that time, which is later than it would have.
+    // Recorded by a clock that was a day ahead: the end comes an hour after that time, later than it should.
     let ahead = notice("04T12:00:00", "05T11:00:00", true);
     assert_eq!(next(&ahead, "04T12:00:01"), (ExpiryEvent::End, at("05T12:00:00")));
-    // By one that was days behind: no sooner than its own time.
+    // Recorded by a clock that was days behind: no earlier than its own time.
     let behind = notice("04T12:00:00", "01T11:00:00", true);
     assert_eq!(next(&behind, "01T11:00:01"), (ExpiryEvent::End, end));
 }
@@ -115,7 +115,7 @@ fn an_extension_counts_once_its_time_has_come() {
     let now = at("01T12:00:00");
     for (extended, counts) in [
         (at("01T11:00:00"), true),
-        // By a clock that is a little ahead.
+        // Recorded by a clock that is a little ahead.
         (at("01T12:05:00"), true),
         (at("01T12:05:01"), false),
         ("9999-12-01T00:00:00Z".parse().unwrap(), false),
@@ -162,7 +162,7 @@ fn a_warning_tells_the_end_that_follows_it() {
     for (now, last, told) in [
         ("03T12:00:00", false, end),
         ("04T11:00:00", true, end),
-        // Nobody led for days: the end comes an hour after the warning.
+        // No operator ran for days: the end comes an hour after the warning.
         ("20T08:00:00", true, at("20T09:00:00")),
     ] {
         let ends = ending(end, at(now), last);

@@ -1,4 +1,4 @@
-//! The failure of a migration: remembered in the status, and told until it is cured, whatever its tenant waits for.
+//! The failure of a migration: recorded in the status, and shown until it is resolved, whatever its tenant waits for.
 
 use super::observe::Observed;
 use super::plan::{DatabaseState, WorkState};
@@ -10,15 +10,12 @@ use crate::controller::error::Error;
 use crate::migrate;
 use crate::text;
 
-/// Characters of a failure that are told beside something else.
+/// The most characters of a failure that are added to another message.
 const BESIDE: usize = MESSAGE_LIMIT / 2;
 
-/// Whether an error is about a migration, and not about the way to it.
-pub fn is_of_migration(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::MigrationFailed | Reason::MigrationUnfinished | Reason::HistoryDiverged | Reason::DatabaseRefused
-    )
+/// Whether an error is about a migration, and not about reaching the database.
+fn is_of_migration(reason: Reason) -> bool {
+    reason.is_of_migration() || reason == Reason::DatabaseRefused
 }
 
 /// The failure that is remembered when a pass ends with `error` after a migration has failed. An error of something else
@@ -74,7 +71,7 @@ pub fn left(before: Option<&MigrationStatus>, pending: &[String]) -> Option<Migr
     (!cured).then_some(failure)
 }
 
-/// The failure that is not cured, with its reason.
+/// The unresolved failure, with its reason.
 pub fn uncured<'a>(object: &'a Orchestra, observed: &'a Observed) -> Option<(Reason, &'a MigrationFailure)> {
     let migrations = match &observed.facts.database {
         DatabaseState::Usable(inside) if inside.migrations == WorkState::Done => return None,
@@ -84,8 +81,8 @@ pub fn uncured<'a>(object: &'a Orchestra, observed: &'a Observed) -> Option<(Rea
     Some((failure.known_reason()?, failure))
 }
 
-/// The message of pending migrations that wait for approval after one has failed. The failure comes first when it is of
-/// the same source; another source may be the cure.
+/// The message of pending migrations that wait for approval after one has failed. The failure comes first when it is of the
+/// same source; another source may resolve it.
 pub fn beside_approval(
     description: &mut Description,
     words: &str,
@@ -155,7 +152,7 @@ mod tests {
         let refused = |message: &str| Error::blocked(Reason::DatabaseRefused, message);
         assert_eq!(named(&old, &refused("no")), "no", "none ran");
         old.migrations.get_or_insert_default().current = Some("b".into());
-        // The database's own words say nothing about which one ran.
+        // The database's own message does not say which one ran.
         for message in ["no", "relation \"the migration table\" is missing"] {
             let told = named(&old, &refused(message));
             assert_eq!(told, format!("{message}; the last migration that ran is b"));

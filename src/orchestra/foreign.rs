@@ -1,5 +1,5 @@
 //! Secrets that are not the operator's, and that an Orchestra waits for: one that has the name of its connection
-//! Secret, or the login of a registry. Only while an Orchestra waits for one, that one is watched, by its name.
+//! Secret, or the login of a registry. A Secret is watched, by its name, only while an Orchestra waits for it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,20 +19,21 @@ use super::Pass;
 use crate::api::condition::Reason;
 use crate::controller::backoff::SLOWEST;
 
-/// Secrets that are watched at once; who waits for a further one is looked at again by the pace of its error.
+/// The most Secrets that are watched at once; an Orchestra that waits for a further one is reconciled again at the interval
+/// of its error.
 const MOST: usize = 200;
 
-/// How long one is watched. By then the pace of the error has brought the Orchestra back.
+/// How long one is watched. By then the interval of the error has triggered the Orchestra.
 const LONGEST: Duration = SLOWEST.saturating_mul(2);
 
 /// The Secrets that are watched now: UID of the Orchestra, and name.
 #[derive(Default)]
 pub struct Awaited(Arc<Mutex<HashSet<(String, String)>>>);
 
-/// The change of the Secret that wakes the Orchestra.
+/// The change of the Secret that triggers the Orchestra.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Until {
-    /// The Secret is not there, or another one is.
+    /// The Secret does not exist, or is another one.
     Free,
     /// The Secret is written or deleted.
     Changed,
@@ -86,7 +87,7 @@ async fn wait(api: Api<PartialObjectMeta<Secret>>, name: &str, until: Until) {
     let mut events = watcher(api, config).default_backoff().boxed();
     let mut seen = WatchedSecret::default();
     while let Some(event) = events.next().await {
-        // An error is one of the API server; the watch begins anew.
+        // An error comes from the API server; the watch starts again.
         if event.is_ok_and(|event| seen.is_over(event, until)) {
             return;
         }

@@ -1,4 +1,4 @@
-//! Connection Secrets of former names: clients that know the former name have the overlap to learn the new one.
+//! Connection Secrets of former names: clients with the former name have the overlap to switch to the new one.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -10,7 +10,7 @@ use crate::api::{
 use crate::controller::error::Error;
 use crate::credentials::{Secrets, connection};
 
-/// Former Secrets that are kept at most; of more, the oldest is deleted at once.
+/// The most former Secrets that are kept; of more, the oldest is deleted at once.
 const MOST: usize = 8;
 
 /// The former Secrets once this one is published.
@@ -35,7 +35,7 @@ pub fn after(object: &Orchestra, published: Option<&PublishedSecret>, now: Times
     Some(former).filter(|all| !all.is_empty())
 }
 
-/// No former Secret stays longer than the login in it, which is one that ends at this time or earlier.
+/// No former Secret stays longer than the login in it, which ends at this time or earlier.
 pub async fn end_by(pass: &mut Pass, until: Timestamp) -> Result<(), Error> {
     let mut new = pass.object.status.clone().unwrap_or_default();
     for secret in new.former_secrets.iter_mut().flatten() {
@@ -54,7 +54,7 @@ pub fn binding(object: &Orchestra, published: Option<&PublishedSecret>) -> Optio
     object.spec.connection.is_binding().then_some(Binding { name })
 }
 
-/// The message of a Secret that is published. Before the login was `proven` in this mode, the Secret leads to a pooler.
+/// The message of a Secret that is published. Until the login is `proven` in this mode, the Secret leads to a pooler.
 pub fn told(object: &Orchestra, database: Option<&OrchestraDatabase>, proven: bool) -> &'static str {
     let hosted = database.is_some_and(|database| database.spec.inventory.is_none());
     if proven && hosted && object.spec.connection.mode == ConnectionMode::Direct {
@@ -70,7 +70,7 @@ pub fn first(status: Option<&OrchestraStatus>) -> Option<Timestamp> {
     former.map(|secret| secret.until.0).min()
 }
 
-/// Deletes those whose time has come.
+/// Deletes those whose overlap has ended.
 pub async fn remove(pass: &mut Pass, now: Timestamp) -> Result<(), Error> {
     let mut new = pass.object.status.clone().unwrap_or_default();
     let (gone, kept): (Vec<_>, Vec<_>) = new
@@ -86,7 +86,7 @@ pub async fn remove(pass: &mut Pass, now: Timestamp) -> Result<(), Error> {
             connection::remove(&secrets, &pass.object, &secret.name).await?;
             tracing::info!(
                 secret = secret.name,
-                "the connection Secret of a former name is emptied, and left to the garbage collector"
+                "the connection Secret of a former name was emptied; the garbage collector deletes it"
             );
         }
     }
@@ -132,7 +132,7 @@ mod tests {
         let status = object.status.as_mut().unwrap();
         (status.former_secrets, status.secret_ref) = (Some(former.clone()), Some(published("b")));
         assert_eq!(first(object.status.as_ref()), Some(former[0].until.0));
-        // Told once, and the time stays.
+        // Reported once, and the time stays.
         let later = now + SignedDuration::from_mins(5);
         assert_eq!(after(&object, Some(&published("b")), later), Some(former));
         let back = after(&object, Some(&published("a")), later).unwrap();

@@ -1,5 +1,5 @@
-//! The end of a tenant's former logins: in time, each is shut, whatever else is to be done, is wrong or cannot be done; its
-//! role is dropped when nobody waits for anything. What keeps an attempt from succeeding is told, and tried again.
+//! The end of a tenant's former logins: each is revoked in time, whatever other work is pending or fails; its role is
+//! dropped when nothing else is to be done. A failed attempt is reported, and repeated.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
 use crate::credentials::tenant::{self, LoginState};
 
-/// The wait before another attempt from which on people are told of what cannot be done: after about a minute of attempts.
+/// From this wait between attempts on, a failure is reported: after about a minute of attempts.
 const LASTING: Duration = Duration::from_secs(30);
 
 /// Whether the overlap of a former login is over. One that could not be ended in this pass waits for another one.
@@ -23,8 +23,8 @@ pub fn is_overdue(pass: &Pass, database: &str, now: Timestamp) -> bool {
     pass.kept_login.is_none() && marks(pass, database).revoke_at.is_some_and(|until| until <= now)
 }
 
-/// Revokes the former logins whose overlap is over. What keeps them from being revoked holds up nothing else: it is told, and
-/// tried again.
+/// Revokes the former logins whose overlap is over. A failure to revoke them delays nothing else: it is reported, and tried
+/// again.
 pub async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let Some(database) = &observed.database else {
         return Ok(());
@@ -60,7 +60,7 @@ pub async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     Ok(())
 }
 
-/// An event about former logins that could not be ended. What passes by itself is told when it has lasted.
+/// An event about former logins that could not be ended. A transient failure is reported when it has lasted.
 async fn tell_kept(pass: &Pass, overdue: &[u32], error: &Error, wait: Duration) {
     let roles: Vec<_> = overdue
         .iter()
@@ -95,8 +95,8 @@ fn role_key(pass: &Pass) -> String {
     format!("role/{}", pass.uid())
 }
 
-/// Drops the roles of former logins that log in no more. Very many objects of such a role are passed on in steps: what is
-/// cut off goes on later, and nothing waits for it.
+/// Drops the roles of former logins that can no longer log in. Very many objects of such a role are reassigned in steps:
+/// interrupted work continues later, and nothing waits for it.
 pub async fn clean_up(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     // Until it is done.
     pass.kept_role = Some(UNWATCHED);
@@ -109,7 +109,7 @@ pub async fn clean_up(pass: &mut Pass, observed: &Observed) -> Result<(), Error>
         let dropped = generations::drop_former(pass, database, class, (&logins, number));
         if let Err(error) = login::within(login::LOGIN_LIMIT, dropped).await {
             tracing::warn!(%error, number, "the role of a former login is not dropped yet");
-            // Another one may go.
+            // Another one may be dropped.
             kept = Some((number, error));
             continue;
         }

@@ -6,7 +6,7 @@ use crate::migrate::guard::Review;
 
 /// The result of a look into the database.
 pub struct InsideLook {
-    /// Where the migrations stand; none when there are none.
+    /// The state of the migrations; none when none apply.
     pub migrations: Option<MigrationStatus>,
     /// No migration is pending, and no unfinished one has to be settled.
     pub migrated: bool,
@@ -18,7 +18,7 @@ pub struct InsideLook {
     pub unreadable: Option<(Reason, String)>,
 }
 
-/// The connection Secret, as far as it was looked at.
+/// The connection Secret, if it was read.
 #[derive(Default)]
 pub struct SecretState {
     /// A Secret of this Orchestra exists.

@@ -12,7 +12,7 @@ use crate::credentials::tenant::{self, LoginState, Logins};
 use crate::postgres::{self, TenantRole};
 
 /// Compares what is known of the logins with the roles of the server: a new login gets a number that no role has, and
-/// logins that nothing is known of end after the overlap.
+/// unknown logins end after the overlap.
 pub async fn compare(
     pass: &Pass,
     database: &OrchestraDatabase,
@@ -43,8 +43,8 @@ fn numbers(uid: &str, roles: &[String]) -> Vec<u32> {
     numbers.collect()
 }
 
-/// The roles that log in, with their passwords, and those whose passwords nobody knows. A former login whose time has come
-/// is never made anew.
+/// The roles that log in, with their passwords, and those whose passwords nobody knows. A former login whose overlap has
+/// ended is never created again.
 pub fn live(uid: &str, logins: &Logins, now: Timestamp) -> (Vec<TenantRole>, Vec<String>) {
     let overdue = logins.state.overdue(now);
     let stays = |role: &str| tenant::generation_of(uid, role).is_none_or(|number| !overdue.contains(&number));

@@ -15,13 +15,13 @@ use super::{Pass, login, power};
 use crate::api::{GoDuration, Orchestra, OrchestraBackup, OrchestraClass, PowerStatus};
 use crate::postgres::{self, Usage};
 
-/// Looks in the time after which a database is paused.
+/// The number of looks in the time after which a database is paused.
 const LOOKS: u32 = 12;
 
 /// The longest time between two looks.
 const SLOWEST: Duration = Duration::from_mins(15);
 
-/// How long before a pause its warning comes, as a part of the time after which a database is paused, and at most.
+/// How long before a pause its warning comes: this part of the time after which a database is paused, and at most this long.
 const WARNING_PART: i32 = 6;
 const WARNING: SignedDuration = SignedDuration::from_hours(24);
 
@@ -93,12 +93,12 @@ pub fn policy(object: &Orchestra, class: Option<&OrchestraClass>) -> Option<GoDu
     own.or_else(|| class?.spec.idle.as_ref())?.pause_after
 }
 
-/// How often it is looked: no more often than a refused login lets the next one.
+/// The interval of looks: no shorter than the wait after a refused login.
 fn pace(policy: GoDuration, spacing: Duration) -> Duration {
     (policy.as_std() / LOOKS).min(SLOWEST).max(spacing)
 }
 
-/// When a pass comes back to look again; none where nothing is paused for idleness.
+/// When the next pass is due for another look; none where the database is not paused for idleness.
 pub fn next_look(pass: &Pass, observed: &Observed) -> Option<Duration> {
     let policy = applies(pass, observed)?;
     let pace = pace(policy, pass.ctx.core.settings.login_spacing);
@@ -134,8 +134,8 @@ pub fn observe(pass: &Pass, observed: &Observed) -> (IdleState, Option<Unused>) 
     (IdleState::Look, None)
 }
 
-/// Looks whether anybody uses the database. One that does not answer is not paused; the counts of its tables tell at the next
-/// look what was used meanwhile.
+/// Looks whether anybody uses the database. One that does not answer is not paused; the counts of its tables show at the
+/// next look whether it was used meanwhile.
 pub async fn look(pass: &mut Pass, observed: &Observed) {
     let Some(database) = &observed.database else { return };
     let looked = async {
@@ -171,7 +171,7 @@ fn is_backed_up_since(pass: &Pass, last: Timestamp) -> bool {
     backups.find(is).is_some()
 }
 
-/// The step that a look leads to. What only scans whole tables is no use where a backup was made meanwhile.
+/// The step that a look leads to. Scans of whole tables alone do not count as use if a backup was made meanwhile.
 fn judge(
     policy: GoDuration,
     power: Option<&PowerStatus>,
@@ -183,7 +183,7 @@ fn judge(
     let scanned = power.and_then(|power| power.scans.as_ref()) != Some(&usage.scans);
     let changed = used || scanned && !backed_up;
     if usage.sessions > 0 {
-        // Noted once: no status changes with each use.
+        // Written once: the status does not change with every use.
         let unused = Unused::default();
         return (
             if since.is_some() {
@@ -273,11 +273,11 @@ mod tests {
             (Some(0), None, 50, IdleState::Warn),
             (Some(0), Some(50), 59, IdleState::No),
             (Some(0), Some(50), 60, IdleState::Sleep),
-            // The operator was away.
+            // No operator ran for a while.
             (Some(0), None, 500, IdleState::Warn),
             (Some(0), Some(500), 509, IdleState::No),
             (Some(0), Some(500), 510, IdleState::Sleep),
-            // The clock went back.
+            // The clock was set back.
             (Some(60), Some(50), 0, IdleState::No),
         ] {
             let (is, _) = judge(hour, Some(&unused(since, warned)), (&quiet, false), at(now));

@@ -1,5 +1,4 @@
-//! Looks into a usable database for [`super::observe`]: what is wanted there, and how far it has come. It
-//! reads only.
+//! Looks into a usable database for [`super::observe`]: what is wanted there, and what is already done. It only reads.
 
 use std::sync::Arc;
 
@@ -33,7 +32,7 @@ pub struct InsideFacts {
     pub inside: Inside,
     /// The message for people.
     pub message: Option<String>,
-    /// The reason why the connection of the spec cannot be carried out.
+    /// The reason why the connection of the spec is invalid.
     pub invalid: Option<String>,
     /// The state of the Job that restores a backup into it.
     pub restoring: RestoreLook,
@@ -46,7 +45,7 @@ pub struct InsideFacts {
 }
 
 impl InsideFacts {
-    /// Facts without anything but these.
+    /// Facts with only these set.
     pub fn new(inside: Inside, now: Timestamp) -> Self {
         Self {
             now,
@@ -65,7 +64,7 @@ impl InsideFacts {
         self.found.as_ref()?.review.as_ref()
     }
 
-    /// Where the migrations stand.
+    /// The state of the migrations.
     pub fn migrations(&self) -> Option<&MigrationStatus> {
         self.found.as_ref()?.migrations.as_ref()
     }
@@ -81,9 +80,9 @@ impl InsideFacts {
     }
 }
 
-/// The work inside the database. A tenant that uses its database has its Secret back first. When the last status says that
-/// all of it was done for this very generation and these very sources, and the Secret is as the operator wrote it, the
-/// database is not asked. Where the connection of the spec is wrong, what was published before goes on.
+/// The work inside the database. A tenant that uses its database gets its Secret back first. When the last status says that
+/// all work was done for this generation and these sources, and the Secret is as the operator wrote it, the database is not
+/// read. While the connection of the spec is invalid, the one published last stays in effect.
 ///
 /// # Errors
 /// The error of a lookup, or a remembered refusal.
@@ -110,7 +109,7 @@ pub async fn observe(
     let mut facts = InsideFacts::new(inside, now);
     facts.invalid.clone_from(&pass.invalid);
     facts.inside.restore = restore::observe(pass, tenant.database, &mut facts).await?;
-    // What a restore brings is not there yet.
+    // The contents of a restore do not exist yet.
     if facts.inside.restore != RestoreState::Settled {
         return Ok(facts);
     }
@@ -174,7 +173,7 @@ async fn look(
     }
 }
 
-/// Whether background work goes on in the database, which nothing else disturbs.
+/// Whether background work is running in the database, which nothing else may disturb.
 fn goes_on(pass: &Pass, facts: &mut InsideFacts) -> bool {
     let Some((kind, doing)) = pass.ctx.works.under_way_of(pass.uid()) else {
         return false;
@@ -188,7 +187,7 @@ fn goes_on(pass: &Pass, facts: &mut InsideFacts) -> bool {
     true
 }
 
-/// Whether a settled database still has what was applied, as far as it is time to look.
+/// Whether a settled database still has what was applied, if it is time to look.
 async fn is_whole(pass: &Pass, tenant: &TenantContext<'_>, facts: &mut InsideFacts) -> Result<bool, Error> {
     if let Some(found) = &pass.found {
         // Checked in this pass.
@@ -224,7 +223,7 @@ fn waits_for_turn(pass: &Pass, wanted: &WantedContents) -> bool {
     source.is_some_and(|source| turns.still_waits(pass.uid(), &source.digest()))
 }
 
-/// Asks the database itself.
+/// Reads the database itself.
 async fn look_inside(
     pass: &Pass,
     tenant: &TenantContext<'_>,
@@ -300,7 +299,7 @@ async fn ask(
     Ok(found)
 }
 
-/// The connection Secret. One that is not watched is not asked for: it is created.
+/// The connection Secret. One that the watch does not show is not read: it is created.
 async fn secret(pass: &Pass) -> Result<SecretState, Error> {
     if let Some(published) = &pass.published {
         return Ok(SecretState {
@@ -327,7 +326,7 @@ async fn secret(pass: &Pass) -> Result<SecretState, Error> {
     })
 }
 
-/// Whether the connection Secret is the very one that was written last, with the keys that are stored for the
+/// Whether the connection Secret is the version that was written last, with the keys that are stored for the
 /// database.
 pub fn is_untouched(pass: &Pass) -> bool {
     if pass.published.is_some() {
@@ -345,7 +344,7 @@ pub fn is_untouched(pass: &Pass) -> bool {
     })
 }
 
-/// Whether a Secret was written with the keys that are stored for the database, as far as the watch knows.
+/// Whether a Secret was written with the keys that are stored for the database, according to the watch.
 fn has_stored_keys(pass: &Pass, written: &PublishedSecret) -> bool {
     let status = pass.object.status.as_ref();
     let Some(database) = status.and_then(|status| status.database_name.as_ref()) else {
@@ -361,7 +360,7 @@ fn has_stored_keys(pass: &Pass, written: &PublishedSecret) -> bool {
     owner.is_none_or(|owner| owner.labels().get(KEYS_LABEL) == written.keys.as_ref())
 }
 
-/// Whether all of what is wanted was done for this very generation.
+/// Whether everything that is wanted was done for this generation.
 fn is_settled(pass: &Pass, tenant: &TenantContext<'_>, wanted: &WantedContents) -> bool {
     let Some(status) = &pass.object.status else {
         return false;
@@ -386,7 +385,7 @@ fn is_settled(pass: &Pass, tenant: &TenantContext<'_>, wanted: &WantedContents) 
         && seeded
 }
 
-/// A registry or a volume that fails, or refuses what it gave before, leaves a tenant that is Ready alone.
+/// A registry or a volume that fails, or refuses content that it served before, does not disturb a Ready tenant.
 fn undisturbed(pass: &Pass, error: Error) -> Error {
     match &error {
         Error::Source(failed) if pass.object.is_settled() && failed.is_outside() && !error.is_passing() => {

@@ -1,4 +1,4 @@
-//! The way into the claimed database: the owner's login, and what the tenant will be given.
+//! The access to the claimed database: the owner's login, and the values that the tenant will get.
 
 use std::time::Duration;
 
@@ -45,15 +45,15 @@ async fn owner(
     Ok((login, stored, None))
 }
 
-/// The way into a database, proven.
+/// The proven access to a database.
 pub struct WayIn {
     /// The owner's login.
     pub owner: Login,
-    /// The values that the tenant is given.
+    /// The values that the tenant gets.
     pub handover: Handover,
 }
 
-/// The session, the way in and the logins that the preparation of a tenant's login has opened and read.
+/// The session, the access and the logins that the preparation of a tenant's login has opened and read.
 pub struct Opened {
     /// The owner's session.
     pub session: PgConnection,
@@ -63,7 +63,7 @@ pub struct Opened {
     pub logins: Logins,
 }
 
-/// Shuts all logins of the tenant, also those of a rotation; the owner keeps its access.
+/// Disables all logins of the tenant, also those of a rotation; the owner keeps its access.
 pub async fn shut(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
     let mut session = open(pass, database).await?;
     Ok(postgres::shut_tenant_logins(&mut session, &postgres::role_name(pass.uid())).await?)
@@ -77,8 +77,8 @@ pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnect
         .map(|(session, _)| session)
 }
 
-/// Opens the owner's session, in the very database that was claimed. While the owner's password is being rotated, the
-/// project has either of two. What is wrong with the password of a project's owner is the database's to find out, now.
+/// Opens the owner's session in the claimed database. While the owner's password is being rotated, either of two is valid. A
+/// wrong owner's password is reported to the database's controller.
 async fn enter(
     pass: &Pass,
     passwords: (Login, Option<SecretString>),
@@ -96,8 +96,8 @@ async fn enter(
     Ok((session, login))
 }
 
-/// Opens the owner's session, records the claim in the database, and makes the tenant's login role. The
-/// role's password is stored before the role is given it, so a crash between the two loses nothing.
+/// Opens the owner's session, records the claim in the database, and makes the tenant's login role. The password is stored
+/// before the role gets it, so a crash between the two loses nothing.
 pub async fn prepare(
     pass: &Pass,
     database: &OrchestraDatabase,
@@ -114,7 +114,7 @@ pub async fn prepare(
         postgres::drop_tenant_role(&mut session, &postgres::role_name(former)).await?;
     }
     if !database.spec.former_uids.is_empty() && !pass.is_serving() {
-        // A script of the former tenant may go on in one.
+        // A script of the former tenant may still run in one.
         postgres::end_owners_sessions(&mut session).await?;
     }
     record::claim(&mut session, pass, database).await?;
@@ -136,7 +136,7 @@ pub async fn prepare(
     })
 }
 
-/// The values that the tenant was given, without a look into the database.
+/// The values that the tenant got, without a look into the database.
 pub async fn handover(
     pass: &Pass,
     database: &OrchestraDatabase,
@@ -177,7 +177,7 @@ async fn handed_over(
     Ok(handover)
 }
 
-/// Makes the tenant's roles as they should be.
+/// Creates or corrects the tenant's roles.
 async fn ensure(
     pass: &Pass,
     database: &OrchestraDatabase,
@@ -203,7 +203,7 @@ async fn ensure(
     Ok(postgres::ensure_tenant_roles(session, roles, &rights, sharing).await?)
 }
 
-/// Ends former logins, by number: they log in no more, and their sessions end.
+/// Ends former logins, by number: they can no longer log in, and their sessions end.
 pub async fn shut_former(pass: &Pass, database: &OrchestraDatabase, former: &[u32]) -> Result<(), Error> {
     let mut session = open(pass, database).await?;
     let (base, numbers) = (postgres::role_name(pass.uid()), former.iter());
@@ -252,7 +252,7 @@ pub async fn sharing(session: &mut PgConnection, database: &OrchestraDatabase) -
     })
 }
 
-/// Whether the tenant's logins are as this version of the operator makes them, and are those that are known.
+/// Whether the tenant's logins are as this version of the operator creates them, and are the known ones.
 pub async fn is_prepared(
     pass: &Pass,
     database: &OrchestraDatabase,
@@ -295,16 +295,15 @@ pub async fn unreadable(
     })
 }
 
-/// Ends the sessions of the tenant's login and drops its role, so that a released database has no way in
-/// but the owner's. A claim record that a script has dropped is written again, so that the database is not taken for
-/// a fresh one. Returns whether the database has this Orchestra's claim
-/// record.
+/// Ends the sessions of the tenant's login and drops its role, so that only the owner can log in to a released database. A
+/// claim record that a script has dropped is written again, so that the database is not mistaken for a fresh one. Returns
+/// whether the database has this Orchestra's claim record.
 pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<bool, Error> {
     let mut session = open(pass, database).await?;
     postgres::drop_tenant_role(&mut session, &postgres::role_name(pass.uid())).await?;
     match claim_record::claim(&mut session, record::own(pass), &database.spec.former_uids).await {
         Err(error) if error.class() == ErrorClass::Transient => Err(error.into()),
-        // The login is revoked all the same. What stands in the record's place keeps others away as well.
+        // The login is still revoked. What replaces the record keeps other tenants away as well.
         Err(error) => {
             tracing::warn!(%error, database = database.name_any(), "the claim record cannot be written");
             Ok(false)
@@ -313,8 +312,8 @@ pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<bool, E
     }
 }
 
-/// Ends what takes too long: a server that stalls after the login holds up its own tenant, and none of the passes that
-/// others wait for.
+/// Ends work that takes too long: a server that stalls after the login delays only its own tenant, and no pass that others
+/// wait for.
 pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let late = |_| Err(postgres::Error::Timeout(limit).into());
     tokio::time::timeout(limit, Box::pin(work)).await.unwrap_or_else(late)

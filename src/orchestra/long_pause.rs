@@ -16,7 +16,7 @@ use crate::controller::status::News;
 /// (supabase.com/docs/guides/platform/free-project-pausing).
 pub const RESTORABLE: Duration = Duration::from_hours(60 * 24);
 
-/// When a pause begins to be a long one; none of an entry of a pool, which no provider restores.
+/// When a pause becomes a long one; none for an entry of a pool, whose pause has no limit.
 fn begins(power: &PowerStatus, database: &OrchestraDatabase) -> Option<Timestamp> {
     let since = power
         .paused_since
@@ -29,7 +29,7 @@ fn is_long(power: &PowerStatus, database: &OrchestraDatabase, now: Timestamp) ->
     begins(power, database).is_some_and(|begins| begins <= now)
 }
 
-/// Whether a pause is a long one of which no event has told. A warning that came before was that of an idle pause.
+/// Whether a pause is a long one that no event has reported. An earlier warning was that of an idle pause.
 fn is_untold(power: &PowerStatus, database: &OrchestraDatabase, now: Timestamp) -> bool {
     let warned = power.warned_at.as_ref();
     is_long(power, database, now)
@@ -46,8 +46,8 @@ pub fn warning(pass: &Pass, observed: &Observed) -> Option<String> {
     let (power, _) = facts(pass, observed).filter(|(power, database)| is_long(power, database, observed.now))?;
     let since = power.paused_since.as_ref()?;
     Some(format!(
-        "The project is paused since {}: the provider restores a paused project only for a limited time (Supabase: a year, \
-         formerly 90 days), and its data are lost then. Wake it before; a pause that begins anew has the whole time",
+        "The project has been paused since {}. The provider restores a paused project only for a limited time (Supabase: a \
+         year, formerly 90 days); after that its data is lost. Resume it before then; a new pause starts a new period",
         since.0
     ))
 }
@@ -85,7 +85,7 @@ mod tests {
             (Some(10), Some(70), 71, true, false),
             (Some(10), Some(300), 400, true, false),
             (None, None, 400, false, false),
-            // The clock went back.
+            // The clock was set back.
             (Some(10), None, 5, false, false),
         ] {
             let time = |at: i64| Time(day(at));

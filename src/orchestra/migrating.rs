@@ -47,7 +47,7 @@ pub async fn publish_notes(core: Arc<Core>, subject: ObjectReference, mut notes:
     }
 }
 
-/// The format of the migrations that the seed stands on.
+/// The format of the migrations on which the seed depends.
 pub fn format(pass: &Pass, observed: &Observed) -> Option<MigrationFormat> {
     let found = observed.inside.found.as_ref();
     let now = found.and_then(|found| found.migrations.as_ref());

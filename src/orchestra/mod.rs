@@ -1,4 +1,4 @@
-//! Orchestra: the life of a tenant. [`plan`] tells it on one page.
+//! Orchestra: the life of a tenant. [`plan`] has it on one page.
 
 mod access;
 mod act;
@@ -91,7 +91,7 @@ pub struct Context {
     pub pool: Arc<pool::Context>,
     /// Backups.
     pub backup: Arc<backup::Context>,
-    /// Work inside databases that goes on in the background.
+    /// Work inside databases that runs in the background.
     pub works: Works<Orchestra, WorkLeft>,
     /// Whether applications can use their databases.
     pub health: Arc<health::Context>,
@@ -109,8 +109,8 @@ impl AsRef<Core> for Context {
     }
 }
 
-/// One pass: observe → plan → status → act, step by step until it has to wait, so that one tenant
-/// is finished before the next is begun.
+/// One pass: observe → plan → status → act, step by step until it has to wait, so that one tenant is finished before the
+/// next is started.
 pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, Error> {
     let Some(object) = current(&ctx.core, &*orchestra).await? else {
         let uid = orchestra.metadata.uid.as_deref().unwrap_or_default();
@@ -119,7 +119,8 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
     };
     let mut pass = Pass::new(object, ctx);
     loop {
-        // Reading needs the session for itself; all else of a pass is changed by `act` alone.
+        // `observe` needs the session mutably, so it is taken out of the pass; everything else in the pass is changed by
+        // `act` only.
         let mut session = pass.access.take_session();
         let observed = observe::observe(&pass, session.as_mut()).await;
         pass.access.give_back(session);
@@ -131,7 +132,7 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
             traces::waited(reason, took);
         }
         Box::pin(status::write(&mut pass, step, &observed)).await?;
-        // A pass that waits for something else comes back in time for the end of a former login.
+        // A pass that waits for something else is repeated in time for the end of a former login.
         let wait = observed
             .life
             .wait
@@ -157,7 +158,7 @@ struct Pass {
     object: Orchestra,
     /// Name of the database whose claim is reserved.
     reserved: Option<String>,
-    /// The way into the database that is open, and the tenant's logins.
+    /// The open access to the database, and the tenant's logins.
     access: Access,
     /// Its turn to migrate, from before the intent is written until the work ends, and the turn's rollout.
     turn: Option<(Turn, Option<Rolled>)>,
@@ -167,11 +168,11 @@ struct Pass {
     found: Option<Arc<InsideLook>>,
     /// The connection Secret that was written.
     published: Option<PublishedSecret>,
-    /// The connection Secret was written for the first time, and what the pool's preparation left is to be told.
+    /// The connection Secret was written for the first time: events about the pool's preparation are still to be published.
     untold: bool,
     /// The result of the look for use.
     looked: Looked,
-    /// The reason why the connection of the spec cannot be carried out.
+    /// The reason why the connection of the spec is invalid.
     invalid: Option<String>,
     /// The role of a former login could not be dropped in this pass: the time until the next attempt.
     kept_role: Option<Duration>,
@@ -181,13 +182,13 @@ struct Pass {
     revoked: bool,
     /// The database was seen to have this Orchestra's claim record when its login was revoked.
     recorded: bool,
-    /// The logins of a pool's database were shut.
+    /// The logins of a pool's database were disabled.
     shut: bool,
     /// The Job of a restore has ended, or does not end in time, of an Orchestra that is being deleted.
     restore_ended: bool,
     /// Its place among those that claim and work inside databases.
     place: Option<OwnedSemaphorePermit>,
-    /// The API server refused to delete it when its ttl was over: what it said.
+    /// The API server refused to delete it when its ttl had ended: its answer.
     outlives: Option<String>,
 }
 

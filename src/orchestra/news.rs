@@ -9,7 +9,7 @@ use crate::controller::status::{News, is_news};
 use crate::migrate::guard::Clearance;
 
 /// The event of a status. A step that is only `progress` has none of its own: a claim, a turn, and migrations that begin.
-/// Migrations that were applied since the last status are told with the event that comes next.
+/// Migrations that were applied since the last status are added to the next event.
 pub fn news(
     pass: &Pass,
     new: &OrchestraStatus,

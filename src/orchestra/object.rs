@@ -1,4 +1,4 @@
-//! The one writer of the Orchestra of a pass: what each write returns is what the pass goes on with.
+//! The one writer of the Orchestra of a pass: the pass continues with what each write returns.
 
 use super::Pass;
 use super::counted::CountedEnd;
@@ -36,7 +36,7 @@ impl Pass {
         Ok(())
     }
 
-    /// Deletes this very version of the Orchestra. Whether it is still there, and waits for its finalizer.
+    /// Deletes this version of the Orchestra. Returns whether it still exists, and waits for its finalizer.
     pub(super) async fn delete(&mut self) -> Result<bool, Error> {
         let Some(object) = write::delete(&self.ctx.core, &self.object).await? else {
             return Ok(false);

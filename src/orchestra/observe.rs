@@ -1,4 +1,4 @@
-//! Looks up the facts for [`super::plan`]. It reads only, and stops at the first fact that decides.
+//! Looks up the facts for [`super::plan`]. It only reads, and stops at the first fact that decides.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub struct Observed {
     pub now: Timestamp,
     /// The part that the plan decides by.
     pub facts: Facts,
-    /// The message for people; empty when the step's own words say all.
+    /// The message for people; empty when the step's own text is sufficient.
     pub message: String,
     /// The class that meets the claim.
     pub class: Option<Arc<OrchestraClass>>,
@@ -35,7 +35,7 @@ pub struct Observed {
     pub candidates: Vec<String>,
     /// The facts about the inside of a usable database.
     pub inside: InsideFacts,
-    /// Since when nobody uses the database, when that is to be written down.
+    /// Since when nobody uses the database, when that is to be recorded.
     pub unused: Option<Unused>,
     /// The end of its ttl.
     pub life: Life,
@@ -56,7 +56,7 @@ impl Observed {
         }
     }
 
-    /// The Orchestra with what its class and its database say.
+    /// The Orchestra with the values of its class and its database.
     pub fn tenant<'a>(&'a self, object: &'a Orchestra) -> TenantContext<'a> {
         TenantContext {
             object,
@@ -135,8 +135,8 @@ async fn observe_claim(pass: &Pass, observed: &mut Observed) -> Result<(), Error
     if let Some(name) = recorded {
         observed.message = format!(
             "OrchestraDatabase {name}, which this Orchestra claimed, is gone; the database itself, with the data, may still \
-             be there. Create the object again from a backup, with its spec.claimRef. Only when the data are given up, \
-             delete the Orchestra and create it again"
+             be there. Create the object again from a backup, with its spec.claimRef. Only when nobody needs the data any \
+             more, delete the Orchestra and create it again"
         );
     }
     if recorded.is_some() || observed.facts.deleting {
@@ -152,7 +152,7 @@ async fn observe_claim(pass: &Pass, observed: &mut Observed) -> Result<(), Error
     } = claim::supply(pass, &class).await?;
     observed.facts.database = DatabaseState::None(supply);
     observed.message = message;
-    // The Orchestra may want the data of the earlier one.
+    // The author of the Orchestra may want the data of the earlier one.
     if let Some(earlier) = existing::told(pass).filter(|_| !observed.message.is_empty()) {
         observed.message = format!("{}. {earlier}", observed.message);
     }

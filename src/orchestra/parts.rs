@@ -77,9 +77,9 @@ pub fn asked(pass: &Pass, observed: &Observed) -> (bool, bool) {
 pub fn handed_over<'a>(pass: &Pass, observed: &Observed, all: &'a str) -> &'a str {
     match asked(pass, observed) {
         (true, true) => all,
-        (true, false) => "the database is migrated and handed over",
-        (false, true) => "the database is seeded and handed over",
-        (false, false) => "the database is handed over",
+        (true, false) => "the database is migrated, and the connection Secret is published",
+        (false, true) => "the database is seeded, and the connection Secret is published",
+        (false, false) => "the connection Secret is published",
     }
 }
 

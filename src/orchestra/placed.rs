@@ -1,11 +1,11 @@
-//! What an Orchestra is told of the region of its database.
+//! What the status of an Orchestra says about the region of its database.
 
 use crate::api::{ChosenRegion, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::{class, database};
 
-/// The region of a database, and why it is the one for this Orchestra. A database that was made for the place which the
-/// Orchestra names, or for one that names none, has that in its status. One that a pool, or another Orchestra, has made
-/// is where it is: that is told if it is the nearest region of those that the class allows.
+/// The region of a database, and why it is the one for this Orchestra. A database that was created for the place that the
+/// Orchestra names, or for an Orchestra that names none, has the explanation in its status. One that was created by a pool
+/// or for another Orchestra may be anywhere: its region is explained if it is the nearest one that the class allows.
 pub fn chosen(
     object: &Orchestra,
     class: Option<&OrchestraClass>,
@@ -61,7 +61,7 @@ mod tests {
         assert_eq!(chosen(json!({"near": "SE"}), json!("FI")), nearest("SE", 151));
         assert_eq!(chosen(json!({"near": "SE"}), json!("SE")), own);
         assert_eq!(chosen(json!(null), json!("FI")), own);
-        // It was not chosen for what the Orchestra names.
+        // It was not chosen for the place that the Orchestra names.
         assert_eq!(chosen(json!({"near": "FR"}), json!("FI")), None);
         assert_eq!(chosen(json!({"region": "eu-north-1"}), json!("FI")), None);
     }

@@ -1,5 +1,5 @@
 //! Passes that claim databases and work inside them at the same time. Of many claims at once, those that came first are
-//! finished first, instead of all of them late.
+//! finished first, instead of all of them being late.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Passes at the same time.
 const AT_ONCE: usize = 8;
 
-/// How long a pass waits for its place: databases that stall hold up the others no longer than this.
+/// How long a pass waits for its place: databases that stall delay the others no longer than this.
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// The places of passes.

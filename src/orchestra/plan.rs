@@ -41,30 +41,29 @@ pub enum Step {
     AddFinalizer,
     /// Reserve room in the budget, or a member of a pool, for this Orchestra.
     Reserve,
-    /// Write down which database is about to be claimed, by compare-and-swap: of two operators only
-    /// one goes on.
+    /// Record which database is about to be claimed, by compare-and-swap: of two operators only one continues.
     Intend,
     /// Ask for a new database from the provider.
     Create,
     /// Take a database of a pool, by compare-and-swap.
     Take,
-    /// Record the claim in the database, and write down that a Job is about to restore the backup into it.
+    /// Record the claim in the database, and record that a Job is about to restore the backup into it.
     AnnounceRestore,
     /// Make that Job.
     StartRestore,
-    /// Write down how it ended.
+    /// Record how it ended.
     ConcludeRestore,
     /// Delete it.
     ClearRestore,
-    /// End the Job of a restore before the database is let go of.
+    /// End the Job of a restore before the operator stops managing the database.
     EndRestore,
-    /// Make the tenant's login role.
+    /// Create the tenant's login role.
     PrepareLogin,
     /// Ask for a turn to migrate.
     TakeTurn,
     /// Apply the pending migrations.
     Migrate,
-    /// Write down the plan of migrations that wait for approval.
+    /// Record the plan of migrations that wait for approval.
     TellPlan,
     /// Delete the plan.
     ClearPlan,
@@ -72,9 +71,9 @@ pub enum Step {
     Seed,
     /// Write the connection Secret.
     Publish,
-    /// Write down that a new login is to be made.
+    /// Record that a new login is to be made.
     BeginRotation,
-    /// Write down that the new login is published.
+    /// Record that the new login is published.
     EndRotation,
     /// Revoke the former logins whose overlap is over.
     RevokeFormer,
@@ -82,27 +81,27 @@ pub enum Step {
     DropFormer,
     /// Delete a connection Secret of a former name.
     RemoveSecret,
-    /// Write into the database's resource that it is to be paused.
+    /// Write into the OrchestraDatabase that it is to be paused.
     Pause,
-    /// Shut the logins of a pool's database.
+    /// Disable the logins of a pool's database.
     Shut,
     /// Nothing to do while it is paused.
     Sleep,
     /// Write the connection Secret of a paused database, whose login cannot be proven.
     GiveBack,
-    /// Let the database run again.
+    /// Make the database run again.
     Resume,
-    /// Look into the database whether anybody uses it.
+    /// Check in the database whether anybody uses it.
     LookForUse,
-    /// Write down since when nobody uses the database.
+    /// Record since when nobody uses the database.
     NoteUse,
     /// Announce that the database will be paused.
     WarnIdle,
-    /// Write down that the database is to be paused because nobody uses it.
+    /// Record that the database is to be paused because nobody uses it.
     FallAsleep,
     /// Nothing to do.
     Rest,
-    /// Write down since when the ttl counts.
+    /// Record since when the ttl counts.
     BeginTtl,
     /// Warn that the ttl ends soon.
     WarnOfExpiry,
@@ -114,14 +113,14 @@ pub enum Step {
     Release,
     /// Take our finalizer off.
     Forget,
-    /// Go on when something else has changed.
+    /// Continue when something else has changed.
     Wait(Wait),
     /// A person must act.
     Stop(Stop),
 }
 
 impl Step {
-    /// Its name, of a step that carries something out.
+    /// The name of a step that does something.
     pub fn carries_out(self) -> Option<&'static str> {
         let waits = matches!(self, Self::Wait(_) | Self::Stop(_) | Self::Rest | Self::Sleep);
         (!waits).then(|| self.into())
@@ -134,7 +133,7 @@ pub fn plan(facts: &Facts) -> Step {
         (true, false) => Step::Rest,
         (true, true) => leave(facts),
         (false, false) => Step::AddFinalizer,
-        // The ttl goes before everything that an Orchestra may wait for.
+        // The ttl comes before everything that an Orchestra may wait for.
         (false, true) => match facts.expiry {
             TtlState::Begin => Step::BeginTtl,
             TtlState::Warn => Step::WarnOfExpiry,
@@ -144,7 +143,7 @@ pub fn plan(facts: &Facts) -> Step {
     }
 }
 
-/// A deletion waits for nothing but the end of a Job that fills the database: the reclaim policy decides about the database
+/// A deletion waits only for the end of a Job that fills the database: the reclaim policy decides about the database
 /// after the claim is released.
 fn leave(facts: &Facts) -> Step {
     match facts.database {
@@ -155,7 +154,8 @@ fn leave(facts: &Facts) -> Step {
     }
 }
 
-/// A paused database is not looked into. One that cannot be paused lives on, and says so when all else is done.
+/// There is no look into a paused database. One that cannot be paused keeps running, and the status says so when everything
+/// else is done.
 fn live(facts: &Facts) -> Step {
     let step = match facts.power {
         Power::ToPause => Step::Pause,
@@ -188,7 +188,7 @@ fn claimed(database: &DatabaseState) -> Step {
     }
 }
 
-/// A claim is reserved, then written down, and only then made.
+/// A claim is reserved, then recorded, and only then made.
 fn claim(supply: Supply) -> Step {
     match supply {
         Supply::Provider(Intent::Open) | Supply::Member(Intent::Open) => Step::Reserve,
@@ -244,8 +244,8 @@ fn restore(inside: &Inside) -> Option<Step> {
     }
 }
 
-/// Before what prepares the login, which may fail for reasons of its own: a former login ends in time. It needs nothing but
-/// its number, and where it cannot be ended, the pass goes on.
+/// This comes before the preparation of the login, which may fail for reasons of its own: a former login must end in time.
+/// Only its number is needed, and where it cannot be ended, the pass continues.
 fn end_former(inside: &Inside) -> Option<Step> {
     (inside.serving && inside.overdue).then_some(Step::RevokeFormer)
 }
@@ -262,15 +262,15 @@ fn restore_secret(inside: &Inside) -> Option<Step> {
     lost.then_some(step)
 }
 
-/// Before the migrations, which may wait for days: a login that is to be replaced does not wait for an approval. A tenant that does not
-/// use its database has nothing to replace.
+/// Before the migrations, which may wait for days: a login that is to be replaced does not wait for an approval. A tenant
+/// that does not use its database has nothing to replace.
 fn rotate(inside: &Inside) -> Option<Step> {
     let with_login = |step| if inside.login { step } else { Step::PrepareLogin };
     match inside.rotation {
         _ if !inside.serving => None,
         RotationState::Settled | RotationState::Ended => None,
         RotationState::Due => Some(Step::BeginRotation),
-        // The Secret has the new login by now, or the link before had it written.
+        // The Secret already has the new login, or the link before has written it.
         RotationState::Pending => Some(with_login(Step::EndRotation)),
     }
 }
@@ -290,7 +290,7 @@ fn prepare_login(inside: &Inside) -> Option<Step> {
     (!inside.login).then_some(Step::PrepareLogin)
 }
 
-/// Before the seed, whose tables the migrations make. A plan that waits for approval is written down first.
+/// Before the seed, whose tables the migrations make. A plan that waits for approval is recorded first.
 fn migrate(inside: &Inside) -> Option<Step> {
     match (inside.migrations, inside.notice) {
         (WorkState::Pending, _) => Some(Step::Migrate),
@@ -300,7 +300,7 @@ fn migrate(inside: &Inside) -> Option<Step> {
     }
 }
 
-/// After the approval is given or no longer needed: the plan that is written down is out of date.
+/// After the approval is given or no longer needed: the recorded plan is out of date.
 fn clear_plan(inside: &Inside) -> Option<Step> {
     (inside.notice == Notice::Leftover).then_some(Step::ClearPlan)
 }
@@ -314,8 +314,8 @@ fn seed(inside: &Inside) -> Option<Step> {
     }
 }
 
-/// After migrations and seed: applications get a login only to a database that is migrated and seeded. Nothing that is
-/// wrong is published.
+/// After migrations and seed: applications get a login only to a database that is migrated and seeded. Nothing wrong is
+/// published.
 fn publish(inside: &Inside) -> Option<Step> {
     if inside.published {
         None
@@ -326,12 +326,12 @@ fn publish(inside: &Inside) -> Option<Step> {
     }
 }
 
-/// After all that somebody waits for, because it may take long.
+/// After all work that somebody waits for, because it may take long.
 fn drop_former(inside: &Inside) -> Option<Step> {
     (inside.serving && inside.rotation == RotationState::Ended).then_some(Step::DropFormer)
 }
 
-/// After everything that goes on with what was published before.
+/// This comes after all work that is possible with the connection published last.
 fn await_correction(inside: &Inside) -> Option<Step> {
     inside.invalid.then_some(Step::Stop(Stop::Connection))
 }

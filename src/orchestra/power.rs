@@ -1,7 +1,7 @@
-//! Whether the database of an Orchestra is to run, how far it is on that way, and the steps of a pause.
+//! Whether the database of an Orchestra is to run, its state on the way, and the steps of a pause.
 //!
 //! A pause is wanted by `spec.powerState`, or by the status because nobody has used the database. The status holds an idle
-//! pause, so that no controller of the spec has anything to undo. What is wanted is written into the OrchestraDatabase
+//! pause, so that no controller of the spec has anything to undo. The wanted state is written into the OrchestraDatabase
 //! before anything is changed.
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,6 +15,7 @@ use super::plan::{DatabaseState, Power, Step};
 use super::wait::{Stop, UNWATCHED, Wait};
 use super::{Looked, Pass, act, claim, idle, inside, login, reclaim, status};
 use crate::api::condition::{ConditionType, Reason, find};
+use crate::api::names::request;
 use crate::api::{
     DeletionPolicy, FinalBackup, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseStatus, PausedBy,
     PowerState, PowerStatus, WAKE_ANNOTATION,
@@ -23,9 +24,6 @@ use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
 use crate::money;
-
-/// The longest value of the annotation that is read: a time is shorter.
-const REQUEST: usize = 128;
 
 /// Why the database is to be paused; none when it is to run.
 pub fn wanted(object: &Orchestra, class: Option<&OrchestraClass>) -> Option<PausedBy> {
@@ -41,13 +39,12 @@ pub fn wanted(object: &Orchestra, class: Option<&OrchestraClass>) -> Option<Paus
 /// Whether somebody has asked for the database since it was paused for idleness.
 fn is_woken(object: &Orchestra, power: &PowerStatus) -> bool {
     let declared = object.spec.power_state == Some(PowerState::Running) && power.declared != Some(PowerState::Running);
-    declared || asked(object).is_some_and(|asked| power.wake.as_ref() != Some(asked))
+    declared || asked(object).is_some_and(|asked| power.wake.as_ref() != Some(&asked))
 }
 
 /// The value of the annotation that asks for the database.
-fn asked(object: &Orchestra) -> Option<&String> {
-    let asked = object.annotations().get(WAKE_ANNOTATION)?;
-    Some(asked).filter(|asked| !asked.is_empty() && asked.len() <= REQUEST)
+fn asked(object: &Orchestra) -> Option<String> {
+    request(&object.metadata, WAKE_ANNOTATION).filter(|asked| !asked.is_empty())
 }
 
 /// Whether the plan of the class's organization is known to forbid pauses.
@@ -58,7 +55,7 @@ pub fn is_forbidden(class: Option<&OrchestraClass>, database: &OrchestraDatabase
     database.spec.supabase.is_some() && account.is_some_and(|account| account.pausing == Some(false))
 }
 
-/// How far the database of an Orchestra that holds its claim is on the way to what is wanted.
+/// The state of a claimed database on the way to the wanted power state.
 pub fn observe(pass: &Pass, observed: &Observed) -> Power {
     let (class, Some(database)) = (observed.class.as_deref(), &observed.database) else {
         return Power::Running;
@@ -73,7 +70,7 @@ pub fn observe(pass: &Pass, observed: &Observed) -> Power {
         return Power::ToResume;
     }
     if wanted.is_none() {
-        // The shut logins of a pool's database are opened by its owner.
+        // The owner enables the disabled logins of a pool's database.
         let resumes = (intended || pass.object.is_paused()) && (hosted || usable);
         return if resumes { Power::ToResume } else { Power::Running };
     }
@@ -86,7 +83,7 @@ pub fn observe(pass: &Pass, observed: &Observed) -> Power {
         (false, _) => Power::Running,
         (true, true) if database.is_paused() => asleep(pass),
         (true, true) => match stalled {
-            // The provider refuses, and the project runs on.
+            // The provider refuses, and the project keeps running.
             Some(reason) if usable => Power::Refused(Stop::PauseRefused(reason)),
             Some(_) => Power::Running,
             None => Power::Pausing,
@@ -97,7 +94,7 @@ pub fn observe(pass: &Pass, observed: &Observed) -> Power {
     }
 }
 
-/// Whether a pause may begin: a tenant that was never handed over is handed over first. A project that was paused, and
+/// Whether a pause may begin: a tenant whose Secret was never published gets it first. A project that was paused, and
 /// whose restore has not ended or is refused, is paused again.
 fn may_pause(pass: &Pass, database: &OrchestraDatabase, usable: bool) -> bool {
     pass.is_serving() && (usable || was_paused(database))
@@ -109,9 +106,9 @@ fn was_paused(database: &OrchestraDatabase) -> bool {
     database.spec.supabase.is_some() && status.is_some_and(|status| status.pause_issued_at.is_some())
 }
 
-/// Whether a project that is released sleeps: one that is being paused or restored, in which the tenant's login could not
-/// be revoked. It is restored for who takes it back. One that is to be kept has no end, and a paused project is lost after a
-/// while.
+/// Whether a released project stays paused: one that is being paused or restored, in which the tenant's login could not be
+/// revoked. It is restored when an Orchestra takes it back. A project that is to be kept has no such end, and the provider
+/// deletes a paused project after a while.
 pub fn sleeps_on(pass: &Pass, observed: &Observed, database: &OrchestraDatabase) -> bool {
     let class = observed.class.as_deref();
     let policy = reclaim::at_release(&pass.object, class, database, pass.recorded);
@@ -124,12 +121,12 @@ fn may_sleep_on(database: &OrchestraDatabase, policy: DeletionPolicy) -> bool {
     policy == DeletionPolicy::Delete && is_unsettled(database)
 }
 
-/// Whether a project that is released is paused until its grace period is over: it costs nothing then, and is restored for
-/// who takes it back. Not where the provider might refuse, or where it would not restore a project that was paused for so
-/// long. An adopted one is somebody's who may use it.
+/// Whether a project that is released is paused until its grace period is over: it costs nothing then, and is restored when
+/// an Orchestra takes it back. Not where the provider might refuse, or where it would not restore a project that was paused
+/// for so long. The owner of an adopted project may be using it.
 pub fn sleeps_in_grace(class: Option<&OrchestraClass>, database: &OrchestraDatabase, policy: DeletionPolicy) -> bool {
     let grace = class.and_then(|class| class.spec.deletion.grace_period);
-    // A backup is made of a project that runs.
+    // A backup can only be made of a running project.
     let is_backed_up = class.is_some_and(|class| class.spec.deletion.final_backup != FinalBackup::None);
     let account = class.and_then(|class| class.status.as_ref()?.account.as_ref());
     policy == DeletionPolicy::Delete
@@ -163,18 +160,18 @@ fn since(object: &Orchestra) -> Option<&Time> {
     object.status.as_ref()?.power.as_ref()?.paused_since.as_ref()
 }
 
-/// The message of a pause; none when the step's own words say all.
+/// The message of a pause; none when the step's own text is sufficient.
 pub fn message(pass: &Pass, observed: &Observed) -> Option<String> {
     let class = observed.class.as_deref();
     let paused = match observed.facts.power {
         Power::Paused | Power::ToGiveBack => match wanted(&pass.object, class)? {
             PausedBy::Spec => {
-                "the database is paused, as spec.powerState says: its data are kept, and migrations and seeds \
+                "the database is paused, as spec.powerState says: its data is kept, and migrations and seeds \
                                wait until it runs again"
                     .to_owned()
             }
             PausedBy::Idle => format!(
-                "the database is paused, because nobody has used it for {}: its data are kept, and migrations and seeds wait \
+                "the database is paused, because nobody has used it for {}: its data is kept, and migrations and seeds wait \
                  until it runs again. To wake it, set the annotation {WAKE_ANNOTATION} to the current time",
                 idle::policy(&pass.object, class)
                     .map(|policy| policy.to_string())
@@ -185,7 +182,7 @@ pub fn message(pass: &Pass, observed: &Observed) -> Option<String> {
             let stalled = observed.database.as_ref().map(OrchestraDatabase::conditions);
             let stalled = find(stalled.unwrap_or_default(), ConditionType::Stalled)?;
             return Some(format!(
-                "the provider does not pause the project, which runs on: {}",
+                "the provider does not pause the project, which still runs: {}",
                 stalled.message
             ));
         }
@@ -210,9 +207,9 @@ pub fn status(pass: &Pass, step: Step, observed: &Observed, old: Option<PowerSta
         Step::FallAsleep => {
             power.paused_by = Some(PausedBy::Idle);
             power.declared = pass.object.spec.power_state;
-            power.wake = asked(&pass.object).cloned();
+            power.wake = asked(&pass.object);
         }
-        // The database runs on: rollouts, health and metrics must not treat it as paused.
+        // The database keeps running: rollouts, health and metrics must not treat it as paused.
         Step::Stop(_) if matches!(observed.facts.power, Power::Refused(_)) => return after_refusal(power),
         Step::Shut | Step::Wait(Wait::Pausing) => {
             power.paused_by = wanted(&pass.object, observed.class.as_deref());
@@ -237,7 +234,7 @@ fn after_refusal(mut power: PowerStatus) -> Option<PowerStatus> {
     Some(power).filter(|power| *power != PowerStatus::default())
 }
 
-/// Announces an idle pause, and notes that it was announced: a warning may come twice, and is never left out.
+/// Publishes the event of an idle pause and records it. It may be published twice, and is never left out.
 pub async fn warn(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     pass.looked = Looked::Done;
     let warning = News::warning(Reason::PauseAnnounced, idle::warning(pass, observed));
@@ -258,7 +255,7 @@ pub async fn pause(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     }
 }
 
-/// Shuts the logins of a pool's database: nobody but its owner opens it.
+/// Disables the logins of a pool's database: only its owner can connect.
 pub async fn shut(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let Some(database) = &observed.database else {
         return Ok(Some(Next::After(UNWATCHED)));
@@ -270,12 +267,12 @@ pub async fn shut(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, 
     let shut = login::within(login::LOGIN_LIMIT, login::shut(pass, database)).await;
     shut.map_err(|error| unreached(error, "shut"))?;
     pass.shut = true;
-    // A session that was opened before does not prove that the logins are open.
+    // A session that was opened before does not prove that the logins are enabled.
     pass.access.close();
     Ok(None)
 }
 
-/// Why the tenant's logins could not be shut or opened now.
+/// Why the tenant's logins could not be disabled or enabled now.
 fn unreached(error: Error, what: &str) -> Error {
     let reason = error.reason();
     if !error.is_passing() {
@@ -288,13 +285,13 @@ fn unreached(error: Error, what: &str) -> Error {
     Error::transient(reason, message)
 }
 
-/// Writes the connection Secret of a paused database again: its login stays shut, and is proven when the database runs.
+/// Writes the connection Secret of a paused database again: its login stays disabled, and is proven when the database runs.
 pub async fn give_back(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let Some(database) = &observed.database else {
         return Ok(());
     };
     if pass.invalid.is_some() {
-        // The templates that were published last are with them.
+        // The templates that were published last are stored with them.
         pass.access.learn(login::logins(pass, database).await?);
     }
     let handover = login::handover(pass, database, observed.class.as_deref()).await?;
@@ -303,7 +300,7 @@ pub async fn give_back(pass: &mut Pass, observed: &Observed) -> Result<(), Error
     act::note_published(pass, published, observed.now).await
 }
 
-/// Lets the database run: the logins of a pool's database are opened before anything says that it runs.
+/// Makes the database run: the logins of a pool's database are enabled before any status says that it runs.
 pub async fn resume(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let Some(database) = &observed.database else {
         return Ok(Some(Next::After(UNWATCHED)));
@@ -335,8 +332,8 @@ pub async fn resume(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>
     Ok(None)
 }
 
-/// The status of a pool's database whose logins are about to be opened, if it says that they are shut: whoever pauses it
-/// then shuts them again.
+/// The status of a pool's database whose logins are about to be enabled, if it says that they are disabled: a later pause
+/// then disables them again.
 fn opening(old: &PowerStatus) -> Option<PowerStatus> {
     old.paused_since.as_ref()?;
     Some(PowerStatus {

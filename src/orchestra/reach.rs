@@ -15,8 +15,8 @@ use crate::controller::error::Error;
 use crate::controller::status::{News, tell_of};
 use crate::postgres::{self, TenantRights};
 
-/// The condition that names tables which the tenant's login cannot read, or tells that it passes policies which are to
-/// apply; absent while neither is so. Without a look into the database, what the last look has found is told.
+/// The condition that names tables that the tenant's login cannot read, or says that the login bypasses policies that should
+/// apply to it; absent while both are right. Without a look into the database, the result of the last look stays.
 pub fn condition(observed: &Observed, conditions: &mut Conditions<'_>) {
     match observed.inside.found.as_ref().map(|found| &found.unreadable) {
         Some(Some((reason, tables))) => conditions.set(Is::TablesReadable, false, *reason, tables),
@@ -25,7 +25,7 @@ pub fn condition(observed: &Observed, conditions: &mut Conditions<'_>) {
     }
 }
 
-/// The condition that the keys of the connection Secret do not work any more, as the database's own says; absent while
+/// The condition that the keys of the connection Secret no longer work, copied from the database's condition; absent while
 /// they work.
 pub fn keys(observed: &Observed, conditions: &mut Conditions<'_>) {
     let Some(database) = &observed.database else {
@@ -46,7 +46,7 @@ pub const WARNED: [(Is, Reason); 3] = [
 /// Whether a hint is due where the keys reach nothing.
 #[derive(Clone, Copy, Debug)]
 pub enum Hint {
-    /// The tenant has no keys, or somebody has said that they are to reach nothing.
+    /// The tenant has no keys, or it was configured that they reach nothing.
     Never,
     /// It has keys, and this is what is wanted of new tables.
     WithKeys(Option<ExposeNewTables>),
@@ -63,8 +63,8 @@ pub fn hints(pass: &Pass, rights: &TenantRights) -> Hint {
     }
 }
 
-/// The events after migrations: tables that the login reads and cannot write, which no condition tells because
-/// reference data is meant to be so, and, where a `hint` is due, that the keys reach none of the new tables.
+/// The events after migrations: tables that the login can read and not write, which no condition reports because that is
+/// right for reference data, and, where a `hint` is due, that the keys reach none of the new tables.
 pub async fn tell(
     core: &Arc<Core>,
     subject: &ObjectReference,

@@ -16,8 +16,8 @@ pub fn when_taken(object: &Orchestra, class: &OrchestraClass, database: &Orchest
     }
 }
 
-/// The reclaim policy of a database that is released. `recorded`: the database was seen just now to have the claim
-/// record of this very Orchestra.
+/// The reclaim policy of a database that is released. `recorded`: the database was just seen to have the claim record of
+/// this Orchestra.
 pub fn at_release(
     object: &Orchestra,
     class: Option<&OrchestraClass>,

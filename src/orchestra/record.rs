@@ -13,7 +13,7 @@ pub fn own(pass: &Pass) -> (&str, &str, &str) {
     (pass.uid(), pass.namespace(), pass.name())
 }
 
-/// Records the claim inside the database, which refuses when it records that of another Orchestra.
+/// Records the claim inside the database. Fails when the database has the record of another Orchestra.
 pub async fn claim(session: &mut PgConnection, pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
     match claim_record::claim(session, own(pass), &database.spec.former_uids).await? {
         ClaimRecord::Ours => Ok(()),
@@ -38,8 +38,8 @@ fn untouched(database: &OrchestraDatabase) -> &'static str {
     }
 }
 
-/// The advice about a database that two Orchestras claim. Only an Orchestra that never used its entry of a pool
-/// has nothing to lose.
+/// Advice about a database that two Orchestras claim. Only an Orchestra that never used its pool entry can be deleted
+/// without risk.
 fn cure_of_conflict(serving: bool, entry: bool) -> &'static str {
     if entry && !serving {
         "This Orchestra never used the database: delete it and create it again, and it claims another one"

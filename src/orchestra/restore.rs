@@ -37,7 +37,7 @@ const GONE: Duration = Duration::from_secs(1);
 /// The most parts that an event names.
 const NAMED: usize = 8;
 
-/// How the Job of the last attempt ended, and when the next one may be made.
+/// How the Job of the last attempt ended, and when the next attempt may be made.
 #[derive(Default)]
 pub struct RestoreLook {
     /// How it ended; none while it runs.
@@ -91,7 +91,7 @@ fn backup(pass: &Pass) -> Result<Arc<OrchestraBackup>, Error> {
 /// The state of the restore of an Orchestra with a usable database.
 ///
 /// # Errors
-/// When the backup cannot be restored any more, or the Kubernetes API fails.
+/// When the backup can no longer be restored, or the Kubernetes API fails.
 pub async fn observe(
     pass: &Pass,
     database: Option<&OrchestraDatabase>,

@@ -1,13 +1,13 @@
 //! Rotation of the tenant's login: a new one is made, proven and published, and the former one is revoked after the
-//! overlap. Each step is written into the tenant's Secret before it is taken, so that it is finished after a crash at
-//! any point:
+//! overlap. Each step is written into the tenant's Secret before it is executed, so that it is finished after a crash at any
+//! point:
 //!
 //! ```text
 //! Due → BeginRotation → Pending → PrepareLogin → Publish (a login proves the new one) → EndRotation
 //!       … overlap … → RevokeFormer … when nothing else is to be done → Ended → DropFormer
 //! ```
 //!
-//! The end of former logins is told in [`super::former_login`].
+//! [`super::former_login`] has the end of former logins.
 
 use std::time::Duration;
 
@@ -20,15 +20,12 @@ use super::plan::RotationState;
 use super::wait::SOON;
 use super::{Pass, former, login};
 use crate::api::condition::Reason;
-use crate::api::names::tenant_secret;
+use crate::api::names::{request, tenant_secret};
 use crate::api::{CredentialStatus, Orchestra, OrchestraDatabase, OrchestraStatus, ROTATE_ANNOTATION};
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
 use crate::credentials::tenant::{LoginMarks, LoginState, Logins};
 use crate::credentials::{schedule, secrets};
-
-/// The longest value of the annotation that is read: a time is shorter.
-const REQUEST: usize = 128;
 
 /// The state of the tenant's logins, from this pass, the status or the labels of the tenant's Secret; the Secret is not
 /// read for it.
@@ -42,7 +39,7 @@ pub(super) fn marks(pass: &Pass, database: &str) -> LoginMarks {
         .as_ref()
         .and_then(|status| status.credentials.as_ref());
     match known {
-        // The tenant's Secret is lost. It is made anew when it is needed.
+        // The tenant's Secret is lost. It is created again when it is needed.
         Some(known) if !secrets::is_watched(&pass.ctx.core, &tenant_secret(database)) => LoginMarks {
             generation: u32::try_from(known.generation).unwrap_or(1),
             rotated_at: known.rotated_at.as_ref().map(|at| at.0),
@@ -54,12 +51,11 @@ pub(super) fn marks(pass: &Pass, database: &str) -> LoginMarks {
 }
 
 /// The request for a rotation that the annotation makes.
-fn asked(object: &Orchestra) -> Option<&str> {
-    let asked = object.annotations().get(ROTATE_ANNOTATION)?;
-    Some(asked.as_str()).filter(|asked| !asked.is_empty() && asked.len() <= REQUEST)
+fn asked(object: &Orchestra) -> Option<String> {
+    request(&object.metadata, ROTATE_ANNOTATION).filter(|asked| !asked.is_empty())
 }
 
-/// The last request that was taken up.
+/// The last request that was executed.
 fn handled(pass: &Pass) -> Option<&str> {
     let known = pass.access.logins().and_then(|logins| logins.state.request.as_deref());
     let status = pass
@@ -70,16 +66,16 @@ fn handled(pass: &Pass) -> Option<&str> {
     known.or_else(|| status?.handled_request.as_deref())
 }
 
-/// Where the rotation stands.
+/// The state of the rotation.
 pub fn observe(pass: &Pass, database: &str, now: Timestamp) -> RotationState {
     let marks = marks(pass, database);
-    let requested = asked(&pass.object).is_some_and(|asked| handled(pass) != Some(asked));
+    let requested = asked(&pass.object).is_some_and(|asked| handled(pass) != Some(&asked));
     let scheduled = next(&pass.object, &marks, now).is_some_and(|next| next <= now);
     let full = pass.access.logins().is_some_and(|logins| !logins.state.has_room());
-    // One that began goes on with what was published before; none begins while the spec is wrong.
+    // A rotation that started continues with the connection published last; none starts while the spec is invalid.
     let due = (requested || scheduled) && !full && pass.invalid.is_none();
     match decide(&marks, due) {
-        // Tried in this pass.
+        // It was tried in this pass.
         RotationState::Ended if pass.kept_role.is_some() => RotationState::Settled,
         rotation => rotation,
     }
@@ -98,7 +94,7 @@ fn decide(marks: &LoginMarks, due: bool) -> RotationState {
 }
 
 /// When the schedule asks for the next rotation. One that has become due stays due until the login is rotated, whatever
-/// keeps it from being done: a pause, an edit of the spec, or a schedule that is wrong and corrected later.
+/// prevents it: a pause, an edit of the spec, or a schedule that is wrong and corrected later.
 fn next(object: &Orchestra, marks: &LoginMarks, now: Timestamp) -> Option<Timestamp> {
     let known = object
         .status
@@ -112,7 +108,7 @@ fn next(object: &Orchestra, marks: &LoginMarks, now: Timestamp) -> Option<Timest
     }
 }
 
-/// How long the former login stays.
+/// How long the former login works.
 pub fn overlap(object: &Orchestra) -> SignedDuration {
     SignedDuration::try_from(object.spec.connection.overlap().as_std()).unwrap_or(SignedDuration::MAX)
 }
@@ -125,7 +121,7 @@ pub(super) async fn logins(pass: &Pass, database: &OrchestraDatabase) -> Result<
     }
 }
 
-/// Writes down that a new login is to be made.
+/// Records that a new login is to be made.
 pub async fn begin(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let Some(database) = &observed.database else {
         return Ok(());
@@ -133,23 +129,23 @@ pub async fn begin(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let name = database.name_any();
     let mut logins = logins(pass, database).await?;
     pass.access.learn(logins.clone());
-    // The rotation may have begun before the status said so.
+    // The rotation may have started before the status said so.
     if observe(pass, &name, observed.now) != RotationState::Due && !logins.state.tentative {
         return Ok(());
     }
-    let request = asked(&pass.object).map(ToOwned::to_owned);
+    let request = asked(&pass.object);
     logins
         .change(&pass.ctx.core, &name, |state| state.begin(request))
         .await?;
     tracing::info!(generation = logins.state.newest(), "a new login of the tenant is made");
     pass.access.learn(logins);
-    // The open session proves the former login.
+    // The open session only proves the former login.
     pass.access.close();
     pass.published = None;
     Ok(())
 }
 
-/// Writes down that the new login is published, and until when the former one stays.
+/// Records that the new login is published, and until when the former one stays.
 pub async fn end(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let Some(database) = &observed.database else {
         return Ok(());
@@ -187,7 +183,7 @@ pub fn status(
     let next_rotation = next(&pass.object, &marks, now);
     // A request from before the first login was published has nothing to rotate.
     let first = asked.filter(|_| !pass.object.is_published());
-    let handled = first.or_else(|| handled(pass)).map(ToOwned::to_owned);
+    let handled = first.or_else(|| handled(pass).map(ToOwned::to_owned));
     Some(CredentialStatus {
         generation: marks.generation.into(),
         rotated_at: marks.rotated_at.map(Time),
@@ -197,8 +193,8 @@ pub fn status(
     })
 }
 
-/// How long until something is to be done that no watch tells of: a second at least. A rotation that is late waits for the
-/// end of a former login.
+/// How long until the next work that no watch triggers: a second at least. A late rotation waits for the end of a former
+/// login.
 pub fn due_in(status: Option<&OrchestraStatus>, now: Timestamp) -> Option<Duration> {
     let known = status.and_then(|status| status.credentials.as_ref());
     let next = known.and_then(|known| known.next_rotation.as_ref()).map(|time| time.0);
@@ -209,8 +205,8 @@ pub fn due_in(status: Option<&OrchestraStatus>, now: Timestamp) -> Option<Durati
     Some(left.max(Duration::from_secs(1)))
 }
 
-/// The time until the next rotation or end of a login, for a pass that waits for something else; none when it is due
-/// already, but for a former login that could not be ended.
+/// The time until the next rotation or end of a login, for a pass that waits for something else; none when it is already
+/// due, except for a former login that could not be ended.
 pub fn ahead(pass: &Pass, now: Timestamp) -> Option<Duration> {
     let due = due_in(pass.object.status.as_ref(), now);
     let ahead = due
@@ -274,7 +270,7 @@ mod tests {
             (monthly, rotated("2026-11-02T10:00:00Z"), Some("2026-12-01T03:00:00Z")),
             // Another schedule, which never asked for that time.
             (daily, never, Some("2026-11-29T05:00:00Z")),
-            // One that is wrong asks for nothing, and what was due is due when it is corrected.
+            // An invalid schedule has no times, and a rotation that was due is due again when it is corrected.
             (Some("banana"), never, Some("2026-11-01T03:00:00Z")),
         ] {
             object.spec.connection.rotation = schedule.map(|schedule| crate::api::Rotation {

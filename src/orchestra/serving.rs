@@ -1,5 +1,5 @@
-//! The condition Available: whether applications can use the database now. What has been done for the Orchestra says it
-//! first, and then probes with the published login ([`crate::health`]).
+//! The condition Available: whether applications can use the database now. At first the steps of the Orchestra decide it,
+//! and then probes with the published login ([`crate::health`]).
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -16,8 +16,8 @@ use crate::text;
 /// The message while applications can use the database.
 const WORKS: &str = "applications can use it";
 
-/// The outage that keeps applications from the database. Where a Secret is not probed because of its template, a pass that
-/// has nothing left to do (`ready`) has published and proven the login.
+/// The outage that prevents applications from using the database. Where a Secret is not probed because of its template, a
+/// pass that has nothing left to do (`ready`) has published and proven the login.
 fn outage(pass: &Pass, ready: bool) -> Option<ProbeOutage> {
     if ready && published::is_hidden(&pass.object) {
         return None;
@@ -40,7 +40,7 @@ pub fn condition(
     }
 }
 
-/// The condition after a pass that was stopped: as it was, unless probes say something else by now.
+/// The condition after a pass that was stopped: unchanged, unless probes have another result by now.
 pub fn kept(pass: &Pass, conditions: &mut Conditions<'_>, old: &OrchestraStatus) {
     let outage = outage(pass, false);
     let was_down = old.health.is_some();

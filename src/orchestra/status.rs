@@ -85,9 +85,9 @@ fn set_conditions(
     let summary = if updating { Reason::Updating } else { reason };
     let paused = matches!(step, Step::Sleep | Step::GiveBack);
     let ready = paused || rests(step);
-    // Nobody uses the database before its logins are open again.
+    // Nobody can use the database before its logins are enabled again.
     let closed = paused || step == Step::Resume;
-    // A database that cannot be paused serves on.
+    // A database that cannot be paused stays available.
     let in_use =
         ready || (matches!(step, Step::Stop(_)) && matches!(observed.facts.power, Power::Refused(_)) && usable);
     conditions.set(Is::Ready, ready, summary, message);
@@ -109,13 +109,13 @@ fn set_conditions(
 /// The message of a database that is usable.
 fn proven(pass: &Pass, observed: &Observed) -> String {
     let elsewhere = claim::elsewhere(&pass.object, observed.database.as_ref());
-    let earlier = || existing::told(pass).map(|earlier| format!("proven usable by a login. But {earlier}"));
+    let earlier = || existing::told(pass).map(|earlier| format!("a login succeeded. However: {earlier}"));
     elsewhere
         .or_else(earlier)
         .unwrap_or_else(|| "proven usable by a login".to_owned())
 }
 
-/// The words for a step, and the message for people.
+/// The description of a step, and the message for people.
 fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, String) {
     if step == Step::Intend && telling::will_queue(pass, observed) {
         return (Wait::Turn.describe(), WILL_QUEUE.to_owned());
@@ -151,7 +151,7 @@ fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, Stri
     (description, message)
 }
 
-/// The warning of sources that cannot be read while everything that they had is applied, and its event.
+/// The warning of sources that cannot be read while everything that was read from them earlier is applied, and its event.
 fn sources(observed: &Observed, conditions: &mut Conditions<'_>) -> Option<News> {
     let Some(sources) = &observed.inside.wanted.unavailable else {
         conditions.keep_shown(Is::SourceAvailable);
@@ -216,10 +216,10 @@ fn facts(
         credentials: rotation::status(pass, database, old.credentials, now),
         power: power::status(pass, step, observed, old.power),
         migrations: migrations(&observed.inside, old.migrations),
-        handled_check: drift::asked(pass).cloned().filter(|_| settled).or(old.handled_check),
+        handled_check: drift::asked(pass).filter(|_| settled).or(old.handled_check),
         template: template.or(old.template),
         seed: observed.inside.seed().or(old.seed),
-        unavailable_sources: unavailable_sources(observed, old.unavailable_sources),
+        applied_sources: unavailable::applied(pass, observed),
         backup: old.backup,
         expires_at: old.expires_at,
         ttl_since: old.ttl_since,
@@ -238,15 +238,6 @@ fn project(known: &OrchestraDatabaseStatus) -> Option<ProjectReference> {
     })
 }
 
-/// The places of the sources that cannot be read; the old ones when the sources were not looked at.
-fn unavailable_sources(observed: &Observed, old: Option<Vec<String>>) -> Option<Vec<String>> {
-    let Some(sources) = &observed.inside.wanted.unavailable else {
-        return old;
-    };
-    let places: Vec<_> = sources.iter().map(|source| source.place.clone()).collect();
-    Some(places).filter(|places| !places.is_empty())
-}
-
 /// The template whose migrations and seed are those that apply.
 fn applied_template(pass: &Pass, observed: &Observed, class_name: Option<String>) -> Option<AppliedTemplate> {
     let tenant = observed.tenant(&pass.object);
@@ -259,13 +250,13 @@ fn applied_template(pass: &Pass, observed: &Observed, class_name: Option<String>
     })
 }
 
-/// The connection Secret that this pass has found right or written.
+/// The connection Secret that this pass has found correct or written.
 fn published(pass: &Pass, observed: &Observed) -> Option<PublishedSecret> {
     let right = &observed.inside.secret.right;
     pass.published.clone().or_else(|| right.clone())
 }
 
-/// Writes down which connection Secret was given back.
+/// Records which connection Secret was given back.
 pub async fn note_secret(pass: &mut Pass, now: Timestamp) -> Result<(), Error> {
     let published = pass.published.clone();
     let former = former::after(&pass.object, published.as_ref(), now);
@@ -273,14 +264,14 @@ pub async fn note_secret(pass: &mut Pass, now: Timestamp) -> Result<(), Error> {
     pass.change_status(change).await
 }
 
-/// Writes down that the database runs again.
+/// Records that the database runs again.
 pub async fn note_power(pass: &mut Pass, power: PowerStatus) -> Result<(), Error> {
-    // A state that tells nothing is none.
+    // An empty state is omitted.
     let power = Some(power).filter(|power| *power != PowerStatus::default());
     pass.change_status(|new| new.power = power).await
 }
 
-/// Writes the error that stopped a pass. A tenant in use stays Ready through an error that passes by itself.
+/// Writes the error that stopped a pass. A tenant in use stays Ready during a transient error.
 pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
     let Some(object) = controller::status::current(&ctx.core, &*orchestra).await? else {
         return Ok(());
@@ -307,11 +298,14 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
         (false, false) => "Failed",
     };
     let was = old.health.clone();
+    // What such a source holds is not what was applied.
+    let unusable = reason == Reason::SourceInvalid;
     let mut new = OrchestraStatus {
         observed_generation: pass.object.metadata.generation.unwrap_or_default(),
         phase: Some(phase.into()),
         conditions,
         health: serving::health(&pass, false, was.as_ref(), Timestamp::now()),
+        applied_sources: old.applied_sources.filter(|_| !unusable),
         ..old
     };
     if let Some(source) = pass.ctx.rollout.turns.failed(pass.uid()) {
@@ -352,7 +346,7 @@ fn conditions_of_error(
         if Some(part) == failed_part(reason) {
             conditions.set(part, false, reason, message);
         } else if standing == Standing::Reconciling && same {
-            // A failure that passes by itself changes no message.
+            // A transient failure changes no message.
             conditions.keep(part, Reason::Pending);
         } else {
             conditions.keep_stale(part, reason);

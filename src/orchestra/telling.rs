@@ -1,5 +1,5 @@
-//! When the status tells of a step now. Each status is a request, and wakes others: what will soon be out of date is not
-//! told, and what takes long is told from time to time.
+//! When a step is written to the status. Each status write is a request and triggers other controllers: what will soon be
+//! out of date is not written, and what takes long is written from time to time.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::wait::{LONG_QUEUE, SHORT_QUEUE, TELLING, Wait};
 use super::{Pass, claim, migrating};
 use crate::credentials::servers;
 
-/// Whether the status tells of a step now. A new generation is observed at once.
+/// Whether a step is written to the status now. A new generation is observed at once.
 pub fn is_told(pass: &Pass, step: Step) -> bool {
     if pass.is_deleting() && step == Step::Rest {
         return false;
@@ -26,8 +26,8 @@ pub fn is_told(pass: &Pass, step: Step) -> bool {
     }
 }
 
-/// Whether the status may stay as it is for a while: a wait for a turn may be over soon, and work that goes on is told of
-/// already.
+/// Whether the status may stay unchanged for a while: a wait for a turn may end soon, and running work has already been
+/// reported.
 fn can_wait(pass: &Pass, step: Step) -> bool {
     match step {
         Step::Wait(Wait::Turn) => untold_queue(pass).is_some(),
@@ -38,8 +38,8 @@ fn can_wait(pass: &Pass, step: Step) -> bool {
     }
 }
 
-/// How long the status stays silent about a wait for a turn; none when it is time to tell of it. Longer when the intent
-/// has said already that the migrations will wait.
+/// How long a wait for a turn is not written to the status; none when it is time to write it. Longer when the status already
+/// says that the migrations will wait.
 pub fn untold_queue(pass: &Pass) -> Option<Duration> {
     let limit = if pass.object.is_queued_ahead() {
         LONG_QUEUE
@@ -50,8 +50,8 @@ pub fn untold_queue(pass: &Pass) -> Option<Duration> {
     limit.checked_sub(waited).filter(|left| !left.is_zero())
 }
 
-/// Whether migrations are wanted that will have to wait for their turn on the server of the member that is about to be
-/// claimed. The status of the intent says so: otherwise another one would, a few seconds later.
+/// Whether wanted migrations will have to wait for their turn on the server of the member that is about to be claimed. The
+/// status of the intent says so, which saves another status write a few seconds later.
 pub fn will_queue(pass: &Pass, observed: &Observed) -> bool {
     let Some(name) = &pass.reserved else { return false };
     let Some(member) = claim::databases(pass).get(&ObjectRef::new(name)) else {

@@ -1,24 +1,28 @@
-//! A source that is gone, or cannot be read, while everything that it had is applied: a warning, and nothing that stops
-//! its tenant.
+//! A source that is gone, or cannot be read, while everything that was read from it earlier is applied: a warning, which
+//! does not stop its tenant.
+
+use std::collections::BTreeSet;
 
 use sha2::{Digest as _, Sha256};
 
-use super::Pass;
-use crate::api::MigrationStatus;
+use super::inside::InsideFacts;
+use super::observe::Observed;
+use super::plan::WorkState;
+use super::{Pass, migrating};
 use crate::api::condition::Reason;
+use crate::api::{MigrationStatus, Orchestra};
+use crate::content;
 use crate::controller::error::Error;
 use crate::source::SourcePlace;
 
-/// A source that cannot be read, of a tenant that has everything that it had.
+/// A source that cannot be read, of a tenant to which all of it is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unavailable {
     /// The reason of the warning.
     pub reason: Reason,
     /// The problem, and what a person can do.
     pub message: String,
-    /// Digest of where it is.
-    pub place: String,
-    /// No watch tells of its return.
+    /// No watch reports its return.
     pub unwatched: bool,
 }
 
@@ -33,18 +37,19 @@ pub enum Purpose {
     Template,
 }
 
-/// The warning in the place of an error, where it is only that.
+/// The warning that replaces an error, where everything is applied.
 ///
 /// # Errors
-/// The error, when the source may have something that is not applied.
+/// The error, when the source may contain something that is not applied.
 pub fn excuse(pass: &Pass, purpose: Purpose, place: &SourcePlace, error: Error) -> Result<Unavailable, Error> {
     match &error {
-        Error::Source(failed) if failed.is_gone() && has_all(pass, purpose, &digest(place)) => {
+        Error::Source(failed) if failed.is_gone() && has_all(&pass.object, purpose, &digest(place)) => {
             tracing::info!(error = %failed, "a source cannot be read; its content is already applied");
             Ok(Unavailable {
                 reason: failed.reason(),
-                message: format!("{failed}. All scripts read from it before are applied, and the database is in use"),
-                place: digest(place),
+                message: format!(
+                    "{failed}. All scripts that were read from it earlier are applied, and the database is in use"
+                ),
                 unwatched: failed.is_outside(),
             })
         }
@@ -55,31 +60,46 @@ pub fn excuse(pass: &Pass, purpose: Purpose, place: &SourcePlace, error: Error) 
 /// The warning of a source of migrations that was emptied after they were applied.
 pub fn emptied(pass: &Pass, place: &SourcePlace) -> Option<Unavailable> {
     let applied = pass.object.migrations().is_some_and(|is| is.applied > 0);
-    (applied && has_all(pass, Purpose::Migrations, &digest(place))).then(|| Unavailable {
-        reason: Reason::SourceNotFound,
-        message: format!(
-            "{place} holds no migration any more: put the migrations back. Everything that it had is applied, and the \
+    (applied && has_all(&pass.object, Purpose::Migrations, &digest(place))).then(|| {
+        let message = format!(
+            "{place} no longer contains migrations: restore them. All migrations it contained are applied, and the \
              database is in use"
-        ),
-        place: digest(place),
-        unwatched: place.source.oci.is_some() || place.source.folder.is_some(),
+        );
+        holds_nothing(place, message)
     })
 }
 
-/// Whether everything is applied that the source had when it was there: the status was settled for this very spec, or
-/// the source was gone already when it was.
-fn has_all(pass: &Pass, purpose: Purpose, place: &str) -> bool {
-    let Some(status) = &pass.object.status else {
+/// The warning of a source of migrations that has none yet.
+pub fn empty(place: &SourcePlace) -> Unavailable {
+    let message = format!("{place} is empty: add the first migration, and the operator applies it");
+    holds_nothing(place, message)
+}
+
+fn holds_nothing(place: &SourcePlace, message: String) -> Unavailable {
+    Unavailable {
+        reason: Reason::SourceNotFound,
+        message,
+        unwatched: place.source.oci.is_some() || place.source.folder.is_some(),
+    }
+}
+
+/// Whether everything is applied that the source at this place had when it was read last. The place is one from which all was
+/// applied, whatever has happened to the Orchestra since: another spec, a pause, a failure of something else.
+fn has_all(object: &Orchestra, purpose: Purpose, place: &str) -> bool {
+    let Some(status) = &object.status else {
         return false;
     };
-    let known = status.unavailable_sources.iter().flatten();
-    let same = pass.object.is_settled() || known.into_iter().any(|known| known == place);
+    let same = match &status.applied_sources {
+        Some(applied) => applied.iter().any(|known| known == place),
+        // The status of an earlier version, or one after a source that cannot be used.
+        None => object.is_settled(),
+    };
     let applied = match purpose {
-        Purpose::Migrations => pass.object.migrations().is_some_and(is_whole),
-        Purpose::Template => pass.object.migrations().is_none_or(is_whole) && !status.has_failed_seed(),
+        Purpose::Migrations => object.migrations().is_some_and(is_whole),
+        Purpose::Template => object.migrations().is_none_or(is_whole) && !status.has_failed_seed(),
         Purpose::Seed => status.seed.is_some() && !status.has_failed_seed(),
     };
-    same && applied && pass.is_serving()
+    same && applied && object.is_published()
 }
 
 fn is_whole(migrations: &MigrationStatus) -> bool {
@@ -89,19 +109,41 @@ fn is_whole(migrations: &MigrationStatus) -> bool {
 /// The warning of a template that is no longer in the class.
 ///
 /// # Errors
-/// The error, when the template may have something that is not applied.
+/// The error, when the template may contain something that is not applied.
 pub fn without_template(pass: &Pass, error: Error) -> Result<Unavailable, Error> {
-    let template = pass.object.spec.template();
-    let place = format!("template {}", template.map(|it| it.name.as_str()).unwrap_or_default());
-    if !has_all(pass, Purpose::Template, &place) {
+    let place = template(&pass.object).unwrap_or_default();
+    if !has_all(&pass.object, Purpose::Template, &place) {
         return Err(error);
     }
     Ok(Unavailable {
         reason: error.reason(),
-        message: format!("{error}. All scripts read from it before are applied, and the database is in use"),
-        place,
+        message: format!("{error}. All scripts that were read from it earlier are applied, and the database is in use"),
         unwatched: true,
     })
+}
+
+/// The digests of the places from which everything is applied, as this look has found; the old ones where it has not found
+/// out. While a rollout keeps older migrations, those of the new place are not applied.
+pub fn applied(pass: &Pass, observed: &Observed) -> Option<Vec<String>> {
+    let status = pass.object.status.as_ref();
+    let old = status.and_then(|status| status.applied_sources.clone());
+    let InsideFacts { inside, wanted, .. } = &observed.inside;
+    let done = (inside.migrations, inside.seed) == (WorkState::Done, WorkState::Done);
+    if !done || wanted.unavailable.is_none() || wanted.is_without_template() {
+        return old;
+    }
+    let tenant = observed.tenant(&pass.object);
+    let migrations = migrating::spec(pass, &tenant).map(|spec| digest(&spec.place));
+    let seed = content::seed_place(&pass.ctx.content, &tenant).map(|place| digest(&place));
+    let known = |place: &String| wanted.kept.is_none() || old.iter().flatten().any(|known| known == place);
+    let places = migrations.into_iter().chain(template(&pass.object)).filter(known);
+    Some(places.chain(seed).collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+/// The template that an Orchestra names, as a place.
+fn template(object: &Orchestra) -> Option<String> {
+    let template = object.spec.template()?;
+    Some(format!("template {}", template.name))
 }
 
 /// Digest of where a source is.
@@ -121,6 +163,7 @@ pub fn told(sources: &[Unavailable]) -> Option<(Reason, String)> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::api::ScriptSource;
 
@@ -140,12 +183,61 @@ mod tests {
         }
     }
 
+    fn tenant(status: &serde_json::Value) -> Orchestra {
+        let object = serde_json::json!({
+            "metadata": {"name": "a", "namespace": "tenants", "generation": 3}, "spec": {}, "status": status,
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn status(reason: &str, (applied, pending): (Option<&[&str]>, i32)) -> serde_json::Value {
+        let ready = if matches!(reason, "Ready" | "Paused") {
+            "True"
+        } else {
+            "False"
+        };
+        serde_json::json!({
+            "observedGeneration": 3, "secretRef": {"name": "a-connection"}, "appliedSources": applied, "seed": "sha256:s",
+            "migrations": {"source": "sha256:m", "applied": 2, "pending": pending},
+            "conditions": [{"type": "Ready", "status": ready, "reason": reason, "message": "",
+                            "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+        })
+    }
+
+    #[test]
+    fn a_place_from_which_all_was_applied_stays_so_through_pauses_and_failures() {
+        let all = [Purpose::Migrations, Purpose::Seed, Purpose::Template];
+        for reason in ["Ready", "Paused", "SecretConflict", "Updating", "ProviderUnavailable"] {
+            let mut object = tenant(&status(reason, (Some(&["here"]), 0)));
+            assert!(all.iter().all(|of| has_all(&object, *of, "here")), "{reason}");
+            assert!(!all.iter().any(|of| has_all(&object, *of, "elsewhere")), "{reason}");
+            // The spec changed, and the operator was not there.
+            object.metadata.generation = Some(4);
+            assert!(all.iter().all(|of| has_all(&object, *of, "here")), "{reason}");
+            // No Secret was ever published.
+            object.status.as_mut().unwrap().secret_ref = None;
+            assert!(!all.iter().any(|of| has_all(&object, *of, "here")), "{reason}");
+        }
+        let pending = tenant(&status("Ready", (Some(&["here"]), 1)));
+        assert!(!has_all(&pending, Purpose::Migrations, "here"));
+        // Without the field, only a settled tenant is known to have all.
+        let known = |reason: &str| has_all(&tenant(&status(reason, (None, 0))), Purpose::Migrations, "here");
+        assert_eq!(
+            [known("Ready"), known("Paused"), known("SourceInvalid")],
+            [true, false, false]
+        );
+        assert!(!has_all(
+            &tenant(&status("Ready", (Some(&[]), 0))),
+            Purpose::Seed,
+            "here"
+        ));
+    }
+
     #[test]
     fn one_artifact_for_both_is_told_once() {
         let source = Unavailable {
             reason: Reason::SourceDenied,
             message: "refused".into(),
-            place: String::new(),
             unwatched: true,
         };
         let told = told(&[source.clone(), source]);

@@ -1,5 +1,5 @@
-//! The things that an Orchestra waits for and that stop it: in one table each, the pace at which a pass comes back by
-//! itself, and the words for people.
+//! The things that an Orchestra waits for and that stop it: one table each, with the interval at which a pass is repeated
+//! without a trigger, and the description for people.
 
 use std::time::Duration;
 
@@ -7,25 +7,27 @@ use crate::api::condition::Reason;
 use crate::controller::backoff::SLOWEST;
 use crate::controller::conditions::Standing;
 
-/// The pace of passes that wait. A watch wakes them before, in most cases.
+/// The interval of waiting passes. In most cases a watch triggers them earlier.
 pub const UNWATCHED: Duration = Duration::from_secs(30);
 
-/// As good as at once.
+/// Practically at once.
 pub const SOON: Duration = Duration::from_millis(50);
 
 /// A wait for a turn that is shorter than this is not written into the status: each write is a request, and an event.
 pub const SHORT_QUEUE: Duration = Duration::from_secs(5);
 
-/// A wait for a turn of which the intent to claim a database has told is not written again before it has taken this long.
+/// A wait for a turn that the status of the intent to claim has announced is not written again before it has taken this
+/// long.
 pub const LONG_QUEUE: Duration = Duration::from_mins(5);
 
 /// The message of an intent to claim a database whose server is busy. It holds before and after the claim.
 pub const WILL_QUEUE: &str = "the server of the database is busy: the migrations wait for their turn";
 
-/// The pace at which the status tells of the progress of work that takes long.
+/// The interval at which the status reports the progress of long work.
 pub const TELLING: Duration = Duration::from_secs(10);
 
-/// A row of the tables below: the pace at which a pass comes back that no watch wakes before, phase, reason and message.
+/// A row of the tables below: the interval at which a pass is repeated that no watch triggers earlier, phase, reason and
+/// message.
 struct WaitRow(Duration, &'static str, Reason, &'static str);
 
 impl WaitRow {
@@ -40,7 +42,7 @@ impl WaitRow {
     }
 }
 
-/// The words for a step.
+/// The description of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Description {
     /// The phase in the status, a word for people.
@@ -49,7 +51,7 @@ pub struct Description {
     pub standing: Standing,
     /// The reason of the conditions and the event.
     pub reason: Reason,
-    /// The message for people, where nothing more exact was observed.
+    /// The message for people, where no more specific one was observed.
     pub message: &'static str,
 }
 
@@ -89,9 +91,9 @@ pub enum Wait {
 /// The things that stop an Orchestra until a person acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stop {
-    /// No database can be claimed. A watch tells when what keeps it from being claimed has changed.
+    /// No database can be claimed. A watch reports when the cause has changed.
     Claim(Reason),
-    /// No database can be claimed, and no watch tells when that changes: the budget has no room, or a Secret of the
+    /// No database can be claimed, and no watch reports when that changes: the budget has no room, or a Secret of the
     /// tenant is missing.
     Unwatched(Reason),
     /// The claimed OrchestraDatabase is Stalled.
@@ -100,11 +102,11 @@ pub enum Stop {
     Lost,
     /// The backup cannot be restored.
     Restore(Reason),
-    /// The connection of the spec cannot be carried out. What was published before goes on.
+    /// The connection of the spec is invalid. The one published last stays in effect.
     Connection,
-    /// The plan of the provider's organization does not allow pauses. The database runs on.
+    /// The plan of the provider's organization does not allow pauses. The database keeps running.
     PauseForbidden,
-    /// The provider does not pause the project. The database runs on.
+    /// The provider does not pause the project. The database keeps running.
     PauseRefused(Reason),
 }
 
@@ -187,23 +189,23 @@ impl Wait {
         }
     }
 
-    /// The pace at which a pass comes back that no watch wakes before.
+    /// The interval at which a pass is repeated that no watch triggers earlier.
     pub const fn pace(self) -> Duration {
         self.table().0
     }
 
-    /// The words for people.
+    /// The description for people.
     pub const fn describe(self) -> Description {
         self.table().describe(Standing::Reconciling)
     }
 }
 
 impl Stop {
-    /// The message is used where nothing more exact was observed.
+    /// The message is used where no more specific one was observed.
     const fn table(self) -> WaitRow {
         match self {
             Self::Claim(reason) => WaitRow(SLOWEST, "Failed", reason, "no database can be claimed"),
-            // To ask again costs no request.
+            // Asking again costs no request.
             Self::Unwatched(reason) => WaitRow(UNWATCHED, "Failed", reason, "no database can be claimed"),
             Self::Database(reason) => WaitRow(
                 SLOWEST,
@@ -222,30 +224,30 @@ impl Stop {
                 SLOWEST,
                 "Failed",
                 Reason::ConnectionInvalid,
-                "spec.connection cannot be carried out",
+                "spec.connection is invalid",
             ),
             Self::PauseForbidden => WaitRow(
                 SLOWEST,
                 "Ready",
                 Reason::PausingNotAllowed,
-                "the plan of the provider's organization does not allow its projects to be paused, so the database runs on: \
-                 remove spec.powerState, or use a class of an organization that allows it",
+                "the plan of the provider's organization does not allow its projects to be paused, so the database keeps \
+                 running: remove spec.powerState, or use a class of an organization that allows it",
             ),
             Self::PauseRefused(reason) => WaitRow(
                 SLOWEST,
                 "Failed",
                 reason,
-                "the provider does not pause the project, which runs on",
+                "the provider does not pause the project, which still runs",
             ),
         }
     }
 
-    /// The pace at which a pass comes back that no watch wakes before.
+    /// The interval at which a pass is repeated that no watch triggers earlier.
     pub const fn pace(self) -> Duration {
         self.table().0
     }
 
-    /// The words for people.
+    /// The description for people.
     pub const fn describe(self) -> Description {
         self.table().describe(Standing::Stalled)
     }
@@ -269,7 +271,7 @@ mod tests {
             assert_eq!(stop.pace(), SLOWEST, "{stop:?}");
             assert_eq!(stop.describe().standing, Standing::Stalled, "{stop:?}");
         }
-        // What cannot be paused because of the plan runs on as it was.
+        // A database that cannot be paused because of the plan keeps running.
         assert_eq!(Stop::PauseForbidden.describe().phase, "Ready");
     }
 }

@@ -30,16 +30,16 @@ pub struct WantedContents {
     pub newer: Newer,
     /// The rollout that it is in.
     pub rolled: Option<Rolled>,
-    /// The sources that cannot be read, and whose content it has; none when they were not looked at.
+    /// The sources that cannot be read, and whose content is applied; none when they were not read.
     pub unavailable: Option<Vec<Unavailable>>,
-    /// The rollout has to give it a turn before its database is looked into.
+    /// It needs a turn of the rollout before a look into its database.
     due: bool,
 }
 
 /// Whether the class has a newer source than the Orchestra is to have now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Newer {
-    /// The class was not looked at.
+    /// The class was not read.
     #[default]
     Unknown,
     /// The class has no newer source.
@@ -58,7 +58,7 @@ impl WantedContents {
         }
     }
 
-    /// Whether its template is gone, so that it is not known what is asked for.
+    /// Whether its template is gone, so that the wanted contents are not known.
     pub fn is_without_template(&self) -> bool {
         let mut unavailable = self.unavailable.iter().flatten();
         unavailable.any(|source| source.reason == Reason::TemplateNotFound)
@@ -100,7 +100,7 @@ async fn wanted_source(pass: &Pass, tenant: &TenantContext<'_>) -> Result<Wanted
         return Ok(wanted);
     };
     let source = match found {
-        // The status of the class tells that its source cannot be used. No Orchestra is stopped by it.
+        // The status of the class reports that its source cannot be used. That stops no Orchestra.
         Err(error) if !error.is_passing() => {
             wanted.kept = Some(Kept::Waits);
             return Ok(wanted);
@@ -108,6 +108,10 @@ async fn wanted_source(pass: &Pass, tenant: &TenantContext<'_>) -> Result<Wanted
         found => found?,
     };
     let Some(source) = source else { return Ok(wanted) };
+    if let Some(spec) = migrating::spec(pass, tenant).filter(|_| source.is_empty()) {
+        let unavailable = wanted.unavailable.get_or_insert_default();
+        unavailable.push(unavailable::empty(&spec.place));
+    }
     let digest = source.digest();
     let revisions = Arc::new(Revisions::of(&pass.ctx.content, class).await?);
     refused(pass, &digest)?;
@@ -128,8 +132,8 @@ async fn wanted_source(pass: &Pass, tenant: &TenantContext<'_>) -> Result<Wanted
     Ok(wanted)
 }
 
-/// The source of migrations that is no class's to tell of; none where there is none, or where it is gone and everything
-/// that it had is applied.
+/// The Orchestra's own source of migrations, which no class reports; none where it has none, or where the source is gone and
+/// all its migrations are applied.
 fn own_source(
     pass: &Pass,
     tenant: &TenantContext<'_>,
@@ -141,10 +145,13 @@ fn own_source(
     };
     let warning = match found {
         Err(error) => unavailable::excuse(pass, Purpose::Migrations, &place, error)?,
-        Ok(Some(source)) if source.is_empty() => match unavailable::emptied(pass, &place) {
-            Some(warning) => warning,
-            None => return Ok(Some(source)),
-        },
+        Ok(Some(source)) if source.is_empty() => {
+            let Some(warning) = unavailable::emptied(pass, &place) else {
+                unavailable.push(unavailable::empty(&place));
+                return Ok(Some(source));
+            };
+            warning
+        }
         Ok(source) => return Ok(source),
     };
     unavailable.push(warning);
@@ -184,7 +191,7 @@ async fn migrations(pass: &Pass, tenant: &TenantContext<'_>) -> Result<Option<Ar
 }
 
 /// The state of the migrations where it is known without a look into the database: an Orchestra that needs a turn first,
-/// and one that keeps an older source whose migrations are incomplete. The error of a failed migration is given again.
+/// and one that keeps an older source whose migrations are incomplete. The error of a failed migration is returned again.
 pub fn without_a_look(pass: &Pass, wanted: &WantedContents) -> Result<Option<WorkState>, Error> {
     if wanted.due {
         return Ok(Some(without_a_turn(pass.denied)));

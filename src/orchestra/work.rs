@@ -1,4 +1,4 @@
-//! Migrations and seeds, applied in the background: a long script holds up no other Orchestra.
+//! Migrations and seeds, applied in the background: a long script delays no other Orchestra.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::api::condition::Reason;
 use crate::api::retry_wish;
 use crate::content::SeedRows;
 use crate::controller::Core;
-use crate::controller::background::{WorkKind, WorkProgress};
+use crate::controller::background::{PATIENCE, WorkKind, WorkProgress};
 use crate::controller::error::{Error, caught};
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell_of};
@@ -30,10 +30,7 @@ use crate::rollout::turns::TurnOutcome;
 use crate::telemetry::traces::{self, Trace};
 use crate::text;
 
-/// How long a pass waits for work that is under way before others are reconciled.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// The pace of passes until the status has told of work that goes on.
+/// The interval of passes until the status has reported running work.
 const UNTOLD: Duration = Duration::from_secs(1);
 
 /// Begins to apply the pending migrations.
@@ -61,7 +58,7 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
             let login = options.login.as_ref();
             let apply = async |session| migrate::apply(session, &source, &options, tell).await;
             let (mut session, status) = migrate::supervised(session, login, apply).await?;
-            // Default privileges cover what the owner creates; this covers what a script gave away.
+            // Default privileges cover what the owner creates; this covers objects that a script gave to other roles.
             postgres::grant_existing(&mut session, &role, &rights).await?;
             reach::tell(&ctx.core, &subject, &mut session, &published, hints).await?;
             Ok::<_, Error>((session, status))
@@ -115,10 +112,10 @@ pub async fn seed(pass: &mut Pass, mut observed: Observed) -> Result<Option<Next
     wait(pass, observed.database.as_ref()).await
 }
 
-/// Sends the events after migrations and a seed that the pool of the database ran before the claim: nobody was there to be
-/// told. The looks for them take the session and wait until the claims that came before have been met.
+/// Sends the events after migrations and a seed that the pool of the database ran before the claim: there was no Orchestra
+/// to publish them for. These lookups use the session, and wait until earlier claims have been met.
 pub fn tell_of_preparation(pass: &mut Pass, observed: &Observed) {
-    // The status says by now that the login is published.
+    // The status already says that the login is published.
     if !std::mem::take(&mut pass.untold) {
         return;
     }
@@ -146,7 +143,8 @@ pub fn tell_of_preparation(pass: &mut Pass, observed: &Observed) {
     tokio::spawn(work.in_current_span());
 }
 
-/// Tells of the sequences that rows with ids of their own have left behind: the next row without an id would fail.
+/// Reports sequences whose next number is already taken by rows with ids of their own: the next row without an id would
+/// fail.
 async fn tell_of_sequences(core: &Core, subject: &ObjectReference, session: &mut PgConnection) -> Result<(), Error> {
     let behind = migrate::sequences_behind(session).await?;
     if behind.is_empty() {
@@ -185,13 +183,13 @@ fn start(
     pass.ctx.works.start((pass.uid(), object), kind, watch, work);
 }
 
-/// Waits a moment; what takes longer brings the Orchestra back when it ends. A pass that comes back then need not read the
+/// Waits a moment; longer work triggers the Orchestra when it ends. The next pass then need not read the
 /// Secret of the tenant's logins again while nobody has changed it.
 pub async fn wait(pass: &mut Pass, database: Option<&OrchestraDatabase>) -> Result<Option<Next>, Error> {
     pass.found = None;
     let works = &pass.ctx.works;
     match works.progress(pass.uid(), PATIENCE).await? {
-        // The next pass tells what the work does, and later passes do from time to time.
+        // The next pass reports the progress of the work, and later passes do so from time to time.
         WorkProgress::Running(..) if works.is_to_be_told(pass.uid(), TELLING) => Ok(Some(Next::After(SOON))),
         WorkProgress::Running(..) if !works.was_told(pass.uid()) => Ok(Some(Next::After(UNTOLD))),
         WorkProgress::Running(..) => Ok(Some(Next::After(Wait::Migrations.pace()))),

@@ -1,4 +1,4 @@
-//! Carries out the steps. Nothing else in this room changes anything.
+//! Executes the steps. Nothing else in this room changes anything.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::controller::reconcile::Next;
 use crate::controller::write::delete;
 use crate::credentials::inventory;
 
-/// Carries out a step; `None` when the pass goes on at once.
+/// Executes a step; `None` when the pass continues at once.
 pub async fn act(pass: &Pass, step: Step, mut observed: Observed) -> Result<Option<Next>, Error> {
     match step {
         Step::Withdraw(names) => withdraw(pass, &observed, &names).await?,
@@ -64,7 +64,7 @@ pub async fn act(pass: &Pass, step: Step, mut observed: Observed) -> Result<Opti
             let prepared = preparing(&observed);
             await_end(&pass.ctx.preparations, &prepared).await;
         }
-        // Its message is written by the report of the error.
+        // The report of the error writes its message.
         Step::Stop => return observed.trouble.take().map_or(Ok(Some(Next::Rest)), Err),
         Step::Yield => return Ok(Some(Next::After(Duration::ZERO))),
         Step::Wait(wait) => {
@@ -79,7 +79,7 @@ pub async fn act(pass: &Pass, step: Step, mut observed: Observed) -> Result<Opti
     Ok(None)
 }
 
-/// Begins to look at the server of an entry, with the login of its database's owner.
+/// Starts a check of the server of an entry, with the login of its database's owner.
 fn look(pass: &Pass, observed: &Observed, key: &str) {
     let url = observed.inventory.get(key);
     let login = url.and_then(|url| inventory::read(url, &pass.ctx.core.settings.database_roots).ok());
@@ -101,7 +101,7 @@ fn is_young(state: &EntryState) -> bool {
     *state == EntryState::Probing { young: true }
 }
 
-/// UIDs of the members whose preparation has just begun.
+/// UIDs of the members whose preparation has just started.
 fn preparing(observed: &Observed) -> Vec<String> {
     let PreparationWork::Of(unprepared) = &observed.facts.preparation else {
         return Vec::new();
@@ -117,15 +117,15 @@ pub async fn await_end(works: &Works<OrchestraPool, ()>, ids: &[String]) {
     let until = Instant::now() + PATIENCE;
     for id in ids {
         let left = until.saturating_duration_since(Instant::now());
-        // How it ended is in the memory of attempts.
+        // The result is in the memory of attempts.
         if let Err(error) = works.progress(id, left).await {
-            tracing::debug!(%error, "work of a pool was cut off");
+            tracing::debug!(%error, "work of a pool was interrupted");
         }
     }
 }
 
-/// Creates the OrchestraDatabase of an entry, unless another entry leads to the same database. The outcome
-/// of the probe is used up: the database is probed again before another member is made of it.
+/// Creates the OrchestraDatabase of an entry, unless another entry leads to the same database. The outcome of the probe
+/// counts only once: the database is probed again before another member is created for it.
 async fn enlist(pass: &Pass, observed: &Observed, key: &str, name: &str) {
     let probes = &pass.ctx.memory.probes;
     match create(pass, key, name).await {
@@ -178,7 +178,7 @@ async fn existing(
     Err(Refusal::duplicate(&other))
 }
 
-/// Deletes members whose entries left the inventory. A claim that comes in between changes the version, and
+/// Deletes members whose entries were removed from the inventory. A claim that comes in between changes the version, and
 /// the API server refuses the deletion.
 async fn withdraw(pass: &Pass, observed: &Observed, names: &[String]) -> Result<(), Error> {
     for member in observed
@@ -200,7 +200,7 @@ fn forget(pass: &Pass, observed: &Observed) {
         ctx.probes.stop(&probe::id(uid, &key));
     }
     let members: HashSet<_> = observed.members.iter().filter_map(|member| member.uid()).collect();
-    // A preparation that still runs ends by itself: its script is not cut off.
+    // A preparation that still runs ends by itself: its script is not interrupted.
     preparations.retain(uid, |member| members.contains(member));
     let pools = ctx.core.stores.pools.state();
     let pools: HashSet<_> = pools.iter().filter_map(|pool| pool.uid()).collect();

@@ -1,5 +1,5 @@
-//! What was tried in the background for pools, and how it ended. Probes of entries and preparations of
-//! members are remembered here, so that a pass reads their outcome and none is repeated too early.
+//! What was tried in the background for pools, and how it ended. Probes of entries and preparations of members are
+//! remembered here, so that a pass can read their outcome and none is repeated too early.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -21,18 +21,18 @@ pub struct Attempts<T>(Mutex<HashMap<String, HashMap<String, Attempt<T>>>>);
 pub struct Attempt<T> {
     /// What was tried, as a digest: an attempt on something else does not count.
     subject: String,
-    /// When it began; once it ended, when it ended.
+    /// When it started; once it has ended, when it ended.
     at: Instant,
-    /// How it stands.
+    /// Its state.
     pub state: AttemptState<T>,
-    /// Why the last finished attempt was refused. It is kept while the next one goes on.
+    /// Why the last finished attempt was refused. It is kept while the next one is running.
     pub refusal: Option<Refusal>,
 }
 
-/// How an attempt stands.
+/// The state of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttemptState<T> {
-    /// It goes on.
+    /// It is running.
     Running,
     /// It succeeded.
     Done(T),
@@ -47,14 +47,14 @@ pub struct Refusal {
     pub class: ErrorClass,
     /// Reason of the condition.
     pub reason: Reason,
-    /// What is the matter, and what to do.
+    /// What is wrong, and what to do.
     pub message: String,
     /// The OrchestraDatabase of the entry that leads to the same database.
     pub duplicate_of: Option<String>,
 }
 
 impl Refusal {
-    /// Whether it passes by itself.
+    /// Whether it is transient.
     pub fn is_passing(&self) -> bool {
         matches!(self.class, ErrorClass::Transient | ErrorClass::After(_))
     }
@@ -78,7 +78,7 @@ impl From<Error> for Refusal {
 }
 
 impl Refusal {
-    /// Of an entry that leads to the database of this other entry's OrchestraDatabase.
+    /// The refusal of an entry that leads to the database of this other entry's OrchestraDatabase.
     pub fn duplicate(other: &OrchestraDatabase) -> Self {
         let duplicate = Error::blocked(Reason::DuplicateEntry, users::duplicate(other));
         Self {
@@ -89,7 +89,7 @@ impl Refusal {
 }
 
 impl<T> Attempt<T> {
-    /// Time since it ended, or began while it goes on.
+    /// Time since it ended, or since its start while it is running.
     pub fn age(&self) -> Duration {
         self.at.elapsed()
     }
@@ -109,7 +109,7 @@ impl<T: Clone> Attempts<T> {
         (attempt.subject == subject).then(|| attempt.clone())
     }
 
-    /// Notes that an attempt begins. The refusal of an earlier one with the same subject is kept.
+    /// Records that an attempt starts. The refusal of an earlier one with the same subject is kept.
     pub fn begin(&self, pool: &str, key: &str, subject: &str) {
         let mut attempts = self.0.lock();
         let attempts = attempts.entry(pool.into()).or_default();
@@ -123,7 +123,7 @@ impl<T: Clone> Attempts<T> {
         attempts.insert(key.into(), attempt);
     }
 
-    /// Notes how an attempt ended, unless it was forgotten or another subject is tried by now.
+    /// Records how an attempt ended, unless it was forgotten or another subject is tried by now.
     pub fn end(&self, pool: &str, key: &str, subject: &str, outcome: Result<T, Refusal>) {
         let mut attempts = self.0.lock();
         let attempt = attempts.get_mut(pool).and_then(|attempts| attempts.get_mut(key));
@@ -137,7 +137,7 @@ impl<T: Clone> Attempts<T> {
         };
     }
 
-    /// The keys of a pool whose last finished attempt was refused, with the reason; those that pass by themselves last.
+    /// The keys of a pool whose last finished attempt was refused, with the reason; transient ones last.
     pub fn refused(&self, pool: &str) -> Vec<(String, Reason)> {
         let attempts = self.0.lock();
         let of_pool = attempts.get(pool).into_iter().flatten();
@@ -166,8 +166,7 @@ impl<T: Clone> Attempts<T> {
         }
     }
 
-    /// Forgets the attempts of a pool whose keys are not wanted any more, and returns those that were
-    /// running.
+    /// Forgets the attempts of a pool whose keys are no longer wanted, and returns those that were running.
     pub fn retain(&self, pool: &str, wanted: impl Fn(&str) -> bool) -> Vec<String> {
         let mut cut_off = Vec::new();
         let mut attempts = self.0.lock();
@@ -183,7 +182,7 @@ impl<T: Clone> Attempts<T> {
         cut_off
     }
 
-    /// Forgets the attempts of pools that do not exist any more.
+    /// Forgets the attempts of pools that no longer exist.
     pub fn retain_pools(&self, exists: impl Fn(&str) -> bool) {
         self.0.lock().retain(|pool, _| exists(pool));
     }

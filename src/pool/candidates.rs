@@ -1,4 +1,4 @@
-//! Which member of a pool an Orchestra claims, and which Orchestras are woken when a member becomes free.
+//! Which member of a pool an Orchestra claims, and which Orchestras are triggered when a member becomes free.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -18,9 +18,8 @@ use crate::text;
 /// How long a pass has to claim the member that it chose, before other passes may choose it.
 const CHOSEN: Duration = Duration::from_secs(10);
 
-/// The members that passes of this process have chosen to claim or to prepare, by name. They keep many
-/// Orchestras from trying to claim one member at the same time; the claim itself is decided by the API
-/// server.
+/// The members that passes of this process have chosen to claim or to prepare, by name. They prevent many Orchestras from
+/// trying to claim one member at the same time; the API server decides the claim itself.
 #[derive(Default)]
 pub struct Choices(Mutex<HashMap<String, MemberChoice>>);
 
@@ -32,7 +31,7 @@ enum MemberChoice {
 }
 
 impl MemberChoice {
-    /// Whether it keeps the Orchestra of this UID from choosing the member.
+    /// Whether it prevents the Orchestra of this UID from choosing the member.
     fn excludes(&self, uid: &str) -> bool {
         match self {
             Self::Claim { uid: by, at } => by != uid && at.elapsed() < CHOSEN,
@@ -41,7 +40,7 @@ impl MemberChoice {
     }
 }
 
-/// Keeps a member from being chosen while it is prepared, until it is dropped.
+/// While this value exists, the member is being prepared and cannot be chosen.
 pub struct Preparing {
     choices: Arc<Choices>,
     name: String,
@@ -240,7 +239,7 @@ fn broken(ctx: &Context, names: &[String]) -> Option<String> {
     }
     if let Some((name, key, reason)) = refused.first() {
         let (count, among) = (refused.len(), if refused.len() > 1 { ", among them" } else { ":" });
-        // Each Orchestra that waits repeats it.
+        // The message is repeated in each waiting Orchestra.
         let count = text::about(count);
         missing.push(format!(
             "{count} of {entries} entries cannot be used{among} {key} ({reason}), as OrchestraPool {name} says"
@@ -249,7 +248,7 @@ fn broken(ctx: &Context, names: &[String]) -> Option<String> {
     (!missing.is_empty()).then(|| missing.join("; "))
 }
 
-/// The pools that are woken when an OrchestraDatabase is gone: an entry of theirs led to the same database.
+/// The pools that are triggered when an OrchestraDatabase is gone: one of their entries led to the same database.
 pub fn with_duplicates(ctx: &Context, gone: &OrchestraDatabase) -> Vec<ObjectRef<OrchestraPool>> {
     let uids = ctx.memory.probes.duplicates_of(&gone.name_any());
     let pools = ctx.core.stores.pools.state_filter(|pool| {
@@ -259,9 +258,9 @@ pub fn with_duplicates(ctx: &Context, gone: &OrchestraDatabase) -> Vec<ObjectRef
     pools.iter().map(|pool| ObjectRef::from_obj(&**pool)).collect()
 }
 
-/// The Orchestras that are woken when a member becomes free: of those that can claim it, as many as members
-/// are free, the oldest first, so that a thousand waiting Orchestras do not each look at a thousand members.
-/// Stalled Orchestras are woken too, without counting against the free databases.
+/// The Orchestras that are triggered when a member becomes free: of those that can claim it, as many as members are free,
+/// the oldest first, so that a thousand waiting Orchestras do not each look at a thousand members. Stalled Orchestras are
+/// triggered too, without counting against the free databases.
 pub fn awaiting(ctx: &Context, database: &OrchestraDatabase) -> Vec<ObjectRef<Orchestra>> {
     if !is_free(database) {
         return Vec::new();
@@ -328,7 +327,7 @@ mod tests {
         assert_eq!(choices.excluded("one"), names(&["b"]));
         assert_eq!(choices.excluded("two"), names(&["a", "b"]));
         drop(preparing);
-        // Asking changes nothing.
+        // The question changes nothing.
         assert_eq!(choices.excluded("two"), names(&["a"]));
         assert_eq!(choices.first(["a"], "two"), None);
     }

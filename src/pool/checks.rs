@@ -1,5 +1,4 @@
-//! Looks in the background whether the entries of members still lead to their databases, and whether their servers
-//! answer.
+//! Checks in the background whether the entries of members still lead to their databases, and whether their servers answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,21 +20,21 @@ use crate::credentials::inventory::{self, Inventory};
 use crate::migrate::Watch;
 use crate::postgres::{self, Login};
 
-/// What a look has found: none when the entry leads to the member's database, and else what is told of the other one.
+/// The result of a check: none when the entry leads to the member's database, and else the refusal of the other one.
 pub type CheckResult = Option<Refusal>;
 
-/// How the members of a pool stand.
+/// The states of a pool's members.
 #[derive(Default)]
 pub struct Standings {
     /// For the plan.
     pub members: Vec<EntryMember>,
     /// Names of the unclaimed members whose entries lead to other databases.
     pub moved: Vec<String>,
-    /// What the status tells, by the keys of the entries.
+    /// What the status says, by the keys of the entries.
     pub refusals: Vec<(String, Refusal)>,
 }
 
-/// How the members stand that are claimed or wait for a claim.
+/// The states of the members that are claimed or wait for a claim.
 pub fn observe<'a>(
     pass: &Pass,
     inventory: &Inventory,
@@ -86,7 +85,7 @@ pub fn observe<'a>(
 fn state(attempt: Attempt<CheckResult>) -> EntryMemberState {
     let age = attempt.age();
     match (attempt.state, attempt.refusal) {
-        // Its task was cut off, or it would have ended by now.
+        // Its task was interrupted, or it would have ended by now.
         (AttemptState::Running, _) if age > probe::LIMIT + PATIENCE => EntryMemberState::Unknown,
         (AttemptState::Running, _) => EntryMemberState::Looking,
         (AttemptState::Done(None), _) => EntryMemberState::Well { age },
@@ -105,22 +104,23 @@ fn state(attempt: Attempt<CheckResult>) -> EntryMemberState {
 pub fn is_out(pass: &Pass, member: &OrchestraDatabase) -> bool {
     match pass.ctx.credentials.entries.of(&member.name_any()) {
         Some(trouble) => trouble.is_some(),
-        // As it was before the operator started. A new one has no condition yet.
+        // Its state from before the operator started. A new one has no condition yet.
         None => member.is_not_ready(),
     }
 }
 
-/// What is told of a released member that its pool resets, and that is not as a fresh database is.
+/// The message about a released member that its pool resets, and that still differs from an empty database.
 fn not_reset(member: &OrchestraDatabase) -> Option<Refusal> {
     let (reason, message) = member.stalled().filter(|_| member.is_being_reset())?;
     Some(Refusal::from(Error::blocked(reason, message)))
 }
 
-/// The message of an entry that left the inventory while an Orchestra uses its database.
+/// The message of an entry that was removed from the inventory while an Orchestra uses its database.
 fn removed(key: &str, member: &OrchestraDatabase) -> Refusal {
     let message = format!(
-        "{key} left the inventory, and {} uses its database (OrchestraDatabase {}): the tenant keeps its login, \
-         which the operator can neither change nor revoke, and no migration is applied. Put the entry back under this key, with the same database",
+        "{key} was removed from the inventory while {} uses its database (OrchestraDatabase {}): the tenant keeps its \
+         login, which the operator can neither change nor revoke, and no migration is applied. Put the entry back under \
+         this key, with the same database",
         user(member),
         member.name_any()
     );
@@ -135,7 +135,7 @@ fn user(member: &OrchestraDatabase) -> String {
     )
 }
 
-/// What a look at a member is remembered by: another URL, and another word of an admin, is looked at at once.
+/// What a check is remembered by: a changed URL or a changed confirmation by an admin is checked at once.
 fn subject(inventory: &Inventory, key: &str, member: &OrchestraDatabase) -> String {
     let confirmed = member.annotations().get(IDENTITY_ANNOTATION);
     let hash = Sha256::new_with_prefix(member.name_any())
@@ -146,7 +146,7 @@ fn subject(inventory: &Inventory, key: &str, member: &OrchestraDatabase) -> Stri
     hex::encode(hash.finalize())
 }
 
-/// Begins to look at a member. The end of the look brings the pool back, and the OrchestraDatabase when it has news.
+/// Starts the check of a member. Its end triggers the pool, and the OrchestraDatabase when the result has changed.
 pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str, member: &OrchestraDatabase) {
     let (uid, subject, work) = (
         pass.uid().to_owned(),
@@ -154,7 +154,7 @@ pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str, member: &Orches
         id(pass.uid(), key),
     );
     let (ctx, memory, entries) = (&pass.ctx, pass.ctx.memory.clone(), pass.ctx.credentials.clone());
-    // A look at what the entry was before, or one that was cut off.
+    // A check of the earlier entry, or one that was interrupted.
     ctx.probes.stop(&work);
     memory.checks.begin(&uid, key, &subject);
     let (roots, wake) = (ctx.core.settings.database_roots.clone(), ctx.wake.clone());
@@ -163,7 +163,7 @@ pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str, member: &Orches
     let look = async move {
         let outcome = probe::bounded(async {
             let login = probe::login(&inventory, &key, &roots)?;
-            // Another URL is tried at once, whatever the last one was answered; the same one at the pace of looks.
+            // Another URL is tried at once, whatever the last result was; the same one at the interval of checks.
             let mut session = logins.connect(&member.name_any(), &login, Duration::ZERO).await?;
             let found = postgres::identity(&mut session).await?;
             Ok(inventory::moved(&found, &member).map(|error| Refusal::from(&error)))
@@ -175,7 +175,7 @@ pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str, member: &Orches
         };
         entries.entries.note(&member.name_any(), refusal.map(trouble));
         memory.checks.end(&uid, &key, &subject, outcome);
-        // What the entry brings beside its URL may have changed.
+        // The API of the entry may have changed.
         let claim = member.spec.claim_ref.as_ref().filter(|_| member.is_held());
         if let Some(claim) = claim {
             let _ = wake.send(ObjectRef::new(&claim.name).within(&claim.namespace));
@@ -188,7 +188,7 @@ pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str, member: &Orches
         .start((&work, object), WorkKind::Probe, Watch::default(), look);
 }
 
-/// By what the background work knows the look at the member of an entry.
+/// The identity in the background work of the check of an entry's member.
 pub fn id(pool: &str, key: &str) -> String {
     format!("{pool}/{key}/member")
 }
@@ -201,7 +201,7 @@ fn trouble(refusal: &Refusal) -> Trouble {
     }
 }
 
-/// Notes which entries of claimed members have left, and forgets what was found of those that are gone.
+/// Records which entries of claimed members were removed, and forgets the results of members that are gone.
 pub fn note(pass: &Pass, inventory: &Inventory, members: &[Arc<OrchestraDatabase>]) {
     let entries = &pass.ctx.credentials.entries;
     for member in members.iter().filter(|member| member.is_held()) {

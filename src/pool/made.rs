@@ -1,4 +1,4 @@
-//! Which Orchestras a member fits that its pool has made with the provider of a class.
+//! Which Orchestras can claim a member that its pool created with the provider of a class.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::content::{self, MigrationsOrigin};
 
 /// Whether an Orchestra of this class can claim a member; with whether the member is prepared for it.
 ///
-/// A member is of one class, whose token made it. It is where the Orchestra wants it, and holds nothing that the Orchestra
-/// does not ask for.
+/// A member belongs to one class, with whose token it was created. It must be in a region that the Orchestra wants, and must
+/// contain nothing that the Orchestra does not ask for.
 pub fn fits(object: &Orchestra, class: &OrchestraClass, member: &OrchestraDatabase) -> Option<bool> {
     let status = member.status.as_ref()?;
     let placed = status.project.as_ref();
@@ -26,9 +26,9 @@ pub fn fits(object: &Orchestra, class: &OrchestraClass, member: &OrchestraDataba
     }
 }
 
-/// Whether the class allows a region, and the Orchestra wants it: the region that it names, or the very one that comes first
-/// for the place that it is to be near to. A farther one is taken only for a project of its own, when the nearest has no
-/// capacity. An Orchestra without a placement is content with each region that the class allows.
+/// Whether the class allows a region, and the Orchestra wants it: the region that it names, or the nearest one to the place
+/// that it names. A farther region is used only for a project of its own, when the nearest has no capacity. For an Orchestra
+/// without a placement, each region that the class allows fits.
 fn is_placed(object: &Orchestra, class: &OrchestraClass, region: &str) -> bool {
     let allowed = class.spec.placement.as_ref().and_then(|it| it.allowed_regions.as_ref());
     let wanted = object.spec.placement.as_ref();
@@ -47,8 +47,8 @@ fn holds_what_is_asked_for(object: &Orchestra, class: &OrchestraClass, has: &Pre
     same && seeded && exposes_as_wanted(object, class, has.exposed)
 }
 
-/// Whether the tables are in the Data API as the Orchestra wants it. Where it is not known how they were made, they were made
-/// as the class says.
+/// Whether the tables are exposed to the Data API as the Orchestra wants it. Where their exposure is not known, it is that
+/// of the class.
 fn exposes_as_wanted(object: &Orchestra, class: &OrchestraClass, has: Option<ExposeNewTables>) -> bool {
     let exposed = |api: Option<&DataApi>| -> Option<ExposeNewTables> { api?.expose_new_tables };
     let (own, of_class) = (
@@ -86,7 +86,7 @@ fn makes(pool: &OrchestraPool) -> bool {
     pool.spec.inventory.is_none()
 }
 
-/// The name of a pool, the first one that a person must act for if there is one, and that it is.
+/// The name of a pool, preferably of the first one that needs a person, and whether it does.
 fn stopped(making: &[Arc<OrchestraPool>]) -> (String, String) {
     let found = making.iter().find_map(|pool| Some((pool, pool.stalled_reason()?)));
     match (found, making.first()) {
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(fits(&blank, &elsewhere, &member("standard", &Value::Null)), None);
         let here = class(&json!({"placement": {"allowedRegions": ["eu-west-3", "eu-central-1"]}}));
         assert!(fits(&blank, &here, &member("standard", &Value::Null)).is_some());
-        // The nearest of those that the class allows.
+        // The nearest of the regions that the class allows.
         let nordic = orchestra(&json!({"placement": {"near": "SE"}}));
         let europe = class(&json!({"placement": {"allowedRegions": ["eu-west-3", "eu-central-1"]}}));
         assert!(fits(&nordic, &europe, &member("standard", &Value::Null)).is_some());

@@ -1,7 +1,8 @@
 //! OrchestraPool: databases that wait for a claim. Each is a member, an OrchestraDatabase that Orchestras can claim.
 //!
-//! A pool with `replicas` makes its members, as [`warm::plan`] tells. The members of a static pool are the entries of an
-//! inventory, after a real login, as [`plan`] tells. A pool with `server` makes such entries, as [`server::plan`] tells.
+//! A pool with `replicas` makes its members, as [`warm::plan`] describes. The members of a static pool are the entries of an
+//! inventory, after a real login, as [`plan`] describes. A pool with `server` makes such entries, as [`server::plan`]
+//! describes.
 //!
 //! The member's name is made from what the login finds (the server and the database), so two entries that
 //! lead to the same database have one name, and the API server refuses the second.
@@ -30,13 +31,14 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::api::unreadable::unreadable;
-use crate::api::{Orchestra, OrchestraDatabase, OrchestraPool};
+use crate::api::{Orchestra, OrchestraDatabase, OrchestraPool, POOL_FINALIZER};
 use crate::controller::Core;
-use crate::controller::background::Works;
+use crate::controller::background::{PATIENCE, Works};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::current;
 use crate::controller::unreadable::check;
+use crate::controller::write::set_finalizer;
 use crate::postgres::RefusedLogins;
 use crate::telemetry::pools::PoolFacts;
 use crate::{class, content, credentials, rollout};
@@ -60,7 +62,7 @@ pub struct Context {
     pub rollout: Arc<rollout::Context>,
     /// Refused logins, and when the next one may be tried.
     pub logins: Arc<RefusedLogins>,
-    /// Databases whose owner's login was refused for its password: they set it anew.
+    /// Databases whose owner's login was refused for its password: their controller sets a new one.
     pub refused: UnboundedSender<ObjectRef<OrchestraDatabase>>,
     /// Members that are about to be claimed, or are being prepared.
     pub choices: Arc<Choices>,
@@ -68,24 +70,24 @@ pub struct Context {
     pub preparations: Works<OrchestraPool, ()>,
     /// Entries that are being probed.
     pub probes: Works<OrchestraPool, ()>,
-    /// Orchestras that are to be looked at.
+    /// Orchestras that are to be reconciled.
     pub wake: UnboundedSender<ObjectRef<Orchestra>>,
     /// What was tried, and how it ended.
     pub memory: Arc<Memory>,
 }
 
-/// What the passes over pools remember. A restarted operator looks it up anew.
+/// What the passes over pools remember. A restarted operator looks it up again.
 #[derive(Default)]
 pub struct Memory {
     /// Probes of entries by key; a successful one has the name of the entry's OrchestraDatabase.
     probes: Attempts<String>,
-    /// Looks at members, by the key of their entry.
+    /// Checks of members, by the key of their entry.
     checks: Attempts<checks::CheckResult>,
     /// Preparations of members by UID.
     preparations: Attempts<()>,
-    /// Databases that are made on servers, and dropped, by the names of their entries.
+    /// Databases being made or dropped on servers, by the names of their entries.
     made: Attempts<()>,
-    /// Looks at the servers of entries.
+    /// What is known of the servers of entries.
     servers: servers::ServerLooks,
 }
 
@@ -109,12 +111,11 @@ impl AsRef<Core> for Context {
     }
 }
 
-/// How long a pass waits for a probe or a preparation that has just begun, so that what is quick is done in
-/// one pass. What takes longer brings the pool back when it ends.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// How long one pass begins new work. What is left is the next pass's, so that no pool holds a worker.
+/// How long one pass starts new work. What is left is done in the next pass, so that no pool occupies a worker.
 const PASS_TIME: Duration = Duration::from_secs(10);
+
+/// When a pass comes back that has found the watch behind the API server, or has taken too long.
+const BEHIND: Duration = Duration::from_millis(500);
 
 /// One pass: observe → plan → status → act, step by step until it has to wait.
 pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, Error> {
@@ -145,8 +146,8 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
     }
 }
 
-/// Whether all that is known of the members without a claim is read. What another version has made of one is not known, so
-/// nothing is made in its place, and nothing of it is ended.
+/// Whether all values of the unclaimed members are understood. A value of another version is not, so that member is neither
+/// replaced nor destroyed.
 fn are_known(pass: &Pass) -> Result<(), Error> {
     let databases = &pass.ctx.core.stores.databases;
     let member = databases.find(|database| {
@@ -167,6 +168,26 @@ struct Pass {
 impl Pass {
     fn api(&self) -> Api<OrchestraDatabase> {
         Api::all(self.ctx.core.client.clone())
+    }
+
+    /// What the members are to be prepared with, looked up once a pass.
+    async fn wanted(
+        &self,
+        look: impl Future<Output = Result<Option<Arc<MemberContents>>, Error>>,
+    ) -> Result<Option<Arc<MemberContents>>, Error> {
+        if let Some(known) = self.wanted.get() {
+            return Ok(known.clone());
+        }
+        let found = look.await?;
+        Ok(self.wanted.get_or_init(|| found).clone())
+    }
+
+    /// Puts the finalizer on the pool, or takes it away.
+    async fn set_our_finalizer(&mut self, present: bool) -> Result<(), Error> {
+        if let Some(pool) = set_finalizer(&self.ctx.core, &*self.pool, POOL_FINALIZER, present).await? {
+            self.pool = Arc::new(pool);
+        }
+        Ok(())
     }
 
     fn uid(&self) -> &str {

@@ -1,5 +1,5 @@
 //! Looks up the facts for [`super::plan`]: the entries of the inventory, the pool's members and what they
-//! are to be prepared from. It reads only.
+//! are to be prepared from. It only reads.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,15 +33,15 @@ pub struct Observed {
     pub inventory: Arc<Inventory>,
     /// The pool's members.
     pub members: Vec<Arc<OrchestraDatabase>>,
-    /// Those of them that stand for an entry, by its key.
+    /// Those of them that belong to an entry, by its key.
     by_key: HashMap<String, Arc<OrchestraDatabase>>,
     /// What the members are to be prepared from.
     pub wanted: Option<Arc<MemberContents>>,
     /// Why that could not be looked up.
     pub trouble: Option<Error>,
-    /// What the status tells of entries: their key, and what is the matter.
+    /// What the status says about entries: their key, and what is wrong.
     pub refusals: Vec<(String, Refusal)>,
-    /// Keys of the entries whose connections are open to whoever is on the way.
+    /// Keys of the entries whose connections others on the network could read.
     pub exposed: Vec<String>,
     /// The login of the pool's `server`, where no entry leads there.
     pub server: Option<Login>,
@@ -115,7 +115,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     Ok(observed)
 }
 
-/// The entries, and the keys of those whose connections are open to whoever is on the way.
+/// The entries, and the keys of those whose connections others on the network could read.
 fn entries(
     pass: &Pass,
     inventory: &Inventory,
@@ -151,7 +151,7 @@ fn has_left(member: &OrchestraDatabase, inventory: &Inventory) -> bool {
     member.is_unclaimed() && preparation::key(member).is_some_and(|key| !inventory.contains_key(key))
 }
 
-/// What the last probe of an entry means now, and what to tell of it.
+/// What the last probe of an entry means now, and its message.
 fn entry(pass: &Pass, (inventory, key): (&Inventory, &str), refusals: &mut Vec<(String, Refusal)>) -> EntryState {
     let attempt = pass
         .ctx
@@ -174,7 +174,7 @@ fn entry(pass: &Pass, (inventory, key): (&Inventory, &str), refusals: &mut Vec<(
 fn entry_state(pass: &Pass, attempt: Attempt<String>) -> EntryState {
     let age = attempt.age();
     match (attempt.state, attempt.refusal) {
-        // Its task was cut off, or it would have ended by now.
+        // Its task was interrupted, or it would have ended by now.
         (AttemptState::Running, _) if age > probe::LIMIT + PATIENCE => EntryState::Unprobed,
         (AttemptState::Running, _) => EntryState::Probing { young: age < PATIENCE },
         (AttemptState::Done(database), _) if age < FRESH => EntryState::Usable { database },
@@ -197,7 +197,7 @@ fn entry_state(pass: &Pass, attempt: Attempt<String>) -> EntryState {
     }
 }
 
-/// How long what was refused is left alone.
+/// The wait after a refusal.
 pub fn pace(refusal: &Refusal, spacing: Duration) -> Duration {
     match refusal.class {
         ErrorClass::After(wait) => wait,
@@ -206,12 +206,8 @@ pub fn pace(refusal: &Refusal, spacing: Duration) -> Duration {
 }
 
 async fn observe_preparation(pass: &Pass, observed: &mut Observed) {
-    let wanted = match pass.wanted.get() {
-        Some(wanted) => Ok(wanted.clone()),
-        None => wanted::of_entries(pass).await,
-    };
-    match wanted {
-        Ok(wanted) => observed.wanted.clone_from(pass.wanted.get_or_init(|| wanted)),
+    match pass.wanted(wanted::of_entries(pass)).await {
+        Ok(wanted) => observed.wanted = wanted,
         Err(error) => {
             observed.facts.preparation = PreparationWork::Blocked;
             observed.trouble = Some(error);
@@ -236,7 +232,7 @@ async fn observe_preparation(pass: &Pass, observed: &mut Observed) {
     observed.facts.preparation = PreparationWork::Of(unprepared);
 }
 
-/// How the preparation of a member stands, and what to tell of it; none when it has what it is to have.
+/// The state of the preparation of a member, and its message; none when the member is prepared.
 pub fn unprepared_state(
     pass: &Pass,
     wanted: &MemberContents,
@@ -259,13 +255,13 @@ pub fn unprepared_state(
     let age = attempt.age();
     let limit = pass.ctx.core.settings.migration_limit + probe::LIMIT + PATIENCE;
     match (attempt.state, attempt.refusal) {
-        // Its task was cut off, or it would have ended by now.
+        // Its task was interrupted, or it would have ended by now.
         (AttemptState::Running, _) if age > limit => Some((UnpreparedState::Due, None)),
         (AttemptState::Running, _) => {
             let young = age < PATIENCE;
             Some((UnpreparedState::Running { young }, Some(wanted.running())))
         }
-        // The watch does not show it yet.
+        // The member was listed before the work ended, or is claimed or deleted by now.
         (AttemptState::Done(()), _) if age < FRESH => None,
         (AttemptState::Refused, Some(refusal)) if refusal.is_passing() => {
             let again = pace(&refusal, pass.ctx.core.settings.login_spacing).saturating_sub(age);

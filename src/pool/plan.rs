@@ -3,7 +3,7 @@
 //! ```text
 //! an entry:   Probe → AwaitProbes → Enlist: it is a member, an OrchestraDatabase
 //! a member:   Check, again and again while it waits for a claim; Prepare → AwaitPreparations
-//! left:       Withdraw: its entry left the inventory, or leads to another database, before it was claimed
+//! left: Withdraw: its entry left the inventory, or leads to another database, before it was claimed
 //! ```
 
 pub mod members;
@@ -16,10 +16,10 @@ pub use members::{EntryMember, EntryMemberState, Pace};
 /// holds all entries is not filled with sessions.
 pub const PROBED_AT_ONCE: usize = 32;
 
-/// When a pass looks again at what should have brought the pool back by then.
+/// When a pass checks again work that should have triggered the pool by then.
 pub const FALLBACK: Duration = Duration::from_secs(45);
 
-/// How long a pass waits before it looks again whether another pool's preparations have ended.
+/// How long a pass waits before it checks again whether another pool's preparations have ended.
 pub const BUSY: Duration = Duration::from_secs(5);
 
 /// Everything that the next step depends on.
@@ -29,19 +29,19 @@ pub struct Facts {
     pub entries: Vec<PoolEntry>,
     /// Names of the unclaimed members whose entry left the inventory, or leads to another database.
     pub left: Vec<String>,
-    /// The members that stand for an entry, unclaimed and claimed ones.
+    /// The members of existing entries, unclaimed and claimed ones.
     pub members: Vec<EntryMember>,
-    /// How often they are looked at.
+    /// How often they are checked.
     pub pace: Pace,
-    /// Keys of members whose servers are to be looked at again.
+    /// Keys of members whose servers are to be checked again.
     pub looks: Vec<String>,
-    /// When the server of the pool is to be looked at with its own login; none when it need not be.
+    /// When the server of the pool is to be checked with its own login; none when it need not be.
     pub own_look: Option<Duration>,
     /// What is to be prepared. It is looked up once the entries need nothing more.
     pub preparation: PreparationWork,
     /// Further members that can be prepared now.
     pub free_preparations: usize,
-    /// The pass has used up its time: what is left is the next pass's.
+    /// The pass has used up its time: the rest is left to the next pass.
     pub spent: bool,
 }
 
@@ -52,20 +52,20 @@ pub struct PoolEntry {
     pub key: String,
     /// Host, port and database of its URL; none when the URL is not valid.
     pub address: Option<String>,
-    /// How it stands.
+    /// Its state.
     pub state: EntryState,
 }
 
-/// How an entry stands.
+/// The state of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryState {
-    /// An OrchestraDatabase stands for it.
+    /// It has an OrchestraDatabase.
     Member,
     /// It has never been probed.
     Unprobed,
-    /// A probe goes on.
+    /// A probe is running.
     Probing {
-        /// It began a moment ago and is worth waiting for.
+        /// It started a moment ago, so that it is worth waiting for it.
         young: bool,
     },
     /// A probe has just found it usable.
@@ -82,7 +82,7 @@ pub enum EntryState {
 pub struct RefusedEntry {
     /// Time until it may be tried again; zero when it may be now.
     pub again: Duration,
-    /// It passes by itself.
+    /// It is transient.
     pub passing: bool,
 }
 
@@ -103,21 +103,21 @@ pub enum PreparationWork {
 pub struct Unprepared {
     /// Key of its entry.
     pub key: String,
-    /// How its preparation stands.
+    /// The state of its preparation.
     pub state: UnpreparedState,
 }
 
-/// How the preparation of a member stands.
+/// The state of a member's preparation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnpreparedState {
-    /// It can begin.
+    /// It can start.
     Due,
-    /// It goes on.
+    /// It is running.
     Running {
-        /// It began a moment ago and is worth waiting for.
+        /// It started a moment ago, so that it is worth waiting for it.
         young: bool,
     },
-    /// The last attempt was refused, or could not begin.
+    /// The last attempt was refused, or could not start.
     Refused(RefusedEntry),
 }
 
@@ -128,23 +128,23 @@ pub enum Step {
     Withdraw(Vec<String>),
     /// Make these entries members: their keys and the names of their databases, in the order of the keys.
     Enlist(Vec<(String, String)>),
-    /// Begin to probe the entries of these keys.
+    /// Start probes of the entries of these keys.
     Probe(Vec<String>),
-    /// Wait a moment for the probes that have just begun.
+    /// Wait a moment for the probes that have just started.
     AwaitProbes,
-    /// Begin to look whether the entries of the members of these keys still lead to their databases.
+    /// Start checks whether the entries of the members of these keys still lead to their databases.
     Check(Vec<String>),
-    /// Begin to look at the servers of the members of these keys.
+    /// Start checks of the servers of the members of these keys.
     Look(Vec<String>),
-    /// Begin to look at the server of the pool with its own login.
+    /// Start a check of the server of the pool with its own login.
     LookAtServer,
-    /// Begin to prepare the members of these keys.
+    /// Start the preparation of the members of these keys.
     Prepare(Vec<String>),
-    /// Wait a moment for the preparations that have just begun.
+    /// Wait a moment for the preparations that have just started.
     AwaitPreparations,
     /// What the members are to be prepared from is missing.
     Stop,
-    /// Give the worker back and go on in another pass.
+    /// Release the worker and continue in another pass.
     Yield,
     /// Nothing to do before this time, unless something changes.
     Wait(Duration),
@@ -187,7 +187,7 @@ pub fn plan(facts: &Facts) -> Step {
     }
 }
 
-/// Whether the entries need something before the preparation is worth a look.
+/// Whether the entries need something before any preparation.
 pub fn entries_come_first(facts: &Facts) -> bool {
     let without = Facts {
         preparation: PreparationWork::None,
@@ -245,8 +245,8 @@ fn due(entries: &[PoolEntry]) -> Vec<String> {
     fresh.chain(again).take(free).map(|entry| entry.key.clone()).collect()
 }
 
-/// Until when nothing is to be done: what passes by itself is tried again, and what runs in the background
-/// brings the pool back when it ends.
+/// Until when nothing is to be done: transient refusals are then tried again, and background work triggers the pool when it
+/// ends.
 fn rest(facts: &Facts, unprepared: &[Unprepared]) -> Step {
     let entries = facts.entries.iter().filter_map(|entry| match entry.state {
         EntryState::Probing { .. } | EntryState::Unprobed => Some(FALLBACK),

@@ -1,7 +1,7 @@
 //! Members that wait for a claim are prepared: migrations are applied to them, and seeds that name no tenant, so that a
 //! claim is met in seconds.
 //!
-//! A preparation runs in the background, and its end brings the pool back.
+//! A preparation runs in the background, and its end triggers the pool.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use sqlx::postgres::PgConnection;
 
 use super::attempts::Refusal;
 use super::candidates::Preparing;
+use super::users::Anew;
 use super::wanted::MemberContents;
 use super::{Context, Pass, plan, probe};
 use crate::api::condition::Reason;
@@ -24,17 +25,17 @@ use crate::controller::status::write;
 use crate::credentials::{inventory, spare};
 use crate::error::ErrorClass;
 use crate::migrate::{self, Options, Watch};
-use crate::postgres::{self, Login, TenantRights, claim_record};
+use crate::postgres::{self, Login, TenantRights, claim_record, holdings};
 use crate::rollout;
 use crate::rollout::turns::Turn;
 
-/// Members that are prepared at once: they may share a server.
+/// The most members that are prepared at once: they may share a server.
 pub const AT_ONCE: usize = 4;
 
-/// How long a member is left alone that could not be prepared because something else is busy.
+/// The wait for a member that could not be prepared because something else is busy.
 const BUSY: Duration = plan::BUSY;
 
-/// How often a status is written anew that somebody else changed in between.
+/// How often the write of a status is repeated that somebody else changed in between.
 const TRIES: usize = 3;
 
 /// Key of a member's entry.
@@ -42,7 +43,7 @@ pub fn key(member: &OrchestraDatabase) -> Option<&str> {
     member.spec.inventory.as_ref().map(|entry| entry.key.as_str())
 }
 
-/// Why a member is not prepared yet that will be by itself.
+/// Why a member is not prepared yet, when that ends by itself.
 pub fn waits(reason: Reason, message: &str) -> Error {
     Error::Stop {
         class: ErrorClass::After(BUSY),
@@ -51,7 +52,7 @@ pub fn waits(reason: Reason, message: &str) -> Error {
     }
 }
 
-/// Begins to prepare a member, or remembers why it cannot.
+/// Starts the preparation of a member, or remembers why that is not possible.
 pub async fn begin(pass: &Pass, wanted: &Arc<MemberContents>, member: &OrchestraDatabase, login: Result<Login, Error>) {
     let (uid, subject) = (member.uid().unwrap_or_default(), wanted.subject());
     let attempts = &pass.ctx.memory.preparations;
@@ -102,19 +103,19 @@ async fn start(
     Ok(true)
 }
 
-/// A wrong password of a project's owner passes: the room `database` is told, and sets it anew.
+/// A wrong owner's password is transient: the database's controller is notified and sets a new one.
 fn of_password(ctx: &Context, member: &OrchestraDatabase, error: Error) -> Error {
     let wrong = matches!(&error, Error::Postgres(error) if error.is_wrong_password());
     if !wrong || member.spec.supabase.is_none() {
         return error;
     }
-    // Nobody listens when the operator ends.
+    // Nothing receives it while the operator stops.
     let _ = ctx.refused.send(ObjectRef::from_obj(member));
     let message = format!("the owner's password is wrong, and the operator sets a new one: {error}");
     Error::transient(Reason::LoginFailed, message)
 }
 
-/// Applies the migrations and the seed, and notes them.
+/// Applies the migrations and the seed, and records them.
 async fn prepare(
     ctx: &Context,
     wanted: &MemberContents,
@@ -127,7 +128,8 @@ async fn prepare(
         let spacing = ctx.core.settings.login_spacing;
         let mut session = ctx.logins.connect(&member.name_any(), &login, spacing).await?;
         inventory::check_identity(&mut session, member).await?;
-        probe::check_unmarked(&ctx.core, &mut session).await?;
+        let anew = Anew::of(member.spec.supabase.is_some() || holdings::is_hosted_project(&mut session).await?);
+        probe::check_unmarked(&ctx.core, &mut session, anew).await?;
         // The migrations may name it, and no tenant's login is here yet.
         postgres::ensure_app_group(&mut session).await?;
         if let Some(role) = &spare {
@@ -158,7 +160,7 @@ async fn prepare(
     if let (Some(role), Some(rights)) = (&spare, &wanted.rights) {
         make_ready(&mut session, role, rights, member).await;
     }
-    // The Orchestras that wait for it are woken by what is noted next.
+    // The next status write triggers the Orchestras that wait for it.
     drop(busy);
     tracing::info!(database = member.name_any(), content = wanted.subject(), "prepared");
     note(&ctx.core, member, |status| {
@@ -169,7 +171,7 @@ async fn prepare(
     Ok(())
 }
 
-/// Makes what a claim would have to make otherwise. Where that fails, the claim does, and says why.
+/// Creates what a claim would otherwise have to create. Where that fails, the claim creates it, and reports the error.
 async fn make_ready(session: &mut PgConnection, role: &str, rights: &TenantRights, member: &OrchestraDatabase) {
     let made = probe::bounded(async {
         claim_record::make_room(session).await?;

@@ -1,4 +1,4 @@
-//! Probes an entry in the background: a login, and what makes the database fit for tenants.
+//! Probes an entry in the background: a login, and the checks that make the database fit for tenants.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnection;
 
 use super::Pass;
 use super::attempts::Refusal;
-use super::users;
+use super::users::{self, Anew};
 use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
 use crate::controller::Core;
@@ -22,10 +22,10 @@ use crate::postgres::claim_record::RecordHolder;
 use crate::postgres::holdings::{self, AcceptedHoldings, Open};
 use crate::postgres::{self, APPLICATION, Login};
 
-/// The longest that one probe may take: a server that stalls ends its own probe and nothing else.
+/// The longest that one probe may take: a server that stalls affects only its own probe.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// What the status tells of an entry before its first probe has ended.
+/// What the status says about an entry before its first probe has ended.
 pub fn pending() -> Refusal {
     Refusal {
         class: ErrorClass::Transient,
@@ -35,11 +35,11 @@ pub fn pending() -> Refusal {
     }
 }
 
-/// Begins to probe an entry. The end of the probe brings the pool back.
+/// Starts the probe of an entry. Its end triggers the pool.
 pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str) {
     let (uid, subject) = (pass.uid().to_owned(), subject(pass, inventory, key));
     let (ctx, memory) = (&pass.ctx, pass.ctx.memory.clone());
-    // A probe of the URL that the entry had before, or one that was cut off.
+    // A probe of the earlier URL of the entry, or one that was interrupted.
     ctx.probes.stop(&id(&uid, key));
     memory.probes.begin(&uid, key, &subject);
     let (work, entry, inventory) = (id(&uid, key), key.to_owned(), inventory.clone());
@@ -67,12 +67,12 @@ pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str) {
         .start((&work, object), WorkKind::Probe, Watch::default(), probe);
 }
 
-/// By what the background work knows the probe of an entry.
+/// The identity of the probe of an entry in the background work.
 pub fn id(pool: &str, key: &str) -> String {
     format!("{pool}/{key}")
 }
 
-/// Ends what takes too long, and what a server makes panic.
+/// Ends a probe that takes too long, or that panics because of a server's answer.
 pub async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::time::timeout(LIMIT, caught(work)).await.unwrap_or_else(|_| {
         Err(Error::transient(
@@ -85,7 +85,7 @@ pub async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<
     })
 }
 
-/// What a probe of an entry is remembered by: another URL, and another word of the pool, is probed at once.
+/// What a probe of an entry is remembered by: a changed URL or a changed setting of the pool is probed at once.
 pub fn subject(pass: &Pass, inventory: &Inventory, key: &str) -> String {
     let (legacy_servers, non_empty) = pass.pool.accepted();
     let hash = Sha256::new_with_prefix([legacy_servers, non_empty].map(u8::from))
@@ -94,7 +94,7 @@ pub fn subject(pass: &Pass, inventory: &Inventory, key: &str) -> String {
     hex::encode(hash)
 }
 
-/// The login of an entry that is whole.
+/// The login of a complete entry.
 ///
 /// # Errors
 /// What is missing or wrong.
@@ -107,8 +107,8 @@ pub fn login(inventory: &Inventory, key: &str, roots: &Arc<str>) -> Result<Login
 /// Logs in, checks that the database is fit for tenants, closes it to PUBLIC unless it is a hosted project, and
 /// returns the name of its OrchestraDatabase, with the server's open databases.
 ///
-/// A database that another entry leads to is that entry's, whatever it holds: it may be a live tenant's, and what is
-/// said of unused ones would destroy it.
+/// A database to which another entry leads belongs to that entry, whatever it contains: it may be a tenant's in use, which
+/// the advice for unused databases would destroy.
 async fn probe(
     core: &Core,
     login: &Login,
@@ -127,13 +127,13 @@ async fn probe(
     let found = holdings::observe(&mut session).await?;
     // Nothing that a tenant has made is read as a superuser.
     if !found.login.superuser {
-        check_unmarked(core, &mut session).await?;
+        check_unmarked(core, &mut session, Anew::of(found.is_hosted_project())).await?;
     }
     let objections = holdings::judge(&found, allowed);
     if let Some(first) = objections.first() {
         let messages: Vec<_> = objections.iter().map(|objection| objection.message.as_str()).collect();
         let left_by = objections.iter().filter_map(|objection| objection.left_by.as_ref());
-        let advice = users::advice_for_all(core, left_by);
+        let advice = users::advice_for_all(core, left_by, Anew::of(found.is_hosted_project()));
         let said = [Some(messages.join("; also, ")), advice].into_iter().flatten();
         return Err(Error::blocked(first.reason, said.collect::<Vec<_>>().join(". ")));
     }
@@ -144,7 +144,7 @@ async fn probe(
 }
 
 /// Refuses a database that an Orchestra has had: it is neither handed out nor prepared.
-pub async fn check_unmarked(core: &Core, session: &mut PgConnection) -> Result<(), Error> {
+pub async fn check_unmarked(core: &Core, session: &mut PgConnection, anew: Anew) -> Result<(), Error> {
     match postgres::claim_record::holder(session).await? {
         None => Ok(()),
         Some(RecordHolder { uid, name }) => Err(Error::blocked(
@@ -152,7 +152,7 @@ pub async fn check_unmarked(core: &Core, session: &mut PgConnection) -> Result<(
             format!(
                 "the database carries the claim record of Orchestra {name} ({uid}) and may hold its data: no other \
                  Orchestra gets it. {}",
-                users::advice_for_holder(core, &uid)
+                users::advice_for_holder(core, &uid, anew)
             ),
         )),
     }

@@ -1,5 +1,5 @@
-//! The databases for administration of the servers of a pool: every role may connect to them until an admin closes
-//! them, and the operator has no right to. The pool's status names the statements.
+//! The administration databases of a pool's servers: every role may connect to them until an admin closes them, which the
+//! operator has no right to do. The pool's status names the statements.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -15,11 +15,11 @@ use crate::migrate::Watch;
 use crate::postgres::Login;
 use crate::postgres::holdings::{self, Open};
 
-/// What the last looks at the servers of each pool have found, by the UID of the pool and the server's address.
+/// The results of the last checks of each pool's servers, by the UID of the pool and the server's address.
 #[derive(Default)]
 pub struct ServerLooks(Mutex<HashMap<String, BTreeMap<String, ServerLook>>>);
 
-/// The last look at one server.
+/// The last check of one server.
 #[derive(Clone, Debug)]
 struct ServerLook {
     at: Instant,
@@ -30,7 +30,7 @@ struct ServerLook {
 /// What is known of the servers of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KnownServers {
-    /// A server has not been looked at since the operator started.
+    /// A server was not checked since the operator started.
     Nothing,
     /// No server has an open database.
     Closed,
@@ -39,7 +39,7 @@ pub enum KnownServers {
 }
 
 impl ServerLooks {
-    /// Notes what a look has found.
+    /// Records the result of a check.
     pub fn note(&self, pool: &str, login: &Login, open: &[Open]) {
         let look = ServerLook {
             at: Instant::now(),
@@ -59,7 +59,7 @@ impl ServerLooks {
         look.at = Instant::now();
     }
 
-    /// Whether a server is worth another look: something was open there, or it may have been.
+    /// Whether a server needs another check: a database was open there, or may have been.
     fn is_due(&self, pool: &str, login: &Login, told: bool, spacing: Duration) -> bool {
         let looks = self.0.lock();
         match looks.get(pool).and_then(|looks| looks.get(&address(login))) {
@@ -71,7 +71,7 @@ impl ServerLooks {
         }
     }
 
-    /// How long until a server is worth another look, of one whose databases are not known to be closed.
+    /// How long until the next check of a server whose databases are not known to be closed.
     fn again(&self, pool: &str, login: &Login, spacing: Duration) -> Option<Duration> {
         let looks = self.0.lock();
         let look = looks.get(pool)?.get(&address(login))?;
@@ -135,7 +135,7 @@ fn statements(address: &str, open: &[Open]) -> String {
     )
 }
 
-/// The members whose server is to be looked at again, one for each server.
+/// The members whose server is to be checked again, one for each server.
 pub fn due(pass: &Pass, members: impl Iterator<Item = (String, SecretString)>) -> Vec<String> {
     let told = pass.pool.tells_of_servers();
     let spacing = pass.ctx.core.settings.login_spacing;
@@ -149,8 +149,7 @@ pub fn due(pass: &Pass, members: impl Iterator<Item = (String, SecretString)>) -
     due.into_values().collect()
 }
 
-/// When the server of a pool is to be looked at that no entry leads to; none when it need not be. No probe of an entry tells
-/// of it.
+/// When the server of a pool without entries is to be checked; none when it need not be. No probe of an entry reports it.
 pub fn due_of_own(pass: &Pass, own: &Login) -> Option<Duration> {
     let (servers, spacing) = (&pass.ctx.memory.servers, pass.ctx.core.settings.login_spacing);
     if servers.is_due(pass.uid(), own, true, spacing) {
@@ -159,7 +158,7 @@ pub fn due_of_own(pass: &Pass, own: &Login) -> Option<Duration> {
     servers.again(pass.uid(), own, spacing)
 }
 
-/// With which login a server is looked at.
+/// The login with which a server is checked.
 pub enum Looker<'a> {
     /// The owner's of the database of a member.
     Member(&'a str),
@@ -167,7 +166,7 @@ pub enum Looker<'a> {
     Own,
 }
 
-/// Begins to look at a server. The end of the look brings the pool back.
+/// Starts the check of a server. Its end triggers the pool.
 pub fn begin(pass: &Pass, login: Login, looker: &Looker<'_>) {
     let (uid, memory) = (pass.uid().to_owned(), pass.ctx.memory.clone());
     memory.servers.begin(&uid, &login);

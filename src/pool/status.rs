@@ -15,13 +15,13 @@ use crate::controller::error::Error;
 use crate::controller::status::{News, current, has_come_to};
 use crate::text;
 
-/// Entries that a condition names: its message is limited to 32768 characters.
+/// The most entries that a condition names: its message is limited to 32768 characters.
 const NAMED: usize = 20;
 
 /// Characters of a message that leave room for the number of the others and a warning.
 const FITS: usize = text::MESSAGE - 100;
 
-/// Writes the status at a step that ends the pass. Refused entries do not keep the others from being claimed.
+/// Writes the status at a step that ends the pass. Refused entries do not prevent the others from being claimed.
 pub async fn write(pass: &Pass, step: &Step, observed: &Observed) -> Result<(), Error> {
     let Some(described) = describe(step, observed) else {
         return Ok(());
@@ -55,7 +55,7 @@ pub struct Description {
     pub message: String,
 }
 
-/// What the conditions say at a step; none where the next one tells.
+/// What the conditions say at a step; none where the next step writes them.
 fn describe(step: &Step, observed: &Observed) -> Option<Description> {
     match step {
         Step::Withdraw(_)
@@ -111,8 +111,7 @@ fn message(refusals: &[&(String, Refusal)]) -> String {
     text::clauses(&refusals, fit.clamp(1, NAMED))
 }
 
-/// What an admin has to know of entries whose connections are open to whoever is on the way. It keeps no entry from
-/// being used.
+/// The warning about entries whose connections others on the network could read. The entries are used anyway.
 pub fn exposure(keys: &[String]) -> String {
     if keys.is_empty() {
         return String::new();
@@ -124,8 +123,8 @@ pub fn exposure(keys: &[String]) -> String {
     )
 }
 
-/// Writes the error that stopped a pass. One that passes by itself leaves a pool Ready whose entries are usable, as its
-/// spec asks for them now.
+/// Writes the error that stopped a pass. During a transient error, a pool stays Ready if its entries, as its spec now names
+/// them, are usable.
 pub async fn report(pool: Arc<OrchestraPool>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
     let Some(pool) = current(&ctx.core, &*pool).await? else {
         return Ok(());
@@ -179,7 +178,7 @@ pub async fn tell(
     }
     status.conditions = conditions.finish();
     status.observed_generation = pool.metadata.generation.unwrap_or_default();
-    // Nothing is wrong with what is being prepared, or waits for its turn.
+    // Members that are being prepared, or that wait for their turn, are not a problem.
     let well = ready || matches!(reason, Reason::Migrating | Reason::Queued);
     let news = has_come_to(before, &status.conditions, ConditionType::Ready, reason).then(|| {
         if well {
@@ -222,7 +221,7 @@ pub(in crate::pool) mod tests {
     use crate::controller::conditions::contradiction;
     use crate::error::ErrorClass;
 
-    /// Every reason of a refusal, of those that pass by themselves and those that need a person.
+    /// Every reason of a refusal, transient and needing a person.
     pub fn every_refusal() -> Vec<Refusal> {
         let classes = [ErrorClass::Transient, ErrorClass::Blocked, ErrorClass::Invalid];
         let reasons = Reason::iter().filter(|reason| !reason.is_fulfilled());
@@ -235,7 +234,7 @@ pub(in crate::pool) mod tests {
         errors.collect()
     }
 
-    /// How the conditions of what a pool says contradict each other.
+    /// How the conditions of a pool contradict each other.
     pub fn contradicts(ready: bool, standing: Standing, reason: Reason) -> Option<String> {
         let mut conditions = Conditions::new(&[], Some(1));
         stand(&mut conditions, (ready, standing, reason), "it is told", false);

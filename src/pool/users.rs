@@ -1,4 +1,4 @@
-//! Whose data a database may hold, and what may be done about it. Making an entry anew is advised only where no
+//! Whose data a database may hold, and what may be done about it. Recreating an entry's database is advised only where no
 //! Orchestra is known to use the database, and never without the condition under which it destroys nothing.
 
 use kube::ResourceExt as _;
@@ -32,35 +32,60 @@ fn known(core: &Core, role: &str) -> Option<String> {
     ))
 }
 
+/// Who makes a database anew, whose data may be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anew {
+    /// An admin of the server, as a command prints it.
+    Entry,
+    /// The provider: it is a hosted project, which the command refuses.
+    Project,
+    /// The pool, which made it on its server.
+    Made,
+}
+
+impl Anew {
+    /// Who makes an entry anew.
+    pub fn of(hosted: bool) -> Self {
+        if hosted { Self::Project } else { Self::Entry }
+    }
+
+    fn how(self) -> &'static str {
+        match self {
+            Self::Entry => "make the entry anew as `orchestra-operator recycle` prints it",
+            Self::Project => "make the project anew at its provider",
+            Self::Made => "drop the database as an admin of the server",
+        }
+    }
+}
+
 /// What may be done with a database that carries the claim record of the Orchestra of this UID.
-pub fn advice_for_holder(core: &Core, uid: &str) -> String {
-    advice(core, &LeftBy::Tenants(vec![role_name(uid)]))
+pub fn advice_for_holder(core: &Core, uid: &str, anew: Anew) -> String {
+    advice(core, &LeftBy::Tenants(vec![role_name(uid)]), anew)
 }
 
 /// What may be done with a database that somebody has used.
-pub fn advice(core: &Core, left_by: &LeftBy) -> String {
+fn advice(core: &Core, left_by: &LeftBy, anew: Anew) -> String {
+    let anew = anew.how();
     let LeftBy::Tenants(roles) = left_by else {
-        return "Remove the entry. Only if nobody needs what the database holds, make the entry anew as \
-                `orchestra-operator recycle` prints it; if an admin vouches for all of it, set static.acceptNonEmpty of \
-                the pool"
-            .into();
+        return format!(
+            "Remove the entry. Only if nobody needs what the database holds, {anew}; if an admin vouches for all of it, set \
+             static.acceptNonEmpty of the pool"
+        );
     };
     match roles.iter().find_map(|role| known(core, role)) {
         Some(orchestra) => format!(
             "{orchestra} exists, and this may be its database: drop nothing. Remove the entry, or leave it as it is, \
              until you know which database that Orchestra uses"
         ),
-        None => {
-            "This operator knows no such Orchestra, but another operator or cluster may: remove the entry. Only if \
-                 that Orchestra is gone and its data may be lost, make the entry anew as `orchestra-operator recycle` \
-                 prints it"
-                .into()
-        }
+        None => format!(
+            "This operator knows no such Orchestra, but another operator or cluster may: remove the entry. Only if that \
+             Orchestra is gone and its data may be lost, {anew}"
+        ),
     }
 }
 
 /// The advice for all that was found: that about Orchestras counts for the rest.
-pub fn advice_for_all<'a>(core: &Core, left_by: impl Iterator<Item = &'a LeftBy>) -> Option<String> {
+pub fn advice_for_all<'a>(core: &Core, left_by: impl Iterator<Item = &'a LeftBy>, anew: Anew) -> Option<String> {
     let (mut somebody, mut roles) = (false, Vec::new());
     for one in left_by {
         match one {
@@ -69,14 +94,14 @@ pub fn advice_for_all<'a>(core: &Core, left_by: impl Iterator<Item = &'a LeftBy>
         }
     }
     match (roles.is_empty(), somebody) {
-        (false, _) => Some(advice(core, &LeftBy::Tenants(roles))),
-        (true, true) => Some(advice(core, &LeftBy::Somebody)),
+        (false, _) => Some(advice(core, &LeftBy::Tenants(roles), anew)),
+        (true, true) => Some(advice(core, &LeftBy::Somebody, anew)),
         (true, false) => None,
     }
 }
 
-/// The OrchestraDatabase that stands for this very database: the one that was made from it, or one of which an admin
-/// has confirmed that it is this one now.
+/// The OrchestraDatabase of this database: the one that was created from it, or one that an admin has confirmed to be this
+/// database now.
 pub fn of_identity(core: &Core, identity: &DatabaseIdentity) -> Option<OrchestraDatabase> {
     let (name, digest) = (member_name(identity), identity.digest());
     let confirmed = |database: &OrchestraDatabase| database.annotations().get(IDENTITY_ANNOTATION) == Some(&digest);
@@ -86,7 +111,7 @@ pub fn of_identity(core: &Core, identity: &DatabaseIdentity) -> Option<Orchestra
     found.map(|found| (*found).clone())
 }
 
-/// What is told of an entry that leads to the database of another one.
+/// The message about an entry that leads to the database of another one.
 pub fn duplicate(other: &OrchestraDatabase) -> String {
     let entry = other.spec.inventory.as_ref();
     let (pool, key) = entry.map_or((other.pool().unwrap_or_default(), "another entry"), |entry| {

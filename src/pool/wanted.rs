@@ -22,17 +22,17 @@ use crate::migrate::{Options, Source, TimeLimits};
 use crate::postgres::TenantRights;
 use crate::source::SourcePlace;
 
-/// What the members of a pool are to have.
+/// The wanted contents of a pool's members.
 pub struct MemberContents {
-    /// The pool that is woken when a preparation has ended.
+    /// The pool that is triggered when a preparation has ended.
     pub pool: ObjectRef<OrchestraPool>,
     /// The migrations.
     pub source: Arc<Source>,
-    /// The seed, as far as it is applied before the claim.
+    /// The seed, if it is applied before the claim.
     pub seed: Option<SeedRun>,
     /// What the Data API may do with the tables, where the class says it.
     pub exposed: Option<ExposeNewTables>,
-    /// The rights of the tenant that is yet to come, as the class says them.
+    /// The rights of the future tenant, as the class says them.
     pub rights: Option<TenantRights>,
     class: String,
     what: Requester,
@@ -48,7 +48,7 @@ enum Requester {
     Defaults(Option<String>),
 }
 
-/// What the members of a pool are to have whose members are entries; none when the pool asks for nothing.
+/// The wanted contents of members that are entries; none when the pool asks for no preparation.
 ///
 /// # Errors
 /// When the class, the template or its source is missing.
@@ -87,7 +87,7 @@ pub async fn of_entries(pass: &Pass) -> Result<Option<Arc<MemberContents>>, Erro
     })))
 }
 
-/// What the members are to have that a pool makes: what an Orchestra of the class gets that names neither migrations nor
+/// The wanted contents of members that a pool creates: those of an Orchestra of the class that names neither migrations nor
 /// a template. None when the class has no migrations.
 ///
 /// # Errors
@@ -131,7 +131,7 @@ impl MemberContents {
         }
     }
 
-    /// Whether a member has it.
+    /// Whether a member has these contents.
     pub fn is_met_by(&self, member: &OrchestraDatabase) -> bool {
         let Some(status) = &member.status else { return false };
         match &self.what {
@@ -146,8 +146,8 @@ impl MemberContents {
         }
     }
 
-    /// Whether a member has what it cannot be given any more: another template's tables, tables that the Data API reaches
-    /// otherwise than the class says now, or the rows of a seed that has changed since and runs once.
+    /// Whether a member has contents that cannot be corrected: another template's tables, tables that are exposed to the
+    /// Data API differently than the class now says, or the rows of a changed seed that runs once.
     pub fn is_outdated(&self, member: &OrchestraDatabase) -> bool {
         let (Requester::Defaults(template), Some(has)) = (&self.what, prepared(member)) else {
             return false;
@@ -179,21 +179,21 @@ impl MemberContents {
         }
     }
 
-    /// For people.
-    fn describe(&self) -> String {
+    /// What it comes from, for people.
+    fn origin(&self) -> String {
         match &self.what {
             Requester::Template(template) => format!("version {} of template {}", template.version, template.name),
             Requester::Defaults(_) => format!("the defaults of OrchestraClass {}", self.class),
         }
     }
 
-    /// What the status tells of a member while it is prepared.
+    /// What the status says about a member while it is prepared.
     pub fn running(&self) -> Refusal {
-        let message = format!("it is being prepared from {}", self.describe());
+        let message = format!("it is being prepared from {}", self.origin());
         Refusal::from(&waits(Reason::Migrating, &message))
     }
 
-    /// Notes in the status of a member that it is about to be prepared, so that from now on it meets claims of this
+    /// Records in the status of a member that it is about to be prepared, so that from now on it meets claims of this
     /// content only.
     ///
     /// # Errors
@@ -215,7 +215,7 @@ impl MemberContents {
                 has.exposed = self.exposed.or(has.exposed);
                 if !self.is_seeded(has.seed.as_deref()) {
                     has.seed = self.seed.as_ref().map(|seed| seed.digest.clone());
-                    // Nothing of it counts before the seed has run.
+                    // None of it counts before the seed has run.
                     has.migrations = None;
                 }
             }
@@ -223,7 +223,7 @@ impl MemberContents {
         Ok(())
     }
 
-    /// Notes in the status of a member that it is prepared.
+    /// Records in the status of a member that it is prepared.
     pub fn end(&self, status: &mut OrchestraDatabaseStatus) {
         match &self.what {
             Requester::Template(template) => {
@@ -253,7 +253,7 @@ fn other_template(member: &str, is: &AppliedTemplate) -> String {
     format!(
         "the database holds the tables of template {} of OrchestraClass {}: only Orchestras of that template can claim \
          it. To prepare it from another template, while no Orchestra has claimed OrchestraDatabase {member}, \
-         create the entry anew as `orchestra-operator recycle` prints it",
+         recreate the entry's database with the statements that `orchestra-operator recycle` prints",
         is.name, is.class_name,
     )
 }
@@ -292,7 +292,7 @@ mod tests {
         }
     }
 
-    /// Whether what a preparation for the first notes meets the second, and is outdated by it.
+    /// Whether the recorded preparation for the first contents fits the second, and is outdated by it.
     fn after(first: &MemberContents, second: &MemberContents) -> (bool, bool) {
         let mut status = OrchestraDatabaseStatus::default();
         first.begin("orchdb-1", &mut status).unwrap();
@@ -334,7 +334,7 @@ mod tests {
         for (first, second, is) in [
             (None, None, (true, false)),
             (Some(All), Some(All), (true, false)),
-            // The claim says it for what is made later.
+            // The claim sets it for later tables.
             (None, Some(All), (true, false)),
             (Some(All), Some(Nothing), (true, true)),
             (Some(Nothing), Some(All), (true, true)),

@@ -1,5 +1,5 @@
-//! Answers to the operator's own queries, as far as they are held in memory: how many roles, rights and objects there
-//! are, and how long their names and texts, is up to whoever owns a database.
+//! Bounds the answers to the operator's own queries that are held in memory: the owner of a database decides how many roles,
+//! rights and objects there are, and how long their names and texts are.
 
 use futures::TryStreamExt as _;
 use sqlx::postgres::PgRow;
@@ -19,7 +19,7 @@ pub(crate) fn bytes(row: &PgRow) -> usize {
     values.map(|value| value.as_bytes().map_or(0, <[u8]>::len)).sum()
 }
 
-/// How much of an answer was read.
+/// The rows and bytes of an answer that were read.
 #[derive(Default)]
 pub(super) struct Count {
     rows: usize,
@@ -41,7 +41,7 @@ impl Count {
     }
 }
 
-/// Takes the rows of an answer one after the other. `what` names them in the plural.
+/// Processes the rows of an answer one after the other. `what` names them in the plural.
 ///
 /// # Errors
 /// As [`Count::add`].

@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use super::error::{Error, Result};
 use super::login::{Login, Tls};
 
-/// Supabase's root certificate of 2021, valid to 2031-04-26, which its poolers' certificates are issued by.
+/// Supabase's root certificate of 2021, valid to 2031-04-26, which issues its poolers' certificates.
 pub const SUPABASE_ROOT: &str = include_str!("certificates/supabase-root-2021-ca.pem");
 
 /// The message that asks for TLS (PostgreSQL manual, "Message Formats", `SSLRequest`).
@@ -42,13 +42,13 @@ pub(super) enum Unsecured {
     Lost(std::io::Error),
     /// The server does not offer TLS.
     NotOffered,
-    /// What answers is no PostgreSQL.
+    /// The server that answers is not PostgreSQL.
     OtherProtocol,
     /// The certificate is refused.
     Untrusted(String),
     /// The handshake failed.
     Handshake(String),
-    /// What the login says cannot be used.
+    /// The settings of the login cannot be used.
     Unusable(Error),
 }
 
@@ -176,8 +176,8 @@ pub fn to_pem<T: AsRef<[u8]>>(certificates: &[T]) -> String {
     pem::encode_many_config(&sections, EncodeConfig::new().set_line_ending(LineEnding::LF))
 }
 
-/// The certificates of a PEM text as PEM of their own: what else is in it, such as a private key or a person's notes, is
-/// left out of what is passed on.
+/// The certificates of a PEM text as PEM of their own: other content, such as a private key or a person's notes, is not
+/// passed on.
 ///
 /// # Errors
 /// As [`certificates`].

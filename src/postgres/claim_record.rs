@@ -1,5 +1,5 @@
-//! The record of a claim inside the database itself. It keeps two Orchestras from using one database, whatever
-//! happens to their resources, and also when two clusters were given the same inventory.
+//! The record of a claim inside the database itself. It prevents two Orchestras from using one database, whatever happens to
+//! their resources, and also when two clusters have the same inventory.
 
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS stagesub.claim (
     claimed_at timestamptz NOT NULL DEFAULT now()
 );";
 
-/// Whose claim a database records.
+/// The owner of the claim that a database records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimRecord {
     /// That of the Orchestra that asked.
@@ -33,7 +33,7 @@ pub enum ClaimRecord {
     },
 }
 
-/// Makes the table of the record, so that a claim finds it. An empty one records nobody's claim.
+/// Creates the table of the record, so that a claim finds it. An empty table means that nobody has claimed the database.
 ///
 /// # Errors
 /// As [`claim`].
@@ -52,13 +52,14 @@ async fn make_table(session: &mut PgConnection) -> Result<()> {
 }
 
 /// Records the claim of an Orchestra, unless the database records one already. The table's primary key admits
-/// one row, so of two Orchestras that claim at the same time one wins. A record that is gone is written again: who
-/// holds the claim is known from the Orchestra's database resource, and the record tells others. Rows beside that
-/// of the Orchestra, which the table does not admit as the operator makes it, count. The record of one of the `former`
-/// Orchestras, whose database was released, becomes that of the new one.
+/// one row, so of two Orchestras that claim at the same time one succeeds. A missing record is written again: the
+/// OrchestraDatabase says who holds the claim, and the record informs others. Further rows, which are only possible if
+/// somebody has changed the table, count as another claim. The record of one of the `former` Orchestras, whose database was
+/// released, becomes that of the new one.
 ///
 /// # Errors
-/// [`super::Error::Untrusted`] when something else stands in the record's place, and the others of [`super::Error`].
+/// [`super::Error::Untrusted`] when something else than the operator's table has its name, and the others of
+/// [`super::Error`].
 pub async fn claim(
     session: &mut PgConnection,
     (uid, namespace, name): (&str, &str, &str),
@@ -101,7 +102,7 @@ async fn write(
     })
 }
 
-/// Removes the record of these Orchestras, whose database the operator lets go of; that of another one stays.
+/// Removes the record of these Orchestras, whose database the operator stops managing; that of another one stays.
 ///
 /// # Errors
 /// As [`claim`].
@@ -134,8 +135,8 @@ pub struct RecordHolder {
 /// As [`claim`].
 pub async fn holder(session: &mut PgConnection) -> Result<Option<RecordHolder>> {
     begin(session).await?;
-    let held = holder_inside(session).await;
-    end(session, held).await
+    let found = holder_inside(session).await;
+    end(session, found).await
 }
 
 /// As [`holder`], in the current transaction, of a session in which names mean PostgreSQL's own objects.

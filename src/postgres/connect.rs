@@ -31,7 +31,7 @@ pub async fn connect(login: &Login, application_name: &str) -> Result<PgConnecti
     bounded(login, async {
         let (mut conn, process) = open_on_path(login, application_name).await?;
         if login.session.may_be_pooled {
-            // Before anything is set: a transaction pooler would leave that to its other clients.
+            // This comes before any setting: a transaction pooler would pass the setting to its other clients.
             let second = async || Ok(open_on_path(login, application_name).await?.0);
             pooler::check(&mut conn, login, process, second).await?;
         }
@@ -55,8 +55,8 @@ fn options(session: &SessionOptions) -> Option<String> {
     (!all.is_empty()).then(|| all.join(" "))
 }
 
-/// Opens a session. `PgBouncer` refuses `options`; what `schema=public` means may be so without them, as
-/// [`check_path`] sees.
+/// Opens a session. `PgBouncer` refuses `options`; `schema=public` may already be the setting without them, which
+/// [`check_path`] checks.
 async fn open_on_path(login: &Login, application_name: &str) -> Result<(PgConnection, Option<u32>)> {
     let named = |options: PgConnectOptions| options.application_name(application_name);
     let opened = open(login, named).await;
@@ -69,8 +69,8 @@ async fn open_on_path(login: &Login, application_name: &str) -> Result<(PgConnec
 }
 
 /// Fails if the `search_path` of the session is not that of the login's URL, before anything is set. A pooler may ignore
-/// `options`, as Supavisor does (supabase/supavisor issue 206), or set them itself, so that a reset of the session takes
-/// them away. Of `schema=public`, it is enough that what names no schema is made in `public`.
+/// `options`, as Supavisor does (supabase/supavisor issue 206), or set them itself, so that a reset of the session removes
+/// them. For `schema=public`, it is sufficient that objects without a schema are created in `public`.
 async fn check_path(conn: &mut PgConnection, path: SessionPath) -> Result<()> {
     let enough = match path {
         SessionPath::Default => return Ok(()),
@@ -102,14 +102,13 @@ pub async fn connect_through_transaction_pooler(login: &Login, application_name:
 
 async fn bounded<T>(login: &Login, work: impl Future<Output = Result<T>>) -> Result<T> {
     let limit = login.session.timeout.unwrap_or(CONNECT_TIMEOUT);
-    // The handshake of TLS takes much space.
+    // Boxed: the handshake of TLS takes much space.
     tokio::time::timeout(limit, Box::pin(work))
         .await
         .unwrap_or(Err(Error::Timeout(limit)))
 }
 
-/// Opens a session through a relay, which has the TLS connection to the server, and tells which process the server
-/// says it is.
+/// Opens a session through a relay, which has the TLS connection to the server. Returns the process that the server reports.
 async fn open(
     login: &Login,
     more: impl FnOnce(PgConnectOptions) -> PgConnectOptions,
@@ -117,7 +116,7 @@ async fn open(
     log_in(channel::open(login).await?, login, more).await
 }
 
-/// Opens a session over a connection that is there.
+/// Opens a session over an existing connection.
 pub(super) async fn log_in(
     server: Box<dyn Channel>,
     login: &Login,

@@ -13,7 +13,7 @@ use crate::text;
 /// Bytes of the names of schemas in a message.
 const SCHEMAS_SHOWN: usize = 200;
 
-/// What the platform granted by itself up to 2026, and what `All` grants.
+/// The rights that the platform granted by itself up to 2026, and that `All` grants.
 const RIGHTS: [&str; 3] = [
     "SELECT, INSERT, UPDATE, DELETE ON TABLES",
     "USAGE, SELECT ON SEQUENCES",
@@ -24,8 +24,8 @@ fn roles() -> Vec<String> {
     DATA_API_ROLES.iter().map(ToString::to_string).collect()
 }
 
-/// As a tenant's login is prepared, for migrations that are applied before there is a tenant: sets what the Data API may do
-/// with the tables that they create.
+/// For migrations that are applied before there is a tenant: sets what the Data API may do with the tables that they create,
+/// as the preparation of a tenant's login does.
 ///
 /// # Errors
 /// [`super::Error::Refused`] when the owner lacks a right.
@@ -52,8 +52,8 @@ pub(super) async fn expose(conn: &mut PgConnection, wanted: ExposeNewTables) -> 
     run(conn, RIGHTS.map(change).join("; ")).await
 }
 
-/// What to tell people when the keys of a hosted project reach none of the owner's tables; none when they reach one or a
-/// column of one, or there is no table. Only catalogs are read.
+/// The message when the keys of a hosted project reach none of the owner's tables; none when they reach one or a column of
+/// one, or there is no table. Only catalogs are read.
 ///
 /// # Errors
 /// See [`super::Error`].

@@ -14,7 +14,7 @@ use crate::text;
 const SQLSTATE: usize = 5;
 /// SQLSTATE `program_limit_exceeded`.
 pub(super) const TOO_LARGE: &str = "54000";
-/// What sqlx is told by the relay instead of a message that is too long.
+/// What the relay sends to sqlx instead of a message that is too long.
 pub(super) const TOO_LONG: &str = "the server sent a message of more than 4 MiB";
 
 /// An error of a connection or of one of the operator's own statements. No message holds a URL, a password or the
@@ -30,16 +30,16 @@ pub enum Error {
          that the certificate's authority is known (sslrootcert of a pool entry, --supabase-ca-file for hosted projects)"
     )]
     UntrustedServer(String),
-    /// A server that was not proven to be the host of the URL asked for the password.
+    /// A server whose identity is not verified asked for the password.
     #[error(
         "the server asks for the password {asked}, and no certificate of its host was checked, so nothing was sent: write \
          sslmode=verify-full into the URL, or have the server use scram-sha-256{}",
         port_of_a_pooler(*.port)
     )]
     InsecureLogin {
-        /// In which form.
+        /// The form of the password.
         asked: &'static str,
-        /// The port that an entry's URL names.
+        /// The port in an entry's URL.
         port: Option<u16>,
     },
     /// The server refused the user or the password.
@@ -61,8 +61,8 @@ pub enum Error {
         /// The server's message.
         message: String,
     },
-    /// A table of the operator's or of a migration tool's is not as its owner made it: it is neither believed nor
-    /// written.
+    /// A table of the operator's or of a migration tool's was changed by somebody else than its owner: it is neither trusted
+    /// nor written.
     #[error("{0}")]
     Untrusted(String),
     /// No answer within the limit.
@@ -80,7 +80,7 @@ pub enum Error {
          remove those that nobody needs"
     )]
     TooMany {
-        /// What there are too many of.
+        /// The objects of which there are too many.
         what: &'static str,
         /// The most rows that are read.
         most: usize,
@@ -88,10 +88,11 @@ pub enum Error {
     /// The text is not a database URL that can be used. The text itself is not repeated.
     #[error("not a usable database URL: {0}")]
     InvalidUrl(Cow<'static, str>),
-    /// What the URL leads to is no server, but a pooler whose sessions hold nothing beyond a transaction.
+    /// The URL does not lead to a server, but to a pooler whose sessions last for one transaction.
     #[error(
         "the URL leads to a transaction pooler, which gives every transaction another session of the server, so that \
-         locks and settings do not hold: give the URL of the server itself, or of the pooler in session mode"
+         locks and settings do not last between transactions: give the URL of the server itself, or of the pooler in \
+         session mode"
     )]
     TransactionPooler,
     /// A pooler in between does not pass the settings of the URL on to the server, or not as those of the login.
@@ -101,7 +102,7 @@ pub enum Error {
          search_path = public"
     )]
     OptionsLost(String),
-    /// A pooler may be in between, and gives no second session to tell its mode by.
+    /// A pooler may be in between, and gives no second session, which the check of its mode needs.
     #[error(
         "cannot tell whether a transaction pooler is in between, because a second session is refused: {0}; let the \
          login have two sessions at the pooler and at the server (CONNECTION LIMIT 2 or more), or give the URL of the \

@@ -1,5 +1,5 @@
-//! Why an application cannot use a database. The kind follows from structure: the part of the way that failed, the
-//! `io::ErrorKind`, the SQLSTATE. Words decide only where one SQLSTATE stands for several things, as with poolers.
+//! Why an application cannot use a database. The kind is derived from the step that failed, the `io::ErrorKind` and the
+//! SQLSTATE. Texts decide only where one SQLSTATE has several meanings, as with poolers.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::login::Login;
 use crate::api::condition::Reason;
 use crate::text;
 
-/// Characters of the words of a server or a library that are repeated.
+/// The most characters of a server's or a library's text that are repeated.
 const WORDS: usize = 300;
 
 /// What to do about a login that the server refuses.
@@ -21,34 +21,34 @@ const REPLACE_LOGIN: &str = "replace the login with the annotation stagesub.io/r
 pub struct Fault {
     /// The kind.
     pub kind: FaultKind,
-    /// What is the matter, and what to do. It holds no password.
+    /// What is wrong, and what to do. It contains no password.
     pub message: String,
-    /// A new login cures it.
+    /// A new login resolves it.
     pub needs_login: bool,
 }
 
-/// The kinds of what keeps applications from a database.
+/// The kinds of problems that prevent applications from using a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FaultKind {
     /// The host's name does not resolve.
     Name,
-    /// The host has IPv6 addresses only, and no way leads there.
+    /// The host has only IPv6 addresses, and there is no route to them.
     Ipv6Only,
     /// Nothing listens at the address.
     Refused,
     /// The address does not answer.
     TimedOut,
-    /// No way leads to the address, or what is there does not speak.
+    /// There is no route to the address, or nothing there answers.
     Unreachable,
     /// TLS.
     Tls,
-    /// The role or its password.
+    /// The server refuses the role or its password.
     Login,
-    /// A pooler in between.
+    /// A pooler in between refuses.
     Pooler,
-    /// A pooler in between, because of the address.
+    /// A pooler in between refuses because of the client's address.
     Blocked,
-    /// A limit of connections.
+    /// A limit of connections is reached.
     Connections,
     /// The login's own limit of connections, which its applications have reached: the server has let it in.
     LoginLimit,
@@ -56,7 +56,7 @@ pub enum FaultKind {
     Gone,
     /// The server starts, stops or recovers.
     Starting,
-    /// No writes are taken.
+    /// The database accepts no writes.
     ReadOnly,
     /// Anything else that the server refuses.
     Other,
@@ -87,12 +87,12 @@ impl FaultKind {
         matches!(self, Self::Login | Self::Blocked)
     }
 
-    /// Whether it is found out only after a while: such probes take the time of others.
+    /// Whether it is detected only after a while: such probes delay others.
     pub fn is_slow(self) -> bool {
         matches!(self, Self::Name | Self::TimedOut | Self::Unreachable)
     }
 
-    /// Whether it says as much of every other database at the same host and port: no session was begun.
+    /// Whether it holds for every other database at the same host and port, because no session was started.
     pub fn is_of_server(self) -> bool {
         matches!(self, Self::Name | Self::Ipv6Only | Self::Refused | Self::TimedOut)
     }
@@ -170,7 +170,7 @@ impl Fault {
         Self::new(FaultKind::TimedOut, message)
     }
 
-    /// Something accepted the connection, and said nothing more.
+    /// The connection was accepted, and nothing was answered.
     pub(super) fn silent(login: &Login, after: Duration) -> Self {
         let message = format!(
             "{} accepts connections, and the session is not answered within {} s: the server, or the pooler in front of it, \
@@ -181,7 +181,7 @@ impl Fault {
         Self::new(FaultKind::Unreachable, message)
     }
 
-    /// The server's answer is none that can be read.
+    /// The server's answer cannot be decoded.
     pub(super) fn unreadable(login: &Login) -> Self {
         let message = format!(
             "what answers at {} is not understood as PostgreSQL: check the address and the port",
@@ -306,7 +306,7 @@ impl Fault {
         }
     }
 
-    /// A session is answered, and would not take writes.
+    /// A session is answered, and would not accept writes.
     pub(super) fn read_only(standby: bool) -> Self {
         let message = if standby {
             "the server is a standby or is recovering, and takes no writes: wait, or let the URL lead to the primary server"
@@ -324,13 +324,13 @@ const CONNECTIONS: &str = "let the applications keep fewer connections, or raise
 const READ_ONLY: &str = "a hosted project is read-only when its disk is full: free space or enlarge the disk; on other servers, find out \
                          who set it (ALTER DATABASE, ALTER SYSTEM)";
 
-/// PostgreSQL before and since 16 words the missing rule of a connection without TLS so.
+/// The texts of PostgreSQL before and since 16 for a missing rule for connections without TLS.
 fn needs_tls(message: &str) -> bool {
     message.contains("no encryption") || message.contains("SSL off")
 }
 
 /// What a pooler says. Supavisor gives nearly every refusal the SQLSTATE XX000 and begins with a code of its own in
-/// parentheses (lib/supavisor/errors of its source); earlier versions have words only. `PgBouncer` uses class 08, which a
+/// parentheses (lib/supavisor/errors of its source); earlier versions have only texts. `PgBouncer` uses class 08, which a
 /// server does not send.
 fn of_pooler(sqlstate: &str, message: &str) -> Option<Fault> {
     let lower = message.to_ascii_lowercase();

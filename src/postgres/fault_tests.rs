@@ -10,7 +10,7 @@ fn a_connection_that_fails_is_told_by_its_kind_and_addresses() {
     use io::ErrorKind as Is;
     for (is, only_ipv6, kind) in [
         (Is::ConnectionRefused, false, FaultKind::Refused),
-        // Somebody is there and refuses: IPv6 works.
+        // The address answers with a refusal, so IPv6 works.
         (Is::ConnectionRefused, true, FaultKind::Refused),
         (Is::TimedOut, false, FaultKind::TimedOut),
         (Is::TimedOut, true, FaultKind::Ipv6Only),
@@ -154,7 +154,7 @@ fn what_a_pooler_says_is_told_by_its_code_or_its_words() {
     ] {
         assert_eq!(Fault::refused(sqlstate, message).needs_login, needs, "{message}");
     }
-    // A server that says the same words in a row of its own is no pooler.
+    // A server that returns the same text in a row is not a pooler.
     assert_eq!(Fault::refused("22023", "max clients reached").kind, FaultKind::Other);
     let unknown = Fault::of(&login("db"), &Error::UnknownTenant);
     assert_eq!(

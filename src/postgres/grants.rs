@@ -17,11 +17,11 @@ pub struct TenantRights {
     pub limits: Option<LoginLimits>,
     /// Whether policies of row level security apply to it.
     pub row_security: RowSecurity,
-    /// What the Data API reaches of new tables; without it nothing is changed.
+    /// Whether new tables are exposed to the Data API; without it nothing is changed.
     pub expose_new_tables: Option<ExposeNewTables>,
 }
 
-/// Rights on a table: data, and nothing that runs code as whoever uses the table later.
+/// Rights on the data of a table, without those that run code as a later user of the table.
 const TABLE: &str = "SELECT, INSERT, UPDATE, DELETE, TRUNCATE";
 
 /// The schemas that are the tenant's: `public` and those that the owner owns.
@@ -32,9 +32,9 @@ pub(super) fn schemas() -> String {
     )
 }
 
-/// The schemas that the owner merely holds: that of a history, and those of extensions, which hold nothing of the
-/// owner's own. Nobody creates objects there.
-const HELD: &str = "(nspname IN ('supabase_migrations', 'extensions') OR nspname <> 'public' \
+/// The schemas that the owner owns without objects of its own: that of a history, and those of extensions. Nobody creates
+/// objects there.
+const FOREIGN_SCHEMAS: &str = "(nspname IN ('supabase_migrations', 'extensions') OR nspname <> 'public' \
     AND EXISTS (SELECT FROM pg_extension WHERE extnamespace = pg_namespace.oid) \
     AND NOT EXISTS (SELECT FROM pg_class c WHERE relnamespace = pg_namespace.oid AND relowner = nspowner \
         AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT EXISTS \
@@ -42,8 +42,8 @@ const HELD: &str = "(nspname IN ('supabase_migrations', 'extensions') OR nspname
     AND NOT EXISTS (SELECT FROM pg_proc p WHERE pronamespace = pg_namespace.oid AND proowner = nspowner AND NOT EXISTS \
         (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype IN ('e', 'i'))))";
 
-/// Grants a role its rights on what exists and the owner may grant, and revokes what it has beyond them, as earlier
-/// versions of the operator granted it. What belongs to an extension keeps the extension's rights.
+/// Grants a role its rights on what exists and the owner may grant, and revokes its other rights, which earlier versions of
+/// the operator granted. Objects of an extension keep the extension's rights.
 pub(super) async fn grant_existing(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<()> {
     let mut all = vec![shut_out()];
     all.extend(excess(role, rights));
@@ -57,8 +57,8 @@ pub(super) async fn revoke_excess(conn: &mut PgConnection, role: &str, rights: &
     carry_out(conn, role, &excess(role, rights)).await
 }
 
-/// Has the server make statements by these queries, each of which gives one text or null, and runs them in their order.
-/// The queries are one statement, so that each object of the tenant's schemas is looked at once for all of them.
+/// Lets the server generate statements with these queries, each of which gives one text or null, and runs them in their
+/// order. The queries are one statement, so that each object of the tenant's schemas is looked at once for all of them.
 async fn carry_out(conn: &mut PgConnection, role: &str, queries: &[String]) -> Result<()> {
     let numbered = queries.iter().enumerate();
     let numbered: Vec<_> = numbered
@@ -79,7 +79,7 @@ async fn carry_out(conn: &mut PgConnection, role: &str, queries: &[String]) -> R
 /// SQL: the common tables of the queries of [`carry_out`]. PostgreSQL reads one only if a query names it.
 ///
 /// - `schema`: the tenant's schemas.
-/// - `relation`: tables, views and sequences there, on which the owner may grant and which are no extension's.
+/// - `relation`: tables, views and sequences there, on which the owner may grant and which belong to no extension.
 /// - `granted`: what others than their owners may do with them, sequences apart.
 /// - `routine`: the same routines, and whether each is [`WITHHELD`].
 /// - `reached`: the roles that the role is a member of, also indirectly.
@@ -110,7 +110,7 @@ fn existing(role: &str, rights: &TenantRights) -> Vec<String> {
         format!("SELECT 'GRANT {right} ' || string_agg({list}, ', ') || ' TO ' || {role} FROM {from}")
     };
     let relations = |right: &str, which: &str| grant(right, "name", format!("relation WHERE {which}"));
-    // [`HELD`] speaks of `pg_namespace`.
+    // [`HELD`] refers to `pg_namespace`.
     let schemas = |right: &str, which: &str| {
         grant(
             right,
@@ -121,7 +121,7 @@ fn existing(role: &str, rights: &TenantRights) -> Vec<String> {
     let routines = "routine WHERE NOT is_withheld".to_owned();
     let create = rights
         .create
-        .then(|| schemas("CREATE ON SCHEMA", &format!("NOT {HELD}")));
+        .then(|| schemas("CREATE ON SCHEMA", &format!("NOT {FOREIGN_SCHEMAS}")));
     [schemas("USAGE ON SCHEMA", "true")]
         .into_iter()
         .chain(create)
@@ -134,12 +134,12 @@ fn existing(role: &str, rights: &TenantRights) -> Vec<String> {
         .collect()
 }
 
-/// SQL over `pg_proc p`: whether the routine has its owner's rights and was taken from PUBLIC: it is for whom a script grants
-/// it to.
+/// SQL over `pg_proc p`: whether the routine has its owner's rights and was revoked from PUBLIC: then only a script's grants
+/// decide who may execute it.
 const WITHHELD: &str = "(p.prosecdef AND NOT EXISTS (SELECT FROM \
     aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) WHERE grantee = 0 AND privilege_type = 'EXECUTE'))";
 
-/// SQL: whether the owner may grant on an object, and it is no extension's.
+/// SQL: whether the owner may grant on an object, and it belongs to no extension.
 fn own(class: &str, object: &str, owner: &str) -> String {
     format!(
         "pg_has_role(current_user, {owner}, 'USAGE') AND NOT EXISTS (SELECT \
@@ -156,7 +156,7 @@ fn excess(role: &str, rights: &TenantRights) -> Vec<String> {
             "SELECT 'REVOKE {right} ' || string_agg({list}, ', ') || ' FROM ' || {grantees} || ' CASCADE' FROM {from}"
         )
     };
-    let which = if rights.create { HELD } else { "true" };
+    let which = if rights.create { FOREIGN_SCHEMAS } else { "true" };
     let create = |grantee: &str, grantees: &str| {
         let from = format!(
             "schema AS pg_namespace WHERE {which} \
@@ -189,11 +189,11 @@ fn excess(role: &str, rights: &TenantRights) -> Vec<String> {
     ]
 }
 
-/// Rights on a table with which others' statements run code of whoever has them.
+/// Rights on a table with which a role can have its code run by others' statements.
 const RUNS_CODE: &str = "TRIGGER, REFERENCES ON TABLE";
 const IS_RUNS_CODE: &str = "IN ('TRIGGER', 'REFERENCES')";
 
-/// A query for the statements that take from the default privileges of the owner what [`revoke_excess`] takes from tables,
+/// A query for the statements that revoke from the default privileges of the owner what [`revoke_excess`] revokes on tables,
 /// so that no table has it for as long as a script runs.
 fn defaults(grantee: &str) -> String {
     format!(
@@ -217,7 +217,7 @@ pub(super) fn future_grants(creator: Option<&str>, role: &str, rights: &TenantRi
         format!("REVOKE ALL ON TABLES FROM {role}"),
         format!("GRANT {TABLE} ON TABLES TO {role}"),
         format!("GRANT ALL ON SEQUENCES TO {role}"),
-        // PUBLIC has it, unless a script takes it away, which would leave the role's own.
+        // PUBLIC has it, unless a script revokes it; the role's own grant would remain.
         format!("REVOKE ALL ON ROUTINES FROM {role}"),
         format!("GRANT USAGE ON TYPES TO {role}"),
         format!("REVOKE ALL ON SCHEMAS FROM {role}"),
@@ -227,7 +227,7 @@ pub(super) fn future_grants(creator: Option<&str>, role: &str, rights: &TenantRi
     .join("; ")
 }
 
-/// Sets the limits of a role; what is not limited is reset.
+/// Sets the limits of a role; other limits are reset.
 pub(super) fn limit(role: &str, limits: &LoginLimits) -> String {
     let role = quote(role);
     let setting = |name: &str, value: Option<crate::api::GoDuration>| match value {

@@ -1,5 +1,4 @@
-//! The groups that a tenant's login is a member of: roles without a login of their own that policies and grants of a
-//! migration name.
+//! The groups that a tenant's login is a member of: roles without a login that policies and grants of a migration can name.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +9,9 @@ use super::error::{Error, Result};
 use super::sql::{ask, begin, end, first, literal, literals, look, permitted, quote};
 use super::wall::Sharing;
 
-/// The group of all tenants' logins of a server. It has no rights of its own, so that its members are nearer to each
-/// other in no database: a right that a migration grants it means something in that database alone, which the other
-/// members cannot connect to.
+/// The group of all tenants' logins of a server. It has no rights of its own, so that its members get no access to each
+/// other's databases: a right that a migration grants to it applies only in that database, to which the other members cannot
+/// connect.
 pub const APP_GROUP: &str = "orchestra_app";
 
 /// The role of the key for servers at a hosted project's Data API.
@@ -21,45 +20,45 @@ pub(super) const SERVICE_ROLE: &str = "service_role";
 /// The roles that a hosted project's Data API has for its keys and users.
 pub(super) const DATA_API_ROLES: [&str; 3] = ["anon", "authenticated", SERVICE_ROLE];
 
-/// What the server says of a group that exists.
+/// The server's facts about an existing group.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct GroupFacts {
-    /// Its members inherit nothing that leads beyond it: neither it nor a role that it belongs to owns a database or is
-    /// one of the server's own.
+    /// Its members inherit nothing dangerous: neither the group nor a role that it belongs to owns a database or is a
+    /// predefined role of the server.
     pub is_closed: bool,
-    /// Who becomes it, or a role that it belongs to, by `SET ROLE` gets no attribute by that, and neither logs in.
+    /// `SET ROLE` to it, or to a role that it belongs to, gives no attribute, and neither can log in.
     pub is_plain: bool,
-    /// The server lets a member have the rights of a group without becoming it: version 16 or later.
+    /// The server supports members that have the rights of a group without becoming it: version 16 or later.
     pub parts: bool,
     /// The owner may make others members of it.
     pub grantable: bool,
-    /// Which of the roles that were asked for are members of it.
+    /// Which of the given roles are members of it.
     pub members: BTreeMap<String, Membership>,
 }
 
-/// How a role is a member of a group.
+/// The kind of membership of a role in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Membership {
     /// It has the group's rights.
     pub inherits: bool,
-    /// Whether it becomes the group by `SET ROLE`.
+    /// Whether it can `SET ROLE` to the group.
     pub becomes: Becomes,
 }
 
-/// Whether a member becomes its group by `SET ROLE`.
+/// Whether a member can `SET ROLE` to its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Becomes {
     /// It does not.
     Never,
-    /// It does, by grants that the owner may change.
+    /// It can, by grants that the owner may change.
     ByOurs,
-    /// It does, also by a grant of somebody else.
+    /// It can, also by a grant of somebody else.
     ByOthers,
 }
 
-/// The groups that a tenant's login is a member of on a server. Elsewhere than in a hosted project, the names of its
-/// roles mean nothing.
+/// The groups that a tenant's login is a member of on a server. Outside of a hosted project, the names of its roles have no
+/// meaning.
 fn names(server: Sharing) -> Vec<&'static str> {
     let hosted = match server {
         Sharing::Own => &DATA_API_ROLES[..],
@@ -68,7 +67,7 @@ fn names(server: Sharing) -> Vec<&'static str> {
     hosted.iter().copied().chain([APP_GROUP]).collect()
 }
 
-/// SQL: what the server says of these groups.
+/// SQL: the server's facts about these groups.
 fn facts_query(groups: &str) -> String {
     format!(
         "WITH RECURSIVE reached AS ( \
@@ -105,7 +104,7 @@ pub(super) fn queries(server: Sharing, roles: &[&str]) -> [String; 2] {
     [facts_query(&groups), members_query(&groups, &literals(roles))]
 }
 
-/// What the rows of [`queries`] say.
+/// The facts in the rows of [`queries`].
 pub(super) fn found(
     server: Sharing,
     groups: &[PgRow],
@@ -150,10 +149,10 @@ pub(super) async fn create(conn: &mut PgConnection) -> Result<()> {
     permitted(conn, sql, &["42501", "42710", "23505"]).await.map(drop)
 }
 
-/// Makes a role a member of a group. Where the owner may not after all, the login is no member.
+/// Makes a role a member of a group. If the owner lacks the right, the login does not become a member.
 ///
-/// A member of the group of tenants' logins has its rights and does not become it, where the server knows the
-/// difference: whoever has ADMIN OPTION on the group may give it attributes, which then are of no use to a member.
+/// A member of the group of tenants' logins has its rights and cannot `SET ROLE` to it, where the server supports that: a
+/// role with ADMIN OPTION on the group may give it attributes, which a member then cannot use.
 pub(super) async fn join(conn: &mut PgConnection, group: &str, role: &str) -> Result<()> {
     let apart = group == APP_GROUP && is_modern(conn).await?;
     let options = if apart { " WITH INHERIT TRUE, SET FALSE" } else { "" };
@@ -166,7 +165,7 @@ pub(super) async fn join(conn: &mut PgConnection, group: &str, role: &str) -> Re
     Ok(())
 }
 
-/// Ends the membership of a role in a group, which is looked at again: since version 16 a REVOKE ends only what one
+/// Ends the membership of a role in a group, which is checked afterwards: since version 16 a REVOKE ends only what one
 /// grantor has granted.
 ///
 /// # Errors
@@ -195,7 +194,7 @@ pub(super) async fn leave(conn: &mut PgConnection, group: &str, role: &str) -> R
     ))
 }
 
-/// Revokes what every grantor has granted, as far as the owner may.
+/// Revokes the grants of every grantor that the owner may revoke.
 async fn revoke(conn: &mut PgConnection, what: &str, group: &str, role: &str) -> Result<()> {
     let query = format!(
         "SELECT format('REVOKE {what}%I FROM %I GRANTED BY %I CASCADE', {}, {}, pg_get_userbyid(m.grantor)) \
@@ -239,8 +238,8 @@ pub async fn ensure_app_group(conn: &mut PgConnection) -> Result<()> {
     end(conn, made).await
 }
 
-/// A query for the statement that takes from the group of tenants' logins what a script granted it on the current database
-/// itself: with CONNECT, the other tenants of the server would get in.
+/// A query for the statement that revokes from the group of tenants' logins what a script granted it on the current database
+/// itself: with CONNECT, the other tenants of the server could connect.
 pub(super) fn shut_out() -> String {
     format!(
         "SELECT string_agg(format('REVOKE ALL ON DATABASE %I FROM %I CASCADE', datname, rolname), '; ') \

@@ -1,5 +1,5 @@
-//! What a former login of a tenant leaves to the role that all of its logins are members of: what it owns, and what it
-//! was granted by name.
+//! What a former login of a tenant leaves to the role of which all its logins are members: its objects, and the rights that
+//! were granted to it by name.
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
@@ -9,7 +9,7 @@ use super::error::Result;
 use super::sql::{ask, literal, look, permitted, quote, run};
 
 /// Statements that grant the heir, `$2`, what the role, `$1`, was granted in this database and on the server, and that
-/// name the heir in policies. What an extension has granted is the extension's.
+/// name the heir in policies. Grants of an extension stay.
 const BEQUESTS: &str = "WITH me AS (SELECT oid FROM pg_roles WHERE rolname::text = $1), \
     heir AS (SELECT oid, quote_ident(rolname) AS name FROM pg_roles WHERE rolname::text = $2), \
     granted AS ( \
@@ -35,9 +35,9 @@ const BEQUESTS: &str = "WITH me AS (SELECT oid FROM pg_roles WHERE rolname::text
     UNION ALL SELECT format('GRANT %I TO %s', pg_get_userbyid(roleid), heir.name) \
         FROM pg_auth_members, heir WHERE member = (SELECT oid FROM me) AND roleid <> heir.oid";
 
-/// Leaves to the heir what a role owns and was granted, and takes both from the role. What the owner may not pass on is
-/// left out. Nothing becomes the owner's, whose rights a function or a view of the tenant would then have. The transaction
-/// must be one of [`super::sql::begin`].
+/// Gives the heir the objects and grants of a role, and removes both from the role. Objects that the owner may not reassign
+/// are left out. Nothing is given to the owner, whose rights a function or a view of the tenant would then have. The
+/// transaction must be one of [`super::sql::begin`].
 pub(super) async fn pass_on(conn: &mut PgConnection, role: &str, heir: &str) -> Result<()> {
     let granted = sqlx::query(BEQUESTS).bind(role).bind(heir);
     let bequests = column(conn, "rights of a former login by its own name", granted).await?;
@@ -71,8 +71,8 @@ const DISARMING: &str = "SELECT format('ALTER ROUTINE %s SECURITY INVOKER', p.oi
         WHERE relkind = 'v' AND pg_get_userbyid(relowner)::text = $1 \
             AND current_setting('server_version_num')::int >= 150000";
 
-/// Makes what a role owns the owner's, so that no data goes with the role, without the owner's rights for the role's
-/// functions and views. The transaction must be one of [`super::sql::begin`].
+/// Gives the objects of a role to the owner, so that no data is lost with the role, without the owner's rights for the
+/// role's functions and views. The transaction must be one of [`super::sql::begin`].
 pub(super) async fn take_over(conn: &mut PgConnection, role: &str) -> Result<()> {
     let owned = sqlx::query(DISARMING).bind(role);
     let disarming = column(conn, "functions and views of a former login", owned).await?;
@@ -84,8 +84,8 @@ pub(super) async fn take_over(conn: &mut PgConnection, role: &str) -> Result<()>
     run(conn, format!("DROP OWNED BY {role}")).await
 }
 
-/// SQL over `pg_roles`: whether the connection's user may change the role, as far as the role is no superuser. Since version
-/// 16 that takes ADMIN OPTION, which whoever made the role has.
+/// SQL over `pg_roles`: whether the connection's user may change the role, if the role is not a superuser. Since version 16
+/// that requires ADMIN OPTION, which the creator of the role has.
 pub(super) const OWNER_CHANGES: &str = "current_setting('server_version_num')::int < 160000 \
     OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
     OR pg_has_role(current_user, oid, 'MEMBER WITH ADMIN OPTION')";
@@ -104,8 +104,8 @@ fn numbered(base: &str) -> String {
 }
 
 /// SQL over `pg_roles`: whether the role is a tenant's, whose first role is the given literal: that one, and the numbered
-/// ones that were made for rotations. One that is no tenant's role is none of them, nor, since version 16, a numbered one
-/// that another login of the server has made.
+/// ones that were made for rotations. A role without the name of a tenant's role does not count, and neither, since version
+/// 16, a numbered one that another login of the server has created.
 fn is_generation(base: &str) -> String {
     format!(
         "(rolname::text = {base} OR {} AND {TENANT_LIKE} AND ({OWNER_CHANGES}))",
@@ -113,10 +113,10 @@ fn is_generation(base: &str) -> String {
     )
 }
 
-/// Roles of a tenant that are read at once: an operator makes six at most.
+/// The most roles of a tenant that are read at once: an operator creates six at most.
 const TOGETHER: i64 = 100;
 
-/// Which roles of a tenant are asked for.
+/// Which roles of a tenant are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Generations {
     /// All that exist.
@@ -140,7 +140,7 @@ fn generations_query(base: &str, only: Generations) -> String {
     )
 }
 
-/// The roles of a tenant on the server that are left to be dealt with, [`TOGETHER`] at most.
+/// The remaining roles of a tenant on the server, [`TOGETHER`] at most.
 pub(super) async fn generations(conn: &mut PgConnection, base: &str, only: Generations) -> Result<Vec<String>> {
     let [rows] = ask(conn, [generations_query(&literal(base), only)]).await?;
     names(&rows)

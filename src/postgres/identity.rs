@@ -16,12 +16,12 @@ pub struct DatabaseIdentity {
 }
 
 impl DatabaseIdentity {
-    /// 32 hexadecimal digits, the same for every URL of this database; fit for the name of an object.
+    /// 32 hexadecimal digits, the same for every URL of this database; usable as the name of an object.
     pub fn digest(&self) -> String {
         hex::encode(&Sha256::digest(format!("{}/{}", self.server, self.database))[..16])
     }
 
-    /// Identifies the server alone, by what this identity is made of.
+    /// Identifies only the server, by the same values.
     pub fn server(&self) -> &str {
         &self.server
     }
@@ -66,12 +66,12 @@ pub async fn identity_inside(conn: &mut PgConnection) -> Result<DatabaseIdentity
 
 const CURRENT: &str = "pg_catalog.current_database()";
 
-/// Whose transaction it is that the questions are asked in.
+/// The transaction in which the queries run.
 #[derive(Clone, Copy)]
 enum Whose {
-    /// One of their own.
+    /// A new one.
     Own,
-    /// That of the session.
+    /// The current one of the session.
     Current,
 }
 

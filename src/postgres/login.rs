@@ -11,8 +11,8 @@ use strum::{EnumString, IntoStaticStr};
 
 use super::error::Error;
 
-/// All but the unreserved characters of RFC 3986.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// All characters except the unreserved ones of RFC 3986.
+pub const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// libpq's `sslmode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, EnumString, IntoStaticStr)]
@@ -25,7 +25,7 @@ pub enum Tls {
     Prefer,
     /// TLS is used; the certificate is not checked.
     Require,
-    /// TLS is used; the authority that the login names must have issued the certificate, for whatever host.
+    /// TLS is used; the authority that the login names must have issued the certificate, for any host.
     VerifyCa,
     /// TLS is used; an authority of the system or of the login must have issued the certificate, for this host.
     VerifyFull,
@@ -68,7 +68,7 @@ pub struct Login {
 /// What a URL says of the `search_path` of every session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SessionPath {
-    /// Nothing: the settings of the login, the database and the server hold.
+    /// Nothing: the settings of the login, the database and the server apply.
     #[default]
     Default,
     /// `options` set it.
@@ -86,13 +86,13 @@ pub struct SessionOptions {
     pub path: SessionPath,
     /// The longest that connection and login may take, where the URL says it.
     pub timeout: Option<Duration>,
-    /// Nobody but a person says where the URL leads: a pooler in transaction mode is looked for.
+    /// A person wrote the URL, so it is checked for a pooler in transaction mode.
     pub may_be_pooled: bool,
 }
 
 impl Login {
-    /// The login as a URL that any client library reads. `sslmode` is left out if it is [`Tls::Prefer`]. `options`
-    /// belong to the way to the database, and are kept; what `schema` says, a setting of the tenant's role says too.
+    /// The login as a URL that any client library reads. `sslmode` is left out if it is [`Tls::Prefer`]. `options` belong to
+    /// the address of the database, and are kept; for `schema`, the tenant's role has a setting.
     pub fn url(&self) -> SecretString {
         let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
         let host = if self.host.contains(':') {
@@ -116,12 +116,13 @@ impl Login {
         .into()
     }
 
-    /// The root certificates for whoever uses [`Login::url`]; none where the URL does not ask for a verified server.
+    /// The root certificates for users of [`Login::url`]; none where the URL does not ask for a verified server.
     pub fn published_roots(&self) -> Option<&Arc<str>> {
         self.roots.as_ref().filter(|_| self.tls.verifies())
     }
 
-    /// Refuses [`Tls::VerifyCa`] without an authority of its own: any public authority's certificate for any host would do.
+    /// Refuses [`Tls::VerifyCa`] without an authority of its own: any public authority's certificate for any host would be
+    /// accepted.
     ///
     /// # Errors
     /// [`Error::InvalidUrl`].
@@ -136,7 +137,7 @@ impl Login {
         ))
     }
 
-    /// Whether the traffic may leave this machine without TLS, or with a server that anybody could be.
+    /// Whether the traffic may leave this machine without TLS, or to a server whose identity is not verified.
     pub fn is_exposed(&self) -> bool {
         let loopback = match self.host.parse::<IpAddr>() {
             Ok(address) => address.is_loopback(),

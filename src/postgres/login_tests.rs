@@ -52,7 +52,7 @@ fn roots_are_read_where_the_server_is_verified_and_exposed_entries_are_known() {
         let login = parse(&format!("postgres://a@h/c?sslmode={mode}&sslrootcert={file}")).unwrap();
         assert_eq!((login.published_roots().is_some(), login.tls), (true, checks), "{mode}");
     }
-    // A file that holds a client's key as well publishes none.
+    // A client's key in the file is not published.
     let combined = tempfile::NamedTempFile::new().unwrap();
     let certificates = std::fs::read_to_string(file).unwrap();
     let key = "-----BEGIN PRIVATE KEY-----\naHVzaA==\n-----END PRIVATE KEY-----\n";

@@ -1,5 +1,5 @@
 //! Refused logins, counted for each database, whoever logs in. The hosted pooler blocks an address that keeps
-//! failing, for up to two minutes and longer with each try (Supavisor's circuit breaker), so the next login has
+//! failing, for up to two minutes and longer with each attempt (Supavisor's circuit breaker), so the next login has
 //! to wait.
 
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::recent::Recent;
 /// Refused logins by the name of the OrchestraDatabase.
 pub struct RefusedLogins(Mutex<Recent<LoginRefusal>>);
 
-/// How long a refused login is remembered after which none was tried.
+/// How long a refused login is remembered if no other login follows.
 const REMEMBERED: Duration = Duration::from_hours(24);
 
 impl Default for RefusedLogins {
@@ -74,8 +74,8 @@ impl RefusedLogins {
         connected.inspect_err(|error| self.count(database, error))
     }
 
-    /// As [`RefusedLogins::connect`], where the owner may have a second password: the server is asked for it when it calls the
-    /// first one wrong. Returns the login that has worked as well.
+    /// As [`RefusedLogins::connect`], where the owner may have a second password, which is tried when the server refuses the
+    /// first one. Also returns the login that has worked.
     ///
     /// # Errors
     /// As [`connect`].
@@ -165,7 +165,7 @@ mod tests {
         logins.refused("a", true);
         assert!(logins.wait("a", spacing).is_some() && logins.wrong_password("a"));
         assert!(logins.wait("b", spacing).is_none() && !logins.wrong_password("b"));
-        // The refused login of a tenant says nothing of the owner's password.
+        // The refused login of a tenant says nothing about the owner's password.
         logins.refused("a", false);
         assert!(logins.wait("a", spacing).is_some() && !logins.wrong_password("a"));
         assert_eq!(logins.wait("a", Duration::ZERO), None);
@@ -194,7 +194,7 @@ mod tests {
                 .is_err_and(|error| error.is_wrong_password())
         );
         assert!(logins.wrong_password("a"));
-        // A server that is not reached is no refusal, and neither is that of a tenant one of the owner.
+        // An unreachable server is not a refusal, and a refusal of a tenant is not one of the owner.
         logins.forget("a");
         let unreached = logins.connect("a", &login, spacing).await.unwrap_err();
         assert!(matches!(unreached, Error::Unreachable(_)) && logins.wait("a", spacing).is_none());

@@ -1,10 +1,10 @@
-//! Databases that the operator makes on a server, each with an owner of its own, and drops again.
+//! Databases that the operator creates on a server, each with an owner of its own, and drops again.
 //!
-//! The owner's role carries a record of what it was made for. Its own scripts cannot change it: a comment on a role is
-//! changed by whoever may administer the role. A database is dropped only when its owner has the right record, and its
-//! oid is the one that was written down when it was made.
+//! The owner's role carries a record of what it was made for. Its own scripts cannot change it: only a role that may
+//! administer the role can change its comment. A database is dropped only when its owner has the right record, and its oid
+//! is the one that was recorded at its creation.
 //!
-//! Each step may be cut off and repeated.
+//! Each step may be interrupted and repeated.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{PgConnection, Row as _};
@@ -12,10 +12,8 @@ use sqlx::{PgConnection, Row as _};
 use super::error::{Error, Result};
 use super::groups::{self, APP_GROUP};
 use super::identity::{DatabaseIdentity, identity, identity_of};
+use super::objections::{self, CONFINED, TAKES_NO_WRITES};
 use super::sql::{begin, end, literal, permitted, quote, run};
-
-/// The first version whose CREATEROLE reaches only roles that the role itself has made.
-const CONFINED: u32 = 16;
 
 /// The login that makes databases, as the server describes it.
 #[allow(clippy::struct_excessive_bools, reason = "each is an attribute of a role")]
@@ -33,49 +31,39 @@ pub struct Maker {
     pub bypassrls: bool,
     /// Major version of the server.
     pub version: u32,
-    /// The server takes no writes.
+    /// The server accepts no writes.
     pub read_only: bool,
 }
 
-/// An entry that is made: a database, and the role that owns it and has its name.
+/// An entry that is to be created: a database, and the role that owns it and has its name.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnedDatabase<'a> {
     /// Name of the database and of its owner.
     pub name: &'a str,
     /// The owner's password; the server gets only a SCRAM-SHA-256 verifier of it.
     pub password: &'a SecretString,
-    /// What it is made for.
+    /// The record of its purpose.
     pub record: &'a str,
 }
 
 /// How the removal of an entry ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RemovalEnd {
-    /// Neither the database nor its owner is there.
+    /// Neither the database nor its owner exists.
     Done,
     /// Nothing was dropped, for this reason.
     Kept(String),
 }
 
 impl Maker {
-    /// Why the login cannot make databases for tenants, with the statement that cures it. `legacy`: a server before
+    /// Why the login cannot make databases for tenants, with the statement that corrects that. `legacy`: a server before
     /// PostgreSQL 16 is accepted.
     pub fn objection(&self, legacy: bool) -> Option<String> {
         if self.read_only {
-            return Some(
-                "its server takes no writes: it is a standby, or default_transaction_read_only is on; give the URL of the \
-                 primary"
-                    .into(),
-            );
+            return Some(TAKES_NO_WRITES.into());
         }
         if self.version < CONFINED && !legacy {
-            return Some(format!(
-                "its server runs PostgreSQL {}: before version {CONFINED}, a script with CREATEROLE reaches every role of \
-                 the server that is not a superuser, and programs of its machine. Use PostgreSQL {CONFINED} or later; if \
-                 all databases of the server belong to tenants that trust each other, set server.allowLegacyServers of the \
-                 pool",
-                self.version
-            ));
+            return Some(objections::legacy(self.version, "server.allowLegacyServers"));
         }
         let lacks = [(self.createdb, "CREATEDB"), (self.createrole, "CREATEROLE")];
         let lacks: Vec<_> = lacks.iter().filter(|(has, _)| !has).map(|(_, name)| *name).collect();
@@ -133,7 +121,7 @@ pub async fn maker(conn: &mut PgConnection) -> Result<Maker> {
     end(conn, read).await
 }
 
-/// Makes an entry, or what is missing of it: the role, the database, closed to PUBLIC before anybody may connect. Returns
+/// Creates an entry, or its missing parts: the role, the database, closed to PUBLIC before anybody may connect. Returns
 /// the identity of the database.
 ///
 /// # Errors
@@ -145,7 +133,7 @@ pub async fn make(conn: &mut PgConnection, maker: &Maker, entry: &OwnedDatabase<
     database(conn, maker, entry).await
 }
 
-/// Makes the database of an entry whose owner is there, or what is missing of it.
+/// Creates the database of an entry whose owner exists, or its missing parts.
 pub(super) async fn database(
     conn: &mut PgConnection,
     maker: &Maker,
@@ -153,7 +141,7 @@ pub(super) async fn database(
 ) -> Result<DatabaseIdentity> {
     let name = quote(entry.name);
     if find(conn, entry.name).await?.is_none() {
-        // PostgreSQL runs it outside of transactions only.
+        // PostgreSQL runs it only outside of transactions.
         let create = format!("CREATE DATABASE {name} OWNER {name} TEMPLATE template0 ALLOW_CONNECTIONS false");
         run(conn, create).await?;
     }
@@ -182,7 +170,7 @@ fn taken(sqlstate: &str, what: &str, name: &str) -> Error {
     Error::refused(sqlstate, &message)
 }
 
-/// The role that is to own the database. It makes its tenants' logins, and nothing beyond its database.
+/// The role that is to own the database. It can create its tenants' logins, and nothing outside of its database.
 async fn role(conn: &mut PgConnection, maker: &Maker, entry: &OwnedDatabase<'_>) -> Result<()> {
     let verb = match owner(conn, entry.name).await? {
         None => "CREATE",
@@ -194,7 +182,8 @@ async fn role(conn: &mut PgConnection, maker: &Maker, entry: &OwnedDatabase<'_>)
     let make = format!("{verb} ROLE {name} LOGIN CREATEROLE PASSWORD '{verifier}'; COMMENT ON ROLE {name} IS {record}");
     run(conn, make).await?;
     as_owner(conn, maker, entry.name).await?;
-    // Where another login has made the group, tenants' logins are no members of it; [`super::unreadable`] tells what to run.
+    // Where another login has created the group, tenants' logins are not members of it; [`super::unreadable`] says what to
+    // run.
     let join = format!("GRANT {} TO {name} WITH ADMIN OPTION", quote(APP_GROUP));
     permitted(conn, join, &["42501", "42704"]).await.map(drop)
 }
@@ -213,12 +202,12 @@ pub(super) async fn as_owner(conn: &mut PgConnection, maker: &Maker, role: &str)
     Ok(())
 }
 
-/// What the server keeps of a password.
+/// The verifier of a password that the server stores.
 pub(super) fn verifier(password: &SecretString) -> String {
     postgres_protocol::password::scram_sha_256(password.expose_secret().as_bytes())
 }
 
-/// Whether somebody else than this session's role and superusers is a member of the role, as whoever has made it is.
+/// Whether a role other than this session's and superusers is a member of the role, as its creator is.
 async fn has_members(conn: &mut PgConnection, role: &str) -> Result<bool> {
     let query = "SELECT EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles o ON o.oid = m.member \
         WHERE r.rolname::text = $1 AND o.rolname <> current_user AND NOT o.rolsuper)";
@@ -251,10 +240,10 @@ pub async fn exists(conn: &mut PgConnection, database: &str) -> Result<bool> {
     Ok(find(conn, database).await?.is_some())
 }
 
-/// Drops the database of an entry and then its owner. `made`: its identity as it was written down; none when the entry was
-/// never known to be whole, so that nobody was given its login.
+/// Drops the database of an entry and then its owner. `made`: its recorded identity; none when the entry was never complete,
+/// so its login was never published.
 ///
-/// The caller has looked into a database that was known to be whole: nobody has claimed it.
+/// The caller has checked that nobody claimed a complete database.
 ///
 /// # Errors
 /// See [`Error`]; [`Error::Refused`] with `55006` while somebody is connected to the database.

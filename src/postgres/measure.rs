@@ -5,22 +5,22 @@ use sqlx::{PgConnection, Row as _};
 use super::error::Result;
 use super::sql;
 
-/// What was measured: numbers only, no text of the database.
+/// The measurements: only numbers, no text of the database.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Measured {
     /// Bytes on disk (`pg_database_size`).
     pub bytes: i64,
     /// Sessions of the login, of the database and of the server, each with the limit that applies to it, if any.
     pub connections: [(i64, Option<i64>); 3],
-    /// How long the oldest open transaction of the login has lasted, in seconds; zero without one. What other roles do is
-    /// hidden from a tenant.
+    /// How long the oldest open transaction of the login has lasted, in seconds; zero without one. Transactions of other
+    /// roles are hidden from a tenant.
     pub oldest_transaction: f64,
 }
 
 /// To whom the numbers of connections belong, in the order of [`Measured::connections`].
 pub const SCOPES: [&str; 3] = ["login", "database", "server"];
 
-/// Reserved connections are none of a tenant's; `reserved_connections` is there since PostgreSQL 16.
+/// Reserved connections are not available to a tenant; `reserved_connections` exists since PostgreSQL 16.
 const QUESTION: &str = "
 SELECT pg_database_size(d.oid),
        (SELECT count(*) FROM pg_stat_activity WHERE usesysid = r.oid), r.rolconnlimit::int8,

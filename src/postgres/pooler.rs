@@ -1,5 +1,5 @@
-//! Recognises a pooler that gives every transaction another session of the server. Locks, settings and temporary
-//! tables do not hold there, and what is set stays for the pooler's other clients.
+//! Recognises a pooler that gives every transaction another session of the server. Locks, settings and temporary tables do
+//! not last there, and settings stay for the pooler's other clients.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -15,21 +15,21 @@ use super::login::Login;
 /// How long a second session may wait for one of the server, which a pooler can have too few of.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// How long it is believed that a pooler is in session mode.
+/// How long the result that a pooler is in session mode counts.
 const BELIEVED: Duration = Duration::from_mins(10);
 
-/// How long it is believed while the pooler gives no second session to look again.
+/// How long it counts while the pooler gives no second session for another check.
 const REMEMBERED: Duration = Duration::from_hours(24);
 
 /// The poolers that were found to be in session mode, by place, database and user.
 static SESSION_MODE: LazyLock<Mutex<HashMap<String, Instant>>> = LazyLock::new(Mutex::default);
 
-/// Fails if the session has a transaction pooler in between. Nothing but two empty transactions happens, and only if
-/// the server's process is another one than the login was told, which means a pooler. `second` opens another session
-/// of the same login.
+/// Fails if the session has a transaction pooler in between. Only two empty transactions are run, and only if the server's
+/// process differs from the one that the login reported, which means a pooler. `second` opens another session of the same
+/// login.
 ///
 /// # Errors
-/// [`Error::TransactionPooler`]; [`Error::NoSecondSession`] where its mode cannot be told; and those of a statement.
+/// [`Error::TransactionPooler`]; [`Error::NoSecondSession`] where its mode cannot be determined; and those of a statement.
 pub(super) async fn check(
     conn: &mut PgConnection,
     login: &Login,
@@ -65,7 +65,7 @@ fn is_known(login: &Login, since: Duration) -> bool {
 }
 
 /// Whether the session changes while another one is open. The other one ends its transaction last, so that a pooler
-/// hands its server session out next; a pooler that takes turns does so at the second question.
+/// hands its server session out next; a pooler that uses its sessions in turn does so at the second query.
 async fn changes_session(conn: &mut PgConnection, mut other: PgConnection) -> Result<bool> {
     if !begin(conn).await? {
         return Ok(true);

@@ -1,5 +1,5 @@
-//! Uses a database as its application would: one session with the published login, one question, and the end. Nothing is
-//! set or prepared, so that a pooler of either mode may be in between.
+//! Uses a database as its application would: one session with the published login, one query, and the end. Nothing is set or
+//! prepared, so that a pooler of either mode may be in between.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -32,10 +32,10 @@ pub const LONGEST: Duration = Duration::from_secs(40);
 const QUESTION: &str = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only'), \
      (SELECT source FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) 'default_transaction_read_only')";
 
-/// Sources of a setting that the role, or its URL, has made itself (the column `source` of `pg_settings`).
+/// Sources of a setting that the role itself, or its URL, has set (the column `source` of `pg_settings`).
 const OWN: [&str; 4] = ["user", "database user", "client", "session"];
 
-/// Logs in, asks one question, and measures the database if `measures` says so. A measurement that fails is no fault.
+/// Logs in, runs one query, and measures the database if `measures` says so. A failed measurement is not a fault.
 ///
 /// # Errors
 /// Why an application could not use the database.
@@ -96,7 +96,7 @@ async fn reach(login: &Login) -> std::result::Result<TcpStream, Fault> {
     }
 }
 
-/// The question, and what is wrong with the answer.
+/// Runs the query, and returns what is wrong with the answer.
 async fn ask(conn: &mut PgConnection) -> Result<Option<Fault>> {
     let row = sqlx::raw_sql(QUESTION).fetch_one(conn).await?;
     let (standby, read_only, source): (bool, String, Option<String>) =

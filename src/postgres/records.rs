@@ -1,6 +1,6 @@
-//! The tables that the operator believes: the claim record, the record of the seed, and the histories of the
-//! migration tools. A trigger or rule of somebody else on one of them would run as the owner, and whoever may
-//! write it could have a migration skipped.
+//! The tables that the operator trusts: the claim record, the record of the seed, and the histories of the
+//! migration tools. A trigger or rule of somebody else on one of them would run as the owner, and a role that may write it
+//! could have a migration skipped.
 
 use std::collections::BTreeSet;
 
@@ -29,15 +29,15 @@ fn is_own(role: &str) -> String {
     )
 }
 
-/// Why a table is neither believed nor written, and what a person does about it.
+/// Why a table is neither trusted nor written, and what a person can do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Flaw {
+pub(crate) struct RecordFlaw {
     pub what: String,
     pub cure: String,
 }
 
-impl From<Flaw> for Error {
-    fn from(Flaw { what, cure }: Flaw) -> Self {
+impl From<RecordFlaw> for Error {
+    fn from(RecordFlaw { what, cure }: RecordFlaw) -> Self {
         Self::Untrusted(format!("{what}, so the operator does not use the table: {cure}"))
     }
 }
@@ -45,8 +45,8 @@ impl From<Flaw> for Error {
 /// Whether the table exists. The transaction must be one of [`begin`].
 ///
 /// # Errors
-/// [`Error::Untrusted`] when it is no ordinary table, belongs to another login, or when something that others could
-/// have made acts on it: a trigger, a rule, a foreign key, a child table, a policy that hides its rows.
+/// [`Error::Untrusted`] when it is no ordinary table, belongs to another login, or has something that others could have
+/// created: a trigger, a rule, a foreign key, a child table, a policy that hides its rows.
 pub(crate) async fn check(conn: &mut PgConnection, schema: &str, table: &str) -> Result<bool> {
     let [found] = ask(conn, [query(&is_table(schema, table))]).await?;
     match found.first() {
@@ -95,7 +95,7 @@ impl SoundRecords {
     }
 
     /// What is wrong with one of them now. Names must mean what they mean in a transaction of [`begin`].
-    pub async fn flaw(&self, conn: &mut PgConnection) -> Result<Option<Flaw>> {
+    pub async fn flaw(&self, conn: &mut PgConnection) -> Result<Option<RecordFlaw>> {
         let [rows] = ask(conn, [query(&self.which)]).await?;
         for row in &rows {
             if self.sound.contains(&name(row)?)
@@ -145,10 +145,10 @@ fn name(row: &PgRow) -> Result<String> {
 }
 
 /// What is wrong with a table of [`query`].
-fn flaw(row: &PgRow) -> Result<Option<Flaw>> {
+fn flaw(row: &PgRow) -> Result<Option<RecordFlaw>> {
     let (schema, table): (String, String) = (row.try_get(0)?, row.try_get(1)?);
     let name = format!("{schema}.{table}");
-    let flaw = |what: String, cure: String| Ok(Some(Flaw { what, cure }));
+    let flaw = |what: String, cure: String| Ok(Some(RecordFlaw { what, cure }));
     if !row.try_get::<bool, _>(2)? {
         return flaw(
             format!("{name} is not an ordinary table"),
@@ -215,7 +215,7 @@ pub(super) fn check_triggers(found: &[PgRow]) -> Result<()> {
     )))
 }
 
-/// Grants that are looked at together. A script may make any number of them.
+/// The most grants that are read together. A script may make any number of them.
 const TOGETHER: i64 = 1000;
 
 /// How often as many are revoked, before the operator gives up.
@@ -229,7 +229,7 @@ struct Grant {
     reads: bool,
 }
 
-/// What others than the owner may do with these tables beyond reading the histories, in the current transaction.
+/// The rights of other roles than the owner on these tables, except reading the histories, in the current transaction.
 async fn grants(conn: &mut PgConnection) -> Result<Vec<Grant>> {
     let query = format!(
         "SELECT format('%I.%I', nspname, relname), \
@@ -254,8 +254,8 @@ async fn grants(conn: &mut PgConnection) -> Result<Vec<Grant>> {
     rows.iter().map(grant).collect()
 }
 
-/// Leaves others than the owner at most SELECT on the histories, and nothing on the operator's own tables. The lock
-/// waits for a trigger that is being created with the rights that go. The transaction must be one of [`begin`].
+/// Leaves others than the owner at most SELECT on the histories, and nothing on the operator's own tables. The lock waits
+/// for a trigger that is being created with the rights that are revoked. The transaction must be one of [`begin`].
 ///
 /// # Errors
 /// [`Error::Untrusted`] when somebody else than the owner has granted a right that stays.

@@ -1,9 +1,9 @@
-//! A relay inside this process between sqlx and a server. sqlx answers every request for a password, also one for the
-//! clear text; the relay sees what the server asks for, and does not pass on what must not be answered. It also bounds
-//! the messages that sqlx would hold in memory, and keeps sqlx's own settings (`DateStyle`, `TimeZone`,
-//! `extra_float_digits`, `PGOPTIONS`) from the server: a session has those of the database and the login.
+//! A relay inside this process between sqlx and a server. sqlx answers every request for a password, also one in clear text;
+//! the relay reads the server's requests, and does not pass on those that must not be answered. It also bounds the messages
+//! that sqlx would hold in memory, and keeps sqlx's own settings (`DateStyle`, `TimeZone`, `extra_float_digits`,
+//! `PGOPTIONS`) from the server: a session has those of the database and the login.
 //!
-//! sqlx connects over the loopback interface, since it takes no stream. Whoever else connects there before sqlx does
+//! sqlx connects over the loopback interface, since it takes no stream. Another process that connects there before sqlx
 //! reaches a server at which it has not logged in, and this session fails.
 
 use std::io;
@@ -43,10 +43,10 @@ pub(super) struct Relay {
     learnt: Arc<Learnt>,
 }
 
-/// What the relay has learnt during a login.
+/// What the relay has read during a login.
 #[derive(Default)]
 struct Learnt {
-    /// How the server asked for the password, where that was not answered.
+    /// How the server asked for the password, if that was refused.
     refusal: OnceLock<&'static str>,
     /// The process that the server says it is (`BackendKeyData`).
     process: OnceLock<u32>,
@@ -88,7 +88,7 @@ impl Relay {
         self.learnt.refusal.get().copied()
     }
 
-    /// The process that the server says it is. A pooler tells another number than the session of the server behind it.
+    /// The process that the server says it is. A pooler reports another number than the server's session behind it.
     pub fn process(&self) -> Option<u32> {
         self.learnt.process.get().copied()
     }
@@ -155,7 +155,7 @@ async fn login(
     }
 }
 
-/// What a server may not ask for that was not proven to be the host of the URL: it may be anybody.
+/// Requests that a server whose identity is not verified must not make.
 fn forbidden(message: &[u8]) -> Option<&'static str> {
     let (b'R', Some(request)) = (message[0], message.get(5..9)) else {
         return None;

@@ -1,4 +1,4 @@
-//! The record of a restore inside its target, which tells a half-restored database from one that is in use: it is written
+//! The record of a restore inside its target, which distinguishes a half-restored database from one in use: it is written
 //! while the database is empty, before anything is restored.
 
 use sqlx::Row as _;
@@ -18,7 +18,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS stagesub.restore (
     finished_at timestamptz
 );";
 
-/// A restore that was begun.
+/// A restore that was started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RestoreRecord {
     /// UID of the Orchestra that it is for.
@@ -27,16 +27,17 @@ pub struct RestoreRecord {
     pub digest: String,
     /// Roles that the restore makes.
     pub roles: Vec<String>,
-    /// Extensions that were there before it.
+    /// Extensions that existed before it.
     pub extensions: Vec<String>,
-    /// Nothing of it is left to be done.
+    /// The restore is complete.
     pub is_finished: bool,
 }
 
 /// The record, if there is one.
 ///
 /// # Errors
-/// [`super::Error::Untrusted`] when something else stands in the record's place, and the others of [`super::Error`].
+/// [`super::Error::Untrusted`] when something else than the operator's table has its name, and the others of
+/// [`super::Error`].
 pub async fn read(session: &mut PgConnection) -> Result<Option<RestoreRecord>> {
     begin(session).await?;
     let found = find(session).await;

@@ -1,4 +1,4 @@
-//! Carries out the changes that [`super::role_plan`] has decided.
+//! Executes the changes that [`super::role_plan`] has decided.
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgConnection;
@@ -50,7 +50,7 @@ impl<'a> Given<'a> {
     }
 }
 
-/// Carries out a plan, each of its parts in a transaction; what roles own is passed on in steps of their own before.
+/// Executes a plan, each of its parts in a transaction; before that, objects of roles are reassigned in separate steps.
 pub(super) async fn follow(conn: &mut PgConnection, planned: &RolePlan<'_>, given: Given<'_>) -> Result<()> {
     for change in &planned.before {
         in_transaction(conn, &[*change], given).await?;
@@ -75,7 +75,7 @@ async fn in_transaction(conn: &mut PgConnection, changes: &[RoleChange<'_>], giv
     end(conn, done).await
 }
 
-/// Carries out changes in their order. Statements that follow each other are one message.
+/// Executes changes in their order. Statements that follow each other are one message.
 pub(super) async fn carry_out_all(conn: &mut PgConnection, changes: &[RoleChange<'_>], given: Given<'_>) -> Result<()> {
     let mut statements = Vec::new();
     for change in changes {
@@ -96,7 +96,7 @@ async fn send(conn: &mut PgConnection, statements: &mut Vec<String>) -> Result<(
     run(conn, std::mem::take(statements).join("; ")).await
 }
 
-/// The statements of a change that needs no look at the server; none for the others.
+/// The statements of a change that needs no query to the server; none for the others.
 fn statement(change: RoleChange<'_>, given: Given<'_>) -> Result<Option<String>> {
     let Given { roles, rights, .. } = given;
     Ok(Some(match change {
@@ -152,12 +152,13 @@ async fn look_and_change(conn: &mut PgConnection, change: RoleChange<'_>, given:
     match change {
         RoleChange::PassOn { role, heir } => heir::pass_on(conn, role, heir).await,
         RoleChange::TakeExcess(role) => revoke_excess(conn, role, rights).await,
-        // Before version 16 only a superuser may, or who is told to be like one by an extension of a hosted project.
+        // Before version 16 only a superuser may do it, or a role to which an extension of a hosted project gives that
+        // right.
         RoleChange::Bypass(role) => {
             let sql = format!("ALTER ROLE {} BYPASSRLS", quote(role));
             permitted(conn, sql, &["42501"]).await.map(drop)
         }
-        // Who may not give it may not take it either; [`super::unreadable`] tells of a login that keeps it.
+        // A role that may not grant it may not revoke it either; [`super::unreadable`] reports a login that keeps it.
         RoleChange::Enforce(role) => {
             let sql = format!("ALTER ROLE {} NOBYPASSRLS", quote(role));
             permitted(conn, sql, &["42501"]).await.map(drop)

@@ -1,7 +1,7 @@
 //! Names of tenants' roles: `orchestra_` and the UID of the Orchestra without hyphens; `_` and a number follow where the login
 //! was rotated. With the UID, a name is unique on every server: pool entries may share one.
 
-/// What the name of each tenant's role begins with.
+/// The prefix of the name of each tenant's role.
 const PREFIX: &str = "orchestra_";
 /// Digits of a UID.
 const DIGITS: usize = 32;
@@ -21,8 +21,8 @@ pub fn is_tenants(role: &str) -> bool {
     digits.len() == DIGITS && all(digits, u8::is_ascii_hexdigit) && all(number, u8::is_ascii_digit)
 }
 
-/// The SQL condition that a role, an expression of type `text`, has the name of a tenant's role, and its tenant's first role is
-/// none of `known`, a list of expressions.
+/// The SQL condition that a role, an expression of type `text`, has the name of a tenant's role, and its tenant's first role
+/// is not one of `known`, a list of expressions.
 pub fn is_other_tenants(role: &str, known: &str) -> String {
     let first = PREFIX.len() + DIGITS;
     format!("{role} ~ '^{PREFIX}[0-9a-f]{{{DIGITS}}}(_[0-9]+)?$' AND left({role}, {first}) NOT IN ({known})")

@@ -1,8 +1,8 @@
-//! Decides what must change on a server until a tenant's login roles are as they should be. Pure: it is given
-//! what [`super::roles`] has read from the server, and returns changes for it to carry out.
+//! Decides which changes on a server a tenant's login roles need. Pure: it gets the facts that [`super::roles`] has read
+//! from the server, and returns changes for it to execute.
 //!
-//! A tenant has one login role. Once its login was rotated, that role no longer logs in: it has the rights, and the
-//! logins are members of it, of which there is more than one for as long as a former one is kept.
+//! A tenant has one login role. Once its login was rotated, that role no longer logs in: it has the rights, and the logins
+//! are members of it. There is more than one login as long as a former one is kept.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +18,11 @@ pub(super) struct TenantLogins<'a> {
     pub kept: &'a [&'a str],
     /// Roles that do not exist afterwards.
     pub retired: &'a [&'a str],
-    /// The limits of the roles are given.
+    /// The limits of the roles are to be set.
     pub limited: bool,
     /// Whether policies of row level security apply to them.
     pub row_security: RowSecurity,
-    /// What the Data API reaches is given.
+    /// The default privileges of the Data API are to be set.
     pub exposes: bool,
     /// Whether the kept roles log in.
     pub access: RoleLogin,
@@ -33,9 +33,9 @@ pub(super) struct TenantLogins<'a> {
 pub(super) enum RoleLogin {
     /// With the password that is given.
     Password,
-    /// As it does now: its password is lost, and may be in use.
+    /// Unchanged: its password is lost, and may be in use.
     Unchanged,
-    /// It does not: members of it do.
+    /// It does not log in: its members do.
     Shut,
 }
 
@@ -48,16 +48,16 @@ pub(super) struct TenantMembers<'a> {
     pub logins: &'a [&'a str],
 }
 
-/// What the server says.
+/// The server's facts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ServerFacts {
-    /// The roles that exist, of those that were asked for.
+    /// The roles that exist, of the given ones.
     pub roles: BTreeMap<String, RoleFacts>,
     /// The owner is a superuser: it has the rights of every role without being a member.
     pub owner_is_superuser: bool,
     /// The operator's schema exists, and the owner owns it.
     pub owns_operator_schema: bool,
-    /// The owner may give BYPASSRLS, as far as can be seen.
+    /// The owner seems to have the right to grant BYPASSRLS.
     pub owner_gives_bypass: bool,
     /// Name of the current database.
     pub database: String,
@@ -65,7 +65,7 @@ pub(super) struct ServerFacts {
     pub groups: BTreeMap<&'static str, GroupFacts>,
 }
 
-/// What the server says of one role.
+/// The server's facts of one role.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RoleFacts {
     /// It has none of the attributes that a tenant's role never has, and is not the owner.
@@ -85,13 +85,13 @@ pub(super) enum RoleChange<'a> {
     CreateShut(&'a str),
     /// Set the password of a role, and allow it to log in.
     SetPassword(&'a str),
-    /// Make the owner a member of a role: the owner then may change, and at the end take over, what the role creates.
+    /// Make the owner a member of a role: the owner then may change, and finally take over, objects that the role creates.
     JoinOwner(&'a str),
     /// Set the limits of a role.
     Limit(&'a str),
-    /// Give a role BYPASSRLS, where the owner may.
+    /// Grant BYPASSRLS to a role, where the owner may.
     Bypass(&'a str),
-    /// Take BYPASSRLS from a role.
+    /// Revoke BYPASSRLS from a role.
     Enforce(&'a str),
     /// Create the group of tenants' logins.
     CreateGroup,
@@ -113,7 +113,7 @@ pub(super) enum RoleChange<'a> {
     Expose,
     /// Give a role the `search_path` that the owner has.
     CopySearchPath(&'a str),
-    /// Take CONNECT and TEMPORARY on the database from PUBLIC.
+    /// Revoke CONNECT and TEMPORARY on the database from PUBLIC.
     CloseDatabase,
     /// End the sessions of roles that may not connect to the database.
     EndForeignSessions,
@@ -121,9 +121,9 @@ pub(super) enum RoleChange<'a> {
     GrantDatabase(&'a str),
     /// Grant a role its rights on the objects that exist.
     GrantExisting(&'a str),
-    /// Take from all roles but the owner what is more than reading the histories.
+    /// Revoke from all roles except the owner all rights except reading the histories.
     Protect,
-    /// Take from a role what default privileges gave it in the operator's schema.
+    /// Revoke from a role what default privileges granted it in the operator's schema.
     HideOperatorSchema(&'a str),
     /// Grant a role its rights on what the owner will create.
     GrantFuture(&'a str),
@@ -138,23 +138,23 @@ pub(super) enum RoleChange<'a> {
     ForbidLogin(&'a str),
     /// End the sessions of a role.
     EndSessions(&'a str),
-    /// Pass what a role owns to the owner, and drop its rights.
+    /// Reassign the objects of a role to the owner, and drop its rights.
     TakeOver(&'a str),
     /// Give a role all rights of another one.
     JoinBase {
         /// Whose rights.
         base: &'a str,
-        /// Who is given them.
+        /// Who gets them.
         role: &'a str,
     },
-    /// Pass what a role owns and was granted to another one.
+    /// Reassign the objects and grants of a role to another one.
     PassOn {
         /// Whose.
         role: &'a str,
         /// To whom.
         heir: &'a str,
     },
-    /// Take from a role what it was granted beyond a tenant's rights.
+    /// Revoke from a role the rights beyond those of a tenant.
     TakeExcess(&'a str),
     /// Drop a role.
     Drop(&'a str),
@@ -164,7 +164,7 @@ pub(super) enum RoleChange<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RolePlan<'a> {
     /// Changes that are committed one by one: a role must be forbidden to log in before its sessions are ended, and the
-    /// group must be there before it is granted.
+    /// group must exist before it is granted.
     pub before: Vec<RoleChange<'a>>,
     /// Changes of one transaction, so that a crash leaves all of them or none.
     pub together: Vec<RoleChange<'a>>,
@@ -209,7 +209,7 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
     for role in retired {
         retire(role, facts, &mut plan);
     }
-    // After the retirement: what the owner has taken over is granted as well.
+    // After the retirement: objects that the owner has taken over are granted as well.
     for role in kept {
         plan.together.extend(grants(role, facts));
         plan.together.push(RoleChange::GrantFuture(role));
@@ -260,7 +260,7 @@ pub(super) fn plan_members<'a>(
     Ok(plan)
 }
 
-/// Decides what must change for a former login to be gone: what it leaves is granted to the first role as everything else.
+/// Decides what must change for a former login to be gone: its objects are granted to the first role like everything else.
 ///
 /// # Errors
 /// As [`plan`].
@@ -276,7 +276,7 @@ pub(super) fn plan_drop<'a>(role: &'a str, base: &'a str, facts: &ServerFacts) -
     Ok(plan)
 }
 
-/// What a role is: a role that the owner may change, with its limits, and with row security as asked for.
+/// The attributes of a role: one that the owner may change, with its limits, and with row security as wanted.
 fn attributes<'a>(
     role: &'a str,
     (limited, row_security): (bool, RowSecurity),
@@ -303,7 +303,7 @@ fn foreign() -> Error {
 }
 
 impl RolePlan<'_> {
-    /// Whether it changes what a role is, and not only what each preparation sets again.
+    /// Whether it changes attributes of a role, and not only what each preparation sets again.
     pub fn renews(&self) -> bool {
         let renews = |change: &RoleChange<'_>| {
             matches!(
@@ -336,9 +336,9 @@ fn join_groups<'a>(logins: TenantLogins<'a>, facts: &ServerFacts, plan: &mut Rol
     }
 }
 
-/// `SET ROLE service_role` would pass all policies, so a login to which they apply is no member of it; and a group that
-/// is more than a group has no members of ours. Attributes are used by `SET ROLE` alone, so they are nothing to a login
-/// that cannot become its group.
+/// `SET ROLE service_role` would bypass all policies, so a login to which they apply is not a member of it; and a group with
+/// attributes or dangerous memberships has no tenants' logins as members. Attributes only work through `SET ROLE`, so they
+/// do not matter to a login that cannot `SET ROLE` to its group.
 fn membership<'a>(
     (group, found): (&'static str, &GroupFacts),
     role: &'a str,

@@ -7,7 +7,7 @@ use super::RoleChange::{
 use super::*;
 use crate::postgres::groups::{DATA_API_ROLES, Membership};
 
-/// Of a server whose group of tenants' logins has these roles as members.
+/// A server whose group of tenants' logins has these roles as members.
 fn facts(roles: &[(&str, bool, bool)]) -> ServerFacts {
     let facts = |(name, is_tenant_like, owner_is_member): &(&str, bool, bool)| {
         let facts = RoleFacts {
@@ -176,7 +176,7 @@ fn a_role_that_is_not_a_tenants_is_neither_changed_nor_dropped() {
     }
 }
 
-/// The changes of what a role is, and not of what it is granted.
+/// The changes of a role's attributes, without those of its grants.
 fn renewed<'a>(logins: TenantLogins<'a>, server: Sharing, found: &ServerFacts) -> Vec<RoleChange<'a>> {
     let made = plan(logins, Some(server), found).unwrap();
     let of = |change: &RoleChange<'_>| {
@@ -294,7 +294,7 @@ fn a_login_of_a_rotation_is_a_member_of_the_first_role() {
     assert_eq!(made.together[0], ForbidLogin("a"));
     let made = plan(shut, Some(Sharing::Own), &facts(&[])).unwrap();
     assert_eq!(made.together[0], CreateShut("a"));
-    // A role whose password nobody knows stays as it is.
+    // A role with a lost password stays unchanged.
     let made = plan(
         with(RoleLogin::Unchanged),
         Some(Sharing::Own),
@@ -329,7 +329,7 @@ fn a_login_of_a_rotation_is_a_member_of_the_first_role() {
         .collect();
     assert_eq!((made.before.len(), made.together), (0, all));
 
-    // What a former one leaves is the first role's.
+    // The objects of a former one belong to the first role.
     let made = plan_drop("a_2", "a", &found).unwrap();
     let heir = PassOn { role: "a_2", heir: "a" };
     assert_eq!(
@@ -355,7 +355,7 @@ fn a_login_that_cannot_become_its_group_stays_in_it_whatever_attributes_that_has
         (true, true, Some(member(Never)), vec![]),
         (true, false, Some(member(Never)), vec![]),
         (false, true, Some(member(Never)), vec![leaves]),
-        // What an earlier version of the operator granted becomes narrower.
+        // The rights that an earlier version of the operator granted are reduced.
         (true, true, Some(member(ByOurs)), vec![joins]),
         (true, false, Some(member(ByOurs)), vec![joins]),
         (true, true, Some(member(ByOthers)), vec![]),
@@ -373,7 +373,7 @@ fn a_login_that_cannot_become_its_group_stays_in_it_whatever_attributes_that_has
         let made = renewed(logins(kept, &[]), Sharing::Shared, &facts);
         assert_eq!(made, wanted, "{is_closed} {is_plain} {found:?}");
     }
-    // Whoever made it a member without the group's rights has not made it one.
+    // A membership without the group's rights does not count.
     let mut facts = facts(&[(role, true, true)]);
     let without = Membership {
         inherits: false,

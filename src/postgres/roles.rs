@@ -1,5 +1,5 @@
-//! A tenant's login roles, and the walls between databases on one server: reads the facts, has
-//! [`super::role_plan`] decide and [`super::role_changes`] carry out the changes.
+//! A tenant's login roles, and the walls between databases on one server: reads the facts, lets [`super::role_plan`] decide
+//! and [`super::role_changes`] execute the changes.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub struct TenantRoles<'a> {
     pub base: &'a str,
     /// The roles that log in.
     pub logins: &'a [TenantRole],
-    /// Roles that log in with passwords that nobody knows any more: they stay as they are.
+    /// Roles with lost passwords that log in: they stay unchanged.
     pub unknown: &'a [&'a str],
 }
 
@@ -74,8 +74,8 @@ pub async fn ensure_tenant_roles(
     }
 }
 
-/// Drops the role of a former login, which logs in no more. What it owns and was granted is the first role's then. It may be
-/// cut off and repeated: very many objects are passed on in steps. A role that is not there is fine.
+/// Drops the role of a former login, which can no longer log in. The first role gets its objects and grants. This may be
+/// interrupted and repeated: very many objects are reassigned in steps. A missing role is not an error.
 ///
 /// # Errors
 /// As [`ensure_tenant_role`] and [`drop_tenant_role`].
@@ -145,8 +145,8 @@ pub async fn ensure_tenant_logins(
 }
 
 /// Grants the tenant's first role its rights on everything that exists now, and gives the owner's `search_path` to it and to
-/// the logins that were made for rotations. Default privileges cover what the owner creates; this covers what came about in
-/// another way. Safe to repeat.
+/// the logins that were made for rotations. Default privileges cover what the owner creates; this covers objects from other
+/// sources. Safe to repeat.
 ///
 /// # Errors
 /// [`Error::Refused`] when the owner lacks a right.
@@ -166,7 +166,7 @@ pub async fn grant_existing(conn: &mut PgConnection, role: &str, rights: &Tenant
 }
 
 /// Removes the role, and those that were made for rotations of its login, and their rights from this database. Their
-/// sessions end. What they own passes to the connection's user: no data goes. A role that is not there is fine.
+/// sessions end. Their objects are reassigned to the connection's user, so no data is lost. A missing role is not an error.
 ///
 /// # Errors
 /// [`Error::Refused`] when the role still has rights in another database (2BP01).
@@ -193,8 +193,8 @@ pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()>
     }
 }
 
-/// Removes exactly these roles, which have no rights in another database: a restore has made them. What they own passes to
-/// the connection's user.
+/// Removes exactly these roles, which have no rights in another database: a restore has made them. Their objects are
+/// reassigned to the connection's user.
 ///
 /// # Errors
 /// As [`drop_tenant_role`].
@@ -246,8 +246,8 @@ fn logins<'a>(kept: &'a [&'a str], retired: &'a [&'a str], rights: &TenantRights
     }
 }
 
-/// Whether the role is as [`ensure_tenant_role`] makes it now: an earlier version of the operator made it otherwise,
-/// and the owner may since have been given a right. What a preparation sets each time is not compared.
+/// Whether the role equals the result of [`ensure_tenant_role`]: an earlier version of the operator may have created it
+/// differently, and the owner may have got a right since. Parts that each preparation sets are not compared.
 ///
 /// # Errors
 /// As [`ensure_tenant_role`].
@@ -298,7 +298,7 @@ fn check(name: &str) -> Result<()> {
     }
 }
 
-/// As [`observe`]; a database that is being prepared for its tenant must hold no trap for its owner.
+/// As [`observe`]; a database that is being prepared for its tenant must not contain triggers that would run as its owner.
 async fn observe_checked(
     conn: &mut PgConnection,
     roles: &[&str],
@@ -333,7 +333,7 @@ async fn check_others(conn: &mut PgConnection, roles: &[&str]) -> Result<()> {
     ))
 }
 
-/// Reads what the plan needs to know of the server and of these roles.
+/// Reads the facts about the server and these roles that the plan needs.
 async fn observe(conn: &mut PgConnection, roles: &[&str], server: Option<Sharing>) -> Result<ServerFacts> {
     let owner = format!(
         "SELECT rolsuper, EXISTS (SELECT FROM pg_namespace WHERE nspname = '{OPERATOR_SCHEMA}' \

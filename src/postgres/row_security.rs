@@ -10,7 +10,7 @@ use super::ungranted::meant;
 use crate::api::RowSecurity;
 use crate::text;
 
-/// Tables that are named: what helps must fit into the message as well.
+/// The most tables that are named: the advice must fit into the message as well.
 const NAMED: i64 = 3;
 
 /// The first version in which a role with BYPASSRLS may give it.
@@ -19,13 +19,13 @@ const GIVES_BYPASS: i32 = 160_000;
 /// An expression that is `false` or NULL, as the catalog holds it. Reading it from there takes no lock on the table.
 const FALSE: &str = r"^\{CONST :consttype 16 .*:constvalue (<>|\d+ \[( 0)+ \])\}$";
 
-/// Two integers that are compared, as in `1 = 0`.
+/// Two compared integers, as in `1 = 0`.
 const COMPARED: &str = r"^\{OPEXPR :opno 96 .*:args \(\{CONST [^{}]*:constvalue (\d+ \[[^]]*\])\} \{CONST [^{}]*:constvalue (\d+ \[[^]]*\])\}\)";
 
-/// What row level security keeps a login from.
+/// What row level security prevents a login from doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct RowSecurityLimits {
-    /// The role that passes all policies and that the login is, or becomes by `SET ROLE`.
+    /// The role that bypasses all policies: the login itself, or a role to which it can `SET ROLE`.
     bypasses: Option<String>,
     /// The first of the tables that it cannot read, by their quoted names.
     tables: Vec<String>,
@@ -33,7 +33,7 @@ struct RowSecurityLimits {
     total: usize,
     /// Permissive policies for SELECT apply to the login on the first of them.
     has_policy: bool,
-    /// Whose the first of them is, when it is not the database owner's.
+    /// The owner of the first of them, if it is not the database's owner.
     unread_owner: Option<String>,
     /// A restrictive policy that hides all rows of the first of them, by its quoted name.
     closing: Option<String>,
@@ -41,7 +41,7 @@ struct RowSecurityLimits {
     unwritten: Vec<String>,
     /// How many there are.
     unwritten_total: usize,
-    /// Whose the first of them is, when it is not the database owner's.
+    /// The owner of the first of them, if it is not the database's owner.
     unwritten_owner: Option<String>,
     /// The database's owner.
     owner: String,
@@ -51,9 +51,8 @@ struct RowSecurityLimits {
     version: i32,
 }
 
-/// What to tell people when the tenant's login has rights on tables and reads no row of them, because row level
-/// security is on and no policy lets it, or when it passes policies that are to apply to it; else none. Only catalogs
-/// are read.
+/// The message when the tenant's login has rights on tables and reads no row of them, because row level security is on and
+/// no policy allows it, or when it bypasses policies that should apply to it; otherwise none. Only catalogs are read.
 ///
 /// # Errors
 /// See [`Error`].
@@ -65,8 +64,8 @@ pub async fn unreadable(conn: &mut PgConnection, role: &str, rights: &TenantRigh
     })
 }
 
-/// What to tell people of tables that the tenant's login reads and has the right to write, while no policy lets it; none
-/// when there is no such table. Only catalogs are read.
+/// The message about tables that the tenant's login reads and has the right to write, while no policy allows it; none when
+/// there is no such table. Only catalogs are read.
 ///
 /// # Errors
 /// See [`Error`].
@@ -191,11 +190,11 @@ impl RowSecurityLimits {
         let way = match wanted {
             RowSecurity::Enforce => "or set connection.rowSecurity: Bypass".to_owned(),
             RowSecurity::Bypass if self.version >= GIVES_BYPASS => format!(
-                "or have the operator let the login pass all policies, as a superuser: ALTER ROLE {} BYPASSRLS",
+                "or make the operator let the login bypass all policies, as a superuser: ALTER ROLE {} BYPASSRLS",
                 quote(owner)
             ),
             RowSecurity::Bypass => format!(
-                "or let the login pass all policies, as a superuser and again after each rotation: ALTER ROLE {} BYPASSRLS",
+                "or let the login bypass all policies, as a superuser and again after each rotation: ALTER ROLE {} BYPASSRLS",
                 quote(role)
             ),
         };
@@ -218,7 +217,7 @@ impl RowSecurityLimits {
         )
     }
 
-    /// How a migration lets the login in.
+    /// How a migration gives the login access.
     fn policy(&self, table: &str, owner: Option<&str>) -> String {
         let who = owner.map_or_else(
             || "in a migration".to_owned(),

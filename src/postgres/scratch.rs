@@ -1,11 +1,11 @@
-//! A scratch database: made with an owner of its own for one purpose, and dropped afterwards with whatever is in it, with its
-//! sessions, and with the roles that were made for it.
+//! A scratch database: made with an owner of its own for one purpose, and dropped afterwards with its contents, its
+//! sessions, and the roles that were created for it.
 //!
-//! Whatever is restored runs as its owner, who therefore may make no roles and give nobody a membership. The roles that a
-//! restored database names are made by another role, the keeper, whose password no session in the database has.
+//! Restored code runs as its owner, which therefore may create no roles and grant no memberships. The roles that a restored
+//! database names are created by another role, the keeper, whose password no session in the database has.
 //!
-//! As [`super::made`], it is known by the record on its owner's role, and nothing without that record is dropped. Each step may
-//! be cut off and repeated.
+//! As [`super::made`], it is identified by the record on its owner's role, and nothing without that record is dropped. Each
+//! step may be interrupted and repeated.
 
 use secrecy::SecretString;
 use sqlx::PgConnection;
@@ -29,8 +29,8 @@ pub fn keeper(name: &str) -> String {
     format!("{name}_roles")
 }
 
-/// Makes an empty scratch database and its keeper, after what an earlier attempt has left of both is dropped. No role is taken
-/// that is there.
+/// Makes an empty scratch database and its keeper, after the remains of an earlier attempt are dropped. No existing role is
+/// used.
 ///
 /// # Errors
 /// As [`made::make`]; [`Error::Refused`] with `42710` when somebody else's role or database has the name.
@@ -77,8 +77,8 @@ async fn roles(
     made::as_owner(conn, maker, entry.name).await
 }
 
-/// Drops a scratch database with its sessions, the roles that were made for it, its owner and its keeper. What is not there is
-/// no error.
+/// Drops a scratch database with its sessions, the roles that were made for it, its owner and its keeper. A missing one is
+/// not an error.
 ///
 /// # Errors
 /// See [`Error`].
@@ -102,7 +102,7 @@ pub async fn drop(conn: &mut PgConnection, maker: &Maker, (name, record): (&str,
         .filter(|(_, is_there)| *is_there)
         .map(|(name, _)| name)
         .collect();
-    // Whatever then stays, nobody logs in with a password that was set meanwhile.
+    // Even if a role stays, nobody can log in with a password that was set meanwhile.
     for role in &roles {
         run(
             conn,
@@ -120,7 +120,7 @@ pub async fn drop(conn: &mut PgConnection, maker: &Maker, (name, record): (&str,
     }
     let made = sqlx::query(ROLES).bind(&keeper).bind(APP_GROUP);
     for made in column(conn, "roles", made).await? {
-        // One that has got something beyond the scratch database stays.
+        // A role that owns something outside of the scratch database stays.
         if let Err(error) = run(conn, format!("DROP ROLE {}", quote(&made))).await {
             tracing::warn!(role = made, %error, "a role that was made for a scratch database is not dropped");
         }

@@ -30,15 +30,15 @@ fn settings(role: &str) -> String {
     )
 }
 
-/// What `search_path` has for the schema of the session's user.
+/// The placeholder in `search_path` for the schema of the session's user.
 const USER: &str = "\"$user\"";
 
-/// Whether the `options` of the owner's URL set the path: they come before the settings of roles and databases. Who uses
-/// the parts of a connection Secret, and not its URL, has no options. And the path where nothing is set.
+/// Whether the `options` of the owner's URL set the path: they come before the settings of roles and databases. A client
+/// that uses the parts of a connection Secret, and not its URL, has no options. Also reads the path where nothing is set.
 const OF_SESSION: &str = "SELECT source OPERATOR(pg_catalog.=) 'client', coalesce(reset_val, '') FROM pg_catalog.pg_settings \
      WHERE name OPERATOR(pg_catalog.=) 'search_path'";
 
-/// What was read of the settings.
+/// The settings that were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Paths {
     /// The owner's own, also by the `options` of its URL.
@@ -54,7 +54,7 @@ struct Paths {
 }
 
 impl Paths {
-    /// The role's own `search_path`; none where everybody's is right.
+    /// The role's own `search_path`; none where the general setting is right.
     fn wanted(&self) -> Option<String> {
         let path = self.owners.as_ref().or(self.common.as_ref()).unwrap_or(&self.default);
         match &self.owners_schema {
@@ -108,7 +108,7 @@ pub(super) async fn copy(conn: &mut PgConnection, role: &str, database: &str) ->
     let Some(path) = paths.wanted() else {
         return run(conn, format!("{alter} RESET search_path")).await;
     };
-    // The setting as it is, whatever it holds.
+    // The setting, quoted as it is.
     let path = literal(&path);
     let set = format!(
         "SELECT set_config('search_path', {path}, true); {alter} SET search_path FROM CURRENT; SET LOCAL {OWN_PATH}"
@@ -120,7 +120,7 @@ pub(super) async fn copy(conn: &mut PgConnection, role: &str, database: &str) ->
 mod tests {
     use super::*;
 
-    /// Of a server whose default is PostgreSQL's.
+    /// A server with PostgreSQL's default.
     fn wanted(owners: Option<&str>, common: Option<&str>, schema: Option<&str>) -> Option<String> {
         let paths = Paths {
             owners: owners.map(Into::into),

@@ -1,5 +1,5 @@
 //! The end of sessions on the server. A script can switch off what ends its session with the connection
-//! (`client_connection_check_interval`), give it another `application_name` and release its locks: it would go on as the
+//! (`client_connection_check_interval`), give it another `application_name` and release its locks: it would continue as the
 //! database's owner after its time limit, and after the database was handed to another tenant.
 
 use std::time::Duration;
@@ -77,7 +77,9 @@ async fn end_later(login: &Login, session: ServerSession) {
         tokio::time::sleep(wait).await;
         match end(login, session).await {
             Ok(()) => return,
-            Err(error) => tracing::warn!(%error, process = session.process, "a session that was given up may go on"),
+            Err(error) => {
+                tracing::warn!(%error, process = session.process, "a session that was given up may still run")
+            }
         }
     }
 }
@@ -97,7 +99,7 @@ async fn end(login: &Login, session: ServerSession) -> Result<()> {
 }
 
 /// Ends the other sessions of the owner in this database: a script that was cut off may still run in one, or another
-/// operator that was stopped for a while may go on in one. Also inside a transaction.
+/// operator that was stopped for a while may still run in one. Also inside a transaction.
 ///
 /// # Errors
 /// [`Error::Refused`] when one does not end, and the others of [`Error`].

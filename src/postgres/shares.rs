@@ -6,12 +6,12 @@ use super::error::Result;
 use super::heir::{self, Generations};
 use super::sql::{begin, end, quote, run};
 
-/// The part of the limit that a login has which two or more rotations have replaced within their overlaps.
+/// The part of the limit for a login that two or more rotations have replaced within their overlaps.
 const OLDER: i32 = 10;
 
 /// The connections of the logins that are no longer the newest one, in the order of their numbers. Together they have as
-/// many as the newest one, or one each where that is more: nearly all are for the one that it replaces, which applications
-/// use until they have read the Secret again.
+/// many as the newest one, or one each where that is more: nearly all are for the login that the newest one replaces, which
+/// applications use until they have read the Secret again.
 fn shares(former: usize, most: i32) -> Vec<i32> {
     let older = former.saturating_sub(1);
     let small = (most / OLDER).max(1);
@@ -28,8 +28,8 @@ fn number(base: &str, role: &str) -> u32 {
     number.and_then(|number| number.parse().ok()).unwrap_or(1)
 }
 
-/// Keeps the logins of a tenant together to twice the limit of one, where more than one former login is kept: these get
-/// their shares, and of their sessions the last ones beyond them end. With one former login, each has the whole limit, and
+/// Limits all logins of a tenant together to twice the limit of one, where more than one former login is kept: these get
+/// their shares, and their newest sessions beyond them are ended. With one former login, each has the whole limit, and
 /// nothing is changed.
 pub(super) async fn share(conn: &mut PgConnection, base: &str, logins: &[&str], most: i32) -> Result<()> {
     let mut former = logins.to_vec();

@@ -1,4 +1,4 @@
-//! Shuts the logins of a tenant: all of a database that is paused, and former ones whose overlap is over.
+//! Disables logins of a tenant: all of a paused database, and former ones whose overlap has ended.
 
 use sqlx::PgConnection;
 
@@ -7,11 +7,11 @@ use super::heir::{self, Generations};
 use super::role_changes::end_sessions;
 use super::sql::{begin, end, quote, run};
 
-/// The most roles that are dealt with at a time, whatever a script has made.
+/// The most roles that are processed at a time; a script may have created any number.
 pub(super) const MOST: usize = 1000;
 
 /// Forbids all roles of a tenant to log in, the first one and those that were made for rotations of its login, and ends
-/// their sessions. [`super::ensure_tenant_roles`] opens those again that are to log in. Roles that are not there are fine.
+/// their sessions. [`super::ensure_tenant_roles`] enables those again that are to log in. Missing roles are not an error.
 ///
 /// # Errors
 /// [`super::Error::Refused`] when the owner lacks a right.
@@ -33,7 +33,7 @@ pub async fn shut_tenant_logins(conn: &mut PgConnection, role: &str) -> Result<(
         forbid_all(conn, &found).await?;
         shut.extend(found);
     }
-    // After all are shut, so that no session begins meanwhile. Roles that log in no more may have sessions as well.
+    // After all are disabled, so that no session starts meanwhile. Disabled roles may have sessions as well.
     begin(conn).await?;
     let others = heir::generations(conn, role, Generations::All).await;
     shut.extend(end(conn, others).await?);
@@ -72,7 +72,7 @@ async fn end_all(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The sessions of a role are ended by its members alone.
+/// Only its members can end the sessions of a role.
 async fn forbid(conn: &mut PgConnection, role: &str) -> Result<()> {
     let is_member: bool = sqlx::query_scalar("SELECT pg_has_role(current_user, $1::name, 'USAGE')")
         .bind(role)

@@ -1,10 +1,10 @@
-//! The role of a tenant that is yet to come, in a database that waits for its claim on a server of its own. It has a
+//! The role of a future tenant, in a database that waits for its claim on a server of its own. It has a
 //! tenant's rights and no login: a claim gives it the tenant's name and a password, which takes a few milliseconds, where
 //! granting takes ten times as long.
 //!
 //! The role's comment is a digest of the rights that were granted, and of the catalog as it was after that. A claim grants
-//! everything again unless both are still the same. No script runs while the role exists: it is dropped before, and made
-//! anew afterwards.
+//! everything again unless both are still the same. No script runs while the role exists: it is dropped before, and created
+//! again afterwards.
 
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
@@ -17,14 +17,11 @@ use super::groups::{APP_GROUP, DATA_API_ROLES};
 use super::heir::{OWNER_CHANGES, TENANT_LIKE};
 use super::role_changes::TenantRole;
 use super::roles::{TenantRoles, drop_made_roles, ensure_tenant_roles};
-use super::sql::{begin, end, first, literal, literals, look, quote, run};
+use super::sql::{FIRST_OWN, begin, end, first, literal, literals, look, quote, run};
 use super::wall::Sharing;
 
-/// The first oid that no object of PostgreSQL's own has (`FirstNormalObjectId` in its `transam.h`).
-const FIRST_OWN: u32 = 16_384;
-
-/// Makes the spare role anew, on the server of a database that is not shared with others. A crash leaves none, or one
-/// that a claim does not believe.
+/// Creates the spare role again, on a server that is not shared with other databases. A crash leaves no spare role, or one
+/// that a claim does not trust.
 ///
 /// # Errors
 /// As [`ensure_tenant_roles`].
@@ -44,7 +41,7 @@ pub async fn make_spare(conn: &mut PgConnection, spare: &str, rights: &TenantRig
     end(conn, done).await
 }
 
-/// Drops the spare role, before a script runs. One that is not there is fine.
+/// Drops the spare role, before a script runs. A missing one is not an error.
 ///
 /// # Errors
 /// As [`drop_made_roles`].
@@ -52,11 +49,11 @@ pub async fn drop_spare(conn: &mut PgConnection, spare: &str) -> Result<()> {
     drop_made_roles(conn, &[spare.to_owned()]).await
 }
 
-/// Gives the spare role to a tenant, unless there is none or the tenant has a role. Whether that is all there is to do:
-/// the role then logs in, and has all of these rights. Else the tenant's role is to be made as it should be.
+/// Gives the spare role to a tenant, unless there is none or the tenant has a role. Returns whether nothing else is to be
+/// done: the role then logs in, and has all of these rights. Otherwise the tenant's role is to be created as usual.
 ///
 /// # Errors
-/// See [`Error`]. What the server refuses is none: the role is made otherwise then.
+/// See [`Error`]. A refusal of the server is not an error: the role is then created as usual.
 pub async fn take_spare(
     conn: &mut PgConnection,
     spare: &str,
@@ -104,7 +101,7 @@ fn verifier(role: &TenantRole) -> String {
     postgres_protocol::password::scram_sha_256(role.password.expose_secret().as_bytes())
 }
 
-/// One of the two roles, as far as it exists.
+/// One of the two roles, if it exists.
 #[derive(Clone, Debug)]
 struct FoundRole {
     /// It is the tenant's, and not the spare one.
@@ -124,7 +121,7 @@ impl FoundRole {
     }
 }
 
-/// What a claim takes of the spare role.
+/// What a claim uses of the spare role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Taking {
     /// Nothing.
@@ -154,7 +151,7 @@ fn digest(rights: &TenantRights, catalog: &PgRow) -> Result<String> {
     Ok(hex::encode(Sha256::digest(all)))
 }
 
-/// SQL: one text, which differs when something differs on which the grants of a tenant's role depend, or that they change:
+/// SQL: one text, which changes with everything on which the grants of a tenant's role depend, or that they change:
 /// owners and rights of the database and of what is in it, default privileges, the roles and their settings and
 /// memberships, triggers and extensions.
 fn catalog(spare: &str) -> String {
@@ -209,7 +206,7 @@ mod tests {
             (vec![spare(true, Some("a"))], Taking::All),
             (vec![spare(true, Some("b"))], Taking::Name),
             (vec![spare(true, None)], Taking::Name),
-            // Not a tenant's, or somebody else's.
+            // Not a tenant's role, or another tenant's.
             (vec![spare(false, Some("a"))], Taking::Nothing),
             // An earlier attempt has taken it.
             (vec![tenants.clone()], Taking::Nothing),

@@ -11,6 +11,9 @@ use super::error::{Error, Result};
 /// The operator's own schema in a tenant's database. The tenant's roles have no right on it.
 pub const OPERATOR_SCHEMA: &str = "stagesub";
 
+/// The first OID of what PostgreSQL has not made itself (`FirstNormalObjectId` in its `access/transam.h`).
+pub(super) const FIRST_OWN: u32 = 16_384;
+
 /// A quoted identifier.
 pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -30,7 +33,7 @@ pub(crate) fn own() -> String {
     format!("SET {OWN_PATH}; SET {NO_JIT}")
 }
 
-/// What a transaction begins with.
+/// The statements at the start of a transaction.
 fn beginning() -> [String; 4] {
     let local = |setting: &str| format!("SET LOCAL {setting}");
     [
@@ -52,7 +55,7 @@ pub(super) fn literals<T: AsRef<str>>(texts: &[T]) -> String {
     format!("ARRAY[{}]::text[]", texts.join(", "))
 }
 
-/// Asks several questions in one message, because a round trip to a distant server takes tens of milliseconds. Each
+/// Sends several queries in one message, because a round trip to a distant server takes tens of milliseconds. Each
 /// query is one statement whose identifiers and literals are quoted. The rows of each, in their order.
 pub(super) async fn ask<const N: usize>(conn: &mut PgConnection, queries: [String; N]) -> Result<[Vec<PgRow>; N]> {
     answers(conn, &[], queries, &[]).await
@@ -126,7 +129,8 @@ pub(super) fn first(rows: &[PgRow]) -> Result<&PgRow> {
     rows.first().ok_or_else(|| sqlx::Error::RowNotFound.into())
 }
 
-/// As [`run`], in a transaction that goes on when the server refuses with one of these SQLSTATEs. Whether it was done.
+/// As [`run`], in a transaction that continues when the server refuses with one of these SQLSTATEs. Returns whether it was
+/// done.
 pub(super) async fn permitted(conn: &mut PgConnection, sql: String, refusals: &[&str]) -> Result<bool> {
     match run(conn, format!("SAVEPOINT tried; {sql}; RELEASE tried")).await {
         Ok(()) => Ok(true),

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 /// The most bytes of the message; PostgreSQL accepts no more than 10,000.
 const MOST: usize = 1 << 14;
 
-/// What is passed on of the driver's message. Everything else is a setting of the driver's own.
+/// The parameters of the driver's message that are passed on. Everything else is a setting of the driver's own.
 const PASSED_ON: [&str; 4] = ["user", "database", "client_encoding", "application_name"];
 
 /// Reads the driver's message, without its length.

@@ -1,6 +1,6 @@
-//! Passes what a role owns to another one in steps, each a transaction of its own: of a role with very many objects, one
-//! transaction would take more time and locks than there are, and would begin anew each time. What is cut off goes on where
-//! it was.
+//! Reassigns the objects of a role to another one in steps, each a transaction of its own: for a role with very many
+//! objects, a single transaction would exceed its time and the server's locks, and would start again each time. Interrupted
+//! work continues where it was.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use super::sql::{begin, end, permitted, quote, run};
 /// Objects of one step.
 const STEP: i64 = 200;
 
-/// What the server says of an object that cannot be passed on alone, or is gone meanwhile. What is left is passed on by
-/// `REASSIGN OWNED`, which follows.
+/// The errors for an object that cannot be reassigned alone, or is gone meanwhile. `REASSIGN OWNED`, which follows,
+/// reassigns the rest.
 const LEFT: [&str; 8] = ["42501", "42809", "42P16", "0A000", "2BP01", "42P01", "42883", "42704"];
 
 /// Relations, routines and types of a role, `$1`, in the order of the catalogue, after one, `$3` and `$4`. A sequence of a
-/// column goes with its table. `barred`: the new owner, `$2`, may not create where the object is. `armed`: what uses it has
-/// the rights of its owner.
+/// column is reassigned with its table. `barred`: the new owner, `$2`, may not create where the object is. `armed`: it runs
+/// with the rights of its owner.
 const OWNED: &str = "WITH owned AS ( \
         SELECT classid::int8 AS class, objid::int8 AS object, classid, objid FROM pg_shdepend \
         WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
@@ -45,7 +45,7 @@ const OWNED: &str = "WITH owned AS ( \
 /// A row of [`OWNED`].
 type Object = (i64, i64, String, String, bool, Option<String>, Option<bool>);
 
-/// Who gets what a role owns.
+/// Who gets the objects of a role.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum NewOwner<'a> {
     /// Another role of the tenant.
@@ -54,7 +54,7 @@ pub(super) enum NewOwner<'a> {
     Owner,
 }
 
-/// Passes on relations, routines and types, as far as each can be passed on alone.
+/// Reassigns the relations, routines and types that can be reassigned alone.
 pub(super) async fn transfer(conn: &mut PgConnection, role: &str, to: NewOwner<'_>) -> Result<()> {
     let mut after = (0, 0);
     while let Some(last) = step(conn, role, to, after).await? {
@@ -63,7 +63,7 @@ pub(super) async fn transfer(conn: &mut PgConnection, role: &str, to: NewOwner<'
     Ok(())
 }
 
-/// One step; the last object of it.
+/// One step. Returns its last object.
 async fn step(conn: &mut PgConnection, role: &str, to: NewOwner<'_>, after: (i64, i64)) -> Result<Option<(i64, i64)>> {
     begin(conn).await?;
     let done = pass_some(conn, role, to, after).await;

@@ -8,12 +8,12 @@ use super::records::IS_RECORD;
 use super::sql::{OPERATOR_SCHEMA, first, literal, look, quote};
 use crate::text;
 
-/// Tables that are named: the statement must fit into the message as well.
+/// The most tables that are named: the statement must fit into the message as well.
 const NAMED: i64 = 3;
 
-/// SQL over `pg_namespace n` and the role `login`: the schemas whose tables the login is meant to read: `public`, those of the database's owner, and those of the
-/// owner's other roles on which the login was given USAGE. A schema of another role is that role's own affair: the
-/// platform's schemas of a hosted project are such, and so is one that is kept private.
+/// SQL over `pg_namespace n` and the role `login`: the schemas whose tables the login is meant to read: `public`, those of
+/// the database's owner, and those of the owner's other roles on which the login was given USAGE. Schemas of other roles are
+/// not checked: the platform's schemas of a hosted project, and schemas that are kept private.
 pub(super) fn meant() -> String {
     format!(
         "nspname <> 'information_schema' AND nspname !~ '^pg_' AND nspname <> '{OPERATOR_SCHEMA}' \
@@ -39,7 +39,7 @@ struct UngrantedTables {
     is_in_group: bool,
 }
 
-/// What to tell people of tables, views and foreign tables that the tenant's login has no right to read, in the schemas
+/// The message about tables, views and foreign tables that the tenant's login has no right to read, in the schemas
 /// that are the tenant's; none when it may read them all. A table of which it may read a column counts as readable, and a
 /// partition as its table. The records of the operator and of migration tools, and what belongs to an extension, do not
 /// count. Only catalogs are read.

@@ -1,4 +1,5 @@
-//! Reads a database URL: every part of it is honoured or refused by name, and no default names a place.
+//! Reads a database URL: every part of it is honoured or refused by name, and there is no default for host, user or
+//! database.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -215,8 +216,9 @@ fn path(given: Option<&str>, schema: Option<&str>) -> Result<SessionPath, Error>
     }
 }
 
-/// Checks settings of the session, and tells whether one of them is the path: `-c name=value`, `-cname=value` or `--name=value`.
-/// Whose rights it has is not one of them, and other switches of the server are none, of which several can be written as one word.
+/// Checks settings of the session, and returns whether one of them is the path: `-c name=value`, `-cname=value` or
+/// `--name=value`. A setting of the role is refused, and so are other switches of the server, several of which can be
+/// written as one word.
 fn options(options: &str) -> Result<bool, Error> {
     let mut sets_path = false;
     let mut words = options.split_whitespace();

@@ -4,8 +4,8 @@ use percent_encoding::percent_decode_str;
 
 use super::error::Error;
 
-/// Parameters of a client's own pool, cache, socket or name. They mean nothing to a single session of the operator's,
-/// which has its own name.
+/// Parameters of a client's own pool, cache, socket or name. They have no effect on a single session of the operator, which
+/// has its own name.
 const OF_THE_CLIENT: [&str; 13] = [
     "application_name",
     "connection_limit",
@@ -22,7 +22,7 @@ const OF_THE_CLIENT: [&str; 13] = [
     "tcp_user_timeout",
 ];
 
-/// Parameters with the values that a session of the operator's meets without doing anything.
+/// Parameters with the values that every session of the operator has anyway.
 const MET: [(&str, &[&str]); 13] = [
     ("channel_binding", &["prefer", "disable"]),
     ("client_encoding", &["utf8", "utf-8", "auto"]),
@@ -35,12 +35,12 @@ const MET: [(&str, &[&str]); 13] = [
     ("sslcompression", &["0", "1"]),
     ("sslnegotiation", &["postgres"]),
     ("sslsni", &["1"]),
-    // Every session of the operator's writes, so that a server that takes no writes is refused.
+    // Every session of the operator's writes, so a server that accepts no writes is refused.
     ("target_session_attrs", &["any", "read-write", "primary"]),
     ("uselibpqcompat", &["true"]),
 ];
 
-/// Parameters with the advice for a value that cannot be met.
+/// Parameters with the advice for an unsupported value.
 const REFUSED: [(&str, &str); 13] = [
     (
         "channel_binding",
@@ -51,8 +51,8 @@ const REFUSED: [(&str, &str); 13] = [
     ("passfile", "passfile cannot be used: write the password into the URL"),
     (
         "pgbouncer",
-        "pgbouncer=true says that it leads to a transaction pooler, where locks and settings do not hold: give the URL \
-         of the server itself, or of the pooler in session mode",
+        "pgbouncer=true says that it leads to a transaction pooler, where locks and settings do not last between \
+         transactions: give the URL of the server itself, or of the pooler in session mode",
     ),
     ("replication", "replication cannot be used: remove it"),
     (
@@ -125,7 +125,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// What is missing here is taken from there.
+    /// Missing values are taken from the other one.
     pub fn or(self, other: Self) -> Self {
         Self {
             host: self.host.or(other.host),
@@ -148,7 +148,7 @@ pub(super) fn decode(text: &str) -> Result<String, Error> {
     Ok(text.into_owned())
 }
 
-/// Reads the parameters. Their names are told only if `trusted`: else they may be a part of a password.
+/// Reads the parameters. Messages contain their names only if `trusted`: otherwise they may be a part of a password.
 pub(super) fn read(query: &str, trusted: bool) -> Result<Parts, Error> {
     let mut parts = Parts::default();
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
@@ -179,13 +179,13 @@ fn take(parts: &mut Parts, name: &str, value: String, trusted: bool) -> Result<(
         "options" => &mut parts.options,
         "schema" => &mut parts.schema,
         "connect_timeout" => &mut parts.timeout,
-        // As in libpq, a parameter without a value is one that is not there.
+        // As in libpq, a parameter without a value counts as absent.
         _ if is_met(name, &value) || value.is_empty() && is_known(name) => return Ok(()),
         _ => return Err(refusal(name, trusted && !has_password)),
     };
     match place {
         Some(before) if *before != value => Err(Error::invalid_url(format!(
-            "{name} is there twice, with different values"
+            "{name} appears twice, with different values"
         ))),
         _ => {
             // libpq takes an empty value for none; to Prisma, an empty schema is one.

@@ -79,7 +79,7 @@ fn the_path_of_every_session_is_said_by_options_or_as_prismas_schema() {
             (path, options),
             "{parameters}"
         );
-        // A pooler may refuse options, so that the published URL has those alone that its entry has.
+        // A pooler may refuse options, so the published URL has only those of its entry.
         let again = read(login.url().expose_secret());
         assert_eq!(again.session.options, login.session.options);
     }
@@ -124,7 +124,7 @@ fn what_is_not_honoured_is_refused_by_name() {
         ),
         (
             "postgresql://a:hush@h/s?schema=public&schema=app",
-            "schema is there twice",
+            "schema appears twice",
         ),
         ("postgresql://a:hush@h/s?sslmode=allow", "sslmode=allow"),
         (
@@ -154,7 +154,7 @@ fn what_is_not_honoured_is_refused_by_name() {
         ("postgresql://a:hush@h/s?connect_timeout=soon", "connect_timeout"),
         (
             "postgresql://a:hush@h/s?sslmode=require&sslmode=disable",
-            "sslmode is there twice",
+            "sslmode appears twice",
         ),
         ("postgresql://a:hush@h/s?foo=", "the parameter foo cannot be used"),
         ("postgresql:///s?host=h&user=a&password=x&hush=", "%26"),
@@ -292,7 +292,7 @@ fn what_was_copied_behind_a_url_is_told() {
                 .contains("zero-width")
         );
     }
-    // What is encoded belongs to the name.
+    // Encoded characters belong to the name.
     assert_eq!(read("postgresql://ada:hush@h/d%22").database, "d\"");
     assert_eq!(read("postgresql://ada:hu'sh;@[::1]/d").host, "::1");
 }

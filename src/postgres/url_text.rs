@@ -8,10 +8,10 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use super::error::Error;
 use crate::text::is_invisible;
 
-/// What stands for bytes that are not UTF-8.
+/// The replacement for bytes that are not UTF-8.
 const REPLACEMENT: char = '\u{fffd}';
 
-/// Marks that people and programs put around a text.
+/// Quotation marks that people and programs put around a text.
 const QUOTES: [char; 9] = ['"', '\'', '`', '“', '”', '‘', '’', '«', '»'];
 
 /// Ends that belong to the place where a URL was copied from.

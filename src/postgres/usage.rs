@@ -1,6 +1,6 @@
 //! Whether anybody uses a database: sessions of others, and a count of the uses of its tables.
 //!
-//! The transactions of `pg_stat_database` are no measure: autovacuum's count there, and those of a platform's services.
+//! The transactions of `pg_stat_database` are not usable: they include those of autovacuum and of a platform's services.
 
 use sqlx::PgConnection;
 use sqlx::Row as _;
@@ -32,7 +32,7 @@ const HISTORIES: [&str; 4] = [
     "seed_files",
 ];
 
-/// What a look at a database has found.
+/// The result of a look at a database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Open sessions of roles that are neither the owner, nor a superuser, nor a service's.

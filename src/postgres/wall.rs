@@ -8,7 +8,7 @@ use super::sql::{ask, begin, end, first, quote, run};
 /// Whether the server holds other tenants' databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
-    /// It may: the database is closed to roles that are not granted CONNECT by name.
+    /// It may have other tenants' databases: this one is closed to roles without CONNECT granted by name.
     Shared,
     /// The server is this tenant's own.
     Own,
@@ -25,7 +25,7 @@ pub async fn isolate(conn: &mut PgConnection) -> Result<()> {
     begin(conn).await?;
     let closed = close_database(conn, &database).await;
     end(conn, closed).await?;
-    // After the commit: until then, whoever is disconnected connects again.
+    // After the commit: until then, a disconnected role could connect again.
     begin(conn).await?;
     let ended = end_foreign_sessions(conn).await;
     end(conn, ended).await
@@ -41,7 +41,7 @@ pub(super) async fn current_database(conn: &mut PgConnection) -> Result<String> 
     Ok(first(&rows)?.try_get(0)?)
 }
 
-/// Takes CONNECT and TEMPORARY on the current database, of this name, from PUBLIC.
+/// Revokes CONNECT and TEMPORARY on the current database, of this name, from PUBLIC.
 pub(super) async fn close_database(conn: &mut PgConnection, database: &str) -> Result<()> {
     let database = quote(database);
     let [_, _, open] = ask(
@@ -64,14 +64,14 @@ pub(super) async fn close_database(conn: &mut PgConnection, database: &str) -> R
     ))
 }
 
-/// Ends the sessions of roles that may not connect to the database: they came before it was closed.
+/// Ends the sessions of roles that may not connect to the database: they were opened before it was closed.
 pub(super) async fn end_foreign_sessions(conn: &mut PgConnection) -> Result<()> {
     let found = foreign_sessions(conn).await?;
     if found.is_empty() {
         return Ok(());
     }
     for (process, _) in found {
-        // Waits for its end. What is refused is told below.
+        // Waits for its end. A refusal is reported below.
         run(conn, "SAVEPOINT ending".into()).await?;
         let ended = sqlx::query("SELECT pg_terminate_backend($1, 5000)")
             .bind(process)
@@ -97,10 +97,10 @@ pub(super) async fn end_foreign_sessions(conn: &mut PgConnection) -> Result<()> 
     }
 }
 
-/// Process and role of each session in this database whose role may not connect to it. The server does not tell
-/// everybody the kind of another role's session.
+/// Process and role of each session in this database whose role may not connect to it. The server hides the kind of another
+/// role's session from some roles.
 async fn foreign_sessions(conn: &mut PgConnection) -> Result<Vec<(i32, String)>> {
-    // A transaction otherwise sees the sessions as they were when it looked first.
+    // Otherwise a transaction sees the sessions as they were at its first query.
     let [_, rows] = ask(
         conn,
         [

@@ -1,5 +1,5 @@
 //! The Orchestras of a class that take part in its rollouts, with the facts that the decision needs: read from
-//! their statuses, and from what this process has done since.
+//! their statuses, and from the work of this process since then.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -71,7 +71,7 @@ pub fn takes_part(orchestra: &Orchestra) -> bool {
     orchestra.is_published() && !orchestra.has_own_migrations() && orchestra.metadata.deletion_timestamp.is_none()
 }
 
-/// Whether the class has migrations for an Orchestra, be they valid or not.
+/// Whether the class has migrations for an Orchestra, valid or not.
 fn asks_for_any(orchestra: &Orchestra, class: &OrchestraClass) -> bool {
     let own = class.spec.migrations.as_ref().is_some_and(|own| own.source.is_some());
     own || orchestra.spec.source.is_some() || template_of(orchestra, class).is_some()
@@ -152,7 +152,7 @@ fn standing_of(migrations: Option<&MigrationStatus>, outcome: Option<TurnOutcome
     }
 }
 
-/// How far an Orchestra is with a source, as far as is known without a query to its database.
+/// How far an Orchestra is with a source, as known without a query to its database.
 pub fn standing(orchestra: &Orchestra, ledger: &Ledger, revision: &str) -> UpdateState {
     let uid = orchestra.metadata.uid.as_deref().unwrap_or_default();
     standing_of(orchestra.migrations(), ledger.outcome(uid, revision), revision)
@@ -171,7 +171,7 @@ pub fn load(ctx: &Context, ledger: &Ledger, server: &str, asker: &Orchestra) -> 
     let inherited = |orchestra: &Orchestra| {
         orchestra.metadata.uid != asker.metadata.uid && is_inherited(orchestra, ledger) && is_there(orchestra)
     };
-    // A hosted project is a server of its own. All others may come to share this one.
+    // A hosted project is a server of its own. All other databases may share this one.
     let is_hosted = |orchestra: &Orchestra| orchestra.status.as_ref().is_some_and(|status| status.project.is_some());
     let shares = |orchestra: &Orchestra| orchestra.namespace() != asker.namespace() && !is_hosted(orchestra);
     Load {
@@ -248,7 +248,7 @@ mod tests {
             ("new", 2, true, None, UpdateState::Failed),
             ("new", 2, true, Some(Cut), UpdateState::Failed),
             ("new", 0, true, None, UpdateState::Failed),
-            // The status does not say yet that it waits, and then it does not any more.
+            // The status does not say yet that it waits, and later no longer says so.
             ("old", 0, false, Some(AwaitsApproval), UpdateState::AwaitsApproval),
             ("new", 2, false, Some(AwaitsApproval), UpdateState::Broken),
         ] {

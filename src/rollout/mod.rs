@@ -44,14 +44,14 @@ impl AsRef<Core> for Context {
     }
 }
 
-/// Whether an Orchestra may have the source of its class now, as far as is known without asking for a turn.
+/// Whether an Orchestra may have the source of its class now, as known without asking for a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
     /// No rollout holds it back: it is new, has the source already, or waits for approval.
     Open,
     /// It needs a turn of the rollout.
     Closed,
-    /// It keeps what it has.
+    /// It keeps its migrations.
     Kept(Kept),
 }
 
@@ -74,7 +74,7 @@ pub enum Kept {
     Queued,
 }
 
-/// Whether an Orchestra may have this source of its class now. It reads only.
+/// Whether an Orchestra may have this source of its class now. It only reads.
 pub fn gate(ctx: &Context, orchestra: &Orchestra, revision: &str) -> Gate {
     if !takes_part(orchestra) {
         return Gate::Open;
@@ -125,7 +125,7 @@ pub fn released(
     }
 }
 
-/// Whether its migration to this source waited for approval, as far as is known without a query to its database.
+/// Whether its migration to this source waited for approval, as known without a query to its database.
 pub fn awaited_approval(ctx: &Context, orchestra: &Orchestra, revision: &str) -> bool {
     ctx.turns.look(|ledger| fleet::standing(orchestra, ledger, revision)) == UpdateState::AwaitsApproval
 }
@@ -174,7 +174,7 @@ fn decide(fleet: &[Enrolled], rules: &Rules) -> Decision {
     plan::decide(&participants, &rules.allowance)
 }
 
-/// Decides on the rollout of a class. It reads only.
+/// Decides on the rollout of a class. It only reads.
 ///
 /// # Errors
 /// When the rollout settings of the class are not valid.
@@ -187,8 +187,7 @@ pub fn look(ctx: &Context, class: &OrchestraClass, revisions: &Revisions) -> Res
     Ok((fleet, decision))
 }
 
-/// Wakes the Orchestras that may start. When a person asks for another try, what is remembered of the failed ones is
-/// forgotten.
+/// Triggers the Orchestras that may start. When a person requests another attempt, the remembered failures are forgotten.
 pub fn drive(ctx: &Context, class: &OrchestraClass, (fleet, decision): (&[Enrolled], &Decision)) {
     let failed = || {
         fleet
@@ -211,7 +210,7 @@ pub fn drive(ctx: &Context, class: &OrchestraClass, (fleet, decision): (&[Enroll
     ctx.turns.wake(named.map(|one| one.object.clone()));
 }
 
-/// Ends a turn, and wakes the Orchestras of the class that may start next.
+/// Ends a turn, and triggers the Orchestras of the class that may start next.
 pub fn end(ctx: &Context, mut turn: Turn, rollout: Option<&Rolled>, outcome: TurnOutcome) {
     turn.ended(outcome);
     drop(turn);

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::turns::fair::may_hold_more;
+use super::turns::fair::may_take_more;
 use crate::api::RolloutPhase as Phase;
 
 /// The limits that a class sets to its rollout.
@@ -184,12 +184,12 @@ impl<'a> Capacity<'a> {
             let Some(server) = &participant.server else { continue };
             let server = self.servers.entry(server).or_default();
             let shared = server.by_namespace.len() > 1;
-            let held = server.by_namespace.entry(participant.namespace()).or_default();
-            let fair = may_hold_more(*held, per_server, shared);
+            let of_namespace = server.by_namespace.entry(participant.namespace()).or_default();
+            let fair = may_take_more(*of_namespace, per_server, shared);
             if fair && self.used < self.allowance.concurrent && server.load < per_server {
                 self.used += 1;
                 server.load += 1;
-                *held += 1;
+                *of_namespace += 1;
                 taken.push(participant.uid.clone());
             }
         }

@@ -23,7 +23,7 @@ impl Revisions {
     /// Reads the sources.
     ///
     /// # Errors
-    /// When the cluster cannot be asked.
+    /// When the cluster cannot be read.
     pub async fn of(ctx: &content::Context, class: &OrchestraClass) -> Result<Self, Error> {
         let mut all = Self::default();
         if let Some(migrations) = &class.spec.migrations {

@@ -79,14 +79,14 @@ pub fn words(status: &RolloutStatus) -> (bool, Reason, String) {
         0 => String::new(),
         pinned => format!("; {pinned} pinned"),
     };
-    let held = match status.held {
+    let waiting = match status.held {
         0 => String::new(),
-        held => format!(", {held} wait for approval"),
+        count => format!(", {count} wait for approval"),
     };
     match status.phase {
         Phase::Complete => (true, Reason::RolloutComplete, format!("{far}{pinned}")),
         Phase::Canary => {
-            let message = format!("{far}: canaries first, {} running{held}{pinned}", status.running);
+            let message = format!("{far}: canaries first, {} running{waiting}{pinned}", status.running);
             (false, Reason::RolloutProgressing, message)
         }
         Phase::Rolling => {
@@ -94,7 +94,7 @@ pub fn words(status: &RolloutStatus) -> (bool, Reason, String) {
                 0 => String::new(),
                 failed => format!(", {failed} failed ({})", names(status)),
             };
-            let message = format!("{far}, {} running{held}{failed}{pinned}", status.running);
+            let message = format!("{far}, {} running{waiting}{failed}{pinned}", status.running);
             (false, Reason::RolloutProgressing, message)
         }
         Phase::Paused => (
@@ -231,7 +231,7 @@ mod tests {
     }
 
     /// State of the update, canary, pinned and engaged of one Orchestra.
-    type Facts = (UpdateState, bool, bool, bool);
+    type EnrolledFacts = (UpdateState, bool, bool, bool);
 
     fn every_fleet() -> Vec<Vec<Enrolled>> {
         let standings = [
@@ -264,7 +264,7 @@ mod tests {
             .collect()
     }
 
-    fn enrolled((number, (standing, canary, pinned, engaged)): (usize, Facts)) -> Enrolled {
+    fn enrolled((number, (standing, canary, pinned, engaged)): (usize, EnrolledFacts)) -> Enrolled {
         let name = format!("t{number}");
         Enrolled {
             participant: Participant {

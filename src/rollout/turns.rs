@@ -1,6 +1,6 @@
 //! Turns to migrate: which databases this process is migrating now. Every migration takes its turn here.
 //!
-//! Turns are fair between namespaces ([`fair`]): the Orchestras of one cannot hold up those of all others.
+//! Turns are fair between namespaces ([`fair`]): the Orchestras of one cannot block those of all others.
 //!
 //! The limit of a server holds also for passes that ask at the same moment. A turn is taken before the intent is
 //! written into the status, and returned when the work ends, however it ends.
@@ -28,7 +28,7 @@ const STALE: Duration = Duration::from_mins(2);
 pub struct TurnRequest {
     /// UID of the Orchestra, or name of a database without a claim.
     pub uid: String,
-    /// The Orchestra that is woken when its turn comes. A request without one takes no place in the queue.
+    /// The Orchestra that is triggered when its turn comes. A request without one takes no place in the queue.
     pub object: Option<ObjectRef<Orchestra>>,
     /// The database server of the migration.
     pub server: String,
@@ -97,7 +97,7 @@ pub struct Ledger {
     waiting: HashMap<String, WaitingTurn>,
     /// Source and outcome of the last turn, by UID.
     last: HashMap<String, (String, TurnOutcome)>,
-    /// The value of the retry annotation that was acted on last, by class.
+    /// The last handled value of the retry annotation, by class.
     retried: HashMap<String, String>,
     /// UIDs of Orchestras that are to be tried again and have had no turn since.
     again: HashSet<String>,
@@ -128,7 +128,7 @@ impl Ledger {
         (of == revision).then_some(*outcome)
     }
 
-    /// Whether this process knows of it: the ledger is then newer than the status.
+    /// Whether this process knows the Orchestra: the ledger is then newer than the status.
     pub fn knows(&self, uid: &str) -> bool {
         self.is_engaged(uid) || self.last.contains_key(uid)
     }
@@ -141,9 +141,9 @@ impl Ledger {
     /// UIDs of those in the queue of a server whose turn is next, when there is room for so many. `asker` counts as
     /// waiting with this number.
     fn next(&self, server: &str, room: usize, asker: Option<(&TurnRequest, u64)>) -> HashSet<String> {
-        let mut held = HashMap::new();
+        let mut taken = HashMap::new();
         for request in self.running.values().filter(|is| is.server == server) {
-            *held.entry(request.namespace()).or_default() += 1;
+            *taken.entry(request.namespace()).or_default() += 1;
         }
         let others = self.waiting.iter().filter(|(uid, is)| {
             is.request.server == server && is.at.elapsed() < STALE && asker.is_none_or(|(asker, _)| asker.uid != **uid)
@@ -158,7 +158,7 @@ impl Ledger {
             let key = (server.to_owned(), namespace.to_owned());
             self.given.get(&key).copied().unwrap_or_default()
         };
-        let next = fair::next(places.collect(), held, given, room);
+        let next = fair::next(places.collect(), taken, given, room);
         next.into_iter().map(ToOwned::to_owned).collect()
     }
 
@@ -171,7 +171,7 @@ impl Ledger {
     }
 
     /// How many turns the namespace of a request holds on its server.
-    fn held(&self, request: &TurnRequest) -> usize {
+    fn taken(&self, request: &TurnRequest) -> usize {
         let same = |is: &&TurnRequest| is.server == request.server && is.namespace() == request.namespace();
         self.running.values().filter(same).count()
     }
@@ -234,7 +234,7 @@ impl Turns {
         ledger.asked += 1;
         let taken = ledger.load(&request.server) + load.inherited;
         let next = ledger.next(&request.server, self.room(taken), Some((&request, number)));
-        let may = fair::may_hold_more(ledger.held(&request), self.per_server, load.shared);
+        let may = fair::may_take_more(ledger.taken(&request), self.per_server, load.shared);
         // A database without a claim goes after all that wait.
         let last = request.object.is_some() || next.len() == ledger.waiting_on(&request.server) + 1;
         if !(may && last && next.contains(&request.uid)) {
@@ -324,7 +324,7 @@ impl Turns {
         anew
     }
 
-    /// Wakes Orchestras whose turn has come.
+    /// Triggers Orchestras whose turn has come.
     pub fn wake(&self, objects: impl IntoIterator<Item = ObjectRef<Orchestra>>) {
         for object in objects {
             // Sending fails only while the operator is shutting down.
@@ -352,13 +352,13 @@ impl Turns {
 pub enum TurnAnswer {
     /// The turn has come.
     Now(Turn),
-    /// The server is busy. The Orchestra is woken when its turn comes.
+    /// The server is busy. The Orchestra is triggered when its turn comes.
     Queued,
     /// The rollout has not reached the Orchestra.
     Refused,
 }
 
-/// A turn. It is returned when it is dropped, and the next in the queue is woken.
+/// A turn. It is returned when it is dropped, and the next in the queue is triggered.
 pub struct Turn {
     turns: Arc<Turns>,
     uid: String,
@@ -367,7 +367,7 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Records how the work ended. A turn without a record was cut off.
+    /// Records how the work ended. A turn without a record was interrupted.
     pub fn ended(&mut self, outcome: TurnOutcome) {
         self.outcome = outcome;
     }

@@ -205,7 +205,7 @@ mod tests {
             login("standard", "two", Some(200)),
             login("standard", "three", Some(400)),
             login("quiet", "four", Some(250)),
-            // A pool's: nobody's yet.
+            // A pool's member, not claimed yet.
             KnownCredential::of((Some("standard"), None), Credential::OwnerPassword, Some(100)),
         ]
         .into_iter()

@@ -82,19 +82,19 @@ pub struct Arguments {
     /// say. 0s: whatever a class says, only databases that are not available according to their status, until they are.
     #[arg(long, env = "ORCHESTRA_PROBE_INTERVAL", default_value = "1m", value_parser = duration)]
     pub probe_interval: Duration,
-    /// Longest time that the migrations or the seed of one Orchestra may take in one go.
+    /// Longest time that one run of an Orchestra's migrations or seed may take.
     #[arg(long, env = "ORCHESTRA_MIGRATION_LIMIT", default_value = "1h", value_parser = duration)]
     pub migration_limit: Duration,
     /// Migrations that run at once on one database server, of all classes together. Entries of pools
     /// with the same host and port share a server; a hosted project is one of its own.
     #[arg(long, env = "ORCHESTRA_MIGRATIONS_PER_SERVER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub migrations_per_server: u16,
-    /// How long scripts and requests under way may take to end after SIGTERM; what does not end is cut
-    /// off, and rolled back by the database. Less than the pod's terminationGracePeriodSeconds.
+    /// How long scripts and requests under way may take to end after SIGTERM; what does not end is stopped, and rolled back
+    /// by the database. Less than the pod's terminationGracePeriodSeconds.
     #[arg(long, env = "ORCHESTRA_SHUTDOWN_GRACE", default_value = "25s", value_parser = duration)]
     pub shutdown_grace: Duration,
-    /// Folder of a mounted volume, below which `source.folder` is looked for. Whoever may create
-    /// Orchestras can have the scripts in it applied.
+    /// Folder of a mounted volume, below which `source.folder` is looked for. Everyone who may create Orchestras can have
+    /// the scripts in it applied.
     #[arg(long, env = "ORCHESTRA_SOURCES_FOLDER")]
     pub sources_folder: Option<PathBuf>,
     /// Registries that an Orchestra may name, as host or host:port; a class may name any. Repeatable, or
@@ -140,7 +140,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// Names of tenants' namespaces, each once.
 ///
 /// # Errors
-/// When one of them is no name of a namespace, or that of the operator.
+/// When one of them is not a name of a namespace, or is that of the operator.
 pub fn tenants(names: &[String], own: &str) -> anyhow::Result<Vec<String>> {
     let names: BTreeSet<_> = names
         .iter()
@@ -163,7 +163,7 @@ pub fn tenants(names: &[String], own: &str) -> anyhow::Result<Vec<String>> {
 }
 
 impl Arguments {
-    /// Settings of the controllers, with what only the environment may say.
+    /// Settings of the controllers, with the secrets that come only from the environment.
     ///
     /// # Errors
     /// When the file of root certificates cannot be used.
@@ -176,10 +176,10 @@ impl Arguments {
         };
         let inventory: BTreeMap<_, _> = std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_encoded_bytes())))
-            .filter(|(key, _)| inventory::is_read(key))
+            .filter(|(key, _)| inventory::is_meant(key))
             .map(|(key, value)| (key, inventory::text(&value)))
             .collect();
-        // An empty entry is told among others; variables that are all empty are none.
+        // An empty entry among others is reported; variables that are all empty define no pool.
         let is_given = inventory.values().any(|value| !value.expose_secret().is_empty());
         let inventory = if is_given { inventory } else { BTreeMap::new() };
         Ok(Settings {
@@ -225,7 +225,7 @@ impl Arguments {
     /// Namespaces whose Orchestras are served; none for all.
     ///
     /// # Errors
-    /// When one of them is no name of a namespace, or the operator's own.
+    /// When one of them is not a name of a namespace, or is the operator's own.
     pub fn tenants(&self) -> anyhow::Result<Vec<String>> {
         tenants(&self.watch_namespaces, &self.namespace)
     }
@@ -233,7 +233,7 @@ impl Arguments {
     /// Settings of the Management API.
     ///
     /// # Errors
-    /// When the address is none that a token may be sent to.
+    /// When no token may be sent to the address.
     pub fn provider(&self) -> Result<supabase::ApiSettings, supabase::Error> {
         supabase::ApiSettings::new(
             &self.supabase_api_url,

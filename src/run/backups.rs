@@ -43,7 +43,7 @@ fn stored(backup: &OrchestraBackup) -> Option<(String, i64)> {
     Some((status.class_name.clone()?, status.bytes?))
 }
 
-/// The class of a tenant that is not backed up, and why. A schedule that has just begun is no trouble.
+/// The class of a tenant that is not backed up, and why. A schedule that has just started is not a problem.
 fn trouble(object: &Orchestra) -> Option<(String, Reason)> {
     let condition = find(object.conditions(), ConditionType::BackedUp)?;
     let reason = condition.reason.parse().unwrap_or(Reason::BackupFailed);
@@ -51,7 +51,7 @@ fn trouble(object: &Orchestra) -> Option<(String, Reason)> {
     is_trouble.then_some((object.decided_class()?.to_owned(), reason))
 }
 
-/// The class of a tenant of whose backups none was verified when its schedule of drills would have it.
+/// The class of a tenant without a backup that was verified in time by its schedule of drills.
 fn unverified(object: &Orchestra, now: Timestamp) -> Option<String> {
     let deadline = object.status.as_ref()?.backup.as_ref()?.verify_deadline.as_ref()?;
     (deadline.0 <= now).then_some(object.decided_class()?.to_owned())

@@ -23,7 +23,7 @@ const CENSUS: Duration = Duration::from_secs(5);
 /// The phase of an object without status.
 const NO_PHASE: &str = "Pending";
 
-/// Counts the objects by phase and those that wait in queues, again and again. Only the leader counts, so that
+/// Counts the objects by phase and those that wait in queues, periodically. Only the leader counts, so that
 /// the sum over all replicas is right.
 pub async fn run(ctx: Arc<Context>, metrics: Arc<Metrics>) {
     loop {
@@ -60,7 +60,7 @@ fn count(ctx: &Context, metrics: &Metrics) {
     metrics.set_pools(pools.iter().map(|pool| crate::pool::facts(pool)));
 }
 
-/// How many of these have values that are not known.
+/// How many of these have unknown values.
 fn unknown<K: ResourceExt>(objects: &[Arc<K>]) -> usize {
     let found = objects.iter().filter(|object| unreadable(&***object).is_some());
     found.count()
@@ -111,7 +111,7 @@ fn phases_of(tenants: &[Arc<Orchestra>], classes: &[Arc<OrchestraClass>]) -> Vec
     asking.collect()
 }
 
-/// Kind and reason of each object that a person must help.
+/// Kind and reason of each object that needs a person.
 fn stalled(stores: &Stores) -> Vec<(&'static str, Reason)> {
     let of = |conditions: &[Condition]| reason_of(conditions, ConditionType::Stalled);
     let orchestras = stores.orchestras.state();

@@ -18,7 +18,7 @@ pub fn user_changes<K: Resource>(object: &K) -> u64 {
     hash.finish()
 }
 
-/// A hash of what the database of an Orchestra is looked at for: what users write, and which API keys are published.
+/// A hash of the parts of an Orchestra that its database depends on: what users write, and which API keys are published.
 pub fn spec_and_keys(orchestra: &Orchestra) -> u64 {
     let mut hash = DefaultHasher::new();
     let written = orchestra.status.as_ref().and_then(|status| status.secret_ref.as_ref());
@@ -38,8 +38,8 @@ pub fn is_default(class: &OrchestraClass) -> u64 {
     hash.finish()
 }
 
-/// A hash of what Orchestras and databases wait for in a class: its spec and its conditions, not its count of
-/// tenants. Whether it waits for the provider is nothing that others need to look at, but for those who wait as well.
+/// A hash of what Orchestras and databases wait for in a class: spec and conditions, not the count of tenants. Only objects
+/// that wait for the provider react to its waiting.
 pub fn spec_and_conditions(class: &OrchestraClass) -> u64 {
     let mut hash = DefaultHasher::new();
     user_changes(class).hash(&mut hash);

@@ -29,14 +29,14 @@ use crate::controller::reconcile::reconcile;
 use crate::pool::candidates;
 use crate::{backup, class, database, orchestra, pool};
 
-/// A class counts its databases, and how far its rollout is, at most once in this time while they change. Rollouts go on
-/// meanwhile: each turn that ends wakes who is next.
+/// A class counts its databases and the progress of its rollout at most once in this time while they change. Rollouts
+/// continue meanwhile: each turn that ends triggers the next Orchestra.
 const CLASS_PERIOD: Duration = Duration::from_secs(3);
 
 /// A pool counts its databases at most once in this time while they change, because it refills itself.
 const POOL_PERIOD: Duration = Duration::from_secs(1);
 
-/// Objects that background work wakes.
+/// Objects that background work triggers.
 pub struct Woken {
     /// Orchestras whose work ended, or whose turn to migrate has come.
     pub orchestras: UnboundedReceiver<ObjectRef<Orchestra>>,
@@ -293,7 +293,7 @@ async fn schedules(parts: &ControllerParts<'_>) {
         .await;
 }
 
-/// Fires once: objects that were in the stores before a controller subscribed are looked at then.
+/// Fires once: objects that were in the stores before a controller subscribed are reconciled then.
 fn at_start() -> impl Stream<Item = ()> + Send + 'static {
     stream::once(async {})
 }

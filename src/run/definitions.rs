@@ -1,7 +1,7 @@
-//! The CustomResourceDefinitions: whether they are there, and whether this operator's objects fit into them.
+//! The CustomResourceDefinitions: whether they exist, and whether this operator's objects fit into them.
 //!
-//! An API server drops what a definition does not know. On an older definition the operator would lose what it writes
-//! down, so it does not start there. A newer one holds everything that this operator writes.
+//! An API server drops fields that a definition does not have. With an older definition the operator would lose fields that
+//! it writes, so it does not start. A newer one has everything that this operator writes.
 
 mod age;
 
@@ -18,20 +18,20 @@ use crate::api::{Orchestra, crds};
 use crate::text;
 use age::Age;
 
-/// How often missing definitions are looked for again.
+/// How often missing definitions are looked up again.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// What an older definition lacks, and a message names.
+/// The most missing parts of an older definition that a message names.
 const NAMED: usize = 4;
 
-/// Annotations by which Helm marks what a release holds.
+/// Annotations with which Helm marks the objects of a release.
 const HELM_RELEASE: &str = "meta.helm.sh/release-name";
 const HELM_NAMESPACE: &str = "meta.helm.sh/release-namespace";
 
 /// What was found of the definitions.
 #[derive(Default)]
 pub struct FoundDefinitions {
-    /// Names of those that are not there, or not established yet.
+    /// Names of those that do not exist, or are not established yet.
     pub missing: Vec<String>,
     /// Names of those that the operator may not read, and that the API server serves.
     pub unreadable: Vec<String>,
@@ -67,7 +67,7 @@ impl FoundDefinitions {
 /// Applies the definitions of this operator.
 const APPLY: &str = "orchestra-operator crd | kubectl apply --server-side -f -";
 
-/// Looks at the definitions.
+/// Reads the definitions.
 ///
 /// # Errors
 /// When the API server does not answer.
@@ -107,7 +107,7 @@ fn compare(own: &CustomResourceDefinition, there: &CustomResourceDefinition, fou
     }
 }
 
-/// The command that upgrades a definition, by who has installed it.
+/// The command that upgrades a definition, by the tool that installed it.
 fn upgrade(there: &CustomResourceDefinition) -> String {
     let annotations = there.annotations();
     match (annotations.get(HELM_RELEASE), annotations.get(HELM_NAMESPACE)) {
@@ -131,8 +131,8 @@ async fn is_served(client: &Client, own: &CustomResourceDefinition) -> anyhow::R
     }
 }
 
-/// Waits for the definitions, which may be applied after the operator has started. Reads them again and
-/// again: to watch them is a right that the operator does not have.
+/// Waits for the definitions, which may be applied after the operator has started. Reads them periodically, because the
+/// operator has no right to watch them.
 ///
 /// # Errors
 /// When a definition is older than this operator, or the API server does not answer.

@@ -30,7 +30,7 @@ use crate::class::environment;
 use crate::controller::backoff::Backoff;
 use crate::controller::clock::Clock;
 use crate::controller::events::Events;
-use crate::controller::lease::{Lease, LeaseHeld, Timing};
+use crate::controller::lease::{Lease, LeaseGuard, Timing};
 use crate::controller::refusals::Refusals;
 use crate::controller::{Core, Settings};
 use crate::credentials::inventory;
@@ -50,7 +50,7 @@ const CACHES: &str = "caches";
 
 const LOST: &str = "the lease was lost: another operator may lead now, so this one ends at once";
 
-/// Runs the operator until it is told to stop, or loses the lease.
+/// Runs the operator until it receives a stop signal, or loses the lease.
 ///
 /// # Errors
 /// One readable line about what is missing or wrong: the log settings, the API server, the resource
@@ -80,8 +80,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for the API server, the resource definitions, the stores and the lease, and leads. When it is told to
-/// stop before that, there is no work to finish.
+/// Waits for the API server, the resource definitions, the stores and the lease, and leads. When the stop signal comes
+/// before that, there is no work to finish.
 async fn work(
     arguments: Arguments,
     readiness: Arc<Readiness>,
@@ -117,8 +117,8 @@ async fn work(
         &arguments.identity(),
         Timing::of(arguments.lease_duration),
     );
-    let mut held = tokio::select! {
-        held = lease.acquire() => held.context("the lease could not be taken")?,
+    let mut lease_guard = tokio::select! {
+        guard = lease.acquire() => guard.context("the lease could not be taken")?,
         () = stopped(stop.clone()) => return Ok(()),
     };
     metrics.set_leader(true);
@@ -127,9 +127,9 @@ async fn work(
         .await
         .context("the default class could not be made from the environment")?;
     let core = core(client, &watched, (metrics.clone(), traces), settings);
-    lead(core, provider, watched, &mut held, stop).await?;
+    lead(core, provider, watched, &mut lease_guard, stop).await?;
     metrics.set_leader(false);
-    held.release().await;
+    lease_guard.release().await;
     Ok(())
 }
 
@@ -162,7 +162,7 @@ async fn lead(
     core: Arc<Core>,
     provider: Arc<supabase::ApiSettings>,
     watched: watches::Watched,
-    held: &mut LeaseHeld,
+    guard: &mut LeaseGuard,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let (ended, orchestras) = unbounded_channel();
@@ -193,7 +193,7 @@ async fn lead(
         () = &mut controllers => {}
         () = census => {}
         () = health => {}
-        () = held.lost() => bail!(LOST),
+        () = guard.lost() => bail!(LOST),
         () = stopped(stop) => {
             let ending = async {
                 (&mut controllers).await;
@@ -203,9 +203,12 @@ async fn lead(
             };
             tokio::select! {
                 ended = tokio::time::timeout(grace, ending) => if ended.is_err() {
-                    tracing::warn!(?grace, "work under way did not end within the grace period and is cut off; the next leader repeats it");
+                    tracing::warn!(
+                        ?grace,
+                        "work in progress did not finish within the grace period and was stopped; the next leader repeats it"
+                    );
                 },
-                () = held.lost() => bail!(LOST),
+                () = guard.lost() => bail!(LOST),
             }
         }
     }
@@ -215,7 +218,7 @@ async fn lead(
 /// A client of the cluster that `KUBECONFIG` or the pod's service account leads to.
 ///
 /// # Errors
-/// One readable line when there is none, or its API server does not answer.
+/// One readable line when no cluster is configured, or its API server does not answer.
 pub async fn connect() -> anyhow::Result<Client> {
     let mut config = kube::Config::infer()
         .await

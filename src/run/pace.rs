@@ -8,8 +8,8 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, stream};
 use tokio::time::{Instant, sleep_until};
 
-/// Passes each item on at once, and then at most once in a period: an item that comes again in the period is passed
-/// on at its end. So the last one is never lost, and a burst of a thousand equal items leads to two.
+/// Passes each item on at once, and then at most once in a period: an item that is repeated within the period is passed on
+/// at its end. So the last one is never lost, and a burst of a thousand equal items leads to two.
 pub fn paced<T>(items: impl Stream<Item = T> + Send + 'static, period: Duration) -> impl Stream<Item = T> + Send
 where
     T: Eq + Hash + Clone + Send + 'static,

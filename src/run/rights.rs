@@ -12,13 +12,13 @@ use kube::api::{Api, PostParams};
 use super::WatchScope;
 use crate::text;
 
-/// How often missing rights are asked for again.
+/// How often missing rights are checked again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Questions that are sent at once.
+/// The most reviews that are sent at once.
 const AT_ONCE: usize = 16;
 
-/// Missing rights that a message names.
+/// The most missing rights that a message names.
 const NAMED: usize = 8;
 
 /// A right: a verb on a resource.
@@ -53,7 +53,7 @@ impl fmt::Display for Right {
     }
 }
 
-/// A group and its resources, and what is done with them.
+/// A group, its resources and the verbs.
 type Rule = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 const OURS: &str = "stagesub.io";

@@ -76,7 +76,7 @@ impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> SharedWatch<
     }
 
     /// Deleted objects, which a shared store does not pass on by itself. When too many are deleted at once for
-    /// the channel, the resync looks at the rest.
+    /// the channel, the resync covers the rest.
     pub fn deletions(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
         BroadcastStream::new(self.deletions.subscribe()).filter_map(|deleted| ready(deleted.ok()))
     }
@@ -96,8 +96,8 @@ impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> SharedWatch<
     }
 }
 
-/// Starts a watch that consists of these parts, which have no object in common. `trim` removes from each object what
-/// nobody reads, before it enters the store.
+/// Starts a watch that consists of these parts, which have no object in common. `trim` removes the unused fields from each
+/// object before it enters the store.
 pub fn share<K>(
     parts: Vec<WatchPart<K>>,
     trim: impl FnMut(&mut K) + Send + 'static,
@@ -134,7 +134,7 @@ where
         stream.for_each(move |event| {
             match event {
                 Ok(watcher::Event::Delete(object)) => {
-                    // First, so that whoever is triggered by the deletion does not see the object.
+                    // First, so that an object that is triggered by the deletion does not see it in the store.
                     latest.watch_deleted(&object);
                     // Sending fails when there is no receiver, as on a standby.
                     drop(deletions.send(Arc::new(object)));

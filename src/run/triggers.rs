@@ -1,5 +1,5 @@
-//! Which objects a changed object concerns. Each function looks into the stores and at the changed object, and
-//! names the objects that a controller looks at again.
+//! Which objects a changed object concerns. Each function reads the stores and the changed object, and names the objects
+//! that a controller reconciles again.
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
@@ -37,8 +37,7 @@ pub fn waiting_for(core: &Core, database: &OrchestraDatabase) -> Vec<ObjectRef<O
     })
 }
 
-/// Orchestras without a database, which a change of a class may give one, and those of the class that a person has to
-/// act for: the class may be what was changed.
+/// Orchestras without a database, and those of the class that are Stalled, because the change of the class may unblock them.
 pub fn unclaimed(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<Orchestra>> {
     let name = class.name_any();
     select(&core.stores.orchestras, |orchestra| {
@@ -102,7 +101,7 @@ pub fn orchestra_with_plan(map: &PartialObjectMeta<ConfigMap>) -> Option<ObjectR
     Some(ObjectRef::new(&owner.name).within(&map.namespace()?))
 }
 
-/// The Orchestra whose plan has no place while a ConfigMap of somebody else has its name.
+/// The Orchestra whose plan cannot be written while somebody else's ConfigMap has its name.
 pub fn orchestra_of_plan_name(core: &Core, map: &PartialObjectMeta<ConfigMap>) -> Vec<ObjectRef<Orchestra>> {
     let (namespace, name) = (map.namespace(), map.name_any());
     select(&core.stores.orchestras, |orchestra| {
@@ -146,7 +145,7 @@ pub fn claimant_of_keys(core: &Core, secret: &PartialObjectMeta<Secret>) -> Vec<
     database.and_then(|database| claimant(&database)).into_iter().collect()
 }
 
-/// The database of an Orchestra: a user who changes the Orchestra wants its database looked at as well.
+/// The database of an Orchestra: a change of the Orchestra by a user may concern its database as well.
 pub fn database_of_orchestra(orchestra: &Orchestra) -> Option<ObjectRef<OrchestraDatabase>> {
     orchestra.database_or_claiming().map(ObjectRef::new)
 }
@@ -259,11 +258,7 @@ pub fn restored_from(core: &Core, backup: &OrchestraBackup) -> Vec<ObjectRef<Orc
 
 /// The database that waits for its final backup.
 pub fn database_of_final(core: &Core, backup: &OrchestraBackup) -> Vec<ObjectRef<OrchestraDatabase>> {
-    let (namespace, name) = (backup.namespace(), backup.name_any());
-    select(&core.stores.databases, |database| {
-        let named = database.final_backup();
-        named.is_some_and(|named| Some(&named.namespace) == namespace.as_ref() && named.name == name)
-    })
+    select(&core.stores.databases, |database| database.is_backed_up_by(backup))
 }
 
 /// Backups that may have waited for a Job of their class that is gone.
@@ -275,7 +270,7 @@ pub fn queued_backups(core: &Core, job: &PartialObjectMeta<Job>) -> Vec<ObjectRe
     })
 }
 
-/// Backups of an Orchestra that have not begun.
+/// Backups of an Orchestra that have not started.
 pub fn backups_of_orchestra(core: &Core, orchestra: &Orchestra) -> Vec<ObjectRef<OrchestraBackup>> {
     let (namespace, name) = (orchestra.namespace(), orchestra.name_any());
     select(&core.stores.backups, |backup| {
@@ -318,7 +313,7 @@ pub fn backups_with_store(core: &Core, secret: &PartialObjectMeta<Secret>) -> Ve
     })
 }
 
-/// Backups that a change of a class may help.
+/// Backups that a change of a class may unblock.
 pub fn backups_of_class(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<OrchestraBackup>> {
     let name = class.name_any();
     select(&core.stores.backups, |backup| {

@@ -19,7 +19,7 @@ const READ: [&str; 4] = [
     LEAVING_ANNOTATION,
 ];
 
-/// Trims an object of our own kinds: its spec, status and metadata are read, but not who set which field.
+/// Trims an object of our own kinds: its spec, status and metadata are read, but not the managed fields.
 pub fn whole<K: Resource>(object: &mut K) {
     let meta = object.meta_mut();
     meta.managed_fields = None;
@@ -33,11 +33,11 @@ pub fn whole<K: Resource>(object: &mut K) {
 /// reads five of its own.
 const MAX_ANNOTATIONS: usize = 4 << 10;
 
-/// Stands for the annotations that are not kept, so that a change of them is seen.
+/// The placeholder for the annotations that are not kept, so that a change of them is noticed.
 const OTHERS: &str = "other-annotations";
 
-/// Keeps the operator's own annotations, as far as they are no longer than what it writes and reads, and a digest of
-/// all others, when all together are too long.
+/// When all annotations together are too long, keeps the operator's own ones up to the length that it writes and reads, and
+/// a digest of all others.
 fn shorten(annotations: &mut BTreeMap<String, String>) {
     let bytes: usize = annotations.iter().map(|(name, value)| name.len() + value.len()).sum();
     if bytes <= MAX_ANNOTATIONS {
@@ -70,7 +70,7 @@ pub fn metadata<K: Resource>(object: &mut K) {
     meta.annotations.take_if(|annotations| annotations.is_empty());
 }
 
-/// Trims the metadata of a ConfigMap, as [`metadata`]: nobody reads its labels.
+/// Trims the metadata of a ConfigMap, as [`metadata`], without its labels.
 pub fn unlabelled<K: Resource>(object: &mut K) {
     metadata(object);
     object.meta_mut().labels = None;

@@ -16,7 +16,7 @@ use crate::supabase::marker::CLUSTER_NAMESPACE;
 use crate::supabase::{self, Accounts};
 use crate::{backup, class, content, credentials, database, health, orchestra, pool, rollout};
 
-/// How background work wakes objects, and is told to stop.
+/// How background work triggers objects, and is stopped.
 pub struct Wakers {
     /// Orchestras whose work ended, or whose turn to migrate has come.
     pub ended: UnboundedSender<ObjectRef<Orchestra>>,
@@ -26,7 +26,7 @@ pub struct Wakers {
     pub prepared: UnboundedSender<ObjectRef<OrchestraPool>>,
     /// Orchestras whose database was probed.
     pub probed: UnboundedSender<ObjectRef<Orchestra>>,
-    /// Becomes true when the operator is told to stop.
+    /// Becomes true when the operator is to stop.
     pub stop: watch::Receiver<bool>,
 }
 

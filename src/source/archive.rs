@@ -18,9 +18,13 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// The most bytes that an archive may unpack to, the headers of its entries included.
 const MAX_STREAM: usize = MAX_BYTES + MAX_FILES * 2048;
 
-/// The most bytes between the contents of two entries. They tell the name and the attributes of the next one, which are
+/// The most bytes between the contents of two entries. They contain the name and the attributes of the next one, which are
 /// read as a whole: a path has at most 1 KiB, and other tools write some KiB of attributes.
 const MAX_HEADERS: usize = 64 << 10;
+
+/// Bytes of a block of tar. Two blocks of zeros end an archive (POSIX `pax`, "ustar Interchange Format"): GNU tar, bsdtar,
+/// Python and Go all write them.
+const BLOCK: u64 = 512;
 
 /// Endings of archives that are unpacked.
 const UNPACKED: [&str; 3] = [".tar.gz", ".tgz", ".tar"];
@@ -102,19 +106,30 @@ fn unpack_tar(stream: impl Read, files: &mut Files) -> Result<(), Flaw> {
         None => Flaw::Archive(error.to_string()),
     };
     let mut archive = Archive::new(&mut stream);
-    let mut count = 0;
+    let (mut count, mut end) = (0, 0);
     for entry in archive.entries().map_err(broken)? {
         limits.headers.set(None);
         count += 1;
         if count > MAX_FILES {
             return Err(Flaw::TooMany);
         }
-        take(entry.map_err(broken)?, files, broken)?;
+        let entry = entry.map_err(broken)?;
+        end = entry
+            .raw_file_position()
+            .saturating_add(entry.size().next_multiple_of(BLOCK));
+        take(entry, files, broken)?;
         limits.headers.set(Some(MAX_HEADERS));
     }
     limits.headers.set(None);
     if count == 0 {
         return Err(Flaw::Archive("it is empty".into()));
+    }
+    // The iterator ends at a block of zeros, and also where the bytes end.
+    let read = u64::try_from(MAX_STREAM - limits.stream.get()).unwrap_or(u64::MAX);
+    if read < end.saturating_add(BLOCK) {
+        return Err(Flaw::Archive(
+            "it is cut off: its last file is not followed by the end of the archive".into(),
+        ));
     }
     only_zeros(&mut stream, broken)
 }
@@ -170,7 +185,7 @@ fn take<R: Read>(mut entry: Entry<'_, R>, files: &mut Files, broken: impl Fn(io:
     }
 }
 
-/// What may still be read of a stream.
+/// The number of bytes that may still be read from a stream.
 struct ArchiveLimits {
     /// Of all of it.
     stream: Cell<usize>,

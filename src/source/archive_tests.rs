@@ -112,6 +112,10 @@ fn what_is_broken_or_no_archive_is_told() {
         &[0x1f, 0x8b],
         &[0; 1024],
         &tar[..700],
+        // Cut at the end of the file, where the padding of its last block ends, and within the block that ends an archive.
+        &tar[..512 + 3000],
+        &tar[..512 + 3072],
+        &tar[..512 + 3072 + 511],
         &packed[..packed.len() / 2],
         &packed[..packed.len() - 4],
         // A second archive behind the first.
@@ -124,6 +128,19 @@ fn what_is_broken_or_no_archive_is_told() {
             bytes.len()
         );
     }
+    // One block of zeros is an end, as some old tools write it; bytes of a file are none, whatever they are.
+    assert!(unpacked(&tar[..512 + 3072 + 512]).is_ok());
+    let zeros = tar_of(&[
+        (EntryType::Regular, "a.sql", b"1"),
+        (EntryType::Regular, "b.sql", &[0; 1024]),
+    ]);
+    assert!(unpacked(&zeros).is_ok());
+    let cut = unpacked(&zeros[..1024 + 512 + 1024]);
+    assert!(
+        matches!(&cut, Err(Flaw::Archive(what)) if what.contains("cut off")),
+        "{cut:?}"
+    );
+    assert!(matches!(unpacked(&gzip(&zeros[..1024])), Err(Flaw::Archive(_))));
     let mut wrong = packed.clone();
     let crc = wrong.len() - 8;
     wrong[crc] ^= 1;
@@ -187,7 +204,7 @@ fn what_describes_an_entry_is_bounded() {
     let map = [sparse.as_bytes().to_vec(), block.repeat(1000)].concat();
     let refused = unpacked(&gzip(&map)).unwrap_err();
     assert!(refused.to_string().contains("more than 64 KiB"), "{refused}");
-    // What follows a file of any size has room of its own, and some KiB are usual.
+    // The bytes after a file of any size have a limit of their own, and some KiB are usual.
     let usual = [long(b'L', 900), file.clone()].concat();
     let files = unpacked(&gzip(&[&file[..1024], &usual[..]].concat())).unwrap();
     assert_eq!(files.iter().count(), 2);
@@ -211,7 +228,7 @@ fn a_size_is_not_believed() {
     }
 }
 
-/// Asserts what holds for every unpacked archive.
+/// Asserts the properties of every unpacked archive.
 fn is_sound(files: &Files) {
     let mut total = 0;
     for (path, bytes) in files.iter() {

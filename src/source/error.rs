@@ -59,7 +59,7 @@ pub enum Error {
     Denied {
         /// Which source.
         place: String,
-        /// The party that refuses, and the cure.
+        /// The party that refuses, and what to do.
         what: String,
     },
     /// The operator's flags do not allow it.
@@ -102,12 +102,12 @@ impl Error {
         }
     }
 
-    /// Whether the source, or what the operator reads in it, is not there or is out of reach. Of one that is there and
-    /// wrong, the next state may differ from what was applied.
+    /// Whether the source, or the part that the operator reads, is missing or cannot be reached. A source that exists and is
+    /// invalid may differ from what was applied once it is corrected.
     pub fn is_gone(&self) -> bool {
         match self {
             Self::Unavailable { what, .. } => what != CHANGING,
-            Self::Invalid { flaw, .. } => matches!(flaw, Flaw::NoPath { .. }),
+            Self::Invalid { flaw, .. } => matches!(flaw, Flaw::NoPath { .. } | Flaw::NoMigration { .. }),
             Self::NotFound(_) | Self::NoFolder(_) | Self::NoArtifact(_) | Self::Denied { .. } | Self::NotAllowed(_) => {
                 true
             }
@@ -115,8 +115,8 @@ impl Error {
         }
     }
 
-    /// Whether the cause is outside the cluster's objects (a registry, a volume, the way to them): the source may
-    /// come back unchanged.
+    /// Whether the cause is outside the cluster's objects (a registry, a volume, the network): the source may come back
+    /// unchanged.
     pub fn is_outside(&self) -> bool {
         matches!(
             self,

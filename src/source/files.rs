@@ -39,7 +39,7 @@ impl Files {
         self.share.cover(self.weight().saturating_add(bytes))
     }
 
-    /// Notes that nothing tells what this file is for: it is neither text, nor a script or a table by its name.
+    /// Records that the purpose of this file is unknown: it is neither text, nor a script or a table by its name.
     pub fn note_unknown(&mut self, path: &str) {
         self.unknown.insert(path.to_owned());
     }
@@ -49,7 +49,7 @@ impl Files {
         self.iter().filter(|(path, _)| self.unknown.contains(*path))
     }
 
-    /// Number of bytes in memory: those of the files, and what their paths take.
+    /// Number of bytes in memory: those of the files and of their paths.
     pub fn weight(&self) -> usize {
         self.bytes.saturating_add(self.paths)
     }
@@ -145,7 +145,7 @@ impl Files {
     }
 }
 
-/// What a path and its place in a set take in memory.
+/// The memory of a path and its place in a set.
 fn weight_of(path: &str) -> usize {
     const PLACE: usize = 128;
     path.len() + PLACE

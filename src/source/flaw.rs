@@ -30,7 +30,7 @@ pub enum Flaw {
         path: String,
     },
     /// Two files of one path with different contents.
-    #[error("{path} is there twice, with different contents")]
+    #[error("{path} appears twice, with different contents")]
     Twice {
         /// The path.
         path: String,
@@ -57,6 +57,14 @@ pub enum Flaw {
         path: String,
         /// Names at the top of the source.
         there: String,
+    },
+    /// Files, and no migration among them.
+    #[error("it contains no migration{what}: {cure}")]
+    NoMigration {
+        /// What is there instead, or where none is.
+        what: String,
+        /// What a person can do.
+        cure: &'static str,
     },
     /// Several folders of migrations.
     #[error("there are migrations in {0}: set path to the folder of one of them")]
@@ -87,7 +95,7 @@ pub enum Flaw {
     /// A script or a table of a seed in a folder.
     #[error("{0} of the seed lies in a folder: set path to that folder or file")]
     Nested(String),
-    /// A file of a seed that is not read, and whose name says that it could hold rows or statements.
+    /// A file of a seed that is not read, although its name suggests that it contains rows or statements.
     #[error(
         "{0} of the seed is not read: only .sql and .csv files are; turn it into one of these (rows into a .csv file with a line \
          of column names), or remove it from the source"
@@ -105,7 +113,7 @@ pub enum Flaw {
 const KEPT: usize = 500;
 
 impl Flaw {
-    /// The flaw as far as it is kept: the paths and texts in it may be as long as a source.
+    /// The flaw with paths and texts cut to the length that is kept: those of a source may be as long as the source.
     #[must_use]
     pub fn brief(mut self) -> Self {
         match &mut self {
@@ -127,7 +135,8 @@ impl Flaw {
                 cut(one);
                 cut(other);
             }
-            Self::Archive(text)
+            Self::NoMigration { what: text, .. }
+            | Self::Archive(text)
             | Self::Several(text)
             | Self::Packed(text)
             | Self::Binary(text)

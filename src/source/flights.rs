@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use super::error::Error;
 
-/// How long a caller waits for work in progress before it is told to come back.
+/// How long a caller waits for work in progress before it has to ask again later.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a failure is kept, so that hundreds of tenants do not each try again.
@@ -87,7 +87,7 @@ where
         self.entries.lock().retain(|_, entry| !is(entry));
     }
 
-    /// Drops the outcomes that were asked for longest ago, until the others are no more than the bound.
+    /// Drops the least recently used outcomes, until the others are within the bound.
     fn fit(&self, entries: &mut HashMap<K, Flight<V>>) {
         let mut kept: Vec<_> = entries
             .iter()
@@ -153,7 +153,7 @@ where
         let job = async move {
             // The task panicked, or the operator is shutting down.
             task.await
-                .unwrap_or_else(|_| Err(Error::unavailable(&place, "the work was cut off")))
+                .unwrap_or_else(|_| Err(Error::unavailable(&place, "the work was interrupted")))
         };
         let job = job.boxed().shared();
         let entry = Flight {

@@ -8,8 +8,9 @@ use super::files::Files;
 use super::flaw::Flaw;
 use super::outside;
 use super::unread::could_be_seed;
-use crate::api::MigrationFormat as Format;
+use crate::api::{MigrationFormat as Format, ScriptSource};
 use crate::migrate::Content;
+use crate::text;
 
 /// Files by their paths below a folder. The path of an empty folder ends with `/`.
 pub type FoundFiles = Vec<(String, Content)>;
@@ -40,6 +41,34 @@ pub fn migrations(
         Some((path, _)) => Err(Flaw::Packed(path.clone())),
         None => Ok((found, format)),
     }
+}
+
+/// How many files are named where none is a migration.
+const NAMED: usize = 5;
+
+/// What is wrong with these files of a source when none of them is a migration. None where that is meant: the source is
+/// empty as a whole, or has hidden files alone, such as the `.gitkeep` of an empty folder.
+pub fn without_migration(found: &[(String, Content)], source: &ScriptSource) -> Option<Flaw> {
+    let hidden = |path: &str| path.rsplit('/').next().is_some_and(|name| name.starts_with('.'));
+    let seen = found.iter().map(|(path, _)| path.as_str()).filter(|path| !hidden(path));
+    let seen: Vec<_> = seen.collect();
+    let (what, cure) = match (&source.path, seen.is_empty()) {
+        (Some(path), true) if found.is_empty() => (
+            format!(" at path {path}"),
+            "add one, or correct path; a folder that is empty on purpose has a file .gitkeep",
+        ),
+        (_, true) => return None,
+        (None, false) if source.config_maps().next().is_some() => (
+            format!(", only {}", text::names(&seen, NAMED, seen.len())),
+            "kubectl create configmap --from-file takes no folders: pack them (tar czf) into a key that ends in .tar.gz, or make \
+             each script a key of its own",
+        ),
+        (_, false) => (
+            format!(", only {}", text::names(&seen, NAMED, seen.len())),
+            "add one, or set path to the folder that holds them",
+        ),
+    };
+    Some(Flaw::NoMigration { what, cure })
 }
 
 /// Refuses a key of `binaryData` that could be anything, also packed migrations. With `path`, other files do not matter.
@@ -86,8 +115,8 @@ fn chosen(files: &Files, path: Option<&str>, wanted: Option<Format>) -> Result<(
 /// The files of a seed.
 ///
 /// # Errors
-/// When nothing is at `path`, a script or a table lies in a folder below, where its purpose is unknown, or a file that is
-/// not read could hold rows.
+/// When nothing is at `path`, a script or a table lies in a folder below, where its purpose is unknown, or an unread file
+/// may contain rows.
 pub fn seed(files: &Files, path: Option<&str>) -> Result<FoundFiles, Flaw> {
     check_unknown(files, path)?;
     let found = match path {
@@ -151,8 +180,8 @@ fn below(files: &Files, folder: &str) -> FoundFiles {
         };
         rest.map(str::to_owned)
     };
-    let held = files.contents().filter(|(path, _)| !is_junk(path));
-    let mut found: FoundFiles = held
+    let useful = files.contents().filter(|(path, _)| !is_junk(path));
+    let mut found: FoundFiles = useful
         .filter_map(|(path, content)| Some((inside(path)?, content.clone())))
         .collect();
     let empty = files.folders().filter_map(inside).filter(|folder| {

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::api::ConfigMapReference;
 
 fn files(paths: &[&str]) -> Files {
     let mut files = Files::default();
@@ -91,7 +92,7 @@ fn nothing_that_could_be_a_migration_is_left_out() {
         (&[archive, "2_b.sql"], Some(Format::Prisma), "2_b.sql"),
         // Two archives of different layout.
         (&[archive, "2_b/migration.sql"], None, "2_b/migration.sql"),
-        // The format says nothing of the other tool's scripts.
+        // The format does not decide about the other tool's scripts.
         (
             &[archive, "supabase/migrations/1_b.sql"],
             Some(Format::Prisma),
@@ -133,6 +134,42 @@ fn a_seed_lies_in_one_folder() {
     ] {
         let is = seed(&files(given), path).ok().map(names);
         assert_eq!(is.as_deref(), found, "{given:?}");
+    }
+}
+
+#[test]
+fn files_without_a_migration_are_told_unless_there_are_none() {
+    let maps = ScriptSource {
+        config_map_ref: Some(ConfigMapReference { name: "schema".into() }),
+        ..ScriptSource::default()
+    };
+    let of = |given: &[&str], path: Option<&str>, maps: &ScriptSource| {
+        let source = ScriptSource {
+            path: path.map(str::to_owned),
+            ..maps.clone()
+        };
+        let (found, _) = migrations(&files(given), path, Some(Format::Sqlx)).unwrap();
+        without_migration(&found, &source).map(|flaw| flaw.to_string())
+    };
+    let said = of(&["1_a.down.sql", "README.md"], None, &maps).unwrap();
+    assert!(
+        said.starts_with("it contains no migration, only 1_a.down.sql, README.md: kubectl "),
+        "{said}"
+    );
+    let said = of(&["README.md"], None, &ScriptSource::default()).unwrap();
+    assert!(
+        said.ends_with("only README.md: add one, or set path to the folder that holds them"),
+        "{said}"
+    );
+    let said = of(&["a/b/", "c.sql"], Some("a/b"), &maps).unwrap();
+    assert!(said.starts_with("it contains no migration at path a/b: "), "{said}");
+    for (given, path) in [
+        (&[][..], None),
+        (&[".gitkeep"], None),
+        (&["._a.sql", ".DS_Store"], None),
+        (&["a/.gitkeep", "c.sql"], Some("a")),
+    ] {
+        assert_eq!(of(given, path, &maps), None, "{given:?}");
     }
 }
 

@@ -9,7 +9,7 @@ pub const MAX_BYTES: usize = 64 << 20;
 pub const SMALL_BYTES: usize = 4 << 20;
 /// The most bytes of files that are kept after they were read, for another reader of the same version: 32 MiB.
 pub const KEPT_BYTES: usize = 32 << 20;
-/// The most bytes of what is kept of manifests: 8 MiB. One that is not kept is looked up again when it is asked for.
+/// The most bytes of manifests that are kept: 8 MiB. Others are looked up again when they are needed.
 pub const KEPT_MANIFESTS: usize = 8 << 20;
 /// The most manifests that are looked up at the same time, each of at most 4 MiB.
 pub const LOOK_UPS: usize = 8;

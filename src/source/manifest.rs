@@ -1,4 +1,4 @@
-//! The manifest of an artifact: of what a registry answers, only what is used is held in memory.
+//! The manifest of an artifact: only the used parts of a registry's answer are held in memory.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub const MAX_LAYERS: usize = 2000;
 /// Annotation with the path of the file that a layer holds (OCI image specification, predefined annotations).
 pub const TITLE: &str = "org.opencontainers.image.title";
 
-/// The most bytes of a digest or a media type. What is longer is cut, and is none then.
+/// The most bytes of a digest or a media type. A longer one is cut, and is invalid then.
 const MAX_NAME: usize = 255;
 
 /// One layer.
@@ -24,11 +24,11 @@ pub struct Layer {
     pub digest: String,
     /// Its size, as it is stated.
     pub size: usize,
-    /// What it holds.
+    /// Its content.
     pub content: LayerContent,
 }
 
-/// What a layer holds.
+/// The content of a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LayerContent {
     /// An archive with files.

@@ -1,7 +1,7 @@
 //! Where scripts come from: ConfigMaps, the resource itself, OCI artifacts, and folders of the operator's
 //! pod. [`Sources`] reads each of them into a bounded set of [`Files`].
 //!
-//! A [`SourceVersion`] identifies what a source holds now and costs little to look up. The files of a version are
+//! A [`SourceVersion`] identifies the current content of a source and is cheap to look up. The files of a version are
 //! fetched once, however many tenants name the source.
 
 mod archive;

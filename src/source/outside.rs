@@ -14,7 +14,7 @@ const OF_SUPABASE: [&str; 6] = ["functions", "roles.sql", "schemas", "snippets",
 /// Folders that hold no migrations of the project: packages of npm and Yarn, and the files of Git.
 const FOREIGN: [&str; 3] = ["node_modules", ".yarn", ".git"];
 
-/// Names of folders in which projects keep what belongs to their database.
+/// Names of folders in which projects keep the files of their database.
 const OF_DATABASES: [&str; 4] = ["database", "db", "ddl", "sql"];
 
 /// Files and folders of seeds.
@@ -42,7 +42,7 @@ pub fn check<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])>, folder: &str,
 }
 
 /// A script of any folder. Beside and above the folder of the migrations, also an archive that is not unpacked, and a file
-/// that is numbered as migrations are; in other folders, these if a name in their paths speaks of a database's schema.
+/// that is numbered as migrations are; in other folders, these if a name in their paths suggests a database's schema.
 fn could_be_migration(path: &str, bytes: &[u8], folder: &str) -> bool {
     let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
     if is_script(path) {
@@ -64,7 +64,8 @@ fn is_below(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// Whether the file is plainly no migration: a file of another program, a seed, or what the tool keeps beside the folder.
+/// Whether the file is certainly not a migration: a file of another program, a seed, or what the tool keeps beside the
+/// folder.
 fn is_known(path: &str, folder: &str, format: Format) -> bool {
     let names: Vec<_> = path.split('/').collect();
     if names.iter().any(|name| FOREIGN.contains(name)) {
@@ -183,6 +184,10 @@ mod tests {
             "app/prisma/migrations/1_a/migration.sql",
             "app/prisma/schema.prisma",
             "app/prisma/seed.ts",
+            "app/prisma/dev.sqlite",
+            "data/app.sqlite3",
+            "internal/db/query.sql.go",
+            "src/queries.sql.ts",
             "app/prisma/seed.sql",
             "app/seeds/members.sql",
             "seed.sql",

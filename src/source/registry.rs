@@ -114,7 +114,7 @@ impl Repository {
         Ok(bytes)
     }
 
-    /// An error about what this repository holds.
+    /// An error about the content of this repository.
     pub fn flaw(&self, flaw: Flaw) -> Error {
         Error::invalid(&self.reference, flaw)
     }
@@ -163,8 +163,8 @@ fn retry_after(answer: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds).clamp(Duration::from_secs(1), MAX_AFTER))
 }
 
-/// The error of a registry that refuses who asks. Many answer the same to a login that is wrong and to one that may not
-/// read the repository.
+/// The error of a registry that refuses the caller. Many give the same answer to a wrong login and to one that may not read
+/// the repository.
 fn denied(place: &str, has_login: bool) -> Error {
     let what = if has_login {
         "the registry refuses the login: correct the Secret of pullSecretRef, whose login must be allowed to read it"

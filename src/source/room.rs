@@ -32,7 +32,7 @@ impl SourceRoom {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Waits for the room, in the order of those who wait, and takes it.
+    /// Waits for the room, first come, first served, and takes it.
     pub async fn wait(&self) -> Share {
         let _waiting = WaitingSource::begin(&self.waiting);
         let permit = self.one.clone().acquire_owned().await;
@@ -43,7 +43,7 @@ impl SourceRoom {
     }
 }
 
-/// Somebody who waits, also when the wait is given up.
+/// A waiting caller; removed also when the wait is cancelled.
 struct WaitingSource<'a>(&'a AtomicUsize);
 
 impl<'a> WaitingSource<'a> {

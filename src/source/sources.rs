@@ -1,4 +1,4 @@
-//! Reads sources, and keeps what it has read for all who name the same source.
+//! Reads sources, and keeps their content for all tenants that name the same source.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,11 +28,11 @@ const FILES_KEPT: Duration = Duration::from_mins(1);
 /// How often a folder is read at most.
 const FOLDER_FRESH: Duration = Duration::from_secs(10);
 
-/// How long a large source waits for its room before its tenant is told why.
+/// How long a large source waits for room before its tenant's status says so.
 const ROOM_WAIT: Duration = Duration::from_mins(1);
 
-/// How long a large source that nobody asks for stays in memory while another one waits. Who waits for a source asks
-/// for it every few seconds.
+/// How long an unused large source stays in memory while another one waits. Waiting tenants ask for theirs every few
+/// seconds.
 pub const ROOM_UNUSED: Duration = Duration::from_secs(10);
 
 /// The version of a source: it differs when the content may differ.
@@ -43,7 +43,7 @@ pub struct SourceVersion {
     pub revision: Option<String>,
 }
 
-/// The sources that the operator can read, and a cache of what it has read.
+/// The sources that the operator can read, and a cache of their content.
 pub struct Sources {
     client: Client,
     /// Metadata of the watched ConfigMaps: their resource versions are the versions of these sources.
@@ -57,14 +57,13 @@ pub struct Sources {
     artifacts: Flights<SourcePlace, Artifact>,
     folders: Flights<SourcePlace, (String, Arc<Files>)>,
     files: Flights<String, Arc<Files>>,
-    /// For a large source that an Orchestra names, and for one that a class names: no tenant holds up the sources of
-    /// the classes.
+    /// For a large source that an Orchestra names, and for one that a class names: no tenant delays the sources of the
+    /// classes.
     rooms: [SourceRoom; 2],
 }
 
 impl Sources {
-    /// An empty cache. Settled tenants ask for their sources at every `resync`, so what they use is kept
-    /// for three of them.
+    /// An empty cache. Settled tenants ask for their sources at every `resync`, so used content is kept for three of them.
     pub fn new(
         client: Client,
         config_maps: Store<PartialObjectMeta<ConfigMap>>,
@@ -85,7 +84,7 @@ impl Sources {
         }
     }
 
-    /// The version of what the source holds now. A tag is looked up once in a resync at most, and a folder
+    /// The current version of the source's content. A tag is looked up once in a resync at most, and a folder
     /// is read every ten seconds at most.
     ///
     /// # Errors
@@ -123,7 +122,7 @@ impl Sources {
         self.rooms.iter().any(SourceRoom::is_wanted)
     }
 
-    /// Drops the large sources among the files that nobody asks for any more, so that another one can be read.
+    /// Drops the large sources among the files that are no longer used, so that another one can be read.
     pub fn make_room(&self) {
         self.folders.forget(ROOM_UNUSED, |(_, files)| files.permit().is_some());
         self.files.forget(ROOM_UNUSED, |files| files.permit().is_some());

@@ -1,12 +1,35 @@
-//! Files of a source that nobody reads, and whose names say that they could hold a part of it.
+//! Files of a source that are not read, although their names suggest that they are a part of it.
 
 use std::path::Path;
 
-use crate::migrate::is_script;
+use crate::migrate::{is_or_was, is_script};
 
 /// Endings of files that hold rows. Of a seed, `.csv` is read.
 const ROWS: [&str; 14] = [
     "avro", "copy", "dat", "dump", "jsonl", "ndjson", "ods", "parquet", "psv", "tab", "tsv", "xls", "xlsb", "xlsx",
+];
+
+/// Endings of files that hold rows, or settings of a tool.
+const DATA: [&str; 5] = ["json", "json5", "xml", "yaml", "yml"];
+
+/// Beginnings of the names of files with such endings that tools keep for themselves; what follows is no letter. Names that
+/// contain `lock` are further ones.
+const OF_TOOLS: [&str; 15] = [
+    "angular",
+    "biome",
+    "compose",
+    "composer",
+    "deno",
+    "docker-compose",
+    "jsconfig",
+    "kustomization",
+    "nest-cli",
+    "npm-shrinkwrap",
+    "package",
+    "pnpm",
+    "pom",
+    "tsconfig",
+    "turbo",
 ];
 
 /// Endings of files for people.
@@ -22,14 +45,25 @@ pub fn could_be_seed(path: &str) -> bool {
         return false;
     }
     is_script(&name)
-        || name.contains(".csv")
+        || is_or_was(&name, "csv")
         || has_extension(&name, &ROWS)
+        || DATA.iter().any(|ending| is_or_was(&name, ending)) && !is_of_tool(&name)
         || is_ordered(&name) && !is_for_people(&name)
 }
 
 /// Whether people read this file, and no program.
 pub fn is_for_people(path: &str) -> bool {
     has_extension(&name(path).to_ascii_lowercase(), &FOR_PEOPLE)
+}
+
+/// Whether a tool keeps the file for itself: `package.json`, `tsconfig.build.json`, `pnpm-lock.yaml`.
+fn is_of_tool(name: &str) -> bool {
+    let begins = |tool: &&str| {
+        name.strip_prefix(*tool)
+            .is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+    };
+    let mut words = name.split(|char: char| !char.is_alphanumeric());
+    words.any(|word| word == "lock") || OF_TOOLS.iter().any(begins)
 }
 
 /// Whether a name begins with a number, as the files of a seed do that run in an order.
@@ -65,6 +99,12 @@ mod tests {
             "20-part.txt",
             "data/20.part",
             "20",
+            "members.json",
+            "rows.xml",
+            "rows.yaml",
+            "Rows.YML",
+            "members.json.bak",
+            "packages.json",
         ] {
             assert!(could_be_seed(name), "{name}");
         }
@@ -78,6 +118,14 @@ mod tests {
             ".20_part.csv.swp",
             "kustomization.yaml",
             "package.json",
+            "package-lock.json",
+            "tsconfig.json",
+            "tsconfig.build.json",
+            "pnpm-lock.yaml",
+            "yarn.lock",
+            "kustomization.yml",
+            ".eslintrc.json",
+            "rows.csv.ts",
             "seed.ts",
             "2026.lock/readme",
         ] {

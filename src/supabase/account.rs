@@ -23,7 +23,7 @@ const UNUSED: Duration = Duration::from_hours(1);
 #[derive(Debug)]
 pub struct Account {
     organization: String,
-    /// Digest of the token, for telling one token from another.
+    /// Digest of the token, to distinguish tokens.
     token: [u8; 32],
     client: Arc<Client>,
     poll: Poll,
@@ -79,7 +79,7 @@ pub struct Accounts {
     metrics: Arc<Metrics>,
     poll_interval: Duration,
     tokens: Mutex<HashMap<[u8; 32], ApiToken>>,
-    /// Counts how often the API has begun or ceased to accept a token.
+    /// Counts how often the API has started or stopped accepting a token.
     verdicts: watch::Sender<u64>,
 }
 
@@ -103,7 +103,7 @@ impl Accounts {
         self
     }
 
-    /// Changes whenever the answers show that the API has begun or ceased to accept a token.
+    /// Changes whenever the answers show that the API has started or stopped accepting a token.
     pub fn verdicts(&self) -> watch::Receiver<u64> {
         self.verdicts.subscribe()
     }
@@ -203,7 +203,9 @@ async fn the_only_one(client: &Client) -> Result<String, Error> {
         _ => "the list of the token's organizations is not as documented, so the class must name its organization"
             .to_owned(),
     };
-    Err(Error::OrganizationNotFound { message })
+    Err(Error::OrganizationNotFound {
+        message: message.into(),
+    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Turns a failed HTTP answer into an [`Error`]: by its status and by who has answered first, and by its words last.
+//! Turns a failed HTTP answer into an [`Error`]: first by its status and by the server that answered, and last by its text.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::error::Error;
 use super::operation::{LimitScope, Operation};
 use super::redact::redact;
-use super::words::{Topic, Words};
+use super::said::Said;
+use super::words::{Echo, Topic};
 use crate::text;
 
 /// The most characters of the API's text that are repeated.
@@ -21,9 +22,8 @@ const DEPTH: usize = 6;
 /// The content of a failed answer.
 pub(super) struct FailedAnswer {
     pub status: u16,
-    pub message: String,
+    pub said: Said,
     missing: Vec<String>,
-    words: Words,
     from: From,
 }
 
@@ -40,8 +40,8 @@ enum From {
 
 impl FailedAnswer {
     /// Reads a body: the API's `{"message": text or list}` and its relatives, also wrapped in a JSON string, or the
-    /// text of a proxy in front of it. `secrets` are redacted.
-    pub fn read(status: u16, body: &[u8], secrets: &[&str]) -> Self {
+    /// text of a proxy in front of it. `secrets` are redacted, and what it repeats of the request is not judged.
+    pub fn read(status: u16, body: &[u8], secrets: &[&str], echo: Echo<'_>) -> Self {
         let raw = String::from_utf8_lossy(body);
         let raw = raw.trim_start_matches('\u{feff}');
         let json = unwrapped(serde_json::from_str(raw).ok());
@@ -54,7 +54,7 @@ impl FailedAnswer {
             },
             _ => (page(raw), From::Outside),
         };
-        let clean = |text: &str| capped(&redact(&text::line(text, READ), secrets));
+        let clean = |text: &str| redact(&text::line(text, READ), secrets);
         let message = clean(said.as_deref().unwrap_or(raw));
         let message = if message.is_empty() {
             "no message".to_owned()
@@ -76,9 +76,8 @@ impl FailedAnswer {
         let missing = list(&object["missing_permissions"]);
         Self {
             status,
-            words: Words::of(&message, &text::line(&code.join(" "), CAP)),
-            message,
-            missing: missing.iter().take(20).map(|name| clean(name)).collect(),
+            said: Said::of(&message, &text::line(&code.join(" "), CAP), echo),
+            missing: missing.iter().take(20).map(|name| capped(&clean(name))).collect(),
             from,
         }
     }
@@ -88,12 +87,15 @@ impl FailedAnswer {
         self.from == From::Outside
     }
 
-    /// The error of the answer, by its status and structure first and by its words last. `pause` is the time after
+    /// The error of the answer, first by its status and structure, and last by its text. `pause` is the time after
     /// which to come back after a 429.
     pub fn classify(self, operation: Operation, pause: Duration) -> Error {
-        let is_limit = self.words.topic(operation) == Some(Topic::ProjectLimit);
+        let topic = self.topic(operation);
+        let is_limit = topic == Some(Topic::ProjectLimit);
         match self.status {
-            401 if !self.is_from_outside() => Error::TokenRejected { message: self.message },
+            401 if !self.is_from_outside() => Error::TokenRejected {
+                message: self.said.to_string(),
+            },
             // A limit of projects has come with the status of a limit of requests.
             429 if !(is_limit && self.from == From::Api) => Error::RateLimited {
                 operation,
@@ -102,16 +104,26 @@ impl FailedAnswer {
             408 | 425 | 499 | 500.. => Error::Unavailable {
                 operation,
                 status: self.status,
-                message: self.message,
+                message: self.said.to_string(),
             },
             _ if self.status < 400 || self.status == 407 => self.refused(operation),
             _ if self.from == From::Outside => self.of_a_proxy(operation),
             403 if !self.missing.is_empty() => self.denied(operation),
-            _ => match self.words.topic(operation).filter(|topic| self.may_be(*topic)) {
-                Some(topic) => of_topic(topic, operation, self.message),
+            _ => match topic.filter(|topic| self.may_be(*topic)) {
+                Some(topic) => of_topic(topic, operation, self.said),
                 None => self.by_status(operation),
             },
         }
+    }
+
+    /// The topic by the words. A conflict that speaks of the name is about nothing else, whatever it says of the
+    /// organization.
+    fn topic(&self, operation: Operation) -> Option<Topic> {
+        let words = self.said.words();
+        if self.status == 409 && operation == Operation::CreateProject && words.is_name_taken() {
+            return Some(Topic::NameTaken);
+        }
+        words.topic(operation)
     }
 
     /// Words alone never say that a project is gone: a status that is about rights, payment or a conflict does not.
@@ -119,35 +131,29 @@ impl FailedAnswer {
         topic != Topic::Removed || matches!(self.status, 400 | 404 | 410)
     }
 
-    /// The answer of a proxy is about the way to the API, and not about a project.
+    /// The answer of a proxy is about the connection to the API, and not about a project.
     fn of_a_proxy(self, operation: Operation) -> Error {
         match self.status {
-            400 | 404 | 406 | 409 | 422 if operation.is_part_of_a_project() => Error::NotReady {
-                operation,
-                message: self.message,
-            },
+            400 | 404 | 406 | 409 | 422 if operation.is_part_of_a_project() => self.not_ready(operation),
             _ => self.refused(operation),
         }
     }
 
     fn by_status(self, operation: Operation) -> Error {
+        let (words, message) = (self.said.words(), self.said.to_string());
         match self.status {
-            402 => Error::BillingRestricted { message: self.message },
+            402 => Error::BillingRestricted { message },
             403 => self.denied(operation),
-            404 | 410 if matches!(operation, Operation::GetLegacyKeys | Operation::DeleteApiKey) => {
-                Error::Gone { message: self.message }
-            }
+            404 | 410 if operation == Operation::GetLegacyKeys => Error::Gone { message },
+            404 | 410 if operation == Operation::DeleteApiKey && !words.is_about_route() => Error::Gone { message },
             404 | 410 if operation == Operation::CreateApiKey => self.refused(operation),
             404 | 410 if operation.is_part_of_a_project() => self.not_ready(operation),
-            404 | 410 if self.words.is_about_route() => self.refused(operation),
-            404 | 410 if operation.scope() != LimitScope::Project => {
-                Error::OrganizationNotFound { message: self.message }
-            }
+            404 | 410 if words.is_about_route() => self.refused(operation),
+            404 | 410 if operation == Operation::CreateProject && words.is_about_region() => self.refused(operation),
+            404 | 410 if operation.scope() != LimitScope::Project => Error::OrganizationNotFound { message: self.said },
             // A text alone has to name the project.
-            404 | 410 if self.from == From::Api || self.words.any(&["project", "resource"]) => {
-                Error::Gone { message: self.message }
-            }
-            409 if operation == Operation::CreateProject => Error::NameTaken { message: self.message },
+            404 | 410 if self.from == From::Api || words.any(&["project", "resource"]) => Error::Gone { message },
+            409 if operation == Operation::CreateProject => Error::NameTaken { message: self.said },
             // For a while after its creation a project may lack a part.
             400..500 if operation.is_part_of_a_project() => self.not_ready(operation),
             _ => self.refused(operation),
@@ -157,14 +163,14 @@ impl FailedAnswer {
     fn not_ready(self, operation: Operation) -> Error {
         Error::NotReady {
             operation,
-            message: self.message,
+            message: self.said.to_string(),
         }
     }
 
     fn denied(self, operation: Operation) -> Error {
         Error::PermissionDenied {
             operation,
-            message: self.message,
+            message: self.said,
             missing: self.missing,
         }
     }
@@ -173,22 +179,23 @@ impl FailedAnswer {
         Error::Refused {
             operation,
             status: self.status,
-            message: self.message,
+            message: self.said,
             outside: self.from == From::Outside,
         }
     }
 }
 
-fn of_topic(topic: Topic, operation: Operation, message: String) -> Error {
+fn of_topic(topic: Topic, operation: Operation, said: Said) -> Error {
+    let message = said.to_string();
     match topic {
         Topic::ProjectLimit => Error::FreeProjectLimit { message },
         Topic::Billing => Error::BillingRestricted { message },
-        Topic::NameTaken => Error::NameTaken { message },
+        Topic::NameTaken => Error::NameTaken { message: said },
         Topic::Capacity => Error::RegionAtCapacity { message },
         Topic::Password => Error::PasswordRefused { message },
         Topic::DeletionTooEarly => Error::NotReadyForDeletion,
         Topic::Removed => Error::Gone { message },
-        Topic::NoOrganization => Error::OrganizationNotFound { message },
+        Topic::NoOrganization => Error::OrganizationNotFound { message: said },
         Topic::NotReady => Error::NotReady { operation, message },
     }
 }
@@ -237,7 +244,7 @@ fn text_of(value: &Value, depth: usize) -> Option<String> {
     }
 }
 
-/// The words of an HTML page: its title, or its text without tags.
+/// The text of an HTML page: its title, or its text without tags.
 fn page(raw: &str) -> Option<String> {
     let raw: String = raw.trim_start().chars().take(READ * 4).collect();
     if !raw.starts_with('<') {
@@ -271,6 +278,8 @@ pub(super) fn capped(text: &str) -> String {
     text::line(text, CAP)
 }
 
+#[cfg(test)]
+mod echo_tests;
 #[cfg(test)]
 mod table_tests;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Wire types of entitlements and billing add-ons, and what they mean to the operator.
+//! Wire types of entitlements and billing add-ons, and their meaning for the operator.
 
 use std::collections::BTreeMap;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::operation::Operation;
+use super::said::Said;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 
@@ -62,7 +63,7 @@ pub enum Error {
         /// The operation.
         operation: Operation,
         /// The API's message.
-        message: String,
+        message: Said,
         /// The permissions that a scoped token lacks.
         missing: Vec<String>,
     },
@@ -92,17 +93,18 @@ pub enum Error {
         /// The API's message.
         message: String,
     },
-    /// A project of that name exists: perhaps created by an earlier request whose answer was lost.
-    #[error("a project of this name exists in the organization ({message}); looking it up")]
+    /// A project of that name exists, or an answer that is a conflict may mean so: perhaps created by an earlier request
+    /// whose answer was lost.
+    #[error("a project of this name may exist in the organization ({message}); looking it up")]
     NameTaken {
         /// The API's message.
-        message: String,
+        message: Said,
     },
     /// The organization does not exist, or this token may not see it.
     #[error("the organization was not found ({message}): check its slug, and that the token's user is a member")]
     OrganizationNotFound {
         /// The API's message, or the operator's.
-        message: String,
+        message: Said,
     },
     /// A project that is being set up cannot be deleted yet.
     #[error("the project cannot be deleted yet; trying again in 30 s")]
@@ -122,14 +124,14 @@ pub enum Error {
         message: String,
     },
     /// The API refused the request as wrong.
-    #[error("the Management API refused to {operation} (HTTP {status}: {message}){}", address_hint(*status, *outside))]
+    #[error("the Management API refused to {operation} (HTTP {status}: {message}){}", address_hint(*status, *outside, message))]
     Refused {
         /// The operation.
         operation: Operation,
         /// The HTTP status.
         status: u16,
         /// The API's message.
-        message: String,
+        message: Said,
         /// Whether a proxy in front of the API has answered, and not the API.
         outside: bool,
     },
@@ -162,6 +164,11 @@ pub enum Error {
     /// The listing changed while it was read, so it may lack a project.
     #[error("the list of projects changed while it was read; reading it again")]
     ListingChanged,
+    /// The API counts more projects than it lists, each time it is asked.
+    #[error(
+        "the Management API counts more projects in the organization than it lists, each time it is asked, so that a project          may be missing from the list; no project is created meanwhile, so that none is paid for twice. The operator continues          when the two agree; if this lasts, ask the provider's support"
+    )]
+    ListingIncomplete,
     /// The API masked the secret key.
     #[error(
         "the Management API masked the key {name}: the token needs the permission api_gateway_keys_read to reveal it"
@@ -170,7 +177,7 @@ pub enum Error {
         /// Which key.
         name: String,
     },
-    /// The project's own API has not let a new API key in.
+    /// The project's own API has not accepted a new API key.
     #[error("the project's own API does not accept the new API keys yet ({cause})")]
     KeyNotAccepted {
         /// The HTTP status, or why there was no answer.
@@ -208,7 +215,8 @@ impl Error {
             | Self::Unavailable { .. }
             | Self::Unreachable { .. }
             | Self::Undecodable { .. }
-            | Self::ListingChanged => ErrorClass::Transient,
+            | Self::ListingChanged
+            | Self::ListingIncomplete => ErrorClass::Transient,
             Self::Settings { .. }
             | Self::TokenMalformed
             | Self::TokenRejected { .. }
@@ -243,9 +251,11 @@ impl Error {
             Self::NotReadyForDeletion => Reason::Deleting,
             Self::Gone { .. } => Reason::DatabaseLost,
             Self::NotReady { .. } | Self::KeyNotAccepted { .. } => Reason::Provisioning,
-            Self::Unavailable { .. } | Self::Unreachable { .. } | Self::Undecodable { .. } | Self::ListingChanged => {
-                Reason::ProviderUnavailable
-            }
+            Self::Unavailable { .. }
+            | Self::Unreachable { .. }
+            | Self::Undecodable { .. }
+            | Self::ListingChanged
+            | Self::ListingIncomplete => Reason::ProviderUnavailable,
             Self::KeysDisabled { .. } => Reason::KeysDisabled,
             Self::UntrustedHost { .. } => Reason::UntrustedHost,
         }
@@ -260,6 +270,29 @@ impl Error {
         )
     }
 
+    /// What the API has said to a creation that it clearly refused, when neither its words nor a permission that it names
+    /// tell what that is about. It may be about the region, of which the API's list tells.
+    pub fn unclear_refusal(&self) -> Option<&Said> {
+        match self {
+            Self::Refused {
+                operation: Operation::CreateProject,
+                outside: false,
+                message,
+                ..
+            } => Some(message),
+            Self::PermissionDenied {
+                operation: Operation::CreateProject,
+                missing,
+                message,
+            } if missing.is_empty() => Some(message),
+            Self::OrganizationNotFound { message } | Self::NameTaken { message } => {
+                let topic = message.words().topic(Operation::CreateProject);
+                Some(message).filter(|_| topic.is_none())
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the project is known not to exist.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Gone { .. })
@@ -272,8 +305,9 @@ impl Error {
 }
 
 /// A hint for answers that are not the API's own: the address or a proxy in front of it is wrong.
-fn address_hint(status: u16, outside: bool) -> &'static str {
+fn address_hint(status: u16, outside: bool, message: &Said) -> &'static str {
     match status {
+        404 if !outside && message.words().is_about_region() => "",
         _ if outside => "; the API itself has not answered: check the Management API address and any proxy before it",
         300..400 | 403 | 404 | 405 | 407 => "; check the Management API address and any proxy before it",
         _ => "",

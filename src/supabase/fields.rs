@@ -1,6 +1,6 @@
 //! Reads the API's JSON field by field. Only what an operation needs is required; everything else may be missing, null
-//! or of another type than documented. Each item of a list is read for itself, so that one that is not understood does
-//! not take the others with it.
+//! or of another type than documented. Each item of a list is read separately, so that one that cannot be decoded does not
+//! affect the others.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -15,14 +15,14 @@ const NAME: usize = 60;
 
 /// An object of an answer.
 pub(super) trait Item: Sized {
-    /// Reads the object; none without what the operator needs of it.
+    /// Reads the object; none if it lacks a required field.
     fn read(fields: &mut AnswerFields<'_>) -> Option<Self>;
 }
 
 /// The objects of a list.
 #[allow(clippy::struct_field_names, reason = "they are the items")]
 pub(super) struct AnswerItems<T> {
-    /// Those that were understood as far as needed.
+    /// Those whose needed fields were decoded.
     pub items: Vec<T>,
     /// How many were not understood in full: those left out, and those that lack a documented field.
     pub odd: usize,

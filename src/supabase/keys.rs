@@ -59,10 +59,12 @@ impl ApiKey {
     }
 
     /// Whether the API has replaced a part of the key, as it does with dots where it does not reveal it. A key itself
-    /// has letters, digits and `-_.` only.
+    /// has letters, digits and `-_` only, and a legacy key, which is a JWT, single dots.
     fn is_masked(&self) -> bool {
+        let value = self.value();
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        !self.value().bytes().all(plain)
+        let dots = value.contains("..") || (value.starts_with("sb_") && value.contains('.'));
+        dots || !value.bytes().all(plain)
     }
 
     /// The whole key.
@@ -101,12 +103,12 @@ pub struct ChosenKeys {
     pub service_role: SecretString,
     /// Whether one of them is a legacy key, which works only while the project's legacy keys are enabled.
     pub legacy: bool,
-    /// The identities of the two, where the API tells them.
+    /// The identities of the two, where the API reports them.
     pub ids: Vec<String>,
 }
 
-/// Chooses a publishable key and a secret key of `service_role`, and a legacy key if there is none of a kind and the
-/// project's legacy keys are enabled. Of each kind one whose identity is `preferred` goes first, then `default`.
+/// Chooses a publishable key and a secret key of `service_role`, and a legacy key for a kind without one, if the project's
+/// legacy keys are enabled. Of each kind one whose identity is `preferred` goes first, then `default`.
 ///
 /// # Errors
 /// [`Error::NotReady`] while a key is missing, as for some time after the creation; [`Error::KeysDisabled`] when only
@@ -226,11 +228,19 @@ mod tests {
         ] {
             assert!(matches!(chosen(&partial), Err(Error::NotReady { .. })));
         }
-        let masked = json!([anon, {"name": "default", "type": "secret",
-            "api_key": "sb_secret_ab\u{b7}\u{b7}\u{b7}", "secret_jwt_template": {"role": "service_role"}}]);
-        let error = chosen(&masked).unwrap_err();
-        assert_eq!(error, Error::KeyMasked { name: "default".into() });
-        assert!(!error.to_string().contains("sb_secret"));
+        for masked in [
+            "sb_secret_ab\u{b7}\u{b7}\u{b7}",
+            "sb_secret_ab...",
+            "sb_secret_ab.",
+            "sb_secret_ab***",
+            "eyJhb...",
+        ] {
+            let masked = json!([anon, {"name": "default", "type": "secret", "api_key": masked,
+                "secret_jwt_template": {"role": "service_role"}}]);
+            let error = chosen(&masked).unwrap_err();
+            assert_eq!(error, Error::KeyMasked { name: "default".into() });
+            assert!(!error.to_string().contains("sb_secret"));
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Item for ListedProject {
     }
 }
 
-/// A project of a listing whose reference or name is missing, so that it can neither be used nor be ruled out.
+/// A project of a listing whose reference or name is missing, so that it can neither be used nor excluded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnclearProject {
     /// The key within one listing: the reference, or a digest of the entry.
@@ -65,9 +65,9 @@ pub struct UnclearProject {
     /// fields.
     /// Several entries may have the same one.
     pub identity: String,
-    /// The provider's identifier, when it is there.
+    /// The provider's identifier, if it has one.
     pub reference: Option<String>,
-    /// The name, when it is there.
+    /// The name, if it has one.
     pub name: Option<String>,
     /// Whether it is a preview branch of another project.
     pub is_branch: bool,
@@ -90,7 +90,7 @@ const LASTING: [&str; 9] = [
     "created_at",
 ];
 
-/// Digits of an identity that is a digest: it tells the entries of one organization apart, and people copy it.
+/// Digits of an identity that is a digest: it distinguishes the entries of one organization, and people copy it.
 const DIGITS: usize = 12;
 
 /// An entry of a listing.
@@ -138,7 +138,7 @@ impl ListEntry {
         }
     }
 
-    /// The provider's identifier, when it is there.
+    /// The provider's identifier, if it has one.
     fn reference(&self) -> Option<&str> {
         match self {
             Self::Project(project) => Some(&project.reference),
@@ -183,15 +183,20 @@ pub struct ProjectPage {
 }
 
 impl ProjectPage {
-    /// Reads a page; none when it holds no list of projects, since an empty listing would mean that there are none.
+    /// Reads a page; none when it holds no list of projects, since an empty listing would mean that there are none. Where
+    /// the API counts none, `null` is an empty list.
     pub(super) fn read(value: &Value) -> Option<Self> {
-        let list = value.get("projects")?.as_array()?;
         let mut pagination = value.get("pagination").and_then(AnswerFields::of);
         let mut whole = |name| {
             let number = pagination.as_mut()?.whole(name)?;
             usize::try_from(number).ok()
         };
         let (count, limit) = (whole("count"), whole("limit"));
+        let list = match value.get("projects")? {
+            Value::Array(list) => list.as_slice(),
+            Value::Null if count == Some(0) => &[],
+            _ => return None,
+        };
         let read: Vec<_> = list.iter().map(ListEntry::read).collect();
         Some(Self {
             odd: read.iter().filter(|(_, odd)| *odd).count(),
@@ -205,7 +210,7 @@ impl ProjectPage {
 /// The projects of an organization, without branches.
 #[derive(Clone, Debug, Default)]
 pub struct ProjectListing {
-    /// Those that are understood as far as needed.
+    /// Those whose needed fields are decoded.
     pub projects: Vec<ListedProject>,
     /// Those that lack a reference or a name.
     pub unclear: Vec<UnclearProject>,

@@ -1,4 +1,4 @@
-//! The marker in a project's name: which cluster made the project, and which OrchestraDatabase it belongs
+//! The marker in a project's name: which cluster created the project, and which OrchestraDatabase it belongs
 //! to. The name is the only field of ours that a listing of projects shows.
 //!
 //! `<readable>-<12 hexadecimal digits of the cluster>-<name of the OrchestraDatabase>`, for example
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 /// Digits of the cluster's part: 48 random bits of a version 4 UUID.
 const CLUSTER_DIGITS: usize = 12;
-/// Digits of a whole UUID.
+/// Digits of a complete UUID.
 const UID_DIGITS: usize = 32;
 /// Longest readable part. With the marker it is within the API's 256 characters.
 const READABLE: usize = 180;
@@ -49,11 +49,11 @@ impl ClusterMarker {
 pub struct Marker<'a> {
     /// The cluster's digits.
     pub cluster: &'a str,
-    /// The object that the project was made for.
+    /// The object that the project was created for.
     pub owner: MarkerOwner<'a>,
 }
 
-/// The object that a project was made for.
+/// The object that a project was created for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkerOwner<'a> {
     /// The OrchestraDatabase of this name, without its prefix `orchdb-`; or the digest of its name.

@@ -17,6 +17,7 @@ pub mod poll;
 pub mod pooler;
 pub mod rate_limit;
 pub mod regions;
+pub mod said;
 pub mod settings;
 pub mod token_state;
 pub mod types;

@@ -9,7 +9,7 @@ pub enum LimitScope {
     Project,
     /// The organization that the path or the body names.
     Organization,
-    /// The user whose token it is.
+    /// The user to whom the token belongs.
     User,
 }
 
@@ -24,7 +24,7 @@ pub enum Priority {
     Drift,
 }
 
-/// A request as the rate limiter sees it: what is asked for, and how urgent it is.
+/// A request as the rate limiter sees it: its operation, and how urgent it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApiCall {
     /// The endpoint.

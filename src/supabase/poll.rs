@@ -84,7 +84,7 @@ struct PollState {
     setup: Option<Duration>,
     /// Pages of the last listing of the youngest.
     pages: u32,
-    /// When the last listing of all, and that of the youngest, was begun, whether it succeeded or not.
+    /// When the last listing of all, and that of the youngest, was started, whether it succeeded or not.
     begun: [Option<Instant>; 2],
     /// When the last listing failed, and how.
     failed: Option<(Instant, Error)>,
@@ -119,7 +119,7 @@ impl PollState {
 pub enum Identity {
     /// It has a name.
     Named(Box<Project>),
-    /// The answer does not tell.
+    /// The answer does not show it.
     Unknown,
 }
 
@@ -147,7 +147,7 @@ impl Poll {
         }
     }
 
-    /// A listing that was begun at `not_before` or later: the last one, or a new one. Concurrent callers share one
+    /// A listing that was started at `not_before` or later: the last one, or a new one. Concurrent callers share one
     /// listing, and its error.
     ///
     /// # Errors
@@ -160,7 +160,7 @@ impl Poll {
 
     /// A listing that is no older than `age`, for a caller that waits for young projects. It is read from the youngest
     /// project on, until all `awaited` ones have been found, so its pages grow with the number of projects that are
-    /// being created and not with that of all projects. A listing of n pages is begun n times less often; until then
+    /// being created and not with that of all projects. A listing of n pages is started n times less often; until then
     /// the last one is returned, although it is older than `age`.
     ///
     /// # Errors

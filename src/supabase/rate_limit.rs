@@ -2,12 +2,12 @@
 //!
 //! The API counts 120 requests in 60 s for each endpoint and scope (a project, an organization or the token's user)
 //! and reports its count in `x-ratelimit-*` headers; the product's own guide names 60 a minute for the whole token.
-//! So the limiter starts with the lower number, and goes by the headers of an endpoint once they are known.
+//! So the limiter starts with the lower number, and uses the headers of an endpoint once they are known.
 //!
 //! Creations are queued: the Orchestra that is oldest sends first, in whatever order they ask.
 //!
-//! No crate serves: a limiter such as `governor` has one fixed quota, cannot be corrected by what the server counts,
-//! and has neither priorities nor a queue.
+//! No crate serves: a limiter such as `governor` has one fixed quota, cannot be corrected by the server's counts, and has
+//! neither priorities nor a queue.
 //!
 //! `core` is pure: it is given the time.
 
@@ -33,9 +33,9 @@ use headers::LimitHeaders;
 pub use queue::QueuePlace;
 use window::WindowSlot;
 
-/// The longest that a caller is kept waiting; after that it is told when to come back.
+/// The longest that a caller is kept waiting; a longer wait is returned to it as the time at which to ask again.
 const MAX_WAIT: Duration = Duration::from_secs(2);
-/// Queued callers that are kept waiting at the same time; further ones are told at once when to come back. A caller
+/// Queued callers that are kept waiting at the same time; further ones at once get the time at which to ask again. A caller
 /// that is kept waiting occupies a worker, which Orchestras need whose first pass is due.
 const MAX_KEPT: usize = 4;
 /// A wait that is reported to people.
@@ -180,7 +180,7 @@ impl RateLimiter {
         self.with(|core| core.queues(Instant::now()))
     }
 
-    /// What is left of each limit that the API has reported.
+    /// The remaining requests of each limit that the API has reported.
     pub fn requests_left(&self) -> Vec<RequestsLeft> {
         self.with(|core| core.requests_left(Instant::now()))
     }
@@ -190,7 +190,7 @@ impl RateLimiter {
     }
 }
 
-/// A little later, so that callers which were told to wait do not all ask again at the same moment.
+/// A little later, so that waiting callers do not all ask again at the same moment.
 fn jittered(wait: Duration) -> Duration {
     let spread = wait.as_secs_f64().mul_add(0.1, 1.0);
     wait + Duration::from_secs_f64(rand::random_range(0.0..spread))

@@ -18,8 +18,8 @@ const FIELDS: [&str; 8] = [
     "authorization",
 ];
 
-/// The text without these secrets, and without what looks like a key, a password in a URL or the value of a field for
-/// one.
+/// The text without these secrets, and without anything that looks like a key, a password in a URL or the value of a field
+/// for one.
 pub(super) fn redact(text: &str, secrets: &[&str]) -> String {
     let known = secrets.iter().filter(|secret| !secret.is_empty());
     let text = known.fold(text.to_owned(), |text, secret| without(&text, secret));

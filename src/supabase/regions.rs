@@ -7,8 +7,7 @@ use parking_lot::Mutex;
 
 use super::error::Error;
 use super::fields::{AnswerFields, Item, items};
-use super::operation::Operation;
-use super::words::Words;
+use super::said::Said;
 
 /// The state of a region in the API's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,24 +98,27 @@ impl Regions {
 }
 
 impl RegionState {
-    /// A refusal of a creation in this region, which is one of the region if the list or the words say so.
-    pub fn explain(self, error: Error, region: &str) -> Error {
-        match error {
-            Error::Refused {
-                operation: Operation::CreateProject,
-                message,
-                outside: false,
-                ..
-            } if self == Self::Closed || (self != Self::Missing && Words::of(&message, "").is_region_off(region)) => {
-                Error::RegionAtCapacity { message }
-            }
-            error => error,
+    /// A refusal of a creation in this region, which is one of the region if the list says so, or the words where the list
+    /// does not contradict them.
+    pub fn explain(self, error: Error) -> Error {
+        let Some(said) = error.unclear_refusal() else {
+            return error;
+        };
+        let words = said.words();
+        // A status that is about rights may be about those in a region.
+        let is_denied = matches!(error, Error::PermissionDenied { .. }) && words.is_about_rights();
+        let by_words = self != Self::Missing && words.is_region_off() && !is_denied;
+        if self == Self::Closed || by_words {
+            return Error::RegionAtCapacity {
+                message: said.to_string(),
+            };
         }
+        error
     }
 
     /// Whether a refusal may be about the region or the compute size of the request.
-    pub fn concerns(self, message: &str) -> bool {
-        self == Self::Missing || Words::of(message, "").may_be_about_place_or_size()
+    pub fn concerns(self, said: &Said) -> bool {
+        self == Self::Missing || said.may_be_about_place_or_size()
     }
 }
 
@@ -125,6 +127,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::supabase::answer::FailedAnswer;
+    use crate::supabase::operation::Operation;
+    use crate::supabase::words::Echo;
 
     fn offer(list: &serde_json::Value) -> RegionState {
         Regions::read(&json!({"all": {"smartGroup": [], "specific": list}})).offer("eu-central-1")
@@ -148,30 +153,80 @@ mod tests {
         );
     }
 
+    /// The refusal of a creation in Frankfurt for the organization `acme-region`.
+    fn refused(status: u16, body: &str) -> Error {
+        let echo = Echo {
+            names: &["acme-region"],
+            region: Some("eu-central-1"),
+        };
+        let answer = FailedAnswer::read(status, body.as_bytes(), &[], echo);
+        answer.classify(Operation::CreateProject, Duration::ZERO)
+    }
+
     #[test]
     fn a_refusal_is_one_of_the_region_where_the_list_or_the_words_say_so() {
-        let refused = |message: &str, outside| Error::Refused {
-            operation: Operation::CreateProject,
-            status: 400,
-            message: message.into(),
-            outside,
-        };
-        for (offer, message, outside, is_region) in [
-            (RegionState::Closed, "Not today", false, true),
-            (RegionState::Open, "Not today", false, false),
-            (RegionState::Open, "eu-central-1 is closed for now", false, true),
-            (RegionState::Open, "eu-central-1 has no instances left", false, true),
-            (RegionState::Unknown, "This region is switched off", false, true),
-            (RegionState::Missing, "eu-central-1 has no instances left", false, false),
-            (RegionState::Missing, "region is not available", false, false),
-            (RegionState::Closed, "a web page: blocked", true, false),
+        use RegionState::{Closed, Missing, Open, Unknown};
+        for (offer, status, message, is_region) in [
+            (Closed, 400, "Not today", true),
+            (Open, 400, "Not today", false),
+            (Open, 400, "eu-central-1 is closed for now", true),
+            (Open, 400, "EU-CENTRAL-1 has no instances left", true),
+            (Open, 400, "acme-region is closed for now", false),
+            (Unknown, 400, "This region is switched off", true),
+            (Missing, 400, "eu-central-1 has no instances left", false),
+            (Missing, 400, "region is not available", false),
+            // Statuses that usually mean something else.
+            (Closed, 403, "This region is not available for your organization", true),
+            (Unknown, 403, "This region is not available for your organization", true),
+            (
+                Missing,
+                403,
+                "This region is not available for your organization",
+                false,
+            ),
+            (Open, 403, "Your role may not create projects in this region", false),
+            (Open, 403, "Forbidden action", false),
+            (Closed, 404, "Region not found", true),
+            (Missing, 404, "Region not found", false),
+            (Closed, 404, "Not found", true),
+            (Closed, 404, "Organization not found", false),
+            (Closed, 409, "eu-central-1 takes no projects today", true),
+            (Open, 409, "eu-central-1 takes no projects today", true),
+            (Open, 409, "Conflict", false),
+            (
+                Closed,
+                409,
+                "A project of this name already exists in eu-central-1",
+                false,
+            ),
+            (Closed, 402, "Payment required", false),
         ] {
-            let error = offer.explain(refused(message, outside), "eu-central-1");
+            let error = offer.explain(refused(status, &json!({ "message": message }).to_string()));
             assert_eq!(
                 matches!(error, Error::RegionAtCapacity { .. }),
                 is_region,
-                "{offer:?} {message}"
+                "{offer:?} {status} {message}: {error}"
             );
         }
+        for (status, body) in [
+            (400, "<html>blocked</html>"),
+            (
+                403,
+                r#"{"message":"No","missing_permissions":["organization_projects_create"]}"#,
+            ),
+            (500, r#"{"message":"No"}"#),
+        ] {
+            let error = refused(status, body);
+            assert_eq!(Closed.explain(error.clone()), error);
+        }
+    }
+
+    #[test]
+    fn a_region_that_is_not_found_is_no_missing_organization() {
+        let error = RegionState::Missing.explain(refused(404, r#"{"message":"Region not found"}"#));
+        assert_eq!(
+            error.to_string(),
+            "the Management API refused to create_project (HTTP 404: Region not found)"
+        );
     }
 }

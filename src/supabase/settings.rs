@@ -86,7 +86,7 @@ impl ApiSettings {
         &self.api_url
     }
 
-    /// The address of a project's own APIs: what applications know as `SUPABASE_URL`.
+    /// The address of a project's own APIs: the `SUPABASE_URL` of applications.
     pub fn project_url(&self, reference: &str) -> String {
         if self.project_domain.contains("://") {
             return format!("{}/{reference}", self.project_domain);

@@ -1,4 +1,4 @@
-//! The state of a token: whose it is, and whether the API accepts it. Every answer updates it.
+//! The state of a token: to whom it belongs, and whether the API accepts it. Every answer updates it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

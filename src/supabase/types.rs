@@ -80,7 +80,7 @@ impl ProjectState {
         matches!(self, Self::Unknown | Self::ComingUp | Self::InitFailed)
     }
 
-    /// Whether the status does not tell if a project in use works: it is not healthy, in a passing state without a
+    /// Whether the status does not show if a project in use works: it is not healthy, in a passing state without a
     /// name, or in a state that is newer than this code.
     pub fn is_vague(&self) -> bool {
         matches!(self, Self::ActiveUnhealthy | Self::Unknown | Self::Other(_))

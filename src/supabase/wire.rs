@@ -31,7 +31,7 @@ impl Received {
     }
 }
 
-/// What to answer.
+/// The answer.
 #[derive(Clone, Debug)]
 pub(super) enum Play {
     /// Status, further header lines, body.

@@ -1,7 +1,11 @@
-//! The topic of a refusal, by its text. The API documents neither the status nor the words of most refusals, and they
-//! have changed, so a topic is recognised by several words that occur together, and not by a sentence.
+//! The topic of a refusal, by its text. The API documents neither the status nor the text of most refusals, and they have
+//! changed, so a topic is recognised by several words that occur together, and not by a sentence.
+
+mod echo;
 
 use super::operation::Operation;
+pub(super) use echo::Echo;
+use echo::THIS_REGION;
 
 /// The topic of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +30,13 @@ pub(super) enum Topic {
     NotReady,
 }
 
-/// The words of a text, in lower case.
+/// The words of a text, in lower case, without the values of the request.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Words(Vec<String>);
 
 impl Words {
     /// The words of a message, and of a code such as `free_project_limit` or `ProjectLimitReached`.
-    pub fn of(message: &str, code: &str) -> Self {
+    pub fn of(message: &str, code: &str, echo: Echo<'_>) -> Self {
         let mut code_words = String::new();
         let mut before = ' ';
         for character in code.chars() {
@@ -41,11 +46,7 @@ impl Words {
             code_words.push(character);
             before = character;
         }
-        let text = format!("{message} {code_words}").to_lowercase();
-        let words = text
-            .split(|c: char| !c.is_alphanumeric())
-            .filter(|word| !word.is_empty());
-        Self(words.map(str::to_owned).collect())
+        Self(echo::words(&format!("{message} {code_words}"), echo))
     }
 
     /// Whether a word is one of these; one that ends in `*` stands for all that begin so.
@@ -197,7 +198,8 @@ impl Words {
             || (self.any(&["billing"]) && self.any(&trouble))
     }
 
-    fn is_name_taken(&self) -> bool {
+    /// Whether it says that a project of this name exists.
+    pub fn is_name_taken(&self) -> bool {
         self.says("already exists")
             || (self.any(&["name"]) && self.any(&["already", "duplicate*", "taken", "exists", "unique"]))
     }
@@ -233,7 +235,7 @@ impl Words {
     }
 
     /// Whether it is about a region that is switched off, and not about one that does not exist.
-    pub fn is_region_off(&self, region: &str) -> bool {
+    pub fn is_region_off(&self) -> bool {
         let wrong = ["invalid", "unknown", "expected", "enum", "empty"];
         let wrong_phrases = [
             "must be",
@@ -243,10 +245,9 @@ impl Words {
             "not exist",
             "not found",
         ];
-        // Said of a value that is wrong, and also of what to choose instead of a region that is off.
+        // A text for a wrong value, and also for the choice instead of a disabled region.
         let choice = self.any(&["valid", "unsupported"]) || self.says("one of the following");
-        let code = region.to_lowercase().replace('-', " ");
-        let names = self.any(&["region", "regions", "location", "zone", "datacenter"]) || self.says(&code);
+        let names = self.any(&["region", "regions", "location", "zone", "datacenter", THIS_REGION]);
         let (used_up, off) = (self.is_used_up(), self.is_off());
         let blamed = (self.any(&["size*"]) && !used_up) || ((choice || self.any(&["instance*"])) && !used_up && !off);
         names && !blamed && !self.any(&wrong) && !self.says_one_of(&wrong_phrases)
@@ -269,7 +270,7 @@ impl Words {
         ])
     }
 
-    /// Whether it says that there is no more of something.
+    /// Whether it says that something is used up.
     fn is_used_up(&self) -> bool {
         let phrases = [
             "out of capacity",
@@ -283,6 +284,25 @@ impl Words {
         self.any(&["shortage*", "full", "exhausted", "depleted", "capacity"])
             || (self.any(&["no", "none", "zero", "0"]) && self.any(&left))
             || self.says_one_of(&phrases)
+    }
+
+    /// Whether it is about a region, and not about an organization.
+    pub fn is_about_region(&self) -> bool {
+        self.any(&["region*", "location", "zone", "datacenter", THIS_REGION])
+            && !self.any(&["organization", "organisation"])
+    }
+
+    /// Whether it is about what the token or its user may do.
+    pub fn is_about_rights(&self) -> bool {
+        self.any(&[
+            "permission*",
+            "privilege*",
+            "role*",
+            "token",
+            "scope*",
+            "admin*",
+            "owner",
+        ])
     }
 
     /// Whether it may be about the region or the compute size of the request: it names one, or says nothing.

@@ -53,7 +53,7 @@ impl Readiness {
         self.conditions.lock().insert(condition, met);
     }
 
-    /// The conditions that are not met, in alphabetical order. The operator is ready when there is none.
+    /// The conditions that are not met, in alphabetical order. The operator is ready when all are met.
     pub fn missing(&self) -> Vec<&'static str> {
         let conditions = self.conditions.lock();
         conditions
@@ -70,8 +70,8 @@ struct SharedHealth {
     metrics: Arc<Metrics>,
 }
 
-/// Serves the three endpoints until `shutdown` resolves, then finishes the open requests. Whoever reaches the port may
-/// connect, so connections are bounded in number, by peer as well, and in time.
+/// Serves the three endpoints until `shutdown` resolves, then finishes the open requests. Everyone who can reach the port
+/// may connect, so connections are bounded in number, also per peer, and in time.
 ///
 /// # Errors
 /// When the listener fails.
@@ -228,12 +228,12 @@ mod tests {
         let readiness = Arc::new(Readiness::new(&[]));
         tokio::spawn(serve(listener, readiness, Arc::default(), std::future::pending()));
         let began = Instant::now();
-        let mut held = Vec::new();
+        let mut open = Vec::new();
         for _ in 0..2 * PEER_CONNECTIONS {
             let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
             // A request that never ends. It fails where the connection is over its limit.
             let _ = stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nslow: ").await;
-            held.push(stream);
+            open.push(stream);
         }
         let get = async |from: &str| {
             let socket = TcpSocket::new_v4().unwrap();
@@ -252,7 +252,7 @@ mod tests {
             "another one has its own"
         );
         // Those that send nothing more are closed.
-        for mut stream in held {
+        for mut stream in open {
             let mut rest = Vec::new();
             let _ = timeout(HEADERS * 2, stream.read_to_end(&mut rest)).await.unwrap();
         }

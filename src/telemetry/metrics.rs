@@ -253,7 +253,7 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// Counts objects of an answer of the Management API that were not understood in full.
+    /// Counts objects of an answer of the Management API that could not be decoded completely.
     pub fn management_odd(&self, operation: &'static str, count: usize) {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         self.odd_items
@@ -261,7 +261,7 @@ impl Metrics {
             .inc_by(count);
     }
 
-    /// Sets how many objects of each kind have values that are not known.
+    /// Sets how many objects of each kind have unknown values.
     pub fn set_unreadable(&self, kinds: impl IntoIterator<Item = (&'static str, usize)>) {
         for (kind, count) in kinds {
             let gauge = self.unreadable.get_or_create(&KindLabels { kind });

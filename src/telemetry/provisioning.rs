@@ -13,7 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::labels::{ClassLabels, HistogramFamily};
 use crate::api::condition::Reason;
 
-/// The class of a tenant for which none is decided. Prometheus takes an empty label for none.
+/// The class of a tenant for which none is decided. Prometheus treats an empty label as absent.
 const NO_CLASS: &str = "";
 
 /// Upper bounds of the time from an Orchestra to its connection Secret, in seconds: a database of a pool takes seconds, a
@@ -63,7 +63,7 @@ impl Provisioning {
         registry.register(
             "provisionings",
             "Orchestras whose connection Secret was published for the first time (succeeded, reason Ready), or that became \
-             Stalled before that (failed, with the reason); one that was cured counts in both",
+             Stalled before that (failed, with the reason); one that was corrected counts in both",
             self.outcomes.clone(),
         );
         registry.register_with_unit(
@@ -81,7 +81,7 @@ impl Provisioning {
         );
     }
 
-    /// Counts a tenant that was given its connection Secret for the first time, this long after its creation.
+    /// Counts a tenant that got its connection Secret for the first time, this long after its creation.
     pub fn succeeded(&self, class: Option<&str>, took: Duration) {
         self.count(class, "succeeded", Reason::Ready);
         let class = class.unwrap_or(NO_CLASS).to_owned();
@@ -90,7 +90,7 @@ impl Provisioning {
             .observe(took.as_secs_f64());
     }
 
-    /// Counts a tenant that a person must help before it was given its connection Secret.
+    /// Counts a tenant that needs a person before it gets its connection Secret.
     pub fn failed(&self, class: Option<&str>, reason: Reason) {
         self.count(class, "failed", reason);
     }

@@ -40,7 +40,7 @@ struct ConnectionLabels {
 /// Connections, and the limit that applies to them, if any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connections {
-    /// Whose they are: of the login, of the database, or of the server.
+    /// Their scope: the login, the database, or the server.
     pub scope: &'static str,
     /// The number of connections.
     pub used: i64,

@@ -2,8 +2,8 @@
 //! stopped being Ready, until it is Ready.
 //!
 //! The ids of a trace and of its root span are computed from the Orchestra's UID and the transition time of its condition
-//! Ready. Nothing is stored, and an operator that takes over continues the trace of the one before. A span has names of Kubernetes objects, steps, operations and reasons, and nothing that a tenant, the provider
-//! or a database says.
+//! Ready. Nothing is stored, and an operator that takes over continues the trace of the previous one. A span has names of
+//! Kubernetes objects, steps, operations and reasons, and no text of a tenant, the provider or a database.
 
 mod export;
 mod record;

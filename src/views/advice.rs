@@ -4,7 +4,7 @@ use crate::api::condition::Reason;
 
 const PAGE: &str = include_str!("../../docs/conditions.md");
 
-/// What to do about a reason; none where nothing is to be done, or the page does not say it.
+/// What to do about a reason; none where nothing is to be done, or the page has no advice.
 pub fn advice(reason: Reason) -> Option<String> {
     let quoted = format!("`{reason}`");
     // The first table of the page is of conditions.
@@ -31,7 +31,7 @@ fn plain(text: &str) -> String {
         rest = after;
     }
     plain.push_str(rest);
-    // A link in parentheses has only pointed to a page.
+    // A link in parentheses only points to a page, and is dropped.
     plain.replace('`', "")
 }
 

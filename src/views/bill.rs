@@ -1,4 +1,4 @@
-//! The bill: what each hosted database costs, from the status of each OrchestraDatabase alone.
+//! The bill: what each hosted database costs, only from the status of each OrchestraDatabase.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::money;
 
 mod month;
 
-/// What one row of a bill stands for.
+/// What one row of a bill represents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum By {
@@ -29,7 +29,7 @@ pub enum By {
 /// Which databases a bill covers, and how it groups them.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
-    /// What one row stands for.
+    /// What one row represents.
     pub by: By,
     /// Only databases of this class.
     pub class: Option<String>,
@@ -113,7 +113,7 @@ impl BillRows {
 pub struct Bill {
     /// When the bill was computed.
     pub at: Timestamp,
-    /// What one row stands for.
+    /// What one row represents.
     pub by: By,
     /// The rows, sorted by name.
     pub rows: BillRows,

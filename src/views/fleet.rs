@@ -1,8 +1,8 @@
-//! How far the rollout of a class's migrations has come over its Orchestras.
+//! The progress of the rollout of a class's migrations over its Orchestras.
 
 use crate::api::{OrchestraClass, RolloutPhase, RolloutStatus};
 
-/// Where a rollout stands.
+/// The stage of a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// The canaries are updated first.
@@ -42,7 +42,7 @@ fn sum<const N: usize>(counts: [i32; N]) -> i32 {
     counts.into_iter().fold(0, i32::saturating_add)
 }
 
-/// Where a rollout stands.
+/// The stage of a rollout.
 pub fn stage(rollout: &RolloutStatus) -> Stage {
     match rollout.phase {
         RolloutPhase::Canary => Stage::Canary,

@@ -1,5 +1,5 @@
-//! What manifests would change, against what is in the cluster: what is created, migrated and destroyed, and what that
-//! costs. It only computes: nothing is written, and no database is asked.
+//! What manifests would change, compared with the objects in the cluster: what is created, migrated and destroyed, and what
+//! that costs. It only computes: nothing is written, and no database is read.
 
 mod pending;
 
@@ -73,14 +73,14 @@ impl PreviewChange {
     }
 }
 
-/// What is in the cluster, as far as it may be read.
+/// The objects in the cluster that may be read.
 #[derive(Default)]
 pub struct ClusterObjects {
     /// The classes; none where they may not be read.
     pub classes: Option<Vec<OrchestraClass>>,
     /// The databases; none where they may not be read.
     pub databases: Option<Vec<OrchestraDatabase>>,
-    /// ConfigMaps by namespace and name, those of the manifests in place of those of the cluster; or why one cannot
+    /// ConfigMaps by namespace and name, with those of the manifests replacing those of the cluster; or why one cannot
     /// be read, as the end of a sentence.
     pub config_maps: BTreeMap<(String, String), Result<ConfigMap, String>>,
     /// The migrations in artifacts of registries, or why they cannot be listed.
@@ -113,7 +113,7 @@ impl ClusterObjects {
         })
     }
 
-    /// The database that an Orchestra has, or has claimed without its status telling so yet.
+    /// The database that an Orchestra has, or has claimed while its status does not say so yet.
     fn database(&self, object: &Orchestra) -> Option<&OrchestraDatabase> {
         let name = object.database_or_claiming()?;
         let mut databases = self.databases.iter().flatten();
@@ -202,7 +202,7 @@ fn take(cluster: &mut ClusterObjects, wanted: &Orchestra, class: &OrchestraClass
     if free.is_spare() {
         change
             .notes
-            .push(format!("pool {pool} makes another database in its place"));
+            .push(format!("pool {pool} creates another database instead"));
         spend(cluster, class, change);
     }
     true
@@ -251,7 +251,7 @@ fn spend(cluster: &mut ClusterObjects, class: &OrchestraClass, change: &mut Prev
     }
 }
 
-/// What a change of the spec ends.
+/// What a change of the spec destroys or ends.
 fn ended(current: &Orchestra, wanted: &Orchestra, change: &mut PreviewChange) {
     let (was, is) = (&current.spec, &wanted.spec);
     if is.power_state == Some(PowerState::Paused) && was.power_state != is.power_state {
@@ -261,7 +261,7 @@ fn ended(current: &Orchestra, wanted: &Orchestra, change: &mut PreviewChange) {
     }
     if was.connection.secret_name != is.connection.secret_name && current.is_published() {
         let told = format!(
-            "Secret {}, after the overlap: {} takes its place",
+            "Secret {} (replaced by {}, deleted after the overlap)",
             current.secret_name(),
             wanted.secret_name()
         );
@@ -295,7 +295,7 @@ pub fn deleted(cluster: &ClusterObjects, current: &Orchestra) -> PreviewChange {
     let Some(name) = told.filter(|_| current.has_told_of_database() || database.is_some()) else {
         if let Some(name) = told.filter(|_| cluster.databases.is_none()) {
             change.notes.push(format!(
-                "whether it has claimed {name}, and what becomes of it, is not known: you may not read OrchestraDatabases"
+                "whether it has claimed {name}, and what happens to it, is not known: you may not read OrchestraDatabases"
             ));
         }
         return change;
@@ -310,15 +310,15 @@ pub fn deleted(cluster: &ClusterObjects, current: &Orchestra) -> PreviewChange {
     let grace = class.and_then(|class| class.spec.deletion.grace_period);
     match policy {
         None => change.notes.push(format!(
-            "what becomes of {name} is not known: you may not read its OrchestraClass"
+            "what happens to {name} is not known: you may not read its OrchestraClass"
         )),
         Some(DeletionPolicy::Retain) => {
-            let costs = cost.map(|cost| format!(", and goes on costing {} {} a month", cost.monthly, cost.currency));
+            let costs = cost.map(|cost| format!(", and still costs {} {} a month", cost.monthly, cost.currency));
             change
                 .notes
                 .push(format!("{name} is kept with its data{}", costs.unwrap_or_default()));
         }
-        // What pools hold is not destroyed with its Orchestra.
+        // Databases of pools are not destroyed with their Orchestra.
         Some(DeletionPolicy::Delete) if database.is_some_and(|database| database.spec.inventory.is_some()) => {
             change.notes.push(format!(
                 "{name} is an entry of a pool: it is kept, or reset where the pool says so"

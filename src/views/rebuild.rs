@@ -1,5 +1,5 @@
 //! Rebuilding: the tenants of a cluster whose objects are lost, from the projects of the organization. The marker in a
-//! project's name and the claim record in its database tell whose it was.
+//! project's name and the claim record in its database say to whom it belonged.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::database::{RecordedClaim, recorded_claims};
 use crate::supabase::listed::ListedProject;
 use crate::supabase::marker::{self, MarkerOwner, parse};
 
-/// How many projects of clusters a message lists.
+/// The most clusters with projects that a message lists.
 const SHOWN: usize = 8;
 
 /// A tenant that can be rebuilt.
@@ -42,7 +42,7 @@ pub struct Rebuilt {
     pub left: Vec<String>,
 }
 
-/// Looks for the tenants of a lost cluster among the projects of a class's organization. Reads only.
+/// Finds the tenants of a lost cluster among the projects of a class's organization. It only reads.
 ///
 /// # Errors
 /// When the projects cannot be listed, or are of several clusters and none is named.
@@ -55,7 +55,7 @@ pub async fn look(
 ) -> anyhow::Result<Rebuilt> {
     let account = class::account(ctx, class, None).await?;
     let listing = account.poll().projects_since(Instant::now()).await?;
-    let marked: Vec<_> = orphan::unheld(&listing.projects, databases)
+    let marked: Vec<_> = orphan::unreferenced(&listing.projects, databases)
         .into_iter()
         .filter_map(|project| parse(&project.name).map(|marker| (marker.cluster, project)))
         .collect();
@@ -121,7 +121,7 @@ fn cluster(
     }
 }
 
-/// The tenant of a project, or why there is none.
+/// The tenant of a project, or why it is not known.
 fn tenant(
     project: &ListedProject,
     claims: &[RecordedClaim],
@@ -165,7 +165,8 @@ fn tenant(
     })
 }
 
-/// Two projects cannot be one Orchestra's: a script may have forged a claim record. The one whose name proves it stays.
+/// Two projects cannot belong to one Orchestra: a script may have forged a claim record. The project whose name proves the
+/// claim is kept.
 fn keep_single(found: &mut Rebuilt) {
     let key = |tenant: &RebuiltTenant| (tenant.claim.namespace.clone(), tenant.claim.name.clone());
     let mut counts = HashMap::<_, (usize, usize)>::new();

@@ -1,4 +1,4 @@
-//! One tenant, for people: how it stands, what it waits for, what to do, and what has happened.
+//! One tenant, for people: its state, what it waits for, what to do, and what has happened.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
@@ -10,7 +10,7 @@ use super::advice::advice;
 use crate::api::Orchestra;
 use crate::api::condition::{ConditionType as Is, find, is_true};
 
-/// How a tenant stands. In the order in which a person wants to know of them.
+/// The state of a tenant, in the order of importance to a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum TenantState {
     /// A person must act.
@@ -65,7 +65,7 @@ pub struct Tenant {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// How it stands.
+    /// Its state.
     pub state: TenantState,
     /// Its phase.
     pub phase: Option<String>,
@@ -93,7 +93,7 @@ pub struct Tenant {
     pub expires_at: Option<Timestamp>,
     /// What it waits for; none when it is settled.
     pub waits: Option<Waits>,
-    /// Conditions that are False beside those that say how it stands.
+    /// Conditions that are False, without those that its state covers.
     pub warnings: Vec<Waits>,
     /// What has happened, the oldest first.
     pub timeline: Vec<TimelineItem>,
@@ -137,7 +137,7 @@ fn is_unseen(orchestra: &Orchestra) -> bool {
     observed != orchestra.metadata.generation
 }
 
-/// How an Orchestra stands.
+/// The state of an Orchestra.
 pub fn state(orchestra: &Orchestra) -> TenantState {
     let conditions = orchestra.conditions();
     let in_use = orchestra.is_published() && !is_true(conditions, Is::Available);

@@ -6,8 +6,8 @@ use std::path::Path;
 use orchestra_sandbox::control_plane::ControlPlane;
 use serde_json::Value;
 
-/// Kind, a spec, and what is left of it when its last fields are taken out. Server-side apply makes null of an object
-/// that has lost them, which is as good as omitted; objects that mean something without fields are applied as wholes.
+/// Kind, a spec, and the rest of it when its last fields are removed. Server-side apply sets an object without fields to
+/// null, which equals an omitted one; objects with a meaning without fields are atomic.
 const CASES: &[(&str, &str, &str)] = &[
     ("Orchestra", "{deletionPolicy: Retain, displayName: A}", "{}"),
     (

@@ -1,4 +1,4 @@
-//! What is decided by a claim that the status tells of later.
+//! The rules for a claim that the status shows later.
 
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::json;

@@ -44,7 +44,7 @@ fn what_was_accepted_is_accepted() {
     assert!(then.len() > 100 && broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// Writes the fields anew, after a release.
+/// Writes the fields again, after a release.
 #[test]
 #[ignore = "writes the fixture, after a release"]
 fn capture() {

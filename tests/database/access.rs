@@ -108,7 +108,7 @@ async fn a_hosted_projects_login_is_what_its_keys_are() {
     // Its membership reaches `auth`, where the owner may use it.
     let uses = "SELECT has_schema_privilege('auth', 'USAGE')";
     assert_eq!(ask(&mut login, uses).await, "true");
-    // No role that it may become has what runs code as whoever writes the table next.
+    // No role to which it may `SET ROLE` has a right that runs code as the next role that writes the table.
     grant_existing(&mut own, "tenant", &TenantRights::default())
         .await
         .unwrap();
@@ -202,7 +202,7 @@ async fn a_login_finds_what_the_owner_finds() {
 async fn an_entrys_login_is_named_by_its_group_and_what_it_cannot_read_is_told() {
     let server = server().await;
     let (owner, tenant) = database(&server).await;
-    // A role of this name means nothing here, whoever has made it.
+    // A role of this name has no meaning here, whoever has created it.
     let mut own = session(&owner).await;
     execute(&mut own, "CREATE ROLE authenticated").await.unwrap();
     let rights = TenantRights::default();

@@ -1,5 +1,5 @@
-//! Runs that are cut off, by the operator's end or the server's: what is recorded is true, and the next run
-//! goes on from there.
+//! Runs that are interrupted by the end of the operator or the server: the record is true, and the next run continues from
+//! there.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use orchestra_operator::api::{MigrationFormat, ResolvedAs};
 use orchestra_operator::migrate::{Error, Options, RunEvent, TimeLimits, apply, supervised};
 use orchestra_operator::postgres::{connect, end_owners_sessions};
 
-/// What would end its session with the connection is switched off, and so is all that tells whose session it is.
+/// The script switches off what would end its session with the connection, and everything that shows whose session it is.
 const HIDDEN: &str = "SET client_connection_check_interval = 0; SET application_name = 'x'; SELECT pg_advisory_unlock_all(); \
     SELECT pg_sleep(600);";
 
@@ -57,7 +57,7 @@ async fn a_script_that_hides_its_session_goes_on_after_no_run() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-    // One that was left all the same ends before the database is another tenant's.
+    // A session that was nevertheless left ends before the database is given to another tenant.
     let mut left = session(&owner).await;
     let mut own = connect(&owner, "test").await.unwrap();
     end_owners_sessions(&mut own).await.unwrap();
@@ -168,7 +168,7 @@ async fn the_last_transaction_of_a_script_is_committed_with_its_row() {
     }
 }
 
-/// PostgreSQL fails at every step of a run; the next run goes on from what is recorded.
+/// PostgreSQL fails at every step of a run; the next run continues from the record.
 #[tokio::test]
 async fn a_server_that_fails_at_every_step_ends_alike() {
     let mut server = server().await;

@@ -76,7 +76,7 @@ async fn the_schema_public_of_a_url_is_the_path_of_every_session() {
         JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND relowner = 'owner'::regrole";
     let wanted = "Member in public, _prisma_migrations in public, a in public";
     assert_eq!(ask(&mut conn, places).await, wanted);
-    // A login that finds another path is told where the history is, and not given a second one.
+    // For a login with another path, the error says where the history is, and no second one is created.
     let error = migrate(&owner, &whole).await.unwrap_err();
     assert!(error.to_string().contains("public._prisma_migrations"), "{error}");
 
@@ -94,7 +94,7 @@ async fn the_schema_public_of_a_url_is_the_path_of_every_session() {
     }
 }
 
-/// `PgBouncer` refuses `options` unless it is told to ignore them, and Supavisor ignores them.
+/// `PgBouncer` refuses `options` unless it is configured to ignore them, and Supavisor ignores them.
 #[tokio::test]
 async fn a_pooler_that_does_not_pass_the_path_on_serves_where_names_mean_public_anyway() {
     let server = server().await;

@@ -148,7 +148,7 @@ async fn a_script_goes_on_behind_the_statements_that_are_committed() {
     );
     assert_eq!(root(&login, "SELECT sum(id) FROM a").await, "10");
 
-    // Only what failed was changed: it goes on there, also when nobody asks for single statements any more.
+    // Only the failed part was changed: the run continues there, also when single statements are no longer requested.
     let good = script("INSERT INTO a VALUES (5);");
     let good = source(&[INIT, ("2_rows", &good)]);
     assert_eq!(pending(&mut session(&login).await, &good).await.unwrap().unsettled, 1);

@@ -1,4 +1,4 @@
-//! Probes of databases: what an application would meet is told by its kind, with what to do.
+//! Probes of databases: what an application would meet is reported by its kind, with what to do.
 
 use std::time::{Duration, Instant};
 
@@ -274,7 +274,7 @@ async fn a_pooler_is_told_apart_from_its_server() {
         full.message
     );
     drop(server);
-    // The server's session that the pooler has lost is told first.
+    // The server's session that the pooler has lost is reported first.
     let gone = fault(&through).await;
     assert!(
         matches!(

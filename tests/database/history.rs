@@ -2,6 +2,8 @@
 
 #[path = "history/emptied.rs"]
 mod emptied_by_scripts;
+#[path = "history/first.rs"]
+mod first_of_scripts;
 #[path = "history/parts.rs"]
 mod parts_of_scripts;
 #[path = "history/session.rs"]
@@ -15,7 +17,7 @@ use crate::support::{
 use orchestra_operator::api::MigrationFormat;
 use orchestra_operator::api::condition::Reason;
 use orchestra_operator::error::ErrorClass;
-use orchestra_operator::migrate::{Error, Options};
+use orchestra_operator::migrate::{Error, Options, Source};
 use orchestra_operator::postgres::{self, Login};
 
 const FORMATS: [MigrationFormat; 3] = [

@@ -101,7 +101,7 @@ async fn rows_are_found_without_running_what_a_script_left() {
     let server = server().await;
     let one = entry(&server, "one").await;
     let mut own = session(&one).await;
-    // A policy that hides the rows from the owner too, and tells whoever looks; and a closer match than PostgreSQL's
+    // A policy that hides the rows from the owner too, and reports every reader; and a closer match than PostgreSQL's
     // own for what the operator asks.
     execute(
         &mut own,

@@ -47,7 +47,7 @@ async fn a_tenants_trigger_on_the_history_never_runs_as_the_owner() {
     .await
     .unwrap();
 
-    // What was made with such rights is told, and nothing runs.
+    // Objects that were created with such rights are reported, and nothing runs.
     let next = "CREATE TABLE b (id int PRIMARY KEY); INSERT INTO a VALUES (9);";
     let next = source(&[INIT, ("2_next", next)]);
     for refused in [
@@ -113,7 +113,7 @@ async fn nothing_of_others_on_a_history_is_accepted() {
     let init = source(&[INIT]);
     migrate(&owner, &init).await.unwrap();
     let next = source(&[INIT, ("2_next", "SELECT 1;")]);
-    // What is told takes off what was made, and nothing else: a table of the tenant's keeps its rows.
+    // The advised statement removes the created object, and nothing else: a table of the tenant's keeps its rows.
     for (made, told, gone) in [
         (
             "CREATE RULE quiet AS ON INSERT TO _prisma_migrations DO ALSO NOTHING",

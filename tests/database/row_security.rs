@@ -1,4 +1,4 @@
-//! What row level security keeps the tenant's login of a pool's entry from, and who is told.
+//! What row level security prevents the tenant's login of a pool's entry from doing, and how it is reported.
 
 use crate::support::postgres::server;
 use crate::support::tenant::{database, prepare};
@@ -36,7 +36,7 @@ async fn tables_that_a_login_reads_and_cannot_write_are_told() {
     execute(&mut own, PLAYERS).await.unwrap();
     execute(&mut own, "CREATE TABLE plain (id int)").await.unwrap();
     grant_existing(&mut own, "tenant", &rights).await.unwrap();
-    // What it cannot even read is told as that alone.
+    // A table that it cannot even read is reported only as that.
     assert_eq!(noted(&mut own).await, "");
     execute(&mut own, "CREATE POLICY r ON player FOR SELECT USING (true)")
         .await
@@ -73,7 +73,7 @@ async fn tables_that_a_login_reads_and_cannot_write_are_told() {
         );
     }
     execute(&mut login, insert).await.unwrap();
-    // Who passes all policies is told nothing.
+    // For a login that bypasses all policies nothing is reported.
     execute(&mut own, "DROP POLICY u ON player").await.unwrap();
     assert_ne!(noted(&mut own).await, "");
     execute(&mut admin(&owner, &server).await, "ALTER ROLE tenant BYPASSRLS")
@@ -106,7 +106,7 @@ async fn a_rotated_login_is_judged_by_what_it_reads_itself() {
     grant_existing(&mut own, "tenant", &rights).await.unwrap();
     let prepared = async |own: &mut PgConnection| is_member_prepared(own, "tenant", "tenant_2", &rights).await.unwrap();
     assert!(prepared(&mut own).await);
-    // Whoever is a member of a role that passes all policies does not pass them.
+    // A member of a role that bypasses all policies does not bypass them.
     execute(&mut admin(&owner, &server).await, "ALTER ROLE tenant BYPASSRLS")
         .await
         .unwrap();
@@ -244,7 +244,7 @@ async fn a_login_that_keeps_bypassrls_is_told_and_prepared() {
     );
 }
 
-/// Since version 16 only whoever made the group, or was given it with ADMIN OPTION, makes others members of it.
+/// Since version 16 only the creator of the group, or a role with ADMIN OPTION on it, makes others members of it.
 #[tokio::test]
 async fn a_second_owner_without_the_group_is_told_how_to_get_it() {
     let server = server().await;

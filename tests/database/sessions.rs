@@ -122,7 +122,7 @@ async fn a_claim_record_that_a_script_dropped_or_forged_is_no_way_in() {
     let mut own = session(&owner).await;
     let ours = claim(&mut own, ("1", "tenants", "one"), &[]).await.unwrap();
     assert_eq!(ours, ClaimRecord::Ours);
-    // Gone: whoever holds the claim writes it again.
+    // The record is gone: the holder of the claim writes it again.
     for gone in [
         "DROP SCHEMA stagesub CASCADE",
         "DROP TABLE stagesub.claim",

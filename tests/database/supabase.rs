@@ -206,7 +206,7 @@ async fn at_once_each_migration_is_applied_once_although_the_cli_takes_no_lock()
     let set: Vec<_> = set.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect();
     let project = Project::new(&set);
     let all = source(&set);
-    // The CLI needs a moment to start: the operator waits until it has begun.
+    // The CLI needs a moment to start: the operator waits until it has started.
     let operator = async {
         let mut root = session(&login).await;
         let begun = "SELECT to_regclass('supabase_migrations.schema_migrations') IS NOT NULL";

@@ -49,7 +49,7 @@ async fn the_server_reads_the_rows_and_says_what_helps() {
     let rows = "SELECT string_agg(concat_ws('|', id, note, \"x,y\"), ';' ORDER BY id) FROM a";
     assert_eq!(ask(&mut conn, rows).await, "1|ab,cd|two\n\\.\nlines;2|\\.");
 
-    // Where the server would leave rows out, it is told; where nothing stands behind the line, it ends the data.
+    // Where the server would leave rows out, that is reported; where nothing follows the line, it ends the data.
     let all_is_data: i32 = ask(&mut conn, "current_setting('server_version_num')")
         .await
         .parse()

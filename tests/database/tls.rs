@@ -1,4 +1,4 @@
-//! Hostile servers: what they are told before they have shown who they are, and what they can make of a session.
+//! Hostile servers: what they learn before their identity is verified, and what they can do in a session.
 
 use std::time::{Duration, Instant};
 

@@ -51,7 +51,7 @@ fn commands_within_sentences_are_parsed() {
             });
             if let Some((rest, program)) = ours {
                 let mut words = vec![(*program).to_owned()];
-                // What is left out, or stands for more.
+                // Words for omitted or repeated parts.
                 words.extend(rest.split_whitespace().filter(|word| *word != "…").map(str::to_owned));
                 let error = refusal(&words).filter(|error| error.kind() != ErrorKind::MissingRequiredArgument);
                 wrong.extend(error.map(|error| format!("{}: {code}: {error}", page.at(*line))));

@@ -19,7 +19,7 @@ const fn row(kstatus: &'static str, argo: &'static str, flux: &'static str) -> R
 
 /// Queued, rate limited, retrying, being created, migrated or seeded; a new spec of a tenant in use.
 const WORKS: Row = row("InProgress", "Progressing", "InProgress");
-/// A person decides whether it goes on.
+/// A person decides whether it continues.
 const WAITS: Row = row("InProgress", "Suspended", "InProgress");
 /// In use.
 const IN_USE: Row = row("Current", "Healthy", "Current");

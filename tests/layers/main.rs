@@ -211,8 +211,8 @@ fn no_file_is_longer_than_can_be_read() {
     }
 }
 
-/// How many rows an answer has is up to whoever owns the database: `postgres::bounded` reads them, and nobody else keeps
-/// all rows of an answer.
+/// The owner of the database decides how many rows an answer has: only `postgres::bounded` reads them, and no other code
+/// keeps all rows of an answer.
 #[test]
 fn no_answer_of_a_database_is_read_without_a_bound() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

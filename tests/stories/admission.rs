@@ -78,7 +78,7 @@ async fn only_namespaces_that_the_class_admits_may_claim() {
     );
     assert!(world.api.ledger().projects().is_empty());
 
-    // A label on the namespace, and it goes on by itself.
+    // A label on the namespace, and it continues by itself.
     world
         .kubectl(["label", "namespace", TENANTS, "tenants=yes-please"])
         .unwrap();
@@ -251,7 +251,7 @@ async fn what_cannot_be_undone_takes_a_second_key() {
         async || matches!(delete("own"), Err(text) if text.contains("confirm-delete")),
     )
     .await;
-    // The end of a ttl needs no key. Where another policy refuses it, the Orchestra lives on.
+    // The end of a ttl needs no key. Where another policy refuses it, the Orchestra stays.
     world.apply(KEPT).unwrap();
     let made: Vec<_> = world.api.ledger().projects().into_iter().map(|it| it.name).collect();
     for name in ["brief", "refused"] {
@@ -336,7 +336,7 @@ metadata: {name: kept}
 spec: {policyName: kept, validationActions: [Deny]}
 "#;
 
-/// Its ttl is over, and the API server refuses the deletion: all else goes on.
+/// Its ttl is over, and the API server refuses the deletion: everything else continues.
 async fn what_is_not_deleted_lives_on(world: &World) {
     let told = |object: &Value| condition(object, "Ready").2.contains("a person keeps it");
     let object = world

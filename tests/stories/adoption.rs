@@ -50,7 +50,7 @@ fn give(world: &World, password: &str) {
         "stringData": {"password": format!("{password}\n")},
     });
     world.apply(&given.to_string()).unwrap();
-    // No watch tells of it.
+    // No watch reports it.
     look(world, &password.len().to_string());
 }
 
@@ -130,7 +130,7 @@ async fn a_project_of_somebody_else_is_adopted_and_kept() {
         "nothing is claimed"
     );
 
-    // A wrong password is told, and no other one is set.
+    // A wrong password is reported, and no other one is set.
     give(&world, "wrong");
     let object = reason(&world, "one", "LoginFailed").await;
     assert!(
@@ -146,7 +146,7 @@ async fn a_project_of_somebody_else_is_adopted_and_kept() {
     let database = format!("orchdb-{shop}");
     assert_eq!(secret(&world, SYSTEM, &database).await["password"], PASSWORD);
 
-    // Somebody sets another password while it is in use: that is told, and the corrected Secret is read.
+    // Somebody sets another password while it is in use: that is reported, and the corrected Secret is read.
     let mut owner = login(&owner_url(&secret(&world, SYSTEM, &database).await))
         .await
         .unwrap();
@@ -161,7 +161,7 @@ async fn a_project_of_somebody_else_is_adopted_and_kept() {
     let stored = async || secret(&world, SYSTEM, &database).await["password"] == CHANGED;
     soon("the corrected password is stored", stored).await;
 
-    // Who may not have it is told why.
+    // An Orchestra that may not have it says why.
     world.kubectl(["create", "namespace", "others"]).unwrap();
     adopter(&world, TENANTS, "two", &shop, "resetPassword: true", "");
     let object = reason(&world, "two", "InUse").await;
@@ -245,7 +245,7 @@ async fn a_project_of_somebody_else_is_adopted_and_kept() {
             .to_string()
             .contains("adopted without adopt.deletion")
     );
-    // A status that was lost is proven again: nothing is let go of that was in use.
+    // A status that was lost is proven again: a project that was in use is not released.
     let lost = r#"[{"op": "remove", "path": "/status"}]"#;
     world
         .kubectl([

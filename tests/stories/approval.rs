@@ -73,7 +73,7 @@ async fn waiting(world: &World) -> Value {
     standard_class(world, "");
     sources(world);
     orchestra(world, "one", "");
-    // The first migrations, and what only adds, need nobody's word.
+    // The first migrations, and migrations that only add, need no approval.
     ready(world, "one").await;
     let email = "ALTER TABLE \"Member\" ADD COLUMN \"email\" TEXT;";
     patch(world, &json!({"20260103000000_email.sql": email}));
@@ -118,7 +118,7 @@ async fn a_failure_stays_visible_while_what_is_left_waits_for_approval() {
     })
     .await;
 
-    // Another script may be the cure, and waits; until it is applied, the failure is told, also by another operator.
+    // Another script may resolve it, and waits; until it is applied, the failure is shown, also by another operator.
     patch(
         &world,
         &json!({"20260105000000_bad.sql": bad.replace("SELECT 1 / 0;", "")}),

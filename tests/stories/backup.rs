@@ -101,7 +101,7 @@ async fn a_backup_is_made_kept_and_removed() {
         status["path"].as_str().unwrap()
     );
     assert_eq!(written[0], world.dir().join(path));
-    // Nothing of the work is left, and no password is told.
+    // Nothing of the work is left, and no password appears.
     let jobs = world.list(Kind::Job).await.unwrap();
     assert_eq!(jobs.len(), 0, "{jobs:?}");
     let secret = format!("backup-{}-1", done["metadata"]["uid"].as_str().unwrap());

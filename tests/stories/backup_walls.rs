@@ -1,4 +1,4 @@
-//! Who may not reach what by way of a backup: other databases, other folders of the store.
+//! What cannot be reached through a backup: other databases, other folders of the store.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What passes by itself: a provider that fails, an API server and a database server that restart,
-//! and one stuck tenant that holds up no other.
+//! Transient failures: a provider that fails, an API server and a database server that restart, and one stuck tenant that
+//! delays no other.
 
 use std::time::Duration;
 

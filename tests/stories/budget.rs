@@ -97,7 +97,7 @@ async fn a_budget_holds_what_is_too_much_and_lets_it_go_when_there_is_room() {
         serde_json::json!({"currency": "USD", "monthly": "9.81", "hourly": "0.01344"})
     );
 
-    // One goes and its project with it: the oldest that waits goes on by itself.
+    // One goes and its project with it: the oldest waiting one continues by itself.
     let oldest = oldest(&world, &held).await;
     world
         .kubectl(["delete", "orch", &served[0], "-n", TENANTS, "--timeout=60s"])
@@ -109,7 +109,7 @@ async fn a_budget_holds_what_is_too_much_and_lets_it_go_when_there_is_room() {
     assert_eq!((alive(&world), world.api.ledger().projects().len()), (2, 3));
     one_project_and_both_logins(&world, &oldest).await;
 
-    // A Released database goes on costing, so it makes no room.
+    // A Released database still costs money, so it makes no room.
     let kept = with_reason(&world, "Ready").await;
     let database = database_name(&world, &kept[0]).await;
     let patch = r#"{"spec":{"deletionPolicy":"Retain"}}"#;
@@ -207,7 +207,7 @@ async fn a_limit_that_is_lowered_in_time_holds_what_was_not_asked_for_yet() {
     let mut first = world.operator("first", |_| {}).unwrap();
     class(&world, |class| is_true(class, "Available")).await;
     first.kill().unwrap();
-    // The next one knows no listing, and whoever needs one waits for it.
+    // The next one has no listing yet, and passes that need one wait for it.
     world
         .api
         .faults()
@@ -225,7 +225,7 @@ async fn a_limit_that_is_lowered_in_time_holds_what_was_not_asked_for_yet() {
         .await
         .unwrap();
     standard_class(&world, r#"  budget: {monthlyLimit: "9.80"}"#);
-    // The watch tells of it meanwhile.
+    // The watch reports it meanwhile.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     world.api.faults().release(Operation::ListOrganizationProjects);
     let held = reason(&world, "late", "BudgetExceeded").await;

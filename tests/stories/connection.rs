@@ -137,7 +137,7 @@ async fn what_is_wrong_is_told(world: &World) {
         (json!({"template": {"bad": "{{ password "}}), "key bad: syntax error"),
         (
             json!({"template": {"bad": "{% for i in range(1000000000) %}x{% endfor %}"}}),
-            "key bad: the tag for is not possible",
+            "key bad: the tag for is not supported",
         ),
         (
             json!({"template": {"bad": null}, "rotation": {"schedule": "0 0 30 2 *"}}),

@@ -7,7 +7,7 @@ use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World};
 use crate::proof::{database_name, generous_world, one_project_and_both_logins, owner_url, projects, soon};
 use crate::support::{login, orchestra, secret, sources, standard_class};
 
-/// Kills the operator and starts another one; its log begins anew.
+/// Kills the operator and starts another one; its log starts again.
 fn replace(world: &World, operator: &mut Operator, name: &str) {
     operator.kill().unwrap();
     *operator = world.operator(name, |_| {}).unwrap();
@@ -32,7 +32,7 @@ async fn killed_while_the_provider_is_being_asked() {
         orchestra(&world, name, "");
         world.api.faults().wait_until_held(operation).await;
         operator.kill().unwrap();
-        // The request goes on at the provider although nobody waits for its answer.
+        // The request continues at the provider although nobody waits for its answer.
         world.api.faults().release(operation);
         operator = world.operator(&format!("after-{name}"), |_| {}).unwrap();
         one_project_and_both_logins(&world, name).await;
@@ -104,7 +104,7 @@ async fn killed_in_the_middle_of_the_migrations() {
         .unwrap();
     let mut operator = world.operator("first", |_| {}).unwrap();
 
-    // The tenant's role exists, and no migration has begun to be recorded.
+    // The tenant's role exists, and no migration is recorded as started.
     orchestra(&world, "role", "");
     let database = database_name(&world, "role").await;
     let role = format!("orchestra_{}", database.replace("orchdb-", "").replace('-', ""));
@@ -126,7 +126,7 @@ async fn killed_in_the_middle_of_the_migrations() {
     replace(&world, &mut operator, "after-role");
     one_project_and_both_logins(&world, "role").await;
 
-    // The first migration is applied, the second has begun.
+    // The first migration is applied, the second has started.
     orchestra(&world, "half", "");
     let database = database_name(&world, "half").await;
     soon("keys", async || {

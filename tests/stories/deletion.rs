@@ -102,7 +102,7 @@ async fn delete_destroys_once_and_waits_for_a_provider_that_says_no() {
     assert!(alive.len() == 1 && alive[0].name.ends_with(&other), "{projects:?}");
 }
 
-/// The token is gone for good: a person lets go of the database, and is told what is left behind.
+/// The token is gone for good: a person abandons the database, and the event names what is left behind.
 async fn let_go(world: &World) -> String {
     let database = database_name(world, "abandoned").await;
     world

@@ -63,7 +63,7 @@ async fn a_database_that_was_restored_to_an_older_state_is_migrated_again_and_sa
             .unwrap(),
     );
 
-    // A table that the history claims is told, and not made again: nobody knows what was in it.
+    // A missing table that an applied migration created is reported, and not created again: nobody knows what was in it.
     sqlx::query("DROP TABLE \"Concert\"")
         .execute(&mut session)
         .await
@@ -72,7 +72,7 @@ async fn a_database_that_was_restored_to_an_older_state_is_migrated_again_and_sa
     let object = world.get(Kind::Orchestra, TENANTS, "new").await.unwrap().unwrap();
     let (agrees, reason, message) = condition(&object, "HistoryAgrees");
     assert_eq!((agrees.as_str(), reason.as_str()), ("False", "HistoryDiverged"));
-    assert_eq!(message, "tables that the history claims are not there: Concert");
+    assert_eq!(message, "tables that applied migrations created are missing: Concert");
 
     // Its state is one before a rotation: the published login is not there.
     ask(&world, "new", "now");

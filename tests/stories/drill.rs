@@ -1,5 +1,5 @@
-//! Drills: a backup is restored for trial into a scratch database, which is gone afterwards, whoever is killed and whatever is
-//! found.
+//! Drills: a backup is restored into a scratch database, which is gone afterwards, whichever process is killed and whatever
+//! the result is.
 
 use std::path::PathBuf;
 
@@ -130,7 +130,7 @@ async fn a_backup_is_verified_and_what_is_wrong_with_it_is_told() {
         "nobody has asked for a drill"
     );
 
-    // A hosted project has no second database: what to do is told, and nothing is tried again by itself.
+    // A hosted project has no second database: the message says what to do, and nothing is tried again by itself.
     ask(&world, "last", "one");
     let object = drilled(&world, "last", "one").await;
     let (is, reason, message) = condition(&object, "Verified");
@@ -188,7 +188,7 @@ async fn a_backup_is_verified_and_what_is_wrong_with_it_is_told() {
         "{columns}"
     );
 
-    // One that does not hold is told by its name.
+    // One that does not hold is reported by its name.
     patch_config_map(
         &world,
         "checks",

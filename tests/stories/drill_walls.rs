@@ -1,4 +1,4 @@
-//! Who may not reach what by way of a drill: servers of other classes, other backups.
+//! What cannot be reached through a drill: servers of other classes, other backups.
 
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ async fn is_at_rest(world: &World, operator: &Operator, object: &Value) {
     assert_eq!(log.matches("Drill(Drop)").count(), drops, "{log}");
 }
 
-/// What is told of a drill that was not made.
+/// The message about a drill that was not made.
 async fn not_done(world: &World, value: &str) -> String {
     let object = drilled(world, "last", value).await;
     let (is, reason, message) = condition(&object, "Verified");
@@ -112,7 +112,7 @@ async fn a_drill_reaches_no_server_of_another_class_and_believes_no_forged_statu
         message.contains("add standard to server.drillClassNames of the pool"),
         "{message}"
     );
-    // The status says that a drill was begun on the server of that pool.
+    // The status says that a drill was started on the server of that pool.
     kill(&world, &mut operator);
     class(&world, "trial");
     let uid = complete["metadata"]["uid"].as_str().unwrap().replace('-', "");
@@ -132,7 +132,7 @@ async fn a_drill_reaches_no_server_of_another_class_and_believes_no_forged_statu
     // The operator takes the field away, although another manager has set it, and rests.
     let object = drilled(&world, "last", "two").await;
     is_at_rest(&world, &operator, &object).await;
-    // One that comes back after each drop is dropped ever more seldom.
+    // One that reappears after each drop is dropped at growing intervals.
     let began = Instant::now();
     for at in [scratch, json!({"name": "postgres", "pool": "trial"})] {
         let again = json!({"verification": {"scratch": at}});

@@ -1,4 +1,4 @@
-//! Entries of a static pool that cannot be used: each counts, and each is told what is wrong with it.
+//! Entries of a static pool that cannot be used: each counts, and the status says what is wrong with each.
 
 use orchestra_sandbox::world::{Kind, SYSTEM, World, condition};
 use serde_json::{Map, Value, json};

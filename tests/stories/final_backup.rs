@@ -38,7 +38,7 @@ async fn a_database_is_destroyed_only_with_its_final_backup() {
         .unwrap();
     gone(&world, Kind::Orchestra, TENANTS, "acme").await;
     let waits = database(&world, &name, |object| object["status"]["finalBackup"].is_object()).await;
-    // The operator is killed when the name of the backup is written down.
+    // The operator is killed when the name of the backup is recorded.
     kill(&world, &mut operator);
     let backup = waits["status"]["finalBackup"]["name"].as_str().unwrap().to_owned();
     assert!(backup.starts_with("acme-final-"), "{backup}");
@@ -74,7 +74,7 @@ async fn a_database_is_destroyed_only_with_its_final_backup() {
     assert!(world.api.ledger().projects()[0].deleted.is_some());
     assert!(is_true(&until(&world, &backup, |_| true).await, "Ready"));
 
-    // A class that does not insist: the database is destroyed once its backup waits for a person, and that is told.
+    // A class with `BestEffort`: the database is destroyed once its backup waits for a person, and an event says so.
     standard_class(
         &world,
         "  backup: {destination: {s3: {bucket: backups, credentialsSecretRef: {name: absent}}}}\n  \

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::proof::{database_name, generous_world, one_project_and_both_logins, projects};
 use crate::support::{LONG, gone, orchestra, patch_status, ready, sources, standard_class, world};
 
-/// An operator that looks at each object again after 2 s, whether or not a watch told of it.
+/// An operator that looks at each object again after 2 s, whether or not a watch reported it.
 fn eager(world: &World) -> Operator {
     world
         .operator("operator", |command| {
@@ -71,8 +71,8 @@ async fn a_field_of_another_manager_goes_with_the_next_write() {
     }
 }
 
-/// The status of a database names another one's project, or says of its own that it was never in use: nobody's project goes
-/// but that of a deleted Orchestra.
+/// The status of a database names another one's project, or says that its own was never in use: only the project of a
+/// deleted Orchestra is deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_project_goes_because_a_status_names_it() {
     let world = generous_world().await;

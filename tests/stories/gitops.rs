@@ -235,7 +235,7 @@ async fn what_the_operator_writes_is_no_drift() {
 }
 
 /// A hosted database at rest, and the owner's Secret, have no field that those of earlier releases have not
-/// (`tests/fixtures/stored/hosted`): what those have stored is not written anew.
+/// (`tests/fixtures/stored/hosted`): what those have stored is not written again.
 async fn is_as_stored(world: &World, tenant: &Value) {
     let name = tenant["status"]["databaseName"].as_str().unwrap();
     for (kind, namespace, file) in [(Kind::Database, "", "database"), (Kind::Secret, SYSTEM, "owner-secret")] {

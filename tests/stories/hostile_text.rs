@@ -1,5 +1,5 @@
-//! The texts of scripts and servers reach a status, an event, a log or a terminal without what a terminal carries out,
-//! and no answer of a server stops more than its own tenant.
+//! The texts of scripts and servers reach a status, an event, a log or a terminal without characters that a terminal
+//! executes, and no answer of a server stops more than its own tenant.
 
 use orchestra_sandbox::world::{Kind, TENANTS, condition};
 use serde_json::{Value, json};

@@ -232,7 +232,7 @@ async fn an_entry_that_leads_to_another_database_is_not_touched() {
     assert_eq!(scalar(&mut other, made).await, 0, "a wrong value confirms nothing");
     confirm(value);
     if !world.is_legacy() {
-        // Since version 16, only who has made the tenant's login changes it, unless an admin says otherwise.
+        // Since version 16, only the creator of the tenant's login can change it, unless an admin allows another role.
         let object = reason(&world, "first", "DatabaseRefused").await;
         let message = condition(&object, "Ready").2;
         let grant = &message[message.find("GRANT").expect("the statement is told")..];
@@ -269,7 +269,7 @@ fn touch(world: &World, name: &str) {
         .unwrap();
 }
 
-/// It is told to be a double whatever the database holds, and nobody is told to drop anything.
+/// It is reported as a duplicate whatever the database contains, and no message advises to drop anything.
 async fn a_second_entry_for_a_database_in_use(world: &World, entry: &str) {
     let double = entry
         .replace("POOL_1", "POOL_2")
@@ -318,7 +318,7 @@ async fn a_hosted_project_by_url_is_an_entry() {
     world
         .store_secret("hosted", "DATABASE_URL_POOL_1", &url("postgres", "owner"))
         .unwrap();
-    // It needs no word of the pool, whatever the version of its server.
+    // It needs no setting of the pool, whatever the version of its server.
     world
         .apply(
             "{apiVersion: stagesub.io/v1alpha1, kind: OrchestraPool, metadata: {name: house}, \

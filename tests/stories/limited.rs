@@ -73,7 +73,7 @@ async fn an_operator_with_rights_in_a_few_namespaces_serves_these() {
     operator.terminate().unwrap();
     let log = operator.log();
     assert!(!log.contains("is forbidden"), "{log}");
-    // It goes on without reading the definitions, and says that it cannot judge them.
+    // It continues without reading the definitions, and says that it cannot judge them.
     let unread = log
         .lines()
         .find(|line| line.contains("may not read CustomResourceDefinitions"));

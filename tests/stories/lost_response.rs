@@ -76,7 +76,7 @@ async fn a_refusal_says_what_to_do_and_ends_when_the_cause_ends() {
     // Another Orchestra comes and is refused, too; the first one is not asked for again meanwhile.
     orchestra(&world, "second", "");
     reason(&world, "second", "QuotaExceeded").await;
-    // Storing the password wakes each once more.
+    // Storing the password triggers each once more.
     let sent = world.api.ledger().count(Operation::CreateProject);
     assert!(sent <= 4, "a refusal is tried again and again: {sent}");
 

@@ -19,7 +19,7 @@ use crate::proof::{database_name, generous_world, soon};
 use crate::support::{LONG, project, ready, reason, secret, standard_class};
 use crate::warm_pool::tenant;
 
-/// What is told once a schedule has made a backup, or has not had one verified in time.
+/// The metrics once a schedule has made a backup, or has not had one verified in time.
 const OF_SCHEDULES: [&str; 3] = [
     "orchestra_class_oldest_backup_age_seconds",
     "orchestra_tenant_backup_age_seconds",

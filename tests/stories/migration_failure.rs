@@ -1,7 +1,7 @@
-//! Migrations that fail, and sources that cannot be used: what a person reads, what is left in the
-//! database, and how it goes on by itself.
+//! Migrations that fail, and sources that cannot be used: what a person reads, what is left in the database, and how the
+//! Orchestra continues by itself.
 
-use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
+use orchestra_sandbox::world::{Kind, Operator, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
 
 use crate::proof::{generous_world, history, one_project_and_both_logins, owner, soon};
@@ -90,7 +90,7 @@ async fn a_failing_migration_says_where_and_leaves_nothing() {
 async fn a_source_that_cannot_be_used_touches_no_database() {
     let world = generous_world().await;
     standard_class(&world, "");
-    let _operator = world.operator("operator", |_| {}).unwrap();
+    let operator = world.operator("operator", |_| {}).unwrap();
     orchestra(&world, "early", "");
     let object = reason(&world, "early", "SourceNotFound").await;
     assert!(is_true(&object, "Stalled"));
@@ -131,11 +131,12 @@ async fn a_source_that_cannot_be_used_touches_no_database() {
         &json!({"20260103000000_bad.sql": null, "20260102500000_fine.sql": null}),
     );
     ready(&world, "early").await;
-    a_source_that_is_gone_is_a_warning(&world).await;
+    a_source_that_is_gone_is_a_warning(&world, operator).await;
 }
 
 /// Of a tenant that has all of it. Whatever else changes meanwhile, the tenant is settled.
-async fn a_source_that_is_gone_is_a_warning(world: &World) {
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
+async fn a_source_that_is_gone_is_a_warning(world: &World, mut operator: Operator) {
     let warned = |object: &Value| {
         let (status, reason, message) = condition(object, "SourceAvailable");
         let told = status == "False" && reason == "SourceNotFound" && message.contains("tenants/schema");
@@ -172,7 +173,41 @@ async fn a_source_that_is_gone_is_a_warning(world: &World) {
     world.kubectl(["create", "configmap", "schema", "-n", TENANTS]).unwrap();
     settled(&warned).await;
     sources(world);
-    settled(&|object: &Value| condition(object, "SourceAvailable").0.is_empty()).await;
+    let unwarned = |object: &Value| condition(object, "SourceAvailable").0.is_empty();
+    settled(&unwarned).await;
+    // Pruned and edited at once, while the operator is away.
+    operator.kill().unwrap();
+    world.kubectl(["delete", "configmap", "schema", "-n", TENANTS]).unwrap();
+    patch(r#"{"spec":{"displayName":"A third Orchestra"}}"#);
+    operator = world.operator("after-the-prune", |_| {}).unwrap();
+    settled(&warned).await;
+    sources(world);
+    settled(&unwarned).await;
+    // While something else is wrong.
+    let taken = [
+        "create",
+        "secret",
+        "generic",
+        "taken",
+        "-n",
+        TENANTS,
+        "--from-literal=a=b",
+    ];
+    world.kubectl(taken).unwrap();
+    patch(r#"{"spec":{"connection":{"secretName":"taken"}}}"#);
+    reason(world, "early", "SecretConflict").await;
+    world.kubectl(["delete", "configmap", "schema", "-n", TENANTS]).unwrap();
+    patch(r#"{"spec":{"connection":{"secretName":null}}}"#);
+    settled(&warned).await;
+    // What is known to hold something else is no source that everything was applied from.
+    sources(world);
+    settled(&unwarned).await;
+    let bad = json!({"20260103000000_bad.sql": "\u{feff}SELECT 1;\n"});
+    patch_config_map(world, "schema", &bad);
+    reason(world, "early", "SourceInvalid").await;
+    world.kubectl(["delete", "configmap", "schema", "-n", TENANTS]).unwrap();
+    reason(world, "early", "SourceNotFound").await;
+    drop(operator);
 }
 
 #[tokio::test(flavor = "multi_thread")]

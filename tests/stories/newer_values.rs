@@ -84,7 +84,7 @@ async fn what_a_newer_version_has_written_is_left_alone_and_stops_nobody_else() 
     assert!(told > 0, "{events:#?}");
     events_with(&world, &format!("OrchestraDatabase {database} has a value")).await;
 
-    // The watches of both kinds go on.
+    // The watches of both kinds continue.
     orchestra(&world, "later", "");
     ready(&world, "later").await;
 

@@ -1,6 +1,8 @@
 //! Answers of the Management API in other forms and words than its document has: other people's projects, prices that
 //! are missing, limits in new words, regions that are off, and proxies in front of it.
 
+mod refusals;
+
 use std::time::{Duration, Instant};
 
 use orchestra_sandbox::api::{Fault, Operation, Rule};

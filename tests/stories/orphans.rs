@@ -57,10 +57,10 @@ pub async fn project(world: &World, name: &str) -> String {
     created["ref"].as_str().unwrap().to_owned()
 }
 
-/// How often each orphan was told of.
+/// How often each orphan was reported.
 async fn told(world: &World) -> Vec<(String, u64)> {
     let events = world.list(Kind::Event).await.unwrap();
-    // The databases tell of themselves, too.
+    // The databases publish events of their own, too.
     let orphaned = events
         .iter()
         .filter(|event| event["reason"] == "Orphaned" && event["regarding"]["kind"] != "OrchestraDatabase");
@@ -211,7 +211,7 @@ fn the_list_tells_what_they_are(world: &World, kept: &str, deserted: &str, orpha
 async fn each_is_told_once(world: &World, kept: &str, deserted: &str, orphan: &str) {
     tokio::time::sleep(std::time::Duration::from_secs(4)).await;
     let told = told(world).await;
-    // The first operator may have told of what it saw before it was killed.
+    // The first operator may have reported what it saw before it was killed.
     let names: BTreeSet<_> = told.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, BTreeSet::from([kept, deserted, orphan]), "{told:?}");
     assert!(told.len() <= 5 && told.iter().all(|(_, count)| *count == 1), "{told:?}");

@@ -1,4 +1,5 @@
-//! Passwords that are lost, and the owner's, which is rotated with the login of the tenant: whoever reads the Secret logs in.
+//! Passwords that are lost, and the owner's, which is rotated with the login of the tenant: a client that reads the Secret
+//! can log in.
 
 use std::collections::BTreeMap;
 

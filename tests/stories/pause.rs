@@ -3,6 +3,7 @@
 
 mod interrupted;
 mod released;
+mod sources_gone;
 
 use std::process::Command;
 use std::time::Duration;
@@ -108,7 +109,7 @@ async fn a_project_is_paused_and_restored_once_whatever_goes_wrong() {
     // A request whose client has gone is not counted, and another one would be.
     assert_eq!(world.api.ledger().count(Operation::PauseProject), 0);
 
-    // A newer migration waits, and nobody wakes the project to look.
+    // A newer migration waits, and the project is not resumed to check it.
     let newer = json!({"20260103000000_later.sql": "CREATE TABLE \"Later\" (\"id\" INT);"});
     patch_config_map(&world, "schema", &newer);
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -216,7 +217,7 @@ async fn where_the_plan_forbids_a_pause_the_database_runs_on_and_says_so() {
     let refused = |object: &Value| {
         condition(object, "Stalled")
             .2
-            .contains("does not pause the project, which runs on")
+            .contains("does not pause the project, which still runs")
     };
     let object = world
         .until(Kind::Orchestra, (TENANTS, "tour"), LONG, refused)
@@ -290,7 +291,7 @@ async fn an_unused_database_of_a_pool_is_shut_after_a_warning_and_a_new_annotati
     let mut session = login(&url).await.unwrap();
     assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"Member\"").await, 3);
 
-    // By the spec, whoever is in it.
+    // By the spec, whoever uses it.
     rotated(&world, "quiet", 2).await;
     power(&world, "quiet", "Paused");
     let object = paused(&world, "quiet").await;

@@ -85,7 +85,7 @@ async fn looks(ada: &User<'_>) {
     holds(&ada.there(&["bill"]), &["one", "total:"]);
     holds(
         &ada.there(&["events", "one"]),
-        &["Ready", "migrated, seeded and handed over"],
+        &["Ready", "migrated and seeded, and the connection Secret is published"],
     );
 
     watches(ada).await;
@@ -101,7 +101,7 @@ async fn looks(ada: &User<'_>) {
     assert_eq!(String::from_utf8(asked.stdout).unwrap(), "one\tReady\n:4\n");
 }
 
-/// The class says nothing of backups: who waits is told what to do, and the backup is listed.
+/// The class has no settings for backups: the waiting command says what to do, and the backup is listed.
 fn backs_up(ada: &User<'_>) {
     let now = ["backup", "one", "-n", TENANTS, "--name", "now"];
     let told = ada.fails(1, &[&now[..], &["--wait"]].concat());
@@ -363,7 +363,7 @@ async fn takes_back(world: &World, ada: &User<'_>) {
     let none = ada.fails(1, &["restore", "one", "-n", TENANTS]);
     holds(
         &none,
-        &["no deleted Orchestra one of namespace tenants has left a database"],
+        &["no deleted Orchestra one in namespace tenants left a database"],
     );
     world
         .kubectl(["delete", "orchestra", "one", "-n", TENANTS, "--wait=false"])

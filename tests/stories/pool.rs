@@ -207,7 +207,7 @@ async fn an_entry_that_cannot_be_used_is_refused_and_holds_up_no_other() {
     let pool = world.until(Kind::Pool, ("", "house"), LONG, told).await.unwrap();
     assert!(!is_true(&pool, "Ready"));
     let (_, _, message) = condition(&pool, "Stalled");
-    // Whichever of the two answered first is in the pool, and the other one is told to be its double.
+    // Whichever of the two answered first is in the pool, and the other one is reported as its duplicate.
     let double = |refused: &str, kept: &str| {
         message.contains(&format!(
             "{refused}: leads to the same server and database as {kept} of pool house"

@@ -204,7 +204,7 @@ async fn a_full_region_is_left_for_the_next_allowed_one() {
     let object = one_project_and_both_logins(&world, "anywhere").await;
     assert_eq!(object["status"]["project"]["region"], "eu-north-1");
 
-    // Whoever names a region gets that one or none.
+    // An Orchestra that names a region gets that one or none.
     world.api.faults().add(Operation::CreateProject, 1, full());
     orchestra(&world, "there", "  placement: {region: eu-central-1}");
     let held = reason(&world, "there", "RegionAtCapacity").await;

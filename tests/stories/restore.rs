@@ -1,5 +1,5 @@
-//! An Orchestra that is restored from a backup: the operator and the Job are killed on the way, and what cannot be restored is
-//! told before anything is bought.
+//! An Orchestra that is restored from a backup: the operator and the Job are killed on the way, and a backup that cannot be
+//! restored is reported before anything is bought.
 
 use std::time::{Duration, Instant};
 
@@ -199,7 +199,7 @@ async fn an_encrypted_backup_needs_its_key() {
     let keys = secret(&world, TENANTS, "copy-connection").await;
     let mut tenant = login(&keys["DATABASE_URL"]).await.unwrap();
     assert_eq!(scalar(&mut tenant, r#"SELECT count(*) FROM "Member""#).await, 3);
-    // An Orchestra that is deleted while it is restored leaves no Job, and lets go of its database.
+    // An Orchestra that is deleted while it is restored leaves no Job, and releases its database.
     drop(runner);
     from_backup(&world, "gone", "last");
     restored(&world, "gone", |object| object["status"]["restore"]["attempts"] == 1).await;

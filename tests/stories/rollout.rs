@@ -71,7 +71,7 @@ async fn databases(world: &World, count: usize) {
     house(world, &inventory(world, &names).await);
 }
 
-/// Orchestras without a word about migrations, the first ones the oldest; `canary` gets the label.
+/// Orchestras without migrations of their own, the first ones the oldest; `canary` gets the label.
 fn tenants(world: &World, names: &[String], canary: Option<&str>) {
     let mut manifests = String::new();
     for name in names {
@@ -136,7 +136,7 @@ async fn orchestra(world: &World, name: &str) -> Value {
     world.get(Kind::Orchestra, TENANTS, name).await.unwrap().unwrap()
 }
 
-/// Reasons of the events that tell of the class.
+/// Reasons of the events about the class.
 async fn told(world: &World) -> Vec<String> {
     let events = world.list(Kind::Event).await.unwrap();
     let of_class = |event: &&Value| event["regarding"]["kind"] == "OrchestraClass";

@@ -1,5 +1,5 @@
-//! Row level security is on, as the provider's adviser asks: what was migrated and seeded can be used by what is
-//! published, or people are told which tables cannot, and how to change it.
+//! Row level security is on, as the provider's adviser asks: the published login can use what was migrated and seeded, or
+//! the status says which tables it cannot use, and how to change that.
 
 use orchestra_sandbox::world::{Kind, TENANTS, World, condition};
 use serde_json::{Value, json};
@@ -129,7 +129,7 @@ async fn a_pools_policies_name_the_group_of_its_logins() {
     let mut session = published(&world, "pooled").await;
     assert_eq!(scalar(&mut session, COUNT).await, 0);
 
-    // What is told stays through passes that do not look, also of the next operator.
+    // The message stays through passes without a look, also of the next operator.
     operator.kill().unwrap();
     let _next = world.operator("next", |_| {}).unwrap();
     patch_config_map(

@@ -1,4 +1,4 @@
-//! The tenant's Secret: what is edited or deleted comes back, and what is somebody else's stays.
+//! The tenant's Secret: edited or deleted keys are restored, and those of others stay.
 
 use std::collections::BTreeMap;
 

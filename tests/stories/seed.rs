@@ -310,7 +310,7 @@ async fn a_templates_seed_knows_its_settings_and_comes_with_its_migrations() {
     assert_eq!(setting(&mut session, "name").await, "EUR");
     assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"More\"").await, 1);
 
-    // Whoever keeps its migrations keeps the seed that was made for them.
+    // A tenant that keeps its migrations keeps the seed that was made for them.
     let touched = json!({"touched": "yes"});
     orchestra(&world, "pinned", &touched, &json!({"pinMigrations": true})).unwrap();
     orchestra(&world, "bare", &touched, &bare).unwrap();

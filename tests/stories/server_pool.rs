@@ -101,7 +101,7 @@ async fn a_pool_makes_its_databases_on_a_server() {
     };
     let start = || start_as("operator");
 
-    // What the login lacks is told with the statement that cures it, and so is a missing Secret.
+    // A missing right of the login is reported with the statement that grants it, and so is a missing Secret.
     let mut operator = start();
     let folder = project().join("deploy/samples/server-pool");
     all_files_are_named(&folder);
@@ -146,7 +146,7 @@ async fn a_pool_makes_its_databases_on_a_server() {
     }
     let mut operator = start();
     soon("a database is written down", async || entries(&world).await.1 > 0).await;
-    // Another operator is there already, and goes on where this one was.
+    // Another operator is already running, and continues where this one was.
     let mut standby = start_as("standby");
     let waits = || standby.log().contains("another operator leads; standing by");
     soon("it stands by", async || waits()).await;

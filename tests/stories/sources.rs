@@ -128,7 +128,7 @@ async fn an_archive_the_resource_and_a_folder_are_sources() {
     );
     write("app/prisma/migrations/20260103000000_more/migration.sql", "SELECT 3;");
     applied(&world, "mounted", 3).await;
-    // What is wrong is told, and a tenant in use stays in use.
+    // The problem is reported, and a tenant in use stays in use.
     for (packed, says) in [
         (b"no archive".to_vec(), "the archive cannot be unpacked"),
         (
@@ -229,7 +229,7 @@ async fn artifacts_are_fetched_once_and_followed() {
     }
     assert_eq!(blobs(&registry), 1);
 
-    // A registry that is away is no business of those that are Ready, whoever asks.
+    // A registry that is down does not affect Ready tenants.
     registry.fail(Some(Fault::Down));
     let before = get(&world, "one").await;
     soon("the tag is looked up", async || {
@@ -293,4 +293,76 @@ async fn an_orchestra_names_allowed_hosts_and_a_class_any() {
     let object = applied(&world, "classy", 1).await;
     assert_eq!(object["status"]["migrations"]["format"], "Supabase");
     assert_eq!(object["status"]["migrations"]["revision"], digest.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
+async fn a_source_without_a_migration_is_refused_unless_it_is_empty() {
+    let world = generous_world().await;
+    standard_class(&world, "");
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    let map = |name: &str, data: &Value| {
+        let object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": TENANTS}, "data": data,
+        });
+        world.apply(&object.to_string()).unwrap();
+        let source = json!({"configMapRef": {"name": name}});
+        let format = if name == "backward" { "Sqlx" } else { "Prisma" };
+        orchestra(
+            &world,
+            name,
+            &json!({"migrations": {"source": source, "format": format}}),
+        );
+    };
+    // The first is what kubectl makes of the folder of Prisma's migrations.
+    let lock = json!({"migration_lock.toml": "provider = \"postgresql\"\n"});
+    for (name, data, says) in [
+        (
+            "locked",
+            &lock,
+            "it contains no migration, only migration_lock.toml: kubectl create configmap --from-file takes no folders",
+        ),
+        ("described", &json!({"README.md": "later"}), "only README.md: "),
+        (
+            "backward",
+            &json!({"1_a.down.sql": "DROP TABLE a"}),
+            "only 1_a.down.sql: ",
+        ),
+    ] {
+        map(name, data);
+        let object = reason(&world, name, "SourceInvalid").await;
+        let message = condition(&object, "Ready").2;
+        assert!(
+            message.contains(says) && message.contains(&format!("tenants/{name}")),
+            "{message}"
+        );
+        assert!(
+            is_true(&object, "Stalled") && object["status"]["secretRef"].is_null(),
+            "{object:#}"
+        );
+    }
+    // One that is empty as a whole is the beginning of a new application, and is shown.
+    map("empty", &json!({}));
+    let shown = |object: &Value| {
+        let (status, reason, message) = condition(object, "SourceAvailable");
+        let told = status == "False" && reason == "SourceNotFound" && message.contains("tenants/empty is empty");
+        told && is_true(object, "Ready")
+    };
+    world
+        .until(Kind::Orchestra, (TENANTS, "empty"), LONG, shown)
+        .await
+        .unwrap();
+    map("empty", &json!({"1_a.sql": "CREATE TABLE a (id int)"}));
+    let object = applied(&world, "empty", 1).await;
+    assert_eq!(condition(&object, "SourceAvailable").0, "", "{object:#}");
+    // Of a tenant that has all of it, it is a warning.
+    map("empty", &lock);
+    let warned = |object: &Value| {
+        let (status, _, message) = condition(object, "SourceAvailable");
+        status == "False" && message.contains("only migration_lock.toml") && is_true(object, "Ready")
+    };
+    world
+        .until(Kind::Orchestra, (TENANTS, "empty"), LONG, warned)
+        .await
+        .unwrap();
 }

@@ -121,7 +121,7 @@ async fn entries_come_change_and_go_while_the_operator_runs() {
     })
     .await;
 
-    // Half of a set is told by name, and so is a second entry for one database.
+    // An incomplete set is reported by name, and so is a second entry for one database.
     let two = database(&hall, "two").await;
     entry(&world, "hall-2", &[("DATABASE_URL", &two), API[0]]);
     pool(
@@ -170,13 +170,17 @@ async fn entries_come_change_and_go_while_the_operator_runs() {
         gone.contains("Orchestra tenants/hall-orchestra uses its database"),
         "{gone}"
     );
-    pool(&world, says("EntryRemoved", "hall-1/DATABASE_URL left the inventory")).await;
+    pool(
+        &world,
+        says("EntryRemoved", "hall-1/DATABASE_URL was removed from the inventory"),
+    )
+    .await;
     tenant_works(&world, "hall-orchestra").await;
     // One that leads elsewhere is not followed.
     entry(&world, "hall-2", &[("DATABASE_URL", &other)]);
     let moved = condition_of(&world, &second, "InvalidEntry").await;
     assert!(
-        moved.contains("The claim stays with the database that was claimed"),
+        moved.contains("The claim still refers to the original database"),
         "{moved}"
     );
     tenant_works(&world, "second").await;

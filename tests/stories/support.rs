@@ -180,7 +180,7 @@ pub fn kill(world: &World, operator: &mut Operator) {
         .unwrap();
 }
 
-/// All events, as soon as one holds this text: an event comes after the status that it tells of.
+/// All events, as soon as one holds this text: an event comes after the status that it reports.
 pub async fn events_with(world: &World, text: &str) -> Vec<Value> {
     let began = Instant::now();
     loop {

@@ -235,7 +235,7 @@ async fn a_database_that_is_being_prepared_is_nobodys_until_it_is_whole() {
     let url = &secret(&world, TENANTS, "fellow-connection").await["DATABASE_URL"];
     let mut session = login(url).await.unwrap();
     assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"Slow\"").await, 1);
-    // Claims of others wake nobody who waits: it is asked to look again.
+    // Claims of others trigger no waiting Orchestra: this one is triggered explicitly.
     world
         .kubectl([
             "annotate",

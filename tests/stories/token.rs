@@ -71,8 +71,8 @@ async fn a_changed_token_is_used_by_the_next_request() {
     assert_eq!(rejections(&world), 0, "the old token was used once more");
     assert_eq!(world.api.ledger().count(Operation::GetOrganization), checked + 1);
 
-    // Whoever meets a 401 tells all classes with that token at once, long before they are looked at
-    // again by themselves; and what passes at the provider passes here, too.
+    // A 401 triggers all classes with that token at once, long before their next pass; and a transient problem of the
+    // provider is transient here, too.
     let twin = |deadline: &str| {
         let class = format!(
             "{{apiVersion: stagesub.io/v1alpha1, kind: OrchestraClass, metadata: {{name: twin}}, spec: {{progressDeadline: {deadline}, \
@@ -207,7 +207,7 @@ spec: {provider: {supabase: {organization: acme-org, tokenSecretRef: {name: othe
     unharmed("after a restart").await;
     drop(crate::proof::tenant(&world, "lives").await);
 
-    // The class with a good token goes on creating.
+    // The class with a good token continues to create projects.
     orchestra(&world, "elsewhere-too", "  className: other");
     one_project_and_both_logins(&world, "elsewhere-too").await;
     let good = class(&world, "other", |_| true).await;
@@ -293,7 +293,7 @@ async fn a_token_that_cannot_be_one_says_so_and_one_that_ends_soon_warns() {
         crate::process::get(&operator, "/metrics").await.1.contains(&line)
     })
     .await;
-    // It still works, so nothing is held up.
+    // It still works, so nothing is delayed.
     let class = class(&world, "standard", |_| true).await;
     assert!(is_true(&class, "Available") && is_true(&class, "Ready"), "{class:#}");
 }

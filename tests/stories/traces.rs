@@ -199,7 +199,7 @@ async fn one_trace_from_apply_to_ready() {
     is_whole(&whole, &object);
     assert_eq!(root(&whole).start_time_unix_nano, created(&object));
     let expected = [
-        // Passes, what they carry out, and what the provider is asked for.
+        // Passes, their steps, and the requests to the provider.
         "orchestra",
         "database",
         "Intend",

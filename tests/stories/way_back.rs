@@ -89,7 +89,7 @@ async fn a_deleted_orchestra_is_taken_back_with_its_data() {
     let wide = world.kubectl(["get", "orchdb", &database, "-o", "wide"]).unwrap();
     assert!(wide.contains("RECLAIM AFTER"), "{wide}");
 
-    // Who may not have it is told why.
+    // An Orchestra that may not have it says why.
     taker(&world, "others", "foreign", &database, "");
     let message = refused(&world, "others", "foreign", "ExistingNotAllowed").await;
     assert!(message.contains("offeredTo") && !message.contains("one"), "{message}");
@@ -105,7 +105,7 @@ async fn a_deleted_orchestra_is_taken_back_with_its_data() {
     let message = refused(&world, TENANTS, "misfit", "ExistingNotAllowed").await;
     assert!(message.contains("spec.className: standard"), "{message}");
 
-    // One of the same name has a database of its own, and is told of the one that is left.
+    // One of the same name has a database of its own, and its status names the one that is left.
     orchestra(&world, "one", "");
     let again = ready(&world, "one").await;
     let message = condition(&again, "DatabaseReady").2;
@@ -229,7 +229,7 @@ async fn a_retained_entry_of_a_pool_is_taken_back() {
     gone(&world, Kind::Secret, SYSTEM, &format!("{database}-tenant")).await;
     assert!(login(&old).await.is_err());
 
-    // Whoever names none waits for another entry.
+    // An Orchestra that names none waits for another entry.
     orchestra(&world, "one", "");
     let waits = reason(&world, "one", "PoolExhausted").await;
     let message = condition(&waits, "Ready").2;

@@ -46,7 +46,7 @@ pub fn obtainable(folder: &str, files: &[&str]) -> Result<PathBuf, String> {
     if !npm.status.success() {
         return Err(format!("npm ci: {}", String::from_utf8_lossy(&npm.stderr)));
     }
-    // Whoever is first wins; both are the same.
+    // The first one is kept; both are equal.
     if std::fs::rename(fresh.path(), &done).is_ok() {
         let _ = fresh.keep();
     }

@@ -1,4 +1,4 @@
-//! Carries a step of a drill out.
+//! Executes a step of a drill.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::postgres::{self, APPLICATION, Login};
 /// The longest that the server may take to make a scratch database, or to drop it.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// Carries a step out. None when the pass goes on.
+/// Executes a step. Returns none when the pass continues.
 ///
 /// # Errors
 /// When the Kubernetes API fails, or the scratch database cannot be dropped.
@@ -40,11 +40,11 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Refuse => refuse(pass, observed).await?,
         Step::Announce => announce(pass, observed).await?,
         Step::Start => {
-            // In memory of its own: few passes make a database.
+            // Boxed: only few passes make a database.
             let started = Box::pin(start(pass, observed.class.as_ref())).await;
             if let Err(error) = started {
                 pass.ctx.queue.leave(pass.uid());
-                // What Kubernetes says is nothing that ends a drill.
+                // An error of the Kubernetes API does not end a drill.
                 if matches!(error, Error::Kubernetes(_)) {
                     return Err(error);
                 }
@@ -88,7 +88,7 @@ async fn change(pass: &mut Pass, change: impl FnOnce(&mut BackupDrill), news: Op
     Ok(())
 }
 
-/// A drill that begins. What stands there of the one before stays until this one has ended.
+/// A drill that starts. The result of the previous one stays until this one has ended.
 fn begin(drill: &mut BackupDrill, asked: Option<&String>) {
     let Some(asked) = asked.filter(|asked| drill.requested.as_ref() != Some(*asked)) else {
         return;
@@ -104,7 +104,7 @@ fn asked(object: &OrchestraBackup) -> Option<String> {
     request(&object.metadata, VERIFY_ANNOTATION)
 }
 
-/// Writes down where the scratch database will be, once its server has let the login in that is to make it.
+/// Records where the scratch database will be, once its server has let the login in that is to make it.
 async fn announce(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let Some(Ok(at)) = &observed.place else { return Ok(()) };
     let (at, asked) = (at.clone(), asked(&pass.object));
@@ -122,13 +122,13 @@ async fn announce(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes down that nothing was begun.
+/// Records that the drill was not started.
 async fn not_begun(pass: &mut Pass, error: &Error, asked: Option<&String>) -> Result<(), Error> {
     change(pass, |drill| begin(drill, asked), None).await?;
     end(pass, &DrillEnd::not_begun(error)).await
 }
 
-/// Writes down that there is no place for a scratch database.
+/// Records that there is no place for a scratch database.
 async fn refuse(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let Some(Err(error)) = &observed.place else {
         return Ok(());
@@ -137,7 +137,7 @@ async fn refuse(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     not_begun(pass, error, asked.as_ref()).await
 }
 
-/// Writes down how an attempt ended, and tells the result of the drill where this is it.
+/// Records how an attempt ended, and tells the result of the drill where this is it.
 async fn end(pass: &mut Pass, ended: &DrillEnd) -> Result<(), Error> {
     let now = clock::whole(clock::own());
     let is_final = ended.is_final(pass.drill().failures);
@@ -186,7 +186,7 @@ async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(
     let Some(at) = drill.scratch else { return Ok(()) };
     let class = order::class_of(&status, class.cloned(), "")?;
     let settings = order::of_class(&class)?;
-    // The status is believed as far as the cluster says the same.
+    // The status is trusted only where the cluster agrees with it.
     let now = place::choose(pass, &class)?;
     if (now.pool, now.key) != (at.pool.clone(), at.key.clone()) {
         return Err(Error::blocked(
@@ -275,7 +275,7 @@ async fn make_scratch(pass: &Pass, at: &ScratchDatabase) -> Result<(Login, Login
     within(work).await
 }
 
-/// What a person is told of a refusal to make a scratch database.
+/// The message about a refusal to create a scratch database.
 fn told(error: postgres::Error) -> Error {
     match &error {
         postgres::Error::Refused { sqlstate, message } if sqlstate == "42501" => place::objection(message),
@@ -286,8 +286,8 @@ fn told(error: postgres::Error) -> Error {
     }
 }
 
-/// Drops the scratch database, and writes down that it is gone. An admin who gives it up says so by an annotation; what no drill
-/// has made, or nothing can drop any more, is given up without one.
+/// Drops the scratch database, and records that it is gone. An admin can give it up with an annotation; a database that
+/// no drill made, or that can no longer be dropped, is given up without one.
 async fn drop_scratch(pass: &mut Pass) -> Result<(), Error> {
     let Some(at) = pass.drill().scratch else { return Ok(()) };
     let is_given_up = pass
@@ -321,10 +321,7 @@ fn named<'a>(pass: &Pass, at: &'a ScratchDatabase) -> Result<(&'a str, String), 
     if place::is_name(&at.name) {
         return Ok((&at.name, place::record(pass.uid())));
     }
-    Err(Error::blocked(
-        Reason::InUse,
-        "status.verification.scratch.name is not the name of a scratch database: somebody else has written this status",
-    ))
+    Err(Error::blocked(Reason::InUse, place::FORGED))
 }
 
 async fn drop_at(pass: &Pass, at: &ScratchDatabase) -> Result<(), Error> {

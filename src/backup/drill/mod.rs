@@ -1,6 +1,6 @@
 //! Drills: a complete backup is restored into a scratch database by a Job, compared with its manifest, and the database is
-//! dropped again, also after a crash. [`plan`] tells it on one page. A drill is a part of the pass over its OrchestraBackup,
-//! and its state is `status.verification`.
+//! dropped again, also after a crash. [`plan`] has the whole life of a drill. A drill is a part of the pass over its
+//! OrchestraBackup, and its state is `status.verification`.
 
 mod act;
 mod assertions;

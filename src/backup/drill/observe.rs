@@ -1,4 +1,4 @@
-//! What is so of the drills of a backup.
+//! Reads the state of the drills of a backup.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ pub async fn observe(pass: &Pass, class: Option<Arc<OrchestraClass>>) -> Result<
     let settings = class.as_ref().and_then(|class| class.spec.backup.as_ref());
     let has_room = match (at, settings) {
         (Some(at), Some(settings)) => is_next(&pass.ctx, &asker(pass, at), settings),
-        // What is missing is told when the Job is to be made.
+        // What is missing is reported when the Job is to be made.
         _ => true,
     };
     Ok(Observed {
@@ -98,7 +98,7 @@ fn choose(pass: &Pass, class: Option<&Arc<OrchestraClass>>) -> Result<ScratchDat
     place::choose(pass, &class)
 }
 
-/// What a drill asks for, which wants a Job.
+/// What a drill that wants a Job asks for.
 pub fn asker(pass: &Pass, at: &ScratchDatabase) -> Asker {
     let status = pass.status();
     Asker {

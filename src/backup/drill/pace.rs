@@ -1,5 +1,5 @@
-//! The pace at which scratch databases are dropped. Where one is stands in a status, which others may write: one that stands
-//! there again as soon as it was dropped keeps no server busy.
+//! The pace at which scratch databases are dropped. The place of a scratch database is in a status, which others may write:
+//! a name that is written again after each drop must not keep a server busy.
 
 use std::time::{Duration, Instant};
 

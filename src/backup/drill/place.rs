@@ -14,7 +14,7 @@ use crate::postgres::scratch::keeper;
 use crate::supabase::settings::is_supabases;
 use crate::text;
 
-/// What an admin does where there is no server.
+/// What an admin can do when there is no server.
 const ADVICE: &str =
     "name an OrchestraPool with server in backup.scratchPoolName of the class, and ask for the drill again";
 
@@ -36,7 +36,7 @@ pub fn is_name(name: &str) -> bool {
     digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// What that role carries, so that nothing else is taken for it.
+/// The mark of that role, so that no other role is mistaken for it.
 pub fn record(uid: &str) -> String {
     format!("orchestra-operator: drill of OrchestraBackup {uid}")
 }
@@ -157,15 +157,15 @@ pub fn server(ctx: &Context, scratch: &ScratchDatabase) -> String {
     known.unwrap_or_else(|| format!("pool/{}", scratch.pool))
 }
 
+/// Of a name that no scratch database has.
+pub const FORGED: &str = "status.verification.scratch.name was not the name of a scratch database, because somebody other than the operator \
+     wrote it: nothing is dropped, and the field is removed. Find out who may write orchestrabackups/status";
+
 /// Why a scratch database that a status names is given up; none where it may be there. Others may have written the status: the
 /// operator makes no scratch database with another kind of name. Without its pool, no login can drop it.
 pub fn given_up(at: &ScratchDatabase, has_pool: bool) -> Option<String> {
     if !is_name(&at.name) {
-        return Some(
-            "status.verification.scratch.name was not the name of a scratch database, because somebody other than the operator \
-             wrote it: nothing is dropped, and the field is removed. Find out who may write orchestrabackups/status"
-                .into(),
-        );
+        return Some(FORGED.into());
     }
     let pool = text::line(&at.pool, POOL);
     (!has_pool).then(|| {
@@ -220,7 +220,7 @@ pub async fn maker(ctx: &Context, scratch: &ScratchDatabase) -> Result<(Login, b
     Ok((login, legacy))
 }
 
-/// What a person is told of a login that may not make databases.
+/// The message about a login that may not create databases.
 pub fn objection(why: &str) -> Error {
     Error::blocked(
         Reason::NoScratchServer,
@@ -276,7 +276,7 @@ mod tests {
             let error = may_drill(claimed, "big", refusal).unwrap_err();
             assert_eq!(error.reason(), Reason::NoScratchServer);
             assert!(error.to_string().contains(told), "{error}");
-            // And it is no passing trouble, after which a drill would be tried again.
+            // The error is not transient, so the drill is not tried again.
             assert!(!error.is_passing());
         }
     }

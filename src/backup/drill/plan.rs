@@ -1,4 +1,4 @@
-//! The life of a drill. Where its scratch database is stands in the status before that is made, and until it is dropped.
+//! The life of a drill. The place of the scratch database is in the status from before it is created until it is dropped.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use crate::backup::plan::{Due, Job};
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Somebody asks for a drill that was not begun, or the last one is to be tried again.
+    /// Somebody asks for a drill that was not started, or the last one is to be tried again.
     pub wanted: bool,
-    /// A Job was announced, and its end is not written down.
+    /// A Job was announced, and its end is not recorded.
     pub announced: bool,
     /// That Job.
     pub job: Job,
@@ -31,19 +31,19 @@ pub struct Facts {
 /// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Write down that there is no server for a scratch database, so that nothing is tried before somebody asks again.
+    /// Record that there is no server for a scratch database, so that nothing is tried before somebody asks again.
     Refuse,
-    /// Write down where the scratch database will be, and that a Job is about to be made.
+    /// Record where the scratch database will be, and that a Job is about to be made.
     Announce,
     /// Make the scratch database and the announced Job.
     Start,
-    /// Write down how the Job ended.
+    /// Record how the Job ended.
     Conclude,
     /// Delete the Job and its Secret.
     CleanUp,
     /// Drop the scratch database.
     Drop,
-    /// Wait before the scratch database is dropped: one was dropped a moment ago, and no drill has begun since.
+    /// Wait before the scratch database is dropped: one was dropped a moment ago, and no drill has started since.
     Pause(Duration),
     /// Wait until another Job of the class or the server has ended.
     Queue,
@@ -76,8 +76,8 @@ pub fn plan(facts: &Facts) -> Option<Step> {
     }
 }
 
-/// What is to be done before a backup goes, or after an attempt; none when nothing of a drill is left. The pod is gone before
-/// its database is dropped.
+/// What is to be done before a backup is removed, or after an attempt; none when nothing of a drill is left. The pod is gone
+/// before its database is dropped.
 pub fn leave(facts: &Facts) -> Option<Step> {
     if facts.left_over || facts.job != Job::None {
         return Some(Step::CleanUp);

@@ -1,4 +1,4 @@
-//! What the end of a drill's attempt says of the backup.
+//! What the end of a drill's attempt says about the backup.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -13,23 +13,23 @@ use crate::text;
 /// Most attempts of a drill that end without a result.
 pub const ATTEMPTS: i32 = 3;
 
-/// `status.verification.result`: everything is what was backed up.
+/// `status.verification.result`: the restored database equals the backup's snapshot.
 const PASSED: &str = "Passed";
-/// The backup is not what it should be.
+/// The restored database differs from the backup's snapshot.
 const FAILED: &str = "Failed";
-/// The drill could not be carried out.
+/// The drill could not be executed.
 const NOT_DONE: &str = "NotDone";
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DrillEnd {
-    /// Whether the backup was found to be what was backed up, or not to be; none where nothing was found out.
+    /// Whether the restored database equals the backup's snapshot; none when that is unknown.
     pub passed: Option<bool>,
     /// Why, as a reason of conditions.
     pub reason: Reason,
-    /// What is the matter, and what to do.
+    /// What is wrong, and what to do.
     pub message: String,
-    /// Whether another attempt may have a result.
+    /// Whether another attempt may produce a result.
     pub retry: bool,
     /// The outcome of the Job, if there is one.
     pub outcome: Option<Box<Outcome>>,
@@ -59,7 +59,7 @@ impl DrillEnd {
         };
         let reason = match (passed, outcome::reason(outcome.reason)) {
             (Some(true), _) => Reason::Verified,
-            // It is nothing that was being backed up.
+            // There is no backup to verify.
             (_, Reason::BackupFailed) => Reason::DrillFailed,
             (_, reason) => reason,
         };

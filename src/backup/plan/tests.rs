@@ -239,7 +239,7 @@ fn a_complete_backup_is_never_made_again() {
     }
 }
 
-/// What is so after a step: each way comes to an end, whatever the Jobs do.
+/// The facts after a step: every sequence of steps ends, whatever the Jobs do.
 fn after(facts: Facts, step: Step, job: Job) -> Facts {
     let mut next = facts;
     match step {

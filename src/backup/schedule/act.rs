@@ -1,4 +1,4 @@
-//! Carries a step out.
+//! Executes a step.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub struct NextTimes {
     pub drill: Option<Timestamp>,
 }
 
-/// Carries a step out. None when the pass goes on.
+/// Executes a step. Returns none when the pass continues.
 pub async fn act(
     ctx: &Context,
     object: &Orchestra,
@@ -73,7 +73,7 @@ pub async fn ask(ctx: &Context, object: &Orchestra, ask: &Ask) -> Result<(), Err
     let patch = json!({"metadata": {"annotations": {VERIFY_ANNOTATION: ask.value}}});
     match api.patch(&ask.name, &parameters, &Patch::Merge(patch)).await {
         Ok(asked) => ctx.core.stores.backups.wrote(&asked),
-        // Another one is the last now.
+        // Another backup is the last one now.
         Err(kube::Error::Api(status)) if status.is_not_found() => {
             let key = ObjectRef::new(&ask.name).within(&object.namespace().unwrap_or_default());
             ctx.core.stores.backups.removed(&key);

@@ -1,40 +1,40 @@
 //! Drills by schedule: when the time has come, the last complete backup of the Orchestra is asked to be verified, by the
-//! annotation by which people ask as well. Who asks again in the name of the same time asks once.
+//! same annotation that people use. A repeated request for the same time counts once.
 
 use jiff::Timestamp;
 
 use super::times::Times;
 
-/// A backup that may be asked.
+/// A backup of which a drill may be requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Newest {
     /// Its name.
     pub name: String,
-    /// What it was asked with.
+    /// The value of its last request.
     pub asked: Option<String>,
 }
 
 /// What one pass has observed.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// The times of the schedule; none where there is none, it is suspended, or it cannot be carried out.
+    /// The times of the schedule; none where there is none, it is suspended, or it is invalid.
     pub times: Option<Times>,
-    /// The next time as it is written down.
+    /// The next time that is recorded.
     pub known: Option<Timestamp>,
     /// The last complete backup of the Orchestra, whoever has made it.
     pub newest: Option<Newest>,
-    /// When a drill last verified a backup of the Orchestra that is there.
+    /// When a drill last verified an existing backup of the Orchestra.
     pub verified: Option<Timestamp>,
-    /// Until when the next one should have, as it is written down.
+    /// Until when the next drill should have verified a backup, as recorded.
     pub deadline: Option<Timestamp>,
 }
 
-/// A backup that is to be asked.
+/// A backup of which a drill is to be requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
     /// Its name.
     pub name: String,
-    /// What it is asked with: the time of the schedule.
+    /// The value of the request: the time of the schedule.
     pub value: String,
 }
 
@@ -50,7 +50,7 @@ impl Facts {
         Some(due)
     }
 
-    /// The backup that is to be asked now.
+    /// The backup of which a drill is to be requested now.
     pub fn ask(&self, now: Timestamp) -> Option<Ask> {
         let due = self.due(now).filter(|due| *due <= now)?;
         Some(Ask {
@@ -86,7 +86,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// Each day at four, and a while later.
+    /// Each day at four, checked some time later.
     fn facts(known: Option<Timestamp>, asked: Option<&str>) -> Facts {
         let schedule = Schedule::read("spec.backup.verify", "0 4 * * *", None).unwrap();
         Facts {
@@ -115,7 +115,7 @@ mod tests {
             (ask.name.as_str(), ask.value.as_str()),
             ("last", "2026-11-28T04:00:00Z")
         );
-        // A person has asked meanwhile.
+        // A person has requested a drill meanwhile.
         assert!(facts(Some(first), Some("now")).ask(now).is_some());
         let asked = facts(Some(first), Some(&ask.value));
         assert_eq!((asked.ask(now), asked.due(now)), (None, Some(first + day + day)));

@@ -26,7 +26,7 @@ pub struct Observed {
     pub schedule: BackupSchedule,
     /// The drills that the schedule asks for.
     pub drills: drills::Facts,
-    /// Why the schedule of backups, or that of drills, cannot be carried out.
+    /// Why the schedule of backups, or that of drills, is invalid.
     pub trouble: Option<(Reason, String)>,
 }
 
@@ -105,7 +105,7 @@ fn drill_times(
     Ok(read.map(|schedule| Times::new(schedule, &object.uid().unwrap_or_default())))
 }
 
-/// What there is to be asked, whoever has made it.
+/// The backups of which a drill may be requested, whoever has made them.
 fn drills_of(core: &Core, object: &Orchestra, times: Option<Times>) -> drills::Facts {
     let known = object
         .status

@@ -13,7 +13,7 @@ use crate::api::BackupRetention;
 pub struct Facts {
     /// The time of the look.
     pub now: Timestamp,
-    /// The times of the schedule; none where there is none, it is suspended, or it cannot be carried out.
+    /// The times of the schedule; none where there is none, it is suspended, or it is invalid.
     pub times: Option<Times>,
     /// The next time that is recorded in the status.
     pub known: Option<Timestamp>,
@@ -63,7 +63,7 @@ fn due(facts: &Facts) -> Option<Timestamp> {
     Some(due)
 }
 
-/// What the backups of a schedule say of it.
+/// What the backups of a schedule say about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScheduleVerdict<'a> {
     /// None has ended.

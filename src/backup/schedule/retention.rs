@@ -77,7 +77,7 @@ pub fn removals(made: &[Made], keep: Option<&BackupRetention>, zone: &TimeZone, 
     removals
 }
 
-/// Those of the complete ones, which are given with the newest first.
+/// Those of the complete ones to delete. The input is sorted, the newest first.
 fn of_complete(
     made: &[Made],
     complete: &[usize],
@@ -102,12 +102,12 @@ fn of_complete(
     rest.filter_map(|of| removal(*of)).collect()
 }
 
-/// When a backup reaches this age; never, where that is no time.
+/// When a backup reaches this age; never, where that time cannot be represented.
 fn old_since(taken: Timestamp, age: Duration) -> Option<Timestamp> {
     taken.checked_add(SignedDuration::try_from(age).ok()?).ok()
 }
 
-/// Those that a count names; none where no count is given.
+/// Those that a count keeps; none where no count is given.
 fn counted(made: &[Made], complete: &[usize], keep: &BackupRetention, zone: &TimeZone) -> Option<BTreeSet<usize>> {
     let date = |of: &usize| made[*of].taken.to_zoned(zone.clone()).date();
     let mut counted = BTreeSet::new();

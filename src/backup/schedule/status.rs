@@ -29,7 +29,7 @@ pub async fn write(
     Box::pin(tell(ctx, object, told(observed), scheduled(observed, due))).await
 }
 
-/// Writes the error that ended a pass, where a person must act. One that passes changes nothing.
+/// Writes the error that ended a pass, where a person must act. A transient error changes nothing.
 pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
     let Some(object) = current(&ctx.core, &*orchestra).await? else {
         return Ok(());
@@ -59,7 +59,7 @@ async fn tell(
     status::write(&ctx.core, &object, new, news).await
 }
 
-/// The conditions with this one in the place of the old one.
+/// The conditions with this one instead of the old one.
 fn with(old: &[Condition], told: Option<BackedUp>, generation: Option<i64>) -> Vec<Condition> {
     let mut own = Conditions::new(old, generation);
     if let Some((complete, reason, message)) = told {
@@ -134,7 +134,7 @@ fn scheduled(observed: &Observed, due: Option<Timestamp>) -> Option<ScheduledBac
         last_verified_time: drills.verified.map(Time),
         verify_deadline: drills.deadline(now).map(Time),
     };
-    // Without a schedule and without backups there is nothing to tell.
+    // Without a schedule and without backups there is nothing to write.
     Some(new).filter(|new| *new != ScheduledBackups::default())
 }
 

@@ -30,7 +30,7 @@ impl Times {
         self.put_off(self.schedule.next(self.fired(after)))
     }
 
-    /// The recorded time, where it has come and is one of these; otherwise the next one.
+    /// The recorded time, if it has passed and is one of these times; otherwise the next one.
     pub fn due_or_next(&self, known: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
         let known = known.map(|known| self.fired(known));
         self.put_off(self.schedule.due_or_next(known, self.fired(now)))
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(times.fired(first), at("2026-11-29T02:00:00Z"));
         let long = at("2026-12-05T12:00:00Z");
         assert_eq!(times.due_or_next(Some(first), long), Some(first), "it is made up for");
-        // What is no time of this schedule is due no more.
+        // A time that this schedule does not have is no longer due.
         assert_eq!(
             times.due_or_next(Some(first + SignedDuration::from_secs(1)), long),
             Some(at("2026-12-06T02:00:00Z") + later)

@@ -19,7 +19,7 @@ pub struct BudgetItem {
     pub name: String,
     /// When that was created: the older one goes first.
     pub created: Timestamp,
-    /// Whether it was requested from the provider: then it counts, whatever the limits are.
+    /// Whether it was requested from the provider: then it counts, even above the limits.
     pub issued: bool,
     /// What it costs a month; none when the price is unknown.
     pub monthly: Option<Decimal>,

@@ -53,7 +53,7 @@ fn what_waits_longer_goes_first_and_what_was_asked_for_before_all() {
     assert_eq!(room(&both, &two, &limits("10", None)), Err(Full::Money));
     let issued = [project("y", 9, true, "10"), one.clone()];
     assert_eq!(room(&issued, &one, &limits("10", None)), Err(Full::Money));
-    // One that is too dear for what is left holds up no cheaper one.
+    // One that is too expensive for what is left does not delay a cheaper one.
     let dear = [project("d", 1, false, "100")];
     assert_eq!(room(&dear, &young, &limits("10", None)), Ok(()));
 }
@@ -91,11 +91,11 @@ fn a_grant_counts_until_it_is_shown() {
     let limits = limits("20", None);
     let ask = |shown: Vec<BudgetItem>, name: &str, taken| {
         let mut candidate = project(name, 9, false, "9.81");
-        // As one whose OrchestraDatabase is not made yet.
+        // A candidate whose OrchestraDatabase is not created yet.
         candidate.created = Timestamp::MAX;
         budgets.decide(("standard", &limits), || shown, Vec::new(), &candidate, taken)
     };
-    // Looking takes nothing.
+    // A check without taking changes nothing.
     for _ in 0..5 {
         assert_eq!(ask(vec![], "a", false), Ok(()));
     }
@@ -133,7 +133,7 @@ fn what_was_shown_and_goes_makes_room_at_once() {
 fn what_was_announced_counts_as_such_before_the_watch_says_so() {
     let budgets = Budgets::default();
     let limits = limits("10", None);
-    // The younger one was alone when it asked, and was let through.
+    // The younger one was alone when it asked, and was granted.
     let (old, young) = (project("a", 1, false, "9.81"), project("b", 1, false, "9.81"));
     let mut candidate = young.clone();
     candidate.issued = true;
@@ -176,13 +176,13 @@ fn what_nobody_waits_for_comes_last() {
         ..project(name, 0, false, "9.81")
     };
     let limits = limits("10", None);
-    // A pool's that exists and was not requested yet gives way to an Orchestra that asks, or has asked.
+    // A pool's database that exists and was not requested yet gives way to an Orchestra that asks, or has asked.
     let spare = at("a", SPARE);
     assert_eq!(room([&spare], &at("z", NEXT_OF_TENANT), &limits), Ok(()));
     let tenant = project("z", 99, false, "9.81");
     assert_eq!(room([&spare, &tenant], &spare, &limits), Err(Full::Money));
     assert_eq!(room([&spare, &tenant], &tenant, &limits), Ok(()));
-    // Another one of a pool is not made beside it, whatever its name.
+    // No other database of a pool is granted beside it, whatever its name.
     for name in ["", "0", "z"] {
         assert_eq!(room([&spare], &at(name, NEXT_OF_POOL), &limits), Err(Full::Money));
     }

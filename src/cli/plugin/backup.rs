@@ -99,7 +99,7 @@ pub async fn make(scope: &Scope, arguments: &MakeArguments) -> anyhow::Result<()
     Ok(())
 }
 
-/// How far a backup is.
+/// The progress of a backup.
 fn course(object: &OrchestraBackup) -> Course {
     let backup = backups::backup(object);
     if object.is_complete() {

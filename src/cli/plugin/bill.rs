@@ -10,7 +10,7 @@ use crate::cli::output::Output;
 /// Arguments of `bill`.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// What one row stands for.
+    /// What one row represents.
     #[arg(long, value_enum, default_value_t)]
     pub by: ByFlag,
     /// Only databases of this class.

@@ -75,11 +75,11 @@ pub fn hinted<T>(outcome: Result<T, kube::Error>, may: &'static str) -> anyhow::
     outcome.context(hint)
 }
 
-/// Sets a field of the spec by server-side apply. Each field has a manager of its own, since an apply takes back what the
-/// same manager has applied before and leaves out now.
+/// Sets a field of the spec by server-side apply. Each field has a manager of its own, since an apply removes the fields
+/// that the same manager applied before and leaves out now.
 async fn set(scope: &Scope, orchestra: &Orchestra, field: &str, value: Value, force: bool) -> anyhow::Result<()> {
     let name = orchestra.metadata.name.as_deref().unwrap_or_default();
-    // With the UID, an Orchestra that was deleted meanwhile is not created anew.
+    // With the UID, an Orchestra that was deleted meanwhile is not created again.
     let body = json!({
         "apiVersion": Orchestra::api_version(&()),
         "kind": Orchestra::kind(&()),
@@ -128,7 +128,7 @@ pub async fn pause(scope: &Scope, arguments: &PowerArguments) -> anyhow::Result<
     Ok(format!("{} pause requested", told(&orchestra)))
 }
 
-/// Lets the database run again, whatever has paused it.
+/// Makes the database run again, whatever has paused it.
 ///
 /// # Errors
 /// When the Orchestra cannot be read or changed, or another manager owns the field.
@@ -145,7 +145,7 @@ pub async fn resume(scope: &Scope, arguments: &PowerArguments) -> anyhow::Result
     Ok(format!("{} resume requested", told(&orchestra)))
 }
 
-/// Lets the ttl count anew, and changes it where that is asked for.
+/// Restarts the ttl, and changes it where that is asked for.
 ///
 /// # Errors
 /// When the Orchestra has no ttl, cannot be read or changed, or another manager owns the field.
@@ -155,7 +155,7 @@ pub async fn extend(scope: &Scope, arguments: &ExtendArguments) -> anyhow::Resul
     if let (None, None, None) = (&arguments.ttl, expires, &orchestra.spec.ttl) {
         bail!("{} has no ttl to extend: set one with --ttl", told(&orchestra));
     }
-    // First what may be refused.
+    // The change that may be refused comes first.
     if let Some(ttl) = &arguments.ttl {
         set(scope, &orchestra, "ttl", json!(ttl), arguments.force_conflicts).await?;
     }

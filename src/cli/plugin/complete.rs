@@ -22,7 +22,7 @@ const VARIABLE: &str = "COMPLETE";
 /// How long a person who presses a key waits for the cluster.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Names that are offered at most.
+/// The most names that are offered.
 const MOST: u32 = 500;
 
 /// Completes and ends the process when a shell asks for it.
@@ -89,7 +89,7 @@ fn flags(words: impl IntoIterator<Item = OsString>) -> Flags {
     flags
 }
 
-/// What the cluster answers in time; else nothing is offered. A shell has no place for errors.
+/// What the cluster answers in time; else nothing is offered. A shell cannot show errors here.
 fn ask<T, F>(question: impl FnOnce(Scope) -> F) -> Vec<T>
 where
     F: Future<Output = anyhow::Result<Vec<T>>>,
@@ -144,7 +144,7 @@ pub fn classes() -> Vec<CompletionCandidate> {
     candidates(found, |_| None)
 }
 
-/// The databases that deleted Orchestras have left.
+/// The databases that deleted Orchestras left.
 pub fn released() -> Vec<CompletionCandidate> {
     let found: Vec<OrchestraDatabase> = ask(|scope: Scope| async move { listed(whole(&scope.client)).await });
     let left = found.into_iter().filter(|database| database.spec.released_at.is_some());

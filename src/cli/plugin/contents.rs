@@ -13,10 +13,10 @@ use crate::source::pull_secret::RegistryLogin;
 use crate::source::{self, Files, Share, SourcePlace, hosts, login, oci};
 use crate::views::preview::{ClusterObjects, ListedMigrations, scripts_of};
 
-/// Artifacts that one plan reads at most. Each may have 64 MiB.
+/// The most artifacts that one plan reads. Each may have 64 MiB.
 const MOST: usize = 16;
 
-/// Reads what the Orchestra's migrations are in, unless it is known already. What cannot be read is told by the plan.
+/// Reads the sources of the Orchestra's migrations, unless they are known already. The plan says what cannot be read.
 pub async fn read(client: &Client, cluster: &mut ClusterObjects, object: &Orchestra) {
     let Ok(Some(scripts)) = scripts_of(cluster, object) else {
         return;
@@ -57,7 +57,7 @@ async fn config_map(client: &Client, namespace: &str, name: &str) -> Result<Conf
     }
 }
 
-/// The files of an artifact, and what a person should know of the login.
+/// The files of an artifact, and what a person should know about the login.
 async fn pulled(client: &Client, place: &SourcePlace, artifact: &OciSource) -> Result<(Files, Vec<String>), String> {
     hosts::check_tls(place, artifact).map_err(|error| error.to_string())?;
     let named = login::of_source(client, &place.namespace, artifact).await;
@@ -79,7 +79,7 @@ async fn pulled(client: &Client, place: &SourcePlace, artifact: &OciSource) -> R
     }
 }
 
-/// The files of an artifact with the login of who reads the plan, and how they were read.
+/// The files of an artifact with the login of the person who reads the plan, and how they were read.
 ///
 /// `is_open`: whether the registry gives it without a login, when that is known.
 async fn as_reader(artifact: &OciSource, is_open: Option<bool>) -> Result<(Files, String), String> {

@@ -1,4 +1,4 @@
-//! `kubectl orchestra events`: what has happened to Orchestras, and what happens.
+//! `kubectl orchestra events`: what has happened to Orchestras, and what happens now.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ pub struct Arguments {
     /// Of all namespaces.
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
-    /// Go on until Ctrl-C. A watch that is cut off is begun again.
+    /// Continue until Ctrl-C. An interrupted watch is started again.
     #[arg(short, long)]
     pub follow: bool,
 }
@@ -69,15 +69,15 @@ pub fn selector(name: Option<&str>) -> String {
     name.map_or_else(|| kind.to_owned(), |name| format!("{kind},involvedObject.name={name}"))
 }
 
-/// Events that are older than the newest one by more than this are not told any more: they are known.
+/// Events that are older than the newest one by more than this are not printed: they were printed before.
 const LATE: SignedDuration = SignedDuration::from_mins(10);
 
-/// How often each event was told, with its time.
+/// How often each event was printed, with its time.
 #[derive(Default)]
 struct EventCounts(HashMap<String, (Timestamp, i32)>);
 
 impl EventCounts {
-    /// Whether the event is new, or has come again.
+    /// Whether the event is new, or has occurred again.
     fn is_news(&mut self, event: &Event) -> bool {
         let (Some(uid), Some(when)) = (event.metadata.uid.clone(), at(event)) else {
             return false;
@@ -103,7 +103,7 @@ async fn follow(api: Api<Event>, fields: String, (mut told, all): (EventCounts, 
     while let Some(event) = events.next().await {
         let event = match event {
             Ok(event) => event,
-            // Rights that are taken away do not come back by waiting.
+            // A missing right is an error at once: waiting does not help.
             Err(watcher::Error::InitialListFailed(kube::Error::Api(status))) if status.code == 403 => {
                 return Err(kube::Error::Api(status).into());
             }
@@ -161,10 +161,10 @@ mod tests {
         let mut told = EventCounts::default();
         assert!(told.is_news(&event("a", "2026-11-29T01:00:00.000000Z", 1)));
         assert!(!told.is_news(&event("a", "2026-11-29T01:00:00.000000Z", 1)));
-        // From another machine, whose clock is behind.
+        // An event of another machine, whose clock is behind.
         assert!(told.is_news(&event("b", "2026-11-29T00:59:58.000000Z", 1)));
         assert!(told.is_news(&event("a", "2026-11-29T01:20:00.000000Z", 2)));
-        // A watch that begins again tells all once more.
+        // A restarted watch sends all events again.
         assert!(!told.is_news(&event("b", "2026-11-29T00:59:58.000000Z", 1)));
         assert!(!told.is_news(&event("a", "2026-11-29T01:20:00.000000Z", 2)));
         assert_eq!(told.0.len(), 1);

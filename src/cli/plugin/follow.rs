@@ -14,9 +14,9 @@ use crate::cli::output::say;
 /// How often the object is read.
 const PACE: Duration = Duration::from_millis(500);
 
-/// How far the work on an object is.
+/// The progress of the work on an object.
 pub enum Course {
-    /// It goes on; with a line that is printed when it has changed. An empty one is not printed.
+    /// It continues; with a line that is printed when it has changed. An empty one is not printed.
     UnderWay(String),
     /// It has succeeded; with the line that is printed.
     Done(String),

@@ -20,7 +20,7 @@ use super::complete;
 use super::scope::{Scope, told};
 use crate::cli::words::FoundExit;
 
-/// What stands in the place of a password.
+/// What is printed instead of a password.
 const HIDDEN: &str = "xxxxx";
 
 /// Arguments of `psql`.
@@ -43,7 +43,7 @@ pub struct UrlArguments {
     /// Key of the connection Secret that holds the URL.
     #[arg(long, default_value = "DATABASE_URL")]
     pub key: String,
-    /// Print the password as well. Whoever sees your terminal, or its log, has it then.
+    /// Print the password as well. Everyone who sees your terminal, or its log, has it then.
     #[arg(long)]
     pub show_password: bool,
 }
@@ -81,7 +81,7 @@ impl Values {
 fn masked(url: &Url) -> Url {
     let mut masked = url.clone();
     if masked.password().is_some() {
-        // It fails for a URL without a host, which has no password either.
+        // This fails only for a URL without a host, which has no password either.
         let _ = masked.set_password(Some(HIDDEN));
     }
     let hide = |name: &str| matches!(name, "password" | "sslpassword");
@@ -106,7 +106,7 @@ fn masked(url: &Url) -> Url {
 pub async fn url(scope: &Scope, arguments: &UrlArguments) -> anyhow::Result<String> {
     let values = Values::read(scope, &arguments.name).await?;
     let value = values.get(&arguments.key)?;
-    // What it says of a value that it cannot read may hold the password.
+    // The parser's error may contain the password.
     let url = Url::parse(value.expose_secret())
         .ok()
         .filter(|url| matches!(url.scheme(), "postgres" | "postgresql"));
@@ -145,7 +145,7 @@ impl Private {
 
 impl Drop for Private {
     fn drop(&mut self) {
-        // Nothing is left to be told: the folder is the user's own.
+        // A failure is not reported: the folder is the user's own.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

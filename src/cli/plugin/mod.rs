@@ -46,7 +46,7 @@ pub struct Plugin {
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum UserCommand {
-    /// Show one Orchestra: how it stands, what has happened, what it waits for, and what to do.
+    /// Show one Orchestra: its state, what has happened, what it waits for, and what to do.
     #[command(after_help = "Examples:
   kubectl orchestra status acme
   kubectl orchestra status acme -n tenants -o json
@@ -146,7 +146,7 @@ pub enum UserCommand {
     #[command(after_help = "Examples:
   kubectl orchestra resume acme")]
     Resume(change::PowerArguments),
-    /// Let the ttl of an Orchestra count anew from now, or change it.
+    /// Restart the ttl of an Orchestra from now, or change it.
     ///
     /// Writes the annotation stagesub.io/extended-at. With --ttl, spec.ttl is set by server-side apply as well.
     #[command(after_help = "Examples:
@@ -236,7 +236,7 @@ pub struct OrphansArguments {
     pub output: output::Output,
 }
 
-/// Carries out a command.
+/// Executes a command.
 ///
 /// # Errors
 /// When the command fails; [`super::words`] has the words and the exit code.

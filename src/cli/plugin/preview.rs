@@ -21,7 +21,7 @@ use crate::cli::{plan, words};
 use crate::money;
 use crate::views::preview::{ClusterObjects, PreviewAction, PreviewChange, applied, deleted, totals};
 
-/// Bytes of manifests that are read at most.
+/// The most bytes of manifests that are read.
 const MOST: u64 = 64 << 20;
 
 /// Arguments of `plan`.
@@ -69,7 +69,7 @@ pub async fn run(scope: &Scope, arguments: Arguments) -> anyhow::Result<String> 
     render(&changes, arguments.output)
 }
 
-/// What happens to one object; none when it is to be deleted and is not there.
+/// What happens to one object; none when it is to be deleted and does not exist.
 async fn one(
     client: &Client,
     cluster: &mut ClusterObjects,
@@ -130,7 +130,7 @@ fn over(current: &Orchestra, wanted: &Orchestra) -> Orchestra {
     object
 }
 
-/// What the manifests are judged by. What may not be read is left out, and the plan says so.
+/// The objects with which the manifests are compared. Those that the user may not read are left out, and the plan says so.
 async fn look(client: &Client, operator: &str) -> anyhow::Result<ClusterObjects> {
     Ok(ClusterObjects {
         classes: allowed::<OrchestraClass>(client).await?,

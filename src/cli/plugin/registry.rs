@@ -16,15 +16,16 @@ const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 /// How long a credential helper may take: it may ask its user.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What a helper answers that has no login of a registry (docker-credential-helpers, `credentials.NewErrCredentialsNotFound`).
+/// The answer of a helper without a login for a registry (docker-credential-helpers,
+/// `credentials.NewErrCredentialsNotFound`).
 const NOT_FOUND: &str = "credentials not found";
 
-/// The user's login of a registry, if there is one. It is not sent in clear to another machine.
+/// The user's login of a registry, if there is one. It is not sent in clear text to another machine.
 ///
 /// # Errors
-/// Why it cannot be used. The text holds nothing of the login, and nothing that a helper says.
+/// Why it cannot be used. The text contains no part of the login and no output of a helper.
 pub async fn own_login(host: &str, insecure: bool) -> Result<Option<RegistryLogin>, String> {
-    // The host is handed to a program of the user's.
+    // The host is passed to a program of the user's.
     let is_name = |host: &str| {
         host.bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b".-:".contains(&byte))

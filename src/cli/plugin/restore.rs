@@ -62,7 +62,7 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<String>
     ))
 }
 
-/// The database that an Orchestra of this name has left.
+/// The database that a deleted Orchestra of this name left.
 fn only(all: Vec<OrchestraDatabase>, namespace: &str, name: &str) -> anyhow::Result<OrchestraDatabase> {
     let is_left = |database: &OrchestraDatabase| {
         let claim = database.spec.claim_ref.as_ref();
@@ -77,14 +77,12 @@ fn only(all: Vec<OrchestraDatabase>, namespace: &str, name: &str) -> anyhow::Res
             format!("{} (released {})", database.name_any(), at.unwrap_or_default())
         });
         bail!(
-            "several Orchestras of the name {name} have left a database: name one with --database: {}",
+            "several deleted Orchestras named {name} left a database: name one with --database: {}",
             named.collect::<Vec<_>>().join(", ")
         );
     }
     left.pop().with_context(|| {
-        format!(
-            "no deleted Orchestra {name} of namespace {namespace} has left a database: kubectl get orchdb lists all"
-        )
+        format!("no deleted Orchestra {name} in namespace {namespace} left a database: kubectl get orchdb lists all")
     })
 }
 

@@ -12,7 +12,7 @@ use kube::{Client, ResourceExt as _};
 use super::complete;
 use crate::api::Orchestra;
 
-/// How long a connection may take to come about.
+/// The time limit of a connection attempt.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Flags of every command.
@@ -109,7 +109,7 @@ impl Scope {
     /// An Orchestra by its name.
     ///
     /// # Errors
-    /// When it is not there, or cannot be read.
+    /// When it does not exist, or cannot be read.
     pub async fn orchestra(&self, name: &str) -> anyhow::Result<Orchestra> {
         Ok(self.orchestras().get(name).await?)
     }

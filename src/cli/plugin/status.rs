@@ -52,7 +52,7 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<()> {
     let orchestra = scope.orchestra(&arguments.name).await?;
     let events: Api<Event> = Api::namespaced(scope.client.clone(), &scope.namespace);
     let wanted = ListParams::default().fields(&selector(Some(&arguments.name)));
-    // Who may not read events sees the rest.
+    // A user who may not read events sees the rest.
     let events = events.list(&wanted).await.map(|list| list.items);
     let mut tenant = tenant(&orchestra, events.as_deref().unwrap_or_default());
     if !arguments.all {

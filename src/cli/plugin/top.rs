@@ -51,7 +51,7 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<String>
         let list = api.list(&page).await?;
         tenants.extend(list.items.iter().map(|orchestra| {
             let age = orchestra.creation_timestamp().map(|at| at.0);
-            // The timeline is what `status` is for.
+            // `status` shows the timeline.
             let tenant = Tenant {
                 timeline: Vec::new(),
                 ..tenant(orchestra, &[])

@@ -47,7 +47,7 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How far the drill is that was asked for with this value.
+/// The progress of the drill that was requested with this value.
 fn course(object: &OrchestraBackup, value: &str) -> Course {
     let (name, status) = (object.name_any(), object.status.clone().unwrap_or_default());
     if let Some(drill) = status.verification.filter(|drill| has_ended(drill, value)) {
@@ -69,7 +69,7 @@ fn course(object: &OrchestraBackup, value: &str) -> Course {
     )
 }
 
-/// Whether the drill that was asked for with this value has ended, and the condition tells it.
+/// Whether the drill that was requested with this value has ended, and the condition shows it.
 fn has_ended(drill: &BackupDrill, value: &str) -> bool {
     drill.requested.as_deref() == Some(value) && drill.completion_time.is_some() && drill.scratch.is_none()
 }

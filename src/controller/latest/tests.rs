@@ -157,7 +157,7 @@ fn our_own_deletion_is_seen_at_once() {
     latest.removed(&key("a"));
     writer.apply_watcher_event(&Event::Apply(map("a", "w", "11")));
     assert_eq!(seen(&latest), None);
-    // Somebody has made another one.
+    // Somebody has created another one.
     writer.apply_watcher_event(&Event::Apply(map("a", "x", "12")));
     assert_eq!((seen(&latest).as_deref(), pending(&latest)), (Some("12"), 0));
 
@@ -210,7 +210,7 @@ fn a_deletion_that_the_watch_shows_ends_our_writes_also_when_nobody_looked_in_be
     // The response of that write arrives late.
     latest.wrote(&map("a", "u", "10"));
     assert_eq!(seen(&latest), None);
-    // Another object of that name is another one.
+    // A new object of that name is a different one.
     latest.wrote(&map("a", "v", "12"));
     latest.watch_deleted(&map("a", "u", "11"));
     assert_eq!(seen(&latest).as_deref(), Some("12"));

@@ -17,7 +17,7 @@ use crate::database::{Pass, holder};
 use crate::supabase::Account;
 use crate::supabase::keys::ApiKey;
 
-/// Writes down when the former keys end, once the newer ones are published; and deletes those whose time is over.
+/// Records when the former keys end, once the newer ones are published, and deletes those whose overlap has ended.
 pub async fn end(
     pass: &mut Pass,
     (stored, claim): (&OwnerSecret, ClaimState),
@@ -55,7 +55,8 @@ pub async fn end(
             }
             FormerKeyVerdict::Changed => {
                 let note = format!(
-                    "the API key that was named {} has another name or type now: it is somebody else's, and is not deleted",
+                    "the API key that was named {} has another name or type now, so it may belong to someone else and is \
+                     not deleted",
                     key.name
                 );
                 warn(pass, Reason::KeysKept, note).await;
@@ -84,12 +85,12 @@ pub async fn end(
     Ok(outcome)
 }
 
-/// What becomes of a former key whose time is over.
+/// What happens with a former key whose overlap has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FormerKeyVerdict {
-    /// It is not there any more.
+    /// It no longer exists.
     Gone,
-    /// It is the one that the operator made.
+    /// It is still the key that the operator made.
     Ours,
     /// Somebody has changed it.
     Changed,

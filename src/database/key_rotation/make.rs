@@ -16,13 +16,13 @@ use crate::supabase::types::KeyType;
 use crate::supabase::{self, Account};
 use crate::text;
 
-/// Keys that an event names.
+/// The most keys that an event names.
 const NAMED: usize = 8;
 
 /// The longest identity of a key: the API has UUIDs.
 const IDENTITY: usize = 64;
 
-/// Writes down which keys are about to be made.
+/// Records which keys are about to be made.
 pub async fn begin(
     pass: &mut Pass,
     stored: &OwnerSecret,
@@ -64,7 +64,7 @@ pub async fn begin(
     Ok(Ok(()))
 }
 
-/// The kinds that new keys are made of: those that the project has besides its legacy keys; and the names of these.
+/// The kinds of new keys: those that the project has besides its legacy keys; and the names of the existing ones.
 pub(super) fn rotated(keys: &[ApiKey]) -> (Vec<KeyKind>, Vec<String>) {
     let has = |kind: &KeyKind| keys.iter().any(|key| serves(key, &kind.type_()));
     let legacy = keys.iter().filter(|key| key.is(&KeyType::Legacy));
@@ -74,7 +74,7 @@ pub(super) fn rotated(keys: &[ApiKey]) -> (Vec<KeyKind>, Vec<String>) {
     )
 }
 
-/// Makes the keys that are written down, unless they are there, and stores them once the project's own API lets them in.
+/// Makes the recorded keys, unless they exist, and stores them once the project's own API accepts them.
 pub async fn make(
     pass: &mut Pass,
     stored: &OwnerSecret,
@@ -124,7 +124,7 @@ pub async fn make(
         "new API keys are stored and published"
     );
     let note = format!(
-        "the project has new API keys, named {title}: they take the place of the former ones in the connection Secret, and \
+        "the project has new API keys, named {title}: they replace the former ones in the connection Secret, and \
          those that the operator made are deleted when the overlap is over"
     );
     tell(&core, &pass.object, &News::normal(Reason::KeysRotated, note)).await;
@@ -140,7 +140,7 @@ pub async fn make(
     Ok(Ok(()))
 }
 
-/// The keys of a name, by kind: those that are there, or else a new one. Also the project's keys as they were listed.
+/// The keys of a name, by kind: the existing ones, or else a new one. Also the project's keys as they were listed.
 async fn made(
     account: &Account,
     reference: &str,
@@ -151,7 +151,7 @@ async fn made(
     let (client, title) = (account.client(), name_of(database, pending.number));
     let listed = match begun {
         Some(keys) => keys,
-        // One of an earlier attempt may be there.
+        // A key of an earlier attempt may exist.
         None => client.list_keys(reference).await?,
     };
     let mut made = Vec::new();
@@ -185,7 +185,7 @@ pub(super) fn is_identity(id: &str) -> bool {
     (1..=IDENTITY).contains(&id.len()) && id.bytes().all(plain) && id != "legacy"
 }
 
-/// The listed keys that the operator has not made, as far as it knows.
+/// The listed keys that the operator does not know to have made.
 pub(super) fn kept(listed: &[ApiKey], known: &KeyState, made: &[MadeKey]) -> Vec<String> {
     let is_others = |key: &&ApiKey| {
         let id = key.id.as_deref().unwrap_or_default();

@@ -33,10 +33,10 @@ use crate::error::ErrorClass;
 use crate::supabase::keys::ApiKey;
 use crate::supabase::{self, Account};
 
-/// How many poll intervals pass until it is looked again whether the new keys are published: a minute by default.
+/// After how many poll intervals it is checked again whether the new keys are published: a minute by default.
 const LOOK: u32 = 12;
 
-/// How far a pass has come.
+/// The progress of a pass.
 #[derive(Debug)]
 pub enum KeyAttempt {
     /// The names of new keys were stored in this pass, and these are the project's keys: none of them is a new one.
@@ -45,10 +45,10 @@ pub enum KeyAttempt {
     Over,
 }
 
-/// What is known beside the owner's Secret.
+/// Facts other than the owner's Secret.
 #[derive(Clone, Copy, Debug)]
 struct Around {
-    /// Whose the database is.
+    /// Who holds the database.
     claim: ClaimState,
     /// The Orchestra asks for the rotation of keys.
     asked: bool,
@@ -82,7 +82,7 @@ pub fn work(pass: &Pass, claim: ClaimState) -> Option<KeyWork> {
 
 fn decide(marks: KeyMarks, around: Around, now: Timestamp) -> Option<KeyWork> {
     let held = around.claim == ClaimState::Held;
-    // Nobody has the Secret any more that the former keys were in.
+    // The Secret that contained the former keys no longer exists.
     let released = around.claim == ClaimState::Released;
     let ends = marks.revoke_at.is_some_and(|until| until <= now || released);
     if marks.pending && held {
@@ -98,7 +98,7 @@ fn decide(marks: KeyMarks, around: Around, now: Timestamp) -> Option<KeyWork> {
     }
 }
 
-/// How long until something is to be done that no watch tells of: a second at least.
+/// How long until the next work that no watch triggers: a second at least.
 pub fn due_in(pass: &Pass) -> Option<Duration> {
     if let Some(wait) = pass.ctx.keys.rotation_wait(pass.name()) {
         return Some(wait);
@@ -112,7 +112,7 @@ pub fn due_in(pass: &Pass) -> Option<Duration> {
     until.into_iter().chain(look).min()
 }
 
-/// What the owner's Secret says of the keys, and the digest of those that are stored.
+/// What the owner's Secret says about the keys, and the digest of the stored ones.
 fn marks(pass: &Pass) -> Option<(KeyMarks, Option<String>)> {
     let secret = ObjectRef::new(pass.name()).within(&pass.ctx.core.settings.namespace);
     let secret = pass.ctx.core.stores.secrets.get(&secret)?;
@@ -126,8 +126,8 @@ fn is_published(holder: Option<&Orchestra>, digest: Option<&String>) -> bool {
     written.is_some_and(|written| digest.is_some() && written.keys.as_ref() == digest)
 }
 
-/// Carries out a part of the rotation. What goes wrong at the provider stops nothing and is no error of the pass: the keys
-/// that are published stay.
+/// Executes a part of the rotation. A failure of the provider stops nothing and is not an error of the pass: the published
+/// keys stay.
 pub async fn act(
     pass: &mut Pass,
     (work, claim): (KeyWork, ClaimState),
@@ -147,7 +147,7 @@ pub async fn act(
     }
 }
 
-/// Whether the provider did its part.
+/// Whether the provider's requests succeeded.
 type ProviderResult = Result<(), supabase::Error>;
 
 /// Nothing more is tried in this pass.
@@ -166,11 +166,11 @@ async fn warn(pass: &Pass, reason: Reason, note: String) {
     tell(&pass.ctx.core, &pass.object, &News::warning(reason, note)).await;
 }
 
-/// Goes on with the keys that are published, and tries again later: what a person must put right, after the first attempts
-/// at the pace at which keys are read.
+/// Continues with the published keys, and tries again later. A failure that a person must fix is retried, after the first
+/// attempts, at the interval at which keys are read.
 async fn postpone(pass: &mut Pass, work: KeyWork, error: supabase::Error) -> Result<(), Error> {
     let core = pass.ctx.core.clone();
-    // The key may be there by then.
+    // The key may exist by then.
     let settle = work == KeyWork::Pending && error.outcome_unknown();
     let unproven = matches!(error, supabase::Error::KeyNotAccepted { .. });
     let error = Error::from(error);
@@ -186,7 +186,7 @@ async fn postpone(pass: &mut Pass, work: KeyWork, error: supabase::Error) -> Res
     pass.ctx.keys.postpone_rotation(pass.name(), wait);
     pass.keys = Some(KeyAttempt::Over);
     tracing::info!(%error, ?work, "the API keys are not rotated yet");
-    // A key that is not let in for so long is somebody's concern.
+    // A key that is rejected for this long needs a person.
     if !error.is_passing() || (unproven && wait >= SLOWEST) {
         let what = match work {
             KeyWork::Overdue => "the former API keys are not deleted",

@@ -155,7 +155,7 @@ fn only_a_key_of_the_recorded_identity_and_name_that_is_not_published_is_deleted
         ("3", FormerKeyVerdict::Changed),
         ("5", FormerKeyVerdict::InUse),
         ("6", FormerKeyVerdict::InUse),
-        // One of the name has another identity.
+        // A key of the same name has another identity.
         ("8", FormerKeyVerdict::Gone),
     ] {
         let former = made(id, &format!("one_{id}"));

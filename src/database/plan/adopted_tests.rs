@@ -1,4 +1,4 @@
-//! Projects that the operator did not make.
+//! Projects that the operator did not create.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The life of an entry of a static pool, whose database the operator has not made.
+//! The life of an entry of a static pool, whose database the operator did not create.
 
 use super::{ClaimState, Facts, Grace, Step};
 use crate::api::condition::Reason;
@@ -6,20 +6,20 @@ use crate::api::condition::Reason;
 /// What is known of an entry of a static pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryFacts {
-    /// Why its database cannot be used by way of the entry, and whether that passes by itself.
+    /// Why its database cannot be used through the entry, and whether that is transient.
     pub out: Option<(Reason, bool)>,
-    /// What becomes of the database once it is released.
+    /// What happens with the database once it is released.
     pub reset: Reset,
 }
 
-/// What becomes of a released database of a static pool.
+/// What happens with a released database of a static pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
-    /// It is kept: its pool says so, or has it no more.
+    /// It is kept: its pool says so, or no longer has the entry.
     Never,
     /// Everything in it is to be dropped.
     Wanted,
-    /// The same, and the decision is written.
+    /// Everything in it is to be dropped, and the decision is recorded.
     Decided,
     /// It equals an empty one.
     Done,
@@ -31,7 +31,7 @@ pub(super) fn plan(facts: &Facts, entry: EntryFacts) -> Step {
         (_, Reset::Wanted | Reset::Decided | Reset::Done) if facts.claim == ClaimState::Released => {
             release(facts, entry.reset)
         }
-        // Whoever has the database goes on with it.
+        // An Orchestra that has the database keeps it.
         (Some((reason, passing)), _) if facts.claim == ClaimState::None => Step::AwaitEntry { reason, passing },
         _ => Step::Rest,
     }

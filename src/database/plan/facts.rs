@@ -5,7 +5,7 @@ use super::entry::EntryFacts;
 /// What the database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backing {
-    /// A hosted project, as far as it was looked up.
+    /// A hosted project, with the facts that were looked up.
     Hosted(Hosted),
     /// An entry of a static pool.
     Static(EntryFacts),
@@ -14,13 +14,13 @@ pub enum Backing {
 /// Where a hosted project comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProjectOrigin {
-    /// The operator makes it.
+    /// The operator creates it.
     Made,
-    /// Somebody else made it, and an Orchestra adopted it.
+    /// Somebody else created it, and an Orchestra adopted it.
     Adopted {
         /// The operator may set the owner's password.
         resets: bool,
-        /// A login has ever proven it usable.
+        /// A login of the operator has succeeded at some time.
         proven: bool,
     },
 }
@@ -32,15 +32,15 @@ pub struct Hosted {
     pub origin: ProjectOrigin,
     /// Whether the owner's password is stored.
     pub password: bool,
-    /// What a listing that is newer than our last request shows with our marker.
+    /// The project with our marker in a listing that is newer than our last request.
     pub project: ProjectLook,
     /// Whether a request to create it was issued.
     pub issued: Issued,
-    /// How far the connection is proven.
+    /// Whether the connection is proven.
     pub connection: ConnectionState,
 }
 
-/// What a fresh listing shows with our marker.
+/// The project with our marker in a fresh listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProjectLook {
     /// No project.
@@ -49,7 +49,7 @@ pub enum ProjectLook {
     Lost,
     /// More than one project.
     Many,
-    /// No project, but one that may be it is listed without a reference or a name.
+    /// No project, but one without a reference or a name is listed that may be it.
     Unclear,
     /// The project exists and is not recorded yet.
     Unrecorded,
@@ -59,7 +59,7 @@ pub enum ProjectLook {
     Active,
     /// Never usable, past its deadline, and its class says `replaceStuck`.
     Stuck,
-    /// To be replaced, and still there.
+    /// To be replaced, and still existing.
     Discarded,
     /// To be replaced, and being deleted.
     Discarding,
@@ -123,7 +123,7 @@ pub enum Issued {
     Settled,
 }
 
-/// How far the connection is proven.
+/// Whether the connection is proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionState {
     /// Services, pooler and keys have not been read yet.
@@ -134,13 +134,13 @@ pub enum ConnectionState {
     WrongPassword,
     /// A login succeeded.
     Proven,
-    /// The same, and it is time to look whether the provider has changed the keys.
+    /// A login succeeded, and it is time to check whether the keys have changed at the provider.
     KeysDue,
-    /// The same, and the owner is to have a new password.
+    /// A login succeeded, and the owner is to get a new password.
     PasswordDue,
     /// A new password of the owner is stored, and the project may not have it yet.
     PasswordPending,
-    /// The same as proven, and something is to be done for the rotation of the API keys.
+    /// A login succeeded, and the rotation of the API keys has something to do.
     KeysRotate(KeyWork),
 }
 
@@ -149,9 +149,9 @@ pub enum ConnectionState {
 pub enum KeyWork {
     /// New ones are wanted.
     Due,
-    /// The names of new ones are stored, and they may not be there yet.
+    /// The names of new ones are stored, and the keys may not exist yet.
     Pending,
-    /// Former ones are to be deleted, or it is to be written down when.
+    /// Former ones are to be deleted, or the time of their deletion is to be recorded.
     Overdue,
 }
 
@@ -162,8 +162,8 @@ pub enum ClaimState {
     None,
     /// An Orchestra.
     Held,
-    /// An Orchestra that no longer exists, and never released it; or nobody, where nothing was requested yet and the pool is
-    /// gone that it was made for.
+    /// An Orchestra that no longer exists, and never released it; or nobody, where nothing was requested yet and the pool
+    /// for which it was made is gone.
     Abandoned,
     /// An Orchestra held it and released it.
     Released,
@@ -178,7 +178,7 @@ pub enum Grace {
     Unset,
     /// A time is set, and the database is to be kept.
     Void,
-    /// Until a time that has not come, or that awaits its second look.
+    /// Until a time that has not come, or that is still to be confirmed by a second look.
     Running,
     /// The time has come.
     Over,
@@ -193,7 +193,7 @@ pub enum FinalBackupState {
     Unmade,
     /// It is being made.
     UnderWay,
-    /// It is complete, or it failed and the class does not insist.
+    /// It is complete, or it failed and the class does not require it.
     Settled,
     /// It failed, and nothing is destroyed without it.
     Failed,
@@ -205,7 +205,7 @@ pub enum FinalBackupState {
 pub struct Facts {
     /// Whether the resource is being deleted.
     pub deleting: bool,
-    /// Whether a person wants the operator to let go of it as it is.
+    /// Whether a person wants the operator to stop managing it as it is.
     pub abandon: bool,
     /// Whether it has our finalizer.
     pub finalizer: bool,
@@ -213,7 +213,7 @@ pub struct Facts {
     pub claim: ClaimState,
     /// Whether the reclaim policy is Delete.
     pub destroy: bool,
-    /// How long it is kept before that, once it is released.
+    /// How long it is kept after its release and before its destruction.
     pub grace: Grace,
     /// A proxy refused the last request to create the project, and its outcome is unknown.
     pub refused: bool,
@@ -224,7 +224,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Whether nothing remains at the provider when it is forgotten, as far as anybody can know.
+    /// Whether nothing is known to remain at the provider when it is forgotten.
     pub fn leaves_nothing(&self) -> bool {
         match self.backing {
             Backing::Static(_) => true,

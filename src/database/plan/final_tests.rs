@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// How far the backup is after a step that went well.
+/// The state of the backup after a successful step.
 pub(super) fn after(backup: FinalBackupState, step: Step) -> FinalBackupState {
     match step {
         Step::MakeFinalBackup => FinalBackupState::UnderWay,
@@ -30,7 +30,7 @@ fn nothing_is_destroyed_before_its_final_backup() {
             let expected = held.filter(|_| ends).unwrap_or(bare);
             assert!(step == expected || early, "{facts:?} {backup:?}: {step:?}");
         }
-        // What was never usable, or is gone, has nothing to back up.
+        // A database that was never usable, or is gone, has nothing to back up.
         if let Backing::Hosted(hosted) = facts.backing
             && matches!(
                 hosted.project,

@@ -117,7 +117,7 @@ fn every_state() -> Vec<Facts> {
     states
 }
 
-/// What the world looks like after a step that went well.
+/// The facts after a successful step.
 fn after(mut facts: Facts, step: Step) -> Facts {
     facts.final_backup = final_backup::after(facts.final_backup, step);
     let mut hosted = match facts.backing {
@@ -211,7 +211,7 @@ fn no_condition_contradicts_its_reason() {
             let fulfilled = said.reason.is_fulfilled();
             assert!(said.ready || !fulfilled, "{step:?} {facts:?}");
             assert!(said.standing == Standing::Settled || !fulfilled, "{step:?} {facts:?}");
-            // What is not Ready goes on, waits for a person, or is paused on purpose.
+            // A database that is not Ready continues by itself, waits for a person, or is paused on purpose.
             let paused = said.reason == Reason::Paused;
             assert!(
                 said.ready || said.standing != Standing::Settled || paused,
@@ -337,7 +337,7 @@ fn what_can_be_taken_back_is_not_destroyed() {
         let Backing::Hosted(hosted) = facts.backing else {
             continue;
         };
-        // What was adopted and never let the operator in stays at the provider.
+        // An adopted project into which the operator never logged in stays at the provider.
         let nothing = hosted.never_let_in() || matches!(hosted.project, ProjectLook::Absent | ProjectLook::Lost);
         let kept = matches!(facts.grace, Grace::Unset | Grace::Void | Grace::Running) || !facts.destroy;
         if !facts.deleting && facts.claim == ClaimState::Released && kept && !nothing {

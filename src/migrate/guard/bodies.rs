@@ -7,7 +7,6 @@ use pg_query::{NodeEnum, ParserOptions};
 
 use super::finding::FindingKind;
 use super::judge::Judge;
-use super::known_code::are_one;
 use super::names::{Name, body_text, inner, language, quoted, strings};
 use super::{plpgsql, rights, settings};
 use crate::migrate::parse;
@@ -15,7 +14,7 @@ use crate::migrate::parse;
 /// How deep code may call code.
 const DEEPEST: usize = 16;
 
-/// Judges the functions that a name can mean.
+/// Judges the functions to which a name can refer.
 pub fn routine(judge: &mut Judge<'_>, name: &Name) {
     let told = judge.tells();
     judge.known.code.call(&name.name, told);
@@ -29,7 +28,7 @@ pub fn routine(judge: &mut Judge<'_>, name: &Name) {
             let mut known = false;
             for tree in &trees {
                 if let NodeEnum::CreateFunctionStmt(it) = tree
-                    && are_one(&Name::of(strings(&it.funcname)), &routine.name)
+                    && Name::of(strings(&it.funcname)).can_be(&routine.name)
                 {
                     known = true;
                     body(judge, it);
@@ -42,14 +41,14 @@ pub fn routine(judge: &mut Judge<'_>, name: &Name) {
     }
 }
 
-/// Judges a function that takes the place of one which something runs without naming it: where it is created, because it
-/// is not seen where it runs. `text`: its `CREATE FUNCTION`.
+/// Judges a function that replaces one which is run without being named. It is judged where it is created, because its run
+/// is not visible. `text`: its `CREATE FUNCTION`.
 pub fn replaced(judge: &mut Judge<'_>, it: &CreateFunctionStmt, text: &str) {
     let name = Name::of(strings(&it.funcname));
     run(judge, &Arc::from(text), &format!("{name}()"), |judge| body(judge, it));
 }
 
-/// Judges code within its limits: each text once on the way to it, not too deep, and not too much in all.
+/// Judges code within the limits: each text once in a chain of calls, up to a depth, and up to a total size.
 pub fn run(judge: &mut Judge<'_>, text: &Arc<str>, label: &str, judges: impl Fn(&mut Judge<'_>)) {
     // The text is compared with those before.
     if !judge.known.code.budget.work(1 + text.len() / 64) {
@@ -73,7 +72,7 @@ pub fn run(judge: &mut Judge<'_>, text: &Arc<str>, label: &str, judges: impl Fn(
     judge.active.push(text.clone());
     let elsewhere = judge.known.elsewhere;
     judges(judge);
-    // In a loop, a new search path also counts for what stands before it.
+    // In a loop, a new search path also applies to the statements before it.
     if judge.known.elsewhere && !elsewhere {
         judges(judge);
     }

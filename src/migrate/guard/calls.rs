@@ -24,18 +24,18 @@ pub struct References {
     pub calls: Vec<FunctionCall>,
     /// The relations, and names of WITH clauses.
     pub relations: Vec<Name>,
-    /// It has a column, or is the row of a cursor.
+    /// The expression has a column, or is the row of a cursor.
     pub has_columns: bool,
-    /// The parts of the names of its columns; nothing for the row of a cursor.
+    /// The parts of the names of its columns; empty for the row of a cursor.
     pub columns: Vec<Vec<String>>,
-    /// It has something that may be another value in another session or row: a relation, a function, a parameter.
+    /// It contains something whose value may differ between sessions or rows: a relation, a function, a parameter.
     pub varies: bool,
 }
 
 /// What a statement or an expression refers to.
 pub fn references(tree: &NodeEnum) -> References {
     let mut walk = Walk::default();
-    // The walk itself has no error.
+    // The walk itself cannot fail.
     let _ = tree.serialize(&mut walk);
     walk.found
 }
@@ -69,7 +69,7 @@ impl Probe {
     }
 }
 
-/// Nodes and texts that are kept of arguments: enough for a cast of a constant.
+/// The most nodes and texts that are kept of arguments: enough for a cast of a constant.
 const PROBED: usize = 3;
 
 type Done = Result<(), fmt::Error>;

@@ -32,7 +32,7 @@ pub struct Catalog {
 pub struct Relation {
     pub schema: String,
     pub name: String,
-    /// A name without a schema can mean it.
+    /// A name without a schema can refer to it.
     pub visible: bool,
     /// It or one of its child tables has pages, or it is a view or foreign table, which shows rows of other tables.
     pub filled: bool,
@@ -52,13 +52,13 @@ pub struct Relation {
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Readers {
-    /// Everybody may, as far as rights go.
+    /// Everybody has the right to read it.
     pub open: bool,
-    /// A role may that is neither its owner nor a login of the tenant.
+    /// A role may read it that is neither its owner nor a login of the tenant.
     pub shared: bool,
     /// It has row level security, and no policy that lets everybody read every row.
     pub walled: bool,
-    /// Everybody reads every row: what shows them elsewhere exposes nothing.
+    /// Everybody reads every row, so another relation that shows them exposes nothing new.
     pub bare: bool,
 }
 
@@ -134,8 +134,8 @@ FROM pg_constraint JOIN pg_class c ON c.oid = conrelid JOIN pg_namespace n ON n.
 WHERE relname = ANY($1) AND nspname <> 'information_schema' AND nspname !~ '^pg_' AND ($3 OR nspname = ANY($2))
 LIMIT 50001";
 
-/// Whether no table holds rows that is in the login's search path or owned by it, and is neither of an extension nor
-/// a migration history.
+/// Whether no table holds rows, of those that are in the login's search path or owned by it, without tables of extensions
+/// and migration histories.
 const EMPTY: &str = "\
 SELECT NOT EXISTS (
     SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
@@ -149,7 +149,7 @@ SELECT NOT EXISTS (
 const COLUMNS: usize = 50_000;
 
 impl Catalog {
-    /// Reads the relations and functions with these names, and what uses those that are replaced. Writes nothing.
+    /// Reads the relations and functions with these names, and the users of those that are replaced. Writes nothing.
     pub async fn read(
         conn: &mut PgConnection,
         names: &BTreeSet<String>,

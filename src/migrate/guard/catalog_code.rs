@@ -1,4 +1,4 @@
-//! The part of the catalog that tells which code statements run, and what uses the code that a script replaces.
+//! The part of the catalog that shows which code statements run, and what uses the code that a script replaces.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ pub struct CatalogTrigger {
     pub function: Name,
 }
 
-/// What uses a function or view, through whatever other functions and views.
+/// What uses a function or view, directly or through other functions and views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// A policy.
@@ -40,7 +40,8 @@ pub enum Use {
     Shared,
     /// A default, constraint or trigger of a table with row level security.
     Table,
-    /// Something that runs it without naming it: a default, a constraint, an index, a view, a policy, an operator.
+    /// Something that runs it without naming it in a statement: a default, a constraint, an index, a view, a policy, an
+    /// operator.
     Runs,
     /// A trigger.
     Trigger,
@@ -59,7 +60,7 @@ impl Use {
     }
 }
 
-/// The most functions, triggers and names of replaced code; what is beyond them is a finding.
+/// The most functions, triggers and names of replaced code; more of them are a finding.
 const MOST: usize = 2000;
 /// The most rules.
 const RULES_MOST: usize = 200;
@@ -127,7 +128,7 @@ WHERE rulename <> '_RETURN' AND ev_enabled IN ('O', 'A')
 ORDER BY r.oid, 2, 3 LIMIT 201) found ORDER BY oid";
 
 /// What uses the functions and views of these names. Code in functions is searched for their names, so that a name that a
-/// function only may mean counts as well. `pg_depend` knows the rest.
+/// function possibly refers to counts as well. `pg_depend` has the other uses.
 const USES: &str = "\
 WITH RECURSIVE code AS MATERIALIZED (
     SELECT p.oid, proname::text COLLATE \"C\" AS name, lower(left(prosrc, 200000)) COLLATE \"C\" AS text
@@ -176,14 +177,15 @@ SELECT DISTINCT origin, word FROM (
         JOIN pg_class c ON c.oid = coalesce(adrelid, conrelid, tgrelid) WHERE relrowsecurity
 ) found WHERE word IS NOT NULL ORDER BY 1, 2 LIMIT 4001";
 
-/// Whether so much is used by code that what uses it cannot be said.
+/// Whether the code has so many uses that they cannot all be read.
 const MANY_FUNCTIONS: &str = "\
 SELECT count(*) > 2000 FROM (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
     WHERE prokind IN ('f', 'p') AND nspname <> 'information_schema' AND nspname !~ '^pg_'
         AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')
     LIMIT 2001) found";
 
-/// SQL over `pg_class c`: whether everybody may read a column of it, whoever logs in or calls the Data API without a login.
+/// SQL over `pg_class c`: whether everybody may read a column of it: every login, or callers of the Data API without a
+/// login.
 pub const OPEN: &str = "\
 (has_any_column_privilege('public'::name, c.oid, 'SELECT') OR EXISTS (SELECT FROM pg_roles anon
     WHERE anon.rolname = 'anon' AND has_any_column_privilege(anon.oid, c.oid, 'SELECT')))";
@@ -208,7 +210,7 @@ SELECT EXISTS (SELECT FROM pg_default_acl, aclexplode(defaclacl) a JOIN pg_roles
 
 type CatalogStatement<'q> = Query<'q, Postgres, PgArguments>;
 
-/// The rows of a query, [`MOST`] at most. Whether there are more.
+/// The rows of a query, [`MOST`] at most, and whether there are more.
 async fn some(
     conn: &mut PgConnection,
     (what, most): (&'static str, usize),
@@ -232,7 +234,7 @@ fn name(row: &PgRow, schema: usize) -> sqlx::Result<Name> {
     })
 }
 
-/// The code of a database that was asked for.
+/// The code of a database that was read.
 #[derive(Clone, Debug, Default)]
 pub struct CatalogCode {
     /// The functions that exist, apart from those of PostgreSQL and of extensions.
@@ -245,11 +247,11 @@ pub struct CatalogCode {
     pub reached_rules: Vec<(Name, String)>,
     /// What uses the functions and views that the scripts replace, by their names.
     pub uses: Vec<(String, Use)>,
-    /// The schemas in which everybody may read new tables by default; none stands for all.
+    /// The schemas in which everybody may read new tables by default; none means all.
     pub open_defaults: Vec<Option<String>>,
     /// The role of the Data API without a login may execute new functions by default, whatever PUBLIC may.
     pub anon_executes: bool,
-    /// What was not looked at because there is too much of it.
+    /// What was not read because there is too much of it.
     pub cut: Vec<&'static str>,
 }
 

@@ -8,11 +8,11 @@ use crate::api::Approval;
 /// Whether the pending migrations may be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clearance {
-    /// They may: they need no approval.
+    /// They may be applied: they need no approval.
     Free,
-    /// They may: exactly this plan is approved.
+    /// They may be applied: exactly this plan is approved.
     Approved,
-    /// They may not: the plan needs approval.
+    /// They may not be applied: the plan needs approval.
     Waits,
 }
 

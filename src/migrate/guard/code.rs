@@ -1,5 +1,5 @@
 //! The code that statements run: functions and procedures, triggers, rules and prepared statements, of the pending
-//! scripts and of the database. A body is judged where it is run, because only there it is known what its names mean.
+//! scripts and of the database. A body is judged where it is run, because only there its names can be resolved.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::replaced::is_routine;
 use super::{plpgsql, replaced, settings};
 use crate::migrate::parse;
 
-/// Functions of PostgreSQL and of well-known extensions that run a text, a part of which can be computed.
+/// Functions of PostgreSQL and of well-known extensions that run a text as SQL, which may be computed.
 const RUNS_TEXT: [&str; 33] = [
     "connectby",
     "crosstab",
@@ -139,7 +139,7 @@ fn when(tree: &NodeEnum) -> Vec<FunctionCall> {
     }
 }
 
-/// Judges the functions that the options of a definition name, as a word or as a text.
+/// Judges the functions that the options of a definition name, as an identifier or as a text.
 fn definition(judge: &mut Judge<'_>, options: &[Node]) {
     for node in options {
         let Some(NodeEnum::DefElem(element)) = &node.node else {
@@ -200,8 +200,8 @@ fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     judge.known.version += 1;
 }
 
-/// What is told of code that a statement only stores: other sessions run it. What fires a trigger is judged where it does;
-/// nothing tells where a policy is evaluated that applies to the owner too (`FORCE ROW LEVEL SECURITY`).
+/// Which findings count in code that a statement only stores: other sessions run it. A trigger is judged where it fires. A
+/// policy that also applies to the owner (`FORCE ROW LEVEL SECURITY`) is judged here, because its evaluation is not visible.
 fn runs_later(tree: &NodeEnum) -> ReportedFindings {
     match tree {
         NodeEnum::CreatePolicyStmt(_) | NodeEnum::AlterPolicyStmt(_) => ReportedFindings::Unknown,

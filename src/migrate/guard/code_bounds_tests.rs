@@ -6,7 +6,7 @@ use super::tests::kinds;
 
 #[test]
 fn code_has_bounds() {
-    // Functions that call each other in a chain, and one that is called ever again.
+    // Functions that call each other in a chain, and one that is called repeatedly.
     let link = |at: u32| {
         format!(
             "CREATE FUNCTION f{at}() RETURNS void LANGUAGE sql AS 'SELECT f{}()';\n",
@@ -15,7 +15,7 @@ fn code_has_bounds() {
     };
     let chain = (0..40).map(link).collect::<Vec<_>>().concat();
     assert_eq!(kinds(&format!("{chain} SELECT f0();")), [Opaque]);
-    // A function that is called ever again is read again only if something has changed.
+    // A function that is called repeatedly is read again only if something has changed.
     let body = "DELETE FROM members; ".repeat(1_000);
     let calls = "SELECT purge();\n".repeat(1_000);
     assert_eq!(kinds(&format!("{}{calls}", purge("sql", &body))), [DeleteAll]);

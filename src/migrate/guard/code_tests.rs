@@ -47,7 +47,7 @@ fn what_a_search_path_hides_is_found() {
         let script = format!("{sets}; DROP TABLE IF EXISTS users");
         assert_eq!(kinds(&script), [kind, DropTable], "{script}");
     }
-    // A loop comes back to what stands before the new path.
+    // A loop returns to the statements before the new path.
     let back = "DO $$ BEGIN FOR i IN 1..2 LOOP DELETE FROM users; SET search_path = auth; END LOOP; END $$";
     assert!(kinds(&format!("CREATE TABLE users (id int); {back}")).contains(&DeleteAll));
 }
@@ -80,7 +80,7 @@ fn what_changes_how_text_is_read_is_told() {
             vec![DisableTrigger],
         ),
         ("SET session_replication_role = replica", vec![DisableTrigger]),
-        // As dumps begin and end.
+        // The first and last statements of dumps.
         (
             "SET standard_conforming_strings = on; SET client_encoding = 'UTF8'; SET row_security = off",
             vec![],
@@ -212,7 +212,7 @@ fn blocks_are_read_in_all_their_branches() {
 #[test]
 fn code_is_found_by_another_name_or_by_none() {
     all_are_found(vec![
-        // By another name, or by none.
+        // Through another name, or without a name.
         (format!("{} ALTER FUNCTION purge() RENAME TO tidy; SELECT tidy()", plpgsql(DELETE)), vec![Opaque]),
         (format!("{} ALTER FUNCTION purge() SET SCHEMA app; SELECT app.purge()", plpgsql(DELETE)), vec![
             MoveSchema,

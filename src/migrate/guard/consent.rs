@@ -13,7 +13,7 @@ pub struct Consent {
     pub effects: BTreeSet<Effect>,
     /// The digest of the plan that the Orchestra's annotation approves.
     pub approved: Option<String>,
-    /// The database was handed over to its tenant before.
+    /// The tenant has had the database's login before.
     pub handed_over: bool,
     /// The operator prepared the database from a template before it had a tenant: all its rows come from scripts.
     pub prepared: bool,

@@ -1,4 +1,4 @@
-//! Code that a definition names, and that runs elsewhere than where it is called by name.
+//! Code that a definition names, and that runs without being called by name.
 
 use super::code_tests::{DELETE, all_are_found, plpgsql};
 use super::finding::FindingKind::*;

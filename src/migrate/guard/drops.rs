@@ -75,11 +75,11 @@ fn drop(judge: &mut Judge<'_>, it: &DropStmt) {
                 let harmless = match standing {
                     Existence::New => !cascades,
                     Existence::Absent => it.missing_ok,
-                    // PostgreSQL refuses it while a column uses the sequence, and nothing else counts on it.
+                    // PostgreSQL refuses it while a column uses the sequence, and nothing else depends on it.
                     Existence::There { .. } if what == ObjectType::ObjectSequence => {
                         !cascades && judge.known.is_owned(&relation)
                     }
-                    // Without a unique index, values may come twice from then on.
+                    // Without a unique index, values may repeat from then on.
                     Existence::There { .. } => recreated || it.concurrent && !judge.known.is_unique(&relation),
                 };
                 if !harmless {
@@ -104,14 +104,14 @@ fn drop(judge: &mut Judge<'_>, it: &DropStmt) {
     }
 }
 
-/// Whether the same script creates the dropped object again. Of a function whose arguments are not said, they are those
-/// of the only one that is known by its name.
+/// Whether the same script creates the dropped object again. A function without arguments in the statement is the only known
+/// one of its name.
 fn again(judge: &mut Judge<'_>, name: &Name, key: ObjectKey) -> bool {
     if !key.is_open() {
         return replaced(judge, &key);
     }
     match known(judge, name).as_slice() {
-        // There is none to lose.
+        // There is no object to lose.
         [] => judge.made_later(&key),
         [Some(only)] => replaced(judge, &key.with(Some(only.clone()))),
         _ => false,
@@ -127,7 +127,7 @@ pub fn replaced(judge: &mut Judge<'_>, key: &ObjectKey) -> bool {
     recreated
 }
 
-/// The types of the arguments of each known function of this name; none of one that cannot be read.
+/// The types of the arguments of each known function of this name; none for one that cannot be read.
 fn known(judge: &mut Judge<'_>, name: &Name) -> Vec<Option<String>> {
     let code = &mut judge.known.code;
     let routines = code.routines(name);

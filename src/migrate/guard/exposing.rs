@@ -1,4 +1,4 @@
-//! Statements that weaken what protects data: policies, row level security, triggers, owners.
+//! Statements that weaken the protection of data: policies, row level security, triggers, owners.
 
 use pg_query::protobuf::{AlterPolicyStmt, AlterTableStmt, AlterTableType, CreatePolicyStmt, RangeVar};
 use pg_query::{Node, NodeEnum};
@@ -72,7 +72,7 @@ fn change_owner(judge: &mut Judge<'_>, new: bool, name: &str, statement: String)
     judge.find_as(FindingKind::ChangeOwner, effect, name, statement);
 }
 
-/// Whether a condition lets every row through: one of constants other than `false`.
+/// Whether a condition is true for every row: it consists of constants other than `false`.
 fn is_open(condition: Option<&Node>) -> bool {
     use pg_query::protobuf::a_const::Val;
     inner(condition).is_some_and(|node| match node {
@@ -162,7 +162,7 @@ fn alter_table(judge: &mut Judge<'_>, it: &AlterTableStmt) {
                 judge.known.mark(&table, |marks| marks.walled = true);
                 continue;
             }
-            // Of a table that was there before, it is a finding of its own.
+            // For a table that existed before, it is a finding of its own.
             Is::AtDisableRowSecurity if new => {
                 judge.known.mark(&table, |marks| marks.walled = false);
                 if shown::is_open(judge, &table) {

@@ -1,4 +1,4 @@
-//! What exposes data or gives rights: which statements, and how much it weighs.
+//! Which statements expose data or grant rights, and with which effect.
 
 use super::finding::FindingKind::{self, *};
 use super::tests::findings;
@@ -213,7 +213,7 @@ fn each_statement_exposes_what_it_exposes() {
     assert!(!format!("{:?}", findings(&["ALTER ROLE a PASSWORD 'hush'"])).contains("hush"));
 }
 
-/// As the guides of Supabase and Prisma, and the Supabase CLI's dumps, write it.
+/// Statements as in the guides of Supabase and Prisma, and in the Supabase CLI's dumps.
 const EVERYDAY: &[&str] = &[
     "create table profiles (id uuid primary key references auth.users on delete cascade, name text);
      alter table profiles enable row level security;

@@ -1,4 +1,4 @@
-//! What shows or loses rows by statements that say something else.
+//! Statements that show or lose rows although their text does not say so.
 
 use super::FindingKind::{self, *};
 use super::catalog::{Catalog, Readers};
@@ -197,7 +197,7 @@ fn code_is_judged_where_it_takes_the_place_of_what_runs_unnamed() {
         (make("number", computes), vec![opaque]),
         (make("number", ""), vec![]),
         (make("other", deletes), vec![]),
-        // What is a trigger's is told where the trigger fires, apart from losses.
+        // Findings of a trigger are reported where it fires, apart from losses.
         (make("audit", deletes), vec![lost]),
         (make("audit", computes), vec![]),
         (
@@ -225,7 +225,7 @@ fn conditions_of_triggers_and_policies_are_no_place_to_hide() {
         let script = format!("{hidden}{statement}");
         assert_eq!(kinds(&script), [(Opaque, Effect::Unknown)], "{script}");
     }
-    // A rule of what a change reaches acts on every change of it.
+    // A rule of a relation that a change reaches acts on every change of it.
     let name = |name: &str| Name {
         schema: Some("public".into()),
         name: name.into(),

@@ -28,18 +28,18 @@ pub struct PendingScript {
     pub makes: Makes,
 }
 
-/// Bytes of code that are read in all.
+/// The most bytes of code that are read in total.
 const CODE: usize = 2 << 20;
 
 /// The most findings; more are not judged.
 const MOST: usize = 20_000;
 
-/// Which findings are told.
+/// Which findings are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReportedFindings {
     /// Losses only.
     Losses,
-    /// Losses, and what cannot be seen through.
+    /// Losses, and code that cannot be analysed.
     Unknown,
     /// All.
     All,
@@ -192,7 +192,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Judges something of which no more than this is told.
+    /// Judges something with only these findings reported.
     pub fn telling(&mut self, told: ReportedFindings, judges: impl FnOnce(&mut Self)) {
         let before = self.told;
         self.told = before.min(told);
@@ -200,12 +200,13 @@ impl<'a> Judge<'a> {
         self.told = before;
     }
 
-    /// Whether more than losses are told now.
+    /// Whether findings other than losses are reported now.
     pub fn tells(&self) -> bool {
         self.told > ReportedFindings::Losses
     }
 
-    /// Whether code was judged before in the state that is now: it would have the same findings. Records that it is.
+    /// Whether code was judged before in the present state, so that it would have the same findings. Records that it is
+    /// judged now.
     pub fn was_judged(&mut self, text: &Arc<str>) -> bool {
         let state = self.state();
         if let Some(judged) = self.judged.get_mut(text) {
@@ -221,14 +222,14 @@ impl<'a> Judge<'a> {
         (self.known.version, self.known.elsewhere, self.told)
     }
 
-    /// Takes bytes from what is read of code. Returns whether they were left.
+    /// Takes bytes from the limit of code that is read. Returns whether that many were left.
     pub fn spend(&mut self, bytes: usize) -> bool {
         let left = self.code.checked_sub(bytes);
         self.code = left.unwrap_or(0);
         left.is_some()
     }
 
-    /// Whether the current statement surely runs: it is not part of code, which may skip it.
+    /// Whether the current statement certainly runs: it is not part of code, which may skip it.
     pub fn is_certain(&self) -> bool {
         self.active.is_empty()
     }

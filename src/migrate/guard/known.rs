@@ -33,7 +33,7 @@ pub struct KnownObjects {
     pub user: Option<String>,
     /// Functions, triggers and the like.
     pub code: KnownCode,
-    /// The schemas in which everybody may read new tables by default; none stands for all.
+    /// The schemas in which everybody may read new tables by default; none means all.
     pub open_defaults: Vec<Option<String>>,
 }
 

@@ -78,11 +78,6 @@ pub struct KnownCode {
     uses: BTreeMap<String, Vec<Use>>,
 }
 
-/// Whether two names can mean the same object.
-pub fn are_one(one: &Name, other: &Name) -> bool {
-    one.name == other.name && (one.schema == other.schema || one.schema.is_none() || other.schema.is_none())
-}
-
 impl KnownCode {
     pub fn new(catalog: &Catalog) -> Self {
         let catalog = &catalog.code;
@@ -148,7 +143,7 @@ impl KnownCode {
             self.asked.insert(name.name.clone());
         }
         let namesakes = self.of(&self.routines, name);
-        let meant = namesakes.iter().filter(|routine| are_one(&routine.name, name));
+        let meant = namesakes.iter().filter(|routine| routine.name.can_be(name));
         meant.cloned().collect()
     }
 
@@ -176,7 +171,7 @@ impl KnownCode {
     /// The functions of the triggers that these events fire on a table.
     pub fn fired(&self, table: &Name, events: i32) -> BTreeSet<Name> {
         let namesakes = self.of(&self.triggers, table).iter();
-        let on_it = namesakes.filter(|it| it.events & events != 0 && are_one(&it.table, table));
+        let on_it = namesakes.filter(|it| it.events & events != 0 && it.table.can_be(table));
         on_it.map(|trigger| trigger.function.clone()).collect()
     }
 
@@ -184,7 +179,7 @@ impl KnownCode {
     pub fn rules(&self, table: &Name) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
         let of = |rules| {
             let namesakes: &[(Name, Arc<str>)] = self.of(rules, table);
-            let on_it = namesakes.iter().filter(|(on, _)| are_one(on, table));
+            let on_it = namesakes.iter().filter(|(on, _)| on.can_be(table));
             on_it.map(|(_, rule)| rule.clone()).collect()
         };
         (of(&self.rules), of(&self.reached_rules))

@@ -1,4 +1,4 @@
-//! Functions that return rows with the rights of their owner: whoever may call one reads what the owner reads.
+//! Functions that return rows with the rights of their owner: a role that may call one reads what the owner reads.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use super::roles::roles;
 use super::signatures;
 use crate::api::Effect;
 
-/// What a function that everybody may call is told as.
+/// The finding for a function that everybody may call.
 const CALLABLE: &str = "SECURITY DEFINER, which PUBLIC may execute and which returns rows of";
 
 /// The most functions that are followed from one statement.
 const FOLLOWED: usize = 100;
 
-/// Judges a statement that makes such a function, or says who may call it.
+/// Judges a statement that creates such a function, or that changes who may call it.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     match tree {
         NodeEnum::CreateFunctionStmt(it) if is_on(&it.options, "security") => {
@@ -86,7 +86,7 @@ fn alter(judge: &mut Judge<'_>, it: &AlterFunctionStmt) {
     }
 }
 
-/// Whether a function shows rows to whoever may call it, which only a grant tells.
+/// Whether a function shows rows to the roles that may call it, which depends on grants.
 pub fn is_leak(judge: &mut Judge<'_>, object: &Node) -> bool {
     let name = Name::of(strings(std::slice::from_ref(object)));
     let arguments = signatures::named(Some(object));
@@ -116,7 +116,7 @@ fn is_one(judge: &Judge<'_>, leak: &Leak, name: &Name, arguments: Option<&String
             .is_same_schema(leak.name.schema.as_ref(), name.schema.as_ref())
 }
 
-/// Takes back what was found of functions that the same scripts surely close to everybody.
+/// Removes the findings of functions that the same scripts certainly close to everybody.
 fn close(judge: &mut Judge<'_>, it: &GrantStmt) {
     let functions = matches!(
         it.objtype(),

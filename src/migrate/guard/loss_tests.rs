@@ -1,4 +1,4 @@
-//! Rows that are lost by another name than the table's.
+//! Rows that are lost through another name than the table's.
 
 use super::finding::FindingKind::*;
 use super::tests::kinds;
@@ -47,7 +47,7 @@ fn rows_are_lost_by_other_names_too() {
     }
     let heir = "CREATE TABLE ev (id int); ALTER TABLE members INHERIT ev; TRUNCATE ev;";
     assert_eq!(kinds(heir), [Truncate]);
-    // What the plan makes, it may undo.
+    // A plan may undo what it created itself.
     for script in [
         "CREATE VIEW v AS SELECT * FROM members; DROP VIEW v;",
         "CREATE TABLE ev (id int); TRUNCATE ev; DELETE FROM ev; ALTER TABLE ev DROP id; DROP TABLE ev;",
@@ -56,7 +56,7 @@ fn rows_are_lost_by_other_names_too() {
     }
 }
 
-/// Names that another object gets or has, and what only may have been made.
+/// Names that another object gets or has, and objects that were only possibly created.
 #[test]
 #[allow(clippy::too_many_lines, reason = "every case, in its order")]
 fn what_was_there_is_lost_by_the_name_of_what_the_plan_made() {

@@ -67,7 +67,7 @@ enum MadePart<'a> {
     Constraint(Option<&'a str>, &'a Constraint),
 }
 
-/// The table of a `CREATE TABLE` or `ALTER TABLE`, and what is added to it. With `IF NOT EXISTS` nothing may be.
+/// The table of a `CREATE TABLE` or `ALTER TABLE`, and what is added to it. With `IF NOT EXISTS` possibly nothing is added.
 fn parts(tree: &NodeEnum) -> Option<(Name, Vec<MadePart<'_>>)> {
     let (table, parts) = match tree {
         NodeEnum::CreateStmt(it) => (
@@ -279,7 +279,7 @@ mod tests {
                 ],
                 &[RewriteTable, AddConstraint],
             ),
-            // What was there before, and belongs to no column, is lost.
+            // An existing sequence that belongs to no column is lost.
             (&["DROP SEQUENCE numbers"], &[DropSequence]),
             (&["DROP SEQUENCE members_id_seq CASCADE"], &[DropSequence]),
             (

@@ -2,7 +2,7 @@
 //! decides whether they need a person's approval: scripts → findings → plan → clearance.
 //!
 //! It also reads the code that statements run: DO blocks, functions, triggers and rules, whether a pending script
-//! creates them or the database has them. What it cannot see through is a finding of its own.
+//! creates them or the database has them. Code that it cannot analyse is a finding of its own.
 
 mod bodies;
 mod budget;

@@ -26,6 +26,11 @@ impl Name {
             name,
         }
     }
+
+    /// Whether both can mean the same object: if one of them has no schema, only the names are compared.
+    pub fn can_be(&self, other: &Self) -> bool {
+        self.name == other.name && (self.schema == other.schema || self.schema.is_none() || other.schema.is_none())
+    }
 }
 
 impl From<&RangeVar> for Name {
@@ -101,7 +106,7 @@ pub fn is_on(options: &[Node], name: &str) -> bool {
         Some(NodeEnum::DefElem(element)) if element.defname == name => Some(inner(element.arg.as_deref())),
         _ => None,
     });
-    // PostgreSQL's `parse_bool` takes the beginning of a word for the word.
+    // PostgreSQL's `parse_bool` accepts a prefix of a word as the word.
     let is_off = |word: &str| {
         let word = word.trim().to_ascii_lowercase();
         let begins = |whole: &str, least: usize| word.len() >= least && whole.starts_with(&word);

@@ -16,7 +16,7 @@ pub struct ObjectKey {
     arguments: Option<String>,
     /// The table that it belongs to.
     pub table: Option<Name>,
-    /// It means the same object with any search path.
+    /// It refers to the same object with any search path.
     pub qualified: bool,
 }
 

@@ -84,7 +84,7 @@ impl Plan {
         self.findings.iter().filter(|it| effects.contains(&it.effect)).count()
     }
 
-    /// Number of findings that destroy or break something, or cannot be judged.
+    /// Number of findings that destroy or break something, or cannot be analysed.
     pub fn destructive(&self) -> usize {
         self.count(DESTRUCTIVE)
     }
@@ -116,7 +116,7 @@ impl Plan {
         more(&mut text, self.pending.len(), LISTED);
         for (title, effects, listed) in [
             (
-                "Statements that destroy or break something, or cannot be judged:",
+                "Statements that destroy or break something, or cannot be analysed:",
                 DESTRUCTIVE,
                 LISTED,
             ),
@@ -136,7 +136,7 @@ impl Plan {
             } in found.iter().take(listed)
             {
                 let _ = write!(text, "  {migration}, line {line}: {statement} ({}", kind.as_str());
-                // The title says enough about the other effects.
+                // For the other effects the title is sufficient.
                 let _ = match effect {
                     Effect::Exposing | Effect::Granting => writeln!(text, ", {})", effect.as_str()),
                     _ => writeln!(text, ")"),

@@ -34,7 +34,7 @@ fn a_long_insert_adds_rows_and_anything_else_that_is_long_is_not_judged() {
     let hidden =
         format!("INSERT INTO empty WITH d AS (DELETE FROM members RETURNING id) SELECT 1 FROM (VALUES (0){values}) v");
     assert_eq!(kinds(&hidden), [FindingKind::Unparsed]);
-    // Deeper than the parser goes: it says so, and does not take the operator with it.
+    // Deeper than the parser's limit: it returns an error, and the operator does not crash.
     for deep in [
         format!("SELECT {}1", "NOT ".repeat(50_000)),
         format!("SELECT {}1", "1||".repeat(5_000)),
@@ -164,13 +164,13 @@ fn a_large_plan_fits_into_a_config_map() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Whatever a script holds, it is judged without a panic, in the order of its lines.
+    /// Any script is judged without a panic, in the order of its lines.
     #[test]
     fn any_text_is_judged(text in "(?s).{0,200}") {
         any(&text);
     }
 
-    /// The same for what looks like SQL; and each statement that the splitter finds is one for the parser.
+    /// The same for texts that look like SQL; and each statement that the splitter finds is one statement for the parser.
     #[test]
     fn any_sql_is_judged(words in proptest::collection::vec(proptest::sample::select(WORDS), 0..24)) {
         let text = words.join(" ");

@@ -62,7 +62,7 @@ fn collect(value: &Value, found: &mut Vec<NodeEnum>, computed: &mut bool) {
     }
 }
 
-/// `CREATE FUNCTION` statements that the parser may read, of which the first one counts that it does.
+/// `CREATE FUNCTION` statements that the parser may be able to read. The first one that it can read counts.
 fn texts(it: &CreateFunctionStmt, body: &str) -> Vec<String> {
     let returns = it.return_type.as_ref();
     let returned = returns
@@ -71,7 +71,7 @@ fn texts(it: &CreateFunctionStmt, body: &str) -> Vec<String> {
     let returned = returned.unwrap_or_default();
     let header = header(it, &returned, returns.is_some_and(|name| name.setof));
     let texts = if matches!(returned.as_str(), "trigger" | "event_trigger") {
-        // The body is a block in a block, whose last semicolon may be missing.
+        // The body is wrapped in another block, because its last semicolon may be missing.
         [";", ""].map(|end| format!("{OF_TRIGGERS}{body}\n{end}\nEND")).into()
     } else {
         vec![body.to_owned()]

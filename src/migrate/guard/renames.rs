@@ -38,7 +38,8 @@ fn rename(judge: &mut Judge<'_>, it: &RenameStmt) {
     }
 }
 
-/// Renames an object of a table. What the plan made is known by its new name then, and nothing by its old one.
+/// Renames an object of a table. An object that the plan created is then known by its new name, and no longer by its old
+/// one.
 fn beside(judge: &mut Judge<'_>, it: &RenameStmt, table: &Name) {
     let constraint = it.rename_type() == ObjectType::ObjectTabconstraint;
     let key = |name: &String| {
@@ -60,7 +61,7 @@ fn remake(judge: &mut Judge<'_>, old: &ObjectKey, new: ObjectKey) -> bool {
     let (made, certain) = (judge.known.unmake(old), judge.is_certain());
     judge.known.unmake(&new);
     if let Some(table) = &new.table {
-        // By another spelling of the table's name, too.
+        // Also with another spelling of the table's name.
         judge.known.forget(&table.name);
     }
     if made {
@@ -157,7 +158,7 @@ fn move_schema(judge: &mut Judge<'_>, it: &AlterObjectSchemaStmt) {
     let parts = it.object.as_deref().map(|node| strings(std::slice::from_ref(node)));
     let parts = parts.unwrap_or_default();
     if let Some(last) = parts.last() {
-        // By any spelling, its old and its new name mean nothing that the plan made.
+        // With any spelling, its old and its new name refer to nothing that the plan created.
         let moved = [it.newschema.clone(), last.clone()];
         for name in [&parts[..], std::slice::from_ref(last), &moved] {
             let key = objects::key(it.object_type(), name);

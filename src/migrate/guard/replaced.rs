@@ -1,5 +1,5 @@
-//! Functions and views that take the place of others: what uses these runs or shows something else from then on, and no
-//! statement says so.
+//! Functions and views that replace others: the users of these run or show something else from then on, without a statement
+//! about them.
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{CmdType, CreateFunctionStmt, ObjectType};
@@ -11,8 +11,8 @@ use super::judge::{Judge, ReportedFindings};
 use super::names::{Name, dotted, strings};
 use crate::api::Effect;
 
-/// Judges a function that is created. Another one of its name may have been there, or be called by a text that only has
-/// the name. `text`: the statement.
+/// Judges a function that is created. Another one of its name may have existed, or be called by code that contains only the
+/// name. `text`: the statement.
 pub fn function(judge: &mut Judge<'_>, it: &CreateFunctionStmt, text: &str) {
     let parts = strings(&it.funcname);
     let Some(name) = parts.last() else { return };
@@ -31,7 +31,7 @@ pub fn function(judge: &mut Judge<'_>, it: &CreateFunctionStmt, text: &str) {
     }
 }
 
-/// Judges other statements after which a name means another function or view.
+/// Judges other statements after which a name refers to another function or view.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     let (parts, words) = match tree {
         NodeEnum::AlterFunctionStmt(it) => {
@@ -59,7 +59,7 @@ fn range(range: &pg_query::protobuf::RangeVar) -> Vec<String> {
     name.schema.into_iter().chain([name.name]).collect()
 }
 
-/// Tells what decides who reads rows, and is replaced.
+/// Reports a replaced object that decides who reads rows.
 fn exposes(judge: &mut Judge<'_>, uses: &[Use], name: &str, words: &str) {
     for used in uses {
         let (effect, by) = match used {

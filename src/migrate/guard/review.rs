@@ -62,7 +62,7 @@ pub async fn look(
     Ok(Some(Review { plan, clearance }))
 }
 
-/// How often the catalog is read again because code that was read names more of it.
+/// How often the catalog is read again because the code in it names further objects.
 const ROUNDS: usize = 16;
 
 /// The most work of all rounds: after it, there is no further one.

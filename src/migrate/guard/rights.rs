@@ -1,5 +1,5 @@
-//! Statements that give rights: grants, roles, functions with the rights of their owner, and what reaches the server's
-//! files, programs and network.
+//! Statements that grant rights: grants, roles, functions with the rights of their owner, and statements that reach the
+//! server's files, programs and network.
 
 use pg_query::protobuf::{
     CreateFunctionStmt, GrantRoleStmt, GrantStmt, GrantTargetType, ObjectType, RoleSpec, RoleSpecType, RoleStmtType,
@@ -119,7 +119,7 @@ fn is_off(options: &[Node], name: &str) -> bool {
     options.iter().any(named) && !is_on(options, name)
 }
 
-/// Whether a role gets more than its name: a way in, members, or an attribute that passes by other rights.
+/// Whether a new role has more than a name: a login, members, or an attribute that bypasses other rights.
 fn is_mighty(options: &[Node]) -> bool {
     const MIGHT: [&str; 10] = [
         "superuser",
@@ -188,7 +188,7 @@ fn grant(judge: &mut Judge<'_>, it: &GrantStmt) {
     }
 }
 
-/// Whether everybody reads rows that were there before once everybody may read the table.
+/// Whether everybody reads existing rows once everybody may read the table.
 fn opens(judge: &mut Judge<'_>, table: &Name) -> bool {
     judge.known.mark(table, |marks| marks.open = true);
     judge.known.presence(table) != Existence::New && judge.is_filled(table) || shown::is_open(judge, table)

@@ -23,7 +23,7 @@ pub fn role(role: &RoleSpec) -> String {
     }
 }
 
-/// Whether everybody has the role's rights: all logins, or whoever calls the Data API without one.
+/// Whether everybody has the role's rights: all logins, or callers of the Data API without a login.
 pub fn is_anyone(role: &RoleSpec) -> bool {
     role.roletype() == RoleSpecType::RolespecPublic || role.rolename == "anon"
 }

@@ -121,12 +121,12 @@ fn select(judge: &mut Judge<'_>, it: &SelectStmt) {
     }
 }
 
-/// Whether a statement has no condition on rows: it has none, or one in which no column is.
+/// Whether a statement has no condition on rows: it has no condition, or one without a column.
 fn is_unbounded(condition: Option<&Node>) -> bool {
     inner(condition).is_none_or(|node| !references(node).has_columns)
 }
 
-/// The same, where a column of another table is no condition on rows of the one that is changed, whose name in the
+/// The same, where a column of another table does not count as a condition on rows of the changed table, whose name in the
 /// statement is given.
 fn is_unbounded_of(condition: Option<&Node>, table: Option<&str>) -> bool {
     let may_be_of = |column: &[String]| match column {

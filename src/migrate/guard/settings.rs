@@ -1,5 +1,5 @@
-//! Settings that change how later text is read, and who runs it: `SET` and `RESET` in every form, `set_config`, and
-//! what is set for the later sessions of a role or database.
+//! Settings that change how later text is parsed, and who runs it: `SET` and `RESET` in every form, `set_config`, and
+//! settings for later sessions of a role or database.
 
 use pg_query::protobuf::{VariableSetKind, VariableSetStmt};
 use pg_query::{Node, NodeEnum};
@@ -13,7 +13,7 @@ use crate::api::Effect;
 /// The part of a session that a setting changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Changes {
-    /// Which objects a name without a schema means.
+    /// To which objects a name without a schema refers.
     Path,
     /// The role whose rights statements have.
     Role,
@@ -73,7 +73,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
 pub fn set(judge: &mut Judge<'_>, it: &VariableSetStmt) {
     let value = it.args.first().and_then(text);
     match it.kind() {
-        // To the value of the session's beginning, which the operator sets.
+        // Resets to the value at the session's start, which the operator sets.
         VariableSetKind::VarResetAll => judge.known.elsewhere = true,
         VariableSetKind::VarReset | VariableSetKind::VarSetDefault => {
             judge.known.elsewhere |= matches!(changes(&it.name), Changes::Path | Changes::Role);

@@ -1,5 +1,5 @@
-//! Relations that show rows of tables which were there before, to whoever may read them: views, tables that a query
-//! fills, and parents of tables.
+//! Relations that show rows of existing tables to the roles that may read them: views, tables that a query fills, and
+//! parents of tables.
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{CmdType, RangeVar};
@@ -8,7 +8,6 @@ use super::calls::references;
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Existence;
-use super::known_code::are_one;
 use super::leaks::{self, source};
 use super::names::{Name, is_on};
 use crate::api::Effect;
@@ -23,7 +22,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
             return;
         }
         NodeEnum::ViewStmt(it) => (it.view.as_ref(), true),
-        // What a view is made of.
+        // The query of a view.
         NodeEnum::RuleStmt(it) if it.event() == CmdType::CmdSelect => (it.relation.as_ref(), true),
         NodeEnum::CreateTableAsStmt(it) => (it.into.as_ref().and_then(|into| into.rel.as_ref()), false),
         NodeEnum::SelectStmt(it) => (it.into_clause.as_ref().and_then(|into| into.rel.as_ref()), false),
@@ -35,18 +34,18 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     let Some(name) = relation.map(Name::from) else { return };
     let found = references(tree);
     let mut read = found.relations;
-    // A view runs functions with the rights of whoever reads it.
+    // A view runs functions with the rights of the role that reads it.
     if !view {
         let calls = found.calls.into_iter().map(|call| Name::of(call.name));
         read.extend(leaks::read_by(judge, calls.collect()));
     }
-    read.retain(|read| !are_one(read, &name));
+    read.retain(|read| !read.can_be(&name));
     if let Some(source) = source(judge, &read) {
         show(judge, &name, &source, view);
     }
 }
 
-/// Records that a relation shows rows of another one, and tells who may read them by it.
+/// Records that a relation shows rows of another one, and reports who may read them through it.
 fn show(judge: &mut Judge<'_>, name: &Name, source: &Name, view: bool) {
     // It is read from the catalog who may read it.
     judge.known.presence(name);
@@ -57,7 +56,7 @@ fn show(judge: &mut Judge<'_>, name: &Name, source: &Name, view: bool) {
     }
 }
 
-/// Who besides the tenant reads all rows of a relation. Of a table, other roles than everybody are not told.
+/// Who besides the tenant reads all rows of a relation. For a table, only everybody is reported, and no other roles.
 fn shown_to(judge: &Judge<'_>, name: &Name, view: bool) -> Option<(Effect, &'static str)> {
     let (marks, readers) = (judge.known.marks(name), judge.known.readers(name));
     let walled = !view && (marks.walled || readers.walled) && !marks.passed;
@@ -73,7 +72,8 @@ pub fn is_open(judge: &Judge<'_>, name: &Name) -> bool {
     shows && matches!(shown_to(judge, name, false), Some((Effect::Exposing, _)))
 }
 
-/// Judges that the rows of a table are those of another one, too: of its parent, or of the table whose partition it is.
+/// Judges a statement after which the rows of a table also belong to another one: to its parent, or to the table whose
+/// partition it is.
 pub fn inherits(judge: &mut Judge<'_>, parent: &Name, child: &RangeVar) {
     if let Some(source) = source(judge, &[Name::from(child)]) {
         show(judge, parent, &source, false);

@@ -1,4 +1,4 @@
-//! What tells functions of one name apart: the types of their arguments.
+//! What distinguishes functions of one name: the types of their arguments.
 
 use pg_query::protobuf::{FunctionParameterMode, ObjectWithArgs, TypeName};
 use pg_query::{Node, NodeEnum};
@@ -44,7 +44,7 @@ pub fn of_object(it: &ObjectWithArgs) -> Option<String> {
     Some(types.collect::<Vec<_>>().join(", "))
 }
 
-/// A type without modifiers, which tell no function from another. The parser has the catalog's names for the words of
+/// A type without modifiers, which do not distinguish functions. The parser has the catalog's names for the words of
 /// the standard.
 fn spelled(name: &TypeName) -> String {
     let parts = strings(&name.names);
@@ -135,7 +135,7 @@ mod tests {
             );
         }
         for (statement, found) in [
-            // The same function again, and another one in its place.
+            // The same function again, and another one that replaces it.
             ("DROP FUNCTION old(text); CREATE FUNCTION old(text)", &[][..]),
             (
                 "DROP FUNCTION old(text); CREATE FUNCTION old(a text, b int)",
@@ -147,7 +147,7 @@ mod tests {
                 &[DropFunction],
             ),
             ("DROP FUNCTION twice; CREATE FUNCTION twice(text)", &[DropFunction]),
-            // Nobody has one.
+            // No such function exists.
             ("DROP FUNCTION IF EXISTS nobody; CREATE FUNCTION nobody(int)", &[]),
             (
                 "DROP FUNCTION IF EXISTS nobody(text); CREATE FUNCTION nobody(int)",

@@ -18,7 +18,7 @@ pub enum Existence {
     },
 }
 
-/// What the pending scripts have made of a relation.
+/// What the pending scripts have changed in a relation.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
@@ -28,9 +28,9 @@ pub struct Marks {
     pub open: bool,
     /// It has row level security.
     pub walled: bool,
-    /// A policy lets everybody through.
+    /// A policy lets everybody read every row.
     pub passed: bool,
-    /// It is a view that reads with the rights of whoever uses it.
+    /// It is a view that reads with the rights of the role that uses it.
     pub behind: bool,
 }
 

@@ -319,7 +319,7 @@ fn add_column(judge: &mut Judge<'_>, table: &mut AlteredTable, column: &ColumnDe
             );
         }
     }
-    // A column that is there stays, where code catches the error.
+    // An existing column stays if code catches the error.
     table.columns.entry(name.to_owned()).or_insert(Column {
         type_: Type::default(),
         required,

@@ -83,7 +83,7 @@ pub(super) fn kinds(text: &str) -> Vec<FindingKind> {
 
 /// Statements, and what is found in them.
 const STATEMENTS: &[(&str, &[FindingKind])] = &[
-    // What only adds.
+    // Statements that only add something.
     ("SELECT 1", &[]),
     ("CREATE TABLE t (id int PRIMARY KEY, a text NOT NULL)", &[]),
     ("ALTER TABLE members ADD COLUMN a text", &[]),
@@ -310,7 +310,7 @@ const STATEMENTS: &[(&str, &[FindingKind])] = &[
     ("ANALYZE members", &[]),
     ("ALTER TABLE members SET UNLOGGED", &[RewriteTable]),
     ("ALTER DOMAIN d SET NOT NULL", &[RequireValue]),
-    // What cannot be judged.
+    // Statements that cannot be judged.
     (
         "DO $$ BEGIN CREATE TYPE x AS ENUM ('a'); EXCEPTION WHEN duplicate_object THEN null; END $$",
         &[],
@@ -342,13 +342,13 @@ fn what_the_same_plan_makes_is_no_loss() {
         ])
         .is_empty()
     );
-    // One that was there is not made by IF NOT EXISTS.
+    // IF NOT EXISTS does not create an object that already existed.
     let found = findings(&["CREATE TABLE IF NOT EXISTS members (id int)", "DROP TABLE members"]);
     assert_eq!(
         found.iter().map(|it| it.kind).collect::<Vec<_>>(),
         [FindingKind::DropTable]
     );
-    // Nor does a name of the plan's own hide a table of another schema.
+    // A name that the plan created does not hide a table of another schema either.
     let found = findings(&["CREATE TABLE app.members (id int)", "DROP TABLE members"]);
     assert_eq!(found.len(), 1);
 }

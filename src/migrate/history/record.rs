@@ -16,7 +16,7 @@ use crate::migrate::source_error::MAX_MIGRATIONS;
 use crate::migrate::unfinished::Unfinished;
 use crate::postgres::{self, SoundRecords, quote};
 
-/// The most characters of a text that is read from a history: whoever owns the table may write 1 GiB into each. It
+/// The most characters of a text that is read from a history: the owner of the table may write 1 GiB into each. It
 /// is more than any tool writes into an identity or a checksum, so that a longer one never equals a right one.
 pub(super) const MAX_TEXT: usize = 1_024;
 

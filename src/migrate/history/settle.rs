@@ -3,8 +3,8 @@
 
 use ::sqlx::PgConnection;
 
+use super::prisma;
 use super::record::{History, table_of};
-use super::{prisma, sqlx, supabase};
 use crate::api::{MigrationFormat as Format, ResolvedAs};
 use crate::migrate::aside::in_place;
 use crate::migrate::error::{Error, Result};
@@ -53,8 +53,7 @@ impl History {
                 SettleAction::Remove(identity) => {
                     tracing::info!(migration = %identity, "removed from the history");
                     match self.format {
-                        Format::Supabase => supabase::remove(self, conn, identity).await?,
-                        Format::Sqlx => sqlx::remove(self, conn, identity).await?,
+                        Format::Supabase | Format::Sqlx => self.remove(conn, identity).await?,
                         Format::Prisma => {}
                     }
                 }
@@ -236,7 +235,7 @@ impl History {
         match self.format {
             Format::Prisma => prisma::roll_back(self, conn, &row.id, by_user).await,
             Format::Sqlx => match row.id.parse() {
-                Ok(version) => sqlx::remove(self, conn, &MigrationId::Number(version)).await,
+                Ok(version) => self.remove(conn, &MigrationId::Number(version)).await,
                 Err(_) => Ok(()),
             },
             Format::Supabase => Ok(()),

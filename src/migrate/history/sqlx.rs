@@ -6,7 +6,7 @@ use ::sqlx::{AssertSqlSafe, PgConnection, Row};
 use futures::TryStreamExt as _;
 
 use super::record::{History, MAX_TEXT, ReadRecord};
-use crate::migrate::error::{Error, Result};
+use crate::migrate::error::Result;
 use crate::migrate::source::{Migration, MigrationId};
 use crate::migrate::unfinished::Unfinished;
 
@@ -57,7 +57,7 @@ pub(super) async fn prepare(history: &History, conn: &mut PgConnection) -> Resul
 }
 
 /// Writes the row of a version. The duration is not known yet: -1, as sqlx writes it.
-pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration: &Migration) -> Result<String> {
+pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration: &Migration) -> Result<()> {
     let sql = format!(
         "INSERT INTO {} (version, description, success, checksum, execution_time) \
          VALUES ($1, $2, TRUE, pg_catalog.decode($3, 'hex'), -1)",
@@ -70,29 +70,7 @@ pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration
         .bind(&migration.checksum)
         .execute(conn)
         .await;
-    match inserted {
-        Ok(done) => history
-            .written(migration, Ok(done.rows_affected() == 1))
-            .map(|()| String::new()),
-        // sqlx-cli takes no lock.
-        Err(::sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Error::Overtaken {
-            name: migration.name.clone(),
-        }),
-        Err(error) => history.written(migration, Err(error.into())).map(|()| String::new()),
-    }
-}
-
-/// Removes a version from the history.
-pub(super) async fn remove(history: &History, conn: &mut PgConnection, version: &MigrationId) -> Result<()> {
-    let sql = format!(
-        "DELETE FROM {} WHERE version::pg_catalog.text OPERATOR(pg_catalog.=) $1",
-        history.table()
-    );
-    ::sqlx::query(AssertSqlSafe(sql))
-        .bind(version.to_string())
-        .execute(conn)
-        .await?;
-    Ok(())
+    history.inserted(migration, inserted)
 }
 
 /// Records the duration in nanoseconds, in a statement of its own, as sqlx does.

@@ -5,7 +5,7 @@ use ::sqlx::{AssertSqlSafe, PgConnection, Row};
 use futures::TryStreamExt as _;
 
 use super::record::{History, MAX_TEXT, ReadRecord};
-use crate::migrate::error::{Error, Result};
+use crate::migrate::error::Result;
 use crate::migrate::mode::statements;
 use crate::migrate::source::{Migration, MigrationId};
 
@@ -59,7 +59,7 @@ pub(super) async fn prepare(conn: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration: &Migration) -> Result<String> {
+pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration: &Migration) -> Result<()> {
     let sql = format!(
         "INSERT INTO {} (version, name, statements) VALUES ($1, $2, $3)",
         history.table()
@@ -71,27 +71,5 @@ pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration
         .bind(statements(&migration.script))
         .execute(conn)
         .await;
-    match inserted {
-        Ok(done) => history
-            .written(migration, Ok(done.rows_affected() == 1))
-            .map(|()| String::new()),
-        // The CLI takes no lock.
-        Err(::sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Error::Overtaken {
-            name: migration.name.clone(),
-        }),
-        Err(error) => history.written(migration, Err(error.into())).map(|()| String::new()),
-    }
-}
-
-/// As `supabase migration repair --status reverted`.
-pub(super) async fn remove(history: &History, conn: &mut PgConnection, version: &MigrationId) -> Result<()> {
-    let sql = format!(
-        "DELETE FROM {} WHERE version OPERATOR(pg_catalog.=) $1",
-        history.table()
-    );
-    ::sqlx::query(AssertSqlSafe(sql))
-        .bind(version.to_string())
-        .execute(conn)
-        .await?;
-    Ok(())
+    history.inserted(migration, inserted)
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use ::sqlx::postgres::PgQueryResult;
 use ::sqlx::{AssertSqlSafe, PgConnection};
 
 use super::record::{History, HistoryRow, MAX_TEXT, columns_of, schema_of, table_of};
@@ -12,8 +13,8 @@ use crate::migrate::error::{Error, Result};
 use crate::migrate::failure::ScriptFailure;
 use crate::migrate::options::TimeLimits;
 use crate::migrate::session::{default_path, escapes_by_default, ours};
-use crate::migrate::source::{Migration, Source};
-use crate::migrate::unfinished::{self, NOTHING_KEPT, NextStatement, PARTS_KEPT};
+use crate::migrate::source::{Migration, MigrationId, Source};
+use crate::migrate::unfinished::{self, NextStatement};
 use crate::postgres::{self, SoundRecords, begin, check_record, column, protect_records_inside, quote};
 
 impl History {
@@ -139,10 +140,38 @@ impl History {
     pub(super) async fn insert(&self, conn: &mut PgConnection, migration: &Migration) -> Result<HistoryRow> {
         let id = match self.format {
             Format::Prisma => prisma::insert(self, conn, migration).await?,
-            Format::Supabase => supabase::insert(self, conn, migration).await?,
-            Format::Sqlx => sqlx::insert(self, conn, migration).await?,
+            Format::Supabase => supabase::insert(self, conn, migration).await.map(|()| String::new())?,
+            Format::Sqlx => sqlx::insert(self, conn, migration).await.map(|()| String::new())?,
         };
         Ok(HistoryRow { id })
+    }
+
+    /// How the insertion of a migration's row ended. Tools that take no lock may have been faster.
+    pub(super) fn inserted(
+        &self,
+        migration: &Migration,
+        outcome: std::result::Result<PgQueryResult, ::sqlx::Error>,
+    ) -> Result<()> {
+        match outcome {
+            Err(::sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Error::Overtaken {
+                name: migration.name.clone(),
+            }),
+            outcome => {
+                let outcome = outcome.map(|done| done.rows_affected() == 1);
+                self.written(migration, outcome.map_err(Error::from))
+            }
+        }
+    }
+
+    /// Removes a version from the history, as `supabase migration repair --status reverted` does.
+    pub(super) async fn remove(&self, conn: &mut PgConnection, version: &MigrationId) -> Result<()> {
+        let sql = format!(
+            "DELETE FROM {} WHERE version::pg_catalog.text OPERATOR(pg_catalog.=) $1",
+            self.table()
+        );
+        let remove = ::sqlx::query(AssertSqlSafe(sql)).bind(version.to_string());
+        remove.execute(conn).await?;
+        Ok(())
     }
 
     /// Records the start of a script that cannot share a transaction with its row, and the number of committed
@@ -228,29 +257,13 @@ impl History {
         Ok(())
     }
 
-    /// Records the failure of a script that was run as a whole, if the tool does so.
-    pub async fn fail(
-        &self,
-        conn: &mut PgConnection,
-        started: Option<HistoryRow>,
-        migration: &Migration,
-        failure: &ScriptFailure,
-        keeps_parts: bool,
-    ) -> Result<()> {
-        let kept = if keeps_parts { PARTS_KEPT } else { NOTHING_KEPT };
-        match started {
-            Some(row) => self.written(migration, prisma::fail(self, conn, &row.id, failure, kept).await),
-            None => Ok(()),
-        }
-    }
-
     /// Takes back the record of a start: nothing of the script is kept.
     pub async fn withdraw(&self, conn: &mut PgConnection, started: &HistoryRow) -> Result<()> {
         prisma::roll_back(self, conn, &started.id, false).await
     }
 
-    /// Records the failure of a script that was run statement by statement, and what of it is kept.
-    pub async fn fail_after(
+    /// Records the failure of a script and what of it is kept, if the tool does so.
+    pub async fn fail(
         &self,
         conn: &mut PgConnection,
         started: Option<&HistoryRow>,

@@ -31,7 +31,7 @@ pub fn without_literals(sql: &str, most: usize) -> String {
     shown
 }
 
-/// What the rows of an `INSERT` call.
+/// The functions that the rows of an `INSERT` call.
 #[derive(Debug, Default)]
 pub struct InsertRows {
     /// Where its rows begin, after `VALUES`.
@@ -43,7 +43,7 @@ pub struct InsertRows {
     pub dotted: bool,
 }
 
-/// What the rows of an `INSERT … VALUES` call. None if it has none, or the text has no end of a literal.
+/// The functions that the rows of an `INSERT … VALUES` call. None if it has none, or the text has no end of a literal.
 pub fn rows(sql: &str) -> Option<InsertRows> {
     in_place(sql.len(), || read(sql))
 }

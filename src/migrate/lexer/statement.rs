@@ -127,7 +127,7 @@ impl StatementReader {
                     "\"".to_owned()
                 };
                 self.body(&word);
-                // Either word means the client, whichever way the rows go.
+                // Either word means the client, for both directions.
                 if matches!(word.as_str(), "STDIN" | "STDOUT") {
                     self.of_client = match self.last.as_str() {
                         "FROM" => Some(FROM_STDIN),

@@ -107,7 +107,7 @@ fn the_number_of_statements_is_bounded() {
         let refused = split(&many).unwrap_err();
         assert!(refused.what.contains("250,000 statements; divide it"), "{refused:?}");
     }
-    // No word is copied that can be no keyword.
+    // A word that cannot be a keyword is not copied.
     assert_eq!(kinds(&"x".repeat(10 << 20)), [StatementKind::Other]);
 }
 

@@ -27,7 +27,7 @@ const MAX_COLUMNS: usize = 1_600;
 /// The first version that reads a line `\.` as data.
 const ALL_IS_DATA: u32 = 180_000;
 
-/// Bytes that are sent at a time: the driver copies what it is given.
+/// Bytes that are sent at a time, because the driver copies them.
 const SENT_AT_ONCE: usize = 64 << 10;
 
 /// A table of a seed.
@@ -53,7 +53,8 @@ impl SeedTable {
         let name = name(file).ok_or_else(|| {
             SourceError::file(
                 file,
-                "the name is no table's: rename the file to <table>.csv or <schema>.<table>.csv, optionally with digits and _ in front for the order",
+                "the file name does not name a table: rename the file to <table>.csv or <schema>.<table>.csv, optionally \
+                 with digits and _ in front for the order",
             )
         })?;
         let columns = header(text).map_err(|what| SourceError::text(file, text, 0, what))?;
@@ -86,7 +87,7 @@ impl SeedTable {
         })
     }
 
-    /// Fails if rows stand behind what the server takes for the end of the data.
+    /// Fails if rows follow a line that the server reads as the end of the data.
     fn check_end(&self) -> Result<(), SourceError> {
         let text = unmarked(&self.file_text);
         let end = records(text).find(|record| record.text == "\\.");
@@ -151,7 +152,7 @@ fn header(text: &str) -> Result<Vec<String>, String> {
             return Err(format!("column {} has no name", index + 1));
         }
         if columns[..index].contains(column) {
-            return Err(format!("the column {column} is there twice"));
+            return Err(format!("the column {column} appears twice"));
         }
     }
     Ok(columns)

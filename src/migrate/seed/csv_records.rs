@@ -1,4 +1,4 @@
-//! The records of a CSV file as PostgreSQL's `COPY` splits them: a quotation mark counts wherever it stands. The server
+//! The records of a CSV file as PostgreSQL's `COPY` splits them: a quotation mark counts at any position. The server
 //! reads the rows; this names their columns and finds their lines.
 
 /// One record.

@@ -29,8 +29,8 @@ fn a_file_names_its_table_and_columns() {
 #[test]
 fn refuses_with_place_and_cure() {
     for (file, text, says) in [
-        ("10_.csv", "a\n", "10_.csv: the name is no table's"),
-        ("a.b.c.csv", "a\n", "a.b.c.csv: the name is no table's"),
+        ("10_.csv", "a\n", "10_.csv: the file name does not name a table"),
+        ("a.b.c.csv", "a\n", "a.b.c.csv: the file name does not name a table"),
         ("t.csv", "", "t.csv:1:1: the first line must name the columns"),
         ("t.csv", "\na\n", "t.csv:1:1: the first line must name the columns"),
         (
@@ -39,7 +39,7 @@ fn refuses_with_place_and_cure() {
             "t.csv:1:1: the columns must be separated by commas",
         ),
         ("t.csv", "a,,b\n", "t.csv:1:1: column 2 has no name"),
-        ("t.csv", "a,b,a\n", "t.csv:1:1: the column a is there twice"),
+        ("t.csv", "a,b,a\n", "t.csv:1:1: the column a appears twice"),
         ("t.csv", "a\n1\0\n", "t.csv:2:2: a NUL"),
     ] {
         let error = table(file, text).unwrap_err();

@@ -1,4 +1,4 @@
-//! Sequences that give numbers next that their tables hold already: rows that bring their own ids do not move them.
+//! Sequences whose next number is already in their table: rows with their own ids do not advance them.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ type Numbered = (String, String, String, i64);
 /// The longest that the look may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// The longest that one statement may take: where no index begins with it, the whole table is read.
+/// The longest that one statement may take: without an index on the column, the whole table is read.
 const ONE: &str = "SET LOCAL statement_timeout = '3s'";
 
 /// A column with a sequence of its own that is behind.
@@ -47,8 +47,9 @@ impl std::fmt::Display for SequenceBehind {
     }
 }
 
-/// Integer columns of the owner's tables whose numbers a sequence gives, their own one or that of their default, and in which
-/// a number that is there already is refused, or is found at once: those of a unique index, and the first ones of others.
+/// Integer columns of the owner's tables whose numbers a sequence gives, their own one or that of their default, and in
+/// which an existing number is refused or can be found quickly: those of a unique index, and the first columns of other
+/// indexes.
 const COLUMNS: &str = "SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, c.relname), a.attname::pg_catalog.text, \
          pg_catalog.format('%I.%I', sn.nspname, s.relname), q.seqincrement \
      FROM (SELECT objid AS sequence, refobjid AS relation, refobjsubid AS number FROM pg_catalog.pg_depend \
@@ -68,7 +69,7 @@ const COLUMNS: &str = "SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, c.r
      WHERE NOT c.relispartition AND pg_catalog.pg_get_userbyid(c.relowner) = current_user \
      ORDER BY 1, 2 LIMIT $1";
 
-/// The columns whose sequence is behind. Writes nothing. What cannot be read, or takes too long, is left out.
+/// The columns whose sequence is behind. Writes nothing. Tables that cannot be read, or take too long, are left out.
 pub async fn sequences_behind(conn: &mut PgConnection) -> Result<Vec<SequenceBehind>> {
     begin(conn).await?;
     let began = Instant::now();

@@ -48,7 +48,8 @@ pub struct Script {
 }
 
 impl SeedSource {
-    /// Reads the files `*.sql` and `*.csv`; other files are ignored: whoever finds the files refuses what could be a part.
+    /// Reads the files `*.sql` and `*.csv`; other files are ignored: the search for the files refuses those that could be a
+    /// part of the seed.
     ///
     /// # Errors
     /// The first file that cannot be used, see [`SourceError`].
@@ -65,7 +66,7 @@ impl SeedSource {
         files.retain(|(file, _)| file_type(file).is_some());
         files.sort();
         if let Some(twice) = files.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return Err(SourceError::file(&twice[0].0, "this file of the seed is there twice"));
+            return Err(SourceError::file(&twice[0].0, "this file of the seed appears twice"));
         }
         if files.is_empty() {
             return Err(SourceError::file("the seed", "it holds neither a .sql nor a .csv file"));

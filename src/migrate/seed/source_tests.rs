@@ -68,7 +68,7 @@ fn refuses_with_place_and_cure() {
         assert!(error.starts_with(says), "{error}");
     }
     let twice = SeedSource::read(files(&[("a.sql", ""), ("a.sql", "")])).unwrap_err();
-    assert_eq!(twice.to_string(), "a.sql: this file of the seed is there twice");
+    assert_eq!(twice.to_string(), "a.sql: this file of the seed appears twice");
 }
 
 #[test]

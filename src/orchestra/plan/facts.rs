@@ -3,7 +3,7 @@
 use crate::api::condition::Reason;
 use crate::orchestra::wait::{Stop, Wait};
 
-/// Everything that the next step depends on. What comes later is looked at only when it matters.
+/// Everything that the next step depends on. Later facts are read only when they matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Facts {
@@ -19,28 +19,28 @@ pub struct Facts {
     pub expiry: TtlState,
     /// Its database.
     pub database: DatabaseState,
-    /// Whether it is to run, and how far it is.
+    /// Whether it is to run, and its state on the way.
     pub power: Power,
-    /// Whether anybody uses it, of one that has nothing else to do.
+    /// Whether anybody uses it, when nothing else is to be done.
     pub idle: IdleState,
 }
 
-/// Whether a database is to run, and how far it is on the way.
+/// Whether a database is to run, and its state on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Power {
     /// The database runs and is to run, or something else is done first.
     Running,
-    /// The database is to be paused, which is not written down yet.
+    /// The database is to be paused, which is not recorded yet.
     ToPause,
     /// The provider is pausing it.
     Pausing,
-    /// The logins of a pool's database are to be shut.
+    /// The logins of a pool's database are to be disabled.
     ToShut,
     /// The database is paused.
     Paused,
     /// The database is paused, and its connection Secret is not as it was written.
     ToGiveBack,
-    /// The database is to be paused and cannot be: it runs on.
+    /// The database is to be paused and cannot be: it keeps running.
     Refused(Stop),
     /// The database is paused, or being paused, and is to run.
     ToResume,
@@ -53,7 +53,7 @@ pub enum IdleState {
     No,
     /// A look for use is due.
     Look,
-    /// The result of a look is to be written down.
+    /// The result of a look is to be recorded.
     Note,
     /// The pause is to be announced.
     Warn,
@@ -135,22 +135,22 @@ pub enum WorkState {
     Done,
 }
 
-/// How far the restore of a backup is.
+/// The state of the restore of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestoreState {
-    /// None is asked for, or it is done.
+    /// No restore is asked for, or it is done.
     Settled,
     /// Another Job is to be made.
     Due,
-    /// The same, and it is written down.
+    /// Another Job is to be made, and that is recorded.
     Announced,
-    /// The same, and there is no room for it yet.
+    /// Another Job is to be made, and there is no room for it yet.
     Queued,
-    /// The Job runs, or will.
+    /// The Job is running or pending.
     Runs,
-    /// It has ended, and that is not written down.
+    /// It has ended, and that is not recorded.
     Ended,
-    /// Its end is written down, and it is still there.
+    /// Its end is recorded, and it still exists.
     Leftover,
     /// It failed, and another one follows later.
     Again,
@@ -158,14 +158,14 @@ pub enum RestoreState {
     Failed(Reason),
 }
 
-/// Where the plan of migrations that wait for approval is written down.
+/// Whether the plan of migrations that wait for approval is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// The plan that waits is written down, or none waits.
+    /// The waiting plan is recorded, or none waits.
     Told,
-    /// The plan that waits is not written down, or another one is.
+    /// The waiting plan is not recorded, or another one is.
     Untold,
-    /// A plan is written down, and none waits.
+    /// A plan is recorded, and none waits.
     Leftover,
 }
 
@@ -179,26 +179,25 @@ pub struct Inside {
     pub login: bool,
     /// The migrations.
     pub migrations: WorkState,
-    /// Where the plan is written down.
+    /// Whether the plan is recorded.
     pub notice: Notice,
     /// The seed.
     pub seed: WorkState,
-    /// The connection Secret holds what it should; of one in use, while other work waits, that nobody
-    /// else has touched it.
+    /// The connection Secret has the right values; for a tenant in use, while other work waits: nobody else has changed it.
     pub published: bool,
     /// The tenant uses its database: it has its Secret, whatever waits.
     pub serving: bool,
     /// The overlap of a Secret of a former name is over.
     pub leftover: bool,
-    /// Where the rotation of its login stands.
+    /// The state of the rotation of its login stands.
     pub rotation: RotationState,
     /// The overlap of a former login is over.
     pub overdue: bool,
-    /// What the spec says of the connection cannot be carried out.
+    /// The connection of the spec is invalid.
     pub invalid: bool,
 }
 
-/// Where the rotation of a tenant's login stands.
+/// The state of the rotation of a tenant's login stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RotationState {
     /// Nothing is to be done.
@@ -207,12 +206,12 @@ pub enum RotationState {
     Due,
     /// A new login is being made, and the connection Secret is to have it.
     Pending,
-    /// A former login logs in no more, and its role is to be dropped.
+    /// A former login can no longer log in, and its role is to be dropped.
     Ended,
 }
 
 impl Inside {
-    /// Stands for what is inside of a database that is not looked into.
+    /// The placeholder for the inside of a database without a look into it.
     pub const UNSEEN: Self = Self {
         restore: RestoreState::Settled,
         login: false,

@@ -1,11 +1,11 @@
-//! What goes on inside of a usable database whatever else is to be done.
+//! Work inside a usable database that happens whatever else is to be done.
 
 use super::tests::{every_power_state, every_state, inside};
 use super::*;
 use crate::controller::conditions::Standing;
 use crate::orchestra::describe::{describe, rests};
 
-/// Whether the plan looks at what is inside: of an Orchestra that lives, while no script runs.
+/// Whether the plan considers the inside facts: for an Orchestra that is not being deleted, while no script runs.
 fn is_looked_into(facts: &Facts) -> Option<Inside> {
     let lives = facts.finalizer && !facts.deleting && facts.expiry == TtlState::Later;
     let inside = inside(facts).filter(|_| lives)?;
@@ -54,8 +54,8 @@ fn no_condition_contradicts_its_reason() {
         // Everything that is False gives the reason of the step.
         let settled = described.standing == Standing::Settled;
         assert!(settled || !described.reason.is_fulfilled(), "{step:?} {facts:?}");
-        // An Orchestra that has all that it asks for has no part that is False; a paused one says Paused, and a ttl is told
-        // by an event.
+        // An Orchestra with everything that it asks for has no part that is False; a paused one says Paused, and a ttl is
+        // reported by an event.
         if rests(step) && !facts.deleting {
             let inside = inside(&facts).map(|inside| (inside.published, inside.migrations, inside.seed));
             assert_eq!(

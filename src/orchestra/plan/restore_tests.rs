@@ -3,7 +3,7 @@
 use super::*;
 use crate::api::condition::Reason;
 
-/// Every state of a restore. Before it is settled, nothing else is looked at.
+/// Every state of a restore. Until it is settled, nothing else is considered.
 pub(super) fn every_restore() -> Vec<Inside> {
     let mut states = Vec::new();
     for restore in [
@@ -55,7 +55,7 @@ fn nothing_is_done_in_a_database_before_its_backup_is_restored_and_nothing_is_re
                 | Step::Stop(Stop::Restore(_))
         );
         assert_eq!(restores, !inside.serving, "{facts:?}: {step:?}");
-        // A Job ends before the database is let go of.
+        // A Job ends before the operator stops managing the database.
         let leaving = Facts {
             deleting: true,
             restoring: true,

@@ -19,7 +19,7 @@ pub(super) fn every_state() -> Vec<Facts> {
     let mut states = Vec::new();
     for database in databases {
         for bits in 0..16 {
-            // While it lives, a restore is inside.
+            // While the Orchestra is not being deleted, a restore is an inside fact.
             if bits & 8 > 0 && bits & 1 == 0 {
                 continue;
             }
@@ -165,7 +165,7 @@ fn after_inside(inside: &mut Inside, step: Step) {
         Step::ClearRestore => inside.restore = RestoreState::Settled,
         Step::PrepareLogin => {
             inside.login = true;
-            // The Secret has the former login still.
+            // The Secret still has the former login.
             inside.published &= inside.rotation != RotationState::Pending;
         }
         Step::BeginRotation => (inside.rotation, inside.login) = (RotationState::Pending, false),

@@ -48,12 +48,17 @@ fn an_idle_pause_ends_by_a_new_word_and_not_by_an_old_one() {
         Some(PausedBy::Idle),
         "one that was there before does not"
     );
-    object.annotations_mut().insert(WAKE_ANNOTATION.into(), "x".repeat(200));
-    assert_eq!(
-        wanted(&object, None),
-        Some(PausedBy::Idle),
-        "what cannot be noted is no request"
-    );
+    for long in ["x".repeat(200), "x".repeat(100_000)] {
+        object.annotations_mut().insert(WAKE_ANNOTATION.into(), long);
+        assert_eq!(wanted(&object, None), None, "a long value wakes it");
+        let noted = asked(&object);
+        if let Some(power) = object.status.as_mut().and_then(|status| status.power.as_mut()) {
+            power.wake = noted;
+        }
+        assert_eq!(wanted(&object, None), Some(PausedBy::Idle), "once");
+    }
+    object.annotations_mut().insert(WAKE_ANNOTATION.into(), String::new());
+    assert_eq!(wanted(&object, None), Some(PausedBy::Idle), "nothing is no request");
     object.annotations_mut().remove(WAKE_ANNOTATION);
     assert_eq!(
         wanted(&object, None),

@@ -1,13 +1,13 @@
-//! Which members are looked at again: whether their entries still lead to their databases, and their servers answer.
+//! Which members are checked again: whether their entries still lead to their databases, and their servers answer.
 //!
-//! A member that waits for a claim is looked at again and again, a claimed one only until its entry was seen to lead to
-//! its database. While a server does not answer, one member of it is tried, and the others once that one answers; when
-//! one that answered does not any more, so is one other, and when both do not, all are.
+//! A member that waits for a claim is checked repeatedly, a claimed one only until its entry was seen to lead to its
+//! database. While a server does not answer, one of its members is tried, and the others once that one answers. When a
+//! member that answered no longer does, one other member is checked, and when both do not answer, all are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// A member that stands for an entry of the inventory.
+/// A member with an entry in the inventory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryMember {
     /// Key of its entry.
@@ -16,16 +16,16 @@ pub struct EntryMember {
     pub server: Option<String>,
     /// It waits for a claim.
     pub free: bool,
-    /// What the last look at it has found.
+    /// The result of its last check.
     pub state: EntryMemberState,
 }
 
-/// What the last look at a member has found.
+/// The result of the last check of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryMemberState {
-    /// Nobody has looked since the operator started, or since its entry was changed.
+    /// It was not checked since the operator started, or since its entry was changed.
     Unknown,
-    /// The look goes on.
+    /// The check is running.
     Looking,
     /// Its entry leads to its database.
     Well {
@@ -37,21 +37,21 @@ pub enum EntryMemberState {
         /// How long ago.
         age: Duration,
     },
-    /// Something else is the matter.
+    /// Something else is wrong.
     Refused {
         /// How long ago.
         age: Duration,
-        /// It passes by itself.
+        /// It is transient.
         passing: bool,
     },
 }
 
-/// How often members are looked at.
+/// How often members are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// Time between two looks at a member that is well.
+    /// Time between two checks of a member without problems.
     pub calm: Duration,
-    /// Time between two looks at one that is not.
+    /// Time between two checks of a member with a problem.
     pub again: Duration,
 }
 
@@ -67,25 +67,25 @@ impl Default for Pace {
 /// What is known of one server.
 #[derive(Default)]
 struct MemberServer {
-    /// Members that were silent.
+    /// Members whose server did not answer.
     silent: usize,
-    /// The latest look that nobody answered.
+    /// The latest check without an answer.
     silence: Option<Duration>,
-    /// The latest look that was answered.
+    /// The latest check with an answer.
     answer: Option<Duration>,
-    /// One of its members is looked at.
+    /// One of its members is being checked.
     looking: bool,
 }
 
 impl MemberServer {
-    /// Whether nothing was heard since the latest silence.
+    /// Whether the server has not answered since the latest failure to answer.
     fn is_quiet(&self) -> bool {
         let later = |silence| self.answer.is_none_or(|answer| answer > silence);
         self.silence.is_some_and(later)
     }
 }
 
-/// When each member is to be looked at, as the time until then; none for one that is looked at when its entry changes.
+/// When each member is to be checked, as the time until then; none for one that is checked when its entry changes.
 fn waits(members: &[EntryMember], pace: Pace) -> Vec<Option<Duration>> {
     let servers = servers(members);
     let nothing = MemberServer::default();
@@ -135,7 +135,7 @@ fn servers(members: &[EntryMember]) -> BTreeMap<&str, MemberServer> {
     servers
 }
 
-/// The members to look at now, at most so many at once, by the keys of their entries.
+/// The members to check now, at most so many at once, by the keys of their entries.
 pub fn due(members: &[EntryMember], pace: Pace, at_once: usize) -> Vec<String> {
     let looking = members
         .iter()
@@ -147,9 +147,9 @@ pub fn due(members: &[EntryMember], pace: Pace, at_once: usize) -> Vec<String> {
     keys.take(at_once.saturating_sub(looking)).collect()
 }
 
-/// Time until the next look.
+/// Time until the next check.
 pub fn next(members: &[EntryMember], pace: Pace) -> Option<Duration> {
-    // What runs brings the pool back, and what is due has no room now.
+    // Running checks trigger the pool, and due ones have no room now.
     let waits = waits(members, pace).into_iter().flatten();
     waits.filter(|wait| !wait.is_zero()).min()
 }
@@ -191,13 +191,13 @@ mod tests {
         assert_eq!(due(&[EntryMemberState::Unknown, EntryMemberState::Unknown]), "0,1");
         assert_eq!(due(&[well(1), well(599)]), "");
         assert_eq!(due(&[well(1), well(600)]), "1");
-        // One that answered does not any more: another one is asked, and then all.
+        // One that answered no longer does: another one is checked, and then all.
         assert_eq!(due(&[silent(1), well(60), well(60)]), "1");
         assert_eq!(due(&[silent(1), EntryMemberState::Looking, well(60)]), "");
         assert_eq!(due(&[silent(5), silent(1), well(60), well(60)]), "2,3");
-        // It alone is silent.
+        // Only this one does not answer.
         assert_eq!(due(&[silent(5), well(1), well(60)]), "0");
-        // One tries, at its pace.
+        // One is tried at the interval.
         assert_eq!(due(&[silent(5), silent(5), silent(5)]), "");
         assert_eq!(due(&[silent(30), silent(40), silent(40)]), "0");
         // It answers.

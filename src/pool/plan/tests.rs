@@ -67,7 +67,7 @@ fn a_server_that_no_entry_leads_to_is_looked_at_with_its_own_login() {
 fn what_was_refused_is_probed_again_when_it_may_be() {
     assert_eq!(plan(&pool([refused(Duration::ZERO, false)])), probe(&[0]));
     assert_eq!(plan(&pool([refused(SOON, true)])), Step::Wait(SOON));
-    // Only a person can change it: an event or the resync brings the pool back.
+    // Only a person can change it: an event or the resync triggers the pool.
     assert_eq!(plan(&pool([refused(SOON, false)])), Step::Rest);
     let both = pool([refused(SOON * 2, true), refused(SOON, true), OLD]);
     assert_eq!(plan(&both), Step::Wait(SOON));
@@ -78,7 +78,7 @@ fn a_hanging_entry_keeps_no_other_out() {
     // While it is young, it may turn out to be the first of two for one database.
     assert_eq!(plan(&pool([YOUNG, usable("x")])), Step::AwaitProbes);
     assert_eq!(plan(&pool([OLD, usable("x")])), enlist(&[(1, "x")]));
-    // A later one is not waited for.
+    // The plan does not wait for a later one.
     assert_eq!(plan(&pool([usable("x"), YOUNG])), enlist(&[(0, "x")]));
     // New entries come before those that were refused already.
     let mut many = vec![refused(Duration::ZERO, true); PROBED_AT_ONCE];
@@ -168,7 +168,7 @@ fn members_are_prepared_a_few_at_a_time() {
         free_preparations: 0,
         ..facts
     };
-    // Another pool's preparations bring that pool back, and not this one.
+    // Another pool's preparations trigger that pool, and not this one.
     assert_eq!(plan(&full(preparing(&[Due]))), Step::Wait(BUSY));
     let young = Running { young: true };
     assert_eq!(plan(&full(preparing(&[young, Due]))), Step::AwaitPreparations);

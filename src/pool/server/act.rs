@@ -1,24 +1,20 @@
-//! Carries out the steps that concern the server and the number of entries.
-
-use std::sync::Arc;
+//! Executes the steps about the server and the number of entries.
 
 use super::observe::Observed;
 use super::plan::{ServerWork, Step};
+use super::status;
 use super::work::{self, ServerTask};
-use super::{BEHIND, status};
-use crate::api::POOL_FINALIZER;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::write::set_finalizer;
 use crate::credentials::made;
-use crate::pool::Pass;
 use crate::pool::act::await_end;
 use crate::pool::warm::plan as counting;
+use crate::pool::{BEHIND, Pass};
 
-/// Carries out a step; `None` when the pass goes on at once.
+/// Executes a step; `None` when the pass continues at once.
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
     match step {
-        Step::Keep(names) => return leave(pass, &names, false).await,
+        Step::Keep(names) => leave(pass, &names, false).await?,
         Step::Make(names) => begin(pass, observed, &names, ServerTask::Make),
         Step::Remove(names) => begin(pass, observed, &names, ServerTask::Remove),
         Step::AwaitWork => {
@@ -39,25 +35,24 @@ fn begin(pass: &Pass, observed: &Observed, names: &[String], subject: ServerTask
     }
 }
 
-async fn leave(pass: &Pass, names: &[String], leaving: bool) -> Result<Option<Next>, Error> {
-    let mut gone = false;
+async fn leave(pass: &Pass, names: &[String], leaving: bool) -> Result<(), Error> {
     for name in names {
-        gone |= !made::note_leaving(&pass.ctx.core, name, leaving).await?;
+        made::note_leaving(&pass.ctx.core, name, leaving).await?;
     }
-    Ok(gone.then_some(Next::After(BEHIND)))
+    Ok(())
 }
 
 async fn count(pass: &mut Pass, step: counting::Step, observed: &Observed) -> Result<Option<Next>, Error> {
     use counting::Step as Is;
     let mut planned = observed.facts.counted.planned.clone();
     match step {
-        Is::AddFinalizer => set_our_finalizer(pass, true).await?,
+        Is::AddFinalizer => pass.set_our_finalizer(true).await?,
         Is::RemoveFinalizer => {
-            // A watch may lag behind what an operator that led before has written.
+            // A watch may lag behind the writes of an earlier leader.
             if made::any(&pass.ctx.core, pass.name()).await? {
                 return Ok(Some(Next::After(BEHIND)));
             }
-            set_our_finalizer(pass, false).await?;
+            pass.set_our_finalizer(false).await?;
             return Ok(Some(Next::Gone));
         }
         Is::Settle => status::write_planned(pass, planned).await?,
@@ -74,15 +69,8 @@ async fn count(pass: &mut Pass, step: counting::Step, observed: &Observed) -> Re
                 made::create(&pass.ctx.core, pass.name(), &name).await?;
             }
         }
-        Is::Destroy(names) => return leave(pass, &names, true).await,
+        Is::Destroy(names) => leave(pass, &names, true).await?,
         Is::Prepare(_) | Is::AwaitPreparations | Is::Yield | Is::Wait(_) | Is::Rest => {}
     }
     Ok(None)
-}
-
-async fn set_our_finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
-    if let Some(pool) = set_finalizer(&pass.ctx.core, &*pass.pool, POOL_FINALIZER, present).await? {
-        pass.pool = Arc::new(pool);
-    }
-    Ok(())
 }

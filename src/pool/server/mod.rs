@@ -1,9 +1,9 @@
-//! A pool that makes its members on a PostgreSQL server: each is a database with an owner of its own. [`plan`] tells its
-//! life on one page.
+//! A pool that makes its members on a PostgreSQL server: each is a database with an owner of its own. [`plan`] has its life
+//! on one page.
 //!
-//! Every entry has a Secret, which is written before the server is asked for anything, and which goes after its database
-//! and its owner. Once the database is made, the entry is one of the pool's inventory: it is probed, enlisted, checked,
-//! prepared, claimed and reset as an entry of a static pool.
+//! Every entry has a Secret, which is written before any request to the server, and deleted after its database and its
+//! owner. Once the database is made, the entry is one of the pool's inventory: it is probed, enlisted, checked, prepared,
+//! claimed and reset as an entry of a static pool.
 
 mod act;
 mod observe;
@@ -13,14 +13,11 @@ mod work;
 
 use std::time::Duration;
 
-use super::{PASS_TIME, Pass};
+use super::{BEHIND, PASS_TIME, Pass};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 
-/// When a pass comes back that has found the watch behind the API server, or has taken too long.
-const BEHIND: Duration = Duration::from_millis(500);
-
-/// One pass: what the server is to be asked for, and then what the entries need, until it has to wait.
+/// One pass: first the requests to the server, and then what the entries need, until it has to wait.
 pub(super) async fn pass(mut pass: Pass) -> Result<Next, Error> {
     loop {
         let made = observe::observe(&pass).await?;
@@ -48,7 +45,7 @@ pub(super) async fn pass(mut pass: Pass) -> Result<Next, Error> {
     }
 }
 
-/// The pass comes back for whatever comes first.
+/// The pass is repeated for whatever comes first.
 fn sooner(next: Next, wait: Option<Duration>) -> Next {
     match (next, wait) {
         (Next::After(one), Some(other)) => Next::After(one.min(other)),

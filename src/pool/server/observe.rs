@@ -1,4 +1,4 @@
-//! Looks up the facts for [`super::plan`]: the entries of the pool, and how they stand. It reads only.
+//! Looks up the facts for [`super::plan`]: the entries of the pool, and their states. It only reads.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,7 +30,8 @@ const MOST: i32 = 100;
 /// Entries that the server works on at once when the pool does not say.
 const AT_ONCE: i32 = 3;
 
-/// How long the watch may take to show what the work has written.
+/// How long work that is done is not begun again where its entry asks for it: the pass may have listed the entry before the
+/// work ended, and a finalizer of somebody else may keep its Secret.
 const SHOWN: Duration = Duration::from_secs(10);
 
 /// What was looked up.
@@ -45,7 +46,7 @@ pub struct Observed {
     pub most: usize,
     /// How many are claimed.
     pub bound: usize,
-    /// What the status tells of entries, by the names of their Secrets.
+    /// What the status says about entries, by the names of their Secrets.
     pub refusals: Vec<(String, Refusal)>,
 }
 
@@ -79,13 +80,14 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         bound: 0,
         refusals: Vec::new(),
     };
-    // A pool without entries goes, whatever has become of the Secret of its server.
+    // A pool without entries can be deleted even if the Secret of its server is gone.
     let inventory = if entries.is_empty() && deleting {
         Arc::default()
     } else {
         inventory::inventory(&pass.ctx.credentials, pool).await?
     };
-    let template = what_is_wanted(pass).await;
+    // That it is not known is told when the entries are looked at.
+    let template = pass.wanted(wanted::of_entries(pass)).await.ok().flatten();
     for entry in &entries {
         observe_entry(pass, (&inventory, template.as_deref()), entry, &mut observed);
     }
@@ -98,15 +100,6 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     counted.planned = planned;
     observed.entries = entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
     Ok(observed)
-}
-
-/// What the members are to be prepared with, as far as it is known. That it is not is told when the entries are looked at.
-async fn what_is_wanted(pass: &Pass) -> Option<Arc<MemberContents>> {
-    if let Some(known) = pass.wanted.get() {
-        return known.clone();
-    }
-    let found = wanted::of_entries(pass).await.ok()?;
-    pass.wanted.get_or_init(|| found).clone()
 }
 
 fn observe_entry(
@@ -144,7 +137,7 @@ fn observe_entry(
     match state {
         Some(state) => {
             let counted = &mut observed.facts.counted;
-            let (member, ages_in) = describe(pass, entry, member.as_deref(), state);
+            let (member, ages_in) = counted_member(pass, entry, member.as_deref(), state);
             counted.ages_in = counted.ages_in.into_iter().chain(ages_in).min();
             counted.members.push(member);
         }
@@ -153,14 +146,14 @@ fn observe_entry(
     }
 }
 
-/// How the work of the server on an entry stands.
+/// The state of the server's work on an entry.
 fn work_on(pass: &Pass, entry: &MadeEntry, need: Need, observed: &mut Observed) -> ServerWork {
     let attempts = &pass.ctx.memory.made;
     let get = |subject: ServerTask| attempts.get(pass.uid(), &entry.name, subject.as_str());
     let making = get(ServerTask::Make);
     let attempt = match need {
         Need::Making => making,
-        // What was begun before the entry was to leave goes on.
+        // Work that was started before the entry was to be removed continues.
         Need::Removal if making.as_ref().is_some_and(is_running) => making,
         Need::Removal => get(ServerTask::Remove),
         Need::Withdrawal | Need::Keeping => return ServerWork::Due,
@@ -190,12 +183,12 @@ fn work_on(pass: &Pass, entry: &MadeEntry, need: Need, observed: &mut Observed) 
     }
 }
 
-/// Whether the work goes on. What takes longer than it may was cut off.
+/// Whether the work is running. Work that exceeded its time limit was stopped.
 fn is_running(attempt: &Attempt<()>) -> bool {
     attempt.state == AttemptState::Running && attempt.age() <= work::LIMIT + PATIENCE
 }
 
-/// How an entry stands that has no OrchestraDatabase; none when it cannot wait for a claim, because somebody has used its
+/// The state of an entry without an OrchestraDatabase; none when it cannot wait for a claim, because somebody has used its
 /// database.
 fn unlisted(pass: &Pass, inventory: &Inventory, entry: &MadeEntry, observed: &Observed) -> Option<WarmMemberState> {
     if entry.made.is_none() {
@@ -217,14 +210,14 @@ fn unlisted(pass: &Pass, inventory: &Inventory, entry: &MadeEntry, observed: &Ob
     }
 }
 
-/// How an entry stands that waits for a claim.
+/// The state of an entry that waits for a claim.
 fn of_member(pass: &Pass, wanted: Option<&MemberContents>, member: &OrchestraDatabase) -> WarmMemberState {
     if checks::is_out(pass, member) {
         return WarmMemberState::Broken;
     }
     match wanted.and_then(|wanted| unprepared_state(pass, wanted, member)) {
         None => WarmMemberState::Available,
-        // It is prepared as an entry.
+        // It is prepared like an entry of a static pool.
         Some(_) => WarmMemberState::Unprepared(UnpreparedState::Refused(RefusedEntry {
             again: Duration::ZERO,
             passing: false,
@@ -233,7 +226,7 @@ fn of_member(pass: &Pass, wanted: Option<&MemberContents>, member: &OrchestraDat
 }
 
 /// An entry as it is counted, and the time until it is old.
-fn describe(
+fn counted_member(
     pass: &Pass,
     entry: &MadeEntry,
     member: Option<&OrchestraDatabase>,

@@ -20,11 +20,11 @@ pub struct Facts {
     /// How many entries there are and should be. Its members are the entries that nobody has claimed and that are not to
     /// leave, by the names of their Secrets.
     pub counted: counting::Facts,
-    /// The entries whose databases are not made yet, or are to be dropped.
+    /// The entries whose databases are not created yet, or are to be dropped.
     pub entries: Vec<ServerEntry>,
-    /// Further entries. The pool goes when there are none.
+    /// Further entries. The pool can be deleted when there are none.
     pub others: usize,
-    /// The server has refused something lately: it is asked for nothing before this time, and then for one thing.
+    /// The server has refused something lately: it gets no request before this time, and then one.
     pub pause: Option<Duration>,
 }
 
@@ -35,34 +35,34 @@ pub struct ServerEntry {
     pub name: String,
     /// What is to be done.
     pub need: Need,
-    /// How the work on it stands.
+    /// The state of the work on it.
     pub work: ServerWork,
 }
 
 /// What an entry needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Its database is not known to be made.
+    /// Its database is not known to exist.
     Making,
-    /// It is to leave, and no OrchestraDatabase stands for it.
+    /// It is to be removed, and has no OrchestraDatabase.
     Removal,
-    /// It is to leave, and its OrchestraDatabase is not claimed: that is deleted first.
+    /// It is to be removed, and its OrchestraDatabase is not claimed: that is deleted first.
     Withdrawal,
-    /// It was to leave, and an Orchestra has claimed it.
+    /// It was to be removed, and an Orchestra has claimed it.
     Keeping,
 }
 
-/// How the work of the server on an entry stands.
+/// The state of the server's work on an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerWork {
-    /// It can begin.
+    /// It can start.
     Due,
-    /// It goes on.
+    /// It is running.
     Running {
-        /// It began a moment ago and is worth waiting for.
+        /// It started a moment ago, so that it is worth waiting for it.
         young: bool,
     },
-    /// It was refused, for a reason of this entry alone.
+    /// It was refused, for a reason that only concerns this entry.
     Refused {
         /// Time until it is tried again.
         again: Duration,
@@ -72,17 +72,17 @@ pub enum ServerWork {
 /// The one next step. Each is idempotent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Entries that an Orchestra has claimed are not to leave.
+    /// Keep entries that an Orchestra has claimed.
     Keep(Vec<String>),
-    /// Begin to drop the databases and owners of these entries.
+    /// Start to drop the databases and owners of these entries.
     Remove(Vec<String>),
-    /// Begin to make the databases and owners of these entries.
+    /// Start to create the databases and owners of these entries.
     Make(Vec<String>),
     /// A step that changes the number of entries, or the finalizer.
     Count(counting::Step),
-    /// Wait a moment for the work that has just begun.
+    /// Wait a moment for the work that has just started.
     AwaitWork,
-    /// Nothing of the server is to be done; before this time, unless something changes.
+    /// The server has nothing to do before this time, unless something changes.
     Idle(Option<Duration>),
 }
 
@@ -97,7 +97,7 @@ pub fn plan(facts: &Facts) -> Step {
         .unwrap_or_else(|| Step::Idle(wait(facts)))
 }
 
-/// What is done on the server: the first link that has something to do decides.
+/// The work on the server: the first link that has something to do decides.
 const LINKS: [fn(&Facts) -> Option<Step>; 5] = [keep, count, remove, make, await_work];
 
 impl Facts {
@@ -117,7 +117,7 @@ impl Facts {
         running.count()
     }
 
-    /// Entries whose work can begin, no more at once than the pool says.
+    /// Entries whose work can start, no more at once than the pool says.
     fn next(&self, need: Need) -> Vec<String> {
         let at_once = match self.pause {
             None => self.counted.at_once,
@@ -128,15 +128,15 @@ impl Facts {
     }
 }
 
-/// First: a tenant has it.
+/// First, because a tenant uses it.
 fn keep(facts: &Facts) -> Option<Step> {
     let claimed = facts.entries.iter().filter(|entry| entry.need == Need::Keeping);
     let names: Vec<_> = claimed.map(|entry| entry.name.clone()).collect();
     (!names.is_empty()).then_some(Step::Keep(names))
 }
 
-/// Before anything is made: an entry that is too many is not made. The pool goes last, since the owners' passwords are
-/// found by it.
+/// Before anything is created: a surplus entry is not created. The pool is deleted last, since the owners' passwords are
+/// found through it.
 fn count(facts: &Facts) -> Option<Step> {
     use counting::Step as Is;
     match counting::plan(&facts.counted) {
@@ -148,7 +148,7 @@ fn count(facts: &Facts) -> Option<Step> {
         | Is::Create(_)
         | Is::Drop(_)
         | Is::Destroy(_)) => Some(Step::Count(step)),
-        // Members are prepared as entries are.
+        // Members are prepared like entries.
         Is::Prepare(_) | Is::AwaitPreparations | Is::Yield | Is::Wait(_) | Is::Rest => None,
     }
 }
@@ -170,7 +170,7 @@ fn await_work(facts: &Facts) -> Option<Step> {
     waits.then_some(Step::AwaitWork)
 }
 
-/// The end of the work brings the pool back; what was refused is tried again.
+/// The end of the work triggers the pool; refused work is tried again.
 fn wait(facts: &Facts) -> Option<Duration> {
     let entries = facts.entries.iter().map(|entry| match entry.work {
         ServerWork::Due => facts.pause.unwrap_or(FALLBACK),

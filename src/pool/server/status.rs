@@ -1,5 +1,4 @@
-//! Describes a pool that makes its members on a server: how many there are, and what keeps it from having as many as it
-//! should.
+//! Describes a pool that makes its members on a server: how many there are, and why there are not as many as wanted.
 
 use std::sync::Arc;
 
@@ -35,7 +34,7 @@ pub async fn write(pass: &mut Pass, step: &Step, entries: &OfEntries, made: &Obs
         return Ok(());
     }
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    let available = available(made);
+    let available = made.facts.counted.available();
     let waiting = made.facts.counted.members.len();
     let status = OrchestraPoolStatus {
         desired: number(made.wanted),
@@ -47,21 +46,15 @@ pub async fn write(pass: &mut Pass, step: &Step, entries: &OfEntries, made: &Obs
         planned: made.facts.counted.planned.clone(),
         ..pass.pool.status.clone().unwrap_or_default()
     };
-    let mut described = standing(made, &entries.refusals);
+    let mut described = describe(made, &entries.refusals);
     described.message += &exposure(entries.exposed.get(..1).unwrap_or_default());
     let servers = servers::known(pass, &entries.inventory, entries.server.as_ref());
     tell(&pass.ctx, &pass.pool, status, described, servers, false).await
 }
 
-fn available(made: &Observed) -> usize {
-    let members = made.facts.counted.members.iter();
-    members
-        .filter(|member| member.state == WarmMemberState::Available)
-        .count()
-}
-
-/// What the conditions say: what is wrong with the server or an entry, and else whether as many wait as should.
-fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Description {
+/// What the conditions say: what is wrong with the server or an entry, and otherwise whether the wanted number waits for a
+/// claim.
+fn describe(made: &Observed, of_entries: &[(String, Refusal)]) -> Description {
     let counted = &made.facts.counted;
     let works = |reason, message: String| Description {
         ready: false,
@@ -82,7 +75,7 @@ fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Description {
         );
         return works(Reason::Deleting, message);
     }
-    let available = available(made);
+    let available = made.facts.counted.available();
     if available >= made.wanted {
         return Description {
             ready: true,
@@ -123,7 +116,7 @@ fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Description {
     )
 }
 
-/// Nothing is wrong with what is being made or prepared, or waits for its turn.
+/// Databases that are being created or prepared, or that wait for their turn, are not a problem.
 fn is_progress(refusal: &Refusal) -> bool {
     refusal.is_passing()
         && matches!(
@@ -182,7 +175,7 @@ mod tests {
             (2, 1, &[Available], Reason::PoolExhausted, Standing::Stalled),
             (2, 0, &[], Reason::PoolExhausted, Standing::Stalled),
         ] {
-            let said = standing(&made(wanted, desired, states), &[]);
+            let said = describe(&made(wanted, desired, states), &[]);
             assert_eq!(
                 (said.reason, said.standing),
                 (reason, is),
@@ -196,10 +189,10 @@ mod tests {
     fn what_the_server_refuses_comes_before_what_is_made() {
         let mut lacks = made(1, 1, &[WarmMemberState::Creating]);
         let pending = Refusal::from(&Error::transient(Reason::Pending, "waiting for the first login"));
-        assert_eq!(standing(&lacks, &[("a".into(), pending)]).reason, Reason::Provisioning);
+        assert_eq!(describe(&lacks, &[("a".into(), pending)]).reason, Reason::Provisioning);
         let refused = Refusal::from(&Error::blocked(Reason::InvalidEntry, "run ALTER ROLE"));
         lacks.refusals.push(("orchestra-entry-1".into(), refused));
-        let said = standing(&lacks, &[]);
+        let said = describe(&lacks, &[]);
         assert_eq!((said.reason, said.standing), (Reason::InvalidEntry, Standing::Stalled));
         assert_eq!(said.message, "orchestra-entry-1: run ALTER ROLE");
     }
@@ -250,22 +243,22 @@ mod tests {
     }
 
     fn check(made: &Observed, of_entries: &[(String, Refusal)]) {
-        let said = standing(made, of_entries);
+        let said = describe(made, of_entries);
         let of = || format!("{said:?} of {:?}, {:?}", made.facts, made.refusals);
         assert_eq!(contradicts(said.ready, said.standing, said.reason), None, "{}", of());
-        let full = available(made) >= made.wanted;
+        let full = made.facts.counted.available() >= made.wanted;
         let counted = &made.facts.counted;
         assert!(!said.ready || (full && !counted.deleting), "{}", of());
         let told = || made.refusals.iter().chain(of_entries).map(|(_, refusal)| refusal);
         if told().all(is_progress) && !counted.deleting {
             assert_eq!(said.ready, full, "{}", of());
-            // A person can make room only where no database is on its way out, and none is on its way in.
+            // A person needs to make room only where no database is being dropped or created.
             let leaves = made
                 .facts
                 .entries
                 .iter()
                 .any(|entry| matches!(entry.need, Need::Removal | Need::Withdrawal));
-            let exhausted = !full && available(made) >= counted.desired && !leaves;
+            let exhausted = !full && made.facts.counted.available() >= counted.desired && !leaves;
             assert_eq!(said.standing == Standing::Stalled, exhausted, "{}", of());
             assert_eq!(said.reason == Reason::PoolExhausted, exhausted, "{}", of());
         } else {

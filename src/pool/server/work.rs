@@ -1,4 +1,4 @@
-//! Makes databases on the server of a pool, and drops them, in the background. Each piece of work may be cut off at any
+//! Makes databases on the server of a pool, and drops them, in the background. Each piece of work may be interrupted at any
 //! point, and is repeated from its beginning.
 
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use crate::credentials::made::{self, MadeEntry};
 use crate::error::ErrorClass;
 use crate::migrate::Watch;
 use crate::pool::attempts::Refusal;
+use crate::pool::users::Anew;
 use crate::pool::{Pass, preparation, probe};
 use crate::postgres::made::{Maker, OwnedDatabase, RemovalEnd};
 use crate::postgres::{self, APPLICATION};
@@ -25,7 +26,7 @@ use crate::postgres::{self, APPLICATION};
 /// The longest that one piece of work may take: a copy of a large template writes many files.
 pub const LIMIT: Duration = Duration::from_mins(2);
 
-/// How long a database is left alone that somebody is connected to.
+/// The wait for a database to which somebody is connected.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// What is done on the server.
@@ -47,7 +48,7 @@ impl ServerTask {
     }
 }
 
-/// Whether a refusal says something of its entry alone, and nothing of the server.
+/// Whether a refusal only concerns its entry, and not the server.
 pub fn is_of_entry(refusal: &Refusal) -> bool {
     matches!(
         refusal.reason,
@@ -55,7 +56,7 @@ pub fn is_of_entry(refusal: &Refusal) -> bool {
     )
 }
 
-/// By what the background work knows the work on an entry.
+/// The identity of the work on an entry in the background work.
 pub fn id(pool: &str, name: &str) -> String {
     format!("{pool}/{name}/made")
 }
@@ -68,14 +69,14 @@ struct RunningWork {
     entry: MadeEntry,
 }
 
-/// Begins to work on an entry. The end of the work brings the pool back.
+/// Starts the work on an entry. Its end triggers the pool.
 pub fn begin(pass: &Pass, entry: &MadeEntry, subject: ServerTask) {
     let Some(server) = pass.pool.spec.server.clone() else {
         return;
     };
     let (uid, memory, name) = (pass.uid().to_owned(), pass.ctx.memory.clone(), entry.name.clone());
     let key = id(&uid, &name);
-    // Work that was cut off.
+    // Interrupted work.
     pass.ctx.probes.stop(&key);
     memory.made.begin(&uid, &name, subject.as_str());
     let work = RunningWork {
@@ -103,7 +104,7 @@ pub fn begin(pass: &Pass, entry: &MadeEntry, subject: ServerTask) {
         .start((&key, object), WorkKind::Probe, Watch::default(), task);
 }
 
-/// A session of the login that makes databases, which may do so.
+/// A session of the login that creates databases, after a check that it may do so.
 async fn session(work: &RunningWork) -> Result<(PgConnection, Maker), Error> {
     let login = made::server_login(&work.core, &work.server).await?;
     let mut session = postgres::connect(&login, APPLICATION).await?;
@@ -133,12 +134,12 @@ async fn make(work: &RunningWork) -> Result<(), Error> {
         tracing::info!(entry = name, database = stands_for, "a database was made");
         return Ok(());
     }
-    // The entry has gone meanwhile, and nobody has its password.
+    // The entry was deleted meanwhile, and nobody has its password.
     let removed = postgres::made::unmake(&mut session, &maker, (&database, &record), Some(&identity)).await;
     removed.map(drop).map_err(told_of_removal)
 }
 
-/// Drops the database of an entry that nobody has claimed: no OrchestraDatabase stands for it, and it has no claim record.
+/// Drops the database of an entry that nobody has claimed: it has no OrchestraDatabase and no claim record.
 async fn remove(work: &RunningWork) -> Result<(), Error> {
     let MadeEntry { name, made, .. } = &work.entry;
     let (database, record) = (made::database(name), made::record(&work.pool, name));
@@ -162,8 +163,8 @@ async fn remove(work: &RunningWork) -> Result<(), Error> {
     }
 }
 
-/// No OrchestraDatabase stands for the entry, as the API server itself says: from then on none is made, since the inventory
-/// does not have the entry.
+/// Checks in the API server that the entry has no OrchestraDatabase: from then on none is created, since the entry is not in
+/// the inventory.
 async fn check_unlisted(work: &RunningWork, member: &str) -> Result<(), Error> {
     let key = work.entry.key();
     let of_entry =
@@ -176,12 +177,12 @@ async fn check_unlisted(work: &RunningWork, member: &str) -> Result<(), Error> {
         Some(found) => Err(Error::Stop {
             class: ErrorClass::After(Duration::from_secs(1)),
             reason: Reason::Deleting,
-            message: format!("OrchestraDatabase {} still stands for the entry", found.name_any()),
+            message: format!("OrchestraDatabase {} still refers to the entry", found.name_any()),
         }),
     }
 }
 
-/// Nobody has claimed the database, as its own record says. It is read as its owner, who alone may connect.
+/// Checks the database's claim record: nobody has claimed it. It is read as the owner, the only role that may connect.
 async fn check_unclaimed(work: &RunningWork) -> Result<(), Error> {
     let login = made::entry_login(&work.core, &work.server, &work.entry.name).await?;
     let looked = probe::bounded(async {
@@ -192,12 +193,12 @@ async fn check_unclaimed(work: &RunningWork) -> Result<(), Error> {
             let message = "the entry's URL leads to another database than the one that was made: nothing is dropped";
             return Err(Error::blocked(Reason::InUse, message));
         }
-        probe::check_unmarked(&work.core, &mut session).await
+        probe::check_unmarked(&work.core, &mut session, Anew::Made).await
     });
     looked.await
 }
 
-/// What a person is told of a refusal to make a database.
+/// The message about a refusal to create a database.
 fn told(error: postgres::Error) -> Error {
     let postgres::Error::Refused { sqlstate, message } = &error else {
         return error.into();
@@ -206,13 +207,14 @@ fn told(error: postgres::Error) -> Error {
         "53100" => Error::transient(
             Reason::DatabaseRefused,
             format!(
-                "the disk of the server is full ({message}): enlarge it, or lower spec.replicas; the operator goes on by \
-                 itself"
+                "the disk of the server is full ({message}): enlarge it, or lower spec.replicas; the operator then continues"
             ),
         ),
         "42710" | "42P04" => Error::blocked(
             Reason::InUse,
-            format!("{message}. An admin of the server renames or drops it, or deletes the entry's Secret"),
+            format!(
+                "{message}. An admin of the server finds out whose it is and renames it, or deletes the entry's Secret"
+            ),
         ),
         "42501" => Error::blocked(
             Reason::InvalidEntry,
@@ -225,7 +227,7 @@ fn told(error: postgres::Error) -> Error {
     }
 }
 
-/// What a person is told of a refusal to drop a database. It says nothing of the making of others.
+/// The message about a refusal to drop a database. It says nothing about the creation of others.
 fn told_of_removal(error: postgres::Error) -> Error {
     let postgres::Error::Refused { sqlstate, message } = &error else {
         return error.into();
@@ -263,7 +265,7 @@ mod tests {
         let (make, remove): (ToError, ToError) = (told, told_of_removal);
         for (told, sqlstate, passing, of_entry, says) in [
             (make, "53100", true, false, "enlarge it"),
-            (make, "42P04", false, true, "renames or drops it"),
+            (make, "42P04", false, true, "finds out whose it is and renames it"),
             (make, "42501", false, false, "CREATEDB and CREATEROLE"),
             (make, "0A000", false, false, "SQLSTATE 0A000"),
             (remove, "55006", true, true, "when the session has ended"),

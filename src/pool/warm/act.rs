@@ -1,4 +1,4 @@
-//! Carries out the steps. Nothing else of a pool that makes its members changes anything.
+//! Executes the steps. Nothing else of a pool that creates its members changes anything.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,30 +13,25 @@ use super::plan::{Step, WarmMemberState};
 use super::status;
 use crate::api::condition::Reason;
 use crate::api::names::{POOL_LABEL, pool_label};
-use crate::api::{
-    DeletionPolicy, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, POOL_FINALIZER, SupabaseProject,
-};
+use crate::api::{DeletionPolicy, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, SupabaseProject};
 use crate::class::{self, budget};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::write::{delete, set_finalizer};
+use crate::controller::write::delete;
 use crate::credentials::owner;
 use crate::pool::act::await_end;
 use crate::pool::plan::UnpreparedState;
 use crate::pool::wanted::MemberContents;
-use crate::pool::{Pass, preparation};
+use crate::pool::{BEHIND, Pass, preparation};
 use crate::supabase::marker;
 
-/// When a pass comes back that has found the watch behind the API server.
-const BEHIND: Duration = Duration::from_millis(200);
-
-/// What stands in the place of a namespace in the name of a project that a pool makes.
+/// The part of a project's name that replaces the namespace for a pool's project.
 const POOL: &str = "pool";
 
-/// Carries out a step; `None` when the pass goes on at once.
+/// Executes a step; `None` when the pass continues at once.
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
     match &step {
-        Step::AddFinalizer => set_our_finalizer(pass, true).await?,
+        Step::AddFinalizer => pass.set_our_finalizer(true).await?,
         Step::RemoveFinalizer => return remove_finalizer(pass).await,
         Step::Plan(more) => return plan(pass, &step, observed, *more).await,
         Step::Create(names) => return create_all(pass, observed, names).await,
@@ -55,7 +50,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
                 .collect();
             await_end(&pass.ctx.preparations, &uids).await;
         }
-        // The status that says so is its effect, and is written by now.
+        // Its only effect is the status, which is already written.
         Step::Settle => {}
         Step::Yield => return Ok(Some(Next::After(Duration::ZERO))),
         Step::Wait(wait) => {
@@ -70,26 +65,19 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
     Ok(None)
 }
 
-async fn set_our_finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
-    if let Some(pool) = set_finalizer(&pass.ctx.core, &*pass.pool, POOL_FINALIZER, present).await? {
-        pass.pool = Arc::new(pool);
-    }
-    Ok(())
-}
-
-/// Lets the pool go, unless the API server has a member that nobody has claimed and that the watch does not show yet.
+/// Removes the pool's finalizer, unless the API server has an unclaimed member that the watch does not show yet.
 async fn remove_finalizer(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let left = unclaimed(pass).await?;
     if !left.is_empty() {
         destroy_all(pass, &left).await?;
         return Ok(Some(Next::After(BEHIND)));
     }
-    set_our_finalizer(pass, false).await?;
+    pass.set_our_finalizer(false).await?;
     Ok(Some(Next::Gone))
 }
 
-/// The members without a claim that are not being deleted, as the API server itself has them: a watch may lag behind what
-/// an operator that led before has done.
+/// The members without a claim that are not being deleted, as the API server itself has them: a watch may lag behind the
+/// writes of an earlier leader.
 async fn unclaimed(pass: &Pass) -> Result<Vec<OrchestraDatabase>, Error> {
     let selector = format!("spec.pool={},spec.claimRef.uid=", pass.name());
     let found = pass.api().list(&ListParams::default().fields(&selector)).await?;
@@ -97,8 +85,9 @@ async fn unclaimed(pass: &Pass) -> Result<Vec<OrchestraDatabase>, Error> {
     Ok(found.items.into_iter().filter(is_left).collect())
 }
 
-/// Writes down the names of further members. The write is a compare-and-swap on the pool, which was read before the
-/// members are counted in the API server: whoever has made members since has written that, too, and the write is refused.
+/// Records the names of further members. The write is a compare-and-swap on the pool, which was read before the members are
+/// counted in the API server: another operator that has created members since has also written the pool, so that this write
+/// is refused.
 async fn plan(pass: &mut Pass, step: &Step, observed: &Observed, more: usize) -> Result<Option<Next>, Error> {
     let counted: HashSet<_> = unclaimed(pass).await?.iter().map(ResourceExt::name_any).collect();
     let shown: HashSet<_> = observed.members.iter().map(|member| member.name_any()).collect();
@@ -111,21 +100,21 @@ async fn plan(pass: &mut Pass, step: &Step, observed: &Observed, more: usize) ->
     Ok(None)
 }
 
-/// Gives up names that were written down, so that nobody makes their members any more.
+/// Removes recorded names, so that nobody creates their members any more.
 async fn drop_names(pass: &mut Pass, step: &Step, observed: &Observed, names: &[String]) -> Result<(), Error> {
     let mut planned = observed.facts.planned.clone();
     planned.retain(|name| !names.contains(name));
     status::change_planned(pass, step, observed, planned).await
 }
 
-/// Makes the members that are written down, as far as the budget has room.
+/// Creates the members that are recorded, as long as the budget has room.
 async fn create_all(pass: &Pass, observed: &Observed, names: &[String]) -> Result<Option<Next>, Error> {
     let Some(class) = &observed.class else {
         return Ok(Some(Next::After(super::plan::RETRY)));
     };
     for name in names {
         if budget::take_spare_room(&pass.ctx.class, class, name).is_err() {
-            // The next look finds that there is no room.
+            // The next observation finds that there is no room.
             return Ok(Some(Next::After(BEHIND)));
         }
         create(pass, class, name).await?;
@@ -148,7 +137,7 @@ async fn create(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(), E
         class_name: Some(class.name_any()),
         pool: Some(pass.name().into()),
         supabase: Some(project),
-        // Until it is claimed it holds nobody's data.
+        // Until it is claimed it contains no tenant's data.
         reclaim_policy: DeletionPolicy::Delete,
         ..OrchestraDatabaseSpec::default()
     };
@@ -178,12 +167,12 @@ async fn destroy(pass: &Pass, observed: &Observed, names: &[String]) -> Result<(
     destroy_all(pass, &members).await
 }
 
-/// Deletes members in the very version in which nobody had claimed them. A claim that comes in between changes the version,
+/// Deletes members in the version in which they were unclaimed. A claim that comes in between changes the version,
 /// and the API server refuses the deletion; after the deletion it refuses the claim.
 async fn destroy_all(pass: &Pass, members: &[OrchestraDatabase]) -> Result<(), Error> {
     let mut failed = None;
     for member in members {
-        // The others are destroyed all the same.
+        // The others are still destroyed.
         if let Err(error) = delete(&pass.ctx.core, member).await {
             failed.get_or_insert(error);
             continue;

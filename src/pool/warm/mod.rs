@@ -1,9 +1,9 @@
 //! A pool that makes its members with the provider of a class, and keeps as many waiting for a claim as `replicas` says.
-//! [`plan`] tells its life on one page.
+//! [`plan`] has its life on one page.
 //!
 //! A member is an OrchestraDatabase without a claim, and its project is created as that of any other: the journal of the
-//! room `database` sees to it that there is exactly one. How many members there are is decided here: their names are
-//! written into the pool's status by compare-and-swap before they are made, and they are counted in the API server itself.
+//! room `database` ensures that there is exactly one. How many members there are is decided here: their names are written
+//! into the pool's status by compare-and-swap before they are made, and they are counted in the API server itself.
 
 mod act;
 mod observe;

@@ -1,5 +1,5 @@
-//! Looks up the facts for [`super::plan`]: the members of the pool, and whether its class can make another one. It reads
-//! only.
+//! Looks up the facts for [`super::plan`]: the members of the pool, and whether its class can create another one. It only
+//! reads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,9 +35,9 @@ pub struct Observed {
     pub bound: usize,
     /// What the members are to be prepared with.
     pub wanted: Option<Arc<MemberContents>>,
-    /// What keeps another member from being made.
+    /// Why no other member can be created.
     pub closed: Option<Refusal>,
-    /// What the status tells of the pool's class and its members, with the name of the member.
+    /// What the status says about the pool's class and its members, with the name of the member.
     pub refusals: Vec<(Option<String>, Refusal)>,
 }
 
@@ -97,12 +97,8 @@ async fn observe_class(pass: &Pass, observed: &mut Observed) {
     if let Err(error) = can_make(&class).and_then(|()| budget::has_spare_room(&ctx.class, &class)) {
         close(observed, &error);
     }
-    let known = match pass.wanted.get() {
-        Some(known) => Ok(known.clone()),
-        None => wanted::of_class(pass, &class).await,
-    };
-    match known {
-        Ok(known) => observed.wanted.clone_from(pass.wanted.get_or_init(|| known)),
+    match pass.wanted(wanted::of_class(pass, &class)).await {
+        Ok(wanted) => observed.wanted = wanted,
         Err(error) => observed.refusals.push((None, Refusal::from(&error))),
     }
 }
@@ -112,7 +108,7 @@ fn close(observed: &mut Observed, error: &Error) {
     observed.closed = Some(Refusal::from(error));
 }
 
-/// Whether a class can make databases, but for its budget.
+/// Whether a class can create databases, apart from its budget.
 fn can_make(class: &OrchestraClass) -> Result<(), Error> {
     let name = class.name_any();
     if class.metadata.deletion_timestamp.is_some() {
@@ -124,7 +120,7 @@ fn can_make(class: &OrchestraClass) -> Result<(), Error> {
         return Err(Error::blocked(Reason::NoProvider, message));
     }
     class::placement::choose(class, None)?;
-    // A class that claims from pools only does not look at its provider.
+    // A class that only claims from pools does not check its provider.
     let trouble = class.provider_trouble();
     match trouble.filter(|_| class::ways(class).contains(&Way::Provider)) {
         None => Ok(()),
@@ -169,7 +165,7 @@ fn left_of(lifetime: Duration, member: &OrchestraDatabase) -> Option<Duration> {
     Some(Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default())
 }
 
-/// How a member stands, and what to tell of it.
+/// The state of a member, and its message.
 fn state(pass: &Pass, observed: &Observed, member: &OrchestraDatabase) -> (WarmMemberState, Option<Refusal>) {
     if member.is_ready() {
         return match &observed.wanted {
@@ -178,7 +174,7 @@ fn state(pass: &Pass, observed: &Observed, member: &OrchestraDatabase) -> (WarmM
                 Some((state, refusal)) => (WarmMemberState::Unprepared(state), refusal),
                 None => (WarmMemberState::Available, None),
             },
-            // What it is to have is not known.
+            // Its wanted contents are not known.
             None if observed.refusals.iter().any(|(member, _)| member.is_none()) && !is_prepared(member) => {
                 (WarmMemberState::Unprepared(UNKNOWN), None)
             }
@@ -194,7 +190,7 @@ fn state(pass: &Pass, observed: &Observed, member: &OrchestraDatabase) -> (WarmM
     (state, refusal)
 }
 
-/// The pool comes back when the source does.
+/// The pool is triggered when the source is available again.
 const UNKNOWN: UnpreparedState = UnpreparedState::Refused(RefusedEntry {
     again: super::plan::RETRY,
     passing: true,

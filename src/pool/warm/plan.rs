@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::pool::plan::{BUSY, FALLBACK, UnpreparedState};
 
-/// When a pool looks again that cannot make what it lacks: no watch tells of room in a budget.
+/// When a pool that cannot create missing members tries again: no watch reports room in a budget.
 pub const RETRY: Duration = Duration::from_secs(30);
 
 /// Everything that the next step depends on.
@@ -28,9 +28,9 @@ pub struct Facts {
     pub desired: usize,
     /// How many may be created at once.
     pub at_once: usize,
-    /// Names that are written down and whose member is not made yet.
+    /// Recorded names whose member is not created yet.
     pub planned: Vec<String>,
-    /// A name that is written down is that of a member now.
+    /// A recorded name is that of a member now.
     pub made: bool,
     /// The members that nobody has claimed and that are not being deleted.
     pub members: Vec<WarmMember>,
@@ -51,14 +51,13 @@ pub struct WarmMember {
     pub name: String,
     /// When it was made.
     pub created: Timestamp,
-    /// How it stands.
+    /// Its state.
     pub state: WarmMemberState,
-    /// It is usable, and another one is to take its place: it has waited for too long, or has what the class does not
-    /// have any more.
+    /// It is usable, but is to be replaced: it waited too long, or its contents are outdated.
     pub old: bool,
 }
 
-/// How a member stands.
+/// The state of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WarmMemberState {
     /// Nothing was requested from the provider yet: it costs nothing.
@@ -67,7 +66,7 @@ pub enum WarmMemberState {
     Broken,
     /// It is not usable yet.
     Creating,
-    /// It is usable, and lacks what the class has.
+    /// It is usable, and lacks contents of the class.
     Unprepared(UnpreparedState),
     /// It waits for a claim.
     Available,
@@ -86,25 +85,25 @@ pub enum MemberSupply {
 /// The one next step. Each is idempotent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Put our finalizer on.
+    /// Add our finalizer.
     AddFinalizer,
-    /// Take our finalizer off.
+    /// Remove our finalizer.
     RemoveFinalizer,
-    /// Write down that the planned members are made.
+    /// Record that the planned members are created.
     Settle,
-    /// Write down so many names of members that are about to be made.
+    /// Record this many names of members that are about to be created.
     Plan(usize),
-    /// Make the members of these names.
+    /// Create the members of these names.
     Create(Vec<String>),
-    /// Give these names up, whose members are not made.
+    /// Remove these names, whose members are not created.
     Drop(Vec<String>),
     /// Delete these members, and with them their projects.
     Destroy(Vec<String>),
-    /// Begin to prepare these members.
+    /// Start the preparation of these members.
     Prepare(Vec<String>),
-    /// Wait a moment for the preparations that have just begun.
+    /// Wait a moment for the preparations that have just started.
     AwaitPreparations,
-    /// Give the worker back and go on in another pass.
+    /// Release the worker and continue in another pass.
     Yield,
     /// Nothing to do before this time, unless something changes.
     Wait(Duration),
@@ -123,7 +122,7 @@ pub fn plan(facts: &Facts) -> Step {
     }
 }
 
-/// Claimed members live on.
+/// Claimed members stay.
 fn leave(facts: &Facts) -> Step {
     if !facts.planned.is_empty() {
         return Step::Drop(facts.planned.clone());
@@ -134,7 +133,7 @@ fn leave(facts: &Facts) -> Step {
     Step::Destroy(facts.members.iter().map(|member| member.name.clone()).collect())
 }
 
-/// What a living pool does: the first link that has something to do decides.
+/// The work of a pool that is not being deleted: the first link that has something to do decides.
 const LIVE: [fn(&Facts) -> Option<Step>; 5] = [shrink, create, grow, retire, prepare];
 
 impl Facts {
@@ -142,17 +141,22 @@ impl Facts {
         self.members.len() + self.planned.len()
     }
 
+    /// How many members can be claimed now.
+    pub fn available(&self) -> usize {
+        self.count(|state| *state == WarmMemberState::Available)
+    }
+
     fn count(&self, is: impl Fn(&WarmMemberState) -> bool) -> usize {
         self.members.iter().filter(|member| is(&member.state)).count()
     }
 
-    /// While a member is old, one more than is wanted may exist: the one that takes its place.
+    /// While a member is old, one more than wanted may exist: its replacement.
     fn most(&self) -> usize {
         let old = self.members.iter().any(|member| member.old);
         self.desired + usize::from(old && self.desired > 0)
     }
 
-    /// How many members are to be made: those that lack, or one for an old one when all others can be claimed.
+    /// How many members are to be created: the missing ones, or one for an old one when all others can be claimed.
     fn lacking(&self) -> usize {
         let usable = self.count(|state| matches!(state, WarmMemberState::Unprepared(_) | WarmMemberState::Available));
         match self.desired.checked_sub(self.total()) {
@@ -182,13 +186,13 @@ fn shrink(facts: &Facts) -> Option<Step> {
     Some(Step::Destroy(names.collect()))
 }
 
-/// What is written down is carried out.
+/// Recorded names are created.
 fn create(facts: &Facts) -> Option<Step> {
     let can = facts.supply == MemberSupply::Open && !facts.planned.is_empty();
     can.then(|| Step::Create(facts.planned.clone()))
 }
 
-/// No more at once than the pool says. What is broken counts, so that a provider that fails is not asked again and again.
+/// No more at once than the pool says. Broken members count, so that a failing provider does not get repeated requests.
 fn grow(facts: &Facts) -> Option<Step> {
     let creating = facts.count(|state| {
         matches!(
@@ -201,9 +205,9 @@ fn grow(facts: &Facts) -> Option<Step> {
     (facts.supply == MemberSupply::Open && next > 0).then_some(Step::Plan(next))
 }
 
-/// When the one that takes its place can be claimed.
+/// When its replacement can be claimed.
 fn retire(facts: &Facts) -> Option<Step> {
-    let spare = facts.count(|state| *state == WarmMemberState::Available) > facts.desired;
+    let spare = facts.available() > facts.desired;
     let old = facts.members.iter().filter(|member| member.old);
     let oldest = old
         .min_by_key(|member| (member.created, &member.name))
@@ -211,7 +215,7 @@ fn retire(facts: &Facts) -> Option<Step> {
     Some(Step::Destroy(vec![oldest.name.clone()]))
 }
 
-/// Last: nobody waits for it.
+/// Last, because nobody waits for it.
 fn prepare(facts: &Facts) -> Option<Step> {
     let of = |wanted: fn(&UnpreparedState) -> bool| {
         let is =
@@ -230,7 +234,7 @@ fn prepare(facts: &Facts) -> Option<Step> {
     }
 }
 
-/// Until when nothing is to be done. A member that becomes usable or is claimed brings the pool back.
+/// Until when nothing is to be done. A member that becomes usable or is claimed triggers the pool.
 fn rest(facts: &Facts) -> Step {
     let members = facts.members.iter().filter_map(|member| match member.state {
         WarmMemberState::Unprepared(UnpreparedState::Due) => Some(BUSY),

@@ -1,4 +1,4 @@
-//! Describes a pool that makes its members: how many there are, and what keeps it from having as many as it should.
+//! Describes a pool that makes its members: how many there are, and why there are not as many as wanted.
 
 use std::sync::Arc;
 
@@ -12,13 +12,14 @@ use crate::controller::error::Error;
 use crate::controller::status::{self, News, is_news};
 use crate::pool::Pass;
 use crate::pool::attempts::Refusal;
+use crate::pool::status::Description;
 use crate::text;
 
-/// Members that a condition names.
+/// The most members that a condition names.
 const NAMED: usize = 5;
 
-/// Writes the status at a step that ends the pass, or that is the status itself. That of names that are written down or
-/// given up is written with them, by `act`.
+/// Writes the status at a step that ends the pass, or that is the status itself. For recorded or removed names, `act` writes
+/// it together with them.
 pub async fn write(pass: &mut Pass, step: &Step, observed: &Observed) -> Result<(), Error> {
     if matches!(step, Step::Plan(_) | Step::Drop(_)) {
         return Ok(());
@@ -39,7 +40,7 @@ pub async fn change_planned(
     };
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let facts = &observed.facts;
-    let available = available(observed);
+    let available = observed.facts.available();
     let old = pass.pool.status.clone().unwrap_or_default();
     let generation = pass.pool.metadata.generation;
     let mut conditions = Conditions::new(&old.conditions, generation);
@@ -68,23 +69,7 @@ pub async fn change_planned(
     Ok(())
 }
 
-fn available(observed: &Observed) -> usize {
-    let members = observed.facts.members.iter();
-    members
-        .filter(|member| member.state == WarmMemberState::Available)
-        .count()
-}
-
-/// What the conditions of a pool say.
-#[derive(Debug, PartialEq, Eq)]
-struct Description {
-    ready: bool,
-    standing: Standing,
-    reason: Reason,
-    message: String,
-}
-
-/// What the conditions say at a step; none where the next one tells.
+/// What the conditions say at a step; none where the next step writes them.
 fn describe(step: &Step, observed: &Observed) -> Option<Description> {
     let tells = match step {
         Step::AddFinalizer | Step::RemoveFinalizer | Step::Create(_) | Step::Prepare(_) | Step::AwaitPreparations => {
@@ -105,7 +90,7 @@ fn of_members(observed: &Observed) -> Description {
             "unclaimed members are being deleted; claimed ones are kept",
         );
     }
-    let full = available(observed) >= facts.desired;
+    let full = observed.facts.available() >= facts.desired;
     let gone = observed.class.is_none();
     let lacks = facts.members.len() < facts.desired;
     let leaves = |refusal: &&Refusal| refusal.reason == Reason::ClassDeleting;
@@ -149,12 +134,12 @@ fn works(reason: Reason, message: &str) -> Description {
     }
 }
 
-/// Nothing is wrong with what is being prepared, or waits for its turn.
+/// Members that are being prepared, or that wait for their turn, are not a problem.
 fn is_progress(refusal: &Refusal) -> bool {
     refusal.is_passing() && matches!(refusal.reason, Reason::Migrating | Reason::Queued)
 }
 
-/// What is the matter, what needs a person first.
+/// What is wrong; problems that need a person come first.
 fn trouble(troubles: &[(Option<&str>, &Refusal)]) -> Option<Description> {
     let mut troubles: Vec<_> = troubles.iter().collect();
     troubles.sort_by_key(|(_, refusal)| refusal.is_passing());
@@ -316,7 +301,7 @@ mod tests {
         }
     }
 
-    /// Every sequence of so many states.
+    /// Every sequence of this many states.
     fn every(states: &[WarmMemberState], count: usize) -> Vec<Vec<WarmMemberState>> {
         let longer = |shorter: Vec<WarmMemberState>| states.iter().map(move |state| [&shorter[..], &[*state]].concat());
         match count.checked_sub(1) {
@@ -329,9 +314,9 @@ mod tests {
         let said = of_members(observed);
         let of = || format!("{said:?} of {:?}, {:?}", observed.facts, observed.refusals);
         assert_eq!(contradicts(said.ready, said.standing, said.reason), None, "{}", of());
-        let full = available(observed) >= observed.facts.desired;
+        let full = observed.facts.available() >= observed.facts.desired;
         assert!(!said.ready || (full && !observed.facts.deleting), "{}", of());
-        // Who has to act is said by what is the matter, and by nothing else.
+        // Only the problems decide who has to act.
         let lacks = observed.facts.members.len() < observed.facts.desired;
         let closed = observed
             .closed

@@ -1,6 +1,6 @@
 //! What was read of a server, a login and its database.
 
-/// What a server, a login and its database say. Names are as the catalog holds them.
+/// The facts about a server, a login and its database. Names are as the catalog holds them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
     /// The server.
@@ -11,17 +11,17 @@ pub struct Holdings {
     pub database: DatabaseHoldings,
 }
 
-/// What the server says of itself.
+/// The facts about the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerHoldings {
     /// Major version of PostgreSQL.
     pub version: u32,
-    /// It takes no writes: a standby, or one whose transactions are read-only.
+    /// It accepts no writes: a standby, or one whose transactions are read-only.
     pub read_only: bool,
-    /// What a hosted project's server has: a superuser `supabase_admin`, which owns the schemas `auth` and
-    /// `storage` of this database. Who is no superuser can make neither.
+    /// The server is a hosted project: it has a superuser `supabase_admin` that owns the schemas `auth` and `storage` of
+    /// this database. Only a superuser can create either.
     pub supabase: bool,
-    /// Databases that are neither this one nor a template, nor a superuser's.
+    /// Databases other than this one, templates and those of superusers.
     pub neighbours: Vec<String>,
     /// Databases for administration (`postgres`, `template1`) that let PUBLIC connect.
     pub open: Vec<Open>,
@@ -36,7 +36,7 @@ pub struct Open {
     pub creates: bool,
 }
 
-/// What the server says of the login.
+/// The facts about the login.
 #[allow(clippy::struct_excessive_bools, reason = "each is an attribute of a role")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoginFacts {
@@ -44,7 +44,7 @@ pub struct LoginFacts {
     pub role: String,
     /// It is a superuser.
     pub superuser: bool,
-    /// It has REPLICATION, with which the whole server is read.
+    /// It has REPLICATION, with which it can read the whole server.
     pub replication: bool,
     /// Its sessions begin as another role.
     pub acts_as_another: bool,
@@ -58,8 +58,8 @@ pub struct LoginFacts {
     pub member_of: Vec<Role>,
     /// It has more memberships or members than are read.
     pub entangled: bool,
-    /// Roles that are members of it, also indirectly. Superusers are left out, and whoever may only administer it
-    /// because it made it.
+    /// Roles that are members of it, also indirectly. Superusers are left out, and roles that may only administer it because
+    /// they created it.
     pub members: Vec<String>,
 }
 
@@ -70,11 +70,11 @@ pub struct Role {
     pub name: String,
     /// It is a superuser.
     pub superuser: bool,
-    /// Another login of the server has made it, and this one may not change it (PostgreSQL 16 and later).
+    /// Another login of the server has created it, and this one may not change it (PostgreSQL 16 and later).
     pub made_by_others: bool,
 }
 
-/// What the current database holds. Superusers are left out everywhere: they reach every database.
+/// What the current database holds. Superusers are left out everywhere: they have access to every database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseHoldings {
     /// Its name.

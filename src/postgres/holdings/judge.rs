@@ -1,14 +1,12 @@
-//! Whether a database can be handed to a tenant. Pure: it is given what was read before.
+//! Whether a database can be given to a tenant. Pure: it gets the facts that were read before.
 
 use super::facts::{Holdings, LoginFacts, Open, Role};
 
 use crate::api::condition::Reason;
 use crate::postgres::groups::APP_GROUP;
+use crate::postgres::objections::{self, CONFINED, TAKES_NO_WRITES};
 use crate::postgres::role_name::is_tenants;
 use crate::text;
-
-/// The first version whose CREATEROLE reaches only roles that the role itself has made.
-const CONFINED: u32 = 16;
 
 /// Roles that every hosted project has. Their names mean nothing on another server.
 const HOSTED_ROLES: [&str; 21] = [
@@ -46,19 +44,18 @@ pub struct AcceptedHoldings {
     pub other_entries: Vec<(String, String)>,
 }
 
-/// Why a database is not handed to a tenant.
+/// Why a database is not given to a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Objection {
     /// The login or the server is not fit, or the database is in use.
     pub reason: Reason,
-    /// What is the matter, and what to do about the login or the server.
+    /// What is wrong, and what to do about the login or the server.
     pub message: String,
-    /// Whose data the database may hold. What may be done about that depends on whether they still use it, which the
-    /// database does not tell.
+    /// Whose data the database may hold. The advice depends on whether they still use it, which the database does not show.
     pub left_by: Option<LeftBy>,
 }
 
-/// Who has used a database, as far as it shows.
+/// Who has used a database, according to its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeftBy {
     /// Somebody.
@@ -67,7 +64,7 @@ pub enum LeftBy {
     Tenants(Vec<String>),
 }
 
-/// How to make what is accepted.
+/// How to create an acceptable entry.
 const HOW: &str = "make the entry as deploy/samples/pool-entry.sql does";
 
 impl Holdings {
@@ -86,7 +83,7 @@ impl Holdings {
     }
 }
 
-/// What speaks against handing the database to a tenant: first the server and the login, then what it holds.
+/// The objections to giving the database to a tenant: first about the server and the login, then about its contents.
 pub fn judge(found: &Holdings, allowed: &AcceptedHoldings) -> Vec<Objection> {
     let hosted = found.is_hosted_project();
     let mut objections = Vec::new();
@@ -107,10 +104,8 @@ pub fn judge(found: &Holdings, allowed: &AcceptedHoldings) -> Vec<Objection> {
     }
     if !hosted {
         let legacy = found.server.version < CONFINED && !allowed.legacy_servers;
-        refuse(
-            Reason::InvalidEntry,
-            legacy.then(|| legacy_server(found.server.version)),
-        );
+        let objection = || objections::legacy(found.server.version, "static.allowLegacyServers");
+        refuse(Reason::InvalidEntry, legacy.then(objection));
         refuse(Reason::InvalidEntry, attributes(&found.login));
         refuse(Reason::InvalidEntry, mighty_roles(&found.login));
     }
@@ -128,14 +123,6 @@ pub fn judge(found: &Holdings, allowed: &AcceptedHoldings) -> Vec<Objection> {
     objections
 }
 
-fn legacy_server(version: u32) -> String {
-    format!(
-        "its server runs PostgreSQL {version}: before version {CONFINED}, a script with CREATEROLE reaches every role \
-         of the server that is not a superuser, and programs of its machine. Use PostgreSQL {CONFINED} or later; if all \
-         databases of the server belong to tenants that trust each other, set static.allowLegacyServers of the pool"
-    )
-}
-
 fn attributes(login: &LoginFacts) -> Option<String> {
     let role = &login.role;
     login.replication.then(|| {
@@ -145,7 +132,7 @@ fn attributes(login: &LoginFacts) -> Option<String> {
     })
 }
 
-/// A script takes the session's own rights with `SET ROLE NONE`, whatever role the session begins with.
+/// A script can get the session's own rights with `SET ROLE NONE`, whatever role the session starts with.
 fn another_role(login: &LoginFacts) -> Option<String> {
     login.acts_as_another.then(|| {
         "the login begins its sessions as another role: name that role as the URL's user, or reset the setting with ALTER \
@@ -164,10 +151,7 @@ fn createrole(login: &LoginFacts) -> Option<String> {
 }
 
 fn read_only(found: &Holdings) -> Option<String> {
-    found.server.read_only.then(|| {
-        "its server takes no writes: it is a standby, or default_transaction_read_only is on; give the URL of the primary"
-            .to_owned()
-    })
+    found.server.read_only.then(|| TAKES_NO_WRITES.to_owned())
 }
 
 fn mighty_roles(login: &LoginFacts) -> Option<String> {
@@ -251,7 +235,7 @@ fn used(found: &Holdings, allowed: &AcceptedHoldings, hosted: bool) -> Vec<Objec
     objections
 }
 
-/// Login roles of Orchestras that are there, and what they mean.
+/// Login roles of Orchestras that exist, and what they mean.
 fn other_tenants(found: &Holdings) -> Option<(String, Vec<String>)> {
     let tenants: Vec<_> = everybody(found).into_iter().filter(|name| is_tenants(name)).collect();
     let names = listed(tenants.iter().copied())?;
@@ -295,8 +279,9 @@ fn defaults(found: &Holdings, hosted: bool) -> Option<String> {
     ))
 }
 
-/// The roles other than the login that have something to do with the database. The login may be a member of the group of
-/// tenants' logins, which has no rights of its own, and of what other logins have made, who can make it one at any time.
+/// The roles other than the login that own something in the database or have rights on it. The login may be a member of the
+/// group of tenants' logins, which has no rights of its own, and of roles of other logins, which can make it a member at any
+/// time.
 fn everybody(found: &Holdings) -> Vec<&str> {
     let Holdings { login, database, .. } = found;
     let reached = login
@@ -317,7 +302,7 @@ fn everybody(found: &Holdings) -> Vec<&str> {
     all
 }
 
-/// Roles that a database may have to do with, whoever uses it: PostgreSQL's own, and a hosted project's.
+/// Roles that may have rights in any database: PostgreSQL's own, and a hosted project's.
 fn is_own(role: &str, hosted: bool) -> bool {
     role.starts_with("pg_") || hosted && HOSTED_ROLES.contains(&role)
 }

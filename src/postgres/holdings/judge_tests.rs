@@ -156,7 +156,7 @@ fn what_somebody_left_is_refused_unless_the_pool_accepts_it() {
             |found| found.database.defaults.push(("one_owner".into(), None)),
             "default privileges for objects of one_owner",
         ),
-        // The names of a hosted project's roles mean nothing elsewhere.
+        // The names of a hosted project's roles have no meaning elsewhere.
         (|found| found.database.grantees.push("anon".into()), "anon can reach"),
     ];
     for (change, says) in cases {
@@ -233,7 +233,7 @@ fn a_hosted_project_has_what_a_hosted_project_has_and_no_more() {
         let said = messages(&found, &AcceptedHoldings::default());
         assert!(said.contains(says), "{says}: {said}");
     }
-    // A server with other people's databases, or without a superuser's schemas, is no project of one tenant.
+    // A server with other people's databases, or without a superuser's schemas, is not a project of one tenant.
     let changes: [Change; 2] = [
         |found| found.server.neighbours.push("two".into()),
         |found| found.server.supabase = false,

@@ -1,5 +1,4 @@
-//! What a database holds, and who reaches it: looked at before it is handed to a tenant, and judged by
-//! [`judge()`].
+//! What a database contains, and who has access to it: read before it is given to a tenant, and judged by [`judge()`].
 
 mod facts;
 mod judge;

@@ -1,5 +1,5 @@
-//! Reads what a database holds. Nothing that a tenant's script has left behind runs: only catalogs are read, and
-//! tables without looking at a column, a policy or a view.
+//! Reads what a database holds. No code that a tenant's script has left behind runs: only catalogs are read, and tables
+//! without their columns, policies or views.
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
@@ -7,21 +7,21 @@ use super::facts::{DatabaseHoldings, Holdings, LoginFacts, Open, Role, ServerHol
 use crate::postgres::bounded::{all, column};
 use crate::postgres::error::{Error, Result};
 use crate::postgres::groups::APP_GROUP;
-use crate::postgres::sql::{OPERATOR_SCHEMA, begin, end, first, look, quote, run};
+use crate::postgres::sql::{FIRST_OWN, OPERATOR_SCHEMA, begin, end, first, look, quote, run};
 
-/// Names of each kind that are read at most. Of what is judged by single names, those of tenants' logins come first.
+/// The most names of each kind that are read. Where single names matter, those of tenants' logins come first.
 const MOST: i64 = 50;
 
-/// Memberships that are read: a login with more is refused.
+/// The most memberships that are read: a login with more is refused.
 const MEMBERSHIPS: i64 = 1000;
 
 /// SQL: whether a name is that of a tenant's login.
 const TENANTS: &str = "'^orchestra_[0-9a-fA-F]{32}(_[0-9]+)?$'";
 
-/// Tables with pages that are looked into: those that were emptied keep theirs until a VACUUM.
+/// The most tables with pages that are checked for rows: emptied tables keep their pages until a VACUUM.
 const TABLES: i64 = 500;
 
-/// Tables with rows that are named.
+/// The most tables with rows that are named.
 const NAMED: usize = 3;
 
 /// Reads what the current database holds, and what its server and the connection's login may do.
@@ -55,8 +55,8 @@ const SUPABASE: &str = "(SELECT pg_catalog.count(*) = 2 FROM pg_catalog.pg_names
     JOIN pg_catalog.pg_roles o ON o.oid = n.nspowner \
     WHERE n.nspname IN ('auth', 'storage') AND o.rolname = 'supabase_admin' AND o.rolsuper)";
 
-/// Whether the current database is a hosted project's, to whose services PUBLIC's rights belong. What the owner has
-/// made there since it was taken in changes nothing.
+/// Whether the current database is a hosted project's, to whose services PUBLIC's rights belong. Objects that the owner has
+/// created there since it became an entry do not matter.
 ///
 /// # Errors
 /// See [`Error`].
@@ -117,9 +117,9 @@ async fn login(conn: &mut PgConnection) -> Result<LoginFacts> {
     })
 }
 
-/// SQL over `pg_roles r`: whether another login of the server has made the role, which this one may not change. Whoever made
-/// a role could make this login a member of it, and reaches nothing by that. The grant of who has made it is that of the
-/// bootstrap superuser, with no other right (`createrole` in `commands/user.c`).
+/// SQL over `pg_roles r`: whether another login of the server has created the role, which this one may not change. The
+/// creator of a role could make this login a member of it, and gains nothing by that. The creator's own membership is
+/// granted by the bootstrap superuser, with no option other than ADMIN (`createrole` in `commands/user.c`).
 const MADE_BY_OTHERS: &str = "(NOT r.rolsuper AND NOT pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER WITH ADMIN OPTION') \
     AND EXISTS (SELECT FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles o ON o.oid = m.member \
         WHERE m.roleid = r.oid AND m.grantor = 10 AND m.admin_option AND NOT m.inherit_option AND NOT m.set_option \
@@ -225,10 +225,10 @@ async fn database(conn: &mut PgConnection, supabase: bool) -> Result<DatabaseHol
          ORDER BY 1, 2 LIMIT $1",
     )
     .bind(MOST)
-    // Rights of the group of tenants' logins on objects let nobody in who may not connect.
+    // Rights of the group of tenants' logins on objects give no access to a role that may not connect.
     .bind(APP_GROUP);
     let defaults = all(conn, "default privileges", defaults).await?;
-    // The group has rights on objects and is named by policies; what it owned would be the next tenant's login's.
+    // The group has rights on objects and is named by policies; its objects would belong to the next tenant's login.
     let dependents = tenants_first(
         "SELECT DISTINCT r.rolname::text FROM pg_catalog.pg_shdepend s \
          JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid \
@@ -281,14 +281,14 @@ const HISTORY: &str = "(c.relname IN ('_prisma_migrations', '_sqlx_migrations') 
             ELSE ARRAY['path', 'hash'] END::name[]))";
 
 /// The tables that hold rows. One whose rows cannot be seen, because of a policy or a lock, counts as filled. A hosted
-/// project's own schemas are left out, the operator's claim record, and what an extension has made: a superuser owns that,
-/// while a script may declare tables of its own to be an extension's.
+/// project's own schemas are left out, the operator's claim record, and what an extension has made: a superuser owns those,
+/// while a script may declare tables of its own to be part of an extension.
 async fn filled(conn: &mut PgConnection, supabase: bool) -> Result<Vec<String>> {
     let with_pages = format!(
         "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_catalog.pg_roles o ON o.oid = n.nspowner \
-         WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND c.oid >= 16384 \
+         WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND c.oid >= {FIRST_OWN} \
          AND NOT ($3 AND o.rolsuper AND n.nspname <> 'public') \
          AND NOT (n.nspname = $1 AND c.relname = 'claim') AND NOT ({HISTORY}) \
          AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e JOIN pg_catalog.pg_roles t ON t.oid = c.relowner \

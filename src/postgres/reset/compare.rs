@@ -1,7 +1,8 @@
-//! What the catalogue of a database says beside that of a fresh one. Pure: it is given what was read before.
+//! Compares the catalogue of a database with that of a fresh one. Pure: it gets the facts that were read before.
 
-/// What may differ between a database and a fresh one of its server: one that `CREATE DATABASE` has just made from a template
-/// without anything of its own, and that PUBLIC may not connect to. Names are printable, and of many the first ones.
+/// The possible differences between a database and a fresh one of its server, which `CREATE DATABASE` has just created from
+/// a template without objects of its own, and to which PUBLIC may not connect. Names are printable; of many, only the first
+/// ones are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalogue {
     /// Objects that PostgreSQL itself has not made, apart from the schema `public`, as it describes them.
@@ -14,11 +15,11 @@ pub struct Catalogue {
     pub settings: Vec<String>,
     /// Roles other than the owner and superusers that have rights on the database itself.
     pub grantees: Vec<String>,
-    /// Roles that the owner has made, also by way of others.
+    /// Roles that the owner has created, also through others.
     pub roles: Vec<String>,
     /// Subscriptions, replication slots and prepared transactions.
     pub shared: Vec<String>,
-    /// Other databases may be made from it by whoever may make any.
+    /// It is a template, from which every role that may create databases can create one.
     pub template: bool,
     /// It has a comment.
     pub comment: bool,
@@ -29,16 +30,16 @@ pub struct Catalogue {
 /// The schema `public`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Public {
-    /// Its owner is the role that stands for the owner of the database, or a superuser.
+    /// Its owner is `pg_database_owner`, or a superuser.
     pub is_own: bool,
     /// Who has which right on it beside its owner, as `name=PRIVILEGE`; PUBLIC has no name.
     pub rights: Vec<String>,
-    /// It has the comment that PostgreSQL gives it.
+    /// It has PostgreSQL's own comment.
     pub commented: bool,
 }
 
 impl Catalogue {
-    /// That of a fresh database, since PostgreSQL 15.
+    /// The schema of a fresh database, since PostgreSQL 15.
     pub fn fresh() -> Self {
         Self {
             objects: Vec::new(),
@@ -95,7 +96,7 @@ pub fn left(found: &Catalogue) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// A change of the catalogue, and what is told of it.
+    /// A change of the catalogue, and its description.
     type Difference = (fn(&mut Catalogue), &'static str);
 
     #[test]

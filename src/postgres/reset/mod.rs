@@ -1,8 +1,8 @@
-//! Makes a tenant's former database as a new one is: everything that its scripts may have left goes, the catalogue is
-//! compared with that of a fresh database, and only then the claim record goes.
+//! Resets a tenant's former database: everything that its scripts may have left is dropped, the catalogue is compared with
+//! that of a fresh database, and only then the claim record is dropped.
 //!
-//! Each step may be cut off and repeated. The claim record is dropped in the transaction that finds nothing else left: until
-//! then it keeps the database from every other tenant.
+//! Each step may be interrupted and repeated. The claim record is dropped in the transaction that finds nothing else left:
+//! until then it protects the database from every other tenant.
 
 mod compare;
 mod observe;
@@ -13,28 +13,33 @@ use sqlx::PgConnection;
 use super::claim_record;
 use super::error::Result;
 use super::holdings::{self, AcceptedHoldings, LeftBy};
+pub use super::objections::CONFINED;
 use super::session_end::end_owners_sessions;
 use super::sql::{begin, end, run};
 
 pub use compare::{Catalogue, left};
 
-/// Why a database was not made as a new one is.
+/// Why a database was not reset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stay {
-    /// It is not one that can be, or it is not known to be the tenant's: nothing was dropped.
-    Unfit(String),
+    /// It is a hosted project: nothing was dropped.
+    Hosted,
+    /// Its login reaches more than this database, or does not own it: nothing was dropped.
+    Login,
+    /// It is the tenant's, on a server of a version that does not tell what the tenant's scripts have made: nothing was
+    /// dropped.
+    Version(u32),
+    /// It is not known to be the tenant's: nothing was dropped.
+    Unclear,
     /// Somebody else uses it: nothing was dropped.
     InUse(String),
-    /// What is left that the owner may not drop.
+    /// The remaining objects, which the owner may not drop.
     Left(Vec<String>),
 }
 
-/// A script may have left other ones for the sessions of its role.
+/// A script may have set other values for the sessions of its role.
 const OWN_SETTINGS: &str = "SET default_transaction_read_only = off; SET statement_timeout = 0; \
     SET idle_in_transaction_session_timeout = 0";
-
-/// The first version that tells which roles a role has made.
-const CONFINED: u32 = 16;
 
 /// Drops everything of the tenant from the current database, whose owner the connection's user is. `uids` are those of the
 /// Orchestras that had it: the record in the database must name one of them.
@@ -58,7 +63,8 @@ pub async fn reset(conn: &mut PgConnection, uids: &[&str]) -> Result<std::result
     }
 }
 
-/// Drops the rest, the claim record with it, and compares. An error is rolled back, and so is what leaves something.
+/// Drops the rest, including the claim record, and compares. The transaction is rolled back after an error, and when
+/// something is left.
 async fn finish(conn: &mut PgConnection, found: &mut Vec<String>) -> Result<()> {
     end_owners_sessions(conn).await?;
     remove::rest(conn).await?;
@@ -69,13 +75,20 @@ async fn finish(conn: &mut PgConnection, found: &mut Vec<String>) -> Result<()> 
     Err(super::error::Error::Untrusted("something is left".into()))
 }
 
-/// What speaks against it. It only reads.
+/// The objections to a reset. It only reads.
 async fn refuse(conn: &mut PgConnection, uids: &[&str]) -> Result<Option<Stay>> {
     let found = holdings::observe(conn).await?;
-    if let Some(unfit) = unfit(&found) {
-        return Ok(Some(Stay::Unfit(unfit)));
-    }
     let whose = claim_record::holder(conn).await?;
+    if let Some(holder) = whose.as_ref().filter(|holder| !uids.contains(&holder.uid.as_str())) {
+        let message = format!(
+            "the database carries the claim record of Orchestra {} ({})",
+            holder.name, holder.uid
+        );
+        return Ok(Some(Stay::InUse(message)));
+    }
+    if let Some(unfit) = unfit(&found, whose.is_some()) {
+        return Ok(Some(unfit));
+    }
     begin(conn).await?;
     let seen = async {
         Ok((
@@ -86,20 +99,8 @@ async fn refuse(conn: &mut PgConnection, uids: &[&str]) -> Result<Option<Stay>> 
     };
     let seen = seen.await;
     let (made, sessions, left) = end(conn, seen).await?;
-    match whose {
-        Some(holder) if !uids.contains(&holder.uid.as_str()) => {
-            let message = format!(
-                "the database carries the claim record of Orchestra {} ({})",
-                holder.name, holder.uid
-            );
-            return Ok(Some(Stay::InUse(message)));
-        }
-        None if !left.is_empty() => {
-            let message = "the database does not carry the claim record of the Orchestra that had it: it may be somebody \
-                           else's";
-            return Ok(Some(Stay::Unfit(message.into())));
-        }
-        _ => {}
+    if whose.is_none() && !left.is_empty() {
+        return Ok(Some(Stay::Unclear));
     }
     let allowed = AcceptedHoldings {
         non_empty: true,
@@ -121,21 +122,18 @@ async fn refuse(conn: &mut PgConnection, uids: &[&str]) -> Result<Option<Stay>> 
     Ok(session.map(|role| Stay::InUse(format!("somebody is connected to the database as {role}"))))
 }
 
-fn unfit(found: &holdings::Holdings) -> Option<String> {
-    let version = found.server.version;
-    if found.server.supabase {
-        return Some(
-            "the database is a hosted project's, whose services keep data of their own in it: make the project anew at its \
-             provider"
-                .into(),
-        );
+/// What speaks against it whatever the database holds. `recorded` says whether it carries the tenant's claim record.
+fn unfit(found: &holdings::Holdings, recorded: bool) -> Option<Stay> {
+    let (server, login) = (&found.server, &found.login);
+    if server.supabase {
+        return Some(Stay::Hosted);
     }
-    if version < CONFINED {
-        return Some(format!(
-            "its server runs PostgreSQL {version}, which does not tell what roles a script has made: {CONFINED} or later does"
-        ));
+    if login.superuser || !login.owns_database || !login.other_databases.is_empty() {
+        return Some(Stay::Login);
     }
-    let login = &found.login;
-    let confined = !login.superuser && login.owns_database && login.other_databases.is_empty();
-    (!confined).then(|| "its login is a superuser, does not own the database, or owns others as well".into())
+    (server.version < CONFINED).then_some(if recorded {
+        Stay::Version(server.version)
+    } else {
+        Stay::Unclear
+    })
 }

@@ -7,16 +7,14 @@ use crate::postgres::bounded::{self, column};
 use crate::postgres::connect::APPLICATION;
 use crate::postgres::error::Result;
 use crate::postgres::groups::APP_GROUP;
+use crate::postgres::sql::FIRST_OWN;
 use crate::text;
 
-/// Names of each kind that are read at most.
+/// The most names of each kind that are read.
 const MOST: i64 = 20;
 
-/// The longest name that is told, in characters.
+/// The longest name in a message, in characters.
 const LONGEST: usize = 120;
-
-/// The first OID of what PostgreSQL has not made itself (`FirstNormalObjectId` in `access/transam.h`).
-const FIRST: u32 = 16384;
 
 fn printable(names: &[String]) -> Vec<String> {
     names.iter().map(|name| text::line(name, LONGEST)).collect()
@@ -28,8 +26,9 @@ async fn names(conn: &mut PgConnection, query: &'static str) -> Result<Vec<Strin
     Ok(printable(&names))
 }
 
-/// The roles that the connection's user has made, the older first, which may have made the younger: since PostgreSQL 16, whoever makes a
-/// role may administer it, by a grant of the bootstrap superuser (`createrole` in `commands/user.c`), with no other right.
+/// The roles that the connection's user has created, the older first, which may have created the younger: since PostgreSQL
+/// 16, the creator of a role may administer it, by a grant of the bootstrap superuser (`createrole` in `commands/user.c`),
+/// with no other right.
 pub(super) async fn made(conn: &mut PgConnection) -> Result<Vec<String>> {
     let query = "WITH RECURSIVE made AS ( \
             SELECT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member \
@@ -78,7 +77,7 @@ pub(super) async fn catalogue(conn: &mut PgConnection) -> Result<Catalogue> {
     })
 }
 
-/// A script cannot set what only a superuser may.
+/// A script cannot change settings of superusers.
 const SETTINGS: &str = "SELECT DISTINCT split_part(setting, '=', 1) FROM pg_db_role_setting s \
     CROSS JOIN unnest(s.setconfig) setting \
     WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) \
@@ -94,7 +93,7 @@ const SHARED: &str = "SELECT format('subscription %s', subname) FROM pg_subscrip
     UNION ALL SELECT format('replication slot %s', slot_name) FROM pg_replication_slots WHERE database = current_database() \
     UNION ALL SELECT format('prepared transaction %s', gid) FROM pg_prepared_xacts WHERE database = current_database()";
 
-/// The catalogues whose objects PostgreSQL describes, of which the labels of an enum are none.
+/// The catalogues whose objects PostgreSQL describes, without the labels of enums.
 const DESCRIBED: [&str; 34] = [
     "pg_am",
     "pg_amop",
@@ -133,7 +132,7 @@ const DESCRIBED: [&str; 34] = [
 ];
 
 /// The objects of every catalogue of the database, those first that do not come with another one, and how many there are.
-/// Schemas of temporary tables come with sessions and stay.
+/// Schemas of temporary tables are created by sessions and stay.
 async fn objects(conn: &mut PgConnection) -> Result<(Vec<String>, i64)> {
     let tables = sqlx::query(
         "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.relkind = 'r' \
@@ -148,7 +147,7 @@ async fn objects(conn: &mut PgConnection) -> Result<(Vec<String>, i64)> {
         };
         let described = DESCRIBED.contains(&class);
         format!(
-            "SELECT '{class}'::regclass::oid AS classid, oid, {described} AS described FROM {name} WHERE oid >= {FIRST}"
+            "SELECT '{class}'::regclass::oid AS classid, oid, {described} AS described FROM {name} WHERE oid >= {FIRST_OWN}"
         )
     });
     let all = all.collect::<Vec<_>>().join(" UNION ALL ");

@@ -1,4 +1,4 @@
-//! Drops what a tenant has left, by statements that the server itself writes: each name in them is quoted by it.
+//! Drops what a tenant has left, with statements that the server itself generates: each name in them is quoted by it.
 
 use sqlx::PgConnection;
 
@@ -8,10 +8,12 @@ use crate::postgres::error::Result;
 use crate::postgres::sql::{begin, end, permitted, quote, run};
 use crate::postgres::wall::{close_database, current_database};
 
-/// Statements that the server refuses because of what else there is, or because the owner may not: what is left is told.
+/// Errors with which the server refuses a statement because of other objects, or because the owner lacks the right: the
+/// remaining objects are reported.
 const REFUSALS: [&str; 5] = ["42501", "2BP01", "55006", "0LP01", "0A000"];
 
-/// Drops what may be much, and what cannot be dropped with the rest: prepared transactions, roles, tables, large objects.
+/// Drops objects that may be many, or that cannot be dropped with the rest: prepared transactions, roles, tables, large
+/// objects.
 pub(super) async fn everything(conn: &mut PgConnection) -> Result<()> {
     prepared_transactions(conn).await?;
     begin(conn).await?;
@@ -24,7 +26,7 @@ pub(super) async fn everything(conn: &mut PgConnection) -> Result<()> {
     let mut before = i64::MAX;
     loop {
         let (tables, count) = tables(conn).await?;
-        // What the server refuses to drop is told later.
+        // What the server refuses to drop is reported later.
         if count == 0 || count >= before {
             break;
         }
@@ -37,11 +39,11 @@ pub(super) async fn everything(conn: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// Drops the rest in the transaction of the caller, the claim record as well, and gives the database, its owner and the
-/// schema `public` back what a fresh database has.
+/// Drops the rest in the transaction of the caller, the claim record as well, and restores the settings and rights of a
+/// fresh database for the database, its owner and the schema `public`.
 pub(super) async fn rest(conn: &mut PgConnection) -> Result<()> {
     run(conn, "DROP OWNED BY CURRENT_USER CASCADE".into()).await?;
-    // The owner has lost what it granted itself.
+    // The owner has lost the rights that it granted to itself.
     let database = current_database(conn).await?;
     close_database(conn, &database).await?;
     let fresh = column(conn, "rights on the database", sqlx::query(FRESH)).await?;
@@ -81,8 +83,8 @@ async fn subscriptions(conn: &mut PgConnection) -> Result<()> {
     all(conn, found.into_iter()).await
 }
 
-/// The roles that the owner has made. It becomes a member of each, which lets it end their sessions and drop what they own,
-/// and drops those first that others of them have made.
+/// The roles that the owner has created. It becomes a member of each, so that it can end their sessions and drop their
+/// objects, and first drops those that others of them have created.
 async fn roles(conn: &mut PgConnection) -> Result<()> {
     let made = made(conn).await?;
     for role in &made {
@@ -131,7 +133,7 @@ async fn large_objects(conn: &mut PgConnection) -> Result<i64> {
     end(conn, dropped.map_err(Into::into)).await
 }
 
-/// The statements that give the database and its owner what they have when they are fresh. The limit of the database's
+/// The statements that restore the settings and rights of a fresh database and of its owner. The limit of the database's
 /// connections is an admin's, and stays.
 const FRESH: &str = "SELECT format('ALTER DATABASE %I RESET ALL', current_database()) \
     UNION ALL SELECT format('GRANT ALL ON DATABASE %I TO CURRENT_USER', current_database()) \

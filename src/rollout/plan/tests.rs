@@ -75,7 +75,7 @@ fn who_waits_for_approval_takes_no_place_and_is_no_failure() {
         Phase::Rolling,
         "it is not over"
     );
-    // Others wait for a canary that waits.
+    // The others wait for a waiting canary.
     let mut participants = fleet(&[UpdateState::AwaitsApproval, UpdateState::Pending]);
     participants[0].canary = true;
     let decision = decide(&participants, &allowance);
@@ -132,7 +132,7 @@ fn too_many_failures_halt_and_only_the_failed_try_again() {
     assert_eq!(started(&decide(&participants, &one)), ["uid-1"], "one may fail");
     participants[0].canary = true;
     assert_eq!(decide(&participants, &one).phase, Phase::Halted, "but no canary");
-    // One that tries again counts as failed until it is cured.
+    // One that tries again counts as failed until it succeeds.
     participants[0].engaged = true;
     let trying = decide(&participants, &ALLOWANCE);
     assert_eq!(
@@ -143,7 +143,7 @@ fn too_many_failures_halt_and_only_the_failed_try_again() {
 
 #[test]
 fn a_changed_source_goes_first_to_those_that_wait_for_a_cure() {
-    // Of another source nothing has failed yet: what failed is Broken, and the halt is over.
+    // With another source nothing has failed yet: failed Orchestras are Broken, and the rollout is no longer halted.
     let participants = fleet(&[UpdateState::Pending, UpdateState::Pending, UpdateState::Broken]);
     let decision = decide(
         &participants,
@@ -226,7 +226,7 @@ fn any_allowance() -> impl Strategy<Value = Allowance> {
 
 proptest! {
     /// A whole rollout, with ends in any order and any outcome: the bounds hold at every moment, canaries
-    /// come first, nothing begins after a halt, and what can be updated is.
+    /// come first, nothing starts after a halt, and every Orchestra that can be updated is updated.
     #[test]
     fn the_bounds_hold_at_every_moment(
         mut participants in any_fleet(),
@@ -282,7 +282,7 @@ fn one_namespace_leaves_a_turn_of_a_shared_server_to_the_others() {
     };
     let decision = decide(&participants, &allowance);
     assert_eq!(started(&decision), ["uid-0", "uid-1", "uid-2", "uid-5"]);
-    // Those that run count, and a server of one namespace is its own.
+    // Running migrations count, and a server with one namespace has no reserved turn.
     for participant in &mut participants[..3] {
         participant.engaged = true;
     }

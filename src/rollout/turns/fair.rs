@@ -18,21 +18,21 @@ pub struct TurnPlace<'a> {
 /// then the one that was given a turn longest ago, then who came first.
 pub fn next<'a>(
     mut places: Vec<TurnPlace<'a>>,
-    mut held: HashMap<&'a str, usize>,
+    mut taken: HashMap<&'a str, usize>,
     given: impl Fn(&str) -> u64,
     room: usize,
 ) -> Vec<&'a str> {
     let mut chosen = Vec::new();
     while chosen.len() < room {
         let key = |place: &TurnPlace<'_>| {
-            let holds = held.get(place.namespace).copied().unwrap_or_default();
-            (holds, given(place.namespace), place.number)
+            let takes = taken.get(place.namespace).copied().unwrap_or_default();
+            (takes, given(place.namespace), place.number)
         };
         let Some(index) = (0..places.len()).min_by_key(|index| key(&places[*index])) else {
             break;
         };
         let place = places.swap_remove(index);
-        *held.entry(place.namespace).or_default() += 1;
+        *taken.entry(place.namespace).or_default() += 1;
         chosen.push(place.uid);
     }
     chosen
@@ -40,8 +40,8 @@ pub fn next<'a>(
 
 /// Whether a namespace that holds this many turns may be given one more. On a server that several namespaces use,
 /// the last turn is left to the others.
-pub fn may_hold_more(held: usize, per_server: usize, shared: bool) -> bool {
-    !shared || per_server == 1 || held + 1 < per_server
+pub fn may_take_more(taken: usize, per_server: usize, shared: bool) -> bool {
+    !shared || per_server == 1 || taken + 1 < per_server
 }
 
 #[cfg(test)]
@@ -61,7 +61,7 @@ mod tests {
             all.map(|(uid, namespace, number)| TurnPlace { uid, namespace, number })
                 .to_vec()
         };
-        for (held, given, room, chosen) in [
+        for (taken, given, room, chosen) in [
             (vec![], [("a", 0), ("b", 0)], 4, vec!["a1", "b1", "c1", "a2"]),
             (vec![("a", 3)], [("a", 0), ("b", 0)], 1, vec!["b1"]),
             (
@@ -75,14 +75,14 @@ mod tests {
         ] {
             let given = HashMap::from(given);
             let last = |namespace: &str| given.get(namespace).copied().unwrap_or_default();
-            let told = next(places(), held.iter().copied().collect(), last, room);
-            assert_eq!(told, chosen, "{held:?} {given:?} {room}");
+            let told = next(places(), taken.iter().copied().collect(), last, room);
+            assert_eq!(told, chosen, "{taken:?} {given:?} {room}");
         }
     }
 
     #[test]
     fn the_last_turn_of_a_shared_server_is_left_to_others() {
-        for (held, per_server, shared, may) in [
+        for (taken, per_server, shared, may) in [
             (2, 4, true, true),
             (3, 4, true, false),
             (3, 4, false, true),
@@ -91,9 +91,9 @@ mod tests {
             (0, 1, true, true),
         ] {
             assert_eq!(
-                may_hold_more(held, per_server, shared),
+                may_take_more(taken, per_server, shared),
                 may,
-                "{held} {per_server} {shared}"
+                "{taken} {per_server} {shared}"
             );
         }
     }

@@ -14,7 +14,7 @@ use crate::api::VERSION_ANNOTATION;
 pub enum Age {
     /// It means the same.
     Same,
-    /// It holds all that the operator writes, and more.
+    /// It has everything that the operator writes, and more.
     Newer,
     /// It lacks this.
     Older(Vec<String>),
@@ -244,13 +244,13 @@ mod tests {
             at(annotations, "999.0.0");
         });
         assert_eq!(later, Age::Newer);
-        // An earlier one may have had a field that is gone.
+        // An earlier one may have had a field that was removed.
         let earlier = judged(|version, annotations| {
             fields(version).insert("dropped".into(), json!({"type": "string"}));
             at(annotations, "0.0.1");
         });
         assert_eq!(earlier, Age::Older(vec!["changes since version 0.0.1".into()]));
-        // The same schema of another version needs no upgrade, and a version need not be there.
+        // The same schema with another version needs no upgrade, and the version may be absent.
         assert_eq!(judged(|_, annotations| at(annotations, "0.0.1")), Age::Same);
         assert_eq!(judged(|_, annotations| *annotations = json!({})), Age::Same);
         assert_eq!(judged(|_, annotations| at(annotations, "this is none")), Age::Same);

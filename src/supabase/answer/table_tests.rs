@@ -1,4 +1,4 @@
-//! Answers as they were recorded of several clients of the API, written anew, and what becomes of them.
+//! Answers as recorded by several clients of the API, rewritten, and the resulting errors.
 
 use Operation::{
     CreateApiKey, CreateProject, DeleteApiKey, GetApiKeys, GetLegacyKeys, GetPoolerConfig, GetProject, ListProjects,
@@ -9,10 +9,10 @@ use super::*;
 use crate::api::condition::Reason;
 
 fn error(operation: Operation, status: u16, body: &str) -> Error {
-    FailedAnswer::read(status, body.as_bytes(), &[]).classify(operation, Duration::from_secs(9))
+    FailedAnswer::read(status, body.as_bytes(), &[], Echo::default()).classify(operation, Duration::from_secs(9))
 }
 
-/// A refusal of a creation in each shape and wording, and what becomes of it.
+/// A refusal of a creation in each form and wording, and the resulting error.
 #[test]
 #[allow(clippy::too_many_lines, reason = "one table")]
 fn who_has_answered_and_with_which_status_goes_before_the_words() {
@@ -48,7 +48,8 @@ fn who_has_answered_and_with_which_status_goes_before_the_words() {
             Reason::RequestRefused,
         ),
         (CreateProject, 404, "404 page not found", Reason::RequestRefused),
-        // A key that cannot be made is told; one that is gone needs no deletion, but no proxy says so.
+        // A key that cannot be created is reported; one that is gone needs no deletion, but an answer of a proxy does not
+        // prove that.
         (
             CreateApiKey,
             409,
@@ -69,6 +70,20 @@ fn who_has_answered_and_with_which_status_goes_before_the_words() {
             Reason::DatabaseLost,
         ),
         (DeleteApiKey, 404, html, Reason::RequestRefused),
+        (
+            DeleteApiKey,
+            404,
+            r#"{"message":"no Route matched with those values"}"#,
+            Reason::RequestRefused,
+        ),
+        (
+            DeleteApiKey,
+            410,
+            r#"{"message":"default backend - 404"}"#,
+            Reason::RequestRefused,
+        ),
+        (DeleteApiKey, 404, "{}", Reason::RequestRefused),
+        (DeleteApiKey, 404, r#""API key not found""#, Reason::DatabaseLost),
         (CreateProject, 405, html, Reason::RequestRefused),
         (
             CreateProject,
@@ -287,7 +302,7 @@ fn an_error_shows_no_secret_of_the_request_or_of_the_body() {
         ),
     ] {
         for status in [400, 403, 500] {
-            let answer = FailedAnswer::read(status, body.as_bytes(), &[password]);
+            let answer = FailedAnswer::read(status, body.as_bytes(), &[password], Echo::default());
             let error = answer.classify(CreateProject, Duration::ZERO);
             assert!(!format!("{error} {error:?}").contains(secret), "{body}: {error}");
         }

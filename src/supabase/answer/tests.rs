@@ -5,7 +5,7 @@ use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 
 fn error(operation: Operation, status: u16, body: &str) -> Error {
-    let answer = FailedAnswer::read(status, body.as_bytes(), &["hunter2"]);
+    let answer = FailedAnswer::read(status, body.as_bytes(), &["hunter2"], Echo::default());
     answer.classify(operation, Duration::from_secs(9))
 }
 
@@ -179,9 +179,11 @@ fn every_shape_of_body_yields_its_message() {
             "your db_pass [redacted] is weak",
         ),
     ] {
-        assert_eq!(FailedAnswer::read(400, body.as_bytes(), &["hunter2"]).message, message);
+        let answer = FailedAnswer::read(400, body.as_bytes(), &["hunter2"], Echo::default());
+        assert_eq!(answer.said.to_string(), message);
     }
-    assert_eq!(FailedAnswer::read(400, &[0xff, b'x'], &[]).message, "\u{fffd}x");
+    let answer = FailedAnswer::read(400, &[0xff, b'x'], &[], Echo::default());
+    assert_eq!(answer.said.to_string(), "\u{fffd}x");
 }
 
 #[test]

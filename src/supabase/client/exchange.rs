@@ -1,4 +1,4 @@
-//! One request and its answer: the permit, the metrics, what the answer says about limit and token, the error.
+//! One request and its answer: the permit, the metrics, the answer's information about limit and token, the error.
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use crate::supabase::error::Error;
 use crate::supabase::fields::{AnswerItems, Item, item, items};
 use crate::supabase::operation::{ApiCall, Operation};
 use crate::supabase::rate_limit::Permit;
+use crate::supabase::words::Echo;
 use crate::telemetry::traces;
 
 /// A read is retried only while its caller has waited for less than this.
@@ -158,7 +159,11 @@ impl Client {
         }
         let password = request.secret.map_or("", |secret| secret.expose_secret());
         let secrets = [self.token.expose_secret(), password];
-        let answer = FailedAnswer::read(status, &body, &secrets);
+        let echo = Echo {
+            names: &request.names,
+            region: request.region,
+        };
+        let answer = FailedAnswer::read(status, &body, &secrets, echo);
         if !answer.is_from_outside() {
             self.token_state.learn(status, identity);
         }

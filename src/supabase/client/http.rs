@@ -37,7 +37,7 @@ pub struct Client {
     pub(super) told: Mutex<HashSet<(Operation, String)>>,
 }
 
-/// One request, and the secret that its errors must not show.
+/// One request, with the secret that its errors must not show, and the names that they may repeat.
 pub(super) struct HttpRequest<'a> {
     pub(super) operation: Operation,
     pub(super) priority: Priority,
@@ -48,6 +48,10 @@ pub(super) struct HttpRequest<'a> {
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) body: Option<Vec<u8>>,
     pub(super) secret: Option<&'a SecretString>,
+    /// Names and references in it, which are no words of the API when its answer repeats them.
+    pub(super) names: Vec<&'a str>,
+    /// The region in it, for the same reason.
+    pub(super) region: Option<&'a str>,
 }
 
 impl Client {
@@ -96,7 +100,7 @@ impl Client {
             .await
     }
 
-    /// The state of the token: whose it is, and whether the API accepts it.
+    /// The state of the token: to whom it belongs, and whether the API accepts it.
     pub fn token_state(&self) -> &TokenState {
         &self.token_state
     }
@@ -141,6 +145,8 @@ impl<'a> HttpRequest<'a> {
             query: Vec::new(),
             body: None,
             secret: None,
+            names: vec![scope],
+            region: None,
         }
     }
 }
@@ -163,7 +169,7 @@ pub(super) fn decode(operation: Operation, body: &[u8]) -> Result<Value, Error> 
     read.map(|value| unwrapped(Some(value)).unwrap_or_default())
 }
 
-/// The error of a body that is JSON, and not what the operation answers.
+/// The error of a body that is JSON, but not the documented answer of the operation.
 pub(super) fn undocumented(operation: Operation, value: &Value) -> Error {
     let kind = match value {
         Value::Null => "null",
@@ -175,7 +181,7 @@ pub(super) fn undocumented(operation: Operation, value: &Value) -> Error {
     };
     Error::Undecodable {
         operation,
-        cause: format!("it is {kind} without what is needed"),
+        cause: format!("it is {kind}, which lacks required fields"),
     }
 }
 

@@ -40,8 +40,8 @@ impl Client {
         Ok(read.items)
     }
 
-    /// Reads the keys that a tenant gets, `preferred` ones before others. Only where one of them is a legacy key, it is
-    /// asked whether those are enabled (`v1-get-project-legacy-api-keys`): the list holds them also after they were
+    /// Reads the keys that a tenant gets, `preferred` ones before others. Only if one of them is a legacy key, another
+    /// request reads whether those are enabled (`v1-get-project-legacy-api-keys`): the list holds them also after they were
     /// disabled.
     pub async fn chosen_keys(&self, reference: &str, preferred: &[String]) -> Result<ChosenKeys, Error> {
         self.choose_keys(Operation::into, reference, preferred).await
@@ -99,15 +99,16 @@ impl Client {
         let request = HttpRequest {
             body: Some(body),
             query: vec![("reveal", "true".to_owned())],
+            names: vec![reference, name],
             ..HttpRequest::new(operation, reference, Method::POST, &path)
         };
         let answer = decode(operation, &self.send(&request).await?)?;
         self.item(operation, reference, &answer)
     }
 
-    /// Asks the project's own API with a key whether it lets the key in: the gateway before its services answers 401 to a
+    /// Asks the project's own API whether it accepts a key: the gateway before its services answers 401 to a
     /// key that it does not know (supabase.com/docs/guides/troubleshooting/how-do-i-check-gotrueapi-version-of-a-supabase-project-lQAnOR).
-    /// The token is not sent, and the key only to a trusted host: elsewhere, nothing is asked.
+    /// The token is not sent, and the key only to a trusted host: for other hosts there is no request.
     ///
     /// # Errors
     /// [`Error::KeyNotAccepted`] unless the answer is a success.
@@ -135,7 +136,10 @@ impl Client {
     /// [`Error::is_gone`] means that there was no such key.
     pub async fn delete_api_key(&self, reference: &str, id: &str) -> Result<(), Error> {
         let path = ["v1", "projects", reference, "api-keys", id];
-        let request = HttpRequest::new(Operation::DeleteApiKey, reference, Method::DELETE, &path);
+        let request = HttpRequest {
+            names: vec![reference, id],
+            ..HttpRequest::new(Operation::DeleteApiKey, reference, Method::DELETE, &path)
+        };
         done(Operation::DeleteApiKey, &self.send(&request).await?)
     }
 }

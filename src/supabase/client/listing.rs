@@ -13,6 +13,25 @@ pub const PAGE: usize = 100;
 /// How often a listing is read again that changes while it is read.
 const LISTING_ATTEMPTS: usize = 3;
 
+/// The outcome of reading every page once.
+enum Pages {
+    /// They fit together: the entries, and how many of them were not understood in full.
+    Whole(Vec<ListEntry>, usize),
+    /// They do not: something was created or deleted meanwhile.
+    Moved,
+    /// They fit together, and hold fewer entries than are counted.
+    Short(Shortage),
+}
+
+/// Pages that hold fewer entries than the API counts.
+#[derive(Debug, PartialEq, Eq)]
+struct Shortage {
+    /// The keys of the entries.
+    listed: Vec<String>,
+    /// How many there are to be.
+    counted: usize,
+}
+
 /// Whether the entries are the first ones of an earlier listing.
 fn is_as_before(entries: &[ListEntry], known: &[String]) -> bool {
     let mut pairs = entries.iter().zip(known);
@@ -32,25 +51,40 @@ impl Client {
         organization: &str,
         order: &mut Vec<String>,
     ) -> Result<ProjectListing, Error> {
+        let (mut shortage, mut lasts) = (None, false);
         for _ in 0..LISTING_ATTEMPTS {
             let known = std::mem::take(order);
-            if let Some((entries, odd)) = self.list_once(organization, &known).await? {
-                *order = entries.iter().map(|entry| entry.key().to_owned()).collect();
-                let mut listed = ProjectListing {
-                    odd,
-                    complete: true,
-                    ..ProjectListing::default()
-                };
-                listed.extend(entries, &mut HashSet::new());
-                return Ok(listed);
-            }
+            let now = match self.list_once(organization, &known).await? {
+                Pages::Whole(entries, odd) => {
+                    *order = entries.iter().map(|entry| entry.key().to_owned()).collect();
+                    let mut listed = ProjectListing {
+                        odd,
+                        complete: true,
+                        ..ProjectListing::default()
+                    };
+                    listed.extend(entries, &mut HashSet::new());
+                    return Ok(listed);
+                }
+                Pages::Moved => None,
+                Pages::Short(now) => Some(now),
+            };
+            lasts = now.is_some() && now == shortage;
+            shortage = now;
         }
-        Err(Error::ListingChanged)
+        let Some(Shortage { listed, counted }) = shortage.filter(|_| lasts) else {
+            return Err(Error::ListingChanged);
+        };
+        tracing::warn!(
+            organization,
+            counted,
+            listed = listed.len(),
+            "fewer projects are listed than counted"
+        );
+        Err(Error::ListingIncomplete)
     }
 
-    /// Reads every page once; none when the pages do not fit together. Without a count, the end is a page that adds
-    /// nothing.
-    async fn list_once(&self, organization: &str, known: &[String]) -> Result<Option<(Vec<ListEntry>, usize)>, Error> {
+    /// Reads every page once. Without a count, the end is a page that adds nothing.
+    async fn list_once(&self, organization: &str, known: &[String]) -> Result<Pages, Error> {
         let mut all: Vec<ListEntry> = Vec::new();
         let mut odd = 0;
         loop {
@@ -62,7 +96,7 @@ impl Client {
             let page = self.page(organization, all.len(), "created_asc").await?;
             let first = page.entries.first().map(ListEntry::key);
             if !all.is_empty() && expected.as_deref() != first {
-                return Ok(None);
+                return Ok(Pages::Moved);
             }
             let full = page.entries.len() >= page.limit.unwrap_or(PAGE).clamp(2, PAGE);
             odd += page.odd;
@@ -70,10 +104,16 @@ impl Client {
             let counted = page.count.is_some_and(|count| all.len() >= count);
             // The count alone does not prove that the listing is complete; that all are known does.
             if counted && (!full || (all.len() == known.len() && is_as_before(&all, known))) {
-                return Ok(Some((all, odd)));
+                return Ok(Pages::Whole(all, odd));
             }
             if all.len() <= before {
-                return Ok(page.count.is_none().then_some((all, odd)));
+                return Ok(match page.count {
+                    None => Pages::Whole(all, odd),
+                    Some(counted) => Pages::Short(Shortage {
+                        listed: all.iter().map(|entry| entry.key().to_owned()).collect(),
+                        counted,
+                    }),
+                });
             }
         }
     }

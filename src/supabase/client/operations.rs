@@ -49,9 +49,12 @@ impl Client {
             desired_instance_size: project.instance_size.as_deref(),
         })?;
         let operation = Operation::CreateProject;
+        let (RegionSelection::Specific(region) | RegionSelection::SmartGroup(region)) = &project.region;
         let request = HttpRequest {
             body: Some(body),
             secret: Some(&project.password),
+            names: vec![&project.organization, &project.name],
+            region: Some(region),
             ..HttpRequest::new(operation, &project.organization, Method::POST, &["v1", "projects"])
         };
         let answer = decode(operation, &self.exchange_with(&request, permit).await?)?;
@@ -59,7 +62,7 @@ impl Client {
     }
 
     /// Which regions take new projects of a compute size (`v1-get-available-regions`). A list that cannot be read says
-    /// nothing of any.
+    /// nothing about any region.
     pub async fn regions(&self, organization: &str, size: Option<&str>) -> Regions {
         let path = ["v1", "projects", "available-regions"];
         let mut query = vec![("organization_slug", organization.to_owned())];
@@ -83,23 +86,35 @@ impl Client {
     /// that the project did not exist.
     pub async fn delete_project(&self, reference: &str) -> Result<(), Error> {
         let path = ["v1", "projects", reference];
-        let request = HttpRequest::new(Operation::DeleteProject, reference, Method::DELETE, &path);
-        done(Operation::DeleteProject, &self.send(&request).await?)
+        self.order(Operation::DeleteProject, reference, Method::DELETE, &path)
+            .await
     }
 
     /// Pauses a project (`v1-pause-a-project`), which then takes some minutes. The API refuses if the project is not
     /// healthy, or if the plan of its organization does not allow it.
     pub async fn pause_project(&self, reference: &str) -> Result<(), Error> {
         let path = ["v1", "projects", reference, "pause"];
-        let request = HttpRequest::new(Operation::PauseProject, reference, Method::POST, &path);
-        done(Operation::PauseProject, &self.send(&request).await?)
+        self.order(Operation::PauseProject, reference, Method::POST, &path)
+            .await
     }
 
     /// Restores a paused project (`v1-restore-a-project`). The API refuses if the project is not paused.
     pub async fn restore_project(&self, reference: &str) -> Result<(), Error> {
         let path = ["v1", "projects", reference, "restore"];
-        let request = HttpRequest::new(Operation::RestoreProject, reference, Method::POST, &path);
-        done(Operation::RestoreProject, &self.send(&request).await?)
+        self.order(Operation::RestoreProject, reference, Method::POST, &path)
+            .await
+    }
+
+    /// Sends a request without a body whose answer tells nothing but that it was successful.
+    pub(super) async fn order(
+        &self,
+        operation: Operation,
+        reference: &str,
+        method: Method,
+        path: &[&str],
+    ) -> Result<(), Error> {
+        let request = HttpRequest::new(operation, reference, method, path);
+        done(operation, &self.send(&request).await?)
     }
 
     /// Reads the health of services (`v1-get-services-health`). A service that the API omits is added as one that is

@@ -127,8 +127,9 @@ fn a_page_without_a_list_is_none_and_one_without_its_position_is() {
     for none in [
         json!(null),
         json!({}),
-        json!({"projects": null, "pagination": {"count": 0}}),
-        json!({"projects": {}}),
+        json!({"projects": null, "pagination": {"count": 1}}),
+        json!({"projects": null, "pagination": null}),
+        json!({"projects": {}, "pagination": {"count": 0}}),
         json!([]),
         json!("[]"),
         json!({"message": "fine"}),
@@ -138,6 +139,7 @@ fn a_page_without_a_list_is_none_and_one_without_its_position_is() {
     for (page, count, limit) in [
         (json!({"projects": []}), None, None),
         (json!({"projects": [], "pagination": null}), None, None),
+        (json!({"projects": null, "pagination": {"count": 0}}), Some(0), None),
         (
             json!({"projects": [], "pagination": {"count": "3", "limit": "50"}}),
             Some(3),

@@ -17,7 +17,7 @@ const RATE: f64 = 1.0;
 const MANY: usize = 4096;
 /// Time between two callers that wait for the same window, so that they do not ask at the same moment.
 const SPREAD: Duration = Duration::from_millis(5);
-/// The longest time after which a caller is to ask again: callers before it may have gone.
+/// The longest time after which a caller is to ask again: callers before it may no longer exist.
 const LONGEST: Duration = Duration::from_mins(5);
 /// The longest wait while a limit is not known: the first answer reports it.
 const UNKNOWN: Duration = Duration::from_secs(1);
@@ -44,7 +44,7 @@ struct EndpointLimit {
     length: Duration,
 }
 
-/// What is left of the limit of an operation.
+/// The remaining requests of an operation's limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestsLeft {
     /// The operation.
@@ -191,7 +191,7 @@ impl LimiterCore {
         Ok(())
     }
 
-    /// Corrects the estimate by what the server reports.
+    /// Corrects the estimate with the server's report.
     pub(super) fn learn(&mut self, key: &LimitKey, slot: WindowSlot, headers: LimitHeaders, now: Instant) {
         let (Some(count), Some(remaining), Some(reset)) = (headers.limit, headers.remaining, headers.reset) else {
             self.lose(key, slot, now);
@@ -203,7 +203,7 @@ impl LimiterCore {
             .entry(key.0)
             .or_insert(EndpointLimit { count, length: reset });
         limit.count = count;
-        // The answer to the first request of a window reports its whole length.
+        // The answer to the first request of a window reports its full length.
         limit.length = if report.counted == 1 {
             reset
         } else {
@@ -268,7 +268,7 @@ impl LimiterCore {
         queue.map_or(Duration::ZERO, |queue| queue.waited(place, now))
     }
 
-    /// What is left of each limit that is known.
+    /// The remaining requests of each known limit.
     pub(super) fn requests_left(&self, now: Instant) -> Vec<RequestsLeft> {
         let mut left: HashMap<Operation, u32> = HashMap::new();
         for ((operation, _), window) in &self.windows {

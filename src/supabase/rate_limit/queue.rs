@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-/// How long an Orchestra keeps its place after the time at which it was told to ask again. One that was deleted
+/// How long an Orchestra keeps its place after the time at which it had to ask again. One that was deleted
 /// never asks again, and then blocks the queue for no longer than this.
 const GRACE: Duration = Duration::from_secs(30);
 

@@ -52,7 +52,7 @@ struct Scene {
     limit: u32,
     /// Length of a window in seconds.
     window: u64,
-    /// The longest way to the server, and the longest that it takes for an answer, in milliseconds. Each
+    /// The longest travel time to the server, and the longest time of an answer, in milliseconds. Each
     /// request has its own.
     way: u64,
     work: u64,
@@ -60,12 +60,12 @@ struct Scene {
     apart: u64,
 }
 
-/// What came of a scene.
+/// The result of a scene.
 struct QueueOutcome {
     /// The order in which they were served, and how long that took.
     order: Vec<usize>,
     took: Duration,
-    /// Requests that were refused of those that were sent before the first answer told the limit, and of all others.
+    /// Refused requests among those that were sent before the first answer reported the limit, and among all others.
     early: u32,
     refused: u32,
     /// How often one had to ask, at most.
@@ -142,7 +142,7 @@ fn play(scene: Scene, gone: &[usize]) -> QueueOutcome {
     }
 }
 
-/// How many requests may go out before the first answer has told the limit: ten at once, and one a second from then on.
+/// How many requests may go out before the first answer has reported the limit: ten at once, and one a second from then on.
 fn unknowing(scene: Scene) -> u32 {
     10 + u32::try_from((scene.way + scene.work) / 1000).unwrap()
 }
@@ -174,7 +174,7 @@ proptest! {
         }
     }
 
-    // Windows then end in the middle of what is asked, and answers come windows later.
+    // Windows then end in the middle of the requests, and answers arrive windows later.
     #[test]
     fn none_is_refused_however_late_the_answers_are(
         count in 1_usize..700, limit in 10_u32..200, window in 5_u64..60, way in 0_u64..300, work in 0_u64..8000,
@@ -188,7 +188,7 @@ proptest! {
     }
 }
 
-// Late answers of two windows in succession cannot be told apart: a request that may be in the open one counts there.
+// Late answers of two successive windows cannot be distinguished: a request that may be in the open one counts there.
 #[test]
 fn an_answer_that_may_be_about_the_open_window_counts_in_it() {
     for (count, limit, window, way, work, apart) in [(392, 18, 5, 292, 7531, 167), (586, 13, 7, 177, 7829, 296)] {

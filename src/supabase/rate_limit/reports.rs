@@ -1,5 +1,5 @@
-//! Which of the server's windows the answers have reported. An answer tells the end of a window within a second and the
-//! time that it was on its way, so two windows in succession cannot always be told apart when answers are late.
+//! Which of the server's windows the answers have reported. An answer gives the end of a window with an error of a second
+//! plus its travel time, so two successive windows cannot always be distinguished when answers are late.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    /// Notes what an answer reports. A window that ends before another one that has begun has ended.
+    /// Records what an answer reports. A window that ends before another one that has started has ended.
     pub fn note(&mut self, report: WindowReport, now: Instant) {
         self.newest = self.newest.max(report.earliest);
         self.open.push(report);
@@ -44,7 +44,7 @@ impl Reports {
         u32::try_from(self.open.iter().filter(may).count()).unwrap_or(u32::MAX)
     }
 
-    /// What a report says of the window that was taken to begin at this time.
+    /// What a report says about the window that is assumed to start at this time.
     pub fn about(&self, report: WindowReport, begun: Instant, length: Duration) -> About {
         let first = self.first_end(length).map_or(begun, |first| first.max(begun));
         if report.latest <= first {

@@ -98,7 +98,7 @@ fn what_the_server_counts_replaces_the_guess_for_each_endpoint_and_scope() {
     assert_eq!(take(&mut core, Priority::Create, &first, start), Err(seconds(60)));
     // Another project of the same endpoint has its own window, also before it was ever asked.
     assert_eq!(spend(&mut core, &key(Operation::GetApiKeys, "b"), start), 120);
-    // Another endpoint still goes by the bucket, which none of this used.
+    // Another endpoint still uses the bucket, from which nothing was taken here.
     assert_eq!(spend(&mut core, &key(Operation::GetPoolerConfig, "a"), start), 10);
     assert_eq!(spend(&mut core, &first, start + seconds(60)), 120, "a new window");
 }

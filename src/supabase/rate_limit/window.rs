@@ -38,7 +38,7 @@ impl WindowReport {
     }
 }
 
-/// What a report of an earlier request says of the window that is open now.
+/// What a report of an earlier request says about the open window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum About {
     /// The request was counted in a window that has ended.
@@ -53,7 +53,7 @@ pub(super) enum About {
 /// end of the one before. Answers may overtake each other, and arrive windows later.
 #[derive(Debug)]
 pub(super) struct Window {
-    /// Tells it from the windows before it.
+    /// Distinguishes it from earlier windows.
     pub number: u64,
     /// When the first of its requests was taken.
     pub begun: Instant,
@@ -64,7 +64,7 @@ pub(super) struct Window {
     /// No request is sent while it lasts.
     closed: bool,
     /// Requests that were taken from it, and earlier ones that the server may count in it: they are in flight, or their
-    /// answers do not tell.
+    /// answers do not show it.
     granted: u32,
     /// The part of `granted` that was taken before the window began, and is in flight.
     carried: u32,
@@ -119,7 +119,7 @@ impl Window {
         }
     }
 
-    /// Requests that may be sent for sure. A request that the server has counted and whose answer has not arrived
+    /// Requests that can certainly be sent. A request that the server has counted and whose answer has not arrived
     /// may be another client's, or one of those in flight: it is subtracted from both.
     pub fn free(&self, limit: u32) -> u32 {
         let unknown = self.counted.saturating_sub(self.answered);

@@ -2,8 +2,17 @@ use Operation::{CreateProject, DeleteProject, GetApiKeys, GetProject, RestorePro
 
 use super::*;
 
+/// The words of an answer to a creation in Frankfurt.
+fn words(text: &str) -> Words {
+    let echo = Echo {
+        region: Some("eu-central-1"),
+        ..Echo::default()
+    };
+    Words::of(text, "", echo)
+}
+
 fn topic(operation: Operation, text: &str) -> Option<Topic> {
-    Words::of(text, "").topic(operation)
+    words(text).topic(operation)
 }
 
 #[test]
@@ -43,7 +52,7 @@ fn a_limit_of_projects_is_known_in_many_words() {
         "PROJECT_LIMIT_REACHED",
         "ProjectLimitReached",
     ] {
-        let words = Words::of("Bad Request", code);
+        let words = Words::of("Bad Request", code, Echo::default());
         assert_eq!(words.topic(CreateProject), Some(Topic::ProjectLimit), "{code}");
     }
 }
@@ -140,7 +149,7 @@ fn the_other_topics() {
 
 #[test]
 fn a_region_that_is_off_is_told_from_one_that_there_is_not() {
-    let off = |text: &str| Words::of(text, "").is_region_off("eu-central-1");
+    let off = |text: &str| words(text).is_region_off();
     for text in [
         "New projects are paused in eu-central-1 for now",
         "We do not take new projects in this region at the moment",
@@ -178,7 +187,7 @@ fn a_region_that_is_off_is_told_from_one_that_there_is_not() {
 
 #[test]
 fn a_missing_route_is_no_missing_project() {
-    let route = |text: &str| Words::of(text, "").is_about_route();
+    let route = |text: &str| words(text).is_about_route();
     for text in [
         "Cannot GET /v1/projects/x",
         "no Route matched with those values",

@@ -14,13 +14,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use url::{Host, Url};
 
-/// Spans that wait to be sent, at most: some MiB.
+/// The most spans that wait to be sent: some MiB.
 const QUEUE: usize = 2048;
 
-/// Spans of one request at most.
+/// The most spans of one request.
 const BATCH: usize = 512;
 
-/// How long spans wait for others.
+/// How long spans wait for further ones.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// How long the opening of a connection, and a request in all, may take.
@@ -33,7 +33,7 @@ const ATTEMPTS: Duration = Duration::from_secs(30);
 /// How long the operator waits at its end for spans to be sent.
 const LAST: Duration = Duration::from_secs(3);
 
-/// The most bytes of an answer. One that says everything was taken has few.
+/// The most bytes of an answer. An answer that accepts everything is short.
 const MAX_ANSWER: usize = 64 << 10;
 
 /// The protocols of OpenTelemetry's variable that this exporter speaks.

@@ -108,7 +108,7 @@ async fn the_root_is_from_the_creation_or_from_the_end_of_ready_to_ready() {
     assert_ne!(root(&again).unwrap().span_context.trace_id(), trace.id);
     // What stays Ready has no trace.
     assert!(recorded(Keep::Always, None, &[ready.clone(), ready]).await.is_empty());
-    // What does nothing is not told, unless it is work in the background.
+    // A span in which nothing happens is not exported, unless it is work in the background.
     assert!(recorded(Keep::IfBusy, Some(trace), &[]).await.is_empty());
     assert_eq!(recorded(Keep::Always, Some(trace), &[]).await.len(), 1);
 }

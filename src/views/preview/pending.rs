@@ -16,7 +16,7 @@ pub struct ListedMigrations {
     pub digest: String,
     /// Their names, in the order in which they are applied.
     pub names: Vec<String>,
-    /// What a person should know of how the source was read.
+    /// What a person should know about how the source was read.
     pub notes: Vec<String>,
 }
 
@@ -29,7 +29,11 @@ impl ListedMigrations {
         let wrong = |what: String| format!("its migrations cannot be used: {what}");
         let found = layout::migrations(files, place.source.path.as_deref(), *format);
         let (found, format) = found.map_err(|flaw| wrong(flaw.to_string()))?;
+        let without = layout::without_migration(&found, &place.source);
         let source = Source::read(format, found).map_err(|error| wrong(error.to_string()))?;
+        if let Some(without) = without.filter(|_| source.is_empty()) {
+            return Err(wrong(without.to_string()));
+        }
         let names = source.migrations().iter().map(|migration| migration.name.clone());
         Ok(Self {
             digest: source.digest(),
@@ -52,7 +56,7 @@ pub fn scripts_of(cluster: &ClusterObjects, wanted: &Orchestra) -> Result<Option
     Ok(spec.map(|spec| (spec.place, spec.format)))
 }
 
-/// The migrations that would be applied, as far as their source can be read here.
+/// The migrations that would be applied, if their source can be read here.
 pub fn pending(cluster: &ClusterObjects, wanted: &Orchestra, current: Option<&Orchestra>, change: &mut PreviewChange) {
     let read = match scripts_of(cluster, wanted) {
         Ok(None) => return,

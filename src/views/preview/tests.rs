@@ -86,10 +86,10 @@ fn a_deletion_says_what_becomes_of_the_data() {
         &orchestra("one", &json!({"deletionPolicy": "Retain"}), &status),
     );
     assert_eq!((kept.destroys.len(), kept.monthly), (1, None));
-    assert!(kept.notes[0].contains("goes on costing 10.00 USD"), "{:?}", kept.notes);
+    assert!(kept.notes[0].contains("still costs 10.00 USD"), "{:?}", kept.notes);
 }
 
-/// Between a claim and the status that tells of it are minutes where the migrations wait for their turn.
+/// While migrations wait for their turn, the status shows a claim only after minutes.
 #[test]
 fn the_deletion_of_an_orchestra_whose_status_does_not_tell_of_its_claim_yet() {
     let mut object = orchestra("one", &json!({}), &json!({"conditions": [], "claiming": "orchdb-1"}));

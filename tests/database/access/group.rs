@@ -1,4 +1,4 @@
-//! The group of all tenants' logins of a server: nobody gets further by it, whoever made it or may change it.
+//! The group of all tenants' logins of a server: nobody gains access through it, whoever created it or may change it.
 
 use super::*;
 use crate::support::postgres::server_as_hosted;
@@ -32,7 +32,7 @@ async fn leads_nowhere(server: Server) {
     let rights = TenantRights::default();
     // Migrations of a member that waits for a claim can name it as well.
     ensure_app_group(&mut session(&two).await).await.unwrap();
-    // Since version 16, whoever made it decides who else may give it.
+    // Since version 16, its creator decides who else may grant it.
     let given = "GRANT orchestra_app TO owner WITH ADMIN OPTION";
     drop(prepare(&owner, &tenant, &rights).await);
     execute(&mut root, given).await.unwrap();
@@ -126,7 +126,7 @@ async fn leads_nowhere(server: Server) {
     }
 }
 
-/// Since version 16, whoever makes a role may change it, so a tenant's script may: the owner of the first entry.
+/// Since version 16, the creator of a role may change it, so a tenant's script may: the owner of the first entry.
 #[tokio::test]
 #[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn what_a_script_makes_of_the_group_is_of_no_use_to_its_members() {
@@ -200,7 +200,7 @@ async fn what_a_script_makes_of_the_group_is_of_no_use_to_its_members() {
     assert!(is(&mut own).await.unwrap());
     assert_eq!(ask(&mut login, rows).await, "1");
 
-    // Any role of the maker will do for that; the tenant is told, and by what it ends.
+    // Any role of the creator is sufficient for that; the tenant's status reports it, and how to end it.
     execute(&mut maker, "CREATE ROLE passing BYPASSRLS; GRANT passing TO tenant")
         .await
         .unwrap();

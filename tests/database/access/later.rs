@@ -57,7 +57,7 @@ async fn new_tables_reach_the_data_api_where_somebody_says_so() {
         hint.contains("none of the 1 tables") && hint.contains("exposeNewTables: All"),
         "{hint}"
     );
-    // A column is something, and so is what may be written only.
+    // A column that can be reached counts, and so does a table that can only be written.
     for (right, revoke) in [("SELECT (id)", "REVOKE SELECT (id)"), ("INSERT", "REVOKE INSERT")] {
         let grant = format!("GRANT {right} ON unexposed TO anon");
         execute(&mut own, &grant).await.unwrap();

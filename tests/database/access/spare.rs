@@ -121,7 +121,7 @@ async fn a_claim_takes_the_role_that_waits_and_it_is_as_one_made_then() {
             assert!(told.contains("permission denied"), "{refused}: {told}");
         }
         drop(login);
-        // A pass that was cut off begins again.
+        // An interrupted pass starts again.
         assert!(!take_spare(&mut own, SPARE, &tenant(), &rights).await.unwrap());
         ensure_tenant_role(&mut own, &tenant(), &rights, Sharing::Own)
             .await
@@ -214,7 +214,7 @@ async fn a_role_that_a_claim_does_not_believe_is_granted_anew_or_left_alone() {
         .await
         .unwrap();
     }
-    // It was cut off before it was proven.
+    // It was interrupted before it was proven.
     execute(&mut admin, &format!("COMMENT ON ROLE {SPARE} IS NULL"))
         .await
         .unwrap();

@@ -34,7 +34,7 @@ async fn a_locked_table_is_waited_for_and_then_named() {
     // The time of the work is over while it waits.
     let outcome = place.start_within(&backup(&json!({})), &source, 2).end();
     assert_eq!(outcome.reason, Reason::DeadlineExceeded);
-    // It is told to end while it waits.
+    // It receives the stop signal while it waits.
     let job = place.start(&backup(&json!({})), &source);
     sleep(Duration::from_secs(2));
     signal(job.child.id(), "-TERM");

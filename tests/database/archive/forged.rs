@@ -1,4 +1,5 @@
-//! Manifests that the store's owner, or who may write to the store, has made up: no backup is ever told by them.
+//! Manifests that the store's owner, or somebody who may write to the store, has forged: no backup is ever reported from
+//! them.
 
 use std::fs;
 use std::path::Path;

@@ -61,7 +61,7 @@ pub async fn fill(login: &Login) {
     }
 }
 
-/// What is counted of the uses of a database, once its sessions have told.
+/// The counts of a database's uses, after its sessions have reported them.
 async fn settled(owner: &mut PgConnection) -> Usage {
     let mut before = usage(owner).await.unwrap();
     loop {
@@ -74,7 +74,7 @@ async fn settled(owner: &mut PgConnection) -> Usage {
     }
 }
 
-/// `idle.pauseAfter` would never come to its end where a backup is made each night.
+/// Otherwise `idle.pauseAfter` would never elapse where a backup is made each night.
 #[tokio::test]
 async fn a_backup_only_scans_tables_and_is_no_use_of_them() {
     let server = server().await;
@@ -227,7 +227,7 @@ async fn two_backups_at_once_and_a_deletion() {
         reasons[0] == Reason::Done && [Reason::Done, Reason::AlreadyExists].contains(&reasons[1]),
         "{reasons:?}"
     );
-    // Whoever was first, its archives are there, and are whole.
+    // Whichever was first, its archives exist and are complete.
     let target = database(&server, "scratch", "owner_b").await;
     assert_eq!(place.verify(&target, &json!([])).reason, Reason::Done);
     let delete = json!({"kind": "delete", "path": super::job::PATH});

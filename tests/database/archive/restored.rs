@@ -1,4 +1,4 @@
-//! Restores in earnest, into a database that an Orchestra claims: refused where it is not its own, cut off, begun again.
+//! Real restores, into a database that an Orchestra claims: refused where it is not its own, interrupted, started again.
 
 use std::time::{Duration, Instant};
 
@@ -91,7 +91,7 @@ async fn a_restore_that_was_cut_off_is_begun_again_and_nothing_in_use_is_touched
     }
     let left = "SELECT count(*) FROM pg_class WHERE relname = 'player'";
     assert_eq!(ask(&mut owner, left).await, "1", "the first stages were committed");
-    // Another Orchestra does not go on with it.
+    // Another Orchestra does not continue it.
     execute(&mut owner, "UPDATE stagesub.claim SET orchestra_uid = 'u2'")
         .await
         .unwrap();

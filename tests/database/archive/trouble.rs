@@ -21,7 +21,7 @@ const CHUNK: usize = 16 << 10;
 /// What is between a client and a store.
 #[derive(Clone, Copy)]
 enum Network {
-    /// The first connections get 503 in the place of an answer; later ones are passed on.
+    /// The first connections get 503 instead of an answer; later ones are passed on.
     Refuses(usize),
     /// Each chunk waits so long.
     Slow(Duration),

@@ -1,4 +1,4 @@
-//! What of a script is kept is told by the operator, and not by the script.
+//! The operator, and not the script, records which parts of a script are kept.
 
 use super::*;
 

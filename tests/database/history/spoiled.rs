@@ -15,8 +15,8 @@ const EVERYWHERE: &str = "DO $$ DECLARE one regclass; BEGIN
     END LOOP;
 END $$;";
 
-/// Scripts after which the next look would not believe the table, or the server takes no row of the operator's, with what is
-/// told.
+/// Scripts after which the next look would not trust the table, or the server accepts no row of the operator, with the
+/// message.
 fn spoiling() -> Vec<(String, &'static str)> {
     let history = "_prisma_migrations";
     vec![

@@ -153,7 +153,7 @@ async fn a_name_that_matters_is_not_hidden_behind_others() {
     assert!(told.contains("not all looked at"), "{told}");
 }
 
-/// Since PostgreSQL 16, whoever has made a role may make any login a member of it.
+/// Since PostgreSQL 16, the creator of a role may make any login a member of it.
 #[tokio::test]
 async fn a_neighbours_script_keeps_no_entry_out() {
     let server = server().await;

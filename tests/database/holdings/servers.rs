@@ -19,7 +19,7 @@ async fn a_hosted_project_is_recognised_by_what_only_its_superuser_can_make() {
     let mut root = session(&root).await;
     execute(&mut root, HOSTED).await.unwrap();
     let owner = server.login("postgres").as_user("postgres", "owner".to_owned().into());
-    // No word of the pool is needed, on this version too.
+    // No setting of the pool is needed, on this version too.
     let found = observe(&mut session(&owner).await).await.unwrap();
     assert_eq!(judge(&found, &AcceptedHoldings::default()), []);
     assert!(is_hosted_project(&mut session(&owner).await).await.unwrap());

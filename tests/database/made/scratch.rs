@@ -43,7 +43,7 @@ async fn a_scratch_database_goes_with_its_sessions_and_the_roles_of_its_owner() 
             trial(&mut session, &name).await.unwrap();
             let login = server.login(&name).as_user(&name, "pass-word".to_owned().into());
             let mut own = postgres::connect(&login, APPLICATION).await.unwrap();
-            // As a restore does it, which is cut off.
+            // As an interrupted restore does it.
             let keeper = server
                 .login(&name)
                 .as_user(scratch::keeper(&name), KEEPER.to_owned().into());

@@ -153,7 +153,7 @@ async fn an_interrupted_index_is_looked_for_on_its_own_table() {
                 assert_eq!(status.pending, 0, "{there}: {script}");
                 assert_eq!(ask(&mut conn, &valid).await, "true", "{there}: {script}");
                 assert_eq!(after == before, outcome == "old", "{there}: {script}");
-                // That of another table stays, whatever is the matter with it.
+                // The index of another table stays, whatever is wrong with it.
                 if there.contains("ON a.") {
                     assert!(after.starts_with(&before), "{there}: {before} {after}");
                 }

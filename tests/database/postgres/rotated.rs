@@ -209,7 +209,7 @@ async fn very_many_objects_of_a_former_login_are_passed_on_in_steps() {
     let mut other = session(&owner).await;
     execute(&mut other, "BEGIN; LOCK made_450").await.unwrap();
     let drop_it = async |own: &mut _| drop_former_role(own, ("t", "t_2"), &[], &CREATES, Sharing::Shared).await;
-    // It is cut off while it waits for a table that is in use.
+    // It is interrupted while it waits for a table that is in use.
     let mut cut_off = session(&owner).await;
     let tables = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND pg_get_userbyid(relowner) = 't'";
     let cut = tokio::time::timeout(Duration::from_secs(6), drop_it(&mut cut_off)).await;

@@ -39,7 +39,7 @@ async fn former_logins_share_one_limit_of_connections() {
         ensure(&mut own, &roles, &[]).await;
         assert_eq!(ask(&mut own, LIMITS).await, "t=1 t_2=1 t_3=1 t_4=7 t_5=10");
     }
-    // Its sessions beyond its share have ended, and the first one goes on.
+    // Its sessions beyond its share have ended, and the first one continues.
     let mut alive = 0;
     for session in &mut open {
         alive += usize::from(execute(session, "SELECT 1").await.is_ok());

@@ -1,8 +1,8 @@
 //! A stand-in for the Supabase Management API whose projects are real databases.
 //!
-//! It has one user, whose tokens are all equal; it answers the operations of [`Operation`]. What
-//! goes wrong on purpose is told to [`Faults`], how the provider behaves to [`Behaviour`], and
-//! what happened is in the [`Ledger`]. The same can be done over HTTP under `/_sandbox`.
+//! It has one user, whose tokens are all equal; it answers the operations of [`Operation`]. [`Faults`] sets what goes wrong
+//! on purpose, [`Behaviour`] how the provider behaves, and the [`Ledger`] has what happened. The same can be done over HTTP
+//! under `/_sandbox`.
 
 mod advisors;
 mod backups;

@@ -30,7 +30,7 @@ pub enum Point {
 /// What becomes of a held write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
-    /// It goes on, even if the operator that sent it has gone.
+    /// It continues, even if the operator that sent it is gone.
     Pass,
     /// It is lost: one that is held before its effect never takes place.
     Lose,
@@ -185,7 +185,7 @@ impl Gate {
             .unwrap_or_default()
     }
 
-    /// Lets the held write about a subject go on, and holds none any more.
+    /// Lets the held write about a subject continue, and holds no further one.
     pub fn release(&self, subject: &str, release: Release) {
         if let Some(trail) = self.inner.trails().get_mut(subject) {
             trail.hold = None;
@@ -278,7 +278,7 @@ impl Inner {
         };
         let takes = method == Method::POST || body["spec"]["claimRef"].is_object();
         let mut claims = takes.then(|| database(path, &body)).flatten();
-        // A new one is nobody else's, and a watch may tell of it before the answer does.
+        // A new one belongs to nobody else, and a watch may show it before the answer does.
         if method == Method::POST {
             trail.databases.extend(claims.take());
         }

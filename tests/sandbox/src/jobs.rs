@@ -25,7 +25,7 @@ const MESSAGE: usize = 4096;
 /// What pods are run with.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The program in the place of the image's entry point.
+    /// The program that replaces the image's entry point.
     pub program: PathBuf,
     /// Namespace of the pods.
     pub namespace: String,
@@ -104,7 +104,7 @@ async fn run(client: &Client, options: &Options, pod: &Pod) -> Result<()> {
             status = child.wait() => break status?,
             () = tokio::time::sleep(LOOK) => {
                 if pods.get_opt(&name).await?.is_none_or(|now| now.uid() != pod.uid()) {
-                    // A kubelet would send SIGTERM first; the API server has let go of a pod that no node has.
+                    // A kubelet would send SIGTERM first; the API server has already removed a pod without a node.
                     child.kill().await?;
                     return Ok(());
                 }

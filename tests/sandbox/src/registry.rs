@@ -1,5 +1,5 @@
-//! A real OCI registry on loopback, and a front before it that counts requests, asks for a login, and
-//! fails when it is told to. What is pushed goes to the registry itself.
+//! A real OCI registry on loopback, and a front before it that counts requests, asks for a login, and fails on request. What
+//! is pushed goes to the registry itself.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -37,7 +37,7 @@ pub enum Fault {
     Down,
     /// Answers blobs that are not what their digest says.
     Corrupt,
-    /// Sends whoever asks for a blob to another host.
+    /// Redirects requests for a blob to another host.
     Redirect(String),
     /// Answers manifests and tokens that never end.
     Endless,

@@ -117,7 +117,7 @@ impl Router {
         })
     }
 
-    /// The name by which the Management API tells of it, or its address where it has no name.
+    /// The name under which the Management API reports it, or its address where it has no name.
     pub fn host(&self) -> &str {
         &self.name
     }

@@ -61,8 +61,8 @@ pub(crate) fn required(go_mod: &Path, module: &str) -> Result<String> {
         .with_context(|| format!("{} does not require {module}", go_mod.display()))
 }
 
-/// The program in the cache, built when it is not there; a change of its module's `go.mod`, `go.sum` or sources builds it
-/// anew. A file lock lets only one process build.
+/// The program in the cache, built when it is not there; a change of its module's `go.mod`, `go.sum` or sources rebuilds it.
+/// A file lock lets only one process build.
 ///
 /// # Errors
 /// When Go is needed and missing, or the build fails.

@@ -100,7 +100,7 @@ fn written(log: &Path, before: u64) -> String {
     String::from_utf8_lossy(&bytes[start..]).into_owned()
 }
 
-/// What a terminal would show of the last lines: a line that was drawn anew counts as its last drawing.
+/// What a terminal would show of the last lines: a redrawn line counts as its last drawing.
 fn last_lines(text: &str) -> String {
     let lines: Vec<_> = text
         .lines()

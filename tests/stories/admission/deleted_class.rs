@@ -30,7 +30,7 @@ async fn a_class_that_is_deleted_stays_while_a_database_needs_it() {
     assert!(is_true(&refused, "Stalled"), "{refused:#}");
     orchestra(&world, "three", "");
     reason(&world, "three", "NoDefaultClass").await;
-    // The tenant goes on, as anything that looks at it again shows.
+    // The tenant keeps working, as every further pass shows.
     world
         .kubectl(["delete", "secret", "one-connection", "-n", TENANTS])
         .unwrap();

@@ -1,4 +1,4 @@
-//! A plan whose ConfigMap somebody changed, so that whoever approves it would not know what it does.
+//! A plan whose ConfigMap somebody changed, so that a person who approves it would not know what it does.
 
 use orchestra_sandbox::world::{Kind, TENANTS, World};
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ async fn orchestra_object(world: &World) -> Value {
     world.get(Kind::Orchestra, TENANTS, "one").await.unwrap().unwrap()
 }
 
-/// Whether the very text of the ConfigMap was printed.
+/// Whether the text of the ConfigMap was printed.
 fn prints(shown: &std::process::Output, data: &Value) -> bool {
     let text = data["plan.txt"].as_str().unwrap();
     String::from_utf8_lossy(&shown.stdout).trim_end() == text.trim_end()

@@ -29,7 +29,7 @@ fn next_of(object: &Value) -> Option<Timestamp> {
     object["status"]["backup"]["nextTime"].as_str()?.parse().ok()
 }
 
-/// The next time, once it is written down.
+/// The next time, once it is recorded.
 async fn next(world: &World, name: &str) -> Timestamp {
     next_of(&until(world, name, |object| next_of(object).is_some()).await).unwrap()
 }
@@ -125,7 +125,7 @@ async fn done_again(world: &World, time: Timestamp, days: i64) -> String {
     name
 }
 
-/// What is wrong with a schedule is told with the fix, in the condition and an event, and the tenant goes on.
+/// The problem of a schedule is reported with the fix, in the condition and an event, and the tenant keeps working.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schedule_that_cannot_be_carried_out_is_told() {
     let world = world().await;
@@ -159,7 +159,7 @@ async fn a_schedule_that_cannot_be_carried_out_is_told() {
         assert!(is_true(&object, "Available"), "{object:#}");
     }
     events_with(&world, "ScheduleInvalid").await;
-    // The class's schedule applies to who has none, and the path in the message is the class's.
+    // The class's schedule applies to Orchestras without one, and the path in the message is the class's.
     standard_class(
         &world,
         "  backup: {destination: {persistentVolumeClaim: {claimName: backups}}, schedule: \"0 0 31 6 *\"}",

@@ -63,7 +63,7 @@ fn case(name: String, delete: bool) -> Case {
 async fn no_answer_can_make_it_buy_or_destroy_twice() {
     let scene = Scene::start(0).await;
     let _operator = scene.operator("operator", &["--create-settle=3s"]);
-    // A request that a proxy sends twice is told by the name that is taken.
+    // A request that a proxy sends twice is recognised by the name that is taken.
     scene
         .world
         .api
@@ -132,7 +132,7 @@ async fn no_answer_can_make_it_buy_or_destroy_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_project_that_is_listed_late_is_not_bought_again() {
-    // Sooner than the settling time: the listing tells of it.
+    // Before the settling time: the listing shows it.
     let scene = Scene::start(0).await;
     let patient = scene.operator("patient", &["--create-settle=20s"]);
     let lose = |name: &str| {
@@ -149,7 +149,7 @@ async fn a_project_that_is_listed_late_is_not_bought_again() {
     assert_eq!(scene.world.api.ledger().count(Operation::CreateProject), 1);
     drop(patient);
 
-    // Later than the settling time: the provider, which refuses a second one of the name, tells of it.
+    // After the settling time: the provider's refusal of a second one of the name shows it.
     scene.world.api.behave(|provider| {
         provider.listed_after = Duration::from_secs(30);
         provider.refuse_duplicate_names = true;

@@ -1,5 +1,5 @@
 //! Pools that make their members: at every write about a pool its operator is killed, or stopped until another one has
-//! taken over. In the end there is the wanted number of projects, and nobody's is destroyed.
+//! taken over. In the end there is the wanted number of projects, and no tenant's is destroyed.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -209,7 +209,7 @@ async fn two_operators_make_no_member_twice() {
     assert_met(&met, DECISIVE);
     signal(&first, "-STOP");
     scene.leads(&second).await;
-    // The second one goes as far as it can. Then what the first one had sent arrives, and it goes on where it was.
+    // The second one goes as far as it can. Then what the first one had sent arrives, and it continues where it was.
     tokio::time::sleep(Duration::from_secs(15)).await;
     for case in &all {
         scene.gate.release(&case.name, Release::Pass);

@@ -1,5 +1,5 @@
 //! Two operators at once: one is stopped at every boundary for longer than its lease, the other one
-//! takes over, and then the first one goes on where it was.
+//! takes over, and then the first one continues where it was.
 
 use std::process::Command;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::kills::record;
 use super::scene::Scene;
 use super::{CALLS, CREATION, Case, Cut, assert_met, boundaries};
 
-/// Stops a process where it is, or lets it go on.
+/// Stops a process where it is, or lets it continue.
 fn signal(operator: &Operator, signal: &str) {
     let id = operator.id().to_string();
     assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
@@ -50,7 +50,7 @@ async fn an_operator_that_was_stopped_for_long_does_nothing_twice() {
     // The second one goes as far as it can. (A migration that the first one was stopped in keeps its
     // lock until then.)
     tokio::time::sleep(Duration::from_secs(20)).await;
-    // What the first one had sent arrives now, and the first one itself goes on.
+    // What the first one had sent arrives now, and the first one itself continues.
     for index in &late {
         cases[*index].release(&scene, Release::Pass);
     }
@@ -88,7 +88,7 @@ async fn an_intent_is_not_carried_out_long_after() {
     // Its intent is written and its answer waits in its socket.
     signal(&first, "-STOP");
     case.release(&scene, Release::Pass);
-    // Its lease has not run out in its own eyes when it goes on, and nobody has taken it over.
+    // By its own clock its lease has not expired when it continues, and nobody has taken it over.
     tokio::time::sleep(Duration::from_secs(5)).await;
     signal(&first, "-CONT");
     scene.usable("late", false).await;

@@ -1,5 +1,5 @@
-//! Everything at once, at random: tenants come and go, operators die, stop and go on, answers get
-//! lost, Secrets and tokens change. The seed decides what happens; when, the machine does.
+//! Everything at once, at random: tenants come and go, operators die, stop and continue, answers get lost, Secrets and
+//! tokens change. The seed decides what happens; when, the machine does.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -121,7 +121,7 @@ impl Soak {
         self.start();
     }
 
-    /// Stops an operator, or lets a stopped one go on.
+    /// Stops an operator, or lets a stopped one continue.
     fn pause(&mut self) {
         let index = self.dice.random_range(0..self.operators.len());
         if self.operators[index].ended().unwrap().is_some() {

@@ -10,7 +10,7 @@ use super::{paused, power};
 use crate::proof::{generous_world, soon};
 use crate::support::{LONG, gate, login, orchestra, ready, secret, sources, standard_class};
 
-/// Waits until this is told of what goes on by itself.
+/// Waits until the condition Reconciling has this text.
 async fn told(world: &World, text: &str) -> Value {
     let is = |object: &Value| condition(object, "Reconciling").2.contains(text);
     let object = world.until(Kind::Orchestra, (TENANTS, "tour"), LONG, is).await.unwrap();
@@ -67,7 +67,7 @@ async fn a_pause_goes_on_whatever_is_lost_or_down() {
     ready(&world, "tour").await;
     let published = url(&world).await;
 
-    // The logins are shut, nothing says so yet, and the other operator goes on.
+    // The logins are disabled, nothing says so yet, and the other operator continues.
     gate.follow("tour");
     gate.hold_text("tour", "PATCH orchestras/status", "pausedSince", Point::Before);
     power(&world, "tour", "Paused");

@@ -11,7 +11,7 @@ use crate::orphans::command;
 use crate::proof::soon;
 use crate::support::{LONG, reason, world};
 
-/// It takes rows from whoever has some, and nothing from the others.
+/// It deletes the rows of tenants that have some, and changes nothing for the others.
 const TIDY: (&str, &str) = ("2_tidy", "DELETE FROM \"Member\"; CREATE TABLE tidy (id int);");
 
 /// Gives a tenant something to lose.
@@ -112,7 +112,7 @@ async fn a_canary_that_waits_is_waited_for_until_it_is_approved_or_the_source_ch
     assert_eq!((&is["phase"], &is["pending"]), (&json!("Canary"), &json!(2)), "{is:#}");
     assert_eq!(orchestra(&world, "t0").await["status"]["migrations"]["applied"], 1);
 
-    // One that asks for nobody's word goes on by itself, and the plan is gone.
+    // One without an approval policy continues by itself, and the plan is gone.
     source(&world, &[FIRST, ("2_new", "CREATE TABLE new (id int);")]);
     all_have(&world, &all, 2).await;
     rollout(&world, phase("Complete")).await;

@@ -1,4 +1,4 @@
-//! The Orchestras of one namespace hold up no other namespace on their server.
+//! The Orchestras of one namespace block no other namespace on their server.
 
 use orchestra_sandbox::world::{Kind, TENANTS, World, is_true};
 use serde_json::json;

@@ -170,7 +170,7 @@ async fn so_many_may_fail_and_a_cure_by_hand_goes_on_by_resume() {
         assert!(!has_table(&mut tenant(&world, name).await, "new").await, "{name}");
     }
 
-    // One more may fail: it goes on.
+    // One more may fail: the rollout continues.
     change(&world, &json!({"maxFailures": 2}));
     let over = |is: &Value| is["updated"] == 4 && is["failed"] == 2 && is["pending"] == 0;
     rollout(&world, over).await;

@@ -47,7 +47,7 @@ async fn a_paused_rollout_waits_new_tenants_do_not_and_pinned_ones_stay() {
     let line = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(line, "rollout of class standard is paused: 1 of 3 tenants updated\n");
 
-    // Whoever waits or pins is looked after as ever, and stays on the older source: its Secret is
+    // An Orchestra that waits or is pinned is maintained as before, and stays on the older source: its Secret is
     // written again when it is lost, also by an operator that has never seen that source.
     for round in ["again", "after-a-restart"] {
         for name in ["t0", "t1"] {

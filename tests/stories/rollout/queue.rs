@@ -1,4 +1,4 @@
-//! A tenant whose server is busy is told so from the beginning, by one status until its turn comes.
+//! The status of a tenant whose server is busy says so from the beginning, with one write until its turn comes.
 
 use std::time::Duration;
 

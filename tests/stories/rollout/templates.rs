@@ -99,7 +99,7 @@ spec:
     let wrong = |class: &serde_json::Value| condition(class, "RolledOut").1 == "SourceInvalid";
     let limit = crate::support::LONG;
     world.until(Kind::Class, ("", "standard"), limit, wrong).await.unwrap();
-    // Those of the other template are not held up by it.
+    // Those of the other template are not delayed by it.
     all_have(&world, &all[..2], 3).await;
     source(
         &world,

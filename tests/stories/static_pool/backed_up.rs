@@ -38,7 +38,7 @@ async fn a_database_is_reset_after_the_jobs_that_read_it() {
     let first = database_of(&world, "first").await;
     let uid = world.get(Kind::Database, "", &first).await.unwrap().unwrap()["metadata"]["uid"].clone();
 
-    // The pod of the Job has not begun when the Orchestra goes.
+    // The pod of the Job has not started when the Orchestra is deleted.
     backup(&world, "last", "first", "Retain");
     soon("the Job is there", async || {
         world.list(Kind::Job).await.unwrap().len() == 1

@@ -1,4 +1,4 @@
-//! Databases that are emptied and used anew (`recycle: Reset`).
+//! Databases that are emptied and reused (`recycle: Reset`).
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true}
 use serde_json::Value;
 
 use super::{database, database_of, hall};
+use crate::orphans::command;
 use crate::proof::soon;
 use crate::support::{LONG, login, orchestra, project, sources, world};
 
@@ -78,7 +79,7 @@ async fn a_released_database_is_used_anew_once_nothing_of_its_tenant_is_left() {
         .kubectl(["patch", "orchclass", "rehearsals", "--type=merge", "-p", no_grace])
         .unwrap();
 
-    // Killed again and again while it goes on: the next tenant finds nothing.
+    // Killed repeatedly while it runs: the next tenant finds nothing.
     orchestra(&world, "second", "  className: rehearsals");
     let second = database_of(&world, "second").await;
     assert_ne!(first, second);
@@ -97,7 +98,7 @@ async fn a_released_database_is_used_anew_once_nothing_of_its_tenant_is_left() {
         }
         operator = Some(world.operator("operator", |_| {}).unwrap());
     }
-    // The pool's status may still be that from before the second tenant's claim. A session of ours would hold up the reset.
+    // The pool's status may still be that from before the second tenant's claim. A session of ours would delay the reset.
     soon("nothing of the tenant is left", async || {
         tokio::time::sleep(Duration::from_secs(1)).await;
         look(own).await.is_ok_and(|used| used == (0, 0))
@@ -148,4 +149,111 @@ async fn a_released_database_is_used_anew_once_nothing_of_its_tenant_is_left() {
     drop(root);
     world.until(Kind::Pool, ("", "rehearsals"), LONG, anew).await.unwrap();
     assert_eq!(used(own).await, (0, 0));
+}
+
+/// What `orchestra-operator recycle` prints for the entry.
+fn recycled(world: &World) -> std::process::Output {
+    command(world, &["recycle", "rehearsals", "DATABASE_URL_POOL_1"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
+async fn a_database_that_may_be_somebody_elses_is_not_advised_to_be_dropped() {
+    let world = world().await;
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    sources(&world);
+    let files = tempfile::tempdir().unwrap();
+    let hall = hall(&files).await;
+    if hall.is_legacy() {
+        eprintln!("no server of PostgreSQL 16 or later can be had: nothing is reset");
+        return;
+    }
+    let url = database(&hall, "one").await;
+    world
+        .apply(&format!(
+            "{{apiVersion: v1, kind: Secret, metadata: {{name: rehearsal-databases, namespace: {SYSTEM}}}, \
+             stringData: {{DATABASE_URL_POOL_1: \"{url}\"}}}}"
+        ))
+        .unwrap();
+    let sample = project().join("deploy/samples/reset-pool.yaml");
+    world.kubectl(["apply", "-f", sample.to_str().unwrap()]).unwrap();
+    orchestra(&world, "first", "  className: rehearsals");
+    let first = database_of(&world, "first").await;
+    delete(&world, "first");
+    let reclaiming = |object: &Value| object["status"]["phase"] == "Reclaiming";
+    let kept = world
+        .until(Kind::Database, ("", &first), LONG, reclaiming)
+        .await
+        .unwrap();
+    let printed = recycled(&world);
+    assert!(printed.status.success(), "{printed:?}");
+
+    // Somebody takes it for another purpose, and clears what is not known to be needed.
+    let mut owner = login(&url).await.unwrap();
+    let other = "DROP SCHEMA stagesub CASCADE; CREATE TABLE precious AS SELECT 1 AS x";
+    sqlx::raw_sql(other).execute(&mut owner).await.unwrap();
+    drop(owner);
+    let file = world.dir().join("recycle.sql");
+    std::fs::write(&file, &printed.stdout).unwrap();
+    let mut psql = std::process::Command::new(hall.program("psql"));
+    psql.args(["-X", "-d", &hall.admin_url(), "-f"]).arg(&file);
+    let stopped = psql.output().unwrap();
+    let said = String::from_utf8_lossy(&stopped.stderr);
+    assert!(!stopped.status.success(), "{said}");
+    assert!(
+        said.contains("nothing was dropped: the database does not carry the claim record"),
+        "{said}"
+    );
+
+    // The reset stops as well, and nobody is told to drop it.
+    let no_grace = r#"{"spec":{"deletion":{"gracePeriod":null}}}"#;
+    world
+        .kubectl(["patch", "orchclass", "rehearsals", "--type=merge", "-p", no_grace])
+        .unwrap();
+    let now = r#"{"spec":{"reclaimAfter":null}}"#;
+    world
+        .kubectl(["patch", "orchdb", &first, "--type=merge", "-p", now])
+        .unwrap();
+    let unclear = |object: &Value| condition(object, "Stalled").1 == "ClaimRecordMissing";
+    let object = world.until(Kind::Database, ("", &first), LONG, unclear).await.unwrap();
+    let message = condition(&object, "Stalled").2;
+    assert!(
+        message.contains("drop nothing") && message.contains("tenants/first"),
+        "{message}"
+    );
+    assert!(!message.contains("recycle") && !message.contains("anew"), "{message}");
+    let refused = recycled(&world);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && refused.stdout.is_empty(), "{refused:?}");
+    assert!(said.contains("may be somebody else's"), "{said}");
+    let mut owner = login(&url).await.unwrap();
+    sqlx::raw_sql("SELECT x FROM precious")
+        .execute(&mut owner)
+        .await
+        .unwrap();
+
+    // With the record back, as the docs have it, it is known to be what the Orchestra has left.
+    let docs = std::fs::read_to_string(project().join("docs/classes-and-pools.md")).unwrap();
+    let (_, after) = docs
+        .split_once("```sql\nCREATE SCHEMA IF NOT EXISTS stagesub;")
+        .unwrap();
+    let (sql, _) = after.split_once("```").unwrap();
+    let uid = kept["spec"]["claimRef"]["uid"].as_str().unwrap();
+    let sql = sql.replace("'UID', 'NAMESPACE', 'NAME'", &format!("'{uid}', 'tenants', 'first'"));
+    let sql = format!("CREATE SCHEMA IF NOT EXISTS stagesub;{sql}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    drop(owner);
+    let now = format!("looked-at={}", orchestra_sandbox::random::alphanumeric(8));
+    world
+        .kubectl(["annotate", "orchdb", &first, &now, "--overwrite"])
+        .unwrap();
+    let anew = |pool: &Value| pool["status"]["available"] == 1 && is_true(pool, "Ready");
+    world
+        .until(Kind::Pool, ("", "rehearsals"), LONG * 2, anew)
+        .await
+        .unwrap();
+    assert_eq!(used(&url).await, (0, 0));
 }

@@ -9,7 +9,7 @@ use super::*;
 use crate::pool::{house, pool_only};
 use crate::support::{orchestra, ready};
 
-/// Writes the fixtures anew, with the operator that `ORCHESTRA_OPERATOR` names and the `pg_dump` that `PG_DUMP`
+/// Writes the fixtures again, with the operator that `ORCHESTRA_OPERATOR` names and the `pg_dump` that `PG_DUMP`
 /// names.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "writes the fixtures, after a release"]

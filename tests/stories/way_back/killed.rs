@@ -79,7 +79,7 @@ async fn one_takes_it_back_whenever_the_operator_dies() {
     }
 }
 
-/// The one of two that has the database, and the one that is told so.
+/// The one of two that has the database, and the one whose status says so.
 async fn winner(world: &World, first: &str, second: &str) -> (String, String) {
     let mut found = None;
     soon("one has it, and the other is told", async || {

@@ -70,7 +70,7 @@ fn a_backup_is_made_at_its_time_and_once() {
     let known = Some(now);
     assert_eq!(plan(&facts(before, known, Vec::new())), (Step::Wait, known));
     assert_eq!(plan(&facts(now, known, Vec::new())), (Step::Make(now), known));
-    // It is there, and the status does not say so yet, as after a crash: the next time is written down.
+    // The backup exists and the status does not say so yet, as after a crash: the next time is recorded.
     for state in [
         BackupState::UnderWay,
         stalled(),
@@ -128,7 +128,7 @@ fn what_is_due_is_made_before_anything_is_deleted() {
     });
     assert_eq!(plan(&facts).0, Step::Make(time_of(10)));
     facts.made.push(made(10, BackupState::UnderWay));
-    // The one that is under way is none yet that could stand for another.
+    // A backup that is under way does not yet replace an earlier one.
     let removal = |of| Step::Remove(BackupRemoval { of, since: None });
     assert_eq!(plan(&facts), (removal(0), Some(time_of(11))));
     facts.made[0].state = BackupState::Leaving;
@@ -137,7 +137,7 @@ fn what_is_due_is_made_before_anything_is_deleted() {
     assert_eq!(plan(&facts).0, Step::Wait);
     facts.made[3].state = BackupState::Complete;
     assert_eq!(plan(&facts).0, removal(2));
-    // Whether the schedule goes on or not.
+    // With the schedule running or suspended.
     facts.times = None;
     assert_eq!(plan(&facts), (removal(2), None));
 }

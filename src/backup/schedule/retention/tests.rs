@@ -196,7 +196,7 @@ fn failed_ones_are_bounded_and_what_is_under_way_or_leaves_is_let_alone() {
     );
 }
 
-/// Every combination of counts and ages over every combination of four backups' states: what is promised holds in all.
+/// Every combination of counts and ages over every combination of four backups' states: the guarantees hold in all of them.
 #[test]
 fn what_is_promised_holds_in_every_case() {
     let states = [

@@ -6,7 +6,7 @@ use crate::migrate::guard::names::Name;
 use crate::migrate::guard::standing::Marks;
 
 impl KnownObjects {
-    /// Who reads what was there before of the relations that the name can mean.
+    /// Who reads the rows that existed before of the relations to which the name can refer.
     pub fn readers(&self, name: &Name) -> Readers {
         let found: Vec<_> = self
             .meant(name)
@@ -31,7 +31,7 @@ impl KnownObjects {
         }
     }
 
-    /// What the pending scripts have made of the relations that the name can mean.
+    /// What the pending scripts have changed in the relations to which the name can refer.
     pub fn marks(&self, name: &Name) -> Marks {
         self.meant(name).fold(Marks::default(), |all, (_, entry)| Marks {
             shows: all.shows || entry.marks.shows,

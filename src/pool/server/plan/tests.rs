@@ -22,7 +22,7 @@ fn entry(name: &str, need: Need, work: ServerWork) -> ServerEntry {
     }
 }
 
-/// A pool that wants so many, with these entries.
+/// A pool that wants this number of databases, with these entries.
 fn pool(desired: usize, members: &[(&str, WarmMemberState)]) -> Facts {
     Facts {
         counted: counting::Facts {
@@ -63,7 +63,7 @@ fn a_pool_writes_down_makes_and_rests() {
     facts.entries[0].work = ServerWork::Running { young: false };
     assert_eq!(plan(&facts), Step::Idle(Some(Duration::from_secs(7))));
 
-    // A server that refuses is asked for nothing, and then for one thing.
+    // A server that refuses gets no request for a while, and then one.
     for entry in &mut facts.entries {
         entry.work = ServerWork::Due;
     }

@@ -22,7 +22,7 @@ fn states() -> Vec<(WarmMemberState, bool)> {
         refused(true),
     ];
     let mut all: Vec<_> = all.into_iter().map(|state| (state, false)).collect();
-    // Only what is usable is old.
+    // Only usable members can be old.
     all.extend(READY.into_iter().flat_map(|state| [(state, false), (state, true)]));
     all
 }
@@ -111,7 +111,7 @@ fn in_no_state_is_too_much_made_or_destroyed() {
                 });
                 assert!(creating + facts.planned.len() + more <= facts.at_once, "{facts:?}");
                 assert!(total + more <= facts.desired + 1, "{facts:?}");
-                // One more than is wanted only for an old one, when the others can be claimed.
+                // One more than wanted only for an old one, when the others can be claimed.
                 if total + more > facts.desired {
                     assert!(*more == 1 && creating == 0 && facts.members.iter().any(|member| member.old));
                 }
@@ -129,7 +129,7 @@ fn in_no_state_is_too_much_made_or_destroyed() {
             Step::Prepare(names) => assert!(live && names.iter().all(|name| own.contains(name))),
             Step::AwaitPreparations => assert!(live),
             Step::Yield => assert!(facts.spent),
-            // What lacks is made, or waited for.
+            // Missing members are created, or waited for.
             Step::Wait(_) | Step::Rest if live => {
                 let blocked = facts.count(|state| {
                     matches!(
@@ -148,7 +148,7 @@ fn in_no_state_is_too_much_made_or_destroyed() {
     assert!(number > 100_000, "{number}");
 }
 
-/// Carries a step out as the world does when all goes well.
+/// The facts after a successful step.
 fn carry_out(facts: &mut Facts, step: Step, clock: &mut i64) {
     match step {
         Step::AddFinalizer => facts.finalizer = true,
@@ -195,7 +195,7 @@ fn carry_out(facts: &mut Facts, step: Step, clock: &mut i64) {
 #[test]
 fn from_every_state_the_pool_becomes_what_it_is_to_be() {
     all(|first| {
-        // What passes is looked at elsewhere; and without its finalizer a deleted pool is gone.
+        // Transient problems are tested elsewhere; and without its finalizer a deleted pool is gone.
         if first.spent || first.supply == MemberSupply::Closed || first.deleting && !first.finalizer {
             return;
         }
@@ -209,7 +209,7 @@ fn from_every_state_the_pool_becomes_what_it_is_to_be() {
             let retires = matches!(&step, Step::Destroy(_)) && facts.members.len() == facts.desired + 1;
             carry_out(&mut facts, step, &mut clock);
             let available = facts.count(|state| *state == WarmMemberState::Available);
-            // The new one is there before the old one goes.
+            // The new one exists before the old one is deleted.
             if retires && first.members.len() <= first.desired && !facts.deleting {
                 assert!(available >= facts.desired, "{first:?}");
             }
@@ -250,7 +250,7 @@ fn what_costs_least_goes_first() {
     assert_eq!(destroyed(2), ["1", "3", "4"]);
     assert_eq!(destroyed(1), ["1", "3", "4", "2"], "the younger one of two that wait");
     assert_eq!(destroyed(0).len(), 5);
-    // What is only written down goes before all that exists.
+    // Recorded names are removed before existing members.
     let planned = Facts {
         planned: vec!["a".into(), "b".into()],
         ..pool(6, &plain(&states))

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::super::super::wire::{Play, Wire, ok};
+use super::super::super::wire::{Play, Received, Wire, ok};
 use super::*;
 
 fn listed(n: usize) -> Value {
@@ -34,7 +34,7 @@ async fn a_listing_reads_every_page_and_leaves_branches_out() {
     }
 }
 
-/// What a second listing finds after a first one of `before`, and how many pages it read; `now` gives
+/// The result of a second listing after a first one of `before`, and how many pages it read; `now` gives
 /// the projects for each of its pages.
 async fn again(before: usize, now: impl Fn(usize) -> Vec<usize> + Send + Sync + 'static) -> (Vec<String>, usize) {
     let counted = Arc::new(std::sync::atomic::AtomicUsize::new(usize::MAX));
@@ -130,6 +130,9 @@ async fn an_empty_list_without_a_count_does_not_say_that_there_is_no_project() {
             json!({"projects": [], "pagination": {"count": 0, "limit": 100, "offset": 0}}),
             true,
         ),
+        (json!({"projects": null, "pagination": {"count": 0}}), true),
+        (json!({"projects": null, "pagination": {"count": 1}}), false),
+        (json!({"pagination": {"count": 0}}), false),
     ] {
         let wire = Wire::play(move |_, _| ok(answer.clone())).await;
         let client = wire.client(&Arc::default());
@@ -141,7 +144,7 @@ async fn an_empty_list_without_a_count_does_not_say_that_there_is_no_project() {
 
 #[tokio::test]
 async fn odd_entries_keep_their_place_and_a_missing_count_is_no_end() {
-    // Every seventh entry is not understood, and a page holds fifty at most without saying so.
+    // Every seventh entry cannot be decoded, and a page has fifty entries at most without saying so.
     for total in [1, 50, 51, 120] {
         let wire = Wire::play(move |seen, _| {
             let entry = |n: usize| match n % 7 {
@@ -188,11 +191,30 @@ async fn a_listing_without_a_list_is_an_error_and_not_an_empty_one() {
             .await;
         assert!(matches!(listed, Err(Error::Undecodable { .. })));
     }
-    // More are counted than are listed, each time.
-    let wire = Wire::play(|_, _| ok(json!({"projects": [listed(1)], "pagination": {"count": 2}}))).await;
-    let listed = wire
-        .client(&Arc::default())
-        .list_organization_projects("acme", &mut Vec::new())
-        .await;
-    assert!(matches!(listed, Err(Error::ListingChanged)));
+}
+
+#[tokio::test]
+async fn a_count_that_stays_above_what_is_listed_is_told_as_what_it_is() {
+    // The first attempt reads two pages, and each later one the same two.
+    let counted = |count: fn(usize) -> usize| {
+        move |_: &Received, n: usize| ok(json!({"projects": [listed(1)], "pagination": {"count": count(n)}}))
+    };
+    for (count, expected) in [
+        ((|_| 2) as fn(usize) -> usize, Some(Error::ListingIncomplete)),
+        (|n| 2 + n, Some(Error::ListingChanged)),
+        // One that was being created, or deleted.
+        (|n| if n < 3 { 2 } else { 1 }, None),
+    ] {
+        let wire = Wire::play(counted(count)).await;
+        let client = wire.client(&Arc::default());
+        let listed = client.list_organization_projects("acme", &mut Vec::new()).await;
+        assert_eq!(listed.as_ref().err(), expected.as_ref());
+        let young = client.list_youngest_projects("acme", HashSet::new()).await.unwrap();
+        assert_eq!(young.complete, expected.is_none());
+    }
+    let told = Error::ListingIncomplete.to_string();
+    assert!(
+        told.contains("no project is created meanwhile") && !told.contains("changed"),
+        "{told}"
+    );
 }

@@ -1,4 +1,4 @@
-//! Which function carries out an operation.
+//! Which function executes an operation.
 
 use super::Operation as It;
 use super::reply::{Call, Reply};

@@ -131,7 +131,7 @@ impl Faults {
             .any(|name| name.contains(subject))
     }
 
-    /// Lets every held request about this project go on; `subject` is a part of its name.
+    /// Lets every held request about this project continue; `subject` is a part of its name.
     pub fn release_for(&self, subject: &str) {
         for held in self.table().held.values_mut() {
             held.retain(|_, name| !name.contains(subject));
@@ -144,7 +144,7 @@ impl Faults {
         self.table().held.get(&operation).map_or(0, HashMap::len)
     }
 
-    /// Lets every held request of the operation go on.
+    /// Lets every held request of the operation continue.
     pub fn release(&self, operation: Operation) {
         self.table().held.remove(&operation);
         self.0.changed.notify_waiters();

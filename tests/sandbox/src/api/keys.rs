@@ -106,7 +106,7 @@ pub(super) fn secrets(keys: &[Key]) -> impl Iterator<Item = &str> {
 const OWN: &str = "/_project/";
 
 /// The answer of a project's own API, which knows one address: the health of Auth, behind the gateway, which lets in whoever
-/// has a key of the project.
+/// has a key of the project: a legacy one only while those are enabled.
 pub(super) fn gateway(inner: &Inner, path: &str, headers: &HeaderMap) -> Option<Reply> {
     let (reference, rest) = path.strip_prefix(OWN)?.split_once('/')?;
     let given = headers.get("apikey").and_then(|key| key.to_str().ok());
@@ -114,8 +114,13 @@ pub(super) fn gateway(inner: &Inner, path: &str, headers: &HeaderMap) -> Option<
     let Ok(project) = world.project(reference) else {
         return Some(Reply::empty(404));
     };
-    if !given.is_some_and(|given| secrets(&project.keys).any(|key| key == given)) {
-        return Some(Reply::message(401, "Invalid API key"));
+    let key = given.and_then(|given| project.keys.iter().find(|key| key.value == given));
+    match key {
+        None => return Some(Reply::message(401, "Invalid API key")),
+        Some(key) if key.kind == "legacy" && !project.legacy_keys => {
+            return Some(Reply::message(401, "Legacy API keys are disabled"));
+        }
+        Some(_) => {}
     }
     Some(match (rest, project.healthy_for()) {
         (_, None) => Reply::empty(540),

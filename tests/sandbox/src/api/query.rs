@@ -50,12 +50,12 @@ async fn results(session: &mut PgConnection, script: &str) -> sqlx::Result<Vec<V
     Ok(last)
 }
 
-/// A statement with parameters, whose types are the server's to choose.
+/// A statement with parameters, whose types are the server's to choose. It may end in a comment.
 fn prepared(query: &str, parameters: &[Value]) -> String {
     let query = query.trim_end().trim_end_matches(';');
     let values: Vec<String> = parameters.iter().map(literal).collect();
     format!(
-        "PREPARE parameters AS {query};\nEXECUTE parameters ({})",
+        "PREPARE parameters AS {query}\n;\nEXECUTE parameters ({})",
         values.join(", ")
     )
 }

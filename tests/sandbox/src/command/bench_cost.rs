@@ -105,7 +105,7 @@ async fn measure(arguments: &Arguments, scripts: u32) -> Result<Cost> {
     })
 }
 
-/// Starts an operator anew, and watches it through its start and two resyncs.
+/// Starts an operator again, and watches it through its start and two resyncs.
 async fn restart(arguments: &Arguments, world: &World, traffic: &mut Traffic) -> Result<Restart> {
     // What the first operator has sent at its end.
     traffic.until_settled(arguments.limit()).await?;

@@ -86,7 +86,7 @@ impl Tenants {
             let Ok(event) = tokio::time::timeout(left, self.events.next()).await else {
                 bail!("{} of {} are Ready after {limit:?}", ready.len(), self.applied.len());
             };
-            // A watch that breaks off begins anew by itself.
+            // An interrupted watch starts again by itself.
             let Some(Ok(object)) = event else { continue };
             let name = object.metadata.name.clone().unwrap_or_default();
             let object = serde_json::to_value(object)?;

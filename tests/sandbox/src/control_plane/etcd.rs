@@ -1,7 +1,7 @@
 //! What a control plane has stored, as it lies in etcd: read, and put back to what it was.
 //!
 //! Both go through the JSON gateway of etcd (`POST /v3/kv/range` and `/v3/kv/txn`, etcd v3.6 API reference). The API server
-//! watches etcd, so that it, and whoever watches it, learns of each change at once.
+//! watches etcd, so that it, and its own watchers, learn of each change at once.
 
 use std::collections::BTreeMap;
 

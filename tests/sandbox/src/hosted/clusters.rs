@@ -13,7 +13,7 @@ use super::pooler::Pooler;
 use super::{Switches, Template};
 use crate::Postgres;
 
-/// One project's cluster; whoever starts, stops or asks it holds the lock.
+/// One project's cluster; to start, stop or query it, hold the lock.
 type Slot = Arc<tokio::sync::Mutex<Option<Running>>>;
 
 /// A project's processes; the pooler ends first.

@@ -34,7 +34,7 @@ struct Running {
     project: PathBuf,
     /// What the next world begins with; nothing where the control plane is an unusual one.
     beginning: Option<Stored>,
-    /// Whoever may still write to it has a copy.
+    /// A process that may still write to it has a copy.
     user: Arc<()>,
     _dir: TempDir,
     /// Nothing drops what no world has taken before the process ends.
@@ -102,7 +102,7 @@ impl DerefMut for Plane {
 impl Drop for Plane {
     fn drop(&mut self) {
         let left = self.running.take();
-        // What is the matter after a failure is not known.
+        // The state after a failure is not known.
         let whole = |running: &Running| running.beginning.is_some() && running.plane.api_server_id().is_some();
         if let Some(left) = left.filter(|left| whole(left) && !std::thread::panicking()) {
             left_ones().push_back(left);

@@ -71,6 +71,14 @@ impl Client {
         self.call(Method::GET, path, None).await
     }
 
+    /// The status and body of a project's own API, asked with an API key.
+    pub async fn own_api(&self, reference: &str, key: &str) -> (u16, Value) {
+        let url = format!("{}/_project/{reference}/auth/v1/health", self.sandbox.url());
+        let response = self.http.get(url).header("apikey", key).send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or_default())
+    }
+
     /// Creates a project and gives its reference.
     pub async fn create(&self, name: &str) -> String {
         let (status, body) = self.call(Method::POST, "/v1/projects", Some(new_project(name))).await;

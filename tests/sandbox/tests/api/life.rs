@@ -171,7 +171,22 @@ async fn the_secret_key_is_masked_unless_revealed() {
         .await;
     // Only this tells: they are listed as before.
     assert_eq!(client.get(&format!("{path}/legacy")).await.1["enabled"], false);
-    assert_eq!(client.get(&path).await.1.as_array().unwrap().len(), 4);
+    let (_, keys) = client.get(&format!("{path}?reveal=true")).await;
+    let keys = keys.as_array().unwrap();
+    assert_eq!(keys.len(), 4);
+    // The project's own API tells, too.
+    for enabled in [false, true] {
+        client
+            .call(Method::PUT, &format!("{path}/legacy?enabled={enabled}"), None)
+            .await;
+        for key in keys {
+            let (status, body) = client.own_api(&reference, key["api_key"].as_str().unwrap()).await;
+            let lets_in = enabled || key["type"] != "legacy";
+            assert_eq!(status, if lets_in { 200 } else { 401 }, "{key} {body}");
+            assert!(lets_in || body["message"] == "Legacy API keys are disabled", "{body}");
+        }
+    }
+    assert_eq!(client.own_api(&reference, "sb_secret_none").await.0, 401);
     client.assert_no_violations();
 }
 

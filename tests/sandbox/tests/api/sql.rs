@@ -38,6 +38,8 @@ async fn queries_run_in_the_database() {
     assert_eq!(rows, json!([first, {"id": 2, "names": null, "more": null, "at": null}]));
     let given = json!({"query": "SELECT id FROM part WHERE id = $1 AND names = $2;", "parameters": [1, ["a", "b"]]});
     assert_eq!(ask(&query, given).await, (201, json!([{"id": 1}])));
+    let commented = json!({"query": "SELECT $1 AS id -- id; really", "parameters": [1]});
+    assert_eq!(ask(&query, commented).await, (201, json!([{"id": "1"}])));
 
     let (status, body) = ask(&query, json!({"query": "SELECT 1,\n  nope"})).await;
     let words = "Failed to run sql query: ERROR:  42703: column \"nope\" does not exist\nLINE 2:   nope\n          ^\n";

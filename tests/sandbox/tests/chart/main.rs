@@ -1,7 +1,7 @@
 //! The Helm chart: what of it is generated is fresh, its values are closed and documented, and it installs what kustomize
 //! installs.
 //!
-//! `make chart` writes anew what is generated: it sets `UPDATE_CHART`. The renders are written by the helm that is found.
+//! `make chart` writes the generated files again: it sets `UPDATE_CHART`. The renders are written by the helm that is found.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod generated;
