@@ -20,6 +20,7 @@ pub mod made;
 mod measure;
 mod pooler;
 mod probe;
+mod record_code;
 mod records;
 mod relay;
 pub mod reset;

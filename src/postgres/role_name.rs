@@ -21,6 +21,11 @@ pub fn is_tenants(role: &str) -> bool {
     digits.len() == DIGITS && all(digits, u8::is_ascii_hexdigit) && all(number, u8::is_ascii_digit)
 }
 
+/// The SQL condition that a role, an expression of a name, has the name of a tenant's role, as [`is_tenants`] says.
+pub fn has_tenants_name(role: &str) -> String {
+    format!("{role} ~ '^{PREFIX}[0-9a-fA-F]{{{DIGITS}}}(_[0-9]+)?$'")
+}
+
 /// The SQL condition that a role, an expression of type `text`, has the name of a tenant's role, and its tenant's first role is
 /// none of `known`, a list of expressions.
 pub fn is_other_tenants(role: &str, known: &str) -> String {
