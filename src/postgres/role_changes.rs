@@ -128,8 +128,8 @@ fn statement(change: RoleChange<'_>, given: Given<'_>) -> Result<Option<String>>
         RoleChange::GrantFuture(role) => future_grants(None, role, rights),
         RoleChange::GrantFutureOf { creator, role } => future_grants(Some(creator), role, rights),
         RoleChange::ForbidLogin(role) => format!("ALTER ROLE {} NOLOGIN", quote(role)),
-        RoleChange::Drop(role) => format!("DROP ROLE {}", quote(role)),
         RoleChange::PassOn { .. }
+        | RoleChange::Drop(_)
         | RoleChange::TakeExcess(_)
         | RoleChange::Bypass(_)
         | RoleChange::Enforce(_)
@@ -176,6 +176,7 @@ async fn look_and_change(conn: &mut PgConnection, change: RoleChange<'_>, given:
         RoleChange::EndForeignSessions => end_foreign_sessions(conn).await,
         RoleChange::EndSessions(role) => end_sessions(conn, role).await,
         RoleChange::TakeOver(role) => heir::take_over(conn, role).await,
+        RoleChange::Drop(role) => heir::drop_role(conn, role).await,
         // [`statement`] has them.
         RoleChange::Create(_)
         | RoleChange::CreateShut(_)
@@ -187,8 +188,7 @@ async fn look_and_change(conn: &mut PgConnection, change: RoleChange<'_>, given:
         | RoleChange::HideOperatorSchema(_)
         | RoleChange::GrantFuture(_)
         | RoleChange::GrantFutureOf { .. }
-        | RoleChange::ForbidLogin(_)
-        | RoleChange::Drop(_) => Ok(()),
+        | RoleChange::ForbidLogin(_) => Ok(()),
     }
 }
 

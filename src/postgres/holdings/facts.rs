@@ -70,8 +70,9 @@ pub struct Role {
     pub name: String,
     /// It is a superuser.
     pub superuser: bool,
-    /// Another login of the server has made it, and this one may not change it (PostgreSQL 16 and later).
-    pub made_by_others: bool,
+    /// Nobody reaches the database by it. Another login of the server has made it, and this one may not change it
+    /// (PostgreSQL 16 and later); or it is dropped but for what another database grants it.
+    pub is_harmless: bool,
 }
 
 /// What the current database holds. Superusers are left out everywhere: they reach every database.

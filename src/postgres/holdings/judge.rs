@@ -302,7 +302,7 @@ fn everybody(found: &Holdings) -> Vec<&str> {
     let reached = login
         .member_of
         .iter()
-        .filter(|role| !role.superuser && !role.made_by_others);
+        .filter(|role| !role.superuser && !role.is_harmless);
     let reached = reached.map(|role| role.name.as_str());
     let dependents = database.dependents.iter().map(String::as_str);
     let mut all: Vec<_> = [&login.members, &database.grantees]

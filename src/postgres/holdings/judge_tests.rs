@@ -31,7 +31,7 @@ fn hosted() -> Holdings {
     let role = |name: &&str| Role {
         name: (*name).to_owned(),
         superuser: false,
-        made_by_others: false,
+        is_harmless: false,
     };
     Holdings {
         server: ServerHoldings {
@@ -77,7 +77,7 @@ fn member_of(found: &mut Holdings, name: &str, superuser: bool) {
     found.login.member_of.push(Role {
         name: name.to_owned(),
         superuser,
-        made_by_others: false,
+        is_harmless: false,
     });
 }
 

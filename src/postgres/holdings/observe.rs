@@ -8,6 +8,7 @@ use crate::postgres::bounded::{all, column};
 use crate::postgres::error::{Error, Result};
 use crate::postgres::groups::APP_GROUP;
 use crate::postgres::sql::{OPERATOR_SCHEMA, begin, end, first, look, quote, run};
+use crate::postgres::heir::IS_STUCK;
 
 /// Names of each kind that are read at most. Of what is judged by single names, those of tenants' logins come first.
 const MOST: i64 = 50;
@@ -87,15 +88,15 @@ async fn login(conn: &mut PgConnection) -> Result<LoginFacts> {
         "false"
     };
     let roles = format!(
-        "{reached} SELECT r.rolname::text, r.rolsuper, {harmless} FROM pg_catalog.pg_roles r JOIN reached USING (oid) \
+        "{reached} SELECT r.rolname::text, r.rolsuper, {harmless} OR {IS_STUCK} FROM pg_catalog.pg_roles r JOIN reached USING (oid) \
          WHERE r.rolname <> current_user ORDER BY 1 LIMIT $1"
     );
     let roles = sqlx::query(AssertSqlSafe(roles)).bind(MEMBERSHIPS);
     let roles: Vec<(String, bool, bool)> = all(conn, "memberships of the login", roles).await?;
-    let member_of = roles.into_iter().map(|(name, superuser, made_by_others)| Role {
+    let member_of = roles.into_iter().map(|(name, superuser, is_harmless)| Role {
         name,
         superuser,
-        made_by_others,
+        is_harmless,
     });
     let member_of: Vec<_> = member_of.collect();
     let members = members(conn).await?;

@@ -7,6 +7,7 @@ use crate::postgres::bounded::{self, column};
 use crate::postgres::connect::APPLICATION;
 use crate::postgres::error::Result;
 use crate::postgres::groups::APP_GROUP;
+use crate::postgres::heir::IS_STUCK;
 use crate::text;
 
 /// Names of each kind that are read at most.
@@ -42,6 +43,15 @@ pub(super) async fn made(conn: &mut PgConnection) -> Result<Vec<String>> {
     column(conn, "roles that the owner has made", roles).await
 }
 
+/// Those that are left for something here, and not only for what a neighbour's database grants them.
+async fn left_roles(conn: &mut PgConnection) -> Result<Vec<String>> {
+    let stuck = format!("SELECT r.rolname::text FROM pg_roles r WHERE {IS_STUCK}");
+    let stuck = column(conn, "roles that are kept elsewhere", sqlx::query(AssertSqlSafe(stuck))).await?;
+    let mut made = made(conn).await?;
+    made.retain(|role| !stuck.contains(role));
+    Ok(made)
+}
+
 /// The roles of other sessions in the database, apart from superusers' and the operator's own.
 pub(super) async fn sessions(conn: &mut PgConnection) -> Result<Vec<String>> {
     let query = "SELECT DISTINCT coalesce(a.usename::text, '(dropped)') FROM pg_stat_activity a \
@@ -70,7 +80,7 @@ pub(super) async fn catalogue(conn: &mut PgConnection) -> Result<Catalogue> {
         public: public(conn).await?,
         settings: names(conn, SETTINGS).await?,
         grantees: names(conn, GRANTEES).await?,
-        roles: printable(&made(conn).await?),
+        roles: printable(&left_roles(conn).await?),
         shared: names(conn, SHARED).await?,
         template: flags.try_get(0)?,
         comment: flags.try_get(1)?,

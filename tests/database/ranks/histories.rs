@@ -1,6 +1,6 @@
 //! Histories of others: what runs code there, who may write them, and whose they become.
 
-use orchestra_operator::postgres::{TenantRole, TenantRoles, ensure_tenant_roles};
+use orchestra_operator::postgres::{TenantRole, TenantRoles, drop_tenant_role, ensure_tenant_roles};
 
 use super::*;
 use crate::support::postgres::{Server, server_as_hosted};
@@ -72,6 +72,27 @@ async fn a_history_of_a_rotated_tenants_first_role_is_not_believed() {
         execute(&mut own, &given).await.unwrap();
         let told = migrate(&owner, &init).await.unwrap_err().to_string();
         assert!(told.contains("belongs to the role helpers"), "{told}");
+        no_intruder(&mut own).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_tenants_role_named_like_a_history_is_renamed_before_it_is_the_owners() {
+    for server in [server().await, server_as_hosted().await] {
+        let (owner, mut own, mut theirs) = rotated(&server).await;
+        let forged = format!(
+            "{EVIL}; CREATE TABLE public._prisma_migrations ({HISTORY}, extra text DEFAULT public.evil()); {FORGED}"
+        );
+        execute(&mut theirs, &forged).await.unwrap();
+        drop_tenant_role(&mut own, BASE).await.unwrap();
+        let kept = "SELECT string_agg(pg_get_userbyid(relowner) || (relname ~ '^_prisma_migrations_[0-9]+$'), ' ') \
+            FROM pg_class WHERE relname ~ '^_prisma' AND relkind = 'r'";
+        assert_eq!(ask(&mut own, kept).await, "ownertrue");
+        let gone = "DO $$ BEGIN EXECUTE (SELECT format('DROP TABLE %I', relname) FROM pg_class \
+            WHERE relname ~ '^_prisma' AND relkind = 'r'); END $$";
+        execute(&mut own, gone).await.unwrap();
+        assert_eq!(migrate(&owner, &source(&[INIT])).await.unwrap().applied, 1);
+        assert_eq!(ask(&mut own, "SELECT count(*) FROM a").await, "2");
         no_intruder(&mut own).await;
     }
 }
