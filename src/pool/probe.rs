@@ -129,16 +129,13 @@ async fn probe(
     if !found.login.superuser {
         check_unmarked(core, &mut session).await?;
     }
-    let objections = holdings::judge(&found, allowed);
+    let (found, objections) = holdings::close_if_fit(&mut session, found, allowed).await?;
     if let Some(first) = objections.first() {
         let messages: Vec<_> = objections.iter().map(|objection| objection.message.as_str()).collect();
         let left_by = objections.iter().filter_map(|objection| objection.left_by.as_ref());
         let advice = users::advice_for_all(core, left_by);
         let said = [Some(messages.join("; also, ")), advice].into_iter().flatten();
         return Err(Error::blocked(first.reason, said.collect::<Vec<_>>().join(". ")));
-    }
-    if !found.is_hosted_project() {
-        postgres::isolate(&mut session).await?;
     }
     Ok(Ok((member_name(&identity), found.open().to_vec())))
 }

@@ -5,7 +5,8 @@ use sqlx::{PgConnection, Row as _};
 use super::error::Result;
 use super::groups::shut_out;
 use super::records::IS_RECORD;
-use super::sql::{OPERATOR_SCHEMA, ask, first, literal, quote, run};
+use super::sql::{OPERATOR_SCHEMA, ask, first, literal, literals, quote, run};
+use super::wall::PASSED_ON;
 use crate::api::{ExposeNewTables, LoginLimits, RowSecurity};
 
 /// What a tenant's login may do.
@@ -51,7 +52,7 @@ pub(super) async fn grant_existing(conn: &mut PgConnection, role: &str, rights: 
     carry_out(conn, role, &all).await
 }
 
-/// Revokes rights on tables beyond [`TABLE`], and CREATE in schemas: the role's own and, because the role has them
+/// Revokes rights on tables beyond [`TABLE`], and CREATE in schemas and on the database: the role's own and, because the role has them
 /// too, those of PUBLIC and of the groups that it is a member of.
 pub(super) async fn revoke_excess(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<()> {
     carry_out(conn, role, &excess(role, rights)).await
@@ -180,6 +181,7 @@ fn excess(role: &str, rights: &TenantRights) -> Vec<String> {
     vec![
         create(&is_role, &quoted),
         create("grantee = 0", "'PUBLIC'"),
+        create_schemas(&is_role),
         tables("ALL ON TABLE", beyond, &is_role, &quoted),
         tables(RUNS_CODE, IS_RUNS_CODE, "grantee = 0", "'PUBLIC'"),
         revoke("ALL ON ROUTINE", "name", &quoted, withheld),
@@ -191,6 +193,25 @@ fn excess(role: &str, rights: &TenantRights) -> Vec<String> {
 
 /// Rights on a table with which others' statements run code of whoever has them.
 const RUNS_CODE: &str = "TRIGGER, REFERENCES ON TABLE";
+/// A query for the statements that take CREATE on the database from a role, its groups and PUBLIC: in the owner's
+/// `search_path`, a schema of the owner's name comes first. Where another role has granted it, nobody but the owner grants
+/// on the database any more.
+fn create_schemas(is_role: &str) -> String {
+    let has_it = format!(
+        "privilege_type = 'CREATE' AND grantee <> datdba \
+         AND (grantee = 0 OR {is_role} OR grantee IN (SELECT roleid FROM reached))"
+    );
+    format!(
+        "SELECT string_agg(statement, '; ' ORDER BY statement) FROM ( \
+             SELECT format('REVOKE CREATE ON DATABASE %I FROM %s CASCADE', datname, \
+                 CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END) AS statement \
+             FROM pg_database, aclexplode(datacl) WHERE datname = current_database() AND {has_it} \
+                 AND pg_has_role(current_user, datdba, 'USAGE') \
+             UNION SELECT * FROM ({PASSED_ON}) AS passed_on WHERE EXISTS (SELECT FROM pg_database, aclexplode(datacl) \
+                 WHERE datname = current_database() AND {has_it} AND grantor <> datdba)) AS made"
+    )
+}
+
 const IS_RUNS_CODE: &str = "IN ('TRIGGER', 'REFERENCES')";
 
 /// A query for the statements that take from the default privileges of the owner what [`revoke_excess`] takes from tables,

@@ -3,6 +3,8 @@
 
 #[path = "ranks/histories.rs"]
 mod histories;
+#[path = "ranks/rights.rs"]
+mod rights;
 
 use std::time::Duration;
 

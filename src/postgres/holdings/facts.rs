@@ -80,7 +80,7 @@ pub struct Role {
 pub struct DatabaseHoldings {
     /// Its name.
     pub name: String,
-    /// Roles other than the login that have rights on the database itself.
+    /// Roles other than the login that have rights on the database itself; PUBLIC when it may create schemas.
     pub grantees: Vec<String>,
     /// Default privileges: the role whose objects they are for, and the role that is granted them; none for PUBLIC.
     pub defaults: Vec<(String, Option<String>)>,
@@ -95,3 +95,5 @@ pub struct DatabaseHoldings {
     /// Schemas of others in which every role may create objects.
     pub open_schemas: Vec<String>,
 }
+    /// The owner of the schema that has the login's name, when it is not the login.
+    pub namesake: Option<String>,

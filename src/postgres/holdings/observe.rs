@@ -212,9 +212,10 @@ async fn open(conn: &mut PgConnection, version: i32) -> Result<Vec<Open>> {
 
 async fn database(conn: &mut PgConnection, supabase: bool) -> Result<DatabaseHoldings> {
     let grantees = tenants_first(
-        "SELECT DISTINCT coalesce(r.rolname::text, a.grantee::text) FROM pg_catalog.pg_database d \
-         CROSS JOIN pg_catalog.aclexplode(d.datacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee \
-         WHERE d.datname = pg_catalog.current_database() AND a.grantee <> 0 \
+        "SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE coalesce(r.rolname::text, a.grantee::text) END \
+         FROM pg_catalog.pg_database d CROSS JOIN pg_catalog.aclexplode(d.datacl) a \
+         LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee \
+         WHERE d.datname = pg_catalog.current_database() AND (a.grantee <> 0 OR a.privilege_type = 'CREATE') \
          AND r.rolname IS DISTINCT FROM current_user AND r.rolsuper IS NOT TRUE",
     );
     let grantees = column(conn, "names", sqlx::query(AssertSqlSafe(grantees)).bind(MOST)).await?;
@@ -251,6 +252,7 @@ async fn database(conn: &mut PgConnection, supabase: bool) -> Result<DatabaseHol
         grantees,
         defaults,
         dependents,
+        namesake: names(conn, NAMESAKE).await?.pop(),
         filled: filled(conn, supabase).await?,
         large_objects: row.try_get(1)?,
         open_schemas: names(conn, OPEN_SCHEMAS).await?,
@@ -266,6 +268,11 @@ fn tenants_first(query: &str) -> String {
 /// next script calls.
 const OPEN_SCHEMAS: &str = "SELECT n.nspname::text FROM pg_catalog.pg_namespace n \
     WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
+/// The owner of the schema that has the login's name, where that is another role. `"$user"` is the first schema of the path
+/// by default, so that the login's scripts would call that role's functions.
+const NAMESAKE: &str = "SELECT o.rolname::text FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles o ON o.oid = n.nspowner \
+    WHERE n.nspname = current_user AND o.rolname <> current_user AND NOT o.rolsuper LIMIT $1";
+
     AND NOT pg_catalog.pg_has_role(current_user, n.nspowner, 'USAGE') AND EXISTS (SELECT FROM pg_catalog.aclexplode(n.nspacl) a \
         WHERE a.grantee = 0 AND a.privilege_type = 'CREATE') ORDER BY 1 LIMIT $1";
 

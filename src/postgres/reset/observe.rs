@@ -95,9 +95,11 @@ const SETTINGS: &str = "SELECT DISTINCT split_part(setting, '=', 1) FROM pg_db_r
         AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user)) AND (s.setdatabase <> 0 OR s.setrole <> 0) \
         AND NOT EXISTS (SELECT FROM pg_settings g WHERE g.name = split_part(setting, '=', 1) AND g.context = 'superuser')";
 
-const GRANTEES: &str = "SELECT DISTINCT coalesce(r.rolname::text, a.grantee::text) FROM pg_database d \
-    CROSS JOIN aclexplode(d.datacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee \
-    WHERE d.datname = current_database() AND a.grantee NOT IN (0, d.datdba) AND r.rolsuper IS NOT TRUE";
+/// PUBLIC has at most the rights that every fresh database gives it.
+const GRANTEES: &str = "SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE coalesce(r.rolname::text, a.grantee::text) END \
+    FROM pg_database d CROSS JOIN aclexplode(d.datacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee \
+    WHERE d.datname = current_database() AND a.grantee <> d.datdba AND r.rolsuper IS NOT TRUE \
+        AND (a.grantee <> 0 OR a.privilege_type = 'CREATE')";
 
 const SHARED: &str = "SELECT format('subscription %s', subname) FROM pg_subscription \
         WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
