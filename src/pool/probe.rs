@@ -137,7 +137,9 @@ async fn probe(
         let said = [Some(messages.join("; also, ")), advice].into_iter().flatten();
         return Err(Error::blocked(first.reason, said.collect::<Vec<_>>().join(". ")));
     }
-    Ok(Ok((member_name(&identity), found.open().to_vec())))
+    let mut open = found.open().to_vec();
+    holdings::look_inside(login, &mut open).await;
+    Ok(Ok((member_name(&identity), open)))
 }
 
 /// Refuses a database that an Orchestra has had: it is neither handed out nor prepared.

@@ -117,7 +117,7 @@ fn statement(change: RoleChange<'_>, given: Given<'_>) -> Result<Option<String>>
             quote(role)
         ),
         RoleChange::Limit(role) => match &rights.limits {
-            Some(limits) => limit(role, limits),
+            Some(limits) => limit(role, limits, given.database),
             None => return Ok(None),
         },
         RoleChange::HideOperatorSchema(role) => format!(

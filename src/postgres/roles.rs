@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
-use super::grants::TenantRights;
-use super::heir::{Generations, OWNER_CHANGES, TENANT_LIKE};
+use super::grants::{TenantRights, has_timeouts};
+use super::heir::{Generations, KeptRole, OWNER_CHANGES, TENANT_LIKE};
 use super::records::{check_triggers, triggers_query};
 use super::role_changes::{Given, TenantRole, carry_out_all, follow};
 use super::role_name::is_tenants;
@@ -271,11 +271,19 @@ pub async fn is_prepared(conn: &mut PgConnection, role: &str, rights: &TenantRig
     begin(conn).await?;
     let seen = async {
         let facts = observe(conn, &[role], Some(server)).await?;
-        let copied = search_path::is_copied(conn, role).await?;
+        let copied = search_path::is_copied(conn, role).await? && has_limits(conn, role, rights).await?;
         Ok(copied && !plan(logins(&[role], &[], rights), Some(server), &facts)?.renews())
     };
     let seen = seen.await;
     end(conn, seen).await
+}
+
+/// Whether the login has its timeouts still: it may set others for itself. A role that logs in through others has them too.
+async fn has_limits(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<bool> {
+    match &rights.limits {
+        Some(limits) => has_timeouts(conn, role, limits).await,
+        None => Ok(true),
+    }
 }
 
 fn check(name: &str) -> Result<()> {

@@ -23,16 +23,17 @@ pub struct ServerHoldings {
     pub supabase: bool,
     /// Databases that are neither this one nor a template, nor a superuser's.
     pub neighbours: Vec<String>,
-    /// Databases for administration (`postgres`, `template1`) that let PUBLIC connect.
+    /// Other databases that let PUBLIC connect.
     pub open: Vec<Open>,
 }
 
-/// A database for administration that every role of the server may connect to.
+/// A database that every role of the server may connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
     /// Its name.
     pub database: String,
-    /// Every role may also create objects in its schema `public`: PostgreSQL grants it up to version 14.
+    /// Every role may also create objects in its schema `public`: PostgreSQL grants it up to version 14, and keeps it in
+    /// an upgrade. False until it is looked into.
     pub creates: bool,
 }
 
@@ -94,6 +95,6 @@ pub struct DatabaseHoldings {
     pub large_objects: bool,
     /// Schemas of others in which every role may create objects.
     pub open_schemas: Vec<String>,
-}
     /// The owner of the schema that has the login's name, when it is not the login.
     pub namesake: Option<String>,
+}

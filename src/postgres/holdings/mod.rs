@@ -4,6 +4,7 @@
 mod facts;
 mod judge;
 mod observe;
+mod open;
 
 use sqlx::PgConnection;
 
@@ -12,7 +13,8 @@ use super::wall::isolate;
 
 pub use facts::{DatabaseHoldings, Holdings, LoginFacts, Open, Role, ServerHoldings};
 pub use judge::{AcceptedHoldings, LeftBy, Objection, judge};
-pub use observe::{is_hosted_project, observe, open_databases};
+pub use observe::{is_hosted_project, observe};
+pub use open::{look_inside, open_databases};
 
 /// Closes a database in which something was `found` that nothing speaks against, unless it is a hosted project's, and looks
 /// again: until it is closed, a session of a neighbour may leave there what the next tenant's scripts call. Returns what is
