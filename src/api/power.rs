@@ -60,10 +60,15 @@ pub struct PowerStatus {
     /// Since when nobody has used the database, as far as was looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unused_since: Option<Time>,
-    /// Count of the uses of the database's tables at that time. It stays the same while nobody uses them.
+    /// Count of the changes of the database's tables and of the scans of their indexes at that time. It stays the same while
+    /// nobody uses them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub uses: Option<String>,
+    /// Count of the scans of whole tables at that time, or after the last backup, which makes some as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub scans: Option<String>,
     /// When the event was published that warns of the pause, or later of one that lasts for more than 60 days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warned_at: Option<Time>,

@@ -293,6 +293,10 @@ pub(super) async fn rows(conn: &mut PgConnection, scope: &SchemaScope) -> Result
     let of = [scope.included.as_slice(), scope.managed.as_slice()].concat();
     let out: Vec<String> = NOT_MANAGED.map(Into::into).to_vec();
     let tables = postgres::column(conn, "tables", sqlx::query(ROWS).bind(of).bind(out)).await?;
+    // A scan of an index would count as use of the database by its tenant (`orchestra::idle`).
+    sqlx::raw_sql("SET enable_indexscan = off; SET enable_indexonlyscan = off; SET enable_bitmapscan = off")
+        .execute(&mut *conn)
+        .await?;
     let mut rows = BTreeMap::new();
     for table in tables {
         // The name is quoted by the server's own format().
@@ -302,6 +306,9 @@ pub(super) async fn rows(conn: &mut PgConnection, scope: &SchemaScope) -> Result
             .await?;
         rows.insert(table, u64::try_from(count).unwrap_or_default());
     }
+    sqlx::raw_sql("RESET enable_indexscan; RESET enable_indexonlyscan; RESET enable_bitmapscan")
+        .execute(&mut *conn)
+        .await?;
     Ok(rows)
 }
 

@@ -122,6 +122,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a script may still run in the session: nobody has waited for its end.
+    pub fn gives_up_session(&self) -> bool {
+        match self {
+            Self::Timeout(_) | Self::SeedTimeout(_) => true,
+            Self::Database(error) => error.class() == ErrorClass::Transient,
+            _ => false,
+        }
+    }
+
     /// This error, for a script that was rolled back.
     pub(super) fn with_nothing_kept(self) -> Self {
         match self {

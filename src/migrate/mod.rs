@@ -52,6 +52,7 @@ pub use script_text::MAX_SCRIPT_BYTES;
 pub use seed::{
     Rendered, Script, SeedOutcome, SeedSource, SeedVariables, Seeded, SequenceBehind, seed, seeded, sequences_behind,
 };
+pub use session::supervised;
 pub use source::{MAX_NAME_BYTES, Migration, MigrationId, Source};
 pub use source_error::{MAX_MIGRATIONS, SourceError};
 pub use status::MigrationsStatus;

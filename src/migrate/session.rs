@@ -4,10 +4,30 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::error::Result;
+use super::error::{Error, Result};
 use super::options::TimeLimits;
 use crate::api::MigrationFormat;
-use crate::postgres::{column, own, watch_client};
+use crate::postgres::{Login, SessionEnd, column, own, watch_client};
+
+/// Runs scripts in a session, and ends the session on the server where nobody waits for the end of a script: after a time
+/// limit, when the connection is lost, and when this future is dropped. `login` is that of the session; without it, the server
+/// ends the session when it notices that the connection is closed, which a script can switch off.
+///
+/// # Errors
+/// Those of `scripts`, and of a session that does not answer.
+pub async fn supervised<T>(
+    mut conn: PgConnection,
+    login: Option<&Login>,
+    scripts: impl AsyncFnOnce(PgConnection) -> Result<T>,
+) -> Result<T> {
+    let Some(login) = login else { return scripts(conn).await };
+    let end = SessionEnd::of(&mut conn, login).await?;
+    let outcome = scripts(conn).await;
+    if !outcome.as_ref().is_err_and(Error::gives_up_session) {
+        end.in_order();
+    }
+    outcome
+}
 
 /// Puts the session into the state of the operator's own statements, whatever a script has left in it: settings,
 /// roles, temporary tables and prepared statements. Outside of a failed transaction.

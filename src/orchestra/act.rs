@@ -17,7 +17,6 @@ use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
 use crate::credentials::connection::{self, Handover};
 use crate::credentials::secrets::Secrets;
-use crate::credentials::tenant::{self, LoginMarks};
 use crate::postgres::{self, APPLICATION};
 use crate::rollout::turns::TurnOutcome;
 use crate::rollout::{self, Kept, TurnDecision};
@@ -172,7 +171,7 @@ async fn tell_of_login(pass: &Pass, observed: &Observed) {
         return;
     }
     let (base, name) = (postgres::role_name(pass.uid()), database.name_any());
-    let role = tenant::role_of(pass.uid(), LoginMarks::of(&pass.ctx.core, &name, pass.uid()).generation);
+    let role = login::published_role(pass, database);
     let cure = format!(
         "ALTER ROLE … NOLOGIN there for {role} and every role named {base}_<n>. The operator does this itself when an \
          Orchestra takes the database back"
@@ -364,7 +363,7 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         if error.is_passing() && !late {
             return Err(error);
         }
-        let role = tenant::role_of(pass.uid(), LoginMarks::of(&ctx.core, &name, pass.uid()).generation);
+        let role = login::published_role(pass, database);
         // The objects that the login owns take long to drop, or are in use: shutting the login needs neither.
         let shut = login::within(login::LOGIN_LIMIT, login::shut_released(pass, database))
             .await

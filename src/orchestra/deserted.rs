@@ -61,7 +61,11 @@ mod tests {
         ] {
             let object = orchestra(namespace, name, uid, recorded);
             let users = Users::of([Arc::new(object)]);
-            assert_eq!(users.of_database(&database).is_some(), is_user, "{namespace}/{name} {uid}");
+            assert_eq!(
+                users.of_database(&database).is_some(),
+                is_user,
+                "{namespace}/{name} {uid}"
+            );
         }
         let told = message("orchdb-1");
         assert!(

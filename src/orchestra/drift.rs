@@ -97,7 +97,7 @@ pub async fn check(
     let whole = look.status.is_done() && seeded && prepared;
     let found = migration_status(pass, tenant, (&mut session, now), look).await?;
     let lost = lost(pass, Some(&found));
-    let unreadable = login::unreadable(pass, tenant.class, &mut session).await?;
+    let unreadable = login::unreadable(pass, tenant, &mut session).await?;
     Ok(Check {
         whole,
         lost,

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::observe::Observed;
 use super::plan::{IdleState, Power};
 use super::{Pass, login, power};
-use crate::api::{GoDuration, Orchestra, OrchestraClass, PowerStatus};
+use crate::api::{GoDuration, Orchestra, OrchestraBackup, OrchestraClass, PowerStatus};
 use crate::postgres::{self, Usage};
 
 /// Looks in the time after which a database is paused.
@@ -27,17 +27,28 @@ const WARNING: SignedDuration = SignedDuration::from_hours(24);
 
 /// When each database was last looked at, by the UID of its Orchestra. After a restart each is looked at once.
 #[derive(Default)]
-pub struct UseLooks(Mutex<HashMap<String, Instant>>);
+pub struct UseLooks(Mutex<HashMap<String, LastLook>>);
+
+/// The times of a look: by the clock that measures waits, and by that of other objects' statuses.
+#[derive(Clone, Copy)]
+struct LastLook {
+    at: Instant,
+    time: Timestamp,
+}
 
 impl UseLooks {
     /// How long the next look has to wait.
     pub fn wait(&self, uid: &str, pace: Duration) -> Option<Duration> {
         let last = *self.0.lock().get(uid)?;
-        pace.checked_sub(last.elapsed()).filter(|left| !left.is_zero())
+        pace.checked_sub(last.at.elapsed()).filter(|left| !left.is_zero())
     }
 
-    fn looked(&self, uid: &str) {
-        self.0.lock().insert(uid.to_owned(), Instant::now());
+    fn looked(&self, uid: &str, time: Timestamp) -> Option<Timestamp> {
+        let look = LastLook {
+            at: Instant::now(),
+            time,
+        };
+        self.0.lock().insert(uid.to_owned(), look).map(|last| last.time)
     }
 
     /// Forgets an Orchestra.
@@ -53,7 +64,12 @@ pub enum Looked {
     #[default]
     NotYet,
     /// The look has found this.
-    Found(Usage),
+    Found {
+        /// What the database says.
+        usage: Usage,
+        /// Whether a backup was made since the look before.
+        backed_up: bool,
+    },
     /// The database did not answer, or the step that the look leads to is taken.
     Done,
 }
@@ -65,6 +81,10 @@ pub struct Unused {
     pub since: Option<Time>,
     /// Count of the uses of its tables.
     pub uses: Option<String>,
+    /// Count of the scans of whole tables.
+    pub scans: Option<String>,
+    /// The warning of the pause stays as it is: nobody has used the database, and a backup was made.
+    pub keeps_warning: bool,
 }
 
 /// After which time without use the database is paused; none: never.
@@ -101,9 +121,9 @@ pub fn observe(pass: &Pass, observed: &Observed) -> (IdleState, Option<Unused>) 
     match &pass.looked {
         Looked::NotYet => {}
         Looked::Done => return (IdleState::No, None),
-        Looked::Found(usage) => {
+        Looked::Found { usage, backed_up } => {
             let power = pass.object.status.as_ref().and_then(|status| status.power.as_ref());
-            return judge(policy, power, usage, observed.now);
+            return judge(policy, power, (usage, *backed_up), observed.now);
         }
     }
     let (logins, spacing) = (&pass.ctx.database.logins, pass.ctx.core.settings.login_spacing);
@@ -123,9 +143,12 @@ pub async fn look(pass: &mut Pass, observed: &Observed) {
         Ok(postgres::usage(&mut session).await?)
     };
     let usage = login::within(login::LOGIN_LIMIT, looked).await;
-    pass.ctx.looks.looked(pass.uid());
+    let last = pass.ctx.looks.looked(pass.uid(), observed.now);
     match usage {
-        Ok(usage) => pass.looked = Looked::Found(usage),
+        Ok(usage) => {
+            let backed_up = last.is_some_and(|last| is_backed_up_since(pass, last));
+            pass.looked = Looked::Found { usage, backed_up };
+        }
         Err(error) => {
             pass.looked = Looked::Done;
             tracing::debug!(%error, "the operator cannot see whether anybody uses the database");
@@ -133,15 +156,32 @@ pub async fn look(pass: &mut Pass, observed: &Observed) {
     }
 }
 
-/// The step that a look leads to.
+/// Whether a backup of the Orchestra is being made, or was made since then.
+fn is_backed_up_since(pass: &Pass, last: Timestamp) -> bool {
+    let object = &pass.object;
+    let backups = &pass.ctx.core.stores.backups;
+    let is = |backup: &OrchestraBackup| {
+        let is_own = backup.namespace() == object.namespace() && backup.spec.orchestra_ref.name == object.name_any();
+        let status = backup.status.as_ref().filter(|_| is_own);
+        status.is_some_and(|status| match &status.completion_time {
+            Some(completed) => completed.0 >= last,
+            None => status.start_time.is_some() && !backup.has_failed(),
+        })
+    };
+    backups.find(is).is_some()
+}
+
+/// The step that a look leads to. What only scans whole tables is no use where a backup was made meanwhile.
 fn judge(
     policy: GoDuration,
     power: Option<&PowerStatus>,
-    usage: &Usage,
+    (usage, backed_up): (&Usage, bool),
     now: Timestamp,
 ) -> (IdleState, Option<Unused>) {
     let since = power.and_then(|power| power.unused_since.as_ref()).map(|since| since.0);
-    let changed = power.and_then(|power| power.uses.as_ref()) != Some(&usage.uses);
+    let used = power.and_then(|power| power.uses.as_ref()) != Some(&usage.uses);
+    let scanned = power.and_then(|power| power.scans.as_ref()) != Some(&usage.scans);
+    let changed = used || scanned && !backed_up;
     if usage.sessions > 0 {
         // Noted once: no status changes with each use.
         let unused = Unused::default();
@@ -155,12 +195,11 @@ fn judge(
         );
     }
     let Some(since) = since.filter(|_| !changed) else {
-        let unused = Unused {
-            since: Some(Time(now)),
-            uses: Some(usage.uses.clone()),
-        };
-        return (IdleState::Note, Some(unused));
+        return (IdleState::Note, Some(counted(Time(now), usage, false)));
     };
+    if scanned {
+        return (IdleState::Note, Some(counted(Time(since), usage, true)));
+    }
     let limit = SignedDuration::try_from(policy.as_std()).unwrap_or(SignedDuration::MAX);
     let lead = (limit / WARNING_PART).min(WARNING);
     let warned = power.and_then(|power| power.warned_at.as_ref()).map(|at| at.0);
@@ -172,6 +211,15 @@ fn judge(
         _ => IdleState::No,
     };
     (step, None)
+}
+
+fn counted(since: Time, usage: &Usage, keeps_warning: bool) -> Unused {
+    Unused {
+        since: Some(since),
+        uses: Some(usage.uses.clone()),
+        scans: Some(usage.scans.clone()),
+        keeps_warning,
+    }
 }
 
 /// The event that warns of a pause.
@@ -196,6 +244,7 @@ mod tests {
         PowerStatus {
             unused_since: since.map(|since| Time(at(since))),
             uses: since.map(|_| "7".into()),
+            scans: since.map(|_| "3".into()),
             warned_at: warned.map(|warned| Time(at(warned))),
             ..PowerStatus::default()
         }
@@ -216,6 +265,7 @@ mod tests {
         let quiet = Usage {
             sessions: 0,
             uses: "7".into(),
+            scans: "3".into(),
         };
         for (since, warned, now, step) in [
             (None, None, 0, IdleState::Note),
@@ -230,7 +280,7 @@ mod tests {
             // The clock went back.
             (Some(60), Some(50), 0, IdleState::No),
         ] {
-            let (is, _) = judge(hour, Some(&unused(since, warned)), &quiet, at(now));
+            let (is, _) = judge(hour, Some(&unused(since, warned)), (&quiet, false), at(now));
             assert_eq!(is, step, "{since:?} {warned:?} {now}");
         }
     }
@@ -241,16 +291,49 @@ mod tests {
         let usage = |sessions, uses: &str| Usage {
             sessions,
             uses: uses.into(),
+            scans: "3".into(),
         };
-        let (is, look) = judge(hour, Some(&unused(Some(0), Some(50))), &usage(0, "8"), at(70));
+        let (is, look) = judge(hour, Some(&unused(Some(0), Some(50))), (&usage(0, "8"), false), at(70));
         let look = look.unwrap_or_default();
         assert_eq!((is, look.uses.as_deref()), (IdleState::Note, Some("8")));
         assert_eq!(look.since.map(|since| since.0), Some(at(70)));
-        let (is, look) = judge(hour, Some(&unused(Some(0), Some(50))), &usage(1, "7"), at(70));
+        let (is, look) = judge(hour, Some(&unused(Some(0), Some(50))), (&usage(1, "7"), false), at(70));
         assert_eq!((is, look), (IdleState::Note, Some(Unused::default())));
-        let (is, _) = judge(hour, Some(&unused(None, None)), &usage(3, "9"), at(80));
+        let (is, _) = judge(hour, Some(&unused(None, None)), (&usage(3, "9"), false), at(80));
         assert_eq!(is, IdleState::No, "no write for each use");
-        let (is, _) = judge(hour, None, &usage(0, "0"), at(0));
+        let (is, _) = judge(hour, None, (&usage(0, "0"), false), at(0));
         assert_eq!(is, IdleState::Note);
+    }
+
+    #[test]
+    fn a_backup_is_no_use() {
+        let hour = GoDuration::from_mins(60);
+        let usage = |uses: &str, scans: &str| Usage {
+            sessions: 0,
+            uses: uses.into(),
+            scans: scans.into(),
+        };
+        let power = unused(Some(0), Some(50));
+        for (uses, scans, backed_up, since, keeps_warning) in [
+            ("7", "9", true, 0, true),
+            ("7", "9", false, 70, false),
+            ("8", "9", true, 70, false),
+            ("8", "3", true, 70, false),
+        ] {
+            let (is, look) = judge(hour, Some(&power), (&usage(uses, scans), backed_up), at(70));
+            let look = look.unwrap_or_default();
+            assert_eq!(is, IdleState::Note);
+            assert_eq!(
+                look.since.map(|since| since.0),
+                Some(at(since)),
+                "{uses} {scans} {backed_up}"
+            );
+            assert_eq!(
+                (look.scans.as_deref(), look.keeps_warning),
+                (Some(scans), keeps_warning)
+            );
+        }
+        let (is, _) = judge(hour, Some(&power), (&usage("7", "3"), true), at(70));
+        assert_eq!(is, IdleState::Sleep);
     }
 }

@@ -278,7 +278,7 @@ async fn ask(
         migrated: true,
         review: None,
         seed: None,
-        unreadable: login::unreadable(pass, tenant.class, session).await?,
+        unreadable: login::unreadable(pass, tenant, session).await?,
     };
     if let Some(source) = &wanted.source {
         let options = migrating::options(pass, tenant);

@@ -10,11 +10,12 @@ use sqlx::postgres::PgConnection;
 use super::{Pass, direct, generations, record};
 use crate::api::condition::Reason;
 use crate::api::{ConnectionMode, OrchestraClass, OrchestraDatabase};
+use crate::content::TenantContext;
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
 use crate::credentials::connection::Handover;
 use crate::credentials::inventory::{self, ProjectApi};
-use crate::credentials::tenant::Logins;
+use crate::credentials::tenant::{LoginMarks, Logins};
 use crate::credentials::{owner, published, rights, secrets, spare, tenant};
 use crate::error::ErrorClass;
 use crate::postgres::claim_record::{self, ClaimRecord};
@@ -141,6 +142,10 @@ pub async fn prepare(
     for former in &database.spec.former_uids {
         let kept = postgres::drop_tenant_role(&mut session, &postgres::role_name(former)).await?;
         tell_kept(pass, database, &kept).await;
+    }
+    if !database.spec.former_uids.is_empty() && !pass.is_serving() {
+        // A script of the former tenant may go on in one.
+        postgres::end_owners_sessions(&mut session).await?;
     }
     record::claim(&mut session, pass, database).await?;
     generations::compare(pass, database, (&mut logins, now), &mut session).await?;
@@ -285,19 +290,33 @@ pub async fn is_prepared(
     session: &mut PgConnection,
 ) -> Result<bool, Error> {
     let sharing = sharing(session, database).await?;
-    let role = postgres::role_name(pass.uid());
-    let prepared = postgres::is_prepared(session, &role, &rights::of(&pass.object, class), sharing).await?;
+    let (base, published) = (postgres::role_name(pass.uid()), published_role(pass, database));
+    let rights = rights::of(&pass.object, class);
+    let mut prepared = postgres::is_prepared(session, &base, &rights, sharing).await?;
+    if published != base {
+        prepared = prepared && postgres::is_member_prepared(session, &base, &published, &rights).await?;
+    }
     Ok(prepared && generations::agree(pass, database, session).await?)
 }
 
-/// Reason and message of tables that the tenant's login cannot read; none when it reads them all.
+/// The role of the login that the connection Secret has. After a rotation it is not the tenant's first role: it has that
+/// role's rights, and attributes of its own, such as BYPASSRLS.
+pub fn published_role(pass: &Pass, database: &OrchestraDatabase) -> String {
+    let marks = LoginMarks::of(&pass.ctx.core, &database.name_any(), pass.uid());
+    tenant::role_of(pass.uid(), marks.generation)
+}
+
+/// Reason and message of tables that the published login cannot read; none when it reads them all.
 pub async fn unreadable(
     pass: &Pass,
-    class: Option<&OrchestraClass>,
+    tenant: &TenantContext<'_>,
     session: &mut PgConnection,
 ) -> Result<Option<(Reason, String)>, Error> {
-    let role = postgres::role_name(pass.uid());
-    let hidden = postgres::unreadable(session, &role, &rights::of(&pass.object, class)).await?;
+    let Some(database) = tenant.database else {
+        return Ok(None);
+    };
+    let role = published_role(pass, database);
+    let hidden = postgres::unreadable(session, &role, &rights::of(&pass.object, tenant.class)).await?;
     let ungranted = postgres::ungranted(session, &role).await?;
     Ok(match (hidden, ungranted) {
         (Some(hidden), None) => Some((Reason::NoPolicy, hidden)),

@@ -203,8 +203,9 @@ pub fn status(pass: &Pass, step: Step, observed: &Observed, old: Option<PowerSta
     match step {
         Step::NoteUse => {
             let Some(unused) = &observed.unused else { return old };
-            (power.unused_since, power.uses) = (unused.since.clone(), unused.uses.clone());
-            power.warned_at = None;
+            (power.unused_since, power.uses, power.scans) =
+                (unused.since.clone(), unused.uses.clone(), unused.scans.clone());
+            power.warned_at = power.warned_at.filter(|_| unused.keeps_warning);
         }
         Step::FallAsleep => {
             power.paused_by = Some(PausedBy::Idle);

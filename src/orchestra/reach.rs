@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnection;
 
 use super::Pass;
 use super::observe::Observed;
+use crate::api::ExposeNewTables;
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::controller::Core;
 use crate::controller::conditions::{Conditions, find};
@@ -42,26 +43,39 @@ pub const WARNED: [(Is, Reason); 3] = [
     (Is::KeysUsable, Reason::KeysDisabled),
 ];
 
-/// Whether the tenant has keys and nobody has said what they reach of new tables.
-pub fn hints(pass: &Pass, rights: &TenantRights) -> bool {
+/// Whether a hint is due where the keys reach nothing.
+#[derive(Clone, Copy, Debug)]
+pub enum Hint {
+    /// The tenant has no keys, or somebody has said that they are to reach nothing.
+    Never,
+    /// It has keys, and this is what is wanted of new tables.
+    WithKeys(Option<ExposeNewTables>),
+}
+
+/// Whether a hint is due where the keys reach nothing.
+pub fn hints(pass: &Pass, rights: &TenantRights) -> Hint {
     let way_in = pass.access.way_in();
-    way_in.is_some_and(|way_in| way_in.handover.project.is_some()) && rights.expose_new_tables.is_none()
+    let has_keys = way_in.is_some_and(|way_in| way_in.handover.project.is_some());
+    match rights.expose_new_tables {
+        Some(ExposeNewTables::None) => Hint::Never,
+        wanted if has_keys => Hint::WithKeys(wanted),
+        _ => Hint::Never,
+    }
 }
 
 /// The events after migrations: tables that the login reads and cannot write, which no condition tells because
-/// reference data is meant to be so, and, where `hints` are due, that the keys reach none of the new tables.
+/// reference data is meant to be so, and, where a `hint` is due, that the keys reach none of the new tables.
 pub async fn tell(
     core: &Arc<Core>,
     subject: &ObjectReference,
     session: &mut PgConnection,
     role: &str,
-    hints: bool,
+    hint: Hint,
 ) -> Result<(), Error> {
     let unwritable = postgres::unwritable(session, role).await?;
-    let unexposed = if hints {
-        postgres::unexposed(session).await?
-    } else {
-        None
+    let unexposed = match hint {
+        Hint::WithKeys(wanted) => postgres::unexposed(session, wanted).await?,
+        Hint::Never => None,
     };
     for (reason, note) in [(Reason::NoPolicy, unwritable), (Reason::NothingExposed, unexposed)] {
         if let Some(note) = note {

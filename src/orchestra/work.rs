@@ -50,16 +50,20 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let wish = retry_wish(&pass.object);
     let role = postgres::role_name(&uid);
+    let database = observed.database.as_ref();
+    let published = database.map_or_else(|| role.clone(), |database| login::published_role(pass, database));
     let rights = rights::of(&pass.object, observed.class.as_deref());
     let turn = pass.turn.take();
     let hints = reach::hints(pass, &rights);
     let work = async move {
         let apply = async {
             let tell = &mut |event: migrate::RunEvent<'_>| run.tell(&event);
-            let (mut session, status) = migrate::apply(session, &source, &options, tell).await?;
+            let login = options.login.as_ref();
+            let apply = async |session| migrate::apply(session, &source, &options, tell).await;
+            let (mut session, status) = migrate::supervised(session, login, apply).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
             postgres::grant_existing(&mut session, &role, &rights).await?;
-            reach::tell(&ctx.core, &subject, &mut session, &role, hints).await?;
+            reach::tell(&ctx.core, &subject, &mut session, &published, hints).await?;
             Ok::<_, Error>((session, status))
         };
         let outcome = caught(Box::pin(apply)).await.map_err(|error| error.of_run(&run));
@@ -94,8 +98,11 @@ pub async fn seed(pass: &mut Pass, mut observed: Observed) -> Result<Option<Next
     let wish = retry_wish(&pass.object);
     let format = migrating::format(pass, &observed);
     let subject = pass.object.object_ref(&());
+    let login = pass.access.way_in().map(|way_in| way_in.owner.clone());
     let work = async move {
-        let outcome = migrate::seed(session, &seed.source, &seed.variables, seed.policy, format, limit).await;
+        let run =
+            async |session| migrate::seed(session, &seed.source, &seed.variables, seed.policy, format, limit).await;
+        let outcome = migrate::supervised(session, login.as_ref(), run).await;
         let outcome = outcome.map_err(Error::from);
         let refused = |error: &Error| ctx.core.refusals.refuse(&uid, (&attempt, &wish), error);
         let (mut session, seeded) = outcome.inspect_err(refused)?;
@@ -118,11 +125,14 @@ pub fn tell_of_preparation(pass: &mut Pass, observed: &Observed) {
     let status = observed.database.as_ref().and_then(|database| database.status.as_ref());
     let was_prepared = status.is_some_and(|status| status.template.is_some() || status.prepared.is_some());
     let rights = rights::of(&pass.object, observed.class.as_deref());
-    let (hints, role) = (reach::hints(pass, &rights), postgres::role_name(pass.uid()));
+    let hints = reach::hints(pass, &rights);
     let (ctx, subject) = (pass.ctx.clone(), pass.object.object_ref(&()));
-    let Some(mut session) = was_prepared.then(|| pass.access.take_session()).flatten() else {
+    let database = observed.database.as_ref().filter(|_| was_prepared);
+    let Some((database, mut session)) = database.and_then(|database| Some((database, pass.access.take_session()?)))
+    else {
         return;
     };
+    let role = login::published_role(pass, database);
     let work = async move {
         let _place = ctx.places.take().await;
         let told = login::within(login::LOGIN_LIMIT, async {

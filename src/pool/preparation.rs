@@ -145,12 +145,15 @@ async fn prepare(
         ..wanted.options()
     };
     let run = Watch::default();
-    let applied = migrate::apply(session, &wanted.source, &options, &mut |event| run.tell(&event)).await;
+    let login = options.login.as_ref();
+    let apply = async |session| migrate::apply(session, &wanted.source, &options, &mut |event| run.tell(&event)).await;
+    let applied = migrate::supervised(session, login, apply).await;
     let (mut session, _) = applied.map_err(|error| Error::from(error).of_run(&run))?;
     if let Some(seed) = &wanted.seed {
         let (format, limit) = (Some(wanted.source.format()), ctx.core.settings.migration_limit);
-        let run = migrate::seed(session, &seed.source, &seed.variables, seed.policy, format, limit);
-        (session, _) = run.await?;
+        let run =
+            async |session| migrate::seed(session, &seed.source, &seed.variables, seed.policy, format, limit).await;
+        (session, _) = migrate::supervised(session, login, run).await?;
     }
     if let (Some(role), Some(rights)) = (&spare, &wanted.rights) {
         make_ready(&mut session, role, rights, member).await;

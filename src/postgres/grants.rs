@@ -274,8 +274,12 @@ pub(super) fn limit(role: &str, limits: &LoginLimits, database: &str) -> String 
     format!("ALTER ROLE {role} CONNECTION LIMIT {connections}{}", settings.concat())
 }
 
-/// Whether a role has the timeouts that [`limit`] sets. The transaction must be one of [`super::sql::begin`].
-pub(super) async fn has_timeouts(conn: &mut PgConnection, role: &str, limits: &LoginLimits) -> Result<bool> {
+/// Whether a role has the timeouts that [`limit`] sets, where it sets some. The transaction must be one of
+/// [`super::sql::begin`].
+pub(super) async fn has_timeouts(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<bool> {
+    let Some(limits) = &rights.limits else {
+        return Ok(true);
+    };
     let timeouts = timeouts(limits);
     let names = timeouts.map(|(name, _)| name);
     let set = format!(

@@ -32,6 +32,7 @@ mod roles;
 mod row_security;
 pub mod scratch;
 mod search_path;
+mod session_end;
 mod shares;
 mod shut;
 mod spare;
@@ -62,9 +63,10 @@ pub use role_changes::TenantRole;
 pub use role_name::{is_other_tenants, is_tenants, role_name};
 pub use roles::{
     TenantRoles, drop_former_role, drop_made_roles, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role,
-    ensure_tenant_roles, grant_existing, is_prepared,
+    ensure_tenant_roles, grant_existing, is_member_prepared, is_prepared,
 };
 pub use row_security::{unreadable, unwritable};
+pub use session_end::{SessionEnd, end_owners_sessions};
 pub use shut::{shut_former_logins, shut_tenant_logins};
 pub use spare::{drop_spare, make_spare, take_spare};
 pub use sql::OPERATOR_SCHEMA;

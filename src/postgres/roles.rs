@@ -12,7 +12,7 @@ use super::records::{check_triggers, triggers_query};
 use super::role_changes::{Given, TenantRole, carry_out_all, follow};
 use super::role_name::is_tenants;
 use super::role_plan::{
-    RoleFacts, RoleLogin, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_drop, plan_members,
+    RoleChange, RoleFacts, RoleLogin, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_drop, plan_members,
 };
 use super::sql::{OPERATOR_SCHEMA, ask, begin, end, first, literals, quote};
 use super::wall::Sharing;
@@ -145,8 +145,9 @@ pub async fn ensure_tenant_logins(
     .await
 }
 
-/// Grants the role its rights on everything that exists now. Default privileges cover what the
-/// owner creates; this covers what came about in another way. Safe to repeat.
+/// Grants the tenant's first role its rights on everything that exists now, and gives the owner's `search_path` to it and to
+/// the logins that were made for rotations. Default privileges cover what the owner creates; this covers what came about in
+/// another way. Safe to repeat.
 ///
 /// # Errors
 /// [`Error::Refused`] when the owner lacks a right.
@@ -155,8 +156,11 @@ pub async fn grant_existing(conn: &mut PgConnection, role: &str, rights: &Tenant
     begin(conn).await?;
     let granted = async {
         let facts = observe(conn, &[], None).await?;
-        let given = Given::rights(rights).on(&facts.database);
-        carry_out_all(conn, &grants(role, &facts).collect::<Vec<_>>(), given).await
+        let members = heir::generations(conn, role, Generations::LoggingIn).await?;
+        let members = members.iter().filter(|member| *member != role);
+        let paths = members.map(|member| RoleChange::CopySearchPath(member));
+        let changes: Vec<_> = grants(role, &facts).chain(paths).collect();
+        carry_out_all(conn, &changes, Given::rights(rights).on(&facts.database)).await
     };
     let granted = granted.await;
     end(conn, granted).await
@@ -271,19 +275,36 @@ pub async fn is_prepared(conn: &mut PgConnection, role: &str, rights: &TenantRig
     begin(conn).await?;
     let seen = async {
         let facts = observe(conn, &[role], Some(server)).await?;
-        let copied = search_path::is_copied(conn, role).await? && has_limits(conn, role, rights).await?;
+        let copied = search_path::is_copied(conn, role).await? && has_timeouts(conn, role, rights).await?;
         Ok(copied && !plan(logins(&[role], &[], rights), Some(server), &facts)?.renews())
     };
     let seen = seen.await;
     end(conn, seen).await
 }
 
-/// Whether the login has its timeouts still: it may set others for itself. A role that logs in through others has them too.
-async fn has_limits(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<bool> {
-    match &rights.limits {
-        Some(limits) => has_timeouts(conn, role, limits).await,
-        None => Ok(true),
-    }
+/// As [`is_prepared`], for a login that was made for a rotation, of the tenant's first role. It has the rights of that role,
+/// and attributes and settings of its own.
+///
+/// # Errors
+/// As [`ensure_tenant_role`].
+pub async fn is_member_prepared(
+    conn: &mut PgConnection,
+    base: &str,
+    login: &str,
+    rights: &TenantRights,
+) -> Result<bool> {
+    check(login)?;
+    begin(conn).await?;
+    let seen = async {
+        let facts = observe(conn, &[login], None).await?;
+        let copied = search_path::is_copied(conn, login).await? && has_timeouts(conn, login, rights).await?;
+        let logins = [login];
+        let members = TenantMembers { base, logins: &logins };
+        let planned = plan_members(members, (rights.limits.is_some(), rights.row_security), &facts)?;
+        Ok(copied && !planned.renews())
+    };
+    let seen = seen.await;
+    end(conn, seen).await
 }
 
 fn check(name: &str) -> Result<()> {

@@ -3,9 +3,10 @@
 use sqlx::{PgConnection, Row as _};
 
 use super::error::Result;
-use super::grants::{TenantRights, schemas};
+use super::grants::TenantRights;
 use super::groups::APP_GROUP;
 use super::sql::{first, literal, look, quote};
+use super::ungranted::meant;
 use crate::api::RowSecurity;
 use crate::text;
 
@@ -32,12 +33,16 @@ struct RowSecurityLimits {
     total: usize,
     /// Permissive policies for SELECT apply to the login on the first of them.
     has_policy: bool,
+    /// Whose the first of them is, when it is not the database owner's.
+    unread_owner: Option<String>,
     /// A restrictive policy that hides all rows of the first of them, by its quoted name.
     closing: Option<String>,
     /// The first of the tables that it reads and cannot write, with the commands.
     unwritten: Vec<String>,
     /// How many there are.
     unwritten_total: usize,
+    /// Whose the first of them is, when it is not the database owner's.
+    unwritten_owner: Option<String>,
     /// The database's owner.
     owner: String,
     /// The login is a member of the group that policies can name.
@@ -85,10 +90,10 @@ fn is_false(expression: &str) -> String {
 fn blocked(role: &str) -> String {
     format!(
         "login AS (SELECT oid, rolbypassrls, rolbypassrls OR rolsuper AS passes FROM pg_roles WHERE rolname::text = {role}), \
-         walled AS (SELECT c.oid, format('%I.%I', nspname, relname) AS name FROM login, pg_class c \
-             JOIN pg_namespace n ON n.oid = relnamespace \
-             WHERE NOT passes AND relkind IN ('r', 'p') AND relrowsecurity AND {schemas} \
-             AND pg_has_role(current_user, relowner, 'USAGE') \
+         walled AS (SELECT c.oid, format('%I.%I', nspname, relname) AS name, \
+                 CASE WHEN NOT pg_has_role(current_user, relowner, 'USAGE') THEN pg_get_userbyid(relowner)::text END AS owner \
+             FROM login, pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+             WHERE NOT passes AND relkind IN ('r', 'p') AND NOT relispartition AND relrowsecurity AND {meant} \
              AND (relforcerowsecurity OR NOT pg_has_role(login.oid, relowner, 'USAGE')) \
              AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')), \
          policy AS (SELECT polrelid, polname, polpermissive, polcmd::text AS polcmd, {hides} AS hides, {refuses} AS refuses \
@@ -97,13 +102,13 @@ fn blocked(role: &str) -> String {
          applied AS (SELECT polrelid, polname, polpermissive, cmd, \
                  CASE cmd WHEN 'a' THEN refuses WHEN 'w' THEN hides OR refuses ELSE hides END AS shut \
              FROM policy, unnest(ARRAY['r', 'a', 'w', 'd']) AS cmd WHERE polcmd IN (cmd, '*')), \
-         blocked AS (SELECT w.oid, name, cmd, place, word FROM login, walled w, \
+         blocked AS (SELECT w.oid, name, owner, cmd, place, word FROM login, walled w, \
                  (VALUES (1, 'r', 'SELECT'), (2, 'a', 'INSERT'), (3, 'w', 'UPDATE'), (4, 'd', 'DELETE')) AS c (place, cmd, word) \
              WHERE has_table_privilege(login.oid, w.oid, word) AND ( \
                  NOT EXISTS (SELECT FROM applied a WHERE polrelid = w.oid AND a.cmd = c.cmd AND polpermissive AND NOT shut) \
                  OR EXISTS (SELECT FROM applied a WHERE polrelid = w.oid AND a.cmd = c.cmd AND NOT polpermissive AND shut)))",
         role = literal(role),
-        schemas = schemas(),
+        meant = meant(),
         hides = is_false("polqual"),
         refuses = is_false("coalesce(polwithcheck, polqual)"),
     )
@@ -111,10 +116,10 @@ fn blocked(role: &str) -> String {
 
 async fn observe(conn: &mut PgConnection, role: &str) -> Result<RowSecurityLimits> {
     let query = format!(
-        "WITH {}, unread AS (SELECT oid, name FROM blocked WHERE cmd = 'r'), \
-         first AS (SELECT oid FROM unread ORDER BY name LIMIT 1), \
-         unwritten AS (SELECT format('%s (%s)', name, string_agg(word, ', ' ORDER BY place)) AS name FROM blocked \
-             WHERE oid NOT IN (SELECT oid FROM unread) GROUP BY oid, name), \
+        "WITH {}, unread AS (SELECT oid, name, owner FROM blocked WHERE cmd = 'r'), \
+         first AS (SELECT oid, owner FROM unread ORDER BY name LIMIT 1), \
+         unwritten AS (SELECT format('%s (%s)', name, string_agg(word, ', ' ORDER BY place)) AS name, owner FROM blocked \
+             WHERE oid NOT IN (SELECT oid FROM unread) GROUP BY oid, name, owner), \
          of_first AS (SELECT polname, polpermissive, shut FROM applied JOIN first ON polrelid = oid WHERE cmd = 'r') \
          SELECT ARRAY(SELECT name FROM unread ORDER BY 1 LIMIT {NAMED}), (SELECT count(*) FROM unread), current_user::text, \
              EXISTS (SELECT FROM login, pg_roles g WHERE g.rolname::text = '{APP_GROUP}' AND pg_has_role(login.oid, g.oid, 'USAGE')), \
@@ -124,7 +129,8 @@ async fn observe(conn: &mut PgConnection, role: &str) -> Result<RowSecurityLimit
                  ORDER BY b.oid <> login.oid, b.rolname LIMIT 1), \
              EXISTS (SELECT FROM of_first WHERE polpermissive), \
              (SELECT quote_ident(min(polname::text)) FROM of_first WHERE shut AND NOT polpermissive), \
-             ARRAY(SELECT name FROM unwritten ORDER BY 1 LIMIT {NAMED}), (SELECT count(*) FROM unwritten)",
+             ARRAY(SELECT name FROM unwritten ORDER BY 1 LIMIT {NAMED}), (SELECT count(*) FROM unwritten), \
+             (SELECT owner FROM first), (SELECT owner FROM unwritten ORDER BY name LIMIT 1)",
         blocked(role)
     );
     let [rows] = look(conn, [query]).await?;
@@ -144,6 +150,8 @@ async fn observe(conn: &mut PgConnection, role: &str) -> Result<RowSecurityLimit
         closing: row.try_get(7)?,
         unwritten: row.try_get(8)?,
         unwritten_total: count(9)?,
+        unread_owner: row.try_get(10)?,
+        unwritten_owner: row.try_get(11)?,
     })
 }
 
@@ -187,14 +195,14 @@ impl RowSecurityLimits {
                 quote(owner)
             ),
             RowSecurity::Bypass => format!(
-                "or let the login pass all policies, as a superuser: ALTER ROLE {} BYPASSRLS",
+                "or let the login pass all policies, as a superuser and again after each rotation: ALTER ROLE {} BYPASSRLS",
                 quote(role)
             ),
         };
         format!(
             "the tenant's login reads no row of {}: row level security is on, and {why}. {}; {way}",
             text::names(tables, tables.len(), *total),
-            self.policy(first),
+            self.policy(first, self.unread_owner.as_deref()),
         )
     }
 
@@ -206,12 +214,21 @@ impl RowSecurityLimits {
             "the tenant's login reads and does not write {}: row level security is on, and no policy lets the login use \
              these commands. That is right for reference data. Else: {}",
             text::names(tables, tables.len(), self.unwritten_total),
-            self.policy(first),
+            self.policy(first, self.unwritten_owner.as_deref()),
         )
     }
 
     /// How a migration lets the login in.
-    fn policy(&self, table: &str) -> String {
+    fn policy(&self, table: &str, owner: Option<&str>) -> String {
+        let who = owner.map_or_else(
+            || "in a migration".to_owned(),
+            |owner| {
+                format!(
+                    "as {0} or a superuser, or in a migration after SET ROLE {0}",
+                    quote(owner)
+                )
+            },
+        );
         let group = if self.is_in_group {
             String::new()
         } else {
@@ -222,7 +239,7 @@ impl RowSecurityLimits {
             )
         };
         format!(
-            "A policy can name it in a migration: CREATE POLICY … ON {table} TO {APP_GROUP} USING (true) WITH CHECK \
+            "A policy can name it {who}: CREATE POLICY … ON {table} TO {APP_GROUP} USING (true) WITH CHECK \
              (true){group}"
         )
     }
@@ -251,6 +268,13 @@ mod tests {
             assert!(said.contains(part), "{part}: {said}");
         }
         assert!(!said.contains("WITH ADMIN OPTION"), "{said}");
+        found.unread_owner = Some("app".into());
+        let said = found.message("orchestra_1", RowSecurity::Bypass);
+        assert!(
+            said.contains("in a migration after SET ROLE \"app\": CREATE POLICY"),
+            "{said}"
+        );
+        found.unread_owner = None;
         (found.is_in_group, found.version) = (false, 170_000);
         let said = found.message("orchestra_1", RowSecurity::Bypass);
         for part in [

@@ -11,10 +11,10 @@ use crate::text;
 /// Tables that are named: the statement must fit into the message as well.
 const NAMED: i64 = 3;
 
-/// SQL: the schemas whose tables the login is meant to read: `public`, those of the database's owner, and those of the
+/// SQL over `pg_namespace n` and the role `login`: the schemas whose tables the login is meant to read: `public`, those of the database's owner, and those of the
 /// owner's other roles on which the login was given USAGE. A schema of another role is that role's own affair: the
 /// platform's schemas of a hosted project are such, and so is one that is kept private.
-fn meant() -> String {
+pub(super) fn meant() -> String {
     format!(
         "nspname <> 'information_schema' AND nspname !~ '^pg_' AND nspname <> '{OPERATOR_SCHEMA}' \
          AND (nspname = 'public' OR nspowner = (SELECT oid FROM pg_roles WHERE rolname = current_user) \

@@ -37,9 +37,11 @@ const HISTORIES: [&str; 4] = [
 pub struct Usage {
     /// Open sessions of roles that are neither the owner, nor a superuser, nor a service's.
     pub sessions: i64,
-    /// Count of the scans and changes of its tables. It stays the same while nobody uses them: vacuum and analyze are not
-    /// counted.
+    /// Count of the changes of its tables and of the scans of its indexes. It stays the same while nobody uses them: vacuum,
+    /// analyze and backups are not counted.
     pub uses: String,
+    /// Count of the scans of whole tables, which a backup makes as well.
+    pub scans: String,
 }
 
 /// Looks whether anybody uses the database of this session, which is the owner's. It reads catalogs only.
@@ -55,9 +57,11 @@ pub async fn usage(conn: &mut PgConnection) -> Result<Usage> {
                AND coalesce(a.application_name, '') <> $1 \
                AND r.rolname <> current_user AND NOT r.rolsuper \
                AND r.rolname::text <> ALL ($2) AND r.rolname !~ '^supabase_'), \
-           (SELECT coalesce(pg_catalog.sum(coalesce(seq_scan, 0) + coalesce(idx_scan, 0) + n_tup_ins + n_tup_upd + n_tup_del), 0)::text \
+           counted.uses, counted.scans \
+         FROM (SELECT coalesce(pg_catalog.sum(coalesce(idx_scan, 0) + n_tup_ins + n_tup_upd + n_tup_del), 0)::text AS uses, \
+                 coalesce(pg_catalog.sum(seq_scan), 0)::text AS scans \
              FROM pg_catalog.pg_stat_user_tables \
-             WHERE schemaname::text <> ALL ($3) AND schemaname <> $4 AND relname::text <> ALL ($5))",
+             WHERE schemaname::text <> ALL ($3) AND schemaname <> $4 AND relname::text <> ALL ($5)) counted",
     )
     .bind(APPLICATION)
     .bind(SERVICES.map(str::to_owned).to_vec())
@@ -69,5 +73,6 @@ pub async fn usage(conn: &mut PgConnection) -> Result<Usage> {
     Ok(Usage {
         sessions: row.try_get(0)?,
         uses: row.try_get(1)?,
+        scans: row.try_get(2)?,
     })
 }

@@ -3,11 +3,67 @@
 
 use std::time::Duration;
 
+use crate::support::tenant::database;
 use crate::support::{
     INIT, ask, execute, migrate, migrate_with, postgres::server, resolve, session, source, source_of,
 };
 use orchestra_operator::api::{MigrationFormat, ResolvedAs};
-use orchestra_operator::migrate::{Error, Options, RunEvent, apply};
+use orchestra_operator::migrate::{Error, Options, RunEvent, TimeLimits, apply, supervised};
+use orchestra_operator::postgres::{connect, end_owners_sessions};
+
+/// What would end its session with the connection is switched off, and so is all that tells whose session it is.
+const HIDDEN: &str = "SET client_connection_check_interval = 0; SET application_name = 'x'; SELECT pg_advisory_unlock_all(); \
+    SELECT pg_sleep(600);";
+
+#[tokio::test]
+async fn a_script_that_hides_its_session_goes_on_after_no_run() {
+    let server = server().await;
+    let (owner, _) = database(&server).await;
+    let mut root = session(&server.login("one")).await;
+    let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    for is_late in [true, false] {
+        let limits = TimeLimits {
+            total: Duration::from_secs(if is_late { 5 } else { 600 }),
+            ..TimeLimits::default()
+        };
+        let run = tokio::spawn({
+            let (owner, hidden) = (owner.clone(), source(&[("1_hidden", HIDDEN)]));
+            async move {
+                let options = Options {
+                    limits,
+                    login: Some(owner.clone()),
+                    ..Options::default()
+                };
+                let conn = connect(&owner, "test").await.unwrap();
+                let scripts = async |conn| apply(conn, &hidden, &options, &mut |_| {}).await;
+                supervised(conn, Some(&owner), scripts).await.map(drop)
+            }
+        });
+        while ask(&mut root, sleeping).await == "0" {
+            assert!(!run.is_finished(), "the script has not slept");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        if is_late {
+            assert!(matches!(run.await.unwrap(), Err(Error::Timeout(_))));
+        } else {
+            run.abort();
+        }
+        let began = std::time::Instant::now();
+        while ask(&mut root, sleeping).await != "0" {
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "the server runs it on, {is_late}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    // One that was left all the same ends before the database is another tenant's.
+    let mut left = session(&owner).await;
+    let mut own = connect(&owner, "test").await.unwrap();
+    end_owners_sessions(&mut own).await.unwrap();
+    assert!(execute(&mut left, "SELECT 1").await.is_err());
+    execute(&mut own, "SELECT 1").await.unwrap();
+}
 
 /// The server goes away, or the operator is killed, at every statement of every kind of script.
 #[tokio::test]

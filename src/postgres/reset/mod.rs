@@ -13,6 +13,7 @@ use sqlx::PgConnection;
 use super::claim_record;
 use super::error::Result;
 use super::holdings::{self, AcceptedHoldings, LeftBy};
+use super::session_end::end_owners_sessions;
 use super::sql::{begin, end, run};
 
 pub use compare::{Catalogue, left};
@@ -45,7 +46,7 @@ pub async fn reset(conn: &mut PgConnection, uids: &[&str]) -> Result<std::result
     if let Some(stay) = refuse(conn, uids).await? {
         return Ok(Err(stay));
     }
-    remove::sessions(conn).await?;
+    end_owners_sessions(conn).await?;
     remove::everything(conn).await?;
     let mut found = Vec::new();
     begin(conn).await?;
@@ -59,7 +60,7 @@ pub async fn reset(conn: &mut PgConnection, uids: &[&str]) -> Result<std::result
 
 /// Drops the rest, the claim record with it, and compares. An error is rolled back, and so is what leaves something.
 async fn finish(conn: &mut PgConnection, found: &mut Vec<String>) -> Result<()> {
-    remove::sessions(conn).await?;
+    end_owners_sessions(conn).await?;
     remove::rest(conn).await?;
     *found = left(&observe::catalogue(conn).await?);
     if found.is_empty() {

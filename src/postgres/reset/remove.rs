@@ -4,27 +4,12 @@ use sqlx::PgConnection;
 
 use super::observe::made;
 use crate::postgres::bounded::{self, column};
-use crate::postgres::error::{Error, Result};
+use crate::postgres::error::Result;
 use crate::postgres::sql::{begin, end, permitted, quote, run};
 use crate::postgres::wall::{close_database, current_database};
 
 /// Statements that the server refuses because of what else there is, or because the owner may not: what is left is told.
 const REFUSALS: [&str; 6] = ["42501", "2BP01", "55006", "0LP01", "0A000", "42704"];
-
-/// Ends the other sessions of the owner: a script that was cut off may still run in one, or another operator that was
-/// stopped for a while may go on in one.
-pub(super) async fn sessions(conn: &mut PgConnection) -> Result<()> {
-    let ends = "SELECT count(*) FILTER (WHERE NOT pg_terminate_backend(pid, 5000)) FROM pg_stat_activity \
-                WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()";
-    let staying: i64 = sqlx::query_scalar(ends).fetch_one(&mut *conn).await?;
-    if staying == 0 {
-        return Ok(());
-    }
-    Err(Error::refused(
-        "55006",
-        "another session of the database's owner does not end",
-    ))
-}
 
 /// Drops what may be much, and what cannot be dropped with the rest: prepared transactions, roles, tables, large objects.
 pub(super) async fn everything(conn: &mut PgConnection) -> Result<()> {

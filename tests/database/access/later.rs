@@ -50,18 +50,39 @@ async fn new_tables_reach_the_data_api_where_somebody_says_so() {
     drop(theirs(&owner, &exposing(ExposeNewTables::None)).await);
     execute(&mut own, "CREATE TABLE unexposed (id serial)").await.unwrap();
     assert_eq!(rights(&mut own, "unexposed").await, "anon f, service_role f");
-    assert_eq!(unexposed(&mut own).await.unwrap(), None, "they reach one");
+    assert_eq!(unexposed(&mut own, None).await.unwrap(), None, "they reach one");
     execute(&mut own, "DROP TABLE before").await.unwrap();
-    let hint = unexposed(&mut own).await.unwrap().unwrap();
+    let hint = unexposed(&mut own, None).await.unwrap().unwrap();
     assert!(
         hint.contains("none of the 1 tables") && hint.contains("exposeNewTables: All"),
         "{hint}"
     );
+    // A column is something, and so is what may be written only.
+    for (right, revoke) in [("SELECT (id)", "REVOKE SELECT (id)"), ("INSERT", "REVOKE INSERT")] {
+        let grant = format!("GRANT {right} ON unexposed TO anon");
+        execute(&mut own, &grant).await.unwrap();
+        assert_eq!(unexposed(&mut own, None).await.unwrap(), None, "{grant}");
+        execute(&mut own, &format!("{revoke} ON unexposed FROM anon"))
+            .await
+            .unwrap();
+    }
+    execute(
+        &mut own,
+        "CREATE SCHEMA app; CREATE TABLE app.first (); CREATE TABLE app.second ()",
+    )
+    .await
+    .unwrap();
+    let hint = unexposed(&mut own, Some(ExposeNewTables::All)).await.unwrap().unwrap();
+    assert!(
+        hint.contains("none of the 3 tables") && hint.contains("(app) must be exposed"),
+        "{hint}"
+    );
+    execute(&mut own, "DROP SCHEMA app CASCADE").await.unwrap();
     drop(theirs(&owner, &exposing(ExposeNewTables::All)).await);
     execute(&mut own, "CREATE TABLE exposed (id serial)").await.unwrap();
     assert_eq!(rights(&mut own, "exposed").await, "anon t, service_role t");
     assert_eq!(rights(&mut own, "unexposed").await, "anon f, service_role f");
-    assert_eq!(unexposed(&mut own).await.unwrap(), None);
+    assert_eq!(unexposed(&mut own, None).await.unwrap(), None);
     let mut login = session(&owner.as_user("tenant", tenant().password)).await;
     execute(&mut login, "SET ROLE authenticated; INSERT INTO exposed DEFAULT VALUES")
         .await

@@ -1,9 +1,12 @@
 //! A pool's database: what a login that is no superuser owns.
 
+use std::time::Duration;
+
 use orchestra_operator::archive::OutcomeReason as Reason;
-use orchestra_operator::postgres::Login;
+use orchestra_operator::postgres::{Login, Usage, usage};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
+use sqlx::PgConnection;
 
 use super::job::{Place, backup};
 use crate::support::postgres::{Server, server, server_as_hosted};
@@ -56,6 +59,33 @@ pub async fn fill(login: &Login) {
             .await
             .unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
+}
+
+/// What is counted of the uses of a database, once its sessions have told.
+async fn settled(owner: &mut PgConnection) -> Usage {
+    let mut before = usage(owner).await.unwrap();
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let now = usage(owner).await.unwrap();
+        if now == before {
+            return now;
+        }
+        before = now;
+    }
+}
+
+/// `idle.pauseAfter` would never come to its end where a backup is made each night.
+#[tokio::test]
+async fn a_backup_only_scans_tables_and_is_no_use_of_them() {
+    let server = server().await;
+    let source = database(&server, "one", "owner_a").await;
+    fill(&source).await;
+    let mut owner = session(&source).await;
+    let before = settled(&mut owner).await;
+    assert_eq!(Place::new().backup(&source).reason, Reason::Done);
+    let after = settled(&mut owner).await;
+    assert_eq!((before.sessions, &before.uses), (after.sessions, &after.uses));
+    assert_ne!(before.scans, after.scans);
 }
 
 #[tokio::test]
