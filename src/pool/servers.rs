@@ -50,6 +50,21 @@ impl ServerLooks {
         looks.entry(pool.into()).or_default().insert(address(login), look);
     }
 
+    /// Fills in what the last look has found inside of these databases, if they are those that were open then.
+    fn recall(&self, pool: &str, login: &Login, open: &mut [Open]) -> bool {
+        let looks = self.0.lock();
+        let look = looks.get(pool).and_then(|looks| looks.get(&address(login)));
+        let Some(last) = look.and_then(|look| look.open.as_ref()) else {
+            return false;
+        };
+        let is_same = |(last, open): (&Open, &Open)| last.database == open.database;
+        if last.len() != open.len() || !last.iter().zip(&*open).all(is_same) {
+            return false;
+        }
+        open.clone_from_slice(last);
+        true
+    }
+
     fn begin(&self, pool: &str, login: &Login) {
         let mut looks = self.0.lock();
         let looks = looks.entry(pool.into()).or_default();
@@ -206,7 +221,9 @@ pub fn begin(pass: &Pass, login: Login, looker: &Looker<'_>) {
             } else {
                 holdings::observe(&mut session).await?.open().to_vec()
             };
-            holdings::look_inside(&login, &mut open).await;
+            if !memory.servers.recall(&uid, &login, &mut open) {
+                holdings::look_inside(&login, &mut open).await;
+            }
             Ok(open)
         });
         match found.await {
@@ -247,7 +264,11 @@ mod tests {
         looks.begin("pool", &login);
         assert_eq!(looks.again("pool", &login, Duration::ZERO), Some(Duration::ZERO));
         assert_eq!(looks.known("pool", &inventory), KnownServers::Nothing);
+        let mut found = [open("postgres", false), open("template1", false)];
+        assert!(!looks.recall("pool", &login, &mut found));
         looks.note("pool", &login, &[open("postgres", false), open("template1", true)]);
+        assert!(looks.recall("pool", &login, &mut found) && found[1].creates);
+        assert!(!looks.recall("pool", &login, &mut found[..1]));
         let KnownServers::Open(says) = looks.known("pool", &inventory) else {
             panic!("it is open");
         };

@@ -295,7 +295,9 @@ fn attributes<'a>(
 /// Refuses roles with the name of a tenant's that are none, or that somebody has made more than that.
 fn refuse_foreign<'r>(mut roles: impl Iterator<Item = &'r str>, facts: &ServerFacts) -> Result<()> {
     let is_foreign = |role: &&str| facts.roles.get(*role).is_some_and(|found| !found.is_tenant_like);
-    let Some(role) = roles.find(is_foreign) else { return Ok(()) };
+    let Some(role) = roles.find(is_foreign) else {
+        return Ok(());
+    };
     Err(Error::refused(
         "42501",
         &format!(
