@@ -358,14 +358,13 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         return Ok(Some(Next::After(wait)));
     }
     let revoked = login::within(login::LOGIN_LIMIT, login::revoke(pass, database)).await;
-    pass.recorded = matches!(revoked, Ok(true));
     if let Err(error) = revoked {
         if error.is_passing() && !late {
             return Err(error);
         }
         let role = login::published_role(pass, database);
-        // The objects that the login owns take long to drop, or are in use: disabling the login needs neither.
-        let shut = login::within(login::LOGIN_LIMIT, login::shut(pass, database))
+        // The objects that the login owns take long to drop, or are in use: shutting the login needs neither.
+        let shut = login::within(login::LOGIN_LIMIT, login::shut_released(pass, database))
             .await
             .is_ok();
         let note = if shut {

@@ -12,13 +12,14 @@ use crate::api::condition::Reason;
 use crate::api::{ConnectionMode, OrchestraClass, OrchestraDatabase};
 use crate::content::TenantContext;
 use crate::controller::error::Error;
+use crate::controller::status::{News, tell};
 use crate::credentials::connection::Handover;
 use crate::credentials::inventory::{self, ProjectApi};
 use crate::credentials::tenant::{LoginMarks, Logins};
 use crate::credentials::{owner, published, rights, secrets, spare, tenant};
 use crate::error::ErrorClass;
 use crate::postgres::claim_record::{self, ClaimRecord};
-use crate::postgres::{self, Login, Sharing, TenantRole, TenantRoles, holdings};
+use crate::postgres::{self, KeptRole, Login, Sharing, TenantRole, TenantRoles, holdings};
 
 /// The owner's login.
 async fn owner(
@@ -66,7 +67,35 @@ pub struct Opened {
 /// Disables all logins of the tenant, also those of a rotation; the owner keeps its access.
 pub async fn shut(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
     let mut session = open(pass, database).await?;
-    Ok(postgres::shut_tenant_logins(&mut session, &postgres::role_name(pass.uid())).await?)
+    shut_all(pass, database, &mut session).await
+}
+
+/// As [`shut`], of a database that is released: the claim record stands there as after [`revoke`].
+pub async fn shut_released(pass: &mut Pass, database: &OrchestraDatabase) -> Result<(), Error> {
+    let mut session = open(pass, database).await?;
+    let shut = shut_all(pass, database, &mut session).await;
+    pass.recorded = matches!(record_again(pass, database, &mut session).await, Ok(true));
+    shut
+}
+
+async fn shut_all(pass: &Pass, database: &OrchestraDatabase, session: &mut PgConnection) -> Result<(), Error> {
+    let kept = postgres::shut_tenant_logins(session, &postgres::role_name(pass.uid())).await?;
+    tell_kept(pass, database, &kept).await;
+    Ok(())
+}
+
+/// Tells of roles of a tenant that are left on the server.
+async fn tell_kept(pass: &Pass, database: &OrchestraDatabase, kept: &[KeptRole]) {
+    const TOLD: usize = 3;
+    for kept in kept.iter().take(TOLD) {
+        let note = format!("database {}: {kept}", database.name_any());
+        tell(
+            &pass.ctx.core,
+            &pass.object,
+            &News::warning(Reason::DatabaseRefused, note),
+        )
+        .await;
+    }
 }
 
 /// Opens the owner's session to look, and changes nothing.
@@ -111,7 +140,8 @@ pub async fn prepare(
     };
     let (mut session, login) = enter(pass, (login, stored.pending), database).await?;
     for former in &database.spec.former_uids {
-        postgres::drop_tenant_role(&mut session, &postgres::role_name(former)).await?;
+        let kept = postgres::drop_tenant_role(&mut session, &postgres::role_name(former)).await?;
+        tell_kept(pass, database, &kept).await;
     }
     if !database.spec.former_uids.is_empty() && !pass.is_serving() {
         // A script of the former tenant may still run in one.
@@ -295,13 +325,22 @@ pub async fn unreadable(
     })
 }
 
-/// Ends the sessions of the tenant's login and drops its role, so that only the owner can log in to a released database. A
-/// claim record that a script has dropped is written again, so that the database is not mistaken for a fresh one. Returns
-/// whether the database has this Orchestra's claim record.
-pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<bool, Error> {
+/// Ends the sessions of the tenant's login and drops its role, so that a released database has no way in
+/// but the owner's. Whatever becomes of the role, a claim record that a script has dropped is written again, so that the
+/// database is not taken for a fresh one. The pass notes whether the database has this Orchestra's claim record.
+pub async fn revoke(pass: &mut Pass, database: &OrchestraDatabase) -> Result<(), Error> {
+    pass.recorded = false;
     let mut session = open(pass, database).await?;
-    postgres::drop_tenant_role(&mut session, &postgres::role_name(pass.uid())).await?;
-    match claim_record::claim(&mut session, record::own(pass), &database.spec.former_uids).await {
+    let dropped = postgres::drop_tenant_role(&mut session, &postgres::role_name(pass.uid())).await;
+    let recorded = record_again(pass, database, &mut session).await;
+    pass.recorded = matches!(recorded, Ok(true));
+    tell_kept(pass, database, &dropped?).await;
+    recorded.map(drop)
+}
+
+/// Writes the claim record of a database that is released. Returns whether it stands there.
+async fn record_again(pass: &Pass, database: &OrchestraDatabase, session: &mut PgConnection) -> Result<bool, Error> {
+    match claim_record::claim(session, record::own(pass), &database.spec.former_uids).await {
         Err(error) if error.class() == ErrorClass::Transient => Err(error.into()),
         // The login is still revoked. What replaces the record keeps other tenants away as well.
         Err(error) => {

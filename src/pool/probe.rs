@@ -129,7 +129,7 @@ async fn probe(
     if !found.login.superuser {
         check_unmarked(core, &mut session, Anew::of(found.is_hosted_project())).await?;
     }
-    let objections = holdings::judge(&found, allowed);
+    let (found, objections) = holdings::close_if_fit(&mut session, found, allowed).await?;
     if let Some(first) = objections.first() {
         let messages: Vec<_> = objections.iter().map(|objection| objection.message.as_str()).collect();
         let left_by = objections.iter().filter_map(|objection| objection.left_by.as_ref());
@@ -137,10 +137,9 @@ async fn probe(
         let said = [Some(messages.join("; also, ")), advice].into_iter().flatten();
         return Err(Error::blocked(first.reason, said.collect::<Vec<_>>().join(". ")));
     }
-    if !found.is_hosted_project() {
-        postgres::isolate(&mut session).await?;
-    }
-    Ok(Ok((member_name(&identity), found.open().to_vec())))
+    let mut open = found.open().to_vec();
+    holdings::look_inside(login, &mut open).await;
+    Ok(Ok((member_name(&identity), open)))
 }
 
 /// Refuses a database that an Orchestra has used: it is neither claimed nor prepared.

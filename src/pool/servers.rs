@@ -1,5 +1,5 @@
-//! The administration databases of a pool's servers: every role may connect to them until an admin closes them, which the
-//! operator has no right to do. The pool's status names the statements.
+//! The databases on the servers of a pool that are no entry's, such as those for administration: every role may connect to
+//! them until an admin closes them, and the operator has no right to. The pool's status names the statements.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use crate::credentials::inventory::Inventory;
 use crate::migrate::Watch;
 use crate::postgres::Login;
 use crate::postgres::holdings::{self, Open};
+use crate::text;
 
 /// The results of the last checks of each pool's servers, by the UID of the pool and the server's address.
 #[derive(Default)]
@@ -49,6 +50,21 @@ impl ServerLooks {
         looks.entry(pool.into()).or_default().insert(address(login), look);
     }
 
+    /// Fills in what the last look has found inside of these databases, if they are those that were open then.
+    fn recall(&self, pool: &str, login: &Login, open: &mut [Open]) -> bool {
+        let looks = self.0.lock();
+        let look = looks.get(pool).and_then(|looks| looks.get(&address(login)));
+        let Some(last) = look.and_then(|look| look.open.as_ref()) else {
+            return false;
+        };
+        let is_same = |(last, open): (&Open, &Open)| last.database == open.database;
+        if last.len() != open.len() || !last.iter().zip(&*open).all(is_same) {
+            return false;
+        }
+        open.clone_from_slice(last);
+        true
+    }
+
     fn begin(&self, pool: &str, login: &Login) {
         let mut looks = self.0.lock();
         let looks = looks.entry(pool.into()).or_default();
@@ -79,19 +95,21 @@ impl ServerLooks {
         (!closed).then(|| spacing.saturating_sub(look.at.elapsed()))
     }
 
-    /// What is known of the servers of a pool, which are those with these addresses; others are forgotten.
-    fn known(&self, pool: &str, wanted: &[String]) -> KnownServers {
+    /// What is known of the servers of a pool, which are those with these addresses; others are forgotten. The database of an
+    /// entry, by its name, is closed when the entry is taken in.
+    fn known(&self, pool: &str, wanted: &[(String, Option<String>)]) -> KnownServers {
         let mut looks = self.0.lock();
         let looks = looks.entry(pool.into()).or_default();
-        looks.retain(|address, _| wanted.contains(address));
+        looks.retain(|address, _| wanted.iter().any(|(known, _)| known == address));
         let found = looks.iter().filter_map(|(address, look)| {
-            let open = look.open.as_deref().filter(|open| !open.is_empty())?;
-            Some(statements(address, open))
+            let is_entry = |open: &&Open| wanted.contains(&(address.clone(), Some(open.database.clone())));
+            let open: Vec<_> = look.open.iter().flatten().filter(|open| !is_entry(open)).collect();
+            (!open.is_empty()).then(|| statements(address, &open))
         });
         let found: Vec<_> = found.collect();
         match (found.is_empty(), looks.values().all(|look| look.open.is_some())) {
             (false, _) => KnownServers::Open(found.join("; ")),
-            (true, true) if wanted.iter().all(|address| looks.contains_key(address)) => KnownServers::Closed,
+            (true, true) if wanted.iter().all(|(address, _)| looks.contains_key(address)) => KnownServers::Closed,
             (true, _) => KnownServers::Nothing,
         }
     }
@@ -104,28 +122,32 @@ impl ServerLooks {
 
 /// What is known of the servers of a pool. `own`: the login of its `server`, where no entry leads there.
 pub fn known(pass: &Pass, inventory: &Inventory, own: Option<&Login>) -> KnownServers {
-    let addresses = addresses(inventory).chain(own.map(address));
+    let addresses = addresses(inventory).chain(own.map(|own| (address(own), None)));
     pass.ctx
         .memory
         .servers
         .known(pass.uid(), &addresses.collect::<Vec<_>>())
 }
 
-fn addresses(inventory: &Inventory) -> impl Iterator<Item = String> {
+/// The addresses of the entries, and the names of their databases there.
+fn addresses(inventory: &Inventory) -> impl Iterator<Item = (String, Option<String>)> {
     let logins = inventory.values().filter_map(|url| Login::parse(url).ok());
-    logins.map(|login| address(&login))
+    logins.map(|login| (address(&login), Some(login.database)))
 }
 
 fn address(login: &Login) -> String {
     format!("{}:{}", login.host, login.port)
 }
 
+/// Open databases of a server that are named.
+const NAMED: usize = 8;
+
 /// What an admin of a server has to run.
-fn statements(address: &str, open: &[Open]) -> String {
-    let names: Vec<_> = open.iter().map(|open| open.database.as_str()).collect();
-    let names = names.join(", ");
+fn statements(address: &str, open: &[&Open]) -> String {
+    let names: Vec<_> = open.iter().take(NAMED).map(|open| identifier(&open.database)).collect();
+    let names = text::names(&names, NAMED, open.len());
     let schemas = open.iter().filter(|open| open.creates).map(|open| {
-        let database = &open.database;
+        let database = identifier(&open.database);
         format!(", and in database {database} REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     });
     format!(
@@ -135,7 +157,20 @@ fn statements(address: &str, open: &[Open]) -> String {
     )
 }
 
-/// The members whose server is to be checked again, one for each server.
+/// The name of a database as statements have it. Whoever makes one has named it.
+fn identifier(name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let name = text::line(name, LONGEST);
+    if name.bytes().all(is_plain) && !name.starts_with(|first: char| first.is_ascii_digit()) {
+        return name;
+    }
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Bytes of the name of a database.
+const LONGEST: usize = 63;
+
+/// The members whose server is to be looked at again, one for each server.
 pub fn due(pass: &Pass, members: impl Iterator<Item = (String, SecretString)>) -> Vec<String> {
     let told = pass.pool.tells_of_servers();
     let spacing = pass.ctx.core.settings.login_spacing;
@@ -180,10 +215,15 @@ pub fn begin(pass: &Pass, login: Login, looker: &Looker<'_>) {
     let look = async move {
         let found = probe::bounded(async {
             let mut session = logins.connect(&name, &login, spacing).await?;
-            if is_own {
-                return Ok(holdings::open_databases(&mut session).await?);
+            let mut open = if is_own {
+                holdings::open_databases(&mut session).await?
+            } else {
+                holdings::observe(&mut session).await?.open().to_vec()
+            };
+            if !memory.servers.recall(&uid, &login, &mut open) {
+                holdings::look_inside(&login, &mut open).await;
             }
-            Ok(holdings::observe(&mut session).await?.open().to_vec())
+            Ok(open)
         });
         match found.await {
             Ok(open) => memory.servers.note(&uid, &login, &open),
@@ -223,7 +263,11 @@ mod tests {
         looks.begin("pool", &login);
         assert_eq!(looks.again("pool", &login, Duration::ZERO), Some(Duration::ZERO));
         assert_eq!(looks.known("pool", &inventory), KnownServers::Nothing);
+        let mut found = [open("postgres", false), open("template1", false)];
+        assert!(!looks.recall("pool", &login, &mut found));
         looks.note("pool", &login, &[open("postgres", false), open("template1", true)]);
+        assert!(looks.recall("pool", &login, &mut found) && found[1].creates);
+        assert!(!looks.recall("pool", &login, &mut found[..1]));
         let KnownServers::Open(says) = looks.known("pool", &inventory) else {
             panic!("it is open");
         };
@@ -240,6 +284,14 @@ mod tests {
         assert_eq!(looks.known("pool", &inventory), KnownServers::Closed);
         assert!(!looks.is_due("pool", &login, true, Duration::ZERO));
         assert_eq!(looks.again("pool", &login, Duration::ZERO), None);
+        // A provider's own, beside the database of an entry that is not closed yet.
+        let found = ["a", "defaultdb", "Our \"own\""].map(|name| open(name, false));
+        looks.note("pool", &login, &found);
+        let KnownServers::Open(says) = looks.known("pool", &inventory) else {
+            panic!("it is open");
+        };
+        let part = "ON DATABASE defaultdb, \"Our \"\"own\"\"\" FROM PUBLIC";
+        assert!(says.contains(part), "{says}");
         looks.note("pool", &login, &[open("postgres", false)]);
         assert_eq!(looks.known("pool", &[]), KnownServers::Closed);
     }

@@ -5,7 +5,8 @@ use sqlx::{PgConnection, Row as _};
 use super::error::Result;
 use super::groups::shut_out;
 use super::records::IS_RECORD;
-use super::sql::{OPERATOR_SCHEMA, ask, first, literal, quote, run};
+use super::sql::{OPERATOR_SCHEMA, ask, first, literal, literals, quote, run};
+use super::wall::PASSED_ON;
 use crate::api::{ExposeNewTables, LoginLimits, RowSecurity};
 
 /// What a tenant's login may do.
@@ -51,7 +52,7 @@ pub(super) async fn grant_existing(conn: &mut PgConnection, role: &str, rights: 
     carry_out(conn, role, &all).await
 }
 
-/// Revokes rights on tables beyond [`TABLE`], and CREATE in schemas: the role's own and, because the role has them
+/// Revokes rights on tables beyond [`TABLE`], and CREATE in schemas and on the database: the role's own and, because the role has them
 /// too, those of PUBLIC and of the groups that it is a member of.
 pub(super) async fn revoke_excess(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<()> {
     carry_out(conn, role, &excess(role, rights)).await
@@ -79,18 +80,20 @@ async fn carry_out(conn: &mut PgConnection, role: &str, queries: &[String]) -> R
 /// SQL: the common tables of the queries of [`carry_out`]. PostgreSQL reads one only if a query names it.
 ///
 /// - `schema`: the tenant's schemas.
-/// - `relation`: tables, views and sequences there, on which the owner may grant and which belong to no extension.
-/// - `granted`: what others than their owners may do with them, sequences apart.
+/// - `relation`: tables, views and sequences there, on which the owner may grant and which are no extension's.
+/// - `granted`: what others than their owners may do with them and their columns, sequences apart.
 /// - `routine`: the same routines, and whether each is [`WITHHELD`].
 /// - `reached`: the roles that the role is a member of, also indirectly.
 fn objects(role: &str) -> String {
     format!(
         "schema AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE {schemas}), \
-         relation AS (SELECT format('%I.%I', nspname, relname) AS name, relkind, relowner, relacl, {IS_RECORD} AS is_record \
+         relation AS (SELECT c.oid, format('%I.%I', nspname, relname) AS name, relkind, relowner, relacl, {IS_RECORD} AS is_record \
              FROM pg_class c JOIN schema n ON n.oid = relnamespace \
              WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {own_relation}), \
          granted AS (SELECT name, grantee, privilege_type FROM relation, aclexplode(relacl) \
-             WHERE relkind <> 'S' AND grantee <> relowner), \
+             WHERE relkind <> 'S' AND grantee <> relowner \
+             UNION ALL SELECT name, grantee, privilege_type FROM relation JOIN pg_attribute ON attrelid = relation.oid, \
+                 aclexplode(attacl) WHERE attacl IS NOT NULL AND NOT attisdropped AND grantee <> relowner), \
          routine AS (SELECT p.oid::regprocedure::text AS name, proowner, proacl, {WITHHELD} AS is_withheld \
              FROM pg_proc p JOIN schema n ON n.oid = pronamespace WHERE {own_routine}), \
          reached AS (SELECT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member \
@@ -178,6 +181,7 @@ fn excess(role: &str, rights: &TenantRights) -> Vec<String> {
     let named =
         "(SELECT string_agg(quote_ident(rolname), ', ') FROM pg_roles WHERE oid IN (SELECT roleid FROM reached))";
     vec![
+        create_schemas(&is_role),
         create(&is_role, &quoted),
         create("grantee = 0", "'PUBLIC'"),
         tables("ALL ON TABLE", beyond, &is_role, &quoted),
@@ -189,7 +193,26 @@ fn excess(role: &str, rights: &TenantRights) -> Vec<String> {
     ]
 }
 
-/// Rights on a table with which a role can have its code run by others' statements.
+/// A query for the statements that take CREATE on the database from a role, its groups and PUBLIC: in the owner's
+/// `search_path`, a schema of the owner's name comes first. Where another role has granted it, nobody but the owner grants
+/// on the database any more.
+fn create_schemas(is_role: &str) -> String {
+    let has_it = format!(
+        "privilege_type = 'CREATE' AND grantee <> datdba \
+         AND (grantee = 0 OR {is_role} OR grantee IN (SELECT roleid FROM reached))"
+    );
+    format!(
+        "SELECT string_agg(statement, '; ' ORDER BY statement) FROM ( \
+             SELECT format('REVOKE CREATE ON DATABASE %I FROM %s CASCADE', datname, \
+                 CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END) AS statement \
+             FROM pg_database, aclexplode(datacl) WHERE datname = current_database() AND {has_it} \
+                 AND pg_has_role(current_user, datdba, 'USAGE') \
+             UNION SELECT * FROM ({PASSED_ON}) AS passed_on WHERE EXISTS (SELECT FROM pg_database, aclexplode(datacl) \
+                 WHERE datname = current_database() AND {has_it} AND grantor <> datdba)) AS made"
+    )
+}
+
+/// Rights on a table with which others' statements run code of whoever has them.
 const RUNS_CODE: &str = "TRIGGER, REFERENCES ON TABLE";
 const IS_RUNS_CODE: &str = "IN ('TRIGGER', 'REFERENCES')";
 
@@ -227,23 +250,52 @@ pub(super) fn future_grants(creator: Option<&str>, role: &str, rights: &TenantRi
     .join("; ")
 }
 
-/// Sets the limits of a role; other limits are reset.
-pub(super) fn limit(role: &str, limits: &LoginLimits) -> String {
-    let role = quote(role);
-    let setting = |name: &str, value: Option<crate::api::GoDuration>| match value {
-        Some(value) => format!("ALTER ROLE {role} SET {name} = {}", value.as_std().as_millis()),
-        None => format!("ALTER ROLE {role} RESET {name}"),
-    };
+/// The settings of a role that [`limit`] sets, with their values in milliseconds.
+fn timeouts(limits: &LoginLimits) -> [(&'static str, Option<u128>); 2] {
+    let value = |value: Option<crate::api::GoDuration>| value.map(|value| value.as_std().as_millis());
     [
-        format!(
-            "ALTER ROLE {role} CONNECTION LIMIT {}",
-            limits.connections.unwrap_or(-1)
-        ),
-        setting("statement_timeout", limits.statement_timeout),
-        setting(
+        ("statement_timeout", value(limits.statement_timeout)),
+        (
             "idle_in_transaction_session_timeout",
-            limits.idle_in_transaction_timeout,
+            value(limits.idle_in_transaction_timeout),
         ),
     ]
-    .join("; ")
+}
+
+/// Sets the limits of a role; what is not limited is reset. A login may set others for itself, and those for the database, of
+/// this name, would count for more.
+pub(super) fn limit(role: &str, limits: &LoginLimits, database: &str) -> String {
+    let (role, database) = (quote(role), quote(database));
+    let settings = timeouts(limits).map(|(name, value)| {
+        let set = value.map_or_else(|| format!("RESET {name}"), |value| format!("SET {name} = {value}"));
+        format!("; ALTER ROLE {role} {set}; ALTER ROLE {role} IN DATABASE {database} RESET {name}")
+    });
+    let connections = limits.connections.unwrap_or(-1);
+    format!("ALTER ROLE {role} CONNECTION LIMIT {connections}{}", settings.concat())
+}
+
+/// Whether a role has the timeouts that [`limit`] sets, where it sets some. The transaction must be one of
+/// [`super::sql::begin`].
+pub(super) async fn has_timeouts(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<bool> {
+    let Some(limits) = &rights.limits else {
+        return Ok(true);
+    };
+    let timeouts = timeouts(limits);
+    let names = timeouts.map(|(name, _)| name);
+    let set = format!(
+        "SELECT entry FROM pg_db_role_setting, unnest(setconfig) AS entry \
+         WHERE setrole = (SELECT oid FROM pg_roles WHERE rolname::text = {}) AND split_part(entry, '=', 1) = ANY ({}) \
+             AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) ORDER BY 1",
+        literal(role),
+        literals(&names)
+    );
+    let [rows] = ask(conn, [set]).await?;
+    let set = rows.iter().map(|row| row.try_get::<String, _>(0));
+    let set = set.collect::<std::result::Result<Vec<_>, _>>()?;
+    let wanted = timeouts
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+    let mut wanted: Vec<_> = wanted.collect();
+    wanted.sort_unstable();
+    Ok(set == wanted)
 }

@@ -1,12 +1,15 @@
 //! What a former login of a tenant leaves to the role of which all its logins are members: its objects, and the rights that
 //! were granted to it by name.
 
+use std::fmt;
+
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 use super::bounded::column;
-use super::error::Result;
-use super::sql::{ask, literal, look, permitted, quote, run};
+use super::error::{Error, Result};
+use super::sql::{ask, literal, literals, look, permitted, quote, run};
+use crate::text;
 
 /// Statements that grant the heir, `$2`, what the role, `$1`, was granted in this database and on the server, and that
 /// name the heir in policies. Grants of an extension stay.
@@ -84,8 +87,79 @@ pub(super) async fn take_over(conn: &mut PgConnection, role: &str) -> Result<()>
     run(conn, format!("DROP OWNED BY {role}")).await
 }
 
-/// SQL over `pg_roles`: whether the connection's user may change the role, if the role is not a superuser. Since version 16
-/// that requires ADMIN OPTION, which the creator of the role has.
+/// Statements that rename what has the name of a migration history and belongs to one of these roles, `$1`.
+const HISTORIES: &str = "SELECT format('ALTER TABLE %s RENAME TO %I', c.oid::regclass, relname || '_' || c.oid) FROM pg_class c \
+    WHERE relname IN ('_prisma_migrations', '_sqlx_migrations') AND relkind IN ('r', 'p', 'v', 'm', 'f') \
+        AND pg_get_userbyid(relowner)::text = ANY ($1)";
+
+/// Renames the histories that roles have made, before these become the owner's: the operator believes the owner's. The
+/// transaction must be one of [`super::sql::begin`].
+pub(super) async fn set_aside(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
+    let forged = sqlx::query(HISTORIES).bind(roles);
+    for rename in column(conn, "tables with the name of a history", forged).await? {
+        run(conn, rename).await?;
+    }
+    Ok(())
+}
+
+/// Drops a role that has nothing in this database any more. Where something elsewhere on the server keeps it from being
+/// dropped, it is left without members. The transaction must be one of [`super::sql::begin`].
+///
+/// # Errors
+/// [`Error::Refused`] when something else keeps it.
+pub(super) async fn drop_role(conn: &mut PgConnection, role: &str) -> Result<()> {
+    if permitted(conn, format!("DROP ROLE {}", quote(role)), &["2BP01"]).await? {
+        return Ok(());
+    }
+    let memberships = sqlx::query(
+        "SELECT format('REVOKE %I FROM %I CASCADE', pg_get_userbyid(roleid), pg_get_userbyid(member)) FROM pg_auth_members \
+         WHERE $1 IN (pg_get_userbyid(roleid)::text, pg_get_userbyid(member)::text)",
+    );
+    let memberships = column(conn, "memberships of a role", memberships.bind(role)).await?;
+    for revoke in memberships {
+        permitted(conn, revoke, &["42501"]).await?;
+    }
+    if !stuck(conn, &[role.to_owned()]).await?.is_empty() {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "2BP01",
+        &format!("role {role} cannot be dropped: something in this database still depends on it, or it has members"),
+    ))
+}
+
+/// SQL over `pg_roles r`: whether only rights or objects in other databases of the server keep the role, which this login
+/// might drop: it does not log in, has nothing in this database, and has no members but this login, which may administer
+/// it and no more. Whoever owns a database may grant rights to every role of the server.
+pub(super) const IS_STUCK: &str = "(NOT r.rolcanlogin AND NOT r.rolsuper \
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members m, pg_catalog.to_jsonb(m) AS o WHERE m.roleid = r.oid \
+        AND (m.member <> (SELECT me.oid FROM pg_catalog.pg_roles me WHERE me.rolname = current_user) \
+            OR coalesce((o->>'inherit_option')::bool, true) OR coalesce((o->>'set_option')::bool, true))) \
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_database d ON d.datname = current_database() \
+        WHERE s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND s.refobjid = r.oid \
+            AND d.oid IN (s.dbid, CASE WHEN s.classid = 'pg_catalog.pg_database'::pg_catalog.regclass THEN s.objid END)) \
+    AND EXISTS (SELECT FROM pg_catalog.pg_shdepend s WHERE s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass \
+        AND s.refobjid = r.oid))";
+
+/// Of these roles, those that [`IS_STUCK`] is true of, each with the name of a database that keeps it.
+pub(super) async fn stuck(conn: &mut PgConnection, roles: &[String]) -> Result<Vec<(String, String)>> {
+    let query = format!(
+        "SELECT r.rolname::text, (SELECT min(datname::text) FROM pg_shdepend s JOIN pg_database d \
+             ON d.oid IN (s.dbid, CASE WHEN s.classid = 'pg_database'::regclass THEN s.objid END) \
+             WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = r.oid) \
+         FROM pg_roles r WHERE r.rolname::text = ANY ({}) AND {IS_STUCK}",
+        literals(roles)
+    );
+    let [rows] = ask(conn, [query]).await?;
+    let read = |row: &PgRow| {
+        let database: Option<String> = row.try_get(1)?;
+        Ok((row.try_get(0)?, database.unwrap_or_else(|| "(unknown)".to_owned())))
+    };
+    rows.iter().map(read).collect()
+}
+
+/// SQL over `pg_roles`: whether the connection's user may change the role, as far as the role is no superuser. Since version
+/// 16 that takes ADMIN OPTION, which whoever made the role has.
 pub(super) const OWNER_CHANGES: &str = "current_setting('server_version_num')::int < 160000 \
     OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
     OR pg_has_role(current_user, oid, 'MEMBER WITH ADMIN OPTION')";
@@ -104,16 +178,29 @@ fn numbered(base: &str) -> String {
 }
 
 /// SQL over `pg_roles`: whether the role is a tenant's, whose first role is the given literal: that one, and the numbered
-/// ones that were made for rotations. A role without the name of a tenant's role does not count, and neither, since version
-/// 16, a numbered one that another login of the server has created.
+/// ones that were made for rotations, whatever attributes a script has given them. A superuser is none of them, nor, since
+/// version 16, a numbered one that another login of the server has made.
 fn is_generation(base: &str) -> String {
     format!(
-        "(rolname::text = {base} OR {} AND {TENANT_LIKE} AND ({OWNER_CHANGES}))",
+        "(rolname::text = {base} OR {} AND NOT rolsuper AND rolname <> current_user AND ({OWNER_CHANGES}))",
         numbered(base)
     )
 }
 
-/// The most roles of a tenant that are read at once: an operator creates six at most.
+/// Logins with the name of one that was made for a rotation, which can connect to the database, and which the owner may not
+/// change.
+pub(super) async fn out_of_reach(conn: &mut PgConnection, base: &str) -> Result<Vec<String>> {
+    let query = format!(
+        "SELECT rolname::text FROM pg_roles WHERE {} AND rolcanlogin AND rolname <> current_user \
+             AND (rolsuper OR NOT ({OWNER_CHANGES})) AND has_database_privilege(oid, current_database()::text, 'CONNECT') \
+         ORDER BY length(rolname::text), 1 LIMIT {TOGETHER}",
+        numbered(&literal(base))
+    );
+    let [rows] = ask(conn, [query]).await?;
+    names(&rows)
+}
+
+/// Roles of a tenant that are read at once: an operator makes six at most.
 const TOGETHER: i64 = 100;
 
 /// Which roles of a tenant are read.
@@ -149,6 +236,44 @@ pub(super) async fn generations(conn: &mut PgConnection, base: &str, only: Gener
 fn names(rows: &[PgRow]) -> Result<Vec<String>> {
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
+
+/// A role with the name of a tenant's that is left on the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeptRole {
+    /// It logs in no more, and has nothing in the database. What it was granted elsewhere keeps it from being dropped.
+    Elsewhere {
+        /// Its name.
+        role: String,
+        /// The name of a database where it was granted something.
+        database: String,
+    },
+    /// It logs in, and the owner may not change it.
+    OutOfReach {
+        /// Its name.
+        role: String,
+    },
+}
+
+impl fmt::Display for KeptRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Elsewhere { role, database } => write!(
+                f,
+                "the role {role} logs in no more and has nothing in its database; it stays on the server because rights or \
+                 objects in database {} are its own: to drop it, a superuser runs DROP OWNED BY {role} there, and DROP ROLE {role}",
+                text::line(database, NAME)
+            ),
+            Self::OutOfReach { role } => write!(
+                f,
+                "the role {role} has the name of a login of the tenant and can connect to the database, and the database's \
+                 owner may not change it: a superuser runs ALTER ROLE {role} NOLOGIN"
+            ),
+        }
+    }
+}
+
+/// Bytes of a database's name in a message.
+const NAME: usize = 63;
 
 /// The roles that have the names of a tenant's logins.
 #[derive(Clone, Debug, Default)]

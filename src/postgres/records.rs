@@ -9,23 +9,30 @@ use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
 use super::groups::{APP_GROUP, DATA_API_ROLES};
+use super::record_code::code;
+use super::role_name::has_tenants_name;
 use super::sql::{OPERATOR_SCHEMA, ask, begin, end, literal, literals, quote, run};
 
 /// SQL: whether the relation `c` of the schema `n` is one of these tables.
 pub(super) const IS_RECORD: &str = "(c.relname IN ('_prisma_migrations', '_sqlx_migrations') \
      OR n.nspname IN ('supabase_migrations', 'stagesub'))";
 
-/// SQL: whether the role of this oid is no other login: the session's own role, a superuser, the database's owner,
-/// or a group that the session's role belongs to, and no tenant's login with it.
+/// SQL: whether the role of this oid is no other login: the session's own role, a superuser, the database's owner, or a
+/// group whose rights the session's role has, and with it nobody else who may log in or once could: neither the role of a
+/// tenant nor a login that is not the owner. [`protect`] covers the tables of each of them but a superuser.
 fn is_own(role: &str) -> String {
-    let tenants = DATA_API_ROLES.iter().chain([&APP_GROUP]);
-    let tenants = tenants.map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    let groups = DATA_API_ROLES.iter().chain([&APP_GROUP]);
+    let groups = groups.map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    let is_tenants = |name: &str| format!("({name} IN ({groups}) OR {})", has_tenants_name(name));
     format!(
         "EXISTS (SELECT FROM pg_roles r WHERE r.oid = {role} AND (r.rolname = current_user OR r.rolsuper \
              OR r.oid = (SELECT datdba FROM pg_database WHERE datname = current_database()) \
-             OR NOT r.rolcanlogin AND pg_has_role(current_user, r.oid, 'MEMBER') AND r.rolname NOT IN ({tenants}) \
-                 AND NOT EXISTS (SELECT FROM pg_roles g WHERE g.rolname IN ({tenants}) \
-                     AND pg_has_role(g.oid, r.oid, 'MEMBER') AND NOT g.rolsuper)))"
+             OR NOT r.rolcanlogin AND pg_has_role(current_user, r.oid, 'USAGE') AND NOT {is_one} \
+                 AND NOT EXISTS (SELECT FROM pg_roles g WHERE (g.rolcanlogin OR {has_one}) \
+                     AND pg_has_role(g.oid, r.oid, 'MEMBER') AND NOT g.rolsuper \
+                     AND NOT pg_has_role(g.oid, current_user, 'MEMBER'))))",
+        is_one = is_tenants("r.rolname"),
+        has_one = is_tenants("g.rolname"),
     )
 }
 
@@ -130,11 +137,15 @@ fn query(which: &str) -> String {
              (SELECT ARRAY['row level security that is forced on its owner', \
                      format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', c.oid::regclass)] FROM pg_roles \
                  WHERE rolname = current_user AND relrowsecurity AND relforcerowsecurity \
-                     AND NOT rolsuper AND NOT rolbypassrls) \
+                     AND NOT rolsuper AND NOT rolbypassrls), \
+             ({code}), \
+             (SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END FROM {ACL} \
+                 WHERE NOT pg_has_role(current_user, relowner, 'USAGE') AND {BY_OTHERS} AND privilege_type <> 'SELECT' LIMIT 1) \
          FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
          WHERE {which} AND relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1, 2 LIMIT {TOGETHER}",
         owner = is_own("relowner"),
         schema_owner = is_own("nspowner"),
+        code = code(),
     )
 }
 
@@ -175,7 +186,16 @@ fn flaw(row: &PgRow) -> Result<Option<RecordFlaw>> {
             ),
         );
     }
-    for column in 7..12 {
+    if let Some(other) = row.try_get::<Option<String>, _>(13)? {
+        let (owner, table): (String, String) = (row.try_get(3)?, quoted(&schema, &table));
+        return flaw(
+            format!(
+                "the role {other} may write to table {name}, which is of the role {owner}, and could have a migration skipped"
+            ),
+            format!("as that role or a superuser, REVOKE ALL ON {table} FROM {other}, and check its rows"),
+        );
+    }
+    for column in 7..13 {
         let found: Option<Vec<String>> = row.try_get(column)?;
         if let Some([thing, cure]) = found.as_deref() {
             return flaw(
@@ -229,19 +249,26 @@ struct Grant {
     reads: bool,
 }
 
-/// The rights of other roles than the owner on these tables, except reading the histories, in the current transaction.
+/// SQL over `pg_class c`: the rights on the table and its columns.
+const ACL: &str = "(SELECT * FROM aclexplode(relacl) UNION ALL \
+    SELECT a.* FROM pg_attribute, aclexplode(attacl) a WHERE attrelid = c.oid AND NOT attisdropped) AS acl";
+
+/// SQL over [`ACL`]: whether it is the right of another role than the owner's.
+const BY_OTHERS: &str = "grantee NOT IN (relowner, (SELECT oid FROM pg_roles WHERE rolname = current_user)) \
+    AND NOT EXISTS (SELECT FROM pg_roles WHERE oid = grantee AND rolsuper)";
+
+/// What others than the owner may do with these tables beyond reading the histories, in the current transaction.
 async fn grants(conn: &mut PgConnection) -> Result<Vec<Grant>> {
     let query = format!(
         "SELECT format('%I.%I', nspname, relname), \
              CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END, \
              bool_or(privilege_type = 'SELECT') AND nspname <> '{OPERATOR_SCHEMA}' \
-         FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, LATERAL ( \
-             SELECT * FROM aclexplode(relacl) UNION ALL \
-             SELECT a.* FROM pg_attribute, aclexplode(attacl) a WHERE attrelid = c.oid AND NOT attisdropped) AS acl \
-         WHERE {IS_RECORD} AND relkind IN ('r', 'p') AND pg_get_userbyid(relowner) = current_user \
-             AND grantee <> relowner AND NOT EXISTS (SELECT FROM pg_roles WHERE oid = grantee AND rolsuper) \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, LATERAL {ACL} \
+         WHERE {IS_RECORD} AND relkind IN ('r', 'p') AND pg_has_role(current_user, relowner, 'USAGE') AND {is_own} \
+             AND {BY_OTHERS} \
          GROUP BY nspname, relname, grantee \
-         HAVING nspname = '{OPERATOR_SCHEMA}' OR bool_or(privilege_type <> 'SELECT') ORDER BY 1, 2 LIMIT {TOGETHER}"
+         HAVING nspname = '{OPERATOR_SCHEMA}' OR bool_or(privilege_type <> 'SELECT') ORDER BY 1, 2 LIMIT {TOGETHER}",
+        is_own = is_own("relowner")
     );
     let [rows] = ask(conn, [query]).await?;
     let grant = |row: &PgRow| {

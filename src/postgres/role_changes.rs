@@ -117,7 +117,7 @@ fn statement(change: RoleChange<'_>, given: Given<'_>) -> Result<Option<String>>
             quote(role)
         ),
         RoleChange::Limit(role) => match &rights.limits {
-            Some(limits) => limit(role, limits),
+            Some(limits) => limit(role, limits, given.database),
             None => return Ok(None),
         },
         RoleChange::HideOperatorSchema(role) => format!(
@@ -128,8 +128,8 @@ fn statement(change: RoleChange<'_>, given: Given<'_>) -> Result<Option<String>>
         RoleChange::GrantFuture(role) => future_grants(None, role, rights),
         RoleChange::GrantFutureOf { creator, role } => future_grants(Some(creator), role, rights),
         RoleChange::ForbidLogin(role) => format!("ALTER ROLE {} NOLOGIN", quote(role)),
-        RoleChange::Drop(role) => format!("DROP ROLE {}", quote(role)),
         RoleChange::PassOn { .. }
+        | RoleChange::Drop(_)
         | RoleChange::TakeExcess(_)
         | RoleChange::Bypass(_)
         | RoleChange::Enforce(_)
@@ -177,6 +177,7 @@ async fn look_and_change(conn: &mut PgConnection, change: RoleChange<'_>, given:
         RoleChange::EndForeignSessions => end_foreign_sessions(conn).await,
         RoleChange::EndSessions(role) => end_sessions(conn, role).await,
         RoleChange::TakeOver(role) => heir::take_over(conn, role).await,
+        RoleChange::Drop(role) => heir::drop_role(conn, role).await,
         // [`statement`] has them.
         RoleChange::Create(_)
         | RoleChange::CreateShut(_)
@@ -188,8 +189,7 @@ async fn look_and_change(conn: &mut PgConnection, change: RoleChange<'_>, given:
         | RoleChange::HideOperatorSchema(_)
         | RoleChange::GrantFuture(_)
         | RoleChange::GrantFutureOf { .. }
-        | RoleChange::ForbidLogin(_)
-        | RoleChange::Drop(_) => Ok(()),
+        | RoleChange::ForbidLogin(_) => Ok(()),
     }
 }
 

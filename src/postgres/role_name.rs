@@ -21,8 +21,13 @@ pub fn is_tenants(role: &str) -> bool {
     digits.len() == DIGITS && all(digits, u8::is_ascii_hexdigit) && all(number, u8::is_ascii_digit)
 }
 
-/// The SQL condition that a role, an expression of type `text`, has the name of a tenant's role, and its tenant's first role
-/// is not one of `known`, a list of expressions.
+/// The SQL condition that a role, an expression of a name, has the name of a tenant's role, as [`is_tenants`] says.
+pub fn has_tenants_name(role: &str) -> String {
+    format!("{role} ~ '^{PREFIX}[0-9a-fA-F]{{{DIGITS}}}(_[0-9]+)?$'")
+}
+
+/// The SQL condition that a role, an expression of type `text`, has the name of a tenant's role, and its tenant's first role is
+/// none of `known`, a list of expressions.
 pub fn is_other_tenants(role: &str, known: &str) -> String {
     let first = PREFIX.len() + DIGITS;
     format!("{role} ~ '^{PREFIX}[0-9a-f]{{{DIGITS}}}(_[0-9]+)?$' AND left({role}, {first}) NOT IN ({known})")

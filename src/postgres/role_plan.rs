@@ -113,7 +113,7 @@ pub(super) enum RoleChange<'a> {
     Expose,
     /// Give a role the `search_path` that the owner has.
     CopySearchPath(&'a str),
-    /// Revoke CONNECT and TEMPORARY on the database from PUBLIC.
+    /// Take all rights on the database from PUBLIC.
     CloseDatabase,
     /// End the sessions of roles that may not connect to the database.
     EndForeignSessions,
@@ -185,9 +185,7 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
         exposes,
         access,
     } = logins;
-    if kept.iter().chain(retired).any(|role| is_foreign(role, facts)) {
-        return Err(foreign());
-    }
+    refuse_foreign(kept.iter().chain(retired).copied(), facts)?;
     let mut plan = RolePlan::default();
     for role in kept {
         let found = facts.roles.get(*role);
@@ -237,9 +235,7 @@ pub(super) fn plan_members<'a>(
     facts: &ServerFacts,
 ) -> Result<RolePlan<'a>> {
     let TenantMembers { base, logins } = members;
-    if logins.iter().any(|role| is_foreign(role, facts)) {
-        return Err(foreign());
-    }
+    refuse_foreign(logins.iter().copied(), facts)?;
     let mut plan = RolePlan::default();
     for role in logins {
         plan.together.push(match facts.roles.get(*role) {
@@ -265,9 +261,7 @@ pub(super) fn plan_members<'a>(
 /// # Errors
 /// As [`plan`].
 pub(super) fn plan_drop<'a>(role: &'a str, base: &'a str, facts: &ServerFacts) -> Result<RolePlan<'a>> {
-    if is_foreign(role, facts) {
-        return Err(foreign());
-    }
+    refuse_foreign([role].into_iter(), facts)?;
     let mut plan = RolePlan::default();
     if facts.roles.contains_key(role) {
         let dropped = [RoleChange::PassOn { role, heir: base }, RoleChange::Drop(role)];
@@ -298,8 +292,19 @@ fn attributes<'a>(
     }
 }
 
-fn foreign() -> Error {
-    Error::refused("42501", "a role of the tenant's name exists and is not a tenant's role")
+/// Refuses roles with the name of a tenant's that are none, or that somebody has made more than that.
+fn refuse_foreign<'r>(mut roles: impl Iterator<Item = &'r str>, facts: &ServerFacts) -> Result<()> {
+    let is_foreign = |role: &&str| facts.roles.get(*role).is_some_and(|found| !found.is_tenant_like);
+    let Some(role) = roles.find(is_foreign) else {
+        return Ok(());
+    };
+    Err(Error::refused(
+        "42501",
+        &format!(
+            "the role {role} has the name of a tenant's login and is not one, or has attributes that a tenant's login must not \
+             have: if it is the tenant's, ALTER ROLE {role} NOCREATEROLE NOCREATEDB NOREPLICATION"
+        ),
+    ))
 }
 
 impl RolePlan<'_> {
@@ -382,10 +387,6 @@ fn retire<'a>(role: &'a str, facts: &ServerFacts, plan: &mut RolePlan<'a>) {
         .extend([RoleChange::ForbidLogin(role), RoleChange::EndSessions(role)]);
     plan.together
         .extend([RoleChange::TakeOver(role), RoleChange::Drop(role)]);
-}
-
-fn is_foreign(role: &str, facts: &ServerFacts) -> bool {
-    facts.roles.get(role).is_some_and(|found| !found.is_tenant_like)
 }
 
 #[cfg(test)]

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
-use super::grants::TenantRights;
-use super::heir::{Generations, OWNER_CHANGES, TENANT_LIKE};
+use super::grants::{TenantRights, has_timeouts};
+use super::heir::{Generations, KeptRole, OWNER_CHANGES, TENANT_LIKE};
 use super::records::{check_triggers, triggers_query};
 use super::role_changes::{Given, TenantRole, carry_out_all, follow};
+use super::role_name::is_tenants;
 use super::role_plan::{
     RoleChange, RoleFacts, RoleLogin, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_drop, plan_members,
 };
@@ -166,20 +167,34 @@ pub async fn grant_existing(conn: &mut PgConnection, role: &str, rights: &Tenant
 }
 
 /// Removes the role, and those that were made for rotations of its login, and their rights from this database. Their
-/// sessions end. Their objects are reassigned to the connection's user, so no data is lost. A missing role is not an error.
+/// sessions end. What they own passes to the connection's user: no data goes. What they have named like a migration
+/// history is renamed before. A role that is not there is fine. Returns the roles that are left on the server.
 ///
 /// # Errors
-/// [`Error::Refused`] when the role still has rights in another database (2BP01).
-pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()> {
+/// [`Error::Refused`] when the owner lacks a right.
+pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<Vec<KeptRole>> {
     let rights = &TenantRights::default();
     check(role)?;
     let mut dropped = 0;
     loop {
         begin(conn).await?;
-        let found = heir::generations(conn, role, Generations::All).await;
-        let found = end(conn, found).await?;
+        let found = async {
+            // Only what has the name of a tenant's role loses what a tenant's role never has.
+            if !is_tenants(role) {
+                let facts = observe(conn, &[role], None).await?;
+                plan(logins(&[], &[role], rights), None, &facts)?;
+            }
+            let found = heir::generations(conn, role, Generations::All).await?;
+            let stuck = heir::stuck(conn, &found).await?;
+            Ok((found, stuck))
+        };
+        let found = found.await;
+        let (mut found, stuck) = end(conn, found).await?;
+        found.retain(|name| stuck.iter().all(|(stuck, _)| stuck != name));
         if found.is_empty() {
-            return Ok(());
+            let kept = stuck.into_iter();
+            let kept = kept.map(|(role, database)| KeptRole::Elsewhere { role, database });
+            return Ok(kept.chain(shut::out_of_reach(conn, role).await?).collect());
         }
         dropped += found.len();
         if dropped > shut::MOST {
@@ -188,6 +203,10 @@ pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()>
                 most: shut::MOST,
             });
         }
+        shut::shut(conn, &found).await?;
+        begin(conn).await?;
+        let renamed = heir::set_aside(conn, &found).await;
+        end(conn, renamed).await?;
         let retired: Vec<_> = found.iter().map(String::as_str).collect();
         change(conn, Given::rights(rights), (&[], RoleLogin::Password), &retired, None).await?;
     }
@@ -256,7 +275,7 @@ pub async fn is_prepared(conn: &mut PgConnection, role: &str, rights: &TenantRig
     begin(conn).await?;
     let seen = async {
         let facts = observe(conn, &[role], Some(server)).await?;
-        let copied = search_path::is_copied(conn, role).await?;
+        let copied = search_path::is_copied(conn, role).await? && has_timeouts(conn, role, rights).await?;
         Ok(copied && !plan(logins(&[role], &[], rights), Some(server), &facts)?.renews())
     };
     let seen = seen.await;
@@ -278,7 +297,7 @@ pub async fn is_member_prepared(
     begin(conn).await?;
     let seen = async {
         let facts = observe(conn, &[login], None).await?;
-        let copied = search_path::is_copied(conn, login).await?;
+        let copied = search_path::is_copied(conn, login).await? && has_timeouts(conn, login, rights).await?;
         let logins = [login];
         let members = TenantMembers { base, logins: &logins };
         let planned = plan_members(members, (rights.limits.is_some(), rights.row_security), &facts)?;

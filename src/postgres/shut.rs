@@ -3,19 +3,20 @@
 use sqlx::PgConnection;
 
 use super::error::{Error, Result};
-use super::heir::{self, Generations};
+use super::heir::{self, Generations, KeptRole};
 use super::role_changes::end_sessions;
-use super::sql::{begin, end, quote, run};
+use super::sql::{begin, end, permitted, quote, run};
 
 /// The most roles that are processed at a time; a script may have created any number.
 pub(super) const MOST: usize = 1000;
 
 /// Forbids all roles of a tenant to log in, the first one and those that were made for rotations of its login, and ends
-/// their sessions. [`super::ensure_tenant_roles`] enables those again that are to log in. Missing roles are not an error.
+/// their sessions. [`super::ensure_tenant_roles`] opens those again that are to log in. Roles that are not there are fine.
+/// Returns the logins that the owner may not change.
 ///
 /// # Errors
 /// [`super::Error::Refused`] when the owner lacks a right.
-pub async fn shut_tenant_logins(conn: &mut PgConnection, role: &str) -> Result<()> {
+pub async fn shut_tenant_logins(conn: &mut PgConnection, role: &str) -> Result<Vec<KeptRole>> {
     let mut shut = Vec::new();
     loop {
         begin(conn).await?;
@@ -37,21 +38,40 @@ pub async fn shut_tenant_logins(conn: &mut PgConnection, role: &str) -> Result<(
     begin(conn).await?;
     let others = heir::generations(conn, role, Generations::All).await;
     shut.extend(end(conn, others).await?);
-    end_all(conn, &shut).await
+    end_all(conn, &shut).await?;
+    out_of_reach(conn, role).await
 }
 
-/// The same for former logins of the tenant whose first role is `base`. Roles of these names that are not the tenant's are
-/// left alone.
+/// The logins with the name of one of the tenant's that the owner may not change.
+pub(super) async fn out_of_reach(conn: &mut PgConnection, base: &str) -> Result<Vec<KeptRole>> {
+    begin(conn).await?;
+    let found = heir::out_of_reach(conn, base).await;
+    let found = end(conn, found).await?;
+    Ok(found.into_iter().map(|role| KeptRole::OutOfReach { role }).collect())
+}
+
+/// Forbids these roles to log in, and ends their sessions.
+pub(super) async fn shut(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
+    forbid_all(conn, roles).await?;
+    end_all(conn, roles).await
+}
+
+/// The same for former logins of the tenant whose first role is `base`.
 ///
 /// # Errors
-/// As [`shut_tenant_logins`].
+/// As [`shut_tenant_logins`], and when one of them can still connect because the owner may not change it.
 pub async fn shut_former_logins(conn: &mut PgConnection, base: &str, former: &[String]) -> Result<()> {
     begin(conn).await?;
     let found = heir::generations(conn, base, Generations::All).await;
     let mut found = end(conn, found).await?;
     found.retain(|name| former.contains(name));
-    forbid_all(conn, &found).await?;
-    end_all(conn, &found).await
+    shut(conn, &found).await?;
+    let others = out_of_reach(conn, base).await?;
+    let is_former = |kept: &&KeptRole| matches!(kept, KeptRole::OutOfReach { role } if former.contains(role));
+    match others.iter().find(is_former) {
+        Some(kept) => Err(Error::refused("42501", &kept.to_string())),
+        None => Ok(()),
+    }
 }
 
 async fn forbid_all(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
@@ -72,15 +92,31 @@ async fn end_all(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Only its members can end the sessions of a role.
+/// The sessions of a role are ended by its members alone. A script may have given it attributes that a tenant's role never
+/// has, and with which it would make other logins.
 async fn forbid(conn: &mut PgConnection, role: &str) -> Result<()> {
-    let is_member: bool = sqlx::query_scalar("SELECT pg_has_role(current_user, $1::name, 'USAGE')")
-        .bind(role)
-        .fetch_one(&mut *conn)
-        .await?;
+    let found: Option<(bool, bool, bool, bool)> = sqlx::query_as(
+        "SELECT pg_has_role(current_user, oid, 'USAGE'), rolcreaterole, rolcreatedb, rolreplication FROM pg_roles \
+         WHERE rolname::text = $1",
+    )
+    .bind(role)
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some((is_member, creates_roles, creates_databases, replicates)) = found else {
+        return Ok(());
+    };
     let role = quote(role);
     if !is_member {
         run(conn, format!("GRANT {role} TO CURRENT_USER")).await?;
     }
-    run(conn, format!("ALTER ROLE {role} NOLOGIN")).await
+    run(conn, format!("ALTER ROLE {role} NOLOGIN")).await?;
+    let attributes = [
+        (creates_roles, "NOCREATEROLE"),
+        (creates_databases, "NOCREATEDB"),
+        (replicates, "NOREPLICATION"),
+    ];
+    for (_, change) in attributes.iter().filter(|(has, _)| *has) {
+        permitted(conn, format!("ALTER ROLE {role} {change}"), &["42501"]).await?;
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use sqlx::{PgConnection, Row as _};
 
+use super::bounded::column;
 use super::error::{Error, Result};
 use super::sql::{ask, begin, end, first, quote, run};
 
@@ -14,16 +15,20 @@ pub enum Sharing {
     Own,
 }
 
-/// Closes the current database to every role that is not its owner or named: PUBLIC loses CONNECT
-/// and TEMPORARY, and sessions of roles that may no longer connect are ended. Safe to repeat.
+/// Closes the current database to every role that is not its owner or named: PUBLIC loses its rights on it and CREATE in
+/// the user's schemas, and sessions of roles that may no longer connect are ended. Safe to repeat.
 ///
 /// # Errors
-/// [`Error::Refused`] when PUBLIC can still connect because the user does not own the database
+/// [`Error::Refused`] when PUBLIC keeps a right because the user does not own the database
 /// (PostgreSQL itself only warns), or when the user may not end a session of another role.
 pub async fn isolate(conn: &mut PgConnection) -> Result<()> {
     let database = current_database(conn).await?;
     begin(conn).await?;
-    let closed = close_database(conn, &database).await;
+    let closed = async {
+        close_database(conn, &database).await?;
+        close_schemas(conn).await
+    };
+    let closed = closed.await;
     end(conn, closed).await?;
     // After the commit: until then, a disconnected role could connect again.
     begin(conn).await?;
@@ -41,20 +46,28 @@ pub(super) async fn current_database(conn: &mut PgConnection) -> Result<String> 
     Ok(first(&rows)?.try_get(0)?)
 }
 
-/// Revokes CONNECT and TEMPORARY on the current database, of this name, from PUBLIC.
+/// Takes all rights on the current database, of this name, from PUBLIC. With CREATE, whoever connects would make a schema
+/// with the name of the owner, whose functions come before all others that a script calls.
 pub(super) async fn close_database(conn: &mut PgConnection, database: &str) -> Result<()> {
     let database = quote(database);
     let [_, _, open] = ask(
         conn,
         [
             format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO CURRENT_USER"),
-            format!("REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC"),
-            "SELECT FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a \
-             WHERE d.datname = current_database() AND a.grantee = 0 AND a.privilege_type = 'CONNECT'"
-                .to_owned(),
+            format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC"),
+            OPEN.to_owned(),
         ],
     )
     .await?;
+    if open.is_empty() {
+        return Ok(());
+    }
+    // What others have granted goes with their right to grant.
+    let passed_on = column(conn, "rights to grant on the database", sqlx::query(PASSED_ON)).await?;
+    for revoke in passed_on {
+        run(conn, revoke).await?;
+    }
+    let [open] = ask(conn, [OPEN.to_owned()]).await?;
     if open.is_empty() {
         return Ok(());
     }
@@ -64,7 +77,29 @@ pub(super) async fn close_database(conn: &mut PgConnection, database: &str) -> R
     ))
 }
 
-/// Ends the sessions of roles that may not connect to the database: they were opened before it was closed.
+/// What PUBLIC may do with the database.
+const OPEN: &str = "SELECT FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a \
+    WHERE d.datname = current_database() AND a.grantee = 0";
+
+/// Statements that end the right of others to grant what the owner has granted them on the database.
+pub(super) const PASSED_ON: &str = "SELECT DISTINCT format('REVOKE GRANT OPTION FOR ALL ON DATABASE %I FROM %I CASCADE', \
+        datname, rolname) FROM pg_database d, aclexplode(datacl) a JOIN pg_roles r ON r.oid = a.grantee \
+    WHERE datname = current_database() AND is_grantable AND grantee <> datdba AND pg_has_role(current_user, datdba, 'USAGE')";
+
+/// Takes CREATE in the user's schemas from PUBLIC: a session of another role that has not ended yet would make functions there.
+async fn close_schemas(conn: &mut PgConnection) -> Result<()> {
+    let open = sqlx::query(
+        "SELECT format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC CASCADE', nspname) FROM pg_namespace \
+         WHERE pg_has_role(current_user, nspowner, 'USAGE') \
+             AND EXISTS (SELECT FROM aclexplode(nspacl) WHERE grantee = 0 AND privilege_type = 'CREATE')",
+    );
+    for revoke in column(conn, "schemas in which everybody creates", open).await? {
+        run(conn, revoke).await?;
+    }
+    Ok(())
+}
+
+/// Ends the sessions of roles that may not connect to the database: they came before it was closed.
 pub(super) async fn end_foreign_sessions(conn: &mut PgConnection) -> Result<()> {
     let found = foreign_sessions(conn).await?;
     if found.is_empty() {

@@ -7,6 +7,8 @@ mod left_behind;
 mod reached;
 #[path = "holdings/servers.rs"]
 mod servers_of_entries;
+#[path = "holdings/walls.rs"]
+mod walls;
 
 use crate::support::postgres::{Server, server};
 use crate::support::{ask, execute, migrate, session, source};

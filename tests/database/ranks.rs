@@ -1,6 +1,11 @@
 //! The ranks inside one database: scripts run as the owner, the tenant's login reads and writes data, and nothing
 //! leads from the login to the owner.
 
+#[path = "ranks/histories.rs"]
+mod histories;
+#[path = "ranks/rights.rs"]
+mod rights;
+
 use std::time::Duration;
 
 use crate::support::postgres::server;

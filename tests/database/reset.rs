@@ -98,7 +98,7 @@ const LEFT: &str = "\
     CREATE COLLATION c FROM \"C\"; CREATE TEXT SEARCH CONFIGURATION tc (COPY = simple); \
     CREATE PUBLICATION pub FOR TABLE plain; \
     CREATE ROLE mallory LOGIN PASSWORD 'm' CREATEROLE; GRANT CREATE ON DATABASE one TO mallory; GRANT CONNECT ON DATABASE one TO mallory; \
-    GRANT CREATE ON SCHEMA public TO PUBLIC; GRANT ALL ON SCHEMA secret TO mallory; GRANT ALL ON ALL TABLES IN SCHEMA secret TO mallory; \
+    GRANT CREATE ON DATABASE one TO PUBLIC; GRANT CREATE ON SCHEMA public TO PUBLIC; GRANT ALL ON SCHEMA secret TO mallory; GRANT ALL ON ALL TABLES IN SCHEMA secret TO mallory; \
     ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO mallory; ALTER DEFAULT PRIVILEGES IN SCHEMA secret GRANT ALL ON TABLES TO PUBLIC; \
     ALTER DATABASE one SET search_path = secret, public; ALTER ROLE one_owner SET statement_timeout = '1h'; \
     ALTER ROLE one_owner IN DATABASE one SET row_security = off; COMMENT ON DATABASE one IS 'mine'; COMMENT ON SCHEMA public IS 'mine'; \
@@ -143,6 +143,36 @@ async fn everything_that_a_script_may_leave_goes() {
     assert_eq!(ask(&mut session(&server.login("one")).await, roles).await, "0");
     // Again, without anything left and without the record: what was done before the operator died.
     assert_eq!(try_reset(&one).await, Ok(()));
+}
+
+#[tokio::test]
+async fn rights_in_a_neighbours_database_keep_no_role_of_a_script_in_the_way() {
+    let server = hall().await;
+    let (one, two) = (entry(&server, "one").await, entry(&server, "two").await);
+    let tenant = "orchestra_fedcba9876543210fedcba9876543210";
+    let made = format!("CREATE ROLE {tenant}; CREATE ROLE mallory LOGIN PASSWORD 'm'");
+    execute(&mut session(&one).await, &made).await.unwrap();
+    let given = format!(
+        "GRANT CONNECT ON DATABASE two TO {tenant}, mallory; CREATE TABLE public.t (); GRANT SELECT ON public.t TO mallory"
+    );
+    execute(&mut session(&two).await, &given).await.unwrap();
+    assert_eq!(try_reset(&one).await, Ok(()));
+    let found = observe(&mut operators(&one).await).await.unwrap();
+    let said = judge(&found, &AcceptedHoldings::default());
+    assert!(said.is_empty(), "{said:?}");
+    let mut root = session(&server.login("two")).await;
+    let logins = "SELECT count(*) FROM pg_roles WHERE rolname IN ('mallory') AND rolcanlogin";
+    assert_eq!(ask(&mut root, logins).await, "0");
+    // One that has members, or that logs in, is in the way.
+    execute(&mut root, "ALTER ROLE mallory LOGIN").await.unwrap();
+    let said = judge(
+        &observe(&mut operators(&one).await).await.unwrap(),
+        &AcceptedHoldings::default(),
+    );
+    assert!(
+        said.iter().any(|one| one.message.contains("mallory can reach")),
+        "{said:?}"
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! The operator's own sessions in a tenant's database, and those of others: what a script or a login left behind
 //! reaches no statement of the operator's, and who came before a database was closed goes.
 
+#[path = "sessions/former.rs"]
+mod former;
+
 use std::time::Duration;
 
 use crate::support::postgres::server;

@@ -23,16 +23,17 @@ pub struct ServerHoldings {
     pub supabase: bool,
     /// Databases other than this one, templates and those of superusers.
     pub neighbours: Vec<String>,
-    /// Databases for administration (`postgres`, `template1`) that let PUBLIC connect.
+    /// Other databases that let PUBLIC connect.
     pub open: Vec<Open>,
 }
 
-/// A database for administration that every role of the server may connect to.
+/// A database that every role of the server may connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
     /// Its name.
     pub database: String,
-    /// Every role may also create objects in its schema `public`: PostgreSQL grants it up to version 14.
+    /// Every role may also create objects in its schema `public`: PostgreSQL grants it up to version 14, and keeps it in
+    /// an upgrade. False until it is looked into.
     pub creates: bool,
 }
 
@@ -70,8 +71,9 @@ pub struct Role {
     pub name: String,
     /// It is a superuser.
     pub superuser: bool,
-    /// Another login of the server has created it, and this one may not change it (PostgreSQL 16 and later).
-    pub made_by_others: bool,
+    /// Nobody reaches the database by it. Another login of the server has made it, and this one may not change it
+    /// (PostgreSQL 16 and later); or it is dropped but for what another database grants it.
+    pub is_harmless: bool,
 }
 
 /// What the current database holds. Superusers are left out everywhere: they have access to every database.
@@ -79,7 +81,7 @@ pub struct Role {
 pub struct DatabaseHoldings {
     /// Its name.
     pub name: String,
-    /// Roles other than the login that have rights on the database itself.
+    /// Roles other than the login that have rights on the database itself; PUBLIC when it may create schemas.
     pub grantees: Vec<String>,
     /// Default privileges: the role whose objects they are for, and the role that is granted them; none for PUBLIC.
     pub defaults: Vec<(String, Option<String>)>,
@@ -93,4 +95,6 @@ pub struct DatabaseHoldings {
     pub large_objects: bool,
     /// Schemas of others in which every role may create objects.
     pub open_schemas: Vec<String>,
+    /// The owner of the schema that has the login's name, when it is not the login.
+    pub namesake: Option<String>,
 }

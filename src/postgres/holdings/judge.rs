@@ -111,6 +111,7 @@ pub fn judge(found: &Holdings, allowed: &AcceptedHoldings) -> Vec<Objection> {
     }
     refuse(Reason::InvalidEntry, entangled(&found.login));
     refuse(Reason::InvalidEntry, open_schemas(found, hosted));
+    refuse(Reason::InvalidEntry, namesake(found));
     refuse(Reason::InvalidEntry, another_role(&found.login));
     refuse(Reason::InvalidEntry, createrole(&found.login));
     refuse(Reason::InvalidEntry, read_only(found));
@@ -180,6 +181,15 @@ fn open_schemas(found: &Holdings, hosted: bool) -> Option<String> {
         "every role that connects may create functions in {names}, which the next script may call, and the login cannot \
          revoke that: as the schema's owner or a superuser, in the database {}: REVOKE CREATE ON SCHEMA … FROM PUBLIC",
         printable(&found.database.name)
+    ))
+}
+
+fn namesake(found: &Holdings) -> Option<String> {
+    let (owner, role) = (found.database.namesake.as_deref()?, printable(&found.login.role));
+    Some(format!(
+        "its schema {role}, which comes first where {role} looks for names, belongs to {}: the next script may call that \
+         role's functions. Drop the schema, or give it to {role}, after a look at what it holds",
+        printable(owner)
     ))
 }
 
@@ -287,7 +297,7 @@ fn everybody(found: &Holdings) -> Vec<&str> {
     let reached = login
         .member_of
         .iter()
-        .filter(|role| !role.superuser && !role.made_by_others);
+        .filter(|role| !role.superuser && !role.is_harmless);
     let reached = reached.map(|role| role.name.as_str());
     let dependents = database.dependents.iter().map(String::as_str);
     let mut all: Vec<_> = [&login.members, &database.grantees]

@@ -31,7 +31,7 @@ fn hosted() -> Holdings {
     let role = |name: &&str| Role {
         name: (*name).to_owned(),
         superuser: false,
-        made_by_others: false,
+        is_harmless: false,
     };
     Holdings {
         server: ServerHoldings {
@@ -77,7 +77,7 @@ fn member_of(found: &mut Holdings, name: &str, superuser: bool) {
     found.login.member_of.push(Role {
         name: name.to_owned(),
         superuser,
-        made_by_others: false,
+        is_harmless: false,
     });
 }
 
@@ -90,7 +90,11 @@ fn a_database_of_ones_own_is_accepted() {
 
 #[test]
 fn what_reaches_other_tenants_is_refused_whatever_the_pool_accepts() {
-    let cases: [(Change, &str); 14] = [
+    let cases: [(Change, &str); 15] = [
+        (
+            |found| found.database.namesake = Some("two_owner".into()),
+            "its schema one_owner, which comes first where one_owner looks for names, belongs to two_owner",
+        ),
         (
             |found| found.login.lacks_createrole = true,
             "ALTER ROLE \"one_owner\" CREATEROLE",

@@ -3,7 +3,35 @@
 mod facts;
 mod judge;
 mod observe;
+mod open;
+
+use sqlx::PgConnection;
+
+use super::error::Result;
+use super::wall::isolate;
 
 pub use facts::{DatabaseHoldings, Holdings, LoginFacts, Open, Role, ServerHoldings};
 pub use judge::{AcceptedHoldings, LeftBy, Objection, judge};
-pub use observe::{is_hosted_project, observe, open_databases};
+pub use observe::{is_hosted_project, observe};
+pub use open::{look_inside, open_databases};
+
+/// Closes a database in which something was `found` that nothing speaks against, unless it is a hosted project's, and looks
+/// again: until it is closed, a session of a neighbour may leave there what the next tenant's scripts call. Returns what is
+/// there now, and what speaks against it.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn close_if_fit(
+    conn: &mut PgConnection,
+    found: Holdings,
+    allowed: &AcceptedHoldings,
+) -> Result<(Holdings, Vec<Objection>)> {
+    let objections = judge(&found, allowed);
+    if !objections.is_empty() || found.is_hosted_project() {
+        return Ok((found, objections));
+    }
+    isolate(conn).await?;
+    let found = observe(conn).await?;
+    let objections = judge(&found, allowed);
+    Ok((found, objections))
+}

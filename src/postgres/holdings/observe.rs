@@ -3,14 +3,17 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
-use super::facts::{DatabaseHoldings, Holdings, LoginFacts, Open, Role, ServerHoldings};
+use super::facts::{DatabaseHoldings, Holdings, LoginFacts, Role, ServerHoldings};
+use super::open::open;
 use crate::postgres::bounded::{all, column};
 use crate::postgres::error::{Error, Result};
 use crate::postgres::groups::APP_GROUP;
+use crate::postgres::heir::IS_STUCK;
 use crate::postgres::sql::{FIRST_OWN, OPERATOR_SCHEMA, begin, end, first, look, quote, run};
+use crate::text;
 
 /// The most names of each kind that are read. Where single names matter, those of tenants' logins come first.
-const MOST: i64 = 50;
+pub(super) const MOST: i64 = 50;
 
 /// The most memberships that are read: a login with more is refused.
 const MEMBERSHIPS: i64 = 1000;
@@ -55,16 +58,38 @@ const SUPABASE: &str = "(SELECT pg_catalog.count(*) = 2 FROM pg_catalog.pg_names
     JOIN pg_catalog.pg_roles o ON o.oid = n.nspowner \
     WHERE n.nspname IN ('auth', 'storage') AND o.rolname = 'supabase_admin' AND o.rolsuper)";
 
+/// A database of somebody else: neither of the login nor of a role that it has made or is a member of.
+const STRANGERS: &str = "SELECT d.datname::text, r.rolname::text FROM pg_catalog.pg_database d \
+    JOIN pg_catalog.pg_roles r ON r.oid = d.datdba \
+    WHERE d.datname <> pg_catalog.current_database() AND NOT d.datistemplate AND NOT r.rolsuper \
+    AND NOT pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER') ORDER BY 1 LIMIT 1";
+
 /// Whether the current database is a hosted project's, to whose services PUBLIC's rights belong. Objects that the owner has
 /// created there since it became an entry do not matter.
 ///
 /// # Errors
-/// See [`Error`].
+/// [`Error::Refused`] when somebody else has a database on the project's server by now: then it is no server of one tenant.
 pub async fn is_hosted_project(conn: &mut PgConnection) -> Result<bool> {
     let query = format!("SELECT {SUPABASE} AND NOT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user");
-    let [rows] = look(conn, [query]).await?;
-    Ok(first(&rows)?.try_get(0)?)
+    let [rows, strangers] = look(conn, [query, STRANGERS.to_owned()]).await?;
+    let hosted: bool = first(&rows)?.try_get(0)?;
+    let Some(row) = strangers.first().filter(|_| hosted) else {
+        return Ok(hosted);
+    };
+    let (database, owner): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    Err(Error::refused(
+        "55000",
+        &format!(
+            "the database was taken in as a project on a server of its own, and the server now has database {} of the role {} \
+             as well: its login would reach that database. Move the other database to another server, or drop it",
+            text::line(&database, NAME),
+            text::line(&owner, NAME)
+        ),
+    ))
 }
+
+/// Bytes of a name in a message.
+const NAME: usize = 63;
 
 async fn names(conn: &mut PgConnection, query: &'static str) -> Result<Vec<String>> {
     column(conn, "names", sqlx::query(query).bind(MOST)).await
@@ -87,15 +112,15 @@ async fn login(conn: &mut PgConnection) -> Result<LoginFacts> {
         "false"
     };
     let roles = format!(
-        "{reached} SELECT r.rolname::text, r.rolsuper, {harmless} FROM pg_catalog.pg_roles r JOIN reached USING (oid) \
+        "{reached} SELECT r.rolname::text, r.rolsuper, {harmless} OR {IS_STUCK} FROM pg_catalog.pg_roles r JOIN reached USING (oid) \
          WHERE r.rolname <> current_user ORDER BY 1 LIMIT $1"
     );
     let roles = sqlx::query(AssertSqlSafe(roles)).bind(MEMBERSHIPS);
     let roles: Vec<(String, bool, bool)> = all(conn, "memberships of the login", roles).await?;
-    let member_of = roles.into_iter().map(|(name, superuser, made_by_others)| Role {
+    let member_of = roles.into_iter().map(|(name, superuser, is_harmless)| Role {
         name,
         superuser,
-        made_by_others,
+        is_harmless,
     });
     let member_of: Vec<_> = member_of.collect();
     let members = members(conn).await?;
@@ -171,7 +196,7 @@ async fn server(conn: &mut PgConnection) -> Result<ServerHoldings> {
     let current: String = sqlx::query_scalar("SELECT pg_catalog.current_database()::text")
         .fetch_one(&mut *conn)
         .await?;
-    let mut open = open(conn, version).await?;
+    let mut open = open(conn).await?;
     open.retain(|open| open.database != current);
     Ok(ServerHoldings {
         version: u32::try_from(version).unwrap_or_default(),
@@ -182,38 +207,12 @@ async fn server(conn: &mut PgConnection) -> Result<ServerHoldings> {
     })
 }
 
-/// The databases for administration of a server that every role may connect to, whichever of them the session is in.
-///
-/// # Errors
-/// See [`Error`].
-pub async fn open_databases(conn: &mut PgConnection) -> Result<Vec<Open>> {
-    let version: i32 = sqlx::query_scalar("SELECT pg_catalog.current_setting('server_version_num')::int / 10000")
-        .fetch_one(&mut *conn)
-        .await?;
-    open(conn, version).await
-}
-
-async fn open(conn: &mut PgConnection, version: i32) -> Result<Vec<Open>> {
-    let found = names(
-        conn,
-        "SELECT d.datname::text FROM pg_catalog.pg_database d WHERE d.datname IN ('postgres', 'template1') \
-         AND d.datallowconn AND EXISTS (SELECT FROM \
-             pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) a \
-             WHERE a.grantee = 0 AND a.privilege_type = 'CONNECT') ORDER BY 1 LIMIT $1",
-    )
-    .await?;
-    let open = found.into_iter().map(|database| Open {
-        database,
-        creates: version < 15,
-    });
-    Ok(open.collect())
-}
-
 async fn database(conn: &mut PgConnection, supabase: bool) -> Result<DatabaseHoldings> {
     let grantees = tenants_first(
-        "SELECT DISTINCT coalesce(r.rolname::text, a.grantee::text) FROM pg_catalog.pg_database d \
-         CROSS JOIN pg_catalog.aclexplode(d.datacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee \
-         WHERE d.datname = pg_catalog.current_database() AND a.grantee <> 0 \
+        "SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE coalesce(r.rolname::text, a.grantee::text) END \
+         FROM pg_catalog.pg_database d CROSS JOIN pg_catalog.aclexplode(d.datacl) a \
+         LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee \
+         WHERE d.datname = pg_catalog.current_database() AND (a.grantee <> 0 OR a.privilege_type = 'CREATE') \
          AND r.rolname IS DISTINCT FROM current_user AND r.rolsuper IS NOT TRUE",
     );
     let grantees = column(conn, "names", sqlx::query(AssertSqlSafe(grantees)).bind(MOST)).await?;
@@ -253,6 +252,7 @@ async fn database(conn: &mut PgConnection, supabase: bool) -> Result<DatabaseHol
         filled: filled(conn, supabase).await?,
         large_objects: row.try_get(1)?,
         open_schemas: names(conn, OPEN_SCHEMAS).await?,
+        namesake: names(conn, NAMESAKE).await?.pop(),
     })
 }
 
@@ -267,6 +267,11 @@ const OPEN_SCHEMAS: &str = "SELECT n.nspname::text FROM pg_catalog.pg_namespace 
     WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
     AND NOT pg_catalog.pg_has_role(current_user, n.nspowner, 'USAGE') AND EXISTS (SELECT FROM pg_catalog.aclexplode(n.nspacl) a \
         WHERE a.grantee = 0 AND a.privilege_type = 'CREATE') ORDER BY 1 LIMIT $1";
+
+/// The owner of the schema that has the login's name, where that is another role. `"$user"` is the first schema of the path
+/// by default, so that the login's scripts would call that role's functions.
+const NAMESAKE: &str = "SELECT o.rolname::text FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles o ON o.oid = n.nspowner \
+    WHERE n.nspname = current_user AND o.rolname <> current_user AND NOT o.rolsuper LIMIT $1";
 
 /// SQL over `pg_class c` and `pg_namespace n`: whether the table is a migration history, by its name and its columns.
 const HISTORY: &str = "(c.relname IN ('_prisma_migrations', '_sqlx_migrations') \

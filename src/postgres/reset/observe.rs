@@ -7,6 +7,7 @@ use crate::postgres::bounded::{self, column};
 use crate::postgres::connect::APPLICATION;
 use crate::postgres::error::Result;
 use crate::postgres::groups::APP_GROUP;
+use crate::postgres::heir::IS_STUCK;
 use crate::postgres::sql::FIRST_OWN;
 use crate::text;
 
@@ -41,6 +42,15 @@ pub(super) async fn made(conn: &mut PgConnection) -> Result<Vec<String>> {
     column(conn, "roles that the owner has made", roles).await
 }
 
+/// Those that are left for something here, and not only for what a neighbour's database grants them.
+async fn left_roles(conn: &mut PgConnection) -> Result<Vec<String>> {
+    let stuck = format!("SELECT r.rolname::text FROM pg_roles r WHERE {IS_STUCK}");
+    let stuck = column(conn, "roles that are kept elsewhere", sqlx::query(AssertSqlSafe(stuck))).await?;
+    let mut made = made(conn).await?;
+    made.retain(|role| !stuck.contains(role));
+    Ok(made)
+}
+
 /// The roles of other sessions in the database, apart from superusers' and the operator's own.
 pub(super) async fn sessions(conn: &mut PgConnection) -> Result<Vec<String>> {
     let query = "SELECT DISTINCT coalesce(a.usename::text, '(dropped)') FROM pg_stat_activity a \
@@ -69,7 +79,7 @@ pub(super) async fn catalogue(conn: &mut PgConnection) -> Result<Catalogue> {
         public: public(conn).await?,
         settings: names(conn, SETTINGS).await?,
         grantees: names(conn, GRANTEES).await?,
-        roles: printable(&made(conn).await?),
+        roles: printable(&left_roles(conn).await?),
         shared: names(conn, SHARED).await?,
         template: flags.try_get(0)?,
         comment: flags.try_get(1)?,
@@ -84,9 +94,11 @@ const SETTINGS: &str = "SELECT DISTINCT split_part(setting, '=', 1) FROM pg_db_r
         AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user)) AND (s.setdatabase <> 0 OR s.setrole <> 0) \
         AND NOT EXISTS (SELECT FROM pg_settings g WHERE g.name = split_part(setting, '=', 1) AND g.context = 'superuser')";
 
-const GRANTEES: &str = "SELECT DISTINCT coalesce(r.rolname::text, a.grantee::text) FROM pg_database d \
-    CROSS JOIN aclexplode(d.datacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee \
-    WHERE d.datname = current_database() AND a.grantee NOT IN (0, d.datdba) AND r.rolsuper IS NOT TRUE";
+/// PUBLIC has at most the rights that every fresh database gives it.
+const GRANTEES: &str = "SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE coalesce(r.rolname::text, a.grantee::text) END \
+    FROM pg_database d CROSS JOIN aclexplode(d.datacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee \
+    WHERE d.datname = current_database() AND a.grantee <> d.datdba AND r.rolsuper IS NOT TRUE \
+        AND (a.grantee <> 0 OR a.privilege_type = 'CREATE')";
 
 const SHARED: &str = "SELECT format('subscription %s', subname) FROM pg_subscription \
         WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \

@@ -8,9 +8,8 @@ use crate::postgres::error::Result;
 use crate::postgres::sql::{begin, end, permitted, quote, run};
 use crate::postgres::wall::{close_database, current_database};
 
-/// Errors with which the server refuses a statement because of other objects, or because the owner lacks the right: the
-/// remaining objects are reported.
-const REFUSALS: [&str; 5] = ["42501", "2BP01", "55006", "0LP01", "0A000"];
+/// Statements that the server refuses because of what else there is, or because the owner may not: what is left is told.
+const REFUSALS: [&str; 6] = ["42501", "2BP01", "55006", "0LP01", "0A000", "42704"];
 
 /// Drops objects that may be many, or that cannot be dropped with the rest: prepared transactions, roles, tables, large
 /// objects.
@@ -95,7 +94,13 @@ async fn roles(conn: &mut PgConnection) -> Result<()> {
         let sessions = "SELECT format('SELECT pg_terminate_backend(%s, 5000)', pid) FROM pg_stat_activity WHERE usename::text = $1";
         let ends = column(conn, "sessions of a role", sqlx::query(sessions).bind(role)).await?;
         let role = quote(role);
-        let drops = [format!("DROP OWNED BY {role} CASCADE"), format!("DROP ROLE {role}")];
+        // A role that something in another database keeps is left without a login and a member.
+        let drops = [
+            format!("ALTER ROLE {role} NOLOGIN"),
+            format!("DROP OWNED BY {role} CASCADE"),
+            format!("DROP ROLE {role}"),
+            format!("REVOKE {role} FROM CURRENT_USER"),
+        ];
         all(conn, ends.into_iter().chain(drops)).await?;
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! What the server of an entry says of itself.
 
+use orchestra_operator::postgres::holdings::{look_inside, open_databases};
+
 use super::*;
 
 /// What a hosted project's server holds, as far as PostgreSQL without Supabase's extensions permits.
@@ -55,6 +57,31 @@ async fn a_hosted_project_is_recognised_by_what_only_its_superuser_can_make() {
     }
     let found = observe(&mut session(&owner).await).await.unwrap();
     assert_eq!(judge(&found, &AcceptedHoldings::default()), []);
+
+    // Once it is a tenant's, what its owner makes there changes nothing, and what others have there does.
+    let mut own = session(&owner).await;
+    for own_database in [
+        "CREATE DATABASE own",
+        "CREATE ROLE mine",
+        "GRANT mine TO postgres",
+        "CREATE DATABASE more OWNER mine",
+    ] {
+        execute(&mut root, own_database).await.unwrap();
+    }
+    execute(&mut root, "ALTER DATABASE own OWNER TO postgres")
+        .await
+        .unwrap();
+    assert!(is_hosted_project(&mut own).await.unwrap());
+    for others in ["CREATE ROLE stranger LOGIN", "CREATE DATABASE strangers OWNER stranger"] {
+        execute(&mut root, others).await.unwrap();
+    }
+    let told = is_hosted_project(&mut own).await.unwrap_err();
+    assert!(
+        told.to_string().contains("database strangers of the role stranger"),
+        "{told}"
+    );
+    execute(&mut root, "DROP DATABASE strangers").await.unwrap();
+    assert!(is_hosted_project(&mut own).await.unwrap());
 }
 
 #[tokio::test]
@@ -95,4 +122,17 @@ async fn the_databases_for_administration_are_open_until_an_admin_closes_them() 
     assert_eq!(open().await, ["template1"]);
     admin(&server, "postgres", "REVOKE ALL ON DATABASE template1 FROM PUBLIC").await;
     assert!(open().await.is_empty());
+
+    // A provider's own, and one that was upgraded from a version that lets everybody create objects.
+    admin(&server, "postgres", "CREATE DATABASE defaultdb").await;
+    admin(&server, "postgres", "GRANT CONNECT ON DATABASE postgres TO PUBLIC").await;
+    assert_eq!(open().await, ["postgres", "defaultdb"]);
+    admin(&server, "defaultdb", "GRANT CREATE ON SCHEMA public TO PUBLIC").await;
+    let mut found = open_databases(&mut session(&one).await).await.unwrap();
+    look_inside(&one, &mut found).await;
+    let found: Vec<_> = found
+        .iter()
+        .map(|open| (open.database.as_str(), open.creates))
+        .collect();
+    assert_eq!(found, [("postgres", false), ("defaultdb", true), ("one", false)]);
 }

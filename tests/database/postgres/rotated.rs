@@ -154,12 +154,14 @@ async fn a_role_of_somebody_else_takes_its_name_and_nothing_more() {
     ] {
         execute(&mut root, made).await.unwrap();
     }
+    // Before version 16, whoever may create roles may change every one that is no superuser.
+    let version = ask(&mut own, "SELECT current_setting('server_version_num')::int / 10000").await;
+    let confined = version.parse::<u32>().unwrap() >= 16;
+    let logins = if confined { vec!["t"] } else { vec!["t_3", "t"] };
     let mut found = tenant_logins(&mut own, "t").await.unwrap();
     found.taken.sort();
-    assert_eq!(
-        (found.logins, found.taken),
-        (vec!["t".to_owned()], ["t_2", "t_3", "t_4"].map(String::from).to_vec())
-    );
+    assert_eq!(found.logins, logins);
+    assert_eq!(found.taken, ["t_2", "t_3", "t_4"]);
     let logins = [first, fifth];
     let roles = TenantRoles {
         base: "t",
@@ -170,8 +172,12 @@ async fn a_role_of_somebody_else_takes_its_name_and_nothing_more() {
         .await
         .unwrap();
     drop_tenant_role(&mut own, "t").await.unwrap();
-    let left = "SELECT string_agg(rolname, ',' ORDER BY rolname COLLATE \"C\") FROM pg_roles WHERE rolname ~ '^t+(_|$)' AND rolname <> 't_4'";
-    assert_eq!(ask(&mut own, left).await, "t_04,t_2,t_3,t_x,tt_2");
+    let left = "SELECT string_agg(rolname, ',' ORDER BY rolname COLLATE \"C\") FROM pg_roles WHERE rolname ~ '^t+(_|$)' AND rolname NOT IN ('t_3', 't_4')";
+    assert_eq!(ask(&mut own, left).await, "t_04,t_2,t_x,tt_2");
+    assert_eq!(
+        ask(&mut own, "SELECT count(*) FROM pg_roles WHERE rolname = 't_3'").await,
+        u8::from(confined).to_string()
+    );
 }
 
 #[tokio::test]

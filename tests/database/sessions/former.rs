@@ -1,0 +1,139 @@
+//! What is left of a tenant's logins after a pause, a rotation and a release, whatever scripts and neighbours have done.
+
+use orchestra_operator::postgres::holdings::{AcceptedHoldings, judge, observe};
+use orchestra_operator::postgres::{
+    KeptRole, Login, TenantRole, TenantRoles, drop_tenant_role, ensure_tenant_roles, shut_former_logins,
+    shut_tenant_logins,
+};
+use sqlx::PgConnection;
+
+use super::*;
+use crate::support::postgres::server_as_hosted;
+
+const BASE: &str = "orchestra_0123456789abcdef0123456789abcdef";
+
+/// Prepares a tenant with this login, one of its own or of a rotation.
+async fn ensure(own: &mut PgConnection, login: &str) {
+    let logins = [TenantRole {
+        name: login.to_owned(),
+        password: "tenant".to_owned().into(),
+    }];
+    let roles = TenantRoles {
+        base: BASE,
+        logins: &logins,
+        unknown: &[],
+    };
+    ensure_tenant_roles(own, roles, &TenantRights::default(), Sharing::Shared)
+        .await
+        .unwrap();
+}
+
+async fn logs_in(owner: &Login, login: &str) -> bool {
+    let login = owner.as_user(login, "tenant".to_owned().into());
+    connect(&login, "test").await.is_ok()
+}
+
+#[tokio::test]
+async fn attributes_of_a_script_let_no_rotated_login_survive() {
+    for server in [server().await, server_as_hosted().await] {
+        let (owner, _) = database(&server).await;
+        let mut own = session(&owner).await;
+        let second = format!("{BASE}_2");
+        for login in [BASE, &second] {
+            ensure(&mut own, login).await;
+        }
+        let mightier = format!("ALTER ROLE {second} LOGIN CREATEROLE");
+        let former = [second.clone()];
+        for step in ["pause", "overlap", "release"] {
+            execute(&mut own, &mightier).await.unwrap();
+            let mut theirs = session(&owner.as_user(&second, "tenant".to_owned().into())).await;
+            match step {
+                "pause" => assert_eq!(shut_tenant_logins(&mut own, BASE).await.unwrap(), []),
+                "overlap" => shut_former_logins(&mut own, BASE, &former).await.unwrap(),
+                _ => assert_eq!(drop_tenant_role(&mut own, BASE).await.unwrap(), []),
+            }
+            assert!(execute(&mut theirs, "SELECT 1").await.is_err(), "{step}");
+            assert!(!logs_in(&owner, &second).await, "{step}");
+            let mighty =
+                "SELECT count(*) FROM pg_roles WHERE rolname ~ '^orchestra_0' AND (rolcreaterole OR rolcanlogin)";
+            assert_eq!(ask(&mut own, mighty).await, "0", "{step}");
+        }
+        let left = "SELECT count(*) FROM pg_roles WHERE rolname ~ '^orchestra_0'";
+        assert_eq!(ask(&mut own, left).await, "0");
+
+        // One that the owner may not change is told.
+        let mut root = session(&server.login("one")).await;
+        execute(&mut root, &format!("CREATE ROLE {second} LOGIN SUPERUSER"))
+            .await
+            .unwrap();
+        let kept = [KeptRole::OutOfReach { role: second.clone() }];
+        assert_eq!(drop_tenant_role(&mut own, BASE).await.unwrap(), kept);
+        assert_eq!(shut_tenant_logins(&mut own, BASE).await.unwrap(), kept);
+        let told = shut_former_logins(&mut own, BASE, &former).await.unwrap_err();
+        assert!(
+            told.to_string().contains(&format!("ALTER ROLE {second} NOLOGIN")),
+            "{told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn rights_in_a_neighbours_database_keep_no_released_database_out_of_use() {
+    for server in [server().await, server_as_hosted().await] {
+        let (owner, _) = database(&server).await;
+        let mut root = session(&server.login("postgres")).await;
+        for sql in [
+            "CREATE ROLE neighbour LOGIN CREATEROLE PASSWORD 'owner'",
+            "CREATE DATABASE two OWNER neighbour",
+            "REVOKE ALL ON DATABASE two FROM PUBLIC",
+        ] {
+            execute(&mut root, sql).await.unwrap();
+        }
+        let mut own = connect(&owner, "test").await.unwrap();
+        let second = format!("{BASE}_2");
+        for login in [BASE, &second] {
+            ensure(&mut own, login).await;
+        }
+        let neighbour = Login {
+            database: "two".into(),
+            ..owner.as_user("neighbour", "owner".to_owned().into())
+        };
+        let mut neighbour = session(&neighbour).await;
+        let given = format!(
+            "GRANT CONNECT ON DATABASE two TO {BASE}; CREATE TABLE public.theirs (); GRANT ALL ON public.theirs TO {second}"
+        );
+        execute(&mut neighbour, &given).await.unwrap();
+        let mut theirs = session(&owner.as_user(&second, "tenant".to_owned().into())).await;
+        let elsewhere = |role: &str| KeptRole::Elsewhere {
+            role: role.to_owned(),
+            database: "two".to_owned(),
+        };
+        // The release, and the way back of another Orchestra.
+        for _ in 0..2 {
+            let mut kept = drop_tenant_role(&mut own, BASE).await.unwrap();
+            kept.sort_by_key(ToString::to_string);
+            assert!(kept[0].to_string().contains("in database two"), "{}", kept[0]);
+            assert!(
+                kept.contains(&elsewhere(BASE)) && kept.contains(&elsewhere(&second)),
+                "{kept:?}"
+            );
+            assert!(execute(&mut theirs, "SELECT 1").await.is_err());
+            assert!(!logs_in(&owner, &second).await && !logs_in(&owner, BASE).await);
+        }
+        // The entry is fit for the next tenant.
+        let allowed = AcceptedHoldings {
+            legacy_servers: true,
+            ..AcceptedHoldings::default()
+        };
+        let found = observe(&mut own).await.unwrap();
+        assert_eq!(judge(&found, &allowed), []);
+        // The same Orchestra gets its login again.
+        ensure(&mut own, BASE).await;
+        assert!(logs_in(&owner, BASE).await);
+        let taken = format!("REVOKE ALL ON DATABASE two FROM {BASE}; REVOKE ALL ON public.theirs FROM {second}");
+        execute(&mut neighbour, &taken).await.unwrap();
+        assert_eq!(drop_tenant_role(&mut own, BASE).await.unwrap(), []);
+        let left = "SELECT count(*) FROM pg_roles WHERE rolname ~ '^orchestra_0'";
+        assert_eq!(ask(&mut own, left).await, "0");
+    }
+}
