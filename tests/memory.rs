@@ -306,26 +306,21 @@ async fn what_the_guard_remembers_of_scripts_is_bounded() {
     let login = server.login("postgres");
     migrate(&login, &source(&[INIT])).await.unwrap();
     let again = "CREATE OR REPLACE FUNCTION f()RETURNS int RETURN 1;".repeat(240_000);
-    let tables: String = (0..200_000)
-        .map(|number| format!("CREATE TABLE t{number}();"))
-        .collect();
-    for script in [again, tables] {
-        let names: Vec<_> = (0..5).map(|number| format!("2_{number}_a")).collect();
-        let mut scripts = vec![INIT];
-        scripts.extend(names.iter().map(|name| (name.as_str(), script.as_str())));
-        scripts.push(("3_last", "DROP TABLE a"));
-        let all = source(&scripts);
-        let conn = &mut session(&login).await;
-        let peak = Peak::reset();
-        let review = review(conn, &all, &reviewed()).await.unwrap().unwrap();
-        let last = review.plan.findings.last().map(|finding| finding.kind);
-        assert_eq!(
-            (last, review.clearance),
-            (Some(FindingKind::Unjudged), Clearance::Waits)
-        );
-        // Without the scripts themselves, which are there before.
-        peak.is_below(96);
-    }
+    let names: Vec<_> = (0..5).map(|number| format!("2_{number}_a")).collect();
+    let mut scripts = vec![INIT];
+    scripts.extend(names.iter().map(|name| (name.as_str(), again.as_str())));
+    scripts.push(("3_last", "DROP TABLE a"));
+    let all = source(&scripts);
+    let conn = &mut session(&login).await;
+    let peak = Peak::reset();
+    let review = review(conn, &all, &reviewed()).await.unwrap().unwrap();
+    let last = review.plan.findings.last().map(|finding| finding.kind);
+    assert_eq!(
+        (last, review.clearance),
+        (Some(FindingKind::Unjudged), Clearance::Waits)
+    );
+    // Without the scripts themselves, which are there before.
+    peak.is_below(96);
 }
 
 #[tokio::test]

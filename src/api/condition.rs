@@ -53,7 +53,7 @@ pub enum Reason {
     NotReset,
     /// A released database does not carry the claim record of the Orchestra that had it: it may be somebody else's.
     ClaimRecordMissing,
-    /// The object was let go of, and something of it is left behind.
+    /// The operator stopped managing the object, and something of it is left behind.
     Abandoned,
     /// No class is named and there is no default one.
     NoDefaultClass,

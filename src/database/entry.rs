@@ -173,25 +173,25 @@ async fn run(ctx: &super::Context, object: &crate::api::OrchestraDatabase) -> Re
     done?.map_err(|stay| told_of(&stay, claim, made))
 }
 
-/// Why a database was not reset, and what to do. Making it anew is advised only where it is known to be the tenant's. `made` says
-/// whether the pool makes its databases itself, so that there is no entry that an admin could remove or make anew.
+/// Why a database was not reset, and what to do. To recreate it is advised only where it is known to be the tenant's. `made`
+/// says whether the pool makes its databases itself, so that there is no entry that an admin could remove or recreate.
 fn told_of(stay: &Stay, claim: &ClaimReference, made: bool) -> Error {
     const NOTHING: &str = "the database was not reset, and nothing was dropped";
     let not_reset = |message: String| Error::blocked(Reason::NotReset, message);
     let (anew, remove) = if made {
         let anew = format!(
-            "let go of it (annotation {ABANDON_ANNOTATION}=true of the OrchestraDatabase) and drop it as an admin of the server"
+            "remove the OrchestraDatabase (annotation {ABANDON_ANNOTATION}=true) and drop it as an admin of the server"
         );
         // Without an OrchestraDatabase and a claim record, the pool may drop it itself.
         (anew, "leave it as it is")
     } else {
-        let anew = "make the entry anew as `orchestra-operator recycle` prints it";
+        let anew = "recreate the entry's database with the statements that `orchestra-operator recycle` prints";
         (anew.to_owned(), "remove the entry from the inventory")
     };
     match stay {
         Stay::Hosted => not_reset(format!(
             "{NOTHING}: it is a hosted project's, whose services keep data of their own in it. It stays out of the pool: remove \
-             the entry, or make the project anew at its provider once nobody needs its data, and write the new URL into the entry"
+             the entry, or recreate the project at its provider once nobody needs its data, and write the new URL into the entry"
         )),
         Stay::Login => not_reset(format!(
             "{NOTHING}: the entry's login is a superuser, does not own the database, or owns others as well. It stays out of \
@@ -199,15 +199,15 @@ fn told_of(stay: &Stay, claim: &ClaimReference, made: bool) -> Error {
              the entry"
         )),
         Stay::Version(version) => not_reset(format!(
-            "{NOTHING}: its server runs PostgreSQL {version}, which does not tell what roles a script has made: {CONFINED} or \
-             later does. It stays out of the pool. Once nobody needs what it holds, {anew}; or {remove}"
+            "{NOTHING}: its server runs PostgreSQL {version}, which does not show which roles a script has created: \
+             {CONFINED} or later does. It stays out of the pool. Once nobody needs its data, {anew}; or {remove}"
         )),
         Stay::Unclear => Error::blocked(
             Reason::ClaimRecordMissing,
             format!(
-                "{NOTHING}: the database does not carry the claim record of Orchestra {}/{} ({}), which had it: it may be somebody \
-                 else's by now. Find out whose it is, and drop nothing: {remove}; or, if the database is still what that Orchestra has \
-                 left, put the record back into the table stagesub.claim, and the operator continues",
+                "{NOTHING}: the database does not carry the claim record of Orchestra {}/{} ({}), which used it: it may belong to \
+                 somebody else now. Find out to whom it belongs, and drop nothing: {remove}; or, if it is still the database of \
+                 that Orchestra, restore the record in the table stagesub.claim; the operator then continues",
                 claim.namespace, claim.name, claim.uid
             ),
         ),
@@ -216,9 +216,9 @@ fn told_of(stay: &Stay, claim: &ClaimReference, made: bool) -> Error {
             format!("{NOTHING}: {who}. It is reset when nobody uses it any more"),
         ),
         Stay::Left(left) => not_reset(format!(
-            "the tenant's data are dropped, but the database still differs from an empty one and stays out of the pool: {}. The \
-             entry's login may not drop these: find out who made them. If nobody needs them, drop them as an admin of the server, \
-             and the operator continues, or {anew}",
+            "the tenant's data is dropped, but the database still differs from an empty one and stays out of the pool: {}. The \
+             entry's login may not drop these: find out who created them. If nobody needs them, drop them as an admin of the \
+             server; the operator then continues. Or {anew}",
             text::names(left, NAMED, left.len())
         )),
     }

@@ -73,7 +73,7 @@ fn taken(said: &Said) -> String {
     )
 }
 
-/// Remembers the refusal of a request, unless its error is a passing one.
+/// Remembers the refusal of a request, unless its error is transient.
 pub fn remember(pass: &Pass, request: &str, error: &Error) {
     let refusals = &pass.ctx.core.refusals;
     refusals.refuse(pass.name(), (request, &pass.wish), error);

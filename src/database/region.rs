@@ -159,7 +159,7 @@ fn distance(near: &Near, region: &str) -> String {
     };
     let ranked = geography::rank(point, [region]);
     match (by_way_of, ranked.first().and_then(|ranked| ranked.kilometres)) {
-        (Some(by), _) => format!(", which is reached by way of {by}"),
+        (Some(by), _) => format!(", which is reached through {by}"),
         (None, Some(kilometres)) => format!(", {kilometres} km away"),
         (None, None) => String::new(),
     }

@@ -51,8 +51,13 @@ impl Origin {
             let end = ["\nPL/pgSQL", "\nSQL"].iter().filter_map(|next| text.find(next)).min();
             Some(text[..end.unwrap_or(text.len())].trim_end().trim_end_matches(QUOTES))
         });
+        // `PERFORM a` is run as `SELECT a`.
+        let written = |statement: &str| {
+            let performed = statement.trim_start().strip_prefix("SELECT").map(str::trim_start);
+            script.contains(statement) || performed.is_some_and(|rest| script.contains(&format!("PERFORM {rest}")))
+        };
         match statement {
-            Some(statement) if !script.contains(statement) => Self::Code,
+            Some(statement) if !written(statement) => Self::Code,
             _ => Self::Script,
         }
     }

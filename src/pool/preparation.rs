@@ -130,7 +130,7 @@ async fn prepare(
         inventory::check_identity(&mut session, member).await?;
         let anew = Anew::of(member.spec.supabase.is_some() || holdings::is_hosted_project(&mut session).await?);
         probe::check_unmarked(&ctx.core, &mut session, anew).await?;
-        // The migrations may name it, and no tenant's login is here yet.
+        // The migrations may name it, and no tenant's login exists yet.
         postgres::ensure_app_group(&mut session).await?;
         if let Some(role) = &spare {
             postgres::drop_spare(&mut session, role).await?;

@@ -143,7 +143,7 @@ async fn probe(
     Ok(Ok((member_name(&identity), found.open().to_vec())))
 }
 
-/// Refuses a database that an Orchestra has had: it is neither handed out nor prepared.
+/// Refuses a database that an Orchestra has used: it is neither claimed nor prepared.
 pub async fn check_unmarked(core: &Core, session: &mut PgConnection, anew: Anew) -> Result<(), Error> {
     match postgres::claim_record::holder(session).await? {
         None => Ok(()),

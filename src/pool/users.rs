@@ -32,27 +32,27 @@ fn known(core: &Core, role: &str) -> Option<String> {
     ))
 }
 
-/// Who makes a database anew, whose data may be lost.
+/// How a database whose data may be lost is recreated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anew {
-    /// An admin of the server, as a command prints it.
+    /// By an admin of the server, with the statements that a command prints.
     Entry,
-    /// The provider: it is a hosted project, which the command refuses.
+    /// At the provider: it is a hosted project, which the command refuses.
     Project,
-    /// The pool, which made it on its server.
+    /// By the pool, which made it on its server.
     Made,
 }
 
 impl Anew {
-    /// Who makes an entry anew.
+    /// How an entry's database is recreated.
     pub fn of(hosted: bool) -> Self {
         if hosted { Self::Project } else { Self::Entry }
     }
 
     fn how(self) -> &'static str {
         match self {
-            Self::Entry => "make the entry anew as `orchestra-operator recycle` prints it",
-            Self::Project => "make the project anew at its provider",
+            Self::Entry => "recreate the entry's database with the statements that `orchestra-operator recycle` prints",
+            Self::Project => "recreate the project at its provider",
             Self::Made => "drop the database as an admin of the server",
         }
     }

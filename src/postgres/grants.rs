@@ -110,7 +110,7 @@ fn existing(role: &str, rights: &TenantRights) -> Vec<String> {
         format!("SELECT 'GRANT {right} ' || string_agg({list}, ', ') || ' TO ' || {role} FROM {from}")
     };
     let relations = |right: &str, which: &str| grant(right, "name", format!("relation WHERE {which}"));
-    // [`HELD`] refers to `pg_namespace`.
+    // [`FOREIGN_SCHEMAS`] refers to `pg_namespace`.
     let schemas = |right: &str, which: &str| {
         grant(
             right,

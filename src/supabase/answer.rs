@@ -126,7 +126,7 @@ impl FailedAnswer {
         words.topic(operation)
     }
 
-    /// Words alone never say that a project is gone: a status that is about rights, payment or a conflict does not.
+    /// A text alone never means that a project is gone: not with a status that is about rights, payment or a conflict.
     fn may_be(&self, topic: Topic) -> bool {
         topic != Topic::Removed || matches!(self.status, 400 | 404 | 410)
     }

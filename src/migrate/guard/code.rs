@@ -153,7 +153,7 @@ fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
                 }
             }
         }
-        // By its new name, its code is not found.
+        // Its code is not found by its new name.
         NodeEnum::RenameStmt(it) if is_routine(it.rename_type()) => code.add_routine(KnownRoutine {
             name: Name::of(vec![it.newname.clone()]),
             definition: None,
@@ -261,7 +261,7 @@ fn fires_on(judge: &mut Judge<'_>, table: &Name, events: i32) {
     let functions = judge.known.code.fired(table, events);
     let (rules, reached) = judge.known.code.rules(table);
     let rules = rules.into_iter().map(|rule| (rule, events));
-    // What reaches another table may be another change there.
+    // The change that reaches another table may be of another kind there.
     let reached = reached.into_iter().map(|rule| (rule, INSERT | UPDATE | DELETE));
     let rules: Vec<_> = rules.chain(reached).collect();
     for function in functions {

@@ -162,7 +162,7 @@ impl<'a> Judge<'a> {
         self.known.code.budget.is_spent()
     }
 
-    /// Tells that from the current statement on nothing is judged.
+    /// Reports that nothing is analysed from the current statement on.
     pub fn give_up(&mut self) {
         let kind = FindingKind::Unjudged;
         self.findings.push(Finding {
@@ -171,7 +171,7 @@ impl<'a> Judge<'a> {
             kind,
             effect: kind.effect(),
             object: String::new(),
-            statement: "the pending migrations do more than is analysed at a time: from here on, nothing is judged"
+            statement: "the pending migrations do more than is analysed at a time: from here on, nothing is analysed"
                 .into(),
         });
     }

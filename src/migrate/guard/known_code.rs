@@ -68,7 +68,7 @@ pub struct KnownCode {
     pub leaks: Vec<Leak>,
     /// The role of the Data API may execute new functions by default.
     pub anon_executes: bool,
-    /// Names of functions that were called so far, each with whether all findings in it were told.
+    /// Names of functions that were called so far, each with whether all findings in it were reported.
     called: BTreeMap<String, bool>,
     /// What definitions of functions say, once it was asked.
     pub definitions: HashMap<Arc<str>, Arc<[Definition]>>,

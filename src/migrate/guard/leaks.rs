@@ -155,7 +155,8 @@ fn close(judge: &mut Judge<'_>, it: &GrantStmt) {
     judge.known.code.leaks = leaks;
 }
 
-/// What a function shows rows of. One that returns a text shows more than one if no condition on rows says which.
+/// The relations whose rows a function shows. One that returns a text shows more than one row if it has no condition on
+/// rows.
 fn shown(judge: &mut Judge<'_>, it: &Definition) -> Option<String> {
     let body = it.body.as_ref().filter(|_| it.returns != Returns::Other)?;
     for part in &body.parts {

@@ -7,8 +7,8 @@ use super::budget::OBJECT;
 use super::names::{Name, dotted, quoted, strings};
 use super::{made, signatures};
 
-/// Tells an object that is no relation from others: by its kind and name, and functions by the types of their arguments
-/// too. The guard takes objects with the same key for the same object.
+/// Identifies an object other than a relation by its kind and name, and functions by the types of their arguments too. The
+/// guard treats objects with the same key as the same object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
     text: String,

@@ -93,7 +93,7 @@ async fn judge(conn: &mut PgConnection, scripts: Vec<PendingScript>) -> Result<(
             findings.push(unseen(
                 &scripts,
                 FindingKind::Unjudged,
-                "nested function calls beyond the depth that is analysed: what they do is not judged",
+                "nested function calls beyond the depth that is analysed: their effects are not analysed",
             ));
         }
         if complete || last {
@@ -106,7 +106,7 @@ async fn judge(conn: &mut PgConnection, scripts: Vec<PendingScript>) -> Result<(
     Err(Error::Unreadable)
 }
 
-/// What was not looked at may be anything.
+/// Code that was not read may do anything.
 fn unseen(scripts: &[PendingScript], kind: FindingKind, what: &str) -> Finding {
     Finding {
         migration: scripts

@@ -48,7 +48,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
 /// Records that a relation shows rows of another one, and reports who may read them through it.
 fn show(judge: &mut Judge<'_>, name: &Name, source: &Name, view: bool) {
     for (at, name) in judge.known.lineage(name).iter().enumerate() {
-        // It is read from the catalog who may read it.
+        // The catalog says who may read it.
         judge.known.presence(name);
         // What was told of a parent is told once.
         if at > 0 && judge.known.marks(name).shows {

@@ -221,7 +221,10 @@ async fn a_database_that_may_be_somebody_elses_is_not_advised_to_be_dropped() {
         message.contains("drop nothing") && message.contains("tenants/first"),
         "{message}"
     );
-    assert!(!message.contains("recycle") && !message.contains("anew"), "{message}");
+    assert!(
+        !message.contains("recycle") && !message.contains("recreate"),
+        "{message}"
+    );
     let refused = recycled(&world);
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && refused.stdout.is_empty(), "{refused:?}");
