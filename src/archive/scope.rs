@@ -3,42 +3,7 @@
 use sqlx::PgConnection;
 
 use super::error::Result;
-use crate::postgres::{self, OPERATOR_SCHEMA};
-
-/// Schemas of a hosted project that are the provider's: those that the Supabase CLI leaves out of its dumps
-/// (supabase/cli, `pkg/migration/dump.go`).
-const PROVIDERS: [&str; 30] = [
-    "_analytics",
-    "_realtime",
-    "_supavisor",
-    "auth",
-    "cron",
-    "dbdev",
-    "etl",
-    "extensions",
-    "graphql",
-    "graphql_public",
-    "net",
-    "pgbouncer",
-    "pgmq",
-    "pgsodium",
-    "pgsodium_masks",
-    "pgtle",
-    "realtime",
-    "repack",
-    "storage",
-    "supabase_functions",
-    "supabase_migrations",
-    "supabase_subscription_mgmt",
-    "tiger",
-    "tiger_data",
-    "topology",
-    "vault",
-    "timescaledb_information",
-    "timescaledb_experimental",
-    "_timescaledb_internal",
-    "_timescaledb_catalog",
-];
+use crate::postgres::{self, OPERATOR_SCHEMA, PROVIDER_SCHEMAS};
 
 /// The schema of the Supabase CLI's history.
 pub(super) const HISTORY: &str = "supabase_migrations";
@@ -101,7 +66,7 @@ impl SchemaScope {
         let owner = found.first().map(|(.., owner)| owner.clone()).unwrap_or_default();
         let is_out = |name: &String| {
             let kept = without.history_included && name == HISTORY;
-            let providers = (hosted || without.provider) && PROVIDERS.contains(&name.as_str()) && !kept;
+            let providers = (hosted || without.provider) && PROVIDER_SCHEMAS.contains(&name.as_str()) && !kept;
             providers || name == OPERATOR_SCHEMA || without.schemas.contains(name)
         };
         let (out, included): (Vec<_>, Vec<_>) = found.into_iter().map(|(name, ..)| name).partition(is_out);

@@ -179,6 +179,22 @@ pub fn plpgsql(text: &str) -> Option<serde_json::Value> {
     })
 }
 
+/// Where the tokens of a text are, comments among them; none if it cannot be read.
+pub fn tokens(text: &str) -> Option<Vec<Range<usize>>> {
+    if text.len() > LONGEST {
+        return None;
+    }
+    let tokens = in_place(LONGEST, || {
+        let _one = PARSER.lock();
+        std::panic::catch_unwind(|| pg_query::scan_tokens(text)).ok()?.ok()
+    })?;
+    let span = |start, end| Some(usize::try_from(start).ok()?..usize::try_from(end).ok()?);
+    let spans = tokens.iter().map(|token| span(token.start, token.end));
+    spans
+        .map(|found| found.filter(|span| text.get(span.clone()).is_some()))
+        .collect()
+}
+
 /// Whether a text contains one of the words in [`ALARMING`].
 pub fn is_alarming(text: &str) -> bool {
     text.split(|c: char| !(c.is_alphanumeric() || c == '_'))

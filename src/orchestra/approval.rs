@@ -28,10 +28,10 @@ pub const PLAN_JSON: &str = "plan.json";
 
 /// The consent that the guard needs for this tenant.
 pub fn consent(pass: &Pass, tenant: &TenantContext<'_>, policy: Approval) -> Consent {
-    // A database that was taken back holds the data of its former tenant.
+    // A database that was taken back holds the data of its former tenant, and an adopted one that of whoever made it.
     let is_taken_back = tenant
         .database
-        .is_some_and(|database| !database.spec.former_uids.is_empty());
+        .is_some_and(|database| !database.spec.former_uids.is_empty() || database.adopted().is_some());
     let database = tenant.database.and_then(|database| database.status.as_ref());
     let effects = tenant.class.and_then(|class| class.spec.approval_for.as_deref());
     Consent {

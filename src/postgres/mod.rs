@@ -21,6 +21,7 @@ mod measure;
 mod objections;
 mod pooler;
 mod probe;
+mod provided;
 mod quoted;
 mod record_code;
 mod records;
@@ -61,6 +62,7 @@ pub use login::{Login, RESERVED, SessionOptions, Tls};
 pub use logins::RefusedLogins;
 pub use measure::{Measured, SCOPES as CONNECTION_SCOPES};
 pub use probe::{LONGEST as PROBE_LONGEST, probe};
+pub use provided::PROVIDER_SCHEMAS;
 pub use role_changes::TenantRole;
 pub use role_name::{is_other_tenants, is_tenants, role_name};
 pub use roles::{

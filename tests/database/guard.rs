@@ -4,6 +4,8 @@
 mod attacks_by_way_of_what_is_there;
 #[path = "guard/reading.rs"]
 mod reading_of_scripts;
+#[path = "guard/ties.rs"]
+mod ties_and_other_names;
 
 use crate::support::{INIT, ask, execute, migrate, migrate_with, postgres::server, resolve, review, session, source};
 use orchestra_operator::api::{Approval, Effect, ResolvedAs};

@@ -24,6 +24,8 @@ pub fn routine(judge: &mut Judge<'_>, name: &Name) {
             continue;
         };
         run(judge, &definition, &format!("{name}()"), |judge| {
+            let before = judge.known.elsewhere;
+            judge.known.elsewhere |= routine.elsewhere;
             let trees = parse::tree(&definition, ParserOptions::DEFAULT).unwrap_or_default();
             let mut known = false;
             for tree in &trees {
@@ -36,6 +38,9 @@ pub fn routine(judge: &mut Judge<'_>, name: &Name) {
             }
             if !known {
                 judge.find(FindingKind::Opaque, "", "code that the parser cannot read".into());
+            }
+            if routine.elsewhere {
+                judge.known.elsewhere = before;
             }
         });
     }

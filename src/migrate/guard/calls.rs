@@ -15,6 +15,18 @@ pub struct FunctionCall {
     pub name: Vec<String>,
     /// The first argument, if it is a constant text.
     pub first: Option<String>,
+    /// It may be no more than a field of a row.
+    pub field: bool,
+}
+
+impl FunctionCall {
+    fn of_field(name: Vec<String>) -> Self {
+        Self {
+            name,
+            field: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// What a statement or an expression refers to.
@@ -221,9 +233,9 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn texts<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<Vec<String>, fmt::Error> {
-        self.walk.name = Some(Vec::new());
+        let outer = self.walk.name.replace(Vec::new());
         value.serialize(&mut *self.walk)?;
-        Ok(self.walk.name.take().unwrap_or_default())
+        Ok(std::mem::replace(&mut self.walk.name, outer).unwrap_or_default())
     }
 }
 
@@ -236,7 +248,10 @@ impl ser::SerializeStruct for Fields<'_> {
             ("CreateFunctionStmt", "funcname") => {}
             (_, "funcname") => {
                 let name = self.texts(value)?;
-                self.call = Some(FunctionCall { name, first: None });
+                self.call = Some(FunctionCall {
+                    name,
+                    ..FunctionCall::default()
+                });
             }
             ("FuncCall", "args") => {
                 let outer = self.walk.probe.replace(Probe::default());
@@ -251,13 +266,13 @@ impl ser::SerializeStruct for Fields<'_> {
                 self.walk.found.columns.push(parts.clone());
                 if parts.len() > 1 {
                     let name = parts.split_off(parts.len() - 1);
-                    self.walk.found.calls.push(FunctionCall { name, first: None });
+                    self.walk.found.calls.push(FunctionCall::of_field(name));
                 }
             }
             ("AIndirection", "indirection") => {
                 for part in self.texts(value)? {
                     let name = vec![part];
-                    self.walk.found.calls.push(FunctionCall { name, first: None });
+                    self.walk.found.calls.push(FunctionCall::of_field(name));
                 }
             }
             ("RangeVar", "schemaname") => {

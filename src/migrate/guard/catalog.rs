@@ -6,16 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::catalog_code::{CatalogCode, OPEN, SHARED};
+use super::ties::Tie;
 use super::types::Type;
 use crate::migrate::error::{Error, Result};
 use crate::migrate::session::default_path;
-use crate::postgres::{self, OPERATOR_SCHEMA, begin, each};
+use crate::postgres::{self, OPERATOR_SCHEMA, PROVIDER_SCHEMAS, begin, each};
 
 /// The relations of a database whose names were asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     /// The schema in which a new table is created.
     pub current: Option<String>,
+    /// Other schemas of the search path come before PostgreSQL's own.
+    pub shadowed: bool,
     /// The relations that exist.
     pub relations: Vec<Relation>,
     /// No table that a migration could change holds a row.
@@ -46,6 +49,12 @@ pub struct Relation {
     pub constraints: BTreeMap<String, char>,
     /// Who reads it.
     pub readers: Readers,
+    /// The relations above it, each by schema and name, also through others.
+    pub above: Vec<(String, String, Tie)>,
+    /// Foreign keys let rows of a table that holds some go or change with rows that are deleted from it.
+    pub deletes: bool,
+    /// The same of rows that are updated in it.
+    pub updates: bool,
 }
 
 /// Who reads a relation.
@@ -111,17 +120,34 @@ WITH RECURSIVE named AS (
 ), tree AS (
     SELECT oid AS root, oid FROM named
     UNION SELECT root, inhrelid FROM tree JOIN pg_inherits ON inhparent = tree.oid
+), keyed AS (
+    SELECT oid AS root, oid, '' AS act FROM named
+    UNION
+    SELECT root, next.oid, CASE WHEN keyed.act = '' THEN next.act ELSE keyed.act END
+    FROM keyed, LATERAL (
+        SELECT inhrelid AS oid, '' AS act FROM pg_inherits WHERE inhparent = keyed.oid
+        UNION ALL SELECT conrelid, 'deletes' FROM pg_constraint
+            WHERE contype = 'f' AND confrelid = keyed.oid AND confdeltype IN ('c', 'n', 'd')
+        UNION ALL SELECT conrelid, 'updates' FROM pg_constraint
+            WHERE contype = 'f' AND confrelid = keyed.oid AND confupdtype IN ('c', 'n', 'd')
+    ) next
+), stakes AS (
+    SELECT DISTINCT root, act FROM keyed JOIN pg_class p ON p.oid = keyed.oid
+    WHERE act <> '' AND (p.relkind = 'f' OR p.relkind IN ('r', 'm') AND pg_relation_size(p.oid) > 0)
 )
 SELECT nspname::text, relname::text, nspname = ANY($2),
     relkind IN ('f', 'v') OR EXISTS (SELECT FROM tree JOIN pg_class p ON p.oid = tree.oid
-        WHERE root = named.oid AND p.relkind IN ('r', 'm') AND pg_relation_size(p.oid) > 0),
+        WHERE root = named.oid AND (p.relkind = 'f' OR p.relkind IN ('r', 'm') AND pg_relation_size(p.oid) > 0)),
     attname::text, coalesce(e.typname, t.typname)::text, atttypmod, e.oid IS NOT NULL, attnotnull,
     relkind = 'S' AND EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = named.oid
         AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0 AND (d.deptype = 'i' OR d.deptype = 'a' AND EXISTS (
             SELECT FROM pg_attrdef f JOIN pg_depend u ON u.classid = 'pg_attrdef'::regclass AND u.objid = f.oid
             WHERE adrelid = d.refobjid AND adnum = d.refobjsubid
                 AND u.refclassid = 'pg_class'::regclass AND u.refobjid = named.oid))),
-    relkind::text, EXISTS (SELECT FROM pg_index WHERE indexrelid = named.oid AND indisunique), open, shared, walled, bare
+    relkind::text, EXISTS (SELECT FROM pg_index WHERE indexrelid = named.oid AND indisunique), open, shared, walled, bare,
+    EXISTS (SELECT FROM stakes WHERE root = named.oid AND act = 'deletes'),
+    EXISTS (SELECT FROM stakes WHERE root = named.oid AND act = 'updates'),
+    (SELECT nspname::text FROM pg_namespace WHERE oid = coalesce(e.typnamespace, t.typnamespace))
 FROM named
 LEFT JOIN pg_attribute a ON attrelid = named.oid AND attnum > 0 AND NOT attisdropped AND relkind NOT IN ('i', 'I')
 LEFT JOIN pg_type t ON t.oid = atttypid
@@ -134,16 +160,50 @@ FROM pg_constraint JOIN pg_class c ON c.oid = conrelid JOIN pg_namespace n ON n.
 WHERE relname = ANY($1) AND nspname <> 'information_schema' AND nspname !~ '^pg_' AND ($3 OR nspname = ANY($2))
 LIMIT 50001";
 
-/// Whether no table holds rows, of those that are in the login's search path or owned by it, without tables of extensions
-/// and migration histories.
+/// The relations of these names, each with those of these names that are above it: whose rows its rows are, or to which its
+/// foreign keys refer that act on it. `key`: the last one on the way up is a foreign key.
+const ABOVE: &str = "\
+WITH RECURSIVE named AS (
+    SELECT c.oid, nspname::text AS schema, relname::text AS name, relispartition AS part FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+    WHERE relname = ANY($1) AND relkind IN ('r', 'p', 'f') AND nspname <> 'information_schema' AND nspname !~ '^pg_'
+        AND ($3 OR nspname = ANY($2))
+), up AS (
+    SELECT oid AS root, oid, false AS key, false AS deletes, false AS updates FROM named
+    UNION
+    SELECT root, next.oid, up.key OR next.key, CASE WHEN next.key THEN next.deletes ELSE up.deletes END,
+        CASE WHEN next.key THEN next.updates ELSE up.updates END
+    FROM up, LATERAL (
+        SELECT inhparent AS oid, false AS key, false AS deletes, false AS updates FROM pg_inherits WHERE inhrelid = up.oid
+        UNION ALL SELECT confrelid, true, confdeltype IN ('c', 'n', 'd'), confupdtype IN ('c', 'n', 'd') FROM pg_constraint
+            WHERE contype = 'f' AND conrelid = up.oid AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))
+    ) next
+)
+SELECT below.schema, below.name, above.schema, above.name, key, deletes, updates, below.part
+FROM up JOIN named below ON below.oid = root JOIN named above ON above.oid = up.oid WHERE root <> up.oid LIMIT 50001";
+
+/// Whether the database holds nothing that scripts could lose: no large object, and no rows in the tables that are in the
+/// login's search path or that it may write, apart from those of extensions and migration histories. Of a hosted project's own
+/// schemas, the tables count that hold what people have put there.
 const EMPTY: &str = "\
-SELECT NOT EXISTS (
-    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+SELECT NOT EXISTS (SELECT FROM pg_largeobject_metadata) AND NOT EXISTS (
+    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace,
+        LATERAL (SELECT nspname::text = ANY($3) AND pg_get_userbyid(relowner) <> current_user AS managed) schema
     WHERE relkind IN ('r', 'm') AND nspname <> $2 AND nspname <> 'information_schema' AND nspname !~ '^pg_'
-        AND (nspname = ANY($1) OR relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user))
         AND relname NOT IN ('_prisma_migrations', '_sqlx_migrations') AND nspname <> 'supabase_migrations'
-        AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype = 'e')
+        AND CASE WHEN managed THEN nspname || '.' || relname = ANY($4)
+            ELSE (nspname = ANY($1) OR pg_has_role(relowner, 'USAGE')
+                    OR has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE'))
+                AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype = 'e') END
         AND pg_relation_size(c.oid) > 0)";
+
+/// The tables of a hosted project's schemas that hold what people have put there: logins, files, secrets.
+const OF_PEOPLE: [&str; 5] = [
+    "auth.identities",
+    "auth.users",
+    "storage.buckets",
+    "storage.objects",
+    "vault.secrets",
+];
 
 /// The most columns, or constraints, of the relations.
 const COLUMNS: usize = 50_000;
@@ -172,6 +232,7 @@ impl Catalog {
 
     async fn look(conn: &mut PgConnection, names: &BTreeSet<String>, path: Vec<String>) -> Result<Self> {
         let empty = sqlx::query_scalar(EMPTY).bind(&path).bind(OPERATOR_SCHEMA);
+        let empty = empty.bind(PROVIDER_SCHEMAS.as_slice()).bind(OF_PEOPLE.as_slice());
         let empty = empty.fetch_one(&mut *conn).await?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let (relations, partial) = match relations(conn, &names, &path, true).await {
@@ -180,7 +241,9 @@ impl Catalog {
             }
             relations => (relations?, false),
         };
+        let own = path.iter().position(|schema| schema == "pg_catalog");
         let mut catalog = Self {
+            shadowed: own.is_some_and(|at| at > 0),
             current: path.into_iter().next(),
             relations: relations.into_values().collect(),
             empty,
@@ -196,14 +259,12 @@ impl Catalog {
     }
 }
 
-/// The relations of these names, by schema and name: all, or those in the search path.
-async fn relations(
-    conn: &mut PgConnection,
-    names: &[&str],
-    path: &[String],
-    all: bool,
-) -> Result<BTreeMap<(String, String), Relation>> {
-    let mut relations = BTreeMap::new();
+/// Relations by schema and name.
+type Relations = BTreeMap<(String, String), Relation>;
+
+/// The relations of these names: all, or those in the search path.
+async fn relations(conn: &mut PgConnection, names: &[&str], path: &[String], all: bool) -> Result<Relations> {
+    let mut relations = Relations::new();
     let text = RELATIONS.replace("OPEN", OPEN).replace("SHARED", SHARED);
     let found = sqlx::query(AssertSqlSafe(text)).bind(names).bind(path).bind(all);
     each(
@@ -229,8 +290,9 @@ async fn relations(
                 walled: row.try_get(14)?,
                 bare: row.try_get(15)?,
             };
+            (relation.deletes, relation.updates) = (row.try_get(16)?, row.try_get(17)?);
             if let Some(column) = row.try_get::<Option<String>, _>(4)? {
-                let type_ = Type::of_catalog(row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
+                let type_ = Type::of_catalog(row.try_get(18)?, row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
                 let required = row.try_get(8)?;
                 relation.columns.insert(column, Column { type_, required });
             }
@@ -238,6 +300,18 @@ async fn relations(
         },
     )
     .await?;
+    constraints(conn, names, path, all, &mut relations).await?;
+    ties(conn, names, path, all, &mut relations).await?;
+    Ok(relations)
+}
+
+async fn constraints(
+    conn: &mut PgConnection,
+    names: &[&str],
+    path: &[String],
+    all: bool,
+    relations: &mut Relations,
+) -> Result<()> {
     let found = sqlx::query(CONSTRAINTS).bind(names).bind(path).bind(all);
     each(
         conn,
@@ -254,5 +328,38 @@ async fn relations(
         },
     )
     .await?;
-    Ok(relations)
+    Ok(())
+}
+
+/// What is above the relations.
+async fn ties(
+    conn: &mut PgConnection,
+    names: &[&str],
+    path: &[String],
+    all: bool,
+    relations: &mut Relations,
+) -> Result<()> {
+    let found = sqlx::query(ABOVE).bind(names).bind(path).bind(all);
+    each(
+        conn,
+        "parents and foreign keys of tables that the pending scripts name",
+        COLUMNS,
+        found,
+        |row| {
+            if let Some(relation) = relations.get_mut(&(row.try_get(0)?, row.try_get(1)?)) {
+                let tie = match (row.try_get(4)?, row.try_get(7)?) {
+                    (true, _) => Tie::Key {
+                        deletes: row.try_get(5)?,
+                        updates: row.try_get(6)?,
+                    },
+                    (false, true) => Tie::Partition,
+                    (false, false) => Tie::Child,
+                };
+                relation.above.push((row.try_get(2)?, row.try_get(3)?, tie));
+            }
+            Ok(())
+        },
+    )
+    .await?;
+    Ok(())
 }

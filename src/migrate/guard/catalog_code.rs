@@ -67,7 +67,7 @@ const RULES_MOST: usize = 200;
 /// The most names of functions and views that are replaced.
 const REPLACED: usize = 500;
 
-/// Functions with these names. Of one that is long, or beyond 4 MB in all, only the name is read. The definition itself is
+/// Functions with these names, those of extensions where their code can be read. Of one that is long, or beyond 4 MB in all, only the name is read. The definition itself is
 /// measured: the body of a function in SQL's standard style is not in `prosrc`.
 const ROUTINES: &str = "\
 SELECT schema, name, CASE WHEN pg_catalog.octet_length(text) < 200000
@@ -76,8 +76,9 @@ FROM (SELECT p.oid, nspname::pg_catalog.text AS schema, proname::pg_catalog.text
     pg_catalog.pg_get_functiondef(p.oid) AS text
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = pronamespace
 WHERE proname = ANY($1) AND prokind IN ('f', 'p') AND nspname <> 'information_schema' AND nspname !~ '^pg_'
-    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-        WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND deptype = 'e')
+    AND (prolang IN (SELECT l.oid FROM pg_catalog.pg_language l WHERE lanname IN ('sql', 'plpgsql'))
+        OR NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+            WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND deptype = 'e'))
 ORDER BY p.oid LIMIT 2001) found ORDER BY oid";
 
 /// The relations of these names, each with those that a change of its rows reaches: its children and partitions, what a
@@ -102,7 +103,8 @@ WITH RECURSIVE reached AS (
 )";
 
 /// The functions of triggers, and those that their WHEN calls. An UPDATE that moves a row to another partition fires what
-/// INSERT and DELETE fire there. The triggers that PostgreSQL makes for partitions are internal up to version 14.
+/// INSERT and DELETE fire there. The triggers that PostgreSQL makes for partitions are internal up to version 14. One that is disabled counts: the scripts may
+/// enable it.
 const TRIGGERS: &str = "\
 SELECT DISTINCT n.nspname::text, c.relname::text,
     CASE WHEN cascaded THEN events WHEN hops AND tgtype::int4 & 12 <> 0 THEN tgtype::int4 & 60 | 16
@@ -113,7 +115,7 @@ JOIN pg_class c ON c.oid = root JOIN pg_namespace n ON n.oid = relnamespace,
 LATERAL (SELECT tgfoid AS oid UNION SELECT refobjid FROM pg_depend
     WHERE classid = 'pg_trigger'::regclass AND objid = t.oid AND refclassid = 'pg_proc'::regclass) called
 JOIN pg_proc p ON p.oid = called.oid JOIN pg_namespace f ON f.oid = pronamespace
-WHERE tgenabled IN ('O', 'A') AND (NOT tgisinternal OR tgparentid <> 0) AND f.nspname <> 'pg_catalog'
+WHERE (NOT tgisinternal OR tgparentid <> 0) AND f.nspname <> 'pg_catalog'
 ORDER BY 1, 2, 3, 4, 5 LIMIT 2001";
 
 /// Rules. Those of a relation that is reached act on every change that reaches it.
@@ -124,7 +126,7 @@ FROM (SELECT r.oid, nspname::text AS schema, c.relname::text AS name, hops, pg_g
 FROM (SELECT root, oid, bool_and(hops) AS hops FROM reached GROUP BY root, oid) reached
 JOIN pg_rewrite r ON ev_class = reached.oid
 JOIN pg_class c ON c.oid = root JOIN pg_namespace n ON n.oid = relnamespace
-WHERE rulename <> '_RETURN' AND ev_enabled IN ('O', 'A')
+WHERE rulename <> '_RETURN'
 ORDER BY r.oid, 2, 3 LIMIT 201) found ORDER BY oid";
 
 /// What uses the functions and views of these names. Code in functions is searched for their names, so that a name that a
@@ -237,7 +239,7 @@ fn name(row: &PgRow, schema: usize) -> sqlx::Result<Name> {
 /// The code of a database that was read.
 #[derive(Clone, Debug, Default)]
 pub struct CatalogCode {
-    /// The functions that exist, apart from those of PostgreSQL and of extensions.
+    /// The functions that exist, apart from those of PostgreSQL, and of extensions in other languages than SQL and PL/pgSQL.
     pub routines: Vec<CatalogRoutine>,
     /// The triggers of the relations.
     pub triggers: Vec<CatalogTrigger>,

@@ -3,68 +3,22 @@
 
 use std::sync::Arc;
 
-use pg_query::protobuf::{CmdType, DoStmt};
+use pg_query::protobuf::{CmdType, DoStmt, RuleStmt};
 use pg_query::{Node, NodeEnum, ParserOptions};
 
 use super::bodies::{routine, run};
 use super::budget::OBJECT;
-use super::calls::{FunctionCall, calls};
+use super::calls::{FunctionCall, calls, references};
 use super::finding::FindingKind;
 use super::judge::{Judge, ReportedFindings};
-use super::known_code::{DELETE, INSERT, KnownRoutine, KnownTrigger, UPDATE};
-use super::names::{Name, dotted, inner, is_on, language, quoted, strings};
+use super::known_code::{DELETE, INSERT, KnownRoutine, KnownTrigger, TRUNCATE, UPDATE};
+use super::names::{Name, body_text, dotted, inner, is_on, language, quoted, strings};
 use super::replaced::is_routine;
-use super::{plpgsql, replaced, settings};
+use super::{dangerous, plpgsql, replaced, settings};
 use crate::migrate::parse;
 
-/// Functions of PostgreSQL and of well-known extensions that run a text as SQL, which may be computed.
-const RUNS_TEXT: [&str; 33] = [
-    "connectby",
-    "crosstab",
-    "crosstab2",
-    "crosstab3",
-    "crosstab4",
-    "crosstab_hash",
-    "cursor_to_xml",
-    "database_to_xml",
-    "dblink",
-    "dblink_exec",
-    "dblink_open",
-    "dblink_send_query",
-    "drop_chunks",
-    "http",
-    "http_delete",
-    "http_get",
-    "http_patch",
-    "http_post",
-    "http_put",
-    "lo_put",
-    "lo_truncate",
-    "lo_truncate64",
-    "lo_unlink",
-    "query_to_xml",
-    "query_to_xml_and_xmlschema",
-    "query_to_xmlschema",
-    "schedule",
-    "schedule_in_database",
-    "table_to_xml",
-    "ts_rewrite",
-    "ts_stat",
-    "pg_terminate_backend",
-    "pg_cancel_backend",
-];
-
-/// Functions that reach the server's files.
-const REACHES_FILES: [&str; 8] = [
-    "lo_export",
-    "lo_import",
-    "pg_file_write",
-    "pg_ls_dir",
-    "pg_read_binary_file",
-    "pg_read_file",
-    "pg_reload_conf",
-    "pg_stat_file",
-];
+/// The most statements that are judged of those that may be prepared by one name.
+const PREPARED: usize = 32;
 
 /// Judges the code that a statement runs, and remembers the code that it creates. `text`: the statement.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
@@ -75,13 +29,10 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
         // The planner runs immutable functions of constants: only the calls below are judged.
         NodeEnum::ExplainStmt(it) if !is_on(&it.options, "analyze") => {}
         NodeEnum::RuleStmt(it) => {
-            for action in it.actions.iter().filter_map(|node| node.node.as_ref()) {
-                judge.statement(action, text);
+            if it.event() == CmdType::CmdSelect && reads_settings(tree) {
+                settings::set_config(judge, None);
             }
-            if let Some(condition) = inner(it.where_clause.as_deref()) {
-                judge.statement(condition, "");
-            }
-            return;
+            return rule(judge, it, text);
         }
         NodeEnum::ExecuteStmt(it) => execute(judge, &it.name),
         NodeEnum::CreateTableAsStmt(it) => {
@@ -112,9 +63,8 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
             let statement = format!("ALTER EXTENSION {} ADD", quoted(&it.extname));
             judge.find(FindingKind::Opaque, quoted(&it.extname), statement);
         }
-        NodeEnum::UpdateStmt(it) if it.relation.as_ref().is_some_and(|it| it.relname == "pg_settings") => {
-            settings::set_config(judge, None);
-        }
+        // An update of such a view changes settings.
+        NodeEnum::ViewStmt(_) if reads_settings(tree) => settings::set_config(judge, None),
         NodeEnum::CreateCastStmt(it) => {
             if let Some(function) = &it.func {
                 routine(judge, &Name::of(strings(&function.objname)));
@@ -128,6 +78,16 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     }
     for call in when(tree) {
         judge.telling(ReportedFindings::Unknown, |judge| called(judge, &call, true));
+    }
+}
+
+/// Judges the actions of a rule, and its condition.
+fn rule(judge: &mut Judge<'_>, it: &RuleStmt, text: &str) {
+    for action in it.actions.iter().filter_map(|node| node.node.as_ref()) {
+        judge.statement(action, text);
+    }
+    if let Some(condition) = inner(it.where_clause.as_deref()) {
+        judge.statement(condition, "");
     }
 }
 
@@ -155,6 +115,7 @@ fn definition(judge: &mut Judge<'_>, options: &[Node]) {
 
 /// Remembers the code that a statement creates.
 fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
+    let certain = judge.is_certain();
     if matches!(tree, NodeEnum::PrepareStmt(_)) && !judge.known.code.budget.remember(OBJECT + text.len()) {
         return;
     }
@@ -163,9 +124,21 @@ fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
         NodeEnum::CreateFunctionStmt(it) => code.add_routine(KnownRoutine {
             name: Name::of(strings(&it.funcname)),
             definition: Some(Arc::from(text)),
+            elsewhere: false,
         }),
         NodeEnum::PrepareStmt(it) => {
-            code.prepared.insert(it.name.clone(), Arc::from(text));
+            let of_name = code.prepared.entry(it.name.clone()).or_default();
+            if of_name.len() <= PREPARED {
+                of_name.push(Arc::from(text));
+            }
+        }
+        // Code may skip it.
+        NodeEnum::DeallocateStmt(it) if certain => {
+            if it.isall {
+                code.prepared.clear();
+            } else {
+                code.prepared.remove(&it.name);
+            }
         }
         NodeEnum::CreateTrigStmt(it) => {
             let called = when(tree).into_iter().map(|call| Name::of(call.name));
@@ -184,6 +157,7 @@ fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
         NodeEnum::RenameStmt(it) if is_routine(it.rename_type()) => code.add_routine(KnownRoutine {
             name: Name::of(vec![it.newname.clone()]),
             definition: None,
+            elsewhere: false,
         }),
         NodeEnum::AlterObjectSchemaStmt(it) if is_routine(it.object_type()) => {
             let parts = it.object.as_deref().map(|node| strings(std::slice::from_ref(node)));
@@ -193,6 +167,7 @@ fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
                     ..Name::of(parts.unwrap_or_default())
                 },
                 definition: None,
+                elsewhere: false,
             });
         }
         _ => return,
@@ -219,10 +194,12 @@ fn called(judge: &mut Judge<'_>, call: &FunctionCall, later: bool) {
     let ours = name.schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
     match word {
         "set_config" if ours && !later => return settings::set_config(judge, call.first.as_deref()),
-        _ if RUNS_TEXT.contains(&word) => {
+        // Such a function takes no row.
+        _ if call.field => {}
+        _ if dangerous::is_opaque(&name) => {
             judge.find(FindingKind::Opaque, &name, format!("a call of {name}"));
         }
-        _ if ours && REACHES_FILES.contains(&word) => {
+        _ if ours && dangerous::reaches_files(word) => {
             judge.find(FindingKind::ServerAccess, &name, format!("a call of {name}"));
         }
         _ => {}
@@ -236,7 +213,7 @@ fn block(judge: &mut Judge<'_>, it: &DoStmt, text: &str) {
     let language = language(&it.args);
     run(judge, &Arc::from(text), "a DO block", |judge| {
         if matches!(language.as_str(), "" | "plpgsql") {
-            plpgsql::block(judge, text);
+            plpgsql::block(judge, text, &body_text(&it.args).unwrap_or_default());
         } else {
             judge.find(
                 FindingKind::Opaque,
@@ -249,23 +226,36 @@ fn block(judge: &mut Judge<'_>, it: &DoStmt, text: &str) {
 
 fn execute(judge: &mut Judge<'_>, name: &str) {
     let words = format!("EXECUTE {}", quoted(name));
-    let Some(text) = judge.known.code.prepared.get(name).cloned() else {
+    let prepared = judge.known.code.prepared.get(name).cloned().unwrap_or_default();
+    if prepared.is_empty() || prepared.len() > PREPARED {
         judge.find(FindingKind::Opaque, quoted(name), words);
         return;
-    };
-    run(judge, &text, &words, |judge| {
-        for tree in parse::tree(&text, ParserOptions::DEFAULT).unwrap_or_default() {
-            if let NodeEnum::PrepareStmt(it) = tree
-                && let Some(query) = inner(it.query.as_deref())
-            {
-                judge.statement(query, "");
+    }
+    for text in prepared {
+        run(judge, &text, &words, |judge| {
+            let trees = parse::tree(&text, ParserOptions::DEFAULT).unwrap_or_default();
+            let mut queries = trees.iter().filter_map(|tree| match tree {
+                NodeEnum::PrepareStmt(it) => inner(it.query.as_deref()),
+                _ => None,
+            });
+            match queries.next() {
+                Some(query) => judge.statement(query, ""),
+                None => judge.find(FindingKind::Opaque, quoted(name), words.clone()),
             }
-        }
-    });
+        });
+    }
 }
 
-/// Judges the triggers and rules that a change of rows in a table fires.
+/// Judges the triggers and rules that a change of rows in a table fires, there and where the scripts let it reach.
 pub fn fires(judge: &mut Judge<'_>, table: &Name, events: i32) {
+    fires_on(judge, table, events);
+    for (reached, any) in judge.known.reached(table, events) {
+        let all = INSERT | UPDATE | DELETE | TRUNCATE;
+        fires_on(judge, &reached, if any { all } else { events });
+    }
+}
+
+fn fires_on(judge: &mut Judge<'_>, table: &Name, events: i32) {
     // Its triggers and rules are read from the catalog.
     judge.known.presence(table);
     let functions = judge.known.code.fired(table, events);
@@ -297,6 +287,11 @@ pub fn fires(judge: &mut Judge<'_>, table: &Name, events: i32) {
             }
         });
     }
+}
+
+fn reads_settings(tree: &NodeEnum) -> bool {
+    let mut read = references(tree).relations.into_iter();
+    read.any(|name| name.name == "pg_settings")
 }
 
 fn event(command: CmdType) -> i32 {

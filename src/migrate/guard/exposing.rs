@@ -158,6 +158,8 @@ fn alter_table(judge: &mut Judge<'_>, it: &AlterTableStmt) {
             continue;
         };
         let words = match command.subtype() {
+            // Code may skip it.
+            Is::AtEnableRowSecurity if !judge.is_certain() => continue,
             Is::AtEnableRowSecurity => {
                 judge.known.mark(&table, |marks| marks.walled = true);
                 continue;
@@ -168,6 +170,14 @@ fn alter_table(judge: &mut Judge<'_>, it: &AlterTableStmt) {
                 if shown::is_open(judge, &table) {
                     let statement = format!("ALTER TABLE {table} DISABLE ROW LEVEL SECURITY");
                     judge.find(FindingKind::DisableRowSecurity, &table, statement);
+                }
+                continue;
+            }
+            // It shows other rows from then on.
+            Is::AtGenericOptions | Is::AtAlterColumnGenericOptions => {
+                if !new {
+                    let statement = format!("ALTER FOREIGN TABLE {table} OPTIONS");
+                    judge.find(FindingKind::ServerAccess, &table, statement);
                 }
                 continue;
             }

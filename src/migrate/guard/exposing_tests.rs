@@ -186,6 +186,11 @@ const STATEMENTS: &[(&str, &[(FindingKind, Effect)])] = &[
     ("ALTER FUNCTION f() SECURITY DEFINER", &[(SecurityDefiner, Exposing)]),
     ("ALTER FUNCTION f() RESET search_path", &[(SecurityDefiner, Exposing)]),
     ("ALTER FUNCTION f() SET search_path = ''", &[]),
+    ("ALTER FUNCTION f() SET search_path = public, pg_temp", &[]),
+    (
+        "ALTER FUNCTION f() SET search_path = other",
+        &[(ChangeReading, Effect::Unknown)],
+    ),
     // The server.
     ("COPY members FROM PROGRAM 'id'", &[(ServerAccess, Exposing)]),
     ("COPY members TO '/tmp/x'", &[(ServerAccess, Exposing)]),

@@ -74,6 +74,8 @@ pub struct Judge<'a> {
     at: (usize, usize),
     told: ReportedFindings,
     code: usize,
+    /// The setting of a login or a database lets names mean other objects in later sessions, which later scripts may run in.
+    unsettled: bool,
 }
 
 impl<'a> Judge<'a> {
@@ -91,6 +93,7 @@ impl<'a> Judge<'a> {
             at: (0, 1),
             told: ReportedFindings::All,
             code: CODE,
+            unsettled: false,
         }
     }
 
@@ -98,7 +101,12 @@ impl<'a> Judge<'a> {
     pub fn enter(&mut self, script: &'a PendingScript) {
         self.script = Some(script);
         self.of_line.clear();
-        self.known.elsewhere = false;
+        self.known.elsewhere = self.unsettled;
+    }
+
+    /// Records that names without a schema may mean other objects in later sessions.
+    pub fn unsettle(&mut self) {
+        self.unsettled = true;
     }
 
     /// Goes to a statement of the script, by its index.
@@ -229,17 +237,22 @@ impl<'a> Judge<'a> {
         left.is_some()
     }
 
-    /// Whether the current statement certainly runs: it is not part of code, which may skip it.
+    /// Whether what the current statement does surely stays: it is not part of code, which may skip it, nor of a script
+    /// that takes something back.
     pub fn is_certain(&self) -> bool {
-        self.active.is_empty()
+        self.active.is_empty() && self.script.is_none_or(|script| !script.makes.rolls_back)
     }
 
-    /// Whether a later statement of the same script creates the object again.
+    /// Whether a later statement of the same script creates the object again, and stays with the current one.
     pub fn made_later(&self, key: &ObjectKey) -> bool {
+        let makes = self.script.map(|script| &script.makes);
+        let Some(makes) = makes.filter(|makes| !makes.rolls_back && !makes.parted) else {
+            return false;
+        };
         if !self.known.is_certain(key) {
             return false;
         }
-        self.script.is_some_and(|script| script.makes.after(self.at.0, key))
+        makes.after(self.at.0, key)
     }
 
     /// Whether a table holds rows. An unknown table is assumed to hold rows.

@@ -12,6 +12,7 @@ pub use super::standing::{Existence, KnownConstraint};
 use made::MadeObjects;
 use relations::{Existing, KnownRelation, Relations};
 
+mod links;
 mod made;
 mod readers;
 mod relations;
@@ -21,10 +22,14 @@ mod relations;
 pub struct KnownObjects {
     entries: Relations,
     current: Option<String>,
+    /// A type of PostgreSQL's own needs its schema to be surely meant.
+    shadowed: bool,
     /// The script has set a search path: a name without a schema can mean a relation of any schema.
     pub elsewhere: bool,
     /// Objects other than relations that the scripts created.
     made: MadeObjects,
+    /// What ties relations to others.
+    links: links::Links,
     /// Names of relations that statements refer to.
     asked: BTreeSet<String>,
     /// Grows with every change.
@@ -41,7 +46,9 @@ impl KnownObjects {
     pub fn new(catalog: &Catalog) -> Self {
         Self {
             entries: catalog.relations.iter().map(KnownRelation::from).collect(),
+            links: links::Links::new(catalog),
             current: catalog.current.clone(),
+            shadowed: catalog.shadowed,
             user: catalog.user.clone(),
             code: KnownCode::new(catalog),
             open_defaults: catalog.code.open_defaults.clone(),
@@ -153,6 +160,7 @@ impl KnownObjects {
         let by_default = |of: &Option<String>| of.is_none() || schema.is_none() || *of == schema;
         let open = self.open_defaults.iter().any(by_default);
         let relation = KnownRelation {
+            id: None,
             schema,
             name: name.name.clone(),
             visible: name.schema.is_none() || name.schema == self.current,
@@ -178,16 +186,6 @@ impl KnownObjects {
         if self.open_defaults.first().is_none_or(Option::is_some) {
             self.open_defaults.insert(0, None);
         }
-    }
-
-    /// Whether the name can mean a view that the pending scripts create.
-    pub fn may_be_view(&self, name: &Name) -> bool {
-        self.meant(name).any(|(_, entry)| entry.sort == Sort::View)
-    }
-
-    /// Marks a table that the pending scripts create as filled: it gets the rows of an existing table.
-    pub fn fill(&mut self, name: &Name) {
-        self.change(name, |entry| entry.found.get_or_insert_default().filled = true);
     }
 
     /// Changes what is known of the relations that the name can mean.

@@ -22,6 +22,8 @@ pub struct KnownRoutine {
     pub name: Name,
     /// Its `CREATE FUNCTION`; none if it is too long to be read.
     pub definition: Option<Arc<str>>,
+    /// It was altered so that names in it may mean objects of any schema.
+    pub elsewhere: bool,
 }
 
 /// A trigger.
@@ -60,8 +62,8 @@ pub struct KnownCode {
     rules: Rules,
     /// Rules on what a change of the table reaches: each acts on every change.
     reached_rules: Rules,
-    /// `PREPARE` of each prepared statement.
-    pub prepared: BTreeMap<String, Arc<str>>,
+    /// `PREPARE` of the statements that may be prepared by each name.
+    pub prepared: BTreeMap<String, Vec<Arc<str>>>,
     /// Functions of the scripts that show rows with the rights of their owner.
     pub leaks: Vec<Leak>,
     /// The role of the Data API may execute new functions by default.
@@ -86,6 +88,7 @@ impl KnownCode {
             let known = KnownRoutine {
                 name: routine.name.clone(),
                 definition: routine.definition.as_deref().map(Arc::from),
+                elsewhere: false,
             };
             routines.entry(known.name.name.clone()).or_default().push(known);
         }
@@ -135,6 +138,16 @@ impl KnownCode {
         uses.filter(|uses| self.budget.work(uses.len()))
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// Records that names in the functions which a name can mean may mean objects of any schema.
+    pub fn unsettle(&mut self, name: &Name) {
+        if !self.asked.contains(&name.name) && self.budget.remember(ENTRY + name.name.len()) {
+            self.asked.insert(name.name.clone());
+        }
+        for routine in self.routines.get_mut(&name.name).into_iter().flatten() {
+            routine.elsewhere |= self.budget.work(1) && routine.name.can_be(name);
+        }
     }
 
     /// The functions that a name can mean.

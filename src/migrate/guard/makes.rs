@@ -11,6 +11,10 @@ pub struct Makes {
     last: HashMap<ObjectKey, usize>,
     /// The same of functions, by their names.
     functions: HashMap<String, usize>,
+    /// One of the statements takes others back.
+    pub rolls_back: bool,
+    /// They commit before the end of the script.
+    pub parted: bool,
 }
 
 impl Makes {

@@ -4,6 +4,7 @@
 //! It also reads the code that statements run: DO blocks, functions, triggers and rules, whether a pending script
 //! creates them or the database has them. Code that it cannot analyse is a finding of its own.
 
+mod altered;
 mod bodies;
 mod budget;
 mod calls;
@@ -12,6 +13,8 @@ mod catalog_code;
 mod clearance;
 mod code;
 pub(super) mod consent;
+mod dangerous;
+mod declarations;
 mod definitions;
 mod drops;
 mod exposing;
@@ -20,6 +23,7 @@ mod judge;
 mod known;
 mod known_code;
 mod leaks;
+mod links;
 mod locks;
 mod made;
 mod makes;
@@ -27,6 +31,7 @@ pub(super) mod names;
 mod objects;
 mod plan;
 mod plpgsql;
+mod reach;
 mod renames;
 mod replaced;
 mod review;
@@ -39,6 +44,7 @@ mod signatures;
 mod standing;
 mod statements;
 mod tables;
+mod ties;
 mod types;
 mod volatile;
 
@@ -53,6 +59,8 @@ pub use super::history::Head;
 
 #[cfg(test)]
 mod budget_tests;
+#[cfg(test)]
+mod bypass_tests;
 #[cfg(test)]
 mod code_bounds_tests;
 #[cfg(test)]
@@ -69,3 +77,5 @@ mod loss_tests;
 mod plan_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod ties_tests;

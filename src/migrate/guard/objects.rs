@@ -167,3 +167,9 @@ pub fn valid_constraint(table: &Name, name: &str, kind: char) -> ObjectKey {
         ..key
     }
 }
+
+/// Whether the kind and name of an object are those of a type of this name, in any schema.
+pub fn is_type(object: &str, name: &str) -> bool {
+    let (found, name) = (object.strip_prefix("type "), quoted(name));
+    found.is_some_and(|found| found == name || found.ends_with(&format!(".{name}")))
+}

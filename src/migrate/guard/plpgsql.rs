@@ -6,6 +6,7 @@ use pg_query::protobuf::{CreateFunctionStmt, FunctionParameterMode as Mode};
 use pg_query::{NodeEnum, ParserOptions};
 use serde_json::Value;
 
+use super::declarations;
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::names::{inner, strings};
@@ -18,19 +19,19 @@ const OF_TRIGGERS: &str = "DECLARE new record; old record; tg_name text; tg_when
                            tg_argv text[]; tg_event text; tg_tag text; BEGIN\n";
 
 /// Judges a DO block. `text`: the whole statement.
-pub fn block(judge: &mut Judge<'_>, text: &str) {
-    read(judge, &[text.to_owned()]);
+pub fn block(judge: &mut Judge<'_>, text: &str, body: &str) {
+    read(judge, &[text.to_owned()], body);
 }
 
 /// Judges the body of a function.
 pub fn function(judge: &mut Judge<'_>, it: &CreateFunctionStmt, body: &str) {
-    read(judge, &texts(it, body));
+    read(judge, &texts(it, body), body);
 }
 
 /// The statements and expressions of a function's body, and whether it runs a computed text; none if it cannot be read.
 pub fn parts(it: &CreateFunctionStmt, body: &str) -> Option<(Vec<NodeEnum>, bool)> {
     let read = texts(it, body).iter().find_map(|text| parse::plpgsql(text))?;
-    let (mut found, mut computed) = (Vec::new(), false);
+    let (mut found, mut computed) = (Vec::new(), declarations::sets_record(&read, body));
     collect(&read, &mut found, &mut computed);
     Some((found, computed))
 }
@@ -136,9 +137,15 @@ fn in_dollars(text: &str) -> String {
 }
 
 /// Judges the first of some texts that the parser reads.
-fn read(judge: &mut Judge<'_>, texts: &[String]) {
+fn read(judge: &mut Judge<'_>, texts: &[String], body: &str) {
     match texts.iter().find_map(|text| parse::plpgsql(text)) {
-        Some(read) => walk(judge, &read),
+        Some(read) => {
+            walk(judge, &read);
+            if declarations::sets_record(&read, body) {
+                let what = "the value that a record has where it is declared";
+                judge.find(FindingKind::Opaque, "", what.into());
+            }
+        }
         None => judge.find(FindingKind::Opaque, "", "code that the parser cannot read".into()),
     }
 }
@@ -150,7 +157,10 @@ fn walk(judge: &mut Judge<'_>, value: &Value) {
             for (key, value) in fields {
                 match key.as_str() {
                     "PLpgSQL_expr" => expression(judge, value),
-                    "dynquery" => dynamic(judge, value),
+                    "dynquery" => {
+                        dynamic(judge, value);
+                        walk(judge, value);
+                    }
                     "PLpgSQL_stmt_dynexecute" | "PLpgSQL_stmt_dynfors" => {
                         dynamic(judge, &value["query"]);
                         walk(judge, value);

@@ -18,17 +18,28 @@ pub fn function(judge: &mut Judge<'_>, it: &CreateFunctionStmt, text: &str) {
     let Some(name) = parts.last() else { return };
     let uses = judge.known.code.uses(name);
     exposes(judge, &uses, &dotted(&parts), "CREATE FUNCTION");
+    if let Some(told) = told(judge, name) {
+        judge.telling(told, |judge| bodies::replaced(judge, it, text));
+    }
+}
+
+/// Judges the functions that a name can mean where something runs them without naming them, or where they were called before:
+/// they do something else from now on.
+pub fn runs(judge: &mut Judge<'_>, name: &Name) {
+    if let Some(told) = told(judge, &name.name) {
+        judge.telling(told, |judge| bodies::routine(judge, name));
+    }
+}
+
+/// What is told of another function of this name; none if nothing runs it unseen.
+fn told(judge: &mut Judge<'_>, name: &str) -> Option<ReportedFindings> {
+    let uses = judge.known.code.uses(name);
     let called = judge.known.code.was_called(name);
-    let runs = |told: ReportedFindings| match told {
+    let runs = |told: &ReportedFindings| match told {
         ReportedFindings::Losses => called.is_some() || uses.contains(&Use::Trigger),
         _ => called == Some(true) || uses.contains(&Use::Runs),
     };
-    let told = [ReportedFindings::All, ReportedFindings::Losses]
-        .into_iter()
-        .find(|told| runs(*told));
-    if let Some(told) = told {
-        judge.telling(told, |judge| bodies::replaced(judge, it, text));
-    }
+    [ReportedFindings::All, ReportedFindings::Losses].into_iter().find(runs)
 }
 
 /// Judges other statements after which a name refers to another function or view.

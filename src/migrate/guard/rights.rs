@@ -12,25 +12,8 @@ use super::judge::Judge;
 use super::known::Existence;
 use super::names::{Name, dotted, inner, is_on, language, quoted, strings};
 use super::roles::{is_anyone, role, roles};
-use super::{leaks, objects, shown, signatures};
+use super::{leaks, objects, reach, shown, signatures};
 use crate::api::Effect;
-
-/// Extensions that reach the server's files, programs or network, or run code at other times.
-const REACHING: [&str; 13] = [
-    "adminpack",
-    "dblink",
-    "file_fdw",
-    "http",
-    "mysql_fdw",
-    "oracle_fdw",
-    "pg_cron",
-    "pg_net",
-    "plperlu",
-    "plpython3u",
-    "plsh",
-    "postgres_fdw",
-    "pltclu",
-];
 
 /// Whether a role is the one that runs the scripts.
 pub fn is_oneself(judge: &Judge<'_>, role: &RoleSpec) -> bool {
@@ -91,27 +74,8 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
                 judge.find_as(FindingKind::SecurityDefiner, Effect::Exposing, &name, statement);
             }
         }
-        _ => reach(judge, tree),
+        _ => reach::statement(judge, tree),
     }
-}
-
-/// Judges a statement that reaches the server's files, programs or network.
-fn reach(judge: &mut Judge<'_>, tree: &NodeEnum) {
-    let (name, words) = match tree {
-        NodeEnum::CopyStmt(it) if it.is_program => (String::new(), "COPY with a PROGRAM of the server"),
-        NodeEnum::CopyStmt(it) if !it.filename.is_empty() => (String::new(), "COPY with a file of the server"),
-        NodeEnum::LoadStmt(_) => (String::new(), "LOAD"),
-        NodeEnum::CreateExtensionStmt(it) if REACHING.contains(&it.extname.as_str()) => {
-            (quoted(&it.extname), "CREATE EXTENSION")
-        }
-        NodeEnum::CreatePlangStmt(it) => (quoted(&it.plname), "CREATE LANGUAGE"),
-        NodeEnum::CreateFdwStmt(it) => (quoted(&it.fdwname), "CREATE FOREIGN DATA WRAPPER"),
-        NodeEnum::CreateForeignServerStmt(it) => (quoted(&it.servername), "CREATE SERVER"),
-        NodeEnum::CreateSubscriptionStmt(it) => (quoted(&it.subname), "CREATE SUBSCRIPTION"),
-        _ => return,
-    };
-    let gap = if name.is_empty() { "" } else { " " };
-    judge.find(FindingKind::ServerAccess, &name, format!("{words}{gap}{name}"));
 }
 
 fn is_off(options: &[Node], name: &str) -> bool {

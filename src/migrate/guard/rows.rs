@@ -1,5 +1,7 @@
 //! Statements that change rows, also inside the WITH clause of another statement.
 
+use std::collections::BTreeSet;
+
 use pg_query::protobuf::{CmdType, DropBehavior, MergeMatchKind, MergeStmt, RangeVar, SelectStmt, WithClause};
 use pg_query::{Node, NodeEnum};
 
@@ -8,9 +10,10 @@ use super::catalog::Sort;
 use super::code::fires;
 use super::finding::FindingKind;
 use super::judge::Judge;
+use super::known::Existence;
 use super::known_code::{DELETE, INSERT, TRUNCATE, UPDATE};
 use super::names::{Name, inner, ranges};
-use super::shown;
+use super::{settings, shown};
 
 /// Judges a statement that changes or reads rows.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
@@ -18,7 +21,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
         NodeEnum::TruncateStmt(it) => {
             for name in ranges(&it.relations).map(Name::from) {
                 // CASCADE also truncates every table that refers to this one.
-                if judge.is_filled(&name) || it.behavior() == DropBehavior::DropCascade {
+                if loses(judge, &name, DELETE) || it.behavior() == DropBehavior::DropCascade {
                     judge.find(FindingKind::Truncate, &name, format!("TRUNCATE {name}"));
                 }
                 fires(judge, &name, TRUNCATE);
@@ -26,23 +29,15 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
         }
         NodeEnum::DeleteStmt(it) => {
             with(judge, it.with_clause.as_ref());
-            let name = it.relation.as_ref().map(Name::from);
-            let Some(name) = name else { return };
-            let named = it.relation.as_ref().map(called);
-            if is_unbounded_of(it.where_clause.as_deref(), named) && judge.is_filled(&name) {
-                judge.find(FindingKind::DeleteAll, &name, format!("DELETE FROM {name}"));
+            if let Some(range) = &it.relation {
+                changes(judge, range, it.where_clause.as_deref(), DELETE);
             }
-            fires(judge, &name, DELETE);
         }
         NodeEnum::UpdateStmt(it) => {
             with(judge, it.with_clause.as_ref());
-            let name = it.relation.as_ref().map(Name::from);
-            let Some(name) = name else { return };
-            let named = it.relation.as_ref().map(called);
-            if is_unbounded_of(it.where_clause.as_deref(), named) && judge.is_filled(&name) {
-                judge.find(FindingKind::UpdateAll, &name, format!("UPDATE {name}"));
+            if let Some(range) = &it.relation {
+                changes(judge, range, it.where_clause.as_deref(), UPDATE);
             }
-            fires(judge, &name, UPDATE);
         }
         NodeEnum::InsertStmt(it) => {
             with(judge, it.with_clause.as_ref());
@@ -52,6 +47,9 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
             if let Some(name) = it.relation.as_ref().map(Name::from) {
                 // ON CONFLICT DO UPDATE.
                 let updates = if it.on_conflict_clause.is_some() { UPDATE } else { 0 };
+                if updates > 0 {
+                    moves(judge, &name);
+                }
                 fires(judge, &name, INSERT | updates);
             }
         }
@@ -74,27 +72,71 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     }
 }
 
+/// Judges a DELETE or an UPDATE.
+fn changes(judge: &mut Judge<'_>, range: &RangeVar, condition: Option<&Node>, event: i32) {
+    let (name, target) = (Name::from(range), Target::of(judge, range));
+    let (kind, words) = match event {
+        UPDATE => (FindingKind::UpdateAll, "UPDATE"),
+        _ => (FindingKind::DeleteAll, "DELETE FROM"),
+    };
+    // It calls `set_config` for each row.
+    if event == UPDATE && name.name == "pg_settings" {
+        settings::set_config(judge, None);
+    }
+    if is_unbounded(condition, &target) && loses(judge, &name, event) {
+        judge.find(kind, &name, format!("{words} {name}"));
+    }
+    if event == UPDATE {
+        moves(judge, &name);
+    }
+    fires(judge, &name, event);
+}
+
 fn merge(judge: &mut Judge<'_>, it: &MergeStmt) {
     with(judge, it.with_clause.as_ref());
-    let all = is_unbounded(it.join_condition.as_deref());
-    let deletes = it.merge_when_clauses.iter().any(|node| match &node.node {
-        Some(NodeEnum::MergeWhenClause(when)) => {
-            when.command_type() == CmdType::CmdDelete
-                && (all || when.match_kind() == MergeMatchKind::MergeWhenNotMatchedBySource)
-                && is_unbounded(when.condition.as_deref())
-        }
-        _ => false,
-    });
-    let name = it.relation.as_ref().map(Name::from);
-    let Some(name) = name else { return };
-    if deletes && judge.is_filled(&name) {
+    let Some(range) = it.relation.as_ref() else { return };
+    let (name, target) = (Name::from(range), Target::of(judge, range));
+    let all = is_unbounded(it.join_condition.as_deref(), &target);
+    let does = |command| {
+        it.merge_when_clauses.iter().any(|node| match &node.node {
+            Some(NodeEnum::MergeWhenClause(when)) => {
+                when.command_type() == command
+                    && (all || when.match_kind() == MergeMatchKind::MergeWhenNotMatchedBySource)
+                    && is_unbounded(when.condition.as_deref(), &target)
+            }
+            _ => false,
+        })
+    };
+    if does(CmdType::CmdDelete) && loses(judge, &name, DELETE) {
         judge.find(
             FindingKind::DeleteAll,
             &name,
             format!("MERGE INTO {name} … THEN DELETE"),
         );
     }
+    if does(CmdType::CmdUpdate) && loses(judge, &name, UPDATE) {
+        judge.find(
+            FindingKind::UpdateAll,
+            &name,
+            format!("MERGE INTO {name} … THEN UPDATE"),
+        );
+    }
+    moves(judge, &name);
     fires(judge, &name, INSERT | UPDATE | DELETE);
+}
+
+/// Whether a change of all rows of a table loses or changes rows that were there before: its own, or by foreign keys.
+fn loses(judge: &mut Judge<'_>, name: &Name, event: i32) -> bool {
+    let filled = judge.is_filled(name);
+    let marks = judge.known.marks(name);
+    filled || if event == UPDATE { marks.updates } else { marks.deletes }
+}
+
+/// An update may move rows to other partitions.
+fn moves(judge: &mut Judge<'_>, name: &Name) {
+    if judge.is_filled(name) {
+        judge.known.fill_partitions(name);
+    }
 }
 
 fn with(judge: &mut Judge<'_>, clause: Option<&WithClause>) {
@@ -121,24 +163,48 @@ fn select(judge: &mut Judge<'_>, it: &SelectStmt) {
     }
 }
 
-/// Whether a statement has no condition on rows: it has no condition, or one without a column.
-fn is_unbounded(condition: Option<&Node>) -> bool {
-    inner(condition).is_none_or(|node| !references(node).has_columns)
+/// The table whose rows a statement changes.
+struct Target {
+    /// The name by which the statement knows it.
+    called: String,
+    /// The names of its columns, if they are known.
+    columns: Option<BTreeSet<String>>,
 }
 
-/// The same, where a column of another table does not count as a condition on rows of the changed table, whose name in the
-/// statement is given.
-fn is_unbounded_of(condition: Option<&Node>, table: Option<&str>) -> bool {
-    let may_be_of = |column: &[String]| match column {
-        [.., table_or_alias, _] => Some(table_or_alias.as_str()) == table,
-        _ => true,
-    };
-    inner(condition).is_none_or(|node| !references(node).columns.iter().any(|column| may_be_of(column)))
+impl Target {
+    fn of(judge: &mut Judge<'_>, range: &RangeVar) -> Self {
+        let called = range.alias.as_ref().map_or(&range.relname, |alias| &alias.aliasname);
+        let columns = match judge.known.standing(&range.into()) {
+            Existence::There { columns, .. } => columns.map(|columns| columns.into_keys().collect()),
+            Existence::New | Existence::Absent => None,
+        };
+        Self {
+            called: called.clone(),
+            columns,
+        }
+    }
+
+    /// Whether the name of a column can mean one of this table, or its row.
+    fn may_have(&self, column: &[String]) -> bool {
+        match column {
+            [.., table_or_alias, _] => *table_or_alias == self.called,
+            [column] => {
+                let is_of_all = SYSTEM.contains(&column.as_str()) || *column == self.called;
+                is_of_all || self.columns.as_ref().is_none_or(|columns| columns.contains(column))
+            }
+            [] => true,
+        }
+    }
 }
 
-/// The name by which a statement knows a table.
-fn called(range: &RangeVar) -> &str {
-    range.alias.as_ref().map_or(&range.relname, |alias| &alias.aliasname)
+/// The columns that every table has.
+const SYSTEM: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
+
+/// Whether a statement has no condition on rows: it has none, or one in which no column is. A column of another table is no
+/// condition on rows of the one that is changed.
+fn is_unbounded(condition: Option<&Node>, target: &Target) -> bool {
+    let has_one = |node: &NodeEnum| references(node).columns.iter().any(|column| target.may_have(column));
+    !inner(condition).is_some_and(has_one)
 }
 
 /// Whether an expression has the same value in each row and session.

@@ -34,6 +34,11 @@ fn changes(setting: &str) -> Changes {
     }
 }
 
+/// Whether names mean other objects by a setting.
+pub fn changes_names(setting: &str) -> bool {
+    matches!(changes(setting), Changes::Path | Changes::Role)
+}
+
 /// Whether the value is the one with which the guard and the operator's splitter read scripts.
 fn is_usual(setting: &str, value: Option<&str>) -> bool {
     let value = value.unwrap_or_default().to_ascii_lowercase().replace(['-', '_'], "");
@@ -114,21 +119,31 @@ pub fn set_config(judge: &mut Judge<'_>, setting: Option<&str>) {
 /// Judges a setting for the later sessions of a role or database.
 fn lasting(judge: &mut Judge<'_>, words: &str, whose: &str, set: Option<&VariableSetStmt>) {
     let Some(set) = set else { return };
-    let name = quoted(&set.name);
+    let name = if set.name.is_empty() {
+        "ALL".into()
+    } else {
+        quoted(&set.name)
+    };
     let assigns = matches!(
         set.kind(),
         VariableSetKind::VarSetValue | VariableSetKind::VarSetCurrent
     );
     let value = set.args.first().and_then(text);
     let usual = !assigns || is_usual(&set.name, value.as_deref());
+    let all = set.kind() == VariableSetKind::VarResetAll;
+    if all || changes_names(&set.name) {
+        judge.unsettle();
+    }
     let kind = match changes(&set.name) {
-        Changes::Path | Changes::Role if assigns => FindingKind::ChangeReading,
+        _ if all => FindingKind::ChangeReading,
+        Changes::Path | Changes::Role => FindingKind::ChangeReading,
         Changes::Reading if !usual => FindingKind::ChangeReading,
         Changes::Triggers if !usual => FindingKind::DisableTrigger,
         _ => FindingKind::ChangeRole,
     };
-    // Any other setting of a role changes no right.
+    // Any other setting of a role changes no right, apart from those of the Data API: which schemas it shows, and to whom.
     let effect = match kind {
+        FindingKind::ChangeRole if set.name.to_ascii_lowercase().starts_with("pgrst.") => Effect::Exposing,
         FindingKind::ChangeRole => Effect::Granting,
         kind => kind.effect(),
     };
@@ -137,7 +152,7 @@ fn lasting(judge: &mut Judge<'_>, words: &str, whose: &str, set: Option<&Variabl
 }
 
 /// A constant as text.
-fn text(node: &Node) -> Option<String> {
+pub fn text(node: &Node) -> Option<String> {
     use pg_query::protobuf::a_const::Val;
     let constant = match inner(Some(node))? {
         NodeEnum::AConst(constant) => constant,

@@ -47,12 +47,18 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
 
 /// Records that a relation shows rows of another one, and reports who may read them through it.
 fn show(judge: &mut Judge<'_>, name: &Name, source: &Name, view: bool) {
-    // The catalog says who may read it.
-    judge.known.presence(name);
-    judge.known.mark(name, |marks| marks.shows = true);
-    if let Some((effect, who)) = shown_to(judge, name, view) {
-        let statement = format!("rows of {source} in {name}, which {who} may read");
-        judge.find_as(FindingKind::Grant, effect, name, statement);
+    for (at, name) in judge.known.lineage(name).iter().enumerate() {
+        // The catalog says who may read it.
+        judge.known.presence(name);
+        // What was told of a parent is told once.
+        if at > 0 && judge.known.marks(name).shows {
+            continue;
+        }
+        judge.known.mark(name, |marks| marks.shows = true);
+        if let Some((effect, who)) = shown_to(judge, name, view) {
+            let statement = format!("rows of {source} in {name}, which {who} may read");
+            judge.find_as(FindingKind::Grant, effect, name, statement);
+        }
     }
 }
 

@@ -32,6 +32,10 @@ pub struct Marks {
     pub passed: bool,
     /// It is a view that reads with the rights of the role that uses it.
     pub behind: bool,
+    /// By foreign keys, rows of tables that were there before go or change with rows that are deleted from it.
+    pub deletes: bool,
+    /// They change with rows that are updated in it.
+    pub updates: bool,
 }
 
 /// The state of a constraint of a table.

@@ -8,8 +8,12 @@ use super::judge::{Judge, PendingScript};
 use super::known::KnownObjects;
 use super::makes::Makes;
 use super::names::{dotted, inner, is_on, strings};
-use super::{code, drops, exposing, locks, made, objects, renames, replaced, rights, rows, settings, shown, tables};
-use crate::migrate::parse;
+use super::{
+    altered, code, drops, exposing, links, locks, made, objects, renames, replaced, rights, rows, settings, shown,
+    tables,
+};
+use crate::migrate::lexer::StatementKind;
+use crate::migrate::{kinds, parse};
 
 /// Judges the scripts against the known relations and code. Also returns their state after the last script, and for
 /// each script the objects that its statements create.
@@ -25,15 +29,48 @@ pub fn judge(scripts: &[PendingScript], known: KnownObjects) -> (Vec<Finding>, K
     (judge.findings, judge.known, made)
 }
 
+/// How a statement ends a transaction.
+#[derive(PartialEq, Eq)]
+enum End {
+    Commits,
+    RollsBack,
+}
+
+fn ends(tree: &NodeEnum) -> Option<End> {
+    use pg_query::protobuf::TransactionStmtKind as Is;
+    let NodeEnum::TransactionStmt(it) = tree else {
+        return None;
+    };
+    match it.kind() {
+        Is::TransStmtCommit => Some(End::Commits),
+        Is::TransStmtRollback | Is::TransStmtRollbackTo => Some(End::RollsBack),
+        _ => None,
+    }
+}
+
+/// Whether a script has several statements that do not share a transaction, because PostgreSQL runs one of them outside of any:
+/// a failure keeps those before it.
+fn is_stepwise(text: &str) -> bool {
+    let pieces = kinds::pieces(text).unwrap_or_default();
+    let mut pieces = pieces.iter().filter(|piece| piece.kind != StatementKind::Empty);
+    pieces.clone().count() > 1 && pieces.any(|piece| matches!(piece.kind, StatementKind::Outside(_)))
+}
+
 /// Judges the statements of a script until the budget is spent.
 fn go_through<'a>(judge: &mut Judge<'a>, script: &'a PendingScript, makes: &mut Makes) {
+    let mut committed = false;
+    makes.parted = is_stepwise(&script.text);
     judge.enter(script);
     for (at, part) in parse::statements(&script.text, script.committed).enumerate() {
         judge.go_to(at, part.line);
         let budget = &judge.known.code.budget;
         budget.work(part.work());
+        makes.parted |= committed;
         match &part.tree {
             Some(tree) => {
+                let end = ends(tree);
+                committed |= end == Some(End::Commits);
+                makes.rolls_back |= end == Some(End::RollsBack);
                 let made = objects::made_by(tree).into_iter();
                 for key in made.filter(|key| judge.known.is_certain(key)) {
                     makes.add(at, key, budget);
@@ -63,6 +100,7 @@ fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     exposing::statement(judge, tree);
     rights::statement(judge, tree);
     settings::statement(judge, tree);
+    altered::statement(judge, tree);
     replaced::statement(judge, tree);
     code::statement(judge, tree, text);
     match tree {
@@ -92,6 +130,7 @@ fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     if alters {
         make(judge, tree);
     }
+    links::statement(judge, tree);
     for (name, sort) in made::relations(tree) {
         judge.known.create(&name, sort, true);
     }

@@ -104,8 +104,7 @@ pub fn alter(judge: &mut Judge<'_>, it: &AlterTableStmt) {
     }
 }
 
-/// Judges the attachment of partitions to a table that the pending scripts create. Dropping or emptying the table
-/// then loses the rows of an existing partition.
+/// Judges the attachment of partitions to a table that the pending scripts create.
 fn attach(judge: &mut Judge<'_>, parent: &Name, it: &AlterTableStmt) {
     for node in &it.cmds {
         let Some(NodeEnum::AlterTableCmd(command)) = &node.node else {
@@ -120,7 +119,6 @@ fn attach(judge: &mut Judge<'_>, parent: &Name, it: &AlterTableStmt) {
         if let Some(child) = child.filter(|child| judge.is_filled(child)) {
             let statement = format!("ALTER TABLE {parent} ATTACH PARTITION {child}");
             judge.find(FindingKind::AttachPartition, parent, statement);
-            judge.known.fill(parent);
         }
     }
 }
@@ -246,12 +244,6 @@ fn whole(judge: &mut Judge<'_>, table: &AlteredTable, what: AlterTableType, comm
             }
             return;
         }
-        Is::AtAddInherit => {
-            if let Some(parent) = partition().filter(|_| table.filled) {
-                judge.known.fill(&parent);
-            }
-            return;
-        }
         _ => return,
     };
     if kind == FindingKind::RewriteTable && !table.filled {
@@ -340,7 +332,7 @@ fn alter_type(judge: &mut Judge<'_>, table: &mut AlteredTable, name: &str, colum
             && cast.type_name.as_ref().map(Type::from).as_ref() == Some(&new))
     });
     let effect = match &old {
-        Some(old) if plain => change(old, &new),
+        Some(old) if plain && !(new.bare && judge.known.may_hide_type(&new.name)) => change(old, &new),
         _ => TypeChange::Narrows,
     };
     let from = old.as_ref().map(|old| format!(" (from {old})")).unwrap_or_default();

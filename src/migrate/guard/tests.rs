@@ -13,7 +13,7 @@ use FindingKind::*;
 /// not in the search path.
 pub(super) fn catalog() -> Catalog {
     let column = |name: &str, modifier, required| Column {
-        type_: Type::of_catalog(name.into(), modifier, false),
+        type_: Type::of_catalog("pg_catalog".into(), name.into(), modifier, false),
         required,
     };
     let relation = |schema: &str, name: &str, filled| Relation {

@@ -10,7 +10,13 @@ use super::names::{quoted, strings};
 /// A type, by its name in the catalog.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Type {
+    /// None of PostgreSQL's own types.
+    pub schema: Option<String>,
     pub name: String,
+    /// Another type of this name may be meant: the script says no schema.
+    pub bare: bool,
+    /// It has modifiers that are not integers.
+    pub odd: bool,
     /// Modifiers as a script writes them: a length, or precision and scale.
     pub modifiers: Vec<i32>,
     pub array: bool,
@@ -18,14 +24,20 @@ pub struct Type {
 
 impl Type {
     /// From the catalog, where all modifiers are one number (`typmodin` of each type).
-    pub fn of_catalog(name: String, modifier: i32, array: bool) -> Self {
+    pub fn of_catalog(schema: String, name: String, modifier: i32, array: bool) -> Self {
         let modifiers = match (name.as_str(), modifier) {
             (_, ..0) => Vec::new(),
             ("varchar" | "bpchar", length) => vec![length - 4],
             ("numeric", both) => vec![((both - 4) >> 16) & 0xffff, (both - 4) & 0x7ff],
             (_, other) => vec![other],
         };
-        Self { name, modifiers, array }
+        Self {
+            schema: Some(schema).filter(|schema| schema != "pg_catalog"),
+            name,
+            modifiers,
+            array,
+            ..Self::default()
+        }
     }
 }
 
@@ -39,9 +51,15 @@ impl From<&TypeName> for Type {
             },
             _ => None,
         };
+        let mut parts = strings(&name.names);
+        let last = parts.pop().unwrap_or_default();
+        let modifiers: Vec<i32> = name.typmods.iter().filter_map(modifier).collect();
         Self {
-            name: strings(&name.names).pop().unwrap_or_default(),
-            modifiers: name.typmods.iter().filter_map(modifier).collect(),
+            bare: parts.is_empty(),
+            schema: parts.pop().filter(|schema| schema != "pg_catalog"),
+            name: last,
+            odd: modifiers.len() < name.typmods.len() || name.pct_type,
+            modifiers,
             array: !name.array_bounds.is_empty(),
         }
     }
@@ -49,6 +67,9 @@ impl From<&TypeName> for Type {
 
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(schema) = &self.schema {
+            write!(f, "{}.", quoted(schema))?;
+        }
         f.write_str(&quoted(&self.name))?;
         if !self.modifiers.is_empty() {
             let numbers: Vec<String> = self.modifiers.iter().map(ToString::to_string).collect();
@@ -73,6 +94,19 @@ pub enum TypeChange {
 /// that omit a cast of length. A change that is not known to keep every value narrows.
 pub fn change(old: &Type, new: &Type) -> TypeChange {
     use TypeChange::{Free, Narrows, Rewrites};
+    if new.odd || old.schema != new.schema && new.schema.is_some() {
+        return Narrows;
+    }
+    if old.schema.is_some() {
+        let same = old.schema == new.schema && old.name == new.name && old.array == new.array;
+        return if same {
+            within("", &old.modifiers, &new.modifiers)
+        } else if is_text(new) && new.modifiers.is_empty() {
+            Rewrites
+        } else {
+            Narrows
+        };
+    }
     if old.array != new.array {
         return if is_text(new) { Rewrites } else { Narrows };
     }
@@ -104,7 +138,7 @@ pub fn change(old: &Type, new: &Type) -> TypeChange {
 }
 
 fn is_text(of: &Type) -> bool {
-    !of.array && matches!(of.name.as_str(), "text" | "varchar")
+    !of.array && of.schema.is_none() && matches!(of.name.as_str(), "text" | "varchar")
 }
 
 /// The effect of a change of a type's modifiers.
@@ -141,6 +175,7 @@ mod tests {
             name: name.into(),
             modifiers: modifiers.split(',').filter_map(|number| number.parse().ok()).collect(),
             array,
+            ..Type::default()
         }
     }
 
@@ -192,7 +227,8 @@ mod tests {
 
     #[test]
     fn a_modifier_is_read_as_the_catalog_keeps_it() {
-        let read = |name: &str, modifier| Type::of_catalog(name.into(), modifier, false).to_string();
+        let read =
+            |name: &str, modifier| Type::of_catalog("pg_catalog".into(), name.into(), modifier, false).to_string();
         assert_eq!(read("varchar", 259), "varchar(255)");
         assert_eq!(read("numeric", ((10 << 16) | 2) + 4), "numeric(10,2)");
         assert_eq!(read("timestamp", 3), "timestamp(3)");

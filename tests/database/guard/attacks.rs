@@ -3,10 +3,10 @@
 use super::*;
 
 /// One way: its name, what is in the database, the script, what is found, and what is true where the script has run.
-type Way<'a> = (&'a str, &'a str, &'a str, (FindingKind, Effect), &'a str);
+pub(super) type Way<'a> = (&'a str, &'a str, &'a str, (FindingKind, Effect), &'a str);
 
-const LEFT: &str = "SELECT count(*) = 0 FROM hidden";
-const SHOWN: &str = "SET ROLE anon; SELECT count(*) = 2 FROM ";
+pub(super) const LEFT: &str = "SELECT count(*) = 0 FROM hidden";
+pub(super) const SHOWN: &str = "SET ROLE anon; SELECT count(*) = 2 FROM ";
 
 /// A server with the role of the Data API without a login.
 async fn server_with_anon() -> crate::support::postgres::Server {
@@ -41,7 +41,7 @@ async fn fill(login: &orchestra_operator::postgres::Login, prepared: &str) {
         .unwrap();
 }
 
-async fn all_are_found(ways: &[Way<'_>]) {
+pub(super) async fn all_are_found(ways: &[Way<'_>]) {
     let server = server_with_anon().await;
     let login = server.login("postgres");
     for (what, prepared, script, expected, proof) in ways {

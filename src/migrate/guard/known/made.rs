@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::KnownObjects;
 use crate::migrate::guard::budget::Budget;
-use crate::migrate::guard::objects::ObjectKey;
+use crate::migrate::guard::objects::{ObjectKey, is_type};
 
 /// Objects that the scripts created.
 #[derive(Debug, Default)]
@@ -37,6 +37,12 @@ impl MadeObjects {
 
     fn is_sure(&self, key: &ObjectKey) -> bool {
         self.sure.get(&table(key)).is_some_and(|keys| keys.contains(key))
+    }
+
+    /// Whether one is a type of this name in any schema.
+    pub(super) fn has_type(&self, name: &str) -> bool {
+        let mut all = self.all.iter();
+        all.any(|(object, keys)| !keys.is_empty() && is_type(object, name))
     }
 
     /// Takes all of them for objects that were there before.

@@ -31,7 +31,25 @@ impl KnownObjects {
         }
     }
 
-    /// What the pending scripts have changed in the relations to which the name can refer.
+    /// Whether a search path consists of schemas in which names mean what they mean without it, or nothing.
+    pub fn is_usual_path<'p>(&self, mut path: impl Iterator<Item = &'p str>) -> bool {
+        path.all(|schema| matches!(schema, "" | "pg_catalog" | "pg_temp") || Some(schema) == self.current.as_deref())
+    }
+
+    /// Whether the name of a type without a schema can mean another one than PostgreSQL's own. Temporary tables and types
+    /// come before it in any search path.
+    pub fn may_hide_type(&self, name: &str) -> bool {
+        self.elsewhere
+            || self.shadowed
+            || self.made.has_type(name)
+            || self
+                .entries
+                .named(name)
+                .iter()
+                .any(|at| self.entries.get(*at).is_some_and(|entry| entry.found.is_none()))
+    }
+
+    /// What the pending scripts have made of the relations that the name can mean.
     pub fn marks(&self, name: &Name) -> Marks {
         self.meant(name).fold(Marks::default(), |all, (_, entry)| Marks {
             shows: all.shows || entry.marks.shows,
@@ -39,6 +57,8 @@ impl KnownObjects {
             walled: all.walled || entry.marks.walled,
             passed: all.passed || entry.marks.passed,
             behind: all.behind || entry.marks.behind,
+            deletes: all.deletes || entry.marks.deletes,
+            updates: all.updates || entry.marks.updates,
         })
     }
 

@@ -8,6 +8,8 @@ use crate::migrate::guard::standing::Marks;
 
 #[derive(Clone, Debug)]
 pub(super) struct KnownRelation {
+    /// The same by each name that it may have: the number that it has first.
+    pub id: Option<usize>,
     pub schema: Option<String>,
     pub name: String,
     pub visible: bool,
@@ -34,6 +36,7 @@ pub(super) struct Existing {
 impl From<&Relation> for KnownRelation {
     fn from(relation: &Relation) -> Self {
         Self {
+            id: None,
             schema: Some(relation.schema.clone()),
             name: relation.name.clone(),
             visible: relation.visible,
@@ -46,7 +49,11 @@ impl From<&Relation> for KnownRelation {
                 readers: relation.readers,
             }),
             sort: relation.sort,
-            marks: Marks::default(),
+            marks: Marks {
+                deletes: relation.deletes,
+                updates: relation.updates,
+                ..Marks::default()
+            },
         }
     }
 }
@@ -68,6 +75,8 @@ pub(super) struct Relations {
     all: BTreeMap<usize, KnownRelation>,
     /// The numbers of those with a name, in any schema.
     named: HashMap<String, Vec<usize>>,
+    /// The numbers of those that are one, by its identity.
+    same: HashMap<usize, Vec<usize>>,
     next: usize,
 }
 
@@ -111,7 +120,14 @@ impl Relations {
         self.all.get_mut(&number)
     }
 
-    pub fn push(&mut self, relation: KnownRelation) {
+    /// The numbers of a relation, by its identity.
+    pub fn same(&self, id: usize) -> &[usize] {
+        self.same.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn push(&mut self, mut relation: KnownRelation) {
+        let id = *relation.id.get_or_insert(self.next);
+        self.same.entry(id).or_default().push(self.next);
         self.named.entry(relation.name.clone()).or_default().push(self.next);
         self.all.insert(self.next, relation);
         self.next += 1;
@@ -120,6 +136,11 @@ impl Relations {
     pub fn remove(&mut self, number: usize) {
         if let Some(relation) = self.all.remove(&number) {
             self.unname(number, &relation.name);
+            if let Some(id) = relation.id
+                && let Some(same) = self.same.get_mut(&id)
+            {
+                same.retain(|other| *other != number);
+            }
         }
     }
 

@@ -1,0 +1,36 @@
+//! What a hosted project's database has of its provider's.
+
+/// Schemas of a hosted project that are the provider's: those that the Supabase CLI leaves out of its dumps
+/// (supabase/cli, `pkg/migration/dump.go`).
+pub const PROVIDER_SCHEMAS: [&str; 30] = [
+    "_analytics",
+    "_realtime",
+    "_supavisor",
+    "auth",
+    "cron",
+    "dbdev",
+    "etl",
+    "extensions",
+    "graphql",
+    "graphql_public",
+    "net",
+    "pgbouncer",
+    "pgmq",
+    "pgsodium",
+    "pgsodium_masks",
+    "pgtle",
+    "realtime",
+    "repack",
+    "storage",
+    "supabase_functions",
+    "supabase_migrations",
+    "supabase_subscription_mgmt",
+    "tiger",
+    "tiger_data",
+    "topology",
+    "vault",
+    "timescaledb_information",
+    "timescaledb_experimental",
+    "_timescaledb_internal",
+    "_timescaledb_catalog",
+];
