@@ -193,6 +193,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "every case, in its order")]
     fn what_code_computes_is_not_shown() {
         let script = "DO $$ BEGIN EXECUTE 'DROP TABLE ' || (SELECT secret FROM t); SELECT x\n FROM missing; END $$";
         for (query, context, origin) in [

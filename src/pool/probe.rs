@@ -54,7 +54,8 @@ pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str) {
                 non_empty,
                 other_entries: credentials.servers.other_users((&pool, &entry), &login),
             };
-            let (database, open) = bounded(probe(&core, &login, &allowed, (&pool, &entry))).await??;
+            let probing = Box::pin(probe(&core, &login, &allowed, (&pool, &entry)));
+            let (database, open) = bounded(probing).await??;
             memory.servers.note(&uid, &login, &open);
             Ok(database)
         };

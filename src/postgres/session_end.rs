@@ -78,7 +78,7 @@ async fn end_later(login: &Login, session: ServerSession) {
         match end(login, session).await {
             Ok(()) => return,
             Err(error) => {
-                tracing::warn!(%error, process = session.process, "a session that was given up may still run")
+                tracing::warn!(%error, process = session.process, "a session that was given up may still run");
             }
         }
     }

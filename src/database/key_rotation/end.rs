@@ -54,12 +54,7 @@ pub async fn end(
                 continue;
             }
             FormerKeyVerdict::Changed => {
-                let note = format!(
-                    "the API key that was named {} has another name or type now, so it may belong to someone else and is \
-                     not deleted",
-                    key.name
-                );
-                warn(pass, Reason::KeysKept, note).await;
+                warn(pass, Reason::KeysKept, changed(&key.name)).await;
             }
             FormerKeyVerdict::Ours => match account.client().delete_api_key(reference, &key.id).await {
                 Ok(()) => deleted.push(format!("{} ({})", key.name, key.kind.type_())),
@@ -83,6 +78,12 @@ pub async fn end(
         settled(pass);
     }
     Ok(outcome)
+}
+
+fn changed(name: &str) -> String {
+    format!(
+        "the API key that was named {name} has another name or type now, so it may belong to someone else and is not deleted"
+    )
 }
 
 /// What happens with a former key whose overlap has ended.

@@ -1,5 +1,5 @@
 //! What the parser's JSON of a PL/pgSQL body leaves out: the value of a record where it is declared
-//! (`dump_record` of libpg_query).
+//! (`dump_record` of `libpg_query`).
 
 use std::collections::BTreeSet;
 

@@ -211,7 +211,7 @@ impl KnownObjects {
     }
 
     /// Whether all of the entries are one relation.
-    fn are_one<'a>(&self, mut entries: impl Iterator<Item = (usize, &'a KnownRelation)>) -> bool {
+    fn are_one<'a>(mut entries: impl Iterator<Item = (usize, &'a KnownRelation)>) -> bool {
         let Some((_, first)) = entries.next() else { return true };
         let mut others = entries.peekable();
         others.peek().is_none() || first.schema.is_some() && others.all(|(_, other)| other.schema == first.schema)
@@ -222,7 +222,7 @@ impl KnownObjects {
         self.version += 1;
         self.forget(&name.name);
         let of_sort = || self.meant(name).filter(|(_, entry)| entry.sort == sort);
-        if self.are_one(of_sort()) {
+        if Self::are_one(of_sort()) {
             let dropped: Vec<_> = of_sort().map(|(at, _)| at).collect();
             for at in dropped {
                 self.entries.remove(at);
@@ -249,7 +249,7 @@ impl KnownObjects {
             }
         }
         let meant = self.numbers(from);
-        if !certain || !self.are_one(self.meant(from)) {
+        if !certain || !Self::are_one(self.meant(from)) {
             for at in &meant {
                 let Some(entry) = self.entries.get(*at) else { continue };
                 if self.code.budget.remember(entry.bytes()) {

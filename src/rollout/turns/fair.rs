@@ -25,8 +25,8 @@ pub fn next<'a>(
     let mut chosen = Vec::new();
     while chosen.len() < room {
         let key = |place: &TurnPlace<'_>| {
-            let takes = taken.get(place.namespace).copied().unwrap_or_default();
-            (takes, given(place.namespace), place.number)
+            let count = taken.get(place.namespace).copied().unwrap_or_default();
+            (count, given(place.namespace), place.number)
         };
         let Some(index) = (0..places.len()).min_by_key(|index| key(&places[*index])) else {
             break;

@@ -68,7 +68,7 @@ impl KnownObjects {
             let mut new = self.meant(table).map(|(_, entry)| entry.found.is_none());
             // A temporary table hides another one.
             let first = new.next();
-            self.are_one(self.meant(table)) && new.all(|new| Some(new) == first)
+            Self::are_one(self.meant(table)) && new.all(|new| Some(new) == first)
         });
         one && (key.qualified || !self.elsewhere)
     }
