@@ -8,6 +8,7 @@ use super::*;
 const HOSTED: &str = include_str!("../../fixtures/hosted.sql");
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn a_hosted_project_is_recognised_by_what_only_its_superuser_can_make() {
     let server = server().await;
     // The superuser that renames the one of `initdb`.

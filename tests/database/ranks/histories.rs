@@ -98,6 +98,7 @@ async fn what_a_tenants_role_named_like_a_history_is_renamed_before_it_is_the_ow
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn code_on_a_history_never_runs_as_the_owner() {
     let query = "(query_to_xml('SELECT public.evil()', false, false, ''))::text";
     let by_query = format!("ALTER TABLE _prisma_migrations ADD extra text, ALTER extra SET DEFAULT {query}");
