@@ -104,9 +104,18 @@ async fn end(login: &Login, session: ServerSession) -> Result<()> {
 /// # Errors
 /// [`Error::Refused`] when one does not end, and the others of [`Error`].
 pub async fn end_owners_sessions(conn: &mut PgConnection) -> Result<()> {
-    let ends = "SELECT count(*) FILTER (WHERE NOT pg_terminate_backend(pid, 5000)) FROM pg_stat_activity \
-                WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()";
-    let [rows] = ask(conn, [ends.to_owned()]).await?;
+    let others = "FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()";
+    let ends =
+        format!("SELECT coalesce(array_agg(pid) FILTER (WHERE NOT pg_terminate_backend(pid, 5000)), '{{}}') {others}");
+    let [rows] = ask(conn, [ends]).await?;
+    let staying: Vec<i32> = first(&rows)?.try_get(0)?;
+    if staying.is_empty() {
+        return Ok(());
+    }
+    // The server says the same of one that was ending by itself.
+    let staying: Vec<_> = staying.iter().map(ToString::to_string).collect();
+    let staying = format!("SELECT count(*) {others} AND pid IN ({})", staying.join(", "));
+    let [_, rows] = ask(conn, ["SELECT pg_stat_clear_snapshot()".to_owned(), staying]).await?;
     match first(&rows)?.try_get::<i64, _>(0)? {
         0 => Ok(()),
         _ => Err(stays()),

@@ -61,9 +61,12 @@ pub fn files(root: &Path) -> (BTreeMap<Module, PathBuf>, Vec<PathBuf>) {
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
             let below = [at.as_slice(), std::slice::from_ref(&name)].concat();
             let is_source = path.extension().is_some_and(|extension| extension == "rs");
-            if path.is_dir() {
+            let is_tests = name == "tests" || name.ends_with("_tests");
+            if path.is_dir() && is_tests {
+                tests.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            } else if path.is_dir() {
                 open.push((path, below));
-            } else if name == "tests" || name.ends_with("_tests") {
+            } else if is_tests {
                 tests.push(path);
             } else if name == "mod" {
                 modules.insert(at.clone(), path);

@@ -66,7 +66,9 @@ fn circle(code: &Crate, start: &Module) -> Option<Vec<Module>> {
     let mut seen = BTreeSet::new();
     let mut ways = vec![vec![start.clone()]];
     while let Some(way) = ways.pop() {
-        for next in &code.imports[way.last().unwrap()] {
+        let last = way.last().unwrap();
+        let imports = code.imports.get(last);
+        for next in imports.unwrap_or_else(|| panic!("{last:?} is no file; the way there: {way:?}")) {
             if next == start {
                 return Some(way);
             }

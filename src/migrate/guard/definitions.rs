@@ -8,9 +8,8 @@ use pg_query::{Node, NodeEnum, ParserOptions};
 
 use super::budget::{ENTRY, OBJECT};
 use super::calls::references;
-use super::known_code::KnownCode;
 use super::names::{Name, body_text, inner, is_on, language, strings};
-use super::{plpgsql, signatures};
+use super::{plpgsql_text, signatures};
 use crate::migrate::parse;
 
 /// Functions that make one value of many rows.
@@ -134,41 +133,22 @@ impl From<&CreateFunctionStmt> for Definition {
 }
 
 impl Definition {
+    /// Of the functions that a text defines.
+    pub fn all(text: &str) -> Arc<[Self]> {
+        let trees = parse::tree(text, ParserOptions::DEFAULT).unwrap_or_default();
+        let read = trees.iter().filter_map(|tree| match tree {
+            NodeEnum::CreateFunctionStmt(it) => Some(Self::from(&**it)),
+            _ => None,
+        });
+        read.collect()
+    }
+
     /// The bytes that it takes.
-    fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let of = |names: &[Name]| names.iter().map(|name| ENTRY + name.bytes()).sum::<usize>();
         let parts = self.body.iter().flat_map(|body| &body.parts);
         let parts: usize = parts.map(|part| ENTRY + of(&part.relations) + of(&part.calls)).sum();
         OBJECT + self.arguments.len() + parts
-    }
-}
-
-impl KnownCode {
-    /// The functions that a text defines. It is read once.
-    pub fn defined(&mut self, text: &Arc<str>) -> Arc<[Definition]> {
-        // It is compared with the key, and read three times: by the parsers of SQL and PL/pgSQL, and what they give.
-        if !self.budget.work(1 + text.len() / 64) {
-            return Arc::default();
-        }
-        if let Some(read) = self.definitions.get(text) {
-            return read.clone();
-        }
-        if !self.budget.work(3 * text.len()) {
-            return Arc::default();
-        }
-        let trees = parse::tree(text, ParserOptions::DEFAULT).unwrap_or_default();
-        let read = trees.iter().filter_map(|tree| match tree {
-            NodeEnum::CreateFunctionStmt(it) => Some(Definition::from(&**it)),
-            _ => None,
-        });
-        let read: Arc<[Definition]> = read.collect();
-        if self
-            .budget
-            .remember(ENTRY + read.iter().map(Definition::bytes).sum::<usize>())
-        {
-            self.definitions.insert(text.clone(), read.clone());
-        }
-        read
     }
 }
 
@@ -178,7 +158,7 @@ fn trees(it: &CreateFunctionStmt) -> Option<(Vec<NodeEnum>, bool)> {
         (Some(body), _) => Some((vec![body.clone()], false)),
         (None, Some(text)) => match language(&it.options).as_str() {
             "sql" => Some((parse::tree(&text, ParserOptions::DEFAULT)?, false)),
-            "plpgsql" => plpgsql::parts(it, &text),
+            "plpgsql" => plpgsql_text::parts(it, &text),
             _ => None,
         },
         _ => None,

@@ -14,8 +14,10 @@ use relations::{Existing, KnownRelation, Relations};
 
 mod links;
 mod made;
+mod making;
 mod readers;
 mod relations;
+mod tied;
 
 /// The relations, and other objects that the pending scripts create.
 #[derive(Debug, Default)]

@@ -224,3 +224,27 @@ impl KnownCode {
         }
     }
 }
+
+impl KnownCode {
+    /// The functions that a text defines. It is read once.
+    pub fn defined(&mut self, text: &Arc<str>) -> Arc<[Definition]> {
+        // It is compared with the key, and read three times: by the parsers of SQL and PL/pgSQL, and what they give.
+        if !self.budget.work(1 + text.len() / 64) {
+            return Arc::default();
+        }
+        if let Some(read) = self.definitions.get(text) {
+            return read.clone();
+        }
+        if !self.budget.work(3 * text.len()) {
+            return Arc::default();
+        }
+        let read = Definition::all(text);
+        if self
+            .budget
+            .remember(ENTRY + read.iter().map(Definition::bytes).sum::<usize>())
+        {
+            self.definitions.insert(text.clone(), read.clone());
+        }
+        read
+    }
+}

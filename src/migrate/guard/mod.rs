@@ -31,6 +31,7 @@ pub(super) mod names;
 mod objects;
 mod plan;
 mod plpgsql;
+mod plpgsql_text;
 mod reach;
 mod renames;
 mod replaced;

@@ -1,5 +1,8 @@
 //! What was read of a server, a login and its database.
 
+/// The most names of each kind that are read. Where single names matter, those of tenants' logins come first.
+pub(super) const MOST: i64 = 50;
+
 /// The facts about a server, a login and its database. Names are as the catalog holds them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {

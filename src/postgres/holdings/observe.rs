@@ -3,7 +3,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
-use super::facts::{DatabaseHoldings, Holdings, LoginFacts, Role, ServerHoldings};
+use super::facts::{DatabaseHoldings, Holdings, LoginFacts, MOST, Role, ServerHoldings};
 use super::open::open;
 use crate::postgres::bounded::{all, column};
 use crate::postgres::error::{Error, Result};
@@ -11,9 +11,6 @@ use crate::postgres::groups::APP_GROUP;
 use crate::postgres::heir::IS_STUCK;
 use crate::postgres::sql::{FIRST_OWN, OPERATOR_SCHEMA, begin, end, first, look, quote, run};
 use crate::text;
-
-/// The most names of each kind that are read. Where single names matter, those of tenants' logins come first.
-pub(super) const MOST: i64 = 50;
 
 /// The most memberships that are read: a login with more is refused.
 const MEMBERSHIPS: i64 = 1000;

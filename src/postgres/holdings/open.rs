@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::facts::Open;
-use super::observe::MOST;
+use super::facts::{MOST, Open};
 use crate::postgres::bounded::column;
 use crate::postgres::connect::{APPLICATION, connect};
 use crate::postgres::error::Result;

@@ -3,7 +3,7 @@
 
 /// The values of a request that its answer may repeat.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::supabase) struct Echo<'a> {
+pub struct Echo<'a> {
     /// Names and references: of the project, the organization, a key.
     pub names: &'a [&'a str],
     /// The region of a creation.

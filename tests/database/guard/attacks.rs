@@ -287,7 +287,7 @@ async fn what_loses_rows_by_way_of_what_is_there_really_loses_them_and_is_found(
             "a long way from function to function",
             &chain,
             "SELECT f1()",
-            opaque,
+            (FindingKind::Unjudged, Effect::Unknown),
             LEFT,
         ),
         (
