@@ -197,7 +197,7 @@ async fn the_only_one(client: &Client) -> Result<String, Error> {
         ([one], 0) => return Ok((*one).to_owned()),
         ([], 0) => "the token sees no organization".to_owned(),
         (slugs, 0) => {
-            let slugs = super::answer::capped(&slugs[..slugs.len().min(10)].join(", "));
+            let slugs = super::said::capped(&slugs[..slugs.len().min(10)].join(", "));
             format!("the token sees several, so the class must name one of: {slugs}")
         }
         _ => "the list of the token's organizations is not as documented, so the class must name its organization"

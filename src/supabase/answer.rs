@@ -7,12 +7,9 @@ use serde_json::Value;
 use super::error::Error;
 use super::operation::{LimitScope, Operation};
 use super::redact::redact;
-use super::said::Said;
+use super::said::{CAP, Said, capped};
 use super::words::{Echo, Topic};
 use crate::text;
-
-/// The most characters of the API's text that are repeated.
-const CAP: usize = 300;
 
 /// The most characters of a body that are looked at.
 const READ: usize = 4000;
@@ -271,11 +268,6 @@ fn page(raw: &str) -> Option<String> {
 fn list(value: &Value) -> Vec<String> {
     let items = value.as_array().into_iter().flatten();
     items.filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
-/// A text of the API on one line, without control characters, of at most 300 characters.
-pub(super) fn capped(text: &str) -> String {
-    text::line(text, CAP)
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ pub fn health_ready(services: &[ServiceHealth]) -> Result<(), Vec<(Service, Stri
             let status = &service.status;
             let why = match service.error.as_deref().map(str::trim) {
                 Some(error) if !error.is_empty() => {
-                    format!("{status}: {}", super::answer::capped(error))
+                    format!("{status}: {}", super::said::capped(error))
                 }
                 _ => status.to_string(),
             };

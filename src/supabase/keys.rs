@@ -74,7 +74,7 @@ impl ApiKey {
     pub fn revealed(&self) -> Result<SecretString, Error> {
         if self.value().is_empty() || self.is_masked() {
             return Err(Error::KeyMasked {
-                name: super::answer::capped(&self.name),
+                name: super::said::capped(&self.name),
             });
         }
         Ok(self.value().into())

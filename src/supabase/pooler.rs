@@ -83,7 +83,7 @@ impl PoolerEndpoint {
                 message: "the pooler has no entry for the primary database yet".to_owned(),
             })?;
         let untrusted = |name: &str| Error::UntrustedHost {
-            host: super::answer::capped(name),
+            host: super::said::capped(name),
         };
         if !settings.trusts(&entry.db_host) {
             return Err(untrusted(&entry.db_host));

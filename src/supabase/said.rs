@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-use super::answer::capped;
 use super::words::{Echo, Words};
+use crate::text;
+
+/// The most characters of the API's text that are repeated.
+pub(super) const CAP: usize = 300;
 
 /// A text of the API, without secrets. At most 300 characters of it are shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,4 +55,9 @@ impl fmt::Debug for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.shown, f)
     }
+}
+
+/// A text of the API on one line, without control characters, of at most 300 characters.
+pub(super) fn capped(text: &str) -> String {
+    text::line(text, CAP)
 }

@@ -12,10 +12,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::supabase::answer::{capped, unwrapped};
+use crate::supabase::answer::unwrapped;
 use crate::supabase::error::Error;
 use crate::supabase::operation::{Operation, Priority};
 use crate::supabase::rate_limit::{Permit, QueuePlace, RateLimiter};
+use crate::supabase::said::capped;
 use crate::supabase::settings::ApiSettings;
 use crate::supabase::token_state::TokenState;
 use crate::telemetry::metrics::Metrics;
