@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::catalog_code::{CatalogCode, OPEN, SHARED};
@@ -300,66 +301,53 @@ async fn relations(conn: &mut PgConnection, names: &[&str], path: &[String], all
         },
     )
     .await?;
-    constraints(conn, names, path, all, &mut relations).await?;
-    ties(conn, names, path, all, &mut relations).await?;
+    let asked = (names, path, all);
+    let constraints = (CONSTRAINTS, "constraints of tables that the pending scripts name");
+    add(conn, constraints, asked, &mut relations, constraint).await?;
+    let ties = (
+        ABOVE,
+        "parents and foreign keys of tables that the pending scripts name",
+    );
+    add(conn, ties, asked, &mut relations, tie).await?;
     Ok(relations)
 }
 
-async fn constraints(
+/// Adds what a query says of each of the relations, whose schemas and names are its first two columns.
+async fn add(
     conn: &mut PgConnection,
-    names: &[&str],
-    path: &[String],
-    all: bool,
+    (query, what): (&'static str, &'static str),
+    (names, path, all): (&[&str], &[String], bool),
     relations: &mut Relations,
+    read: fn(&mut Relation, &PgRow) -> sqlx::Result<()>,
 ) -> Result<()> {
-    let found = sqlx::query(CONSTRAINTS).bind(names).bind(path).bind(all);
-    each(
-        conn,
-        "constraints of tables that the pending scripts name",
-        COLUMNS,
-        found,
-        |row| {
-            if let Some(relation) = relations.get_mut(&(row.try_get(0)?, row.try_get(1)?)) {
-                let kind: String = row.try_get(3)?;
-                let kind = kind.chars().next().unwrap_or_default();
-                relation.constraints.insert(row.try_get(2)?, kind);
-            }
-            Ok(())
-        },
-    )
+    let found = sqlx::query(query).bind(names).bind(path).bind(all);
+    each(conn, what, COLUMNS, found, |row| {
+        match relations.get_mut(&(row.try_get(0)?, row.try_get(1)?)) {
+            Some(relation) => read(relation, row),
+            None => Ok(()),
+        }
+    })
     .await?;
     Ok(())
 }
 
-/// What is above the relations.
-async fn ties(
-    conn: &mut PgConnection,
-    names: &[&str],
-    path: &[String],
-    all: bool,
-    relations: &mut Relations,
-) -> Result<()> {
-    let found = sqlx::query(ABOVE).bind(names).bind(path).bind(all);
-    each(
-        conn,
-        "parents and foreign keys of tables that the pending scripts name",
-        COLUMNS,
-        found,
-        |row| {
-            if let Some(relation) = relations.get_mut(&(row.try_get(0)?, row.try_get(1)?)) {
-                let tie = match (row.try_get(4)?, row.try_get(7)?) {
-                    (true, _) => Tie::Key {
-                        deletes: row.try_get(5)?,
-                        updates: row.try_get(6)?,
-                    },
-                    (false, true) => Tie::Partition,
-                    (false, false) => Tie::Child,
-                };
-                relation.above.push((row.try_get(2)?, row.try_get(3)?, tie));
-            }
-            Ok(())
+fn constraint(relation: &mut Relation, row: &PgRow) -> sqlx::Result<()> {
+    let kind: String = row.try_get(3)?;
+    let kind = kind.chars().next().unwrap_or_default();
+    relation.constraints.insert(row.try_get(2)?, kind);
+    Ok(())
+}
+
+/// What is above a relation.
+fn tie(relation: &mut Relation, row: &PgRow) -> sqlx::Result<()> {
+    let tie = match (row.try_get(4)?, row.try_get(7)?) {
+        (true, _) => Tie::Key {
+            deletes: row.try_get(5)?,
+            updates: row.try_get(6)?,
         },
-    )
-    .await?;
+        (false, true) => Tie::Partition,
+        (false, false) => Tie::Child,
+    };
+    relation.above.push((row.try_get(2)?, row.try_get(3)?, tie));
     Ok(())
 }
