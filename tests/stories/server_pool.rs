@@ -1,5 +1,5 @@
 //! A pool that makes its databases on a server: killed at its steps, taken over by a second operator, claimed from, isolated,
-//! without its server for a while, scaled, and deleted.
+//! without its server for a while, with a wrong password, scaled, and deleted.
 
 use std::process::Command;
 
@@ -237,7 +237,7 @@ async fn its_password_is_wrong(world: &World, root: &mut PgConnection, used: &st
     let scale = |replicas: &str| world.kubectl(["scale", "orchpool/house-server", replicas]).unwrap();
     scale("--replicas=3");
     pool(world, |pool| condition(pool, "Ready").1 == "LoginFailed").await;
-    there_are(world, root, 4).await;
+    assert_eq!(scalar(root, DATABASES).await, 4);
     login(used).await.unwrap();
     sqlx::query(password("hush")).execute(&mut *root).await.unwrap();
     pool(world, filled(3, 2)).await;
