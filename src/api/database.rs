@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Adopt, AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, ExposeNewTables, LABEL, NAME, Near, OrchestraBackup,
-    PROJECT, PowerState, Recycle,
+    PROJECT, PowerState, ProviderBackups, Recycle,
 };
 
 /// A database that an Orchestra can claim: a hosted project or an entry of a static pool. The operator
@@ -265,6 +265,9 @@ pub struct OrchestraDatabaseStatus {
     /// The backup that is made before it is destroyed. Written before the OrchestraBackup is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub final_backup: Option<FinalBackupReference>,
+    /// Backups that the provider makes of the project by itself, as of its last answer, which is asked for once a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_backups: Option<ProviderBackups>,
 }
 
 /// The backup of a database that is to be destroyed.
