@@ -108,7 +108,7 @@ fn two_digits(number: u64) -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::api::{BackupRetention, RetentionLimits};
+    use crate::api::{BackupRetention, OrchestraClassSpec, RetentionLimits};
 
     const GB: u64 = 1_000_000_000;
 
@@ -131,7 +131,7 @@ mod tests {
             sent: GB,
             stored: GB / 5,
         };
-        let class = OrchestraClass::default();
+        let class = OrchestraClass::new("standard", OrchestraClassSpec::default());
         let hosted = Prices::of(&class, true);
         for (cron, retention, limits, made, kept) in [
             ("0 2 * * *", "null", "null", 31, 31),
@@ -164,7 +164,7 @@ mod tests {
             let prices = Prices::of(class, is_hosted);
             of("0 2 * * *", "{last: 10}", "null", sizes, prices).monthly
         };
-        let mut class = OrchestraClass::default();
+        let mut class = OrchestraClass::new("standard", OrchestraClassSpec::default());
         assert_eq!(monthly(&class, false), None, "a pool's server has no price");
         assert_eq!(monthly(&class, true).as_deref(), Some("2.79"), "31 GB at 0.09");
         let settings = class.spec.backup.get_or_insert_default();
