@@ -131,7 +131,7 @@ fn backups_by_schedule_are_in_the_bill() {
     assert_eq!((&pooled["monthly"], &pooled["backups"]), (&Value::Null, &json!("0.21")));
     assert_eq!(
         (&bill["unpriced"], &bill["totals"][1]["databases"]),
-        (&json!(1), &json!(4)),
+        (&json!(1), &json!(3)),
         "a pool's has no price to lack"
     );
     assert_eq!(
