@@ -241,8 +241,7 @@ async fn connect(pass: &mut Pass, observed: &mut Observed) -> Result<Option<Next
 async fn read_keys(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let (account, reference) = (account(observed)?, reference(pass, observed)?.to_owned());
     pass.keys_work = keys::read_again(pass, account, &reference).await;
-    let backups = provider_backups::read(pass, account, &reference).await;
-    pass.provider_backups = backups.or(pass.provider_backups.take());
+    pass.provider_backups = provider_backups::read(pass, account, &reference).await;
     Ok(None)
 }
 
