@@ -27,6 +27,11 @@ bench-api: setup ## Measure 100, 300 and 1,000 Orchestras at once against the AP
 	cargo build --locked --release --workspace --bins
 	target/release/orchestra-sandbox bench-api
 
+.PHONY: bench-backup
+bench-backup: setup ## Measure a backup of a table of BENCH_BACKUP_MB (5120) MiB against pg_dump, and its memory
+	cargo build --locked --release --workspace --bins
+	target/release/orchestra-sandbox bench-backup
+
 .PHONY: bench-claim
 bench-claim: setup ## Measure BENCH_CLAIMS (50) claims at once that a pool's databases meet
 	cargo build --locked --release --workspace --bins

@@ -46,7 +46,7 @@ pub struct Arguments {
     pub output: Output,
 }
 
-/// Reads each OrchestraDatabase and returns the bill in the wanted format.
+/// Reads each OrchestraDatabase and each Orchestra, and returns the bill in the wanted format.
 ///
 /// # Errors
 /// When the cluster cannot be read.
@@ -56,7 +56,8 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Strin
         class: arguments.class.clone(),
         namespace: arguments.namespace.clone(),
     };
-    let bill = bill::bill(&cluster::list(client).await?, &query, Timestamp::now());
+    let (databases, orchestras) = (cluster::list(client).await?, cluster::list(client).await?);
+    let bill = bill::bill(&databases, &orchestras, &query, Timestamp::now());
     render(&bill, arguments.output)
 }
 
@@ -71,13 +72,17 @@ fn render(bill: &Bill, output: Output) -> anyhow::Result<String> {
         Output::Yaml => output::yaml(bill),
         Output::Table if bill.rows.is_empty() => Ok("none: no project is billed".into()),
         Output::Table => {
-            let shown = output::table(header, cells, &["databases", "unpriced", "monthly", "month_to_date"]);
+            let shown = output::table(
+                header,
+                cells,
+                &["databases", "unpriced", "monthly", "month_to_date", "backups"],
+            );
             Ok(format!("{shown}\n\n{}", summary(bill)))
         }
     }
 }
 
-const TENANT: [&str; 10] = [
+const TENANT: [&str; 11] = [
     "namespace",
     "name",
     "class",
@@ -88,8 +93,17 @@ const TENANT: [&str; 10] = [
     "currency",
     "monthly",
     "month_to_date",
+    "backups",
 ];
-const GROUP: [&str; 6] = ["name", "databases", "unpriced", "currency", "monthly", "month_to_date"];
+const GROUP: [&str; 7] = [
+    "name",
+    "databases",
+    "unpriced",
+    "currency",
+    "monthly",
+    "month_to_date",
+    "backups",
+];
 
 fn cells_of_row(row: &Row) -> Vec<Cell> {
     let first = [&row.namespace, &row.name, &row.class].map(Clone::clone);
@@ -111,8 +125,14 @@ fn cells_of_group(group: &Group) -> Vec<Cell> {
     first.into_iter().chain(cells_of(&group.amounts)).collect()
 }
 
-fn cells_of(amounts: &Amounts) -> [Cell; 3] {
-    [&amounts.currency, &amounts.monthly, &amounts.month_to_date].map(Clone::clone)
+fn cells_of(amounts: &Amounts) -> [Cell; 4] {
+    [
+        &amounts.currency,
+        &amounts.monthly,
+        &amounts.month_to_date,
+        &amounts.backups,
+    ]
+    .map(Clone::clone)
 }
 
 /// One line for each currency, and one for the databases without a price.
@@ -132,14 +152,18 @@ fn total(total: &Group) -> Option<String> {
         currency: Some(currency),
         monthly: Some(monthly),
         month_to_date,
+        backups,
     } = &total.amounts
     else {
         return None;
     };
     let to_date = month_to_date.as_deref().unwrap_or("-");
     let priced = total.databases - total.unpriced;
+    let backups = backups.as_ref().map_or_else(String::new, |backups| {
+        format!("; backups by schedule: an estimated {backups} {currency} a month more")
+    });
     Some(format!(
-        "total: {monthly} {currency} a month projected, {to_date} {currency} this month to date, for {priced} databases"
+        "total: {monthly} {currency} a month projected, {to_date} {currency} this month to date, for {priced} databases{backups}"
     ))
 }
 

@@ -7,8 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::observe::{Observed, too_early};
 use super::plan::Step;
 use super::{
-    Pass, adopted, create, deadline, entry, final_backup, former, grace, identity, key_rotation, keys, power, region,
-    status,
+    Pass, adopted, create, deadline, entry, final_backup, former, grace, identity, key_rotation, keys, power,
+    provider_backups, region, status,
 };
 use crate::api::condition::Reason;
 use crate::api::names::PASSWORD_LABEL;
@@ -118,12 +118,16 @@ fn pace(pass: &Pass, observed: &Observed) -> Duration {
 async fn come_to_rest(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
     let now = Time(observed.now);
     let may_still_pause = power::may_still_pause(pass, observed.now);
+    let backups = pass.provider_backups.take();
     status::change(pass, step, observed, |status| {
         if step != Step::Sleep && !may_still_pause {
             // It runs, and a login succeeded: a later pause is a new one.
             status.pause_issued_at = None;
         }
         status.pause_first_issued_at = None;
+        if backups.is_some() {
+            status.provider_backups = backups;
+        }
         if step == Step::Sleep {
             // Whoever paused it, the spec wants it paused: it is restored when the spec wants it to run.
             status.pause_issued_at.get_or_insert(now);
@@ -235,7 +239,9 @@ async fn connect(pass: &mut Pass, observed: &mut Observed) -> Result<Option<Next
 
 /// Reads the keys again, and reports when no working key is left.
 async fn read_keys(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
-    pass.keys_work = keys::read_again(pass, account(observed)?, reference(pass, observed)?).await;
+    let (account, reference) = (account(observed)?, reference(pass, observed)?.to_owned());
+    pass.keys_work = keys::read_again(pass, account, &reference).await;
+    pass.provider_backups = provider_backups::read(pass, account, &reference).await;
     Ok(None)
 }
 

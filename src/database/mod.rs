@@ -18,6 +18,7 @@ mod observe;
 mod password;
 pub mod plan;
 mod power;
+mod provider_backups;
 mod refused;
 mod region;
 mod status;
@@ -31,7 +32,7 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::api::condition::Reason;
-use crate::api::{OrchestraDatabase, retry_wish};
+use crate::api::{OrchestraDatabase, ProviderBackups, retry_wish};
 use crate::class;
 use crate::controller::Core;
 use crate::controller::background::Works;
@@ -45,6 +46,7 @@ use crate::telemetry::traces;
 use crate::postgres::RefusedLogins;
 pub use adopted::{RecordedClaim, recorded_claims};
 pub use keys::KeyReads;
+pub use provider_backups::BackupReads;
 pub use refused::{quota_freed, quota_freed_by_pause};
 pub use region::nearest;
 pub use status::report;
@@ -63,6 +65,8 @@ pub struct Context {
     pub logins: Arc<RefusedLogins>,
     /// When the keys of each project were read.
     pub keys: KeyReads,
+    /// When the provider's backups of each project were read.
+    pub backup_reads: BackupReads,
     /// Databases whose owner's login was refused to an Orchestra.
     pub refused: UnboundedSender<ObjectRef<OrchestraDatabase>>,
 }
@@ -85,6 +89,7 @@ impl Context {
         self.logins.forget(database);
         self.core.refusals.forget(database);
         self.keys.forget(database);
+        self.backup_reads.forget(database);
         self.core.clock.forget(database);
         self.core.backoff.reset(&former::key(database));
         self.credentials.entries.forget(database);
@@ -123,6 +128,8 @@ struct Pass {
     announced: Option<Permit>,
     /// Whether the keys that were published work, when that was asked in this pass.
     keys_work: Option<bool>,
+    /// The provider's backups, when they were read in this pass.
+    provider_backups: Option<ProviderBackups>,
     /// The database was found to equal an empty one in this pass.
     is_reset: bool,
     /// A login succeeded in this pass.
@@ -155,6 +162,7 @@ impl Pass {
             object,
             announced: None,
             keys_work: None,
+            provider_backups: None,
             is_reset: false,
             proven: false,
             password: None,

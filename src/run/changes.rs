@@ -55,6 +55,21 @@ pub fn is_paused(database: &OrchestraDatabase) -> u64 {
     database.is_paused().into()
 }
 
+/// A hash of what the schedule of backups reads of a database: the provider's own backups.
+pub fn provider_backups(database: &OrchestraDatabase) -> u64 {
+    let mut hash = DefaultHasher::new();
+    let found = database
+        .status
+        .as_ref()
+        .and_then(|status| status.provider_backups.as_ref());
+    let found = found.map(|found| {
+        let ends = [&found.earliest_time, &found.latest_time].map(|end| end.as_ref().map(|at| at.0));
+        (found.count, ends, found.point_in_time, found.retention_days)
+    });
+    found.hash(&mut hash);
+    hash.finish()
+}
+
 /// A hash of whether a class waits.
 pub fn is_waiting(class: &OrchestraClass) -> u64 {
     class.is_reconciling().into()

@@ -16,7 +16,8 @@ use tokio::sync::watch;
 use tokio_stream::wrappers::{UnboundedReceiverStream, WatchStream};
 
 use super::changes::{
-    backup_facts, is_default, is_paused, is_waiting, rollout_facts, schedule_facts, spec_and_conditions, spec_and_keys,
+    backup_facts, is_default, is_paused, is_waiting, provider_backups, rollout_facts, schedule_facts,
+    spec_and_conditions, spec_and_keys,
 };
 use super::pace::paced;
 use super::stopped;
@@ -280,6 +281,10 @@ async fn schedules(parts: &ControllerParts<'_>) {
         .watches_shared_stream(
             watched.backups.changes_of(backup_facts),
             |backup: Arc<OrchestraBackup>| schedule::orchestra_of(&backup),
+        )
+        .watches_shared_stream(
+            watched.databases.changes_of(provider_backups),
+            |database: Arc<OrchestraDatabase>| triggers::claimant(&database),
         )
         .reconcile_all_on(at_start())
         .with_config(parts.config())

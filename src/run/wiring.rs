@@ -101,6 +101,7 @@ pub fn orchestra(
         resets: Works::new(credentials.entries.waker(), wakers.stop.clone()),
         logins: Arc::default(),
         keys: database::KeyReads::default(),
+        backup_reads: database::BackupReads::default(),
         refused: wakers.refused,
     });
     let pool = Arc::new(pool::Context {

@@ -5,6 +5,7 @@
 //! waits two seconds for the rate limiter at most, and then fails with a class that says when to call again.
 
 pub mod account;
+pub mod backups;
 pub mod billing;
 pub mod client;
 pub mod error;

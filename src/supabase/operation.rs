@@ -84,6 +84,8 @@ pub enum Operation {
     GetEntitlements,
     /// `v1-list-project-addons`
     ListAddons,
+    /// `v1-list-all-backups`
+    ListBackups,
 }
 
 impl Operation {
@@ -113,7 +115,8 @@ impl Operation {
             | Self::DeleteApiKey
             | Self::UpdateDatabasePassword
             | Self::ReadOnlyQuery
-            | Self::ListAddons => LimitScope::Project,
+            | Self::ListAddons
+            | Self::ListBackups => LimitScope::Project,
         }
     }
 
@@ -142,6 +145,7 @@ impl Operation {
             | Self::GetOrganization
             | Self::GetEntitlements
             | Self::ListAddons
+            | Self::ListBackups
             | Self::CreateApiKey
             | Self::DeleteApiKey => Priority::Drift,
         }

@@ -1,4 +1,5 @@
-//! The bill: what each hosted database costs, only from the status of each OrchestraDatabase.
+//! The bill: what each hosted database costs, from the status of each OrchestraDatabase, and what its backups by schedule are
+//! estimated to cost, from the status of each Orchestra.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use kube::ResourceExt;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use crate::api::{Cost, DeletionPolicy, OrchestraDatabase};
+use crate::api::{BackupEstimate, Cost, DeletionPolicy, Orchestra, OrchestraDatabase};
 use crate::class::orphan::is_billed;
 use crate::money;
 
@@ -49,6 +50,9 @@ pub struct Row {
     pub class: Option<String>,
     /// Name of the OrchestraDatabase.
     pub database: String,
+    /// Whether it is a hosted project: of any other, only the backups have a price.
+    #[serde(skip)]
+    pub is_hosted: bool,
     /// The provider's reference of the project.
     pub project: Option<String>,
     /// Region of the project.
@@ -79,12 +83,14 @@ pub struct Group {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Amounts {
-    /// Currency of both amounts.
+    /// Currency of the amounts.
     pub currency: Option<String>,
     /// Cost of a month of 730 hours.
     pub monthly: Option<String>,
     /// Cost of the hours started in the current calendar month.
     pub month_to_date: Option<String>,
+    /// Estimated cost of a month of the backups by schedule, which is not in the other amounts.
+    pub backups: Option<String>,
 }
 
 /// The rows of a bill.
@@ -123,9 +129,12 @@ pub struct Bill {
     pub unpriced: usize,
 }
 
-/// Computes the bill of these databases.
-pub fn bill(databases: &[OrchestraDatabase], query: &Query, now: Timestamp) -> Bill {
+/// Computes the bill of these databases, and of the backups of these Orchestras.
+pub fn bill(databases: &[OrchestraDatabase], orchestras: &[Orchestra], query: &Query, now: Timestamp) -> Bill {
     let mut rows: Vec<Row> = databases.iter().filter_map(|database| row(database, now)).collect();
+    for orchestra in orchestras {
+        add_backups(&mut rows, orchestra);
+    }
     rows.retain(|row| {
         let class = query.class.is_none() || row.class == query.class;
         class && (query.namespace.is_none() || row.namespace == query.namespace)
@@ -135,13 +144,62 @@ pub fn bill(databases: &[OrchestraDatabase], query: &Query, now: Timestamp) -> B
         at: now,
         by: query.by,
         totals: groups(&rows, |_| None),
-        unpriced: rows.iter().filter(|row| row.amounts.monthly.is_none()).count(),
+        unpriced: rows.iter().filter(|row| row.is_unpriced()).count(),
         rows: match query.by {
             By::Class => BillRows::Groups(groups(&rows, |row| row.class.clone())),
             By::Namespace => BillRows::Groups(groups(&rows, |row| row.namespace.clone())),
             By::Tenant => BillRows::Tenants(rows),
         },
     }
+}
+
+impl Row {
+    fn is_unpriced(&self) -> bool {
+        self.is_hosted && self.amounts.monthly.is_none()
+    }
+}
+
+/// Adds what the backups of an Orchestra are estimated to cost: to the row of its project, or as a row of its own.
+fn add_backups(rows: &mut Vec<Row>, orchestra: &Orchestra) {
+    let Some(status) = &orchestra.status else { return };
+    let estimate = status.backup.as_ref().and_then(|backup| backup.estimate.as_ref());
+    let Some(BackupEstimate {
+        currency: Some(currency),
+        monthly: Some(monthly),
+        ..
+    }) = estimate
+    else {
+        return;
+    };
+    let database = status.database_name.clone().unwrap_or_default();
+    let is_its_own = |row: &&mut Row| {
+        let of = (row.namespace.as_ref(), row.name.as_ref());
+        let is_currency = row.amounts.currency.as_ref().is_none_or(|its| its == currency);
+        row.database == database
+            && of == (orchestra.metadata.namespace.as_ref(), orchestra.metadata.name.as_ref())
+            && is_currency
+    };
+    let backups = Some(monthly.clone());
+    if let Some(row) = rows.iter_mut().find(is_its_own) {
+        row.amounts.currency.get_or_insert_with(|| currency.clone());
+        row.amounts.backups = backups;
+        return;
+    }
+    rows.push(Row {
+        namespace: orchestra.namespace(),
+        name: Some(orchestra.name_any()),
+        class: orchestra.decided_class().map(str::to_owned),
+        database,
+        is_hosted: false,
+        project: None,
+        region: None,
+        state: status.phase.clone().unwrap_or_else(|| "Pending".into()),
+        amounts: Amounts {
+            currency: Some(currency.clone()),
+            backups,
+            ..Amounts::default()
+        },
+    });
 }
 
 /// The row of a database; none when it certainly has no project.
@@ -163,6 +221,7 @@ fn row(database: &OrchestraDatabase, now: Timestamp) -> Option<Row> {
         name: claim.map(|claim| claim.name.clone()),
         class: database.spec.class_name.clone(),
         database: database.name_any(),
+        is_hosted: true,
         project: project.map(|project| project.reference.clone()),
         region: Some(region.clone()),
         state,
@@ -200,45 +259,59 @@ fn amounts(cost: Option<&Cost>, since: Timestamp, now: Timestamp) -> Amounts {
         currency: Some(cost.currency.clone()),
         monthly: Some(money::text(monthly)),
         month_to_date: Some(money::text(month::to_date(hourly, since, now))),
+        backups: None,
     }
 }
 
 #[derive(Default)]
 struct Sums {
-    count: usize,
+    databases: usize,
+    unpriced: usize,
     monthly: Decimal,
     to_date: Decimal,
+    backups: Option<Decimal>,
+}
+
+impl Sums {
+    fn add(&mut self, row: &Row) {
+        let amount = |text: &Option<String>| text.as_deref().and_then(money::parse);
+        self.databases += usize::from(row.is_hosted);
+        self.unpriced += usize::from(row.is_unpriced());
+        let (monthly, to_date) = (amount(&row.amounts.monthly), amount(&row.amounts.month_to_date));
+        self.monthly = self.monthly.saturating_add(monthly.unwrap_or_default());
+        self.to_date = self.to_date.saturating_add(to_date.unwrap_or_default());
+        if let Some(backups) = amount(&row.amounts.backups) {
+            self.backups = Some(self.backups.unwrap_or_default().saturating_add(backups));
+        }
+    }
 }
 
 /// Sums of the rows by name and currency. Databases without a price are counted in the first group of
 /// their name, and form a group of their own only when the name has no priced database.
 fn groups(rows: &[Row], name: impl Fn(&Row) -> Option<String>) -> Vec<Group> {
     let mut sums: BTreeMap<(Option<String>, Option<String>), Sums> = BTreeMap::new();
-    let amount = |text: &Option<String>| text.as_deref().and_then(money::parse).unwrap_or_default();
     for row in rows {
         let key = (name(row), row.amounts.currency.clone());
-        let sum = sums.entry(key).or_default();
-        sum.count += 1;
-        sum.monthly = sum.monthly.saturating_add(amount(&row.amounts.monthly));
-        sum.to_date = sum.to_date.saturating_add(amount(&row.amounts.month_to_date));
+        sums.entry(key).or_default().add(row);
     }
     let mut groups: Vec<Group> = Vec::new();
     // A missing currency sorts before every currency, so the unpriced count of a name comes first.
     let mut unpriced = BTreeMap::new();
     for ((name, currency), sum) in sums {
         let Some(currency) = currency else {
-            unpriced.insert(name, sum.count);
+            unpriced.insert(name, sum.unpriced);
             continue;
         };
         let without = unpriced.remove(&name).unwrap_or_default();
         groups.push(Group {
             name,
-            databases: sum.count + without,
-            unpriced: without,
+            databases: sum.databases + without,
+            unpriced: sum.unpriced + without,
             amounts: Amounts {
                 currency: Some(currency),
                 monthly: Some(money::text(sum.monthly)),
                 month_to_date: Some(money::text(sum.to_date)),
+                backups: sum.backups.map(money::text),
             },
         });
     }

@@ -7,8 +7,8 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 
 use super::advice::advice;
-use crate::api::Orchestra;
 use crate::api::condition::{ConditionType as Is, find, is_true};
+use crate::api::{Orchestra, ScheduledBackups};
 
 /// The state of a tenant, in the order of importance to a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -58,7 +58,7 @@ pub struct TimelineItem {
 }
 
 /// One tenant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tenant {
     /// Its namespace.
@@ -83,6 +83,8 @@ pub struct Tenant {
     pub secret: Option<String>,
     /// What its database costs a month, with the currency.
     pub cost: Option<String>,
+    /// Its backups by schedule and those of the provider; absent where there is nothing to say.
+    pub backups: Option<ScheduledBackups>,
     /// Its last applied migration.
     pub migration: Option<String>,
     /// Migrations that are applied, and that are not.
@@ -121,6 +123,7 @@ pub fn tenant(orchestra: &Orchestra, events: &[Event]) -> Tenant {
         project: project.map(|project| project.reference),
         secret: status.secret_ref.map(|published| published.name),
         cost: status.cost.map(|cost| format!("{} {}", cost.monthly, cost.currency)),
+        backups: status.backup,
         migration: migrations.current,
         applied: migrations.applied,
         pending: migrations.pending,

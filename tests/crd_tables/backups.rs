@@ -208,6 +208,57 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
         "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, retention: {}}}",
         "set maxAge, last, daily, weekly or monthly",
     ),
+    // Bounds of what is kept, and prices.
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, retentionLimits: {minAge: 72h, minCount: 3, maxAge: 2160h, maxCount: 60}, prices: {storedGigabyte: '0.023', sentGigabyte: '0.09'}}}",
+        "",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, retentionLimits: {maxAge: 72h, minCount: 1}}}",
+        "",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, retentionLimits: {}}}",
+        "set minAge, maxAge, minCount or maxCount",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, retentionLimits: {minAge: 48h, maxAge: 24h}}}",
+        "minAge must not be longer than maxAge",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, retentionLimits: {minCount: 8, maxCount: 7}}}",
+        "minCount must not be more than maxCount",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, retentionLimits: {minAge: 1m}}}",
+        "minAge must be from 1h to 87600h",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, retentionLimits: {maxAge: 90000h}}}",
+        "maxAge must be from 1h to 87600h",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, retentionLimits: {maxCount: 0}}}",
+        "spec.backup.retentionLimits.maxCount: Invalid value",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, prices: {storedGigabyte: free}}}",
+        "spec.backup.prices.storedGigabyte: Invalid value",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, backup: {destination: {persistentVolumeClaim: {claimName: a}}, prices: {sentGigabyte: '-1'}}}",
+        "spec.backup.prices.sentGigabyte: Invalid value",
+    ),
     // Drills.
     ("Orchestra", "spec: {backup: {verify: {target: ScratchDatabase}}}", ""),
     (

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::proof::{database_name, generous_world, one_project_and_both_logins, projects, soon};
 use crate::rotation::ask;
-use crate::support::{events_with, orchestra, secret, sources, standard_class};
+use crate::support::{LONG, events_with, orchestra, secret, sources, standard_class};
 
 /// The project's keys, as a person sees them who asks the provider.
 async fn listed(world: &World) -> Vec<Value> {
@@ -184,6 +184,13 @@ async fn api_keys_are_rotated_with_the_login_and_only_the_operators_own_are_dele
     for reason in ["KeysRotated", "KeysRevoked", "KeysKept", "KeysLost"] {
         events_with(&world, reason).await;
     }
+    // With the keys, more seldom, the provider's own backups are read: a fresh project has none.
+    let is_told = |object: &Value| object["status"]["backup"]["provider"]["count"] == 0;
+    world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, is_told)
+        .await
+        .unwrap();
+    assert!((1..4).contains(&calls(Operation::ListBackups)));
     nothing_is_shown(&world, &database).await;
     drop(operator);
 }

@@ -93,7 +93,7 @@ fn a_price_that_is_not_known_is_not_summed(world: &World, database: &str) {
     );
     let csv = String::from_utf8(command(world, &["bill", "-o", "csv"]).stdout).unwrap();
     assert!(
-        csv.starts_with("namespace,name,class,database,project,region,state,currency,monthly,month_to_date\n"),
+        csv.starts_with("namespace,name,class,database,project,region,state,currency,monthly,month_to_date,backups\n"),
         "{csv}"
     );
     assert_eq!(csv.lines().count(), 4);

@@ -12,7 +12,7 @@ use super::estimate::Sizes;
 use super::plan::Facts;
 use super::retention::{BackupState, Made, Rules};
 use super::times::Times;
-use super::{drills, price};
+use super::{drills, price, sizes};
 use crate::api::condition::{ConditionType, Reason, find};
 use crate::api::names::{HOLDER_LABEL, SCHEDULED_LABEL, VERIFY_ANNOTATION};
 use crate::api::{
@@ -83,14 +83,15 @@ pub fn observe(ctx: &Context, object: &Orchestra, sizes: Option<Sizes>) -> Obser
     };
     let (mut estimate, mut again) = (None, None);
     if let (Ok(Some(class)), Some(running)) = (&class, &times) {
+        let sizes = sizes.or_else(|| sizes::recorded(object));
         match price::look(ctx, (object, class), (running.schedule(), &rules), sizes) {
             Ok(known) => estimate = known,
-            Err(refused) => {
-                (times, trouble, again) = (None, trouble.or(Some(refused)), Some(AGAIN));
-                // What was accepted counts until the schedule is another one.
-                estimate = known.and_then(|known| known.estimate.clone());
-            }
+            Err(refused) => (times, trouble, again) = (None, trouble.or(Some(refused)), Some(AGAIN)),
         }
+    }
+    if trouble.is_some() {
+        // What was accepted counts until the schedule is another one.
+        estimate = estimate.or_else(|| known.and_then(|known| known.estimate.clone()));
     }
     // Nothing is deleted while the store is missing or the time zone is unknown.
     if trouble.is_some() || zone.is_none() {

@@ -45,7 +45,8 @@ fn of_last_backup(ctx: &Context, object: &Orchestra) -> Option<Sizes> {
     last.map(|(_, sent, stored)| Sizes { sent, stored })
 }
 
-fn recorded(object: &Orchestra) -> Option<Sizes> {
+/// What was recorded with the accepted schedule.
+pub fn recorded(object: &Orchestra) -> Option<Sizes> {
     let known = object.status.as_ref()?.backup.as_ref()?.estimate.as_ref()?;
     Some(Sizes {
         sent: number(known.sent_bytes),

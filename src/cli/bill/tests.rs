@@ -1,13 +1,13 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::views::bill::tests::several;
+use crate::views::bill::tests::{backed_up, several};
 
 fn bill(by: ByFlag, output: Output) -> String {
     let query = Query {
         by: by.into(),
         ..Query::default()
     };
-    let bill = bill::bill(&several(), &query, "2026-11-23T08:00:00Z".parse().unwrap());
+    let bill = bill::bill(&several(), &[], &query, "2026-11-23T08:00:00Z".parse().unwrap());
     render(&bill, output).unwrap()
 }
 
@@ -21,12 +21,12 @@ fn a_bill_by_tenant_shows_everything_and_sums_each_currency() {
     assert_eq!(
         lines,
         [
-            "NAMESPACE NAME CLASS DATABASE PROJECT REGION STATE CURRENCY MONTHLY MONTH TO DATE",
-            "others big large orchdb-big refbig eu-west-1 Bound USD 110.74 81.31",
-            "tenants euro large orchdb-euro refeuro eu-west-1 Bound EUR 9.81 7.20",
-            "tenants kept standard orchdb-kept refkept eu-west-1 Released USD 9.81 0.12",
-            "tenants new standard orchdb-new refnew eu-west-1 Bound - - -",
-            "tenants one standard orchdb-one refone eu-west-1 Bound USD 9.81 7.20",
+            "NAMESPACE NAME CLASS DATABASE PROJECT REGION STATE CURRENCY MONTHLY MONTH TO DATE BACKUPS",
+            "others big large orchdb-big refbig eu-west-1 Bound USD 110.74 81.31 -",
+            "tenants euro large orchdb-euro refeuro eu-west-1 Bound EUR 9.81 7.20 -",
+            "tenants kept standard orchdb-kept refkept eu-west-1 Released USD 9.81 0.12 -",
+            "tenants new standard orchdb-new refnew eu-west-1 Bound - - - -",
+            "tenants one standard orchdb-one refone eu-west-1 Bound USD 9.81 7.20 -",
             "",
             "total: 9.81 EUR a month projected, 7.20 EUR this month to date, for 1 databases",
             "total: 130.36 USD a month projected, 88.63 USD this month to date, for 3 databases",
@@ -39,16 +39,28 @@ fn a_bill_by_tenant_shows_everything_and_sums_each_currency() {
 fn groups_count_what_has_no_price() {
     assert_eq!(
         bill(ByFlag::Class, Output::Csv),
-        "name,databases,unpriced,currency,monthly,month_to_date\n\
-         large,1,0,EUR,9.81,7.20\n\
-         large,1,0,USD,110.74,81.31\n\
-         standard,3,1,USD,19.62,7.32"
+        "name,databases,unpriced,currency,monthly,month_to_date,backups\n\
+         large,1,0,EUR,9.81,7.20,\n\
+         large,1,0,USD,110.74,81.31,\n\
+         standard,3,1,USD,19.62,7.32,"
     );
     assert_eq!(
         bill(ByFlag::Namespace, Output::Csv),
-        "name,databases,unpriced,currency,monthly,month_to_date\n\
-         others,1,0,USD,110.74,81.31\n\
-         tenants,2,1,EUR,9.81,7.20\n\
-         tenants,2,0,USD,19.62,7.32"
+        "name,databases,unpriced,currency,monthly,month_to_date,backups\n\
+         others,1,0,USD,110.74,81.31,\n\
+         tenants,2,1,EUR,9.81,7.20,\n\
+         tenants,2,0,USD,19.62,7.32,"
+    );
+}
+
+#[test]
+fn a_total_tells_what_backups_are_estimated_to_cost() {
+    let orchestras = [backed_up("one", "orchdb-one", "2.79")];
+    let now = "2026-11-23T08:00:00Z".parse().unwrap();
+    let bill = bill::bill(&several(), &orchestras, &Query::default(), now);
+    let shown = render(&bill, Output::Table).unwrap();
+    assert!(
+        shown.contains("for 3 databases; backups by schedule: an estimated 2.79 USD a month more"),
+        "{shown}"
     );
 }

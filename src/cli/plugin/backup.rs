@@ -11,6 +11,7 @@ use super::change::hinted;
 use super::complete;
 use super::follow::{Course, follow};
 use super::scope::Scope;
+use super::status::provider_backups;
 use super::top::{TopFormat, age};
 use crate::api::names::COMMAND_MANAGER;
 use crate::api::{DeletionPolicy, OrchestraBackup, OrchestraBackupSpec, OrchestraReference};
@@ -148,7 +149,20 @@ pub async fn list(scope: &Scope, arguments: &ListArguments) -> anyhow::Result<St
             break;
         }
     }
-    render(&backups::listed(found), arguments, Timestamp::now())
+    let listed = render(&backups::listed(found), arguments, Timestamp::now())?;
+    let of_provider = match (&arguments.name, arguments.output) {
+        (Some(name), TopFormat::Table | TopFormat::Wide) => of_provider(scope, name).await,
+        _ => None,
+    };
+    Ok(of_provider.map_or(listed.clone(), |line| format!("{listed}\n\n{line}")))
+}
+
+/// A line about the backups that the provider makes of the Orchestra's project by itself; none where the Orchestra is gone, or
+/// has no project.
+async fn of_provider(scope: &Scope, name: &str) -> Option<String> {
+    let orchestra = scope.orchestra(name).await.ok()?;
+    let line = provider_backups(orchestra.status?.backup.as_ref()?)?;
+    Some(format!("The provider's own: {line}"))
 }
 
 fn render(all: &[Backup], arguments: &ListArguments, now: Timestamp) -> anyhow::Result<String> {

@@ -8,7 +8,8 @@ use kube::api::{Api, ListParams};
 use super::complete;
 use super::events::selector;
 use super::scope::Scope;
-use crate::cli::output::{self, Cell, say};
+use crate::api::ScheduledBackups;
+use crate::cli::output::{self, Cell, say, size};
 use crate::cli::words::FoundExit;
 use crate::views::tenant::{Tenant, TenantState, TimelineItem, Waits, tenant};
 
@@ -116,6 +117,8 @@ fn text(tenant: &Tenant, without_events: bool) -> String {
         ("Database", tenant.database.clone()),
         ("Project", project),
         ("Cost", tenant.cost.as_ref().map(|cost| format!("{cost} a month"))),
+        ("Backups", tenant.backups.as_ref().and_then(own_backups)),
+        ("Provider's", tenant.backups.as_ref().and_then(provider_backups)),
         ("Secret", tenant.secret.clone()),
         ("Migrations", migrations),
         ("Expires", tenant.expires_at.map(time)),
@@ -142,6 +145,48 @@ fn text(tenant: &Tenant, without_events: bool) -> String {
         shown.push("\nThe events are missing: you may not read events of this namespace.".into());
     }
     shown.join("\n")
+}
+
+/// The backups by schedule.
+fn own_backups(known: &ScheduledBackups) -> Option<String> {
+    let last = known
+        .last_complete_time
+        .as_ref()
+        .map(|at| format!("the last complete one of {}", time(at.0)));
+    let next = known
+        .next_time
+        .as_ref()
+        .map(|at| format!("the next one at {}", time(at.0)));
+    let cost = known.estimate.as_ref().map(|estimate| {
+        let stored = size(estimate.stored_bytes_in_all);
+        let price = estimate.monthly.as_ref().zip(estimate.currency.as_ref());
+        let price = price.map_or_else(String::new, |(monthly, currency)| {
+            format!(", {monthly} {currency} a month")
+        });
+        format!(
+            "estimated: {stored} stored, {} sent a month{price}",
+            size(estimate.sent_bytes_a_month)
+        )
+    });
+    let facts: Vec<_> = [last, next, cost].into_iter().flatten().collect();
+    (!facts.is_empty()).then(|| facts.join("; "))
+}
+
+/// The backups that the provider makes by itself.
+pub fn provider_backups(known: &ScheduledBackups) -> Option<String> {
+    let provider = known.provider.as_ref()?;
+    let kept = provider.retention_days.map(|days| format!("kept for {days} days"));
+    let ends = provider.earliest_time.as_ref().zip(provider.latest_time.as_ref());
+    let count = if provider.point_in_time {
+        "to any point in time".to_owned()
+    } else if provider.count == 0 {
+        "no backup".to_owned()
+    } else {
+        format!("{} backups", provider.count)
+    };
+    let span = ends.map(|(first, last)| format!("from {} to {}", time(first.0), time(last.0)));
+    let facts: Vec<_> = [Some(count), span, kept].into_iter().flatten().collect();
+    Some(format!("{}; deleted with the project", facts.join(", ")))
 }
 
 fn section(title: &str, waits: &Waits) -> String {

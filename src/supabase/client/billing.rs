@@ -1,6 +1,7 @@
-//! The entitlements of an organization, and the prices of add-ons.
+//! The entitlements of an organization, the prices of add-ons, and the provider's backups.
 
 use super::http::Client;
+use crate::supabase::backups::ProjectBackups;
 use crate::supabase::billing::{Addons, Entitlement};
 use crate::supabase::error::Error;
 use crate::supabase::operation::Operation;
@@ -19,5 +20,11 @@ impl Client {
     pub async fn addons(&self, reference: &str) -> Result<Addons, Error> {
         let path = ["v1", "projects", reference, "billing", "addons"];
         self.read(Operation::ListAddons, reference, &path, vec![]).await
+    }
+
+    /// Reads which backups the provider has made of a project (`v1-list-all-backups`).
+    pub async fn backups(&self, reference: &str) -> Result<ProjectBackups, Error> {
+        let path = ["v1", "projects", reference, "database", "backups"];
+        self.read(Operation::ListBackups, reference, &path, vec![]).await
     }
 }

@@ -51,7 +51,12 @@ pub fn several() -> Vec<OrchestraDatabase> {
 }
 
 fn bill_of(databases: &[OrchestraDatabase]) -> Bill {
-    bill(databases, &Query::default(), "2026-11-23T08:00:00Z".parse().unwrap())
+    bill(
+        databases,
+        &[],
+        &Query::default(),
+        "2026-11-23T08:00:00Z".parse().unwrap(),
+    )
 }
 
 #[test]
@@ -66,6 +71,7 @@ fn json_has_nulls_and_decimal_strings() {
         json!({
             "namespace": "tenants", "name": "kept", "class": "standard", "database": "orchdb-kept", "project": "refkept",
             "region": "eu-west-1", "state": "Released", "currency": "USD", "monthly": "9.81", "monthToDate": "0.12",
+            "backups": null,
         })
     );
     assert_eq!(
@@ -85,4 +91,51 @@ fn a_lost_project_is_shown_without_a_cost() {
     };
     let row = &rows[0];
     assert_eq!((row.state.as_str(), &row.amounts), ("Lost", &Amounts::default()));
+}
+
+/// An Orchestra whose schedule of backups is estimated at an amount.
+pub fn backed_up(name: &str, database: &str, monthly: &str) -> Orchestra {
+    let estimate = json!({
+        "madeAMonth": 31, "kept": 7, "sentBytes": 1, "storedBytes": 1, "sentBytesAMonth": 31, "storedBytesInAll": 7,
+        "currency": "USD", "monthly": monthly,
+    });
+    serde_json::from_value(json!({
+        "apiVersion": "stagesub.io/v1alpha1", "kind": "Orchestra", "metadata": {"name": name, "namespace": "tenants"},
+        "spec": {}, "status": {"className": "standard", "databaseName": database, "phase": "Ready", "backup": {"estimate": estimate}},
+    }))
+    .unwrap()
+}
+
+#[test]
+fn backups_by_schedule_are_in_the_bill() {
+    let orchestras = [
+        backed_up("one", "orchdb-one", "2.79"),
+        backed_up("pooled", "orchdb-pooled", "0.21"),
+    ];
+    let at = "2026-11-23T08:00:00Z".parse().unwrap();
+    let bill = serde_json::to_value(bill(&several(), &orchestras, &Query::default(), at)).unwrap();
+    let of = |name: &str| {
+        bill["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|row| row["name"] == name)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(
+        (&of("one")["monthly"], &of("one")["backups"]),
+        (&json!("9.81"), &json!("2.79"))
+    );
+    let pooled = of("pooled");
+    assert_eq!((&pooled["monthly"], &pooled["backups"]), (&Value::Null, &json!("0.21")));
+    assert_eq!(
+        (&bill["unpriced"], &bill["totals"][1]["databases"]),
+        (&json!(1), &json!(3)),
+        "a pool's has no price to lack"
+    );
+    assert_eq!(
+        (&bill["totals"][1]["monthly"], &bill["totals"][1]["backups"]),
+        (&json!("130.36"), &json!("3.00"))
+    );
 }

@@ -3,8 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -107,12 +106,25 @@ async fn a_job_without_a_key_makes_no_backup() {
     assert_eq!(place.stored(), [""; 0]);
 }
 
-/// A store that keeps what it is given, and says of the manifest that it was not taken.
+/// How a store answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    /// As the real one.
+    AsItIs,
+    /// It keeps the manifest, and its answer is lost.
+    ManifestLost,
+    /// It says of an object that exists that it has taken another one.
+    Overwrites,
+    /// It has no room for an archive.
+    Full,
+}
+
+/// A store that keeps what it is given, and does not always say so.
 #[derive(Clone)]
 struct Liar {
     real: Arc<str>,
     client: reqwest::Client,
-    lies: Arc<AtomicBool>,
+    answers: Arc<Mutex<Answers>>,
 }
 
 impl Liar {
@@ -122,7 +134,7 @@ impl Liar {
         let liar = Self {
             real: real.into(),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
-            lies: Arc::new(AtomicBool::new(true)),
+            answers: Arc::new(Mutex::new(Answers::ManifestLost)),
         };
         let router = Router::new().fallback(relay).with_state(liar.clone());
         tokio::spawn(async { axum::serve(listener, router).await });
@@ -132,9 +144,18 @@ impl Liar {
 
 /// Passes a request on as it is: the signature is of the host that the client has named.
 async fn relay(State(liar): State<Liar>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let is_lie = method == Method::PUT && uri.path().ends_with("/manifest.json") && liar.lies.load(Ordering::SeqCst);
+    let (answers, is_put) = (*liar.answers.lock().unwrap(), method == Method::PUT);
+    let is_lie = is_put && uri.path().ends_with("/manifest.json") && answers == Answers::ManifestLost;
+    if answers == Answers::Full && is_put && uri.path().contains("/app-") {
+        let said = "<Error><Code>QuotaExceeded</Code><Message>no room</Message></Error>";
+        return Response::builder().status(403).body(Body::from(said)).unwrap();
+    }
     let request = liar.client.request(method, format!("{}{uri}", liar.real));
     let answer = request.headers(headers).body(body).send().await.unwrap();
+    if answers == Answers::Overwrites && is_put && answer.status() == 412 {
+        let response = Response::builder().status(200).header("etag", "\"other\"");
+        return response.body(Body::empty()).unwrap();
+    }
     let mut response = Response::builder().status(answer.status());
     for (name, value) in answer.headers() {
         response = response.header(name, value);
@@ -166,7 +187,7 @@ async fn a_store_that_gives_back_another_manifest_than_it_was_given_is_not_belie
     // It has the manifest that it said it had not taken, and gives back one of its own.
     let path = root.join("p").join(PATH).join("manifest.json");
     let told = fs::read_to_string(&path).unwrap();
-    liar.lies.store(false, Ordering::SeqCst);
+    *liar.answers.lock().unwrap() = Answers::AsItIs;
     fs::write(&path, forge(&told)).unwrap();
     let second = place.run_apart(&backup(&json!({})), &source).await;
     assert!(
@@ -190,4 +211,37 @@ async fn a_store_that_gives_back_another_manifest_than_it_was_given_is_not_belie
         place.run_apart(&backup(&json!({})), &source).await.reason,
         Reason::Damaged
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_without_create_only_puts_or_without_room_gets_no_backup() {
+    let (server, files) = (server().await, tempfile::tempdir().unwrap());
+    let s3 = S3::start(files.path()).await.unwrap();
+    let root = s3.bucket("backups").unwrap();
+    let (endpoint, liar) = Liar::start(&s3.endpoint).await;
+    let source = database(&server, "source", "owner_a").await;
+    fill(&source).await;
+    let mut place = Place::new();
+    place.store = json!({"kind": "s3", "endpoint": endpoint, "bucket": "backups", "prefix": "p", "pathStyle": true});
+    place.files = vec![
+        ("s3-access-key-id".to_owned(), s3.access_key_id.clone()),
+        ("s3-secret-access-key".to_owned(), s3.secret_access_key.clone()),
+    ];
+    for (answers, reason, says) in [
+        (Answers::Overwrites, Reason::StoreUnsafe, "If-None-Match"),
+        (Answers::Full, Reason::StoreFull, "free space"),
+    ] {
+        *liar.answers.lock().unwrap() = answers;
+        let outcome = place.run_apart(&backup(&json!({})), &source).await;
+        assert!(
+            outcome.reason == reason && outcome.message.contains(says) && outcome.backup.is_none(),
+            "{outcome:?}"
+        );
+        let left = fs::read_dir(root.join("p").join(PATH)).into_iter().flatten().flatten();
+        let left: Vec<_> = left.filter(|entry| entry.path().is_file()).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    *liar.answers.lock().unwrap() = Answers::AsItIs;
+    let outcome = place.run_apart(&backup(&json!({})), &source).await;
+    assert_eq!(outcome.reason, Reason::Done, "{outcome:?}");
 }

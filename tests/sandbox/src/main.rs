@@ -2,6 +2,7 @@
 
 mod command {
     pub mod bench_api;
+    pub mod bench_backup;
     pub mod bench_claim;
     pub mod bench_cost;
     pub mod demo;
@@ -27,6 +28,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     BenchApi(command::bench_api::Arguments),
+    BenchBackup(command::bench_backup::Arguments),
     BenchClaim(command::bench_claim::Arguments),
     BenchCost(command::bench_cost::Arguments),
     Demo(command::demo::Arguments),
@@ -45,6 +47,7 @@ async fn main() -> ExitCode {
         .init();
     let outcome = match Cli::parse().command {
         Command::BenchApi(arguments) => command::bench_api::run(arguments).await,
+        Command::BenchBackup(arguments) => command::bench_backup::run(arguments).await,
         Command::BenchClaim(arguments) => command::bench_claim::run(arguments).await,
         Command::BenchCost(arguments) => command::bench_cost::run(arguments).await,
         Command::Demo(arguments) => command::demo::run(arguments).await,

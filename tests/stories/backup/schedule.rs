@@ -201,4 +201,43 @@ async fn the_sample_is_backed_up_on_demand_and_has_a_next_time() {
     let told = ada.there(&["backup", "archive", "--name", "now", "--wait", "--timeout", "1m"]);
     assert!(told.contains("orchestrabackup.stagesub.io/now complete: "), "{told}");
     assert!(ada.there(&["backups", "archive"]).contains("Completed"));
+
+    // What it costs is estimated before a schedule is accepted; one that asks for more than the budget has is refused.
+    let class = |limit: &str| {
+        let prices = "prices: {sentGigabyte: '1000', storedGigabyte: '1'}";
+        let backup = format!("{}}}}}, {prices}}}", DESTINATION.trim_end_matches('}'));
+        standard_class(&world, &format!("  budget: {{monthlyLimit: '{limit}'}}\n{backup}"));
+    };
+    class("30.00");
+    patch(
+        &world,
+        "archive",
+        &json!({"spec": {"backup": {"schedule": "*/15 * * * *"}}}),
+    );
+    let is_refused = |object: &Value| condition(object, "BackedUp").1 == "BudgetExceeded";
+    let refused = until(&world, "archive", is_refused).await;
+    let (_, _, message) = condition(&refused, "BackedUp");
+    assert!(
+        message.contains("spec.budget.monthlyLimit") && is_true(&refused, "Ready"),
+        "{message}"
+    );
+    assert_ne!(
+        refused["status"]["backup"]["estimate"]["madeAMonth"], 2920,
+        "{refused:#}"
+    );
+    class("900000.00");
+    let is_accepted = |object: &Value| object["status"]["backup"]["estimate"]["madeAMonth"] == 2920;
+    let accepted = until(&world, "archive", is_accepted).await;
+    let monthly = accepted["status"]["backup"]["estimate"]["monthly"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let told = ada.there(&["status", "archive"]);
+    assert!(told.contains(&format!("{monthly} USD a month")), "{told}");
+    let bill = ada.there(&["bill", "-o", "csv"]);
+    assert!(
+        bill.lines()
+            .any(|row| row.starts_with("tenants,archive,") && row.ends_with(&format!(",{monthly}"))),
+        "{bill}"
+    );
 }

@@ -219,11 +219,11 @@ fn a_class_bounds_what_is_kept() {
         // One that keeps less.
         ("{last: 1}", "{minCount: 4}", then, 4),
         ("{maxAge: 1h}", "{minCount: 4}", later, 4),
-        ("{last: 1}", "{minAge: 73h}", then, 4),
-        ("{last: 1}", "{minAge: 73h}", later, 1),
+        ("{last: 1}", "{minAge: 74h}", then, 4),
+        ("{last: 1}", "{minAge: 74h}", later, 1),
         // The least is kept before the most is removed.
         ("null", "{minCount: 4, maxAge: 1h}", later, 4),
-        ("null", "{minAge: 73h, maxCount: 1}", then, 4),
+        ("null", "{minAge: 74h, maxCount: 1}", then, 4),
         // And what lies within is as the Orchestra says.
         (
             "{last: 5}",
