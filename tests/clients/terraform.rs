@@ -1,11 +1,54 @@
-//! The Terraform provider, where its program is there: its Go module takes minutes to build.
+//! The Terraform provider, where its program can be had: it is built of its Go module once, and kept.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use orchestra_sandbox::StandIn;
 
-use super::{left_out, output, stand_in};
+use super::{left_out, npm, output, stand_in};
+
+const MODULE: &str = "github.com/supabase/terraform-provider-supabase";
+const VERSION: &str = "v1.9.1";
+
+/// The longest that the build of the provider may take, in seconds.
+const BUILD: &str = "300";
+
+/// The provider's program: the one that `SUPABASE_TERRAFORM_PROVIDER` names, or one that is built of its Go module.
+fn provider() -> Result<PathBuf, String> {
+    if let Some(named) = std::env::var_os("SUPABASE_TERRAFORM_PROVIDER") {
+        return Ok(PathBuf::from(named));
+    }
+    let folder = npm::cache().join(format!("terraform-provider-supabase-{VERSION}"));
+    let program = folder.join("terraform-provider-supabase");
+    if program.exists() {
+        return Ok(program);
+    }
+    std::fs::create_dir_all(&folder).unwrap();
+    let fresh = tempfile::tempdir_in(&folder).unwrap();
+    let built = Command::new("timeout")
+        .args([
+            "--kill-after=10",
+            BUILD,
+            "go",
+            "install",
+            &format!("{MODULE}@{VERSION}"),
+        ])
+        .env("GOBIN", fresh.path())
+        .output()
+        .map_err(|error| format!("go install of the provider was not started: {error}"))?;
+    match built.status.code() {
+        Some(0) => {}
+        Some(124 | 137) => return Err(format!("the provider was not built within {BUILD} s")),
+        Some(127) => return Err("go is not installed, and SUPABASE_TERRAFORM_PROVIDER names no provider".into()),
+        _ => {
+            let said = String::from_utf8_lossy(&built.stderr);
+            let said: Vec<_> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            return Err(format!("go install {MODULE}@{VERSION}: {}", said.join(" ")));
+        }
+    }
+    std::fs::rename(fresh.path().join("terraform-provider-supabase"), &program).unwrap();
+    Ok(program)
+}
 
 /// The folder of a configuration, and the provider's program.
 struct Terraform {
@@ -14,16 +57,15 @@ struct Terraform {
 }
 
 impl Terraform {
-    /// None where the provider or Terraform is not there.
+    /// None where Terraform is not there, or the provider cannot be had.
     fn new() -> Option<Self> {
-        let Some(provider) = std::env::var_os("SUPABASE_TERRAFORM_PROVIDER").map(PathBuf::from) else {
-            return left_out(
-                "SUPABASE_TERRAFORM_PROVIDER does not name the provider's program (tests/clients/README.md)",
-            );
-        };
         if Command::new("terraform").arg("version").output().is_err() {
             return left_out("terraform is not in PATH");
         }
+        let provider = match provider() {
+            Ok(provider) => provider,
+            Err(why) => return left_out(&format!("{why} (tests/clients/README.md)")),
+        };
         let folder = provider.parent().unwrap_or(Path::new("/")).display();
         let dir = tempfile::tempdir().unwrap();
         let config = format!(

@@ -3,10 +3,10 @@
 use std::fs;
 
 use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::backup::{DESTINATION, runner, until};
-use crate::support::{LONG, events_with, gone, kill, orchestra, ready, sources, standard_class, world};
+use crate::support::{LONG, events_with, gone, kill, orchestra, patch_status, ready, sources, standard_class, world};
 
 async fn database(world: &World, name: &str, is: impl Fn(&Value) -> bool) -> Value {
     world.until(Kind::Database, ("", name), LONG, is).await.unwrap()
@@ -42,6 +42,8 @@ async fn a_database_is_destroyed_only_with_its_final_backup() {
     kill(&world, &mut operator);
     let backup = waits["status"]["finalBackup"]["name"].as_str().unwrap().to_owned();
     assert!(backup.starts_with("acme-final-"), "{backup}");
+    // A status that says that the database was never in use is not believed.
+    patch_status(&world, "orchdb", &name, &json!({"usableSince": null}));
     // An Orchestra of the same name is another one: its database is not what is backed up.
     orchestra(&world, "acme", "");
     let _operator = world.operator("second", |_| {}).unwrap();

@@ -82,6 +82,51 @@ fn delete(world: &World, what: &str, name: &str) {
         .unwrap();
 }
 
+/// A released database that has lost its claim record is kept until the record is there again.
+async fn what_may_be_somebody_elses_is_not_dropped(world: &World, server: &Postgres) {
+    let class = |grace: &str| {
+        let patch = format!(r#"{{"spec":{{"deletion":{{"gracePeriod":{grace}}}}}}}"#);
+        world
+            .kubectl(["patch", "orchclass", "house", "--type=merge", "-p", &patch])
+            .unwrap();
+    };
+    tenant(world, "third");
+    let object = ready(world, "third").await;
+    let name = object["status"]["databaseName"].as_str().unwrap().to_owned();
+    let url = secret(world, TENANTS, "third-connection").await["DATABASE_URL"].clone();
+    let mut admin = Url::parse(&server.admin_url()).unwrap();
+    admin.set_path(Url::parse(&url).unwrap().path());
+    class("\"1h\"");
+    delete(world, "orchestra", "third");
+    let database =
+        async |is: &dyn Fn(&Value) -> bool| world.until(Kind::Database, ("", &name), LONG, is).await.unwrap();
+    database(&|object| object["status"]["phase"] == "Reclaiming").await;
+    let mut admin = login(admin.as_str()).await.unwrap();
+    let moves = async |admin: &mut PgConnection, from: &str, to: &str| {
+        let sql = sqlx::AssertSqlSafe(format!("ALTER SCHEMA {from} RENAME TO {to}"));
+        sqlx::raw_sql(sql).execute(admin).await.unwrap();
+    };
+    moves(&mut admin, "stagesub", "aside").await;
+    class("null");
+    let now = r#"{"spec":{"reclaimAfter":null}}"#;
+    world
+        .kubectl(["patch", "orchdb", &name, "--type=merge", "-p", now])
+        .unwrap();
+    let kept = database(&|object| condition(object, "Stalled").1 == "ClaimRecordMissing").await;
+    let message = condition(&kept, "Stalled").2;
+    assert!(
+        message.contains("drop nothing") && message.contains("tenants/third"),
+        "{message}"
+    );
+    assert!(!message.contains("recycle"), "{message}");
+    assert_eq!(scalar(&mut admin, "SELECT count(*) FROM piece").await, 0);
+    moves(&mut admin, "aside", "stagesub").await;
+    drop(admin);
+    world
+        .kubectl(["annotate", "orchdb", &name, "--overwrite", "looked-at=now"])
+        .unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[allow(clippy::too_many_lines, reason = "one pool's life, in its order")]
 async fn a_pool_makes_its_databases_on_a_server() {
@@ -210,6 +255,9 @@ async fn a_pool_makes_its_databases_on_a_server() {
         pool(&world, filled(2, 1)).await;
         there_are(&world, &mut root, 3).await;
         login(&second).await.unwrap_err();
+        what_may_be_somebody_elses_is_not_dropped(&world, &server).await;
+        pool(&world, filled(2, 1)).await;
+        there_are(&world, &mut root, 3).await;
     }
 
     // The pool goes when its last tenant has gone.

@@ -5,6 +5,17 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
+/// The folder in which tools are kept.
+pub fn cache() -> PathBuf {
+    std::env::var_os("ORCHESTRA_SANDBOX_CACHE").map_or_else(
+        || {
+            PathBuf::from(std::env::var_os("HOME").expect("HOME or ORCHESTRA_SANDBOX_CACHE must be set"))
+                .join(".cache/orchestra-sandbox")
+        },
+        PathBuf::from,
+    )
+}
+
 /// The packages of a folder of `tests/`, installed once for each state of its files.
 pub fn installed(folder: &str, files: &[&str]) -> PathBuf {
     obtainable(folder, files).unwrap()
@@ -22,13 +33,7 @@ pub fn obtainable(folder: &str, files: &[&str]) -> Result<PathBuf, String> {
         .iter()
         .take(8)
         .fold(String::new(), |key, byte| format!("{key}{byte:02x}"));
-    let cache = std::env::var_os("ORCHESTRA_SANDBOX_CACHE").map_or_else(
-        || {
-            PathBuf::from(std::env::var_os("HOME").expect("HOME or ORCHESTRA_SANDBOX_CACHE must be set"))
-                .join(".cache/orchestra-sandbox")
-        },
-        PathBuf::from,
-    );
+    let cache = cache();
     let done = cache.join(format!("{folder}-{key}"));
     if done.exists() {
         return Ok(done);

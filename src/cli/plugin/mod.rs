@@ -261,7 +261,7 @@ pub async fn run(plugin: Plugin) -> anyhow::Result<()> {
         UserCommand::Events(arguments) => events::run(&scope, &arguments).await,
         UserCommand::Psql(arguments) => login::psql(&scope, &arguments).await,
         UserCommand::Url(arguments) => say(&login::url(&scope, &arguments).await?),
-        UserCommand::Plan(arguments) => say(&preview::run(&scope, arguments).await?),
+        UserCommand::Plan(arguments) => say(&Box::pin(preview::run(&scope, arguments)).await?),
         UserCommand::Approve(PluginApproveArguments { name, digest }) => {
             let namespace = Some(scope.namespace.clone());
             let arguments = plan::ApproveArguments {

@@ -1,4 +1,4 @@
-//! Bodies of functions and procedures, and the limits within which code is read.
+//! Bodies of functions and procedures.
 
 use std::sync::Arc;
 
@@ -8,12 +8,10 @@ use pg_query::{NodeEnum, ParserOptions};
 use super::extensions::{self, RunBy};
 use super::finding::FindingKind;
 use super::judge::Judge;
+use super::limits::run;
 use super::names::{Name, body_text, inner, language, quoted, strings};
 use super::{plpgsql, rights, settings};
 use crate::migrate::parse;
-
-/// How deep code may call code.
-const DEEPEST: usize = 16;
 
 /// Judges the functions to which a name can refer, and that are run without being named in a statement.
 pub fn routine(judge: &mut Judge<'_>, name: &Name) {
@@ -58,40 +56,6 @@ pub fn routine_by(judge: &mut Judge<'_>, name: &Name, by: RunBy<'_>) {
 pub fn replaced(judge: &mut Judge<'_>, it: &CreateFunctionStmt, text: &str) {
     let name = Name::of(strings(&it.funcname));
     run(judge, &Arc::from(text), &format!("{name}()"), |judge| body(judge, it));
-}
-
-/// Judges code within the limits: each text once in a chain of calls, up to a depth, and up to a total size.
-pub fn run(judge: &mut Judge<'_>, text: &Arc<str>, label: &str, judges: impl Fn(&mut Judge<'_>)) {
-    // The text is compared with those before.
-    if !judge.known.code.budget.work(1 + text.len() / 64) {
-        return;
-    }
-    if judge.active.contains(text) || judge.was_judged(text) {
-        return;
-    }
-    if judge.active.len() >= DEEPEST || !judge.spend(text.len()) {
-        judge.find(
-            FindingKind::Opaque,
-            "",
-            format!("{label}, beyond the size of code that is analysed"),
-        );
-        return;
-    }
-    let outermost = judge.label.is_none();
-    if outermost {
-        judge.label = Some(label.to_owned());
-    }
-    judge.active.push(text.clone());
-    let elsewhere = judge.known.elsewhere;
-    judges(judge);
-    // In a loop, a new search path also applies to the statements before it.
-    if judge.known.elsewhere && !elsewhere {
-        judges(judge);
-    }
-    judge.active.pop();
-    if outermost {
-        judge.label = None;
-    }
 }
 
 fn body(judge: &mut Judge<'_>, it: &CreateFunctionStmt) {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use pg_query::protobuf::{CmdType, DoStmt, RuleStmt};
 use pg_query::{Node, NodeEnum, ParserOptions};
 
-use super::bodies::{routine, routine_by, run};
+use super::bodies::{routine, routine_by};
 use super::budget::OBJECT;
 use super::calls::{FunctionCall, calls, references};
 use super::extensions::RunBy;
 use super::finding::FindingKind;
 use super::judge::{Judge, ReportedFindings};
 use super::known_code::{DELETE, INSERT, KnownRoutine, KnownTrigger, TRUNCATE, UPDATE};
+use super::limits::run;
 use super::names::{Name, body_text, dotted, inner, is_on, language, quoted, strings};
 use super::replaced::is_routine;
 use super::{dangerous, extension_table, plpgsql, replaced, settings};

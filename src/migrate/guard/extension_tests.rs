@@ -86,7 +86,7 @@ fn a_function_of_an_installed_extension_does_what_is_known_of_it() {
         ),
         // A function of the database's own that has the name of an extension's one.
         ("SELECT run_maintenance('x')", &[]),
-        ("SELECT schedule('x')", &[Opaque]),
+        ("SELECT public.schedule('x')", &[Opaque]),
         ("SELECT cron.schedule('x', '* * * * *', 'SELECT plan()')", &[]),
     ] {
         assert_eq!(kinds_installed(script), found, "{script}");

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use pg_query::protobuf::InsertStmt;
 use pg_query::{Node, NodeEnum};
 
-use super::bodies::run;
 use super::calls::FunctionCall;
 use super::extension_table::{self, Does};
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known_code::KnownRoutine;
+use super::limits::run;
 use super::names::{Name, inner, is_on};
 
 /// How a function is run.

@@ -25,6 +25,7 @@ mod judge;
 mod known;
 mod known_code;
 mod leaks;
+mod limits;
 mod links;
 mod locks;
 mod made;
