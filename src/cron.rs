@@ -18,6 +18,10 @@ const PERIODS: usize = 100;
 const FROM: Timestamp = Timestamp::constant(1_767_225_600, 0); // 2026-01-01
 const SPAN: SignedDuration = SignedDuration::from_hours(8 * 366 * 24);
 
+/// The span in which times are counted, and the most of them.
+const YEAR: SignedDuration = SignedDuration::from_hours(365 * 24);
+const COUNTED: u32 = 400;
+
 /// A zone of the IANA time zone database; UTC without a name; none where the zone does not exist.
 pub fn zone(name: Option<&str>) -> Option<TimeZone> {
     TimeZone::get(name.unwrap_or("UTC")).ok()
@@ -95,6 +99,31 @@ impl Schedule {
         due.or_else(|| self.next(now))
     }
 
+    /// How often it fires in a span on average, rounded up; at least once. The times of a year are counted, or the first of
+    /// many in it.
+    pub fn times_in(&self, span: Duration) -> u32 {
+        let wall = Self {
+            cron: self.cron.clone(),
+            zone: TimeZone::UTC,
+        };
+        let end = FROM.saturating_add(YEAR).unwrap_or(Timestamp::MAX);
+        let (mut count, mut last) = (0_u32, FROM);
+        while let Some(next) = wall.next(last).filter(|next| *next < end) {
+            (count, last) = (count + 1, next);
+            if count == COUNTED {
+                break;
+            }
+        }
+        let looked = if count == COUNTED {
+            last.duration_since(FROM)
+        } else {
+            YEAR
+        };
+        let looked = looked.unsigned_abs().as_secs().max(1);
+        let times = u64::from(count).saturating_mul(span.as_secs()).div_ceil(looked);
+        u32::try_from(times).unwrap_or(u32::MAX).max(1)
+    }
+
     /// The shortest of its periods by wall time, without changes of the clock; none where it fires once at most.
     pub fn period(&self) -> Option<Duration> {
         let wall = Self {
@@ -120,6 +149,21 @@ mod tests {
 
     fn read(schedule: &str, zone: Option<&str>) -> Schedule {
         Schedule::read("spec", schedule, zone).unwrap()
+    }
+
+    #[test]
+    fn the_times_in_a_span_are_those_of_a_year_on_average() {
+        let day = Duration::from_hours(24);
+        for (schedule, days, times) in [
+            ("0 2 * * *", 30, 30),
+            ("*/15 * * * *", 1, 96),
+            ("0 2,3 1 * *", 365, 24),
+            ("0 2 1 6 *", 30, 1),
+            ("0 2 * * 1-5", 7, 6),
+            ("0 0 30 2 *", 30, 1),
+        ] {
+            assert_eq!(read(schedule, None).times_in(day * days), times, "{schedule}");
+        }
     }
 
     #[test]

@@ -195,6 +195,9 @@ pub struct OrchestraBackupStatus {
     /// Stored bytes, compressed and perhaps encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<i64>,
+    /// Bytes of the archives before compression, which is about what the database has sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_bytes: Option<i64>,
     /// Where the backup is, for people: the bucket or the claim, and the folder in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,

@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BackupSchedule, GoDuration, NAME, SecretReference};
+use super::{BackupPrices, BackupSchedule, GoDuration, NAME, RetentionLimits, SecretReference};
 
 /// The form of the marker of a cluster.
 const CLUSTER: &str = "^[0-9a-f]{12}$";
@@ -70,6 +70,12 @@ pub struct ClassBackup {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub scratch_pool_name: Option<String>,
+    /// Bounds of the retention of the class's Orchestras. Omitted: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_limits: Option<RetentionLimits>,
+    /// Prices of what is stored and transferred, for the estimate of each Orchestra and the class's budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<BackupPrices>,
     /// When Orchestras are backed up that do not say, and which of the backups are kept. Omitted: on demand only.
     #[serde(flatten)]
     pub schedule: BackupSchedule,

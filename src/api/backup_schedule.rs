@@ -8,7 +8,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::connection::{CRON, TIME_ZONE};
-use super::{BackupVerify, DeletionPolicy, GoDuration};
+use super::{BackupEstimate, BackupVerify, DeletionPolicy, GoDuration, ProviderBackups};
 use crate::cron::Schedule;
 
 /// The shortest period that a schedule may have.
@@ -34,7 +34,7 @@ pub struct BackupSchedule {
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub suspend: bool,
     /// Which backups that the schedule has made are kept; the operator deletes the others. Omitted in an Orchestra: as the
-    /// class says. Omitted in both: all are kept.
+    /// class says. Omitted in both: all are kept. The class's `backup.retentionLimits` apply in each case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<BackupRetention>,
     /// `spec.deletionPolicy` of the backups that the schedule makes from now on. Omitted in an Orchestra: as the class
@@ -159,6 +159,12 @@ pub struct ScheduledBackups {
     /// Until when the next one should have: the second time of the schedule after the last, or after its beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify_deadline: Option<Time>,
+    /// What the accepted schedule stores and transfers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<BackupEstimate>,
+    /// Backups that the provider makes of the project by itself, as of its last answer; absent of a pool's database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderBackups>,
 }
 
 #[cfg(test)]

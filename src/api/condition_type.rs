@@ -25,6 +25,8 @@ pub enum ConditionType {
     KeysUsable,
     /// The entry of a static pool leads to the claimed database. Shown as False only.
     EntryUsable,
+    /// Nothing of the access that a deleted Orchestra had to its database works any more. Shown as False only.
+    AccessRevoked,
     /// The seed is applied.
     Seeded,
     /// The operator is working on the object, or will continue without help.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Adopt, AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, ExposeNewTables, LABEL, NAME, Near, OrchestraBackup,
-    PROJECT, PowerState, Recycle,
+    PROJECT, PowerState, ProviderBackups, Recycle,
 };
 
 /// A database that an Orchestra can claim: a hosted project or an entry of a static pool. The operator
@@ -82,6 +82,11 @@ pub struct OrchestraDatabaseSpec {
     /// When the claim was released. The database still holds the tenant's data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released_at: Option<Time>,
+    /// Whether the logins of the Orchestra that released the database may still work. The operator writes it with the
+    /// release, and revokes logins that are `Left` as soon as the database answers. Absent: nobody is to lose a login, or
+    /// API keys, by the release, as of a database that was made again after the loss of a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_logins: Option<FormerLogins>,
     /// UIDs of the Orchestras that held the claim before, the last one at the end. Their logins are revoked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 64)))]
@@ -157,6 +162,15 @@ pub struct InventoryEntry {
     /// Secret.
     #[schemars(length(min = 1, max = 520))]
     pub key: String,
+}
+
+/// Whether the logins of a deleted Orchestra may still work.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FormerLogins {
+    /// They were revoked.
+    Revoked,
+    /// They could not be revoked, and may still work.
+    Left,
 }
 
 /// The Orchestra that holds a claim.
@@ -251,6 +265,9 @@ pub struct OrchestraDatabaseStatus {
     /// The backup that is made before it is destroyed. Written before the OrchestraBackup is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub final_backup: Option<FinalBackupReference>,
+    /// Backups that the provider makes of the project by itself, as of its last answer, which is asked for once a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_backups: Option<ProviderBackups>,
 }
 
 /// The backup of a database that is to be destroyed.

@@ -4,6 +4,7 @@
 
 mod access;
 mod backup;
+mod backup_cost;
 mod backup_drill;
 mod backup_policy;
 mod backup_schedule;
@@ -35,6 +36,7 @@ pub mod unreadable;
 
 pub use access::*;
 pub use backup::*;
+pub use backup_cost::*;
 pub use backup_drill::*;
 pub use backup_policy::*;
 pub use backup_schedule::*;

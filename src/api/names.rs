@@ -66,6 +66,9 @@ pub const KEYS_ROTATED_LABEL: &str = "stagesub.io/keys-rotated-at";
 /// Label of an owner's Secret: when the operator made the API keys that are published, in seconds since 1970.
 pub const KEYS_MADE_LABEL: &str = "stagesub.io/keys-made-at";
 
+/// Label of an owner's Secret: UID of the Orchestra that has released the database, and whose API keys are replaced.
+pub const KEYS_ENDED_LABEL: &str = "stagesub.io/keys-ended-for";
+
 /// Label of an owner's Secret while new API keys are made (value `"true"`).
 pub const KEYS_PENDING_LABEL: &str = "stagesub.io/keys-pending";
 

@@ -1,6 +1,6 @@
-//! Bounds of what a store answers. The S3 client holds lists, errors and acknowledgements whole in memory, of whatever
-//! length, and waits for them as long as bytes come (`object_store` 0.14: `body.bytes()` and `body.text()` in `aws/client.rs`
-//! and `client/retry.rs`). Objects are read as they come, so that they have no bound here.
+//! Bounds on the answers of a store. The S3 client reads lists, errors and acknowledgements into memory whole, without a bound on
+//! their size, and without a time limit while bytes arrive (`object_store` 0.14: `body.bytes()` and `body.text()` in
+//! `aws/client.rs` and `client/retry.rs`). Objects are streamed, so this module does not bound them.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use object_store::client::{
     ReqwestConnector,
 };
 
-/// The longest time of an answer that is no object. A store may take minutes to join the parts of one.
+/// The longest time that an answer other than an object may take. A store may need minutes to join the parts of an upload.
 const LONGEST: Duration = Duration::from_mins(10);
 /// The most bytes of a list or an acknowledgement: a page of a list has 1000 keys of up to 1 KiB, which XML can make longer.
 const ANSWER: usize = 8 << 20;
-/// The bytes of an error that are read.
+/// The most bytes of an error that are read.
 const REFUSAL: usize = 16 << 10;
 
 /// Connects clients whose answers are bounded.
@@ -50,14 +50,14 @@ enum Excess {
     Slow(Duration),
 }
 
-/// What a request asks for.
+/// The kind of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asked {
-    /// The bytes of an object.
+    /// It reads an object.
     Object,
-    /// To write bytes, which takes as long as they need.
+    /// It writes bytes, and may take as long as they need.
     Write,
-    /// Something else, of which the answer is short.
+    /// Any other request, whose answer is short.
     Other,
 }
 
@@ -86,13 +86,13 @@ impl HttpService for BoundedClient {
         if asked == Asked::Object && answer.status().is_success() {
             return Ok(answer);
         }
-        // A write has taken its own time.
+        // After a long write, the body of the answer still has a tenth of the time.
         let until = until.max(tokio::time::Instant::now() + self.longest / 10);
         tokio::time::timeout_at(until, whole(answer)).await.map_err(slow)?
     }
 }
 
-/// The answer with its body in memory. Of an error, the beginning is enough.
+/// The answer with its body in memory. Of an error, only the beginning is read.
 async fn whole(answer: HttpResponse) -> Result<HttpResponse, HttpError> {
     let (parts, body) = answer.into_parts();
     let most = if parts.status.is_success() { ANSWER } else { REFUSAL };

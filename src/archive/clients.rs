@@ -106,15 +106,23 @@ impl Clients {
     }
 }
 
-/// Asks libpq with a value that no version accepts: it refuses it before it connects, by the value or by the name.
-async fn knows_require_auth(bin: &Path) -> Result<bool> {
-    let asked = Command::new(bin.join("pg_dump"))
-        .args(["--no-password", "--dbname=host=/nonexistent require_auth=unknown"])
+/// Asks libpq with a value that no version accepts: it refuses it before it connects, by the value or by the name. The question
+/// names a user: without one, libpq refuses it because the image has no account of the process.
+fn question(bin: &Path) -> Command {
+    let mut command = Command::new(bin.join("pg_dump"));
+    command
+        .args([
+            "--no-password",
+            "--dbname=host=/nonexistent user=none require_auth=unknown",
+        ])
         .env_clear()
         .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .output()
-        .await;
+        .stdin(Stdio::null());
+    command
+}
+
+async fn knows_require_auth(bin: &Path) -> Result<bool> {
+    let asked = question(bin).output().await;
     let asked = asked.map_err(|error| cannot_run("pg_dump", &error))?;
     Ok(String::from_utf8_lossy(&asked.stderr).contains("invalid require_auth value"))
 }
@@ -350,5 +358,19 @@ mod tests {
             assert_eq!(error.reason, Reason::Incompatible);
             assert!(error.message.contains(&format!("PostgreSQL {major}")), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn libpq_is_asked_without_an_account_as_in_the_image() {
+        let folders = KNOWN.map(|major| PathBuf::from(format!("/usr/lib/postgresql/{major}/bin")));
+        let mut installed = folders.filter(|bin| bin.join("pg_dump").is_file());
+        let Some(bin) = installed.next().filter(|_| rustix::process::geteuid().is_root()) else {
+            eprintln!("skipped: to ask as another user needs Debian's packages of PostgreSQL's clients, and root");
+            return;
+        };
+        // An id that no system gives.
+        let asked = question(&bin).uid(0x7fff_fff0).gid(0x7fff_fff0).output().await.unwrap();
+        let said = String::from_utf8_lossy(&asked.stderr);
+        assert!(said.contains("require_auth"), "{said}");
     }
 }

@@ -1,4 +1,4 @@
-//! An object of a store that is written in parts.
+//! Multipart uploads to an object store.
 
 use object_store::MultipartUpload;
 
@@ -6,10 +6,10 @@ use super::error::{Error, Result};
 use super::outcome::OutcomeReason as Reason;
 use super::refused::refused;
 
-/// The most parts of one object that are uploaded at a time, each held in memory.
+/// The most parts of one object that are uploaded at the same time. Each is held in memory.
 const PARTS: usize = 3;
 
-/// An object that is written in parts. It is not there before [`Upload::complete`].
+/// A multipart upload. The store shows the object after [`Upload::complete`].
 #[derive(Debug)]
 pub struct Upload {
     upload: Box<dyn MultipartUpload>,
@@ -24,10 +24,10 @@ impl Upload {
         }
     }
 
-    /// Sends the next part; waits while several are on their way.
+    /// Sends the next part; waits while the most parts are being uploaded.
     ///
     /// # Errors
-    /// What the store says of an earlier part.
+    /// The store's error about an earlier part.
     pub async fn part(&mut self, bytes: Vec<u8>) -> Result<()> {
         self.wait(PARTS - 1).await?;
         self.under_way.spawn(self.upload.put_part(bytes.into()));
@@ -45,17 +45,17 @@ impl Upload {
         Ok(())
     }
 
-    /// Makes the object of its parts.
+    /// Completes the upload: the store makes the object of its parts.
     ///
     /// # Errors
-    /// What the store says.
+    /// The store's error.
     pub async fn complete(mut self) -> Result<()> {
         self.wait(0).await?;
         let done = self.upload.complete().await;
         done.map(drop).map_err(|error| refused(&error, "write to"))
     }
 
-    /// Drops the parts. What cannot be dropped is left to the store's own rule for unfinished uploads.
+    /// Aborts the upload. If that fails, the store removes the parts by its own rule for incomplete multipart uploads.
     pub async fn abort(mut self) {
         self.under_way.shutdown().await;
         if let Err(error) = self.upload.abort().await {

@@ -223,6 +223,7 @@ fn tell(status: &mut OrchestraBackupStatus, facts: &BackupFacts) {
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     status.snapshot_time = Some(Time(facts.snapshot_time));
     status.bytes = Some(number(facts.bytes));
+    status.raw_bytes = Some(number(facts.raw_bytes));
     status.manifest_digest = Some(facts.manifest_digest.clone());
     status.server_major = i32::try_from(facts.server_major).ok();
     status.migration.clone_from(&facts.migration_head);

@@ -20,6 +20,7 @@ use crate::class::Context;
 use crate::controller::error::Error;
 use crate::money;
 
+pub use backups::{admit as admit_backups, cost as cost_of_backups};
 pub use room::{BudgetItem, BudgetLimits, Full, Spending, room};
 
 /// In the order of creation, unclaimed databases of pools come after those of Orchestras. Their places are seconds before
@@ -149,7 +150,9 @@ fn ask(
     database: &str,
     taken: bool,
 ) -> Result<(), Error> {
-    let Some(limits) = limits(class) else { return Ok(()) };
+    let Some(limits) = backups::left(ctx, class) else {
+        return Ok(());
+    };
     let price = price::of_class(ctx, class).map(|quote| quote.price.monthly);
     let place = match orchestra {
         Some(_) => NEXT_OF_TENANT,
@@ -173,7 +176,9 @@ fn ask(
 /// Whether the project of a database may still be requested from the provider.
 pub fn confirm(ctx: &Context, database: &OrchestraDatabase) -> Result<(), Error> {
     let class = super::resolve(ctx, database.spec.class_name.as_deref())?;
-    let Some(limits) = limits(&class) else { return Ok(()) };
+    let Some(limits) = backups::left(ctx, &class) else {
+        return Ok(());
+    };
     let mut candidate = project(ctx, &class, database);
     candidate.issued = true;
     let ahead = if database.is_spare() {
@@ -226,7 +231,7 @@ pub(super) fn settle(ctx: &Context, class: &OrchestraClass) {
 }
 
 /// What a class is billed for: every project that was or is about to be requested, without those that wait for
-/// room.
+/// room; and the backups by schedule, as they were estimated.
 pub(super) fn sum(ctx: &Context, class: &OrchestraClass) -> Spending {
     let mut sum = Spending::default();
     for database in ctx
@@ -240,6 +245,7 @@ pub(super) fn sum(ctx: &Context, class: &OrchestraClass) -> Spending {
             sum.add(&project);
         }
     }
+    sum.monthly += backups::cost(ctx, class, None);
     sum
 }
 
@@ -350,6 +356,7 @@ pub(super) fn explain(class: &OrchestraClass, full: Full, price: Option<Decimal>
     }
 }
 
+mod backups;
 mod room;
 #[cfg(test)]
 mod tests;

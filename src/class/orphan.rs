@@ -199,7 +199,7 @@ pub fn keeping_release(name: &str) -> String {
 /// The command that releases a database, and sets these other fields.
 fn release(name: &str, others: &str) -> String {
     format!(
-        "kubectl patch orchdb {name} --type=merge -p '{{\"spec\":{{{others}\"releasedAt\":\"'$(date -u +%FT%TZ)'\"}}}}'"
+        "kubectl patch orchdb {name} --type=merge -p '{{\"spec\":{{{others}\"releasedAt\":\"'$(date -u +%FT%TZ)'\",\"formerLogins\":\"Left\"}}}}'"
     )
 }
 

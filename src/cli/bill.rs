@@ -67,7 +67,8 @@ fn render(bill: &Bill, output: Output) -> anyhow::Result<String> {
     };
     match output {
         Output::Csv => output::csv(header, cells),
-        Output::Json => Ok(serde_json::to_string_pretty(bill)?),
+        Output::Json => output::json(bill),
+        Output::Yaml => output::yaml(bill),
         Output::Table if bill.rows.is_empty() => Ok("none: no project is billed".into()),
         Output::Table => {
             let shown = output::table(header, cells, &["databases", "unpriced", "monthly", "month_to_date"]);

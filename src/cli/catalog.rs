@@ -176,8 +176,8 @@ fn secrets(arguments: &Arguments, store: &Store) -> anyhow::Result<StoreSecrets>
 fn render(found: &StoreListing, format: Format) -> anyhow::Result<String> {
     match format {
         Format::Table => Ok(table(found)),
-        Format::Json => Ok(serde_json::to_string_pretty(found)?),
-        Format::Yaml => Ok(serde_saphyr::to_string(found)?.trim_end().to_owned()),
+        Format::Json => output::json(found),
+        Format::Yaml => output::yaml(found),
     }
 }
 

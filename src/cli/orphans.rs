@@ -70,7 +70,8 @@ fn render(orphans: &[Orphan], output: Output) -> anyhow::Result<String> {
         ]
     });
     match output {
-        Output::Json => Ok(serde_json::to_string_pretty(orphans)?),
+        Output::Json => output::json(orphans),
+        Output::Yaml => output::yaml(orphans),
         Output::Csv => output::csv(&HEADER, cells),
         Output::Table if orphans.is_empty() => Ok("none: everything that costs money serves a tenant".into()),
         Output::Table => Ok(output::table(&HEADER, cells, &["monthly"])),

@@ -1,9 +1,10 @@
-//! Output formats: a table for people, JSON and CSV for programs.
+//! Output formats: a table for people, JSON, YAML and CSV for programs.
 
 use std::io::Write as _;
 
 use anyhow::Context as _;
 use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
 
 use crate::text;
 
@@ -15,6 +16,8 @@ pub enum Output {
     Table,
     /// One JSON document.
     Json,
+    /// One YAML document.
+    Yaml,
     /// A header line and one line for each row (RFC 4180).
     Csv,
 }
@@ -38,6 +41,22 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>, right: 
     }
     let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n")
+}
+
+/// Formats a value as one JSON document.
+///
+/// # Errors
+/// When the value cannot be represented in JSON.
+pub fn json(value: &(impl Serialize + ?Sized)) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(value)?)
+}
+
+/// Formats a value as one YAML document.
+///
+/// # Errors
+/// When the value cannot be represented in YAML.
+pub fn yaml(value: &(impl Serialize + ?Sized)) -> anyhow::Result<String> {
+    Ok(serde_saphyr::to_string(&value)?.trim_end().to_owned())
 }
 
 /// Formats rows as CSV with a header line. An unknown cell is empty.

@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::output::{self, Cell, Output};
 use crate::api::{APPROVE_MIGRATIONS, MigrationPlan, Orchestra};
@@ -45,7 +45,7 @@ pub async fn run(client: &Client, arguments: &PlanArguments) -> anyhow::Result<S
     let Some(summary) = waiting(&orchestra) else {
         return Ok(match arguments.output {
             Output::Table => "none: no migrations wait for approval".into(),
-            Output::Json => "null".into(),
+            Output::Json | Output::Yaml => "null".into(),
             Output::Csv => output::csv(&HEADER, [])?,
         });
     };
@@ -54,6 +54,7 @@ pub async fn run(client: &Client, arguments: &PlanArguments) -> anyhow::Result<S
         Output::Table => Ok(plan.text.trim_end().to_owned()),
         Output::Csv => output::csv(&HEADER, plan.findings()?.into_iter().map(cells)),
         Output::Json => Ok(plan.json),
+        Output::Yaml => output::yaml(&serde_json::from_str::<Value>(&plan.json)?),
     }
 }
 

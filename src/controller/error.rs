@@ -13,7 +13,7 @@ use crate::{migrate, postgres, source, supabase};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The Kubernetes API failed or refused.
-    #[error("the Kubernetes API failed or refused the request: {0}")]
+    #[error("the Kubernetes API failed or refused the request: {}", crate::error::kubernetes(.0))]
     Kubernetes(#[from] kube::Error),
     /// The Management API failed or refused.
     #[error(transparent)]
@@ -118,6 +118,11 @@ impl Error {
         const PASSING: [u16; 4] = [404, 408, 409, 429];
         matches!(self, Self::Kubernetes(kube::Error::Api(status))
             if (400..500).contains(&status.code) && !PASSING.contains(&status.code))
+    }
+
+    /// Whether another one has made the object meanwhile.
+    pub fn is_already_exists(&self) -> bool {
+        matches!(self, Self::Kubernetes(kube::Error::Api(status)) if status.is_already_exists())
     }
 
     /// Whether a write met a newer version of its object: nothing is wrong, and the pass starts again.

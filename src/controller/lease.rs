@@ -119,7 +119,8 @@ impl Lease {
                     }
                 }
                 Ok(LeaseHolder::Ours(record)) => return Ok(self.clone().hold(asked, record)),
-                Err(error) if error.is_conflict() => {}
+                // Another operator was faster, with a change or with a new Lease.
+                Err(error) if error.is_conflict() || error.is_already_exists() => {}
                 Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_forbidden() => {
                     return Err(Error::Kubernetes(kube::Error::Api(status)));
                 }

@@ -188,7 +188,10 @@ pub async fn tell_of(core: &Core, subject: &ObjectReference, news: &News) {
     };
     // Boxed: every pass can publish an event, and few do.
     if let Err(error) = Box::pin(core.events.publish(event, subject)).await {
-        tracing::warn!(%error, "an event could not be published");
+        tracing::warn!(
+            error = crate::error::kubernetes(&error),
+            "an event could not be published"
+        );
     }
 }
 

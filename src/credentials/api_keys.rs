@@ -1,7 +1,8 @@
 //! What is known of the API keys that the operator has made in a hosted project: kept in the owner's Secret beside the
 //! keys that are published, and written before each step of a rotation.
 //!
-//! It does not contain keys that the operator did not make, so these are never deleted.
+//! It contains no keys of other people, so these are never deleted: only those that the operator made and, in a project that
+//! it made, the first ones, which came with the project.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::api::names::{KEYS_MADE_LABEL, KEYS_PENDING_LABEL, KEYS_REVOKE_LABEL, KEYS_ROTATED_LABEL, KEYS_WAIT_LABEL};
+use crate::api::names::{
+    KEYS_ENDED_LABEL, KEYS_MADE_LABEL, KEYS_PENDING_LABEL, KEYS_REVOKE_LABEL, KEYS_ROTATED_LABEL, KEYS_WAIT_LABEL,
+};
 use crate::supabase::types::KeyType;
 
 /// The most former keys that are kept at the same time: a further rotation waits until some have ended.
@@ -17,6 +20,9 @@ const MOST_FORMER: usize = 8;
 
 /// The longest name of a key that the API takes.
 const LONGEST: usize = 64;
+
+/// The name of the keys that a project has from its creation on.
+pub const FIRST: &str = "default";
 
 /// The most characters of a name that a number takes, with its underscore.
 const NUMBER: usize = 11;
@@ -44,19 +50,19 @@ impl KeyKind {
     }
 }
 
-/// A key that the operator has made.
+/// A key that the operator has made, or that came with a project that it made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MadeKey {
     /// Its identity at the provider.
     pub id: String,
-    /// Its name: [`name_of`].
+    /// Its name: [`name_of`], or [`FIRST`].
     pub name: String,
     /// Its kind.
     pub kind: KeyKind,
 }
 
-/// A key that the operator has made, and that a newer one has replaced.
+/// Such a key that a newer one has replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FormerKey {
@@ -76,8 +82,22 @@ pub struct PendingKeys {
     pub number: u32,
     /// Which kinds.
     pub kinds: Vec<KeyKind>,
-    /// The time of the login's rotation that they follow.
-    pub follows: Timestamp,
+    /// The time of the login's rotation that they follow, if it was ever rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<Timestamp>,
+}
+
+/// New keys that were made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewKeys {
+    /// The number in their names.
+    pub number: u32,
+    /// The keys.
+    pub made: Vec<MadeKey>,
+    /// The project's first keys, which they replace as well.
+    pub first: Vec<MadeKey>,
+    /// UID of the Orchestra that has released the database last, and had the keys that they replace.
+    pub former: Option<String>,
 }
 
 /// What is known of the keys that the operator has made.
@@ -99,6 +119,9 @@ pub struct KeyState {
     /// The time of the login's rotation that the last rotation of keys followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub followed: Option<Timestamp>,
+    /// UID of the Orchestra that has released the database, and whose keys are replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_for: Option<String>,
     /// When the published ones were made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_at: Option<Timestamp>,
@@ -110,15 +133,17 @@ impl KeyState {
         *self == Self::default()
     }
 
-    /// Whether new keys are wanted for this rotation of the login, and can be made now.
-    pub fn is_due(&self, login: Timestamp) -> bool {
-        let older = self.followed.is_none_or(|followed| followed < login);
-        older && self.pending.is_none() && self.former.len() < MOST_FORMER
+    /// Whether new keys are wanted, and can be made now: for this rotation of the login, or because the Orchestra with this
+    /// UID has released the database.
+    pub fn is_due(&self, login: Option<Timestamp>, former: Option<&str>) -> bool {
+        let older = login.is_some_and(|login| self.followed.is_none_or(|followed| followed < login));
+        let unended = former.is_some() && self.ended_for.as_deref() != former;
+        (older || unended) && self.pending.is_none() && self.former.len() < MOST_FORMER
     }
 
     /// Records which keys are about to be made. `highest` is the highest number of a key of these names that the
     /// project has.
-    pub fn begin(&mut self, kinds: Vec<KeyKind>, highest: u32, follows: Timestamp) {
+    pub fn begin(&mut self, kinds: Vec<KeyKind>, highest: u32, follows: Option<Timestamp>) {
         self.last = self.last.max(highest).saturating_add(1);
         self.pending = Some(PendingKeys {
             number: self.last,
@@ -127,19 +152,20 @@ impl KeyState {
         });
     }
 
-    /// Nothing is to be made for this rotation of the login.
-    pub fn skip(&mut self, follows: Timestamp) {
-        self.followed = Some(follows);
+    /// Nothing is to be made for this rotation of the login, or for this release.
+    pub fn skip(&mut self, follows: Option<Timestamp>, former: Option<String>) {
+        self.followed = follows.or(self.followed);
+        self.ended_for = former.or(self.ended_for.take());
     }
 
-    /// The keys with this number were made, and are to be published. If several keys have one name, the others become former
+    /// These keys were made, and are to be published. If several keys have one name, the others become former
     /// ones at once. False where somebody else has already ended that rotation: unknown keys are then former ones, and
     /// nothing is to be published.
-    pub fn end(&mut self, number: u32, made: Vec<MadeKey>, now: Timestamp) -> bool {
-        let pending = self.pending.take_if(|pending| pending.number == number);
+    pub fn end(&mut self, keys: NewKeys, now: Timestamp) -> bool {
+        let pending = self.pending.take_if(|pending| pending.number == keys.number);
         let mut new = Vec::new();
-        for key in made {
-            let known = self.current.contains(&key) || self.former.iter().any(|former| former.key == key);
+        for key in keys.made {
+            let known = self.has(&key.id);
             let first = !new.iter().any(|other: &MadeKey| other.kind == key.kind);
             if pending.is_some() && first && !known {
                 new.push(key);
@@ -154,7 +180,12 @@ impl KeyState {
             .extend(old.into_iter().map(|key| FormerKey { key, until: None }));
         self.current = kept;
         self.current.extend(new);
-        self.followed = Some(pending.follows);
+        for key in keys.first {
+            if !self.has(&key.id) {
+                self.former.push(FormerKey { key, until: None });
+            }
+        }
+        self.skip(pending.follows, keys.former);
         self.made_at = Timestamp::from_second(now.as_second()).ok();
         true
     }
@@ -236,16 +267,18 @@ impl KeyState {
         let of_time = of_time
             .into_iter()
             .filter_map(|(label, time)| Some((label, seconds(time?))));
+        let ended = self.ended_for.clone().map(|uid| (KEYS_ENDED_LABEL, uid));
         let flags = [(KEYS_PENDING_LABEL, self.pending.is_some()), (KEYS_WAIT_LABEL, waits)];
         let flags = flags.into_iter().filter(|(_, is)| *is);
         of_time
             .chain(flags.map(|(label, _)| (label, "true".to_owned())))
+            .chain(ended)
             .collect()
     }
 }
 
 /// What the labels of an owner's Secret say of the keys, without a look into it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyMarks {
     /// The time of the login's rotation that the last rotation of keys followed.
     pub followed: Option<Timestamp>,
@@ -255,6 +288,8 @@ pub struct KeyMarks {
     pub revoke_at: Option<Timestamp>,
     /// Former ones stay until the newer ones are published.
     pub waits: bool,
+    /// UID of the Orchestra that has released the database, and whose keys are replaced.
+    pub ended_for: Option<String>,
 }
 
 impl KeyMarks {
@@ -266,6 +301,7 @@ impl KeyMarks {
             pending: labels.contains_key(KEYS_PENDING_LABEL),
             revoke_at: time(KEYS_REVOKE_LABEL),
             waits: labels.contains_key(KEYS_WAIT_LABEL),
+            ended_for: labels.get(KEYS_ENDED_LABEL).cloned(),
         }
     }
 }

@@ -14,6 +14,14 @@ fn key(id: &str, kind: KeyKind) -> MadeKey {
     }
 }
 
+fn keys(number: u32, made: impl Into<Vec<MadeKey>>) -> NewKeys {
+    NewKeys {
+        number,
+        made: made.into(),
+        ..NewKeys::default()
+    }
+}
+
 #[test]
 fn a_name_is_one_of_the_api_and_tells_its_number() {
     let pattern = |name: &str| {
@@ -44,22 +52,19 @@ fn a_name_is_one_of_the_api_and_tells_its_number() {
 #[test]
 fn a_rotation_is_written_down_step_by_step_and_former_keys_end_after_they_are_replaced() {
     let mut state = KeyState::default();
-    assert!(state.is_due(at(100)) && state.labels().is_empty());
-    state.begin(KeyKind::ALL.into(), 3, at(100));
-    assert_eq!((state.last, state.is_due(at(200))), (4, false));
+    assert!(state.is_due(Some(at(100)), None) && state.labels().is_empty());
+    state.begin(KeyKind::ALL.into(), 3, Some(at(100)));
+    assert_eq!((state.last, state.is_due(Some(at(200)), None)), (4, false));
     assert_eq!(state.labels(), [(KEYS_PENDING_LABEL, "true".to_owned())]);
     // Another operator's rotation is not this one.
     let mut other = state.clone();
-    assert!(!other.end(3, vec![key("x", Secret)], at(101)));
+    assert!(!other.end(keys(3, [key("x", Secret)]), at(101)));
     assert!(other.pending.is_some() && other.current.is_empty() && other.has("x"));
 
-    assert!(state.end(
-        4,
-        vec![key("a", Publishable), key("b", Secret), key("c", Secret)],
-        at(101)
-    ));
+    let made = [key("a", Publishable), key("b", Secret), key("c", Secret)];
+    assert!(state.end(keys(4, made), at(101)));
     assert_eq!(state.ids(), ["a", "b"]);
-    assert!(!state.is_due(at(100)) && state.is_due(at(101)));
+    assert!(!state.is_due(Some(at(100)), None) && state.is_due(Some(at(101)), None));
     // The second key of one name.
     assert_eq!(state.former[0].key.id, "c");
     state.published(at(102), SignedDuration::from_secs(10));
@@ -67,8 +72,8 @@ fn a_rotation_is_written_down_step_by_step_and_former_keys_end_after_they_are_re
     assert_eq!(state.overdue(at(113)), [key("c", Secret)]);
     state.forget("c");
 
-    state.begin(vec![Secret], 4, at(200));
-    state.end(5, vec![key("d", Secret)], at(201));
+    state.begin(vec![Secret], 4, Some(at(200)));
+    state.end(keys(5, [key("d", Secret)]), at(201));
     assert_eq!(state.ids(), ["a", "d"]);
     let marks = KeyMarks::read(
         &state
@@ -94,18 +99,45 @@ fn a_rotation_is_written_down_step_by_step_and_former_keys_end_after_they_are_re
 #[test]
 fn a_key_that_somebody_has_deleted_is_made_anew_and_what_stands_in_for_it_stays() {
     let mut state = KeyState::default();
-    state.begin(KeyKind::ALL.into(), 0, at(100));
-    state.end(1, vec![key("a", Publishable), key("b", Secret)], at(100));
-    state.begin(KeyKind::ALL.into(), 1, at(200));
-    state.end(2, vec![key("c", Publishable), key("d", Secret)], at(200));
+    state.begin(KeyKind::ALL.into(), 0, Some(at(100)));
+    state.end(keys(1, [key("a", Publishable), key("b", Secret)]), at(100));
+    state.begin(KeyKind::ALL.into(), 1, Some(at(200)));
+    state.end(keys(2, [key("c", Publishable), key("d", Secret)]), at(200));
     state.published(at(200), SignedDuration::from_secs(10));
-    assert!(state.lose(&["c".into(), "d".into()]).is_empty() && !state.is_due(at(200)));
+    assert!(state.lose(&["c".into(), "d".into()]).is_empty() && !state.is_due(Some(at(200)), None));
     assert_eq!(state.lose(&["c".into(), "b".into()]), ["one_d"]);
-    assert!(state.is_due(at(200)) && state.ids() == ["c", "b"]);
+    assert!(state.is_due(Some(at(200)), None) && state.ids() == ["c", "b"]);
     assert_eq!(state.overdue(at(9999)), [key("a", Publishable)]);
     for number in 3..9 {
-        state.begin(vec![Secret], 0, at(300));
-        state.end(number, vec![key(&number.to_string(), Secret)], at(300));
+        state.begin(vec![Secret], 0, Some(at(300)));
+        state.end(keys(number, [key(&number.to_string(), Secret)]), at(300));
     }
-    assert_eq!((state.former.len(), state.is_due(at(400))), (8, false));
+    assert_eq!((state.former.len(), state.is_due(Some(at(400)), None)), (8, false));
+}
+
+#[test]
+fn the_first_keys_end_as_those_of_the_operator_do_and_a_release_is_recorded() {
+    let mut state = KeyState::default();
+    assert!(!state.is_due(None, None) && state.is_due(None, Some("uid-1")));
+    state.begin(KeyKind::ALL.into(), 0, None);
+    let (first, made) = (
+        [key("p", Publishable), key("s", Secret)],
+        [key("a", Publishable), key("b", Secret)],
+    );
+    let new = NewKeys {
+        first: first.to_vec(),
+        former: Some("uid-1".into()),
+        ..keys(1, made)
+    };
+    assert!(state.end(new, at(100)));
+    state.published(at(100), SignedDuration::ZERO);
+    assert_eq!(state.overdue(at(101)), first);
+    assert!(!state.is_due(None, Some("uid-1")) && state.is_due(None, Some("uid-2")));
+    let labels = state.labels().into_iter().map(|(key, is)| (key.to_owned(), is));
+    assert_eq!(KeyMarks::read(&labels.collect()).ended_for.as_deref(), Some("uid-1"));
+    state.skip(Some(at(200)), None);
+    assert_eq!(
+        (state.followed, state.ended_for.as_deref()),
+        (Some(at(200)), Some("uid-1"))
+    );
 }

@@ -7,7 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::observe::{Observed, too_early};
 use super::plan::Step;
 use super::{
-    Pass, adopted, create, deadline, entry, final_backup, grace, identity, key_rotation, keys, power, region, status,
+    Pass, adopted, create, deadline, entry, final_backup, former, grace, identity, key_rotation, keys, power, region,
+    status,
 };
 use crate::api::condition::Reason;
 use crate::api::names::PASSWORD_LABEL;
@@ -74,6 +75,7 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
             let reference = reference(pass, observed)?.to_owned();
             super::password::change(pass, account(observed)?, &reference).await
         }
+        Step::RevokeLogins => former::revoke(pass).await,
         Step::RotateKeys(work) => {
             let reference = reference(pass, observed)?.to_owned();
             key_rotation::act(pass, (work, observed.facts.claim), account(observed)?, &reference).await?;

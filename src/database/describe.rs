@@ -67,6 +67,7 @@ pub fn describe(step: Step, claim: ClaimState, replaces: bool) -> Description {
         Step::Rest
         | Step::ReadKeys
         | Step::RotateKeys(_)
+        | Step::RevokeLogins
         | Step::BeginPassword
         | Step::ChangePassword
         | Step::MakeFinalBackup
@@ -124,8 +125,7 @@ const PAUSED: Description = Description {
 
 const SLEEPS_ON: &str = "the project is paused, and no Orchestra claims it: the provider restores a paused project only for \
                          a limited time (Supabase: a year, formerly 90 days); after that its data is lost. To keep them, \
-                         take it back, or set powerState: Running on the OrchestraDatabase, which opens a login that was \
-                         not revoked";
+                         take it back, or set powerState: Running on the OrchestraDatabase";
 
 const UNKNOWN: Description = provisioning(
     Reason::OutcomeUnknown,

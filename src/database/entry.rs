@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::observe::Observed;
 use super::plan::{ClaimState, EntryFacts, Reset, Step};
-use super::{Pass, status};
+use super::{Pass, former, status};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::names::{BACKUP_DATABASE_LABEL, label_of};
 use crate::api::{ABANDON_ANNOTATION, ClaimReference, OrchestraClass, Recycle, ResetDecision, is_abandoned};
@@ -31,6 +31,7 @@ use crate::text;
 pub const UNSEEN: EntryFacts = EntryFacts {
     out: None,
     reset: Reset::Never,
+    logins_left: false,
 };
 
 /// When a pass checks again a reset whose end should have triggered the database.
@@ -52,6 +53,7 @@ pub async fn observe(pass: &Pass, claim: ClaimState) -> Result<(EntryFacts, Opti
     let entry = EntryFacts {
         out: out.or_else(|| was_out.then_some((Reason::Pending, true))),
         reset: reset_state(pass, claim).await?,
+        logins_left: former::are_due(pass, claim),
     };
     Ok((entry, trouble))
 }

@@ -9,7 +9,7 @@ use super::observe::Observed;
 use super::plan::{FinalBackupState as Fact, Step};
 use super::status;
 use crate::api::condition::{ConditionType, Reason, find, is_true};
-use crate::api::names::{FIELD_MANAGER, MANAGED_BY, RETRY_ANNOTATION};
+use crate::api::names::{CONNECTED_LABEL, FIELD_MANAGER, MANAGED_BY, RETRY_ANNOTATION};
 use crate::api::{
     ClaimReference, FinalBackup, FinalBackupReference, OrchestraBackup, OrchestraBackupSpec, OrchestraClass,
     OrchestraReference,
@@ -28,8 +28,9 @@ const NAMED: usize = 200;
 pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Fact, Option<String>), Error> {
     let object = &pass.object;
     let wanted = class.spec.deletion.final_backup;
-    // A database that was never usable contains no data.
-    let was_used = object.spec.inventory.is_some() || object.was_usable();
+    // A database that was never usable contains no data. The status alone does not decide that: an address is stored in the
+    // owner's Secret once the project is usable.
+    let was_used = object.spec.inventory.is_some() || object.was_usable() || pass.has_stored(CONNECTED_LABEL);
     let is_asked = object.spec.claim_ref.is_some() && !object.is_held() && object.is_to_be_destroyed();
     if wanted == FinalBackup::None || !was_used || !is_asked {
         return Ok((Fact::NotWanted, None));

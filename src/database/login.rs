@@ -1,7 +1,7 @@
 //! Whether the owner's login to a hosted database is proven.
 
 use super::plan::{ClaimState, ConnectionState};
-use super::{Pass, adopted, key_rotation, password};
+use super::{Pass, adopted, former, key_rotation, password};
 use crate::supabase::listed::ListedProject;
 
 /// The state of the login, and what is due. `connected`: the project's address is stored.
@@ -15,7 +15,9 @@ pub fn connection(pass: &Pass, claim: ClaimState, connected: bool, project: Opti
         // This comes before any other login: the project may have either password.
         true if password::is_pending(pass) => ConnectionState::PasswordPending,
         true if pass.proven || (!doubted && pass.object.is_ready()) => {
-            if password::is_due(pass, claim) {
+            if former::are_due(pass, claim) {
+                ConnectionState::LoginsLeft
+            } else if password::is_due(pass, claim) {
                 ConnectionState::PasswordDue
             } else if let Some(work) = key_rotation::work(pass, claim) {
                 ConnectionState::KeysRotate(work)

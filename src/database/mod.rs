@@ -7,6 +7,7 @@ mod deadline;
 mod describe;
 mod entry;
 mod final_backup;
+mod former;
 mod grace;
 mod holder;
 mod identity;
@@ -29,6 +30,7 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::api::condition::Reason;
 use crate::api::{OrchestraDatabase, retry_wish};
 use crate::class;
 use crate::controller::Core;
@@ -84,6 +86,7 @@ impl Context {
         self.core.refusals.forget(database);
         self.keys.forget(database);
         self.core.clock.forget(database);
+        self.core.backoff.reset(&former::key(database));
         self.credentials.entries.forget(database);
     }
 }
@@ -128,6 +131,10 @@ struct Pass {
     password: Option<password::PasswordAttempt>,
     /// The progress of the rotation of API keys, if it has started.
     keys: Option<key_rotation::KeyAttempt>,
+    /// Why the logins of the Orchestra that has released the database could not be revoked in this pass.
+    former_logins: Option<(Reason, String)>,
+    /// Why its API keys could not be replaced in this pass.
+    former_keys: Option<(Reason, String)>,
     /// When failed work is tried again.
     again: Option<Duration>,
     /// What a person had asked for when the pass began, of the database or its Orchestra.
@@ -152,6 +159,8 @@ impl Pass {
             proven: false,
             password: None,
             keys: None,
+            former_logins: None,
+            former_keys: None,
             again: None,
         }
     }

@@ -5,6 +5,7 @@
 //!                            ▲   unknown outcome: AwaitOutcome │ wrong password: ResetPassword
 //! stuck:   Replace → Destroy → AwaitGone → Renew → Announce …   paused: Restore → AwaitRestore
 //! pause:   Pause → AwaitRequest → AwaitPause → Sleep … Restore → AwaitRestore → Probe → Rest
+//! released: RevokeLogins, where they could not be revoked at the release → RotateKeys → Rest
 //! released, to be destroyed: Schedule → Rest until the grace period is over → DeleteSelf
 //! adopted: StorePassword → Record → AwaitHealthy → Connect → Probe …; never Announce, Create, Replace
 //! before everything in it is destroyed, where the class says so: MakeFinalBackup → AwaitFinalBackup
@@ -77,6 +78,8 @@ pub enum Step {
     ChangePassword,
     /// Continue the rotation of the API keys.
     RotateKeys(KeyWork),
+    /// Revoke the logins of the Orchestra that has released the database.
+    RevokeLogins,
     /// Nothing to do.
     Rest,
     /// Wait, out of the pool, until the entry leads to the database again.
@@ -288,6 +291,7 @@ fn plan_hosted(hosted: Hosted, claim: ClaimState) -> Step {
                 Step::Stop(DatabaseStop::WrongPassword)
             }
             ConnectionState::WrongPassword => Step::ResetPassword,
+            ConnectionState::LoginsLeft => Step::RevokeLogins,
             ConnectionState::KeysDue => Step::ReadKeys,
             ConnectionState::PasswordDue => Step::BeginPassword,
             // The owner has one of two passwords, and both are kept.

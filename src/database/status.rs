@@ -8,7 +8,7 @@ use super::deadline::{self, REPLACEMENTS};
 use super::describe::{describe, is_at_rest, is_replacing};
 use super::observe::Observed;
 use super::plan::{ClaimState, DatabaseStop, Step};
-use super::{Context, Pass, entry, final_backup, grace, unclear};
+use super::{Context, Pass, entry, final_backup, former, grace, unclear};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
 use crate::controller::conditions::{Conditions, Standing};
@@ -49,6 +49,7 @@ fn told(step: Step) -> WrittenBy {
         | Step::Probe
         | Step::ReadKeys
         | Step::RotateKeys(_)
+        | Step::RevokeLogins
         | Step::BeginPassword
         | Step::ChangePassword
         | Step::Schedule
@@ -146,6 +147,7 @@ fn render(pass: &Pass, step: Step, observed: &Observed, new: &mut OrchestraDatab
         Some(false) => conditions.set(ConditionType::KeysUsable, false, Reason::KeysDisabled, KEYS_DISABLED),
     }
     entry::tell(pass, observed, &mut conditions);
+    former::report(pass, step, observed, &mut conditions);
     conditions.stand(message.standing, message.reason, &message.text);
     let conditions = conditions.finish();
     new.conditions = conditions;
@@ -176,6 +178,7 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
         conditions.keep(ConditionType::Ready, reason);
         conditions.keep_shown(ConditionType::KeysUsable);
         conditions.keep_shown(ConditionType::EntryUsable);
+        conditions.keep_shown(ConditionType::AccessRevoked);
         new.conditions = conditions.finish();
         pass.object = status::write(&pass.ctx.core, &pass.object, new, None).await?;
         return Ok(());
@@ -187,6 +190,7 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
     }
     conditions.keep_shown(ConditionType::KeysUsable);
     conditions.keep_shown(ConditionType::EntryUsable);
+    conditions.keep_shown(ConditionType::AccessRevoked);
     let passing = error.is_passing();
     let late = passing
         .then(|| too_late(&pass, None, &text, Timestamp::now()))

@@ -5,7 +5,6 @@ use tokio::time::{Instant, timeout};
 
 use super::blockers::Blockers;
 use super::error::{Error, Result};
-use super::failure::ScriptFailure;
 use super::guard::{self, Clearance};
 use super::history::History;
 use super::lock::Lock;
@@ -15,9 +14,7 @@ use super::run_event::RunEvent;
 use super::session::ours;
 use super::source::{Migration, Source};
 use super::status::MigrationsStatus;
-use super::unfinished::pieces;
-use super::{run, steps};
-use crate::api::MigrationFormat;
+use super::{run, run_mode, steps};
 use crate::postgres::protect_records;
 
 /// Applies the pending migrations in order, and stops at the first failure. A migration in atomic mode
@@ -95,17 +92,17 @@ async fn waits(conn: &mut PgConnection, history: &History, source: &Source, opti
     let Some(consent) = &options.consent else {
         return Ok(false);
     };
-    let review = guard::look(conn, history, source, consent).await?;
+    let review = guard::look(conn, history, source, (consent, options.per_statement)).await?;
     Ok(review.is_some_and(|review| review.clearance == Clearance::Waits))
 }
 
-/// How a migration is run. A migration that was started statement by statement is continued in that mode.
+/// The mode in which a migration runs.
 fn mode(history: &History, migration: &Migration, options: &Options) -> Mode {
-    if options.per_statement || history.statements_committed(migration) > 0 {
-        Mode::PerStatement
-    } else {
-        migration.mode
-    }
+    run_mode::of(
+        migration,
+        history.statements_committed(migration),
+        options.per_statement,
+    )
 }
 
 /// Runs one migration, and reports which session blocks it.
@@ -137,7 +134,7 @@ async fn one(
     };
     match outcome {
         Err(Error::Failed(mut failure)) => {
-            let again = again(&failure, migration, history.format()).filter(|_| mode == Mode::Atomic);
+            let again = run_mode::again(&failure, migration, history.format()).filter(|_| mode == Mode::Atomic);
             if let Some(again) = again {
                 sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
                 ours(conn, options.limits).await?;
@@ -160,25 +157,5 @@ async fn one(
     }
 }
 
-/// The mode in which a script is run again that failed in one transaction and left nothing: PostgreSQL refuses one of its
-/// statements there.
-fn again(failure: &ScriptFailure, migration: &Migration, format: MigrationFormat) -> Option<Mode> {
-    if failure.sqlstate == NEW_ENUM_VALUE {
-        // The new value can be used only after a commit. Prisma's engine does the same since 7.4.
-        return (format == MigrationFormat::Prisma).then_some(Mode::PerStatement);
-    }
-    if !failure.needs_no_transaction() {
-        return None;
-    }
-    match pieces(&migration.script).len() {
-        // This includes statements of extensions, which the grammar does not identify.
-        1 => Some(Mode::Whole),
-        // sqlx sends every script as one message, which the server runs in one transaction.
-        _ => (migration.unsure && format != MigrationFormat::Sqlx).then_some(Mode::PerStatement),
-    }
-}
-
-/// `unsafe_new_enum_value_usage`: the script uses an enum value in the transaction that adds it.
-const NEW_ENUM_VALUE: &str = "55P04";
 /// `lock_not_available`: the lock timeout expired.
 const LOCK_NOT_AVAILABLE: &str = "55P03";

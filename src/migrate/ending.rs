@@ -1,24 +1,24 @@
-//! What a file's name says that it is, or was before somebody set it aside.
+//! Whether a file's name is that of a script, or of a script that somebody copied, disabled or packed.
 
 use std::path::Path;
 
 /// Endings of scripts. Only `.sql` is applied.
 const SCRIPTS: [&str; 4] = ["sql", "psql", "pgsql", "ddl"];
 
-/// What people, editors and packers write after the ending of a file that they copy, set aside or pack. Numbers count as well.
+/// Words that people, editors and archivers append to the name of a file that they copy, disable or pack. Numbers count as well.
 const AFTER: [&str; 42] = [
     "7z", "backup", "bak", "bck", "br", "bz2", "copy", "deleted", "disabled", "draft", "gz", "ignore", "ignored", "lz",
     "lz4", "lzma", "new", "off", "old", "orig", "part", "rar", "rej", "removed", "sav", "save", "saved", "skip",
     "skipped", "swo", "swp", "tar", "temp", "tgz", "tmp", "txt", "unused", "wip", "xz", "z", "zip", "zst",
 ];
 
-/// Whether a file's name is that of a script, or says that it was one: `a.sql`, `a.SQL`, `a.sql.bak`, `a.sql~`. A database of
-/// `SQLite` and code that holds queries (`a.sqlite`, `a.sql.go`) are none.
+/// Whether a file's name is that of a script, or of a former script: `a.sql`, `a.SQL`, `a.sql.bak`, `a.sql~`. A database file of
+/// `SQLite` and source code that contains queries (`a.sqlite`, `a.sql.go`) are no scripts.
 pub fn is_script(path: &str) -> bool {
     SCRIPTS.iter().any(|ending| is_or_was(path, ending))
 }
 
-/// Whether a file's name has this ending, in upper or lower case, or had it.
+/// Whether a file's name has this ending in upper or lower case, or had it before one of the words of [`AFTER`] was appended.
 pub fn is_or_was(path: &str, ending: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     let ending = format!(".{ending}");
@@ -26,7 +26,8 @@ pub fn is_or_was(path: &str, ending: &str) -> bool {
     after.any(is_set_aside)
 }
 
-/// Whether this is what follows the ending of a file that was set aside, or nothing: `.bak`, `~`, `.old.gz`, `_copy2`, ` (1)`.
+/// Whether the rest of a name after its ending is empty or consists of words of [`AFTER`] and numbers: `.bak`, `~`, `.old.gz`,
+/// `_copy2`, ` (1)`.
 fn is_set_aside(rest: &str) -> bool {
     let begins_anew = !rest.starts_with(|char: char| char.is_alphanumeric());
     let mut words = rest.split(|char: char| !char.is_alphanumeric());

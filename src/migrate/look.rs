@@ -59,7 +59,9 @@ impl<'a> HistoryLook<'a> {
     /// As [`Self::take`].
     pub async fn review(&self, conn: &mut PgConnection) -> Result<Option<Review>> {
         match (&self.history, &self.options.consent) {
-            (Some(history), Some(consent)) => guard::look(conn, history, self.source, consent).await,
+            (Some(history), Some(consent)) => {
+                guard::look(conn, history, self.source, (consent, self.options.per_statement)).await
+            }
             _ => Ok(None),
         }
     }

@@ -28,6 +28,7 @@ mod parse;
 mod redact;
 mod run;
 mod run_event;
+mod run_mode;
 mod script_text;
 mod seed;
 mod session;

@@ -171,19 +171,18 @@ async fn tell_of_login(pass: &Pass, observed: &Observed) {
     }
     let (base, name) = (postgres::role_name(pass.uid()), database.name_any());
     let role = login::published_role(pass, database);
-    let cure = format!(
-        "ALTER ROLE … NOLOGIN there for {role} and every role named {base}_<n>. The operator does this itself when an \
-         Orchestra takes the database back"
-    );
+    let cure = format!("ALTER ROLE … NOLOGIN there for {role} and every role named {base}_<n>, to end it before");
     let (reason, note) = if database.is_paused() || power::sleeps_on(pass, observed, database) {
         let note = format!(
             "the project of database {name} is paused, so the tenant's login {role} was not revoked. If somebody restores \
-             the project, run {cure}"
+             the project, the operator revokes it; or run {cure}"
         );
         (Reason::Paused, note)
     } else {
-        let note =
-            format!("database {name} cannot be used now, so the tenant's login {role} was not revoked. Run {cure}");
+        let note = format!(
+            "database {name} cannot be used now, so the tenant's login {role} was not revoked. The operator revokes it when the \
+                     database answers; or run {cure}"
+        );
         (database.stalled_reason().unwrap_or(Reason::DatabaseUnreachable), note)
     };
     tell(&pass.ctx.core, &pass.object, &News::warning(reason, note)).await;
@@ -342,8 +341,8 @@ async fn prove(handover: &Handover, mode: ConnectionMode) -> Result<(), postgres
 }
 
 /// Revokes the tenant's login before the claim is released. A database that does not answer delays a deletion only for a
-/// short time, and one whose owner's login is refused does not delay it: it is not given to another tenant, and its owner
-/// can revoke the login later.
+/// short time, and one whose owner's login is refused does not delay it: it is not given to another tenant, and the
+/// operator revokes the login later.
 async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     end_work(pass);
     let Some(database) = &observed.database else {
@@ -358,6 +357,7 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         return Ok(Some(Next::After(wait)));
     }
     let revoked = login::within(login::LOGIN_LIMIT, login::revoke(pass, database)).await;
+    pass.logins_end = revoked.is_ok();
     if let Err(error) = revoked {
         if error.is_passing() && !late {
             return Err(error);
@@ -367,6 +367,7 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         let shut = login::within(login::LOGIN_LIMIT, login::shut_released(pass, database))
             .await
             .is_ok();
+        pass.logins_end = shut;
         let note = if shut {
             format!(
                 "the tenant's login {role} can no longer log in, and its role is left on the server of database {name} ({error}): \
@@ -374,8 +375,8 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
             )
         } else {
             format!(
-                "the tenant's login {role} was not revoked ({error}): run ALTER ROLE {role} NOLOGIN on the server of database \
-                 {name}"
+                "the tenant's login {role} was not revoked ({error}): the operator revokes it when database {name} answers. To \
+                 end it before, run ALTER ROLE {role} NOLOGIN on its server"
             )
         };
         tracing::warn!(%error, database = name, role, "the tenant's login was not revoked");

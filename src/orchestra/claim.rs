@@ -14,8 +14,8 @@ use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::names::{POOL_LABEL, tenant_secret};
 use crate::api::slim::Slim;
 use crate::api::{
-    ClaimReference, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, PowerState, Recycle,
-    SupabaseProject,
+    ClaimReference, FormerLogins, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, PowerState,
+    Recycle, SupabaseProject,
 };
 use crate::class::{self, Way, budget};
 use crate::controller::error::Error;
@@ -345,7 +345,12 @@ pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     if secrets::is_watched(&pass.ctx.core, &tenant_secret(&database.name_any())) {
         tenant::forget(&pass.ctx.core, &database.name_any()).await?;
     }
-    let mut patch = json!({"spec": {"releasedAt": Time(observed.now), "reclaimPolicy": policy}});
+    let logins = match pass.logins_end {
+        true => FormerLogins::Revoked,
+        false => FormerLogins::Left,
+    };
+    let mut patch =
+        json!({"spec": {"releasedAt": Time(observed.now), "reclaimPolicy": policy, "formerLogins": logins}});
     if database.spec.inventory.is_some() {
         patch["spec"]["recycle"] = json!(recycle(pass, &database));
     }

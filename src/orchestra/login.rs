@@ -276,10 +276,14 @@ pub const LOGIN_LIMIT: Duration = Duration::from_mins(1);
 
 /// Whether other tenants share the server of a database.
 pub async fn sharing(session: &mut PgConnection, database: &OrchestraDatabase) -> Result<Sharing, Error> {
-    Ok(match &database.spec.inventory {
-        Some(_) if !holdings::is_hosted_project(session).await? => Sharing::Shared,
-        _ => Sharing::Own,
-    })
+    if database.spec.inventory.is_none() {
+        return Ok(Sharing::Own);
+    }
+    if !holdings::is_hosted_project(session).await? {
+        return Ok(Sharing::Shared);
+    }
+    holdings::check_project_is_alone(session).await?;
+    Ok(Sharing::Own)
 }
 
 /// Whether the tenant's logins are as this version of the operator creates them, and are the known ones.

@@ -180,6 +180,8 @@ struct Pass {
     kept_login: Option<Duration>,
     /// The tenant's login is revoked, or cannot be revoked now.
     revoked: bool,
+    /// None of the tenant's logins works any more.
+    logins_end: bool,
     /// The database was seen to have this Orchestra's claim record when its login was revoked.
     recorded: bool,
     /// The logins of a pool's database were disabled.
@@ -209,6 +211,7 @@ impl Pass {
             kept_role: None,
             kept_login: None,
             revoked: false,
+            logins_end: false,
             recorded: false,
             shut: false,
             restore_ended: false,

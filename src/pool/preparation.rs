@@ -128,8 +128,11 @@ async fn prepare(
         let spacing = ctx.core.settings.login_spacing;
         let mut session = ctx.logins.connect(&member.name_any(), &login, spacing).await?;
         inventory::check_identity(&mut session, member).await?;
-        let anew = Anew::of(member.spec.supabase.is_some() || holdings::is_hosted_project(&mut session).await?);
-        probe::check_unmarked(&ctx.core, &mut session, anew).await?;
+        let project = member.spec.supabase.is_some();
+        if !project {
+            holdings::check_project_is_alone(&mut session).await?;
+        }
+        probe::check_unmarked(&ctx.core, &mut session, project.then_some(Anew::Project)).await?;
         // The migrations may name it, and no tenant's login exists yet.
         postgres::ensure_app_group(&mut session).await?;
         if let Some(role) = &spare {

@@ -128,7 +128,7 @@ async fn probe(
     let found = holdings::observe(&mut session).await?;
     // Nothing that a tenant has made is read as a superuser.
     if !found.login.superuser {
-        check_unmarked(core, &mut session, Anew::of(found.is_hosted_project())).await?;
+        check_unmarked(core, &mut session, Some(Anew::of(found.is_hosted_project()))).await?;
     }
     let (found, objections) = holdings::close_if_fit(&mut session, found, allowed).await?;
     if let Some(first) = objections.first() {
@@ -143,17 +143,22 @@ async fn probe(
     Ok(Ok((member_name(&identity), open)))
 }
 
-/// Refuses a database that an Orchestra has used: it is neither claimed nor prepared.
-pub async fn check_unmarked(core: &Core, session: &mut PgConnection, anew: Anew) -> Result<(), Error> {
-    match postgres::claim_record::holder(session).await? {
-        None => Ok(()),
-        Some(RecordHolder { uid, name }) => Err(Error::blocked(
-            Reason::InUse,
-            format!(
-                "the database carries the claim record of Orchestra {name} ({uid}) and may hold its data: no other \
-                 Orchestra gets it. {}",
-                users::advice_for_holder(core, &uid, anew)
-            ),
-        )),
-    }
+/// Refuses a database that an Orchestra has used: it is neither claimed nor prepared. `anew`: how the database is recreated;
+/// the database is asked for it where it is not known, after the refusal.
+pub async fn check_unmarked(core: &Core, session: &mut PgConnection, anew: Option<Anew>) -> Result<(), Error> {
+    let Some(RecordHolder { uid, name }) = postgres::claim_record::holder(session).await? else {
+        return Ok(());
+    };
+    let anew = match anew {
+        Some(anew) => anew,
+        None => Anew::of(holdings::is_hosted_project(session).await?),
+    };
+    Err(Error::blocked(
+        Reason::InUse,
+        format!(
+            "the database carries the claim record of Orchestra {name} ({uid}) and may hold its data: no other Orchestra gets \
+             it. {}",
+            users::advice_for_holder(core, &uid, anew)
+        ),
+    ))
 }

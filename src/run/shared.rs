@@ -140,7 +140,10 @@ where
                     drop(deletions.send(Arc::new(object)));
                 }
                 Ok(_) => {}
-                Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "a watch was interrupted and is restarted"),
+                Err(error) => {
+                    let error = interruption(&error);
+                    tracing::warn!(kind = %K::kind(&()), error, "a watch was interrupted and is restarted");
+                }
             }
             ready(())
         })
@@ -159,5 +162,21 @@ where
         deletions,
         latest,
         listed,
+    }
+}
+
+/// Why a watch was interrupted.
+fn interruption(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(cause) => format!("the list failed: {}", crate::error::kubernetes(cause)),
+        watcher::Error::WatchStartFailed(cause) => {
+            format!("the watch was refused: {}", crate::error::kubernetes(cause))
+        }
+        watcher::Error::WatchFailed(cause) => format!("the watch failed: {}", crate::error::kubernetes(cause)),
+        watcher::Error::WatchError(status) => {
+            let cause = kube::Error::Api(status.clone());
+            format!("the watch ended: {}", crate::error::kubernetes(&cause))
+        }
+        watcher::Error::NoResourceVersion => error.to_string(),
     }
 }

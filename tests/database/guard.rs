@@ -2,6 +2,8 @@
 
 #[path = "guard/attacks.rs"]
 mod attacks_by_way_of_what_is_there;
+#[path = "guard/kept.rs"]
+mod kept_and_extensions;
 #[path = "guard/reading.rs"]
 mod reading_of_scripts;
 #[path = "guard/ties.rs"]

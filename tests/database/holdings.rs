@@ -12,7 +12,9 @@ mod walls;
 
 use crate::support::postgres::{Server, server};
 use crate::support::{ask, execute, migrate, session, source};
-use orchestra_operator::postgres::holdings::{AcceptedHoldings, is_hosted_project, judge, observe};
+use orchestra_operator::postgres::holdings::{
+    AcceptedHoldings, check_project_is_alone, is_hosted_project, judge, observe,
+};
 use orchestra_operator::postgres::{Login, Sharing, TenantRights, TenantRole, drop_tenant_role, ensure_tenant_role};
 
 const TENANT: &str = "orchestra_0123456789abcdef0123456789abcdef";

@@ -1,5 +1,5 @@
-//! The rotation of a project's API keys with the tenant's login: new ones are published, former ones of the operator's end
-//! after the overlap, and no other key is touched.
+//! The rotation of a project's API keys with the tenant's login: new ones are published, former ones, and those
+//! that came with the project, end after the overlap, and no other key is touched.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -19,6 +19,18 @@ async fn listed(world: &World) -> Vec<Value> {
     let url = format!("{}/v1/projects/{reference}/api-keys?reveal=true", world.api.url());
     let request = reqwest::Client::new().get(url).bearer_auth(world.api.token());
     request.send().await.unwrap().json().await.unwrap()
+}
+
+/// Makes a key as a person does.
+async fn make(world: &World) -> Value {
+    let reference = projects(world, "one").await[0].reference.clone();
+    let url = format!("{}/v1/projects/{reference}/api-keys?reveal=true", world.api.url());
+    let request = reqwest::Client::new().post(url).bearer_auth(world.api.token());
+    let key = json!({"type": "secret", "name": "theirs"});
+    let answer = request.json(&key).send().await.unwrap();
+    assert!(answer.status().is_success());
+    let all = listed(world).await;
+    all.into_iter().find(|key| key["name"] == "theirs").unwrap()
 }
 
 /// Deletes a key as a person does.
@@ -81,6 +93,7 @@ async fn api_keys_are_rotated_with_the_login_and_only_the_operators_own_are_dele
     );
     one_project_and_both_logins(&world, "one").await;
     let database = database_name(&world, "one").await;
+    let theirs = make(&world).await;
     let first = listed(&world).await;
     let mut published = secret(&world, TENANTS, "one-connection").await;
     let rule = |method: &str, status, effect| {
@@ -149,10 +162,16 @@ async fn api_keys_are_rotated_with_the_login_and_only_the_operators_own_are_dele
         soon("only the newest are left", async || ours(&world).await == wanted).await;
         assert!(calls(Operation::CreateKey) - made <= 3, "{case}");
     }
-    // Those that a person or the provider made are as they were.
+    // Those that a person made, and legacy ones, are as they were; the first ones of the project have ended.
     let all = listed(&world).await;
+    assert!(first.contains(&theirs));
     for key in &first {
-        assert!(all.contains(key), "{} is as it was", key["name"]);
+        assert_eq!(
+            all.contains(key),
+            key["name"] != "default",
+            "{} is as it was",
+            key["name"]
+        );
     }
     // A published key that a person has deleted is replaced.
     let mine = all

@@ -156,6 +156,13 @@ async fn a_project_is_paused_and_restored_once_whatever_goes_wrong() {
     })
     .await;
 
+    // Nobody uses it: it is paused, once, and says by what.
+    idle(&world, "tour", &json!({"pauseAfter": "12s"}));
+    let object = paused(&world, "tour").await;
+    assert_eq!(object["status"]["power"]["pausedBy"], "Idle");
+    assert_eq!(world.api.ledger().count(Operation::PauseProject), 1);
+    assert!(events(&world).contains("Warning PauseAnnounced nobody uses the database"));
+
     // The sample is created, handed over and paused; its deletion waits for nothing.
     world.api.behave(|provider| provider.pooler_after = Duration::ZERO);
     let sample = project().join("deploy/samples/pause.yaml");

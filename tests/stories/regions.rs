@@ -5,7 +5,7 @@ use orchestra_sandbox::api::{Fault, Operation, Rule};
 use orchestra_sandbox::world::{TENANTS, is_true};
 use serde_json::json;
 
-use crate::proof::{generous_world, one_project_and_both_logins};
+use crate::proof::{generous_world, one_project_and_both_logins, soon};
 use crate::support::{orchestra, project, ready, reason, sources, standard_class};
 
 fn full() -> Fault {
@@ -42,9 +42,13 @@ async fn the_nearest_region_with_capacity_is_taken_and_never_one_outside_of_the_
     let mut operator = world.operator("operator", |_| {}).unwrap();
     orchestra(&world, "nordic", "  placement: {near: SE}");
     world.api.faults().wait_until_held(Operation::CreateProject).await;
+    let mut standby = world.operator("second", |_| {}).unwrap();
+    soon("another operator stands by", async || {
+        standby.log().contains("standing by")
+    })
+    .await;
     operator.kill().unwrap();
     world.api.faults().release(Operation::CreateProject);
-    let mut operator = world.operator("second", |_| {}).unwrap();
     let object = one_project_and_both_logins(&world, "nordic").await;
     assert_eq!(object["status"]["project"]["region"], "eu-west-3");
     assert_eq!(object["status"]["placement"]["region"], "eu-west-3");
@@ -82,8 +86,8 @@ async fn the_nearest_region_with_capacity_is_taken_and_never_one_outside_of_the_
     let held = reason(&world, "waits", "RegionAtCapacity").await;
     assert!(is_true(&held, "Stalled"), "{held}");
     world.api.rules().clear();
-    operator.kill().unwrap();
-    operator = world.operator("third", |_| {}).unwrap();
+    standby.kill().unwrap();
+    let operator = world.operator("third", |_| {}).unwrap();
     let object = one_project_and_both_logins(&world, "waits").await;
     let region = object["status"]["project"]["region"].as_str().unwrap();
     assert!(

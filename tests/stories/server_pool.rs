@@ -185,6 +185,8 @@ async fn a_pool_makes_its_databases_on_a_server() {
     pool(&world, filled(2, 2)).await;
     there_are(&world, &mut root, 4).await;
 
+    its_password_is_wrong(&world, &mut root, &first).await;
+
     // Fewer: one that waits is dropped, and no other.
     world
         .kubectl(["scale", "orchpool/house-server", "--replicas=1"])
@@ -225,4 +227,19 @@ async fn a_pool_makes_its_databases_on_a_server() {
     }
     let log = operator.log();
     assert!(!log.contains("hush"), "{log}");
+}
+
+/// The password of the login that makes the databases is wrong for a while: the pool says so and makes none, and tenants are
+/// served.
+async fn its_password_is_wrong(world: &World, root: &mut PgConnection, used: &str) {
+    let password = |password: &str| sqlx::AssertSqlSafe(format!("ALTER ROLE orchestra_maker PASSWORD '{password}'"));
+    sqlx::query(password("hush-another")).execute(&mut *root).await.unwrap();
+    let scale = |replicas: &str| world.kubectl(["scale", "orchpool/house-server", replicas]).unwrap();
+    scale("--replicas=3");
+    pool(world, |pool| condition(pool, "Ready").1 == "LoginFailed").await;
+    there_are(world, root, 4).await;
+    login(used).await.unwrap();
+    sqlx::query(password("hush")).execute(&mut *root).await.unwrap();
+    pool(world, filled(3, 2)).await;
+    there_are(world, root, 5).await;
 }

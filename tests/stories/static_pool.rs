@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::proof::soon;
 use crate::samples::all_files_are_named;
-use crate::support::{LONG, login, project, ready, reason, scalar, secret, world};
+use crate::support::{LONG, events_with, login, project, ready, reason, scalar, secret, world};
 
 /// A server of its own, of a version on which a tenant's scripts are confined, where that can be had.
 async fn hall(files: &tempfile::TempDir) -> Postgres {
@@ -196,6 +196,7 @@ async fn entries_come_change_and_go_while_the_operator_runs() {
     pool(&world, |pool| is_true(pool, "Ready")).await;
 
     password_is_wrong(&world, &two, &second).await;
+    a_login_that_is_left_is_revoked(&world, &mut hall, &second).await;
 
     // Before its claim, a member follows its entry.
     let (four, five) = (database(&hall, "four").await, database(&hall, "five").await);
@@ -235,6 +236,37 @@ async fn password_is_wrong(world: &World, used: &str, claimed: &str) {
     tenant_works(world, "second").await;
     entry(world, "hall-2", &[("DATABASE_URL", used)]);
     pool(world, |pool| is_true(pool, "Ready")).await;
+}
+
+/// The server is down while an Orchestra is deleted, and its login is revoked when the server is there again.
+async fn a_login_that_is_left_is_revoked(world: &World, hall: &mut Postgres, claimed: &str) {
+    let url = secret(world, TENANTS, "second-connection").await["DATABASE_URL"].clone();
+    drop(login(&url).await.unwrap());
+    hall.stop();
+    world
+        .kubectl(["annotate", "orch", "second", "-n", TENANTS, "stagesub.io/abandon=true"])
+        .unwrap();
+    world
+        .kubectl(["delete", "orch", "second", "-n", TENANTS, "--timeout=60s"])
+        .unwrap();
+    let is = |object: &Value| condition(object, "AccessRevoked").0 == "False";
+    let left = world.until(Kind::Database, ("", claimed), LONG, is).await.unwrap();
+    let (_, reason, message) = condition(&left, "AccessRevoked");
+    assert!(
+        reason == "DatabaseUnreachable" && message.contains("the logins of the deleted Orchestra are not revoked yet"),
+        "{left:#}"
+    );
+    assert_eq!(left["spec"]["formerLogins"], "Left");
+    hall.restart().await.unwrap();
+    let is =
+        |object: &Value| condition(object, "AccessRevoked").0.is_empty() && object["spec"]["formerLogins"] == "Revoked";
+    world.until(Kind::Database, ("", claimed), LONG, is).await.unwrap();
+    assert!(login(&url).await.is_err(), "the login is revoked");
+    assert!(
+        !events_with(world, "which could not be revoked when it was deleted")
+            .await
+            .is_empty()
+    );
 }
 
 /// The first entry, which is a hosted project.

@@ -8,7 +8,7 @@ pub use killed::operator;
 use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
 use serde_json::Value;
 
-use crate::proof::{database_name, generous_world, tenant};
+use crate::proof::{database_name, generous_world, soon, tenant};
 use crate::support::{LONG, SYSTEM, gone, login, orchestra, ready, reason, scalar, secret, sources, standard_class};
 
 pub const MEMBERS: &str = r#"SELECT count(*) FROM "Member""#;
@@ -70,7 +70,8 @@ async fn a_deleted_orchestra_is_taken_back_with_its_data() {
         .execute(&mut tenant(&world, "one").await)
         .await
         .unwrap();
-    let old = secret(&world, TENANTS, "one-connection").await["DATABASE_URL"].clone();
+    let before = secret(&world, TENANTS, "one-connection").await;
+    let old = before["DATABASE_URL"].clone();
 
     // In use, it is nobody else's.
     taker(&world, TENANTS, "early", &database, "");
@@ -86,6 +87,8 @@ async fn a_deleted_orchestra_is_taken_back_with_its_data() {
     let message = condition(&kept, "Ready").2;
     assert!(message.contains(&format!("databaseName: {database}")), "{message}");
     assert!(login(&old).await.is_err(), "the login is revoked");
+    let reference = kept["status"]["project"]["ref"].as_str().unwrap().to_owned();
+    keys_end(&world, &reference, &before).await;
     let wide = world.kubectl(["get", "orchdb", &database, "-o", "wide"]).unwrap();
     assert!(wide.contains("RECLAIM AFTER"), "{wide}");
 
@@ -126,7 +129,12 @@ async fn a_deleted_orchestra_is_taken_back_with_its_data() {
     assert_eq!(back["status"]["migrations"]["applied"], 2);
     // The seed ran once in the life of the database.
     assert_eq!(scalar(&mut tenant(&world, "back").await, MEMBERS).await, 4);
-    let new = secret(&world, TENANTS, "back-connection").await["DATABASE_URL"].clone();
+    let after = secret(&world, TENANTS, "back-connection").await;
+    let living = living_keys(&world, &reference).await;
+    for key in KEYS {
+        assert!(after[key] != before[key] && living.contains(&after[key]), "{key}");
+    }
+    let new = after["DATABASE_URL"].clone();
     let password = |url: &str| url::Url::parse(url).unwrap().password().map(ToString::to_string);
     assert_ne!(password(&new), password(&old), "a new login");
     assert!(login(&old).await.is_err());
@@ -139,6 +147,32 @@ async fn a_deleted_orchestra_is_taken_back_with_its_data() {
     assert_eq!(world.api.ledger().projects().len(), 2);
     ends(&world, &database, &new).await;
     a_lost_one_is_not_taken(&world).await;
+}
+
+const KEYS: [&str; 2] = ["SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY"];
+
+/// The API keys of a project at the provider.
+async fn living_keys(world: &World, reference: &str) -> Vec<String> {
+    let url = format!("{}/v1/projects/{reference}/api-keys?reveal=true", world.api.url());
+    let request = reqwest::Client::new().get(url).bearer_auth(world.api.token());
+    let keys: Vec<Value> = request.send().await.unwrap().json().await.unwrap();
+    keys.iter()
+        .filter_map(|key| Some(key["api_key"].as_str()?.to_owned()))
+        .collect()
+}
+
+/// The API keys that the deleted Orchestra had end, as its login does.
+async fn keys_end(world: &World, reference: &str, had: &std::collections::BTreeMap<String, String>) {
+    let living = living_keys(world, reference);
+    assert!(!living.await.is_empty());
+    soon("the deleted Orchestra's API keys end", async || {
+        let living = living_keys(world, reference).await;
+        KEYS.iter().all(|key| !living.contains(&had[*key]))
+    })
+    .await;
+    let of_database = |object: &Value| condition(object, "AccessRevoked").0.is_empty();
+    let databases = world.list(Kind::Database).await.unwrap();
+    assert!(databases.iter().all(of_database), "{databases:#?}");
 }
 
 /// The database that is kept of the second one of that name loses its project at the provider.

@@ -52,6 +52,7 @@ pub async fn act(
     // A backup that is due waits for its database or for the backup before it, whose watches trigger the Orchestra.
     let ahead = [due.backup, due.drill].into_iter().flatten().filter(|due| *due > now);
     let ahead = ahead.min().map(|due| clock::left(due, now).clamp(SHORTEST, LONGEST));
+    let ahead = ahead.into_iter().chain(observed.again).min();
     match step {
         Step::Make(due) => make(ctx, object, due, observed).await?,
         Step::Remove(removal) => {

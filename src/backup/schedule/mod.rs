@@ -4,9 +4,12 @@
 
 mod act;
 mod drills;
+mod estimate;
 mod observe;
 pub mod plan;
+mod price;
 pub mod retention;
+mod sizes;
 mod status;
 pub mod times;
 
@@ -30,13 +33,17 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
     let Some(mut object) = current(&ctx.core, &*orchestra).await? else {
         return Ok(Next::Gone);
     };
+    let mut sizes = None;
     loop {
         // Nothing is written before the Orchestra's own pass has written its status, or once the Orchestra is being deleted.
         if object.status.is_none() || object.metadata.deletion_timestamp.is_some() {
             return Ok(Next::Rest);
         }
         stored::make(&ctx, &object).await?;
-        let observed = observe::observe(&ctx.core, &object);
+        if sizes.is_none() && observe::is_scheduled(&ctx, &object) {
+            sizes = sizes::look(&ctx, &object).await;
+        }
+        let observed = observe::observe(&ctx, &object, sizes);
         let (step, due) = plan::plan(&observed.facts);
         tracing::debug!(?step, ?due, "next");
         object = Box::pin(status::write(&ctx, object, &observed, due)).await?;

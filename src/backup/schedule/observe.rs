@@ -1,22 +1,30 @@
 //! Reads an Orchestra's schedule and the backups that it has made. It reads stores only.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::drills;
+use super::estimate::Sizes;
 use super::plan::Facts;
-use super::retention::{BackupState, Made};
+use super::retention::{BackupState, Made, Rules};
 use super::times::Times;
+use super::{drills, price};
 use crate::api::condition::{ConditionType, Reason, find};
 use crate::api::names::{HOLDER_LABEL, SCHEDULED_LABEL, VERIFY_ANNOTATION};
-use crate::api::{BackupSchedule, Orchestra, OrchestraBackup, OrchestraClass};
-use crate::backup::order;
+use crate::api::{
+    BackupEstimate, BackupSchedule, ClassBackup, DeletionPolicy, Orchestra, OrchestraBackup, OrchestraClass,
+    ProviderBackups, RetentionLimits,
+};
+use crate::backup::{Context, order};
 use crate::controller::{Core, unreadable};
 use crate::cron::zone;
+
+/// The wait before a schedule that was refused for money, or whose cost is not known yet, is looked at again.
+const AGAIN: Duration = Duration::from_mins(1);
 
 /// What was observed.
 pub struct Observed {
@@ -28,11 +36,17 @@ pub struct Observed {
     pub drills: drills::Facts,
     /// Why the schedule of backups, or that of drills, is invalid.
     pub trouble: Option<(Reason, String)>,
+    /// What the accepted schedule stores and transfers, if that is known.
+    pub estimate: Option<BackupEstimate>,
+    /// The backups that the provider makes of its project.
+    pub provider: Option<ProviderBackups>,
+    /// When to look again, whatever the times are.
+    pub again: Option<Duration>,
 }
 
-/// Reads everything.
-pub fn observe(core: &Core, object: &Orchestra) -> Observed {
-    let now = Timestamp::now();
+/// Reads everything. `sizes`: those of a backup, if they are known.
+pub fn observe(ctx: &Context, object: &Orchestra, sizes: Option<Sizes>) -> Observed {
+    let (core, now) = (&*ctx.core, Timestamp::now());
     let class = match object.decided_class() {
         Some(name) => unreadable::get(&core.stores.classes, &ObjectRef::new(name)),
         None => Ok(None),
@@ -41,15 +55,12 @@ pub fn observe(core: &Core, object: &Orchestra) -> Observed {
         .as_ref()
         .ok()
         .and_then(|class| class.as_ref()?.spec.backup.as_ref());
-    let schedule = match of_class {
-        Some(of_class) => object.spec.backup.or(&of_class.schedule),
-        None => object.spec.backup.clone(),
-    };
+    let schedule = schedule(object, of_class);
     let times = match &class {
         Ok(class) => times(object, class.as_deref(), &schedule, now),
         Err(unknown) => Err((unknown.reason(), unknown.to_string())),
     };
-    let (times, mut trouble) = match times {
+    let (mut times, mut trouble) = match times {
         Ok(times) => (times, None),
         Err(trouble) => (None, Some(trouble)),
     };
@@ -66,11 +77,25 @@ pub fn observe(core: &Core, object: &Orchestra) -> Observed {
     };
     let known = object.status.as_ref().and_then(|status| status.backup.as_ref());
     let zone = zone(schedule.time_zone.as_deref());
+    let mut rules = Rules {
+        own: schedule.retention.clone(),
+        limits: of_class.and_then(|of_class| of_class.retention_limits.clone()),
+    };
+    let (mut estimate, mut again) = (None, None);
+    if let (Ok(Some(class)), Some(running)) = (&class, &times) {
+        match price::look(ctx, (object, class), (running.schedule(), &rules), sizes) {
+            Ok(known) => estimate = known,
+            Err(refused) => {
+                (times, trouble, again) = (None, trouble.or(Some(refused)), Some(AGAIN));
+                // What was accepted counts until the schedule is another one.
+                estimate = known.and_then(|known| known.estimate.clone());
+            }
+        }
+    }
     // Nothing is deleted while the store is missing or the time zone is unknown.
-    let keep = schedule
-        .retention
-        .clone()
-        .filter(|_| trouble.is_none() && zone.is_some());
+    if trouble.is_some() || zone.is_none() {
+        rules = Rules::default();
+    }
     Observed {
         facts: Facts {
             now,
@@ -78,13 +103,52 @@ pub fn observe(core: &Core, object: &Orchestra) -> Observed {
             known: known.and_then(|known| known.next_time.as_ref()).map(|next| next.0),
             usable: object.is_published() && !object.is_asleep(),
             made: made(core, object),
-            keep,
+            keep: rules,
             zone: zone.unwrap_or(TimeZone::UTC),
         },
         drills,
         schedule,
         trouble,
+        estimate,
+        provider: provider_backups(core, object),
+        again,
     }
+}
+
+/// Whether a schedule asks for backups of the Orchestra.
+pub fn is_scheduled(ctx: &Context, object: &Orchestra) -> bool {
+    let class = object.decided_class().map(ObjectRef::new);
+    let class = class.and_then(|class| ctx.core.stores.classes.get(&class));
+    let of_class = class.as_ref().and_then(|class| class.spec.backup.as_ref());
+    let schedule = schedule(object, of_class);
+    schedule.schedule.is_some() && !schedule.suspend
+}
+
+/// The schedule that applies. Where a class bounds what is kept, the Orchestra does not decide that the data stays.
+fn schedule(object: &Orchestra, of_class: Option<&ClassBackup>) -> BackupSchedule {
+    let Some(of_class) = of_class else {
+        return object.spec.backup.clone();
+    };
+    let mut schedule = object.spec.backup.or(&of_class.schedule);
+    let limits = of_class.retention_limits.as_ref();
+    if limits.is_some_and(RetentionLimits::has_most) {
+        schedule.deletion_policy = Some(of_class.schedule.deletion_policy.unwrap_or(DeletionPolicy::Delete));
+    }
+    schedule
+}
+
+/// What the provider was last heard to have, of the project that the Orchestra holds.
+fn provider_backups(core: &Core, object: &Orchestra) -> Option<ProviderBackups> {
+    let name = object.status.as_ref()?.database_name.as_deref()?;
+    let database = core.stores.databases.get(&ObjectRef::new(name))?;
+    let claim = database.spec.claim_ref.as_ref()?;
+    let is_its_own = Some(&claim.uid) == object.metadata.uid.as_ref() && database.is_held();
+    database
+        .status
+        .as_ref()
+        .filter(|_| is_its_own)?
+        .provider_backups
+        .clone()
 }
 
 /// The times of the schedule of drills that applies; none where there is none, or it is suspended.

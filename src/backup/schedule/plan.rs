@@ -4,9 +4,8 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::retention::{BackupRemoval, BackupState, Made, removals};
+use super::retention::{BackupRemoval, BackupState, Made, Rules, removals};
 use super::times::Times;
-use crate::api::BackupRetention;
 
 /// What one pass has observed.
 #[derive(Clone, Debug)]
@@ -21,8 +20,8 @@ pub struct Facts {
     pub usable: bool,
     /// The backups that the schedule has made.
     pub made: Vec<Made>,
-    /// Which of them are kept; none where all are.
-    pub keep: Option<BackupRetention>,
+    /// Which of them are kept.
+    pub keep: Rules,
     /// The time zone in which days begin, for the counts of the retention.
     pub zone: TimeZone,
 }
@@ -47,7 +46,7 @@ pub fn plan(facts: &Facts) -> (Step, Option<Timestamp>) {
     {
         return (Step::Make(due), Some(due));
     }
-    let removals = removals(&facts.made, facts.keep.as_ref(), &facts.zone, facts.now);
+    let removals = removals(&facts.made, &facts.keep, &facts.zone, facts.now);
     let removal = removals.into_iter().next();
     (removal.map_or(Step::Wait, Step::Remove), due)
 }

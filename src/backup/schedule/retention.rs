@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::BackupRetention;
+use crate::api::{BackupRetention, GoDuration, RetentionLimits};
 
 /// Number of failed backups that are kept, the last ones, whatever the retention says.
 const FAILED: usize = 3;
@@ -45,6 +45,44 @@ pub enum BackupState {
     Leaving,
 }
 
+/// Which backups are kept: as the Orchestra says, or its class for it, within the bounds of the class.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// The retention; none where all are kept.
+    pub own: Option<BackupRetention>,
+    /// The bounds.
+    pub limits: Option<RetentionLimits>,
+}
+
+impl Rules {
+    /// Whether a backup may have to be deleted.
+    pub fn are_some(&self) -> bool {
+        self.own.is_some() || self.limits.is_some()
+    }
+
+    /// The most backups that are kept at the same time, of so many that are made in a span: those of one span, where nothing
+    /// bounds them.
+    pub fn most_kept(&self, made: u32, span: Duration) -> u32 {
+        let own = self.own.clone().unwrap_or_default();
+        let limits = self.limits.clone().unwrap_or_default();
+        let within = |age: GoDuration| {
+            let times = u64::from(made).saturating_mul(age.as_std().as_secs());
+            u32::try_from(times.div_ceil(span.as_secs().max(1))).unwrap_or(u32::MAX)
+        };
+        let counts = [own.last, own.daily, own.weekly, own.monthly];
+        let counted = counts.into_iter().flatten().map(number).reduce(u32::saturating_add);
+        let ages = [own.max_age, limits.max_age].map(|age| age.map(within));
+        let most = [counted, limits.max_count.map(number)].into_iter().chain(ages);
+        let least = [limits.min_count.map(number), limits.min_age.map(within)];
+        let kept = most.flatten().min().unwrap_or(made);
+        least.into_iter().flatten().fold(kept, u32::max).max(1)
+    }
+}
+
+fn number(count: i32) -> u32 {
+    u32::try_from(count).unwrap_or_default()
+}
+
 /// A backup that is to be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackupRemoval {
@@ -57,7 +95,7 @@ pub struct BackupRemoval {
 /// The backups to delete, the oldest first. `zone` is where days begin.
 ///
 /// A backup that is not complete is kept while it is under way; of those that failed, the last three are.
-pub fn removals(made: &[Made], keep: Option<&BackupRetention>, zone: &TimeZone, now: Timestamp) -> Vec<BackupRemoval> {
+pub fn removals(made: &[Made], rules: &Rules, zone: &TimeZone, now: Timestamp) -> Vec<BackupRemoval> {
     let newest_first = |is: fn(&Made) -> bool| {
         let mut found: Vec<usize> = (0..made.len()).filter(|of| is(&made[*of])).collect();
         found.sort_by_key(|of| (Reverse(made[*of].taken), Reverse(made[*of].name.as_str())));
@@ -69,9 +107,9 @@ pub fn removals(made: &[Made], keep: Option<&BackupRetention>, zone: &TimeZone, 
         .skip(FAILED)
         .map(|of| BackupRemoval { of, since: None })
         .collect();
-    if let Some(keep) = keep {
+    if rules.are_some() {
         let complete = newest_first(|made| made.state == BackupState::Complete);
-        removals.extend(of_complete(made, &complete, keep, zone, now));
+        removals.extend(of_complete(made, &complete, rules, zone, now));
     }
     removals.sort_by_key(|removal| (made[removal.of].taken, made[removal.of].name.as_str()));
     removals
@@ -81,7 +119,7 @@ pub fn removals(made: &[Made], keep: Option<&BackupRetention>, zone: &TimeZone, 
 fn of_complete(
     made: &[Made],
     complete: &[usize],
-    keep: &BackupRetention,
+    rules: &Rules,
     zone: &TimeZone,
     now: Timestamp,
 ) -> Vec<BackupRemoval> {
@@ -89,17 +127,31 @@ fn of_complete(
     protected.extend(complete.first());
     protected.extend(complete.iter().find(|of| made[**of].verified));
     protected.extend(complete.iter().filter(|of| made[**of].in_use));
-    let counted = counted(made, complete, keep, zone);
-    let removal = |of: usize| {
-        let since = keep.max_age.and_then(|age| old_since(made[of].taken, age.as_std()));
+    let limits = rules.limits.clone().unwrap_or_default();
+    let counted = rules.own.as_ref().and_then(|own| counted(made, complete, own, zone));
+    let old_since = |of: usize, age: GoDuration| old_since(made[of].taken, age.as_std());
+    let max_age = rules.own.as_ref().and_then(|own| own.max_age).into_iter();
+    let max_age = max_age.chain(limits.max_age).min_by_key(|age| age.as_std());
+    let removal = |(place, of): (usize, usize)| {
+        let is_within = |count: Option<i32>| count.is_some_and(|count| place < number(count) as usize);
+        let is_young = limits
+            .min_age
+            .is_some_and(|age| old_since(of, age).is_none_or(|since| now < since));
+        if protected.contains(&of) || is_within(limits.min_count) || is_young {
+            return None;
+        }
+        let since = max_age.and_then(|age| old_since(of, age));
         if since.is_some_and(|since| since <= now) {
             return Some(BackupRemoval { of, since });
         }
         let uncounted = counted.as_ref().is_some_and(|counted| !counted.contains(&of));
-        uncounted.then_some(BackupRemoval { of, since: None })
+        let is_beyond = limits.max_count.is_some() && !is_within(limits.max_count);
+        // Its age decides as well: until it is certain that it is not younger than it must be, it is kept.
+        let since = limits.min_age.and_then(|age| old_since(of, age));
+        (uncounted || is_beyond).then_some(BackupRemoval { of, since })
     };
-    let rest = complete.iter().filter(|of| !protected.contains(*of));
-    rest.filter_map(|of| removal(*of)).collect()
+    let all = complete.iter().copied().enumerate();
+    all.filter_map(removal).collect()
 }
 
 /// When a backup reaches this age; never, where that time cannot be represented.

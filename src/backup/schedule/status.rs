@@ -37,7 +37,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     if error.is_passing() || object.status.is_none() {
         return Ok(());
     }
-    let observed = observe(&ctx.core, &object);
+    let observed = observe(&ctx, &object, None);
     let known = object.status.as_ref().and_then(|status| status.backup.clone());
     let told = told(&observed).map(|_| (false, error.reason(), error.to_string()));
     Box::pin(tell(&ctx, object, told, known)).await.map(drop)
@@ -133,6 +133,8 @@ fn scheduled(observed: &Observed, due: Option<Timestamp>) -> Option<ScheduledBac
         next_verify_time: drills.due(now).map(Time),
         last_verified_time: drills.verified.map(Time),
         verify_deadline: drills.deadline(now).map(Time),
+        estimate: observed.estimate.clone(),
+        provider: observed.provider.clone(),
     };
     // Without a schedule and without backups there is nothing to write.
     Some(new).filter(|new| *new != ScheduledBackups::default())

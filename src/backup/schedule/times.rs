@@ -25,6 +25,11 @@ impl Times {
         Self { schedule, later }
     }
 
+    /// The schedule itself.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
     /// The next time after another.
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
         self.put_off(self.schedule.next(self.fired(after)))

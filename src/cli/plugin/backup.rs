@@ -153,8 +153,8 @@ pub async fn list(scope: &Scope, arguments: &ListArguments) -> anyhow::Result<St
 
 fn render(all: &[Backup], arguments: &ListArguments, now: Timestamp) -> anyhow::Result<String> {
     Ok(match arguments.output {
-        TopFormat::Json => serde_json::to_string_pretty(all)?,
-        TopFormat::Yaml => serde_saphyr::to_string(&all)?.trim_end().to_owned(),
+        TopFormat::Json => output::json(all)?,
+        TopFormat::Yaml => output::yaml(all)?,
         TopFormat::Name => {
             let names = all
                 .iter()

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Event;
 use kube::api::{Api, ListParams};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watcher};
+use serde::Serialize;
 
 use super::complete;
 use super::scope::Scope;
@@ -27,6 +28,50 @@ pub struct Arguments {
     /// Continue until Ctrl-C. An interrupted watch is started again.
     #[arg(short, long)]
     pub follow: bool,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: EventsFormat,
+}
+
+/// Output format of `events`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum EventsFormat {
+    /// Aligned columns.
+    #[default]
+    Table,
+    /// One JSON document; with `--follow` one line for each event.
+    Json,
+    /// One YAML document; with `--follow` one for each event.
+    Yaml,
+}
+
+/// An event, as a program reads it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListedEvent {
+    last_seen: Option<Timestamp>,
+    #[serde(rename = "type")]
+    type_: String,
+    reason: String,
+    namespace: String,
+    orchestra: String,
+    message: String,
+    count: i32,
+}
+
+impl From<&Event> for ListedEvent {
+    fn from(event: &Event) -> Self {
+        let about = &event.involved_object;
+        Self {
+            last_seen: at(event),
+            type_: event.type_.clone().unwrap_or_default(),
+            reason: event.reason.clone().unwrap_or_default(),
+            namespace: about.namespace.clone().unwrap_or_default(),
+            orchestra: about.name.clone().unwrap_or_default(),
+            message: event.message.clone().unwrap_or_default(),
+            count: count(event),
+        }
+    }
 }
 
 const HEADER: [&str; 5] = ["last_seen", "type", "reason", "orchestra", "message"];
@@ -49,17 +94,50 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<()> {
     for event in &known {
         told.is_news(event);
     }
-    if known.is_empty() && !arguments.follow {
-        return say("none: no events of Orchestras are kept (the API server keeps them for an hour)");
-    }
-    let rows = known.iter().map(|event| cells(event, all));
-    say(&output::table(&HEADER, rows, &[]))?;
     if !arguments.follow {
-        return Ok(());
+        return say(&listed(&known, all, arguments.output)?);
+    }
+    if arguments.output == EventsFormat::Table {
+        say(&output::table(
+            &HEADER,
+            known.iter().map(|event| cells(event, all)),
+            &[],
+        ))?;
+    } else {
+        known
+            .iter()
+            .try_for_each(|event| say(&one(event, all, arguments.output)?))?;
     }
     tokio::select! {
-        followed = follow(api, fields, (told, all)) => followed,
+        followed = follow(api, fields, told, (all, arguments.output)) => followed,
         _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+/// All events at once.
+fn listed(events: &[Event], all: bool, format: EventsFormat) -> anyhow::Result<String> {
+    let listed = || events.iter().map(ListedEvent::from).collect::<Vec<_>>();
+    match format {
+        EventsFormat::Json => output::json(&listed()),
+        EventsFormat::Yaml => output::yaml(&listed()),
+        EventsFormat::Table if events.is_empty() => {
+            Ok("none: no events of Orchestras are kept (the API server keeps them for an hour)".into())
+        }
+        EventsFormat::Table => Ok(output::table(
+            &HEADER,
+            events.iter().map(|event| cells(event, all)),
+            &[],
+        )),
+    }
+}
+
+/// One event among those that follow one another.
+fn one(event: &Event, all: bool, format: EventsFormat) -> anyhow::Result<String> {
+    let listed = ListedEvent::from(event);
+    match format {
+        EventsFormat::Json => Ok(serde_json::to_string(&listed)?),
+        EventsFormat::Yaml => Ok(format!("---\n{}", output::yaml(&listed)?)),
+        EventsFormat::Table => Ok(cells(event, all).into_iter().flatten().collect::<Vec<_>>().join("  ")),
     }
 }
 
@@ -96,7 +174,12 @@ impl EventCounts {
 }
 
 /// Prints each event that was not printed yet.
-async fn follow(api: Api<Event>, fields: String, (mut told, all): (EventCounts, bool)) -> anyhow::Result<()> {
+async fn follow(
+    api: Api<Event>,
+    fields: String,
+    mut told: EventCounts,
+    (all, format): (bool, EventsFormat),
+) -> anyhow::Result<()> {
     let config = watcher::Config::default().fields(&fields);
     let events = watcher(api, config).default_backoff().applied_objects();
     pin_mut!(events);
@@ -110,8 +193,7 @@ async fn follow(api: Api<Event>, fields: String, (mut told, all): (EventCounts, 
             Err(_) => continue,
         };
         if told.is_news(&event) {
-            let line: Vec<_> = cells(&event, all).into_iter().flatten().collect();
-            say(&line.join("  "))?;
+            say(&one(&event, all, format)?)?;
         }
     }
     Ok(())
@@ -168,5 +250,24 @@ mod tests {
         assert!(!told.is_news(&event("b", "2026-11-29T00:59:58.000000Z", 1)));
         assert!(!told.is_news(&event("a", "2026-11-29T01:20:00.000000Z", 2)));
         assert_eq!(told.0.len(), 1);
+    }
+
+    #[test]
+    fn programs_read_events_as_one_document_and_followed_ones_one_by_one() {
+        let events = [event("a", "2026-11-29T01:00:00.000000Z", 2)];
+        let document: serde_json::Value =
+            serde_json::from_str(&listed(&events, false, EventsFormat::Json).unwrap()).unwrap();
+        assert_eq!(
+            document,
+            json!([{"lastSeen": "2026-11-29T01:00:00Z", "type": "", "reason": "", "namespace": "", "orchestra": "one",
+                    "message": "", "count": 2}])
+        );
+        assert_eq!(listed(&[], false, EventsFormat::Json).unwrap(), "[]");
+        assert!(!one(&events[0], false, EventsFormat::Json).unwrap().contains('\n'));
+        assert!(
+            one(&events[0], false, EventsFormat::Yaml)
+                .unwrap()
+                .starts_with("---\nlastSeen: ")
+        );
     }
 }

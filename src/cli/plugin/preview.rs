@@ -16,7 +16,7 @@ use super::scope::Scope;
 use super::{complete, contents};
 use crate::api::names::COMMAND_MANAGER;
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase};
-use crate::cli::output::Output;
+use crate::cli::output::{self, Output};
 use crate::cli::{plan, words};
 use crate::money;
 use crate::views::preview::{ClusterObjects, PreviewAction, PreviewChange, applied, deleted, totals};
@@ -215,7 +215,8 @@ fn sorted(documents: Vec<Value>, namespace: &str) -> anyhow::Result<(Vec<Orchest
 
 fn render(changes: &[PreviewChange], output: Output) -> anyhow::Result<String> {
     match output {
-        Output::Json => Ok(serde_json::to_string_pretty(changes)?),
+        Output::Json => output::json(changes),
+        Output::Yaml => output::yaml(changes),
         Output::Csv => {
             let header = [
                 "object",
@@ -227,7 +228,7 @@ fn render(changes: &[PreviewChange], output: Output) -> anyhow::Result<String> {
                 "currency",
                 "monthly",
             ];
-            crate::cli::output::csv(
+            output::csv(
                 &header,
                 changes.iter().map(|change| {
                     vec![

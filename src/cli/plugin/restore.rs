@@ -12,6 +12,7 @@ use super::preview::orchestras_in;
 use super::scope::{Scope, told};
 use crate::api::names::COMMAND_MANAGER;
 use crate::api::{DatabaseSource, ExistingDatabase, Orchestra, OrchestraDatabase, OrchestraSpec};
+use crate::cli::output;
 
 /// Arguments of `restore`.
 #[derive(clap::Args, Debug)]
@@ -48,7 +49,7 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<String>
     };
     let orchestra = taking_back(scope, &arguments.name, spec, &database);
     if arguments.dry_run {
-        return Ok(serde_saphyr::to_string(&orchestra)?.trim_end().to_owned());
+        return output::yaml(&orchestra);
     }
     let parameters = PostParams {
         field_manager: Some(COMMAND_MANAGER.into()),

@@ -61,8 +61,8 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<()> {
     }
     say(&match arguments.output {
         StatusFormat::Text => text(&tenant, events.is_err()),
-        StatusFormat::Json => serde_json::to_string_pretty(&tenant)?,
-        StatusFormat::Yaml => serde_saphyr::to_string(&tenant)?.trim_end().to_owned(),
+        StatusFormat::Json => output::json(&tenant)?,
+        StatusFormat::Yaml => output::yaml(&tenant)?,
     })?;
     match code(tenant.state).filter(|_| arguments.exit_code) {
         None => Ok(()),

@@ -70,10 +70,8 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<String>
 fn render(tenants: &[(Tenant, Option<Timestamp>)], arguments: &Arguments) -> anyhow::Result<String> {
     let only = || tenants.iter().map(|(tenant, _)| tenant);
     Ok(match arguments.output {
-        TopFormat::Json => serde_json::to_string_pretty(&only().collect::<Vec<_>>())?,
-        TopFormat::Yaml => serde_saphyr::to_string(&only().collect::<Vec<_>>())?
-            .trim_end()
-            .to_owned(),
+        TopFormat::Json => output::json(&only().collect::<Vec<_>>())?,
+        TopFormat::Yaml => output::yaml(&only().collect::<Vec<_>>())?,
         TopFormat::Name => {
             let names = only().map(|tenant| format!("orchestra.stagesub.io/{}", tenant.name));
             names.collect::<Vec<_>>().join("\n")

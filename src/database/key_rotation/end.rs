@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{ProviderResult, is_published, over, settled, warn};
+use super::{ProviderResult, is_published, is_unused, over, settled, warn};
 use crate::api::Orchestra;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
@@ -28,8 +28,11 @@ pub async fn end(
     let (holder, now) = (holder::watched(pass), Timestamp::now());
     let digest = stored.address.as_ref().and_then(|address| address.keys.as_ref());
     let released = claim == ClaimState::Released;
+    // The Orchestra that had them has released the database, and no application of this one has got them.
+    let unused = is_unused(holder.as_deref());
     let mut state = stored.api_keys.clone();
-    if released || is_published(holder.as_deref(), digest) {
+    if released || unused || is_published(holder.as_deref(), digest) {
+        let holder = holder.filter(|_| !released && !unused);
         let overlap = holder.map(|holder| overlap(&holder)).unwrap_or_default();
         state.published(now, overlap);
         if state != stored.api_keys {
@@ -68,10 +71,11 @@ pub async fn end(
         owner::change_keys(&secrets, &name, |state| state.forget(&key.id)).await?;
     }
     if !deleted.is_empty() {
-        let note = format!(
-            "the overlap is over: the former API keys {} are deleted",
-            deleted.join(", ")
-        );
+        let why = match released || unused {
+            true => "the Orchestra that had them is deleted",
+            false => "the overlap is over",
+        };
+        let note = format!("{why}: the former API keys {} are deleted", deleted.join(", "));
         tell(&pass.ctx.core, &pass.object, &News::normal(Reason::KeysRevoked, note)).await;
     }
     if outcome.is_ok() {

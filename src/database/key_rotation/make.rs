@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{KeyAttempt, ProviderResult, over, settled, warn};
+use super::{KeyAttempt, ProviderResult, former, over, settled, warn};
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
-use crate::credentials::api_keys::{KeyKind, KeyState, MadeKey, PendingKeys, name_of, number_of};
+use crate::credentials::api_keys::{FIRST, KeyKind, KeyState, MadeKey, NewKeys, PendingKeys, name_of, number_of};
 use crate::credentials::owner::{self, OwnerSecret};
+use crate::database::plan::ClaimState;
 use crate::database::{Pass, holder};
 use crate::supabase::keys::{ApiKey, serves};
 use crate::supabase::operation::Operation;
@@ -25,17 +26,16 @@ const IDENTITY: usize = 64;
 /// Records which keys are about to be made.
 pub async fn begin(
     pass: &mut Pass,
-    stored: &OwnerSecret,
+    (stored, claim): (&OwnerSecret, ClaimState),
     account: &Account,
     reference: &str,
 ) -> Result<ProviderResult, Error> {
-    let follows = holder::login(pass).rotated_at;
-    let follows = follows.filter(|login| stored.address.is_some() && stored.api_keys.is_due(*login));
-    let Some(follows) = follows else {
+    let (follows, former) = (holder::login(pass).rotated_at, former(pass, claim));
+    if stored.address.is_none() || !stored.api_keys.is_due(follows, former.as_deref()) {
         // The watch is late, or too many former keys are left.
         over(pass);
         return Ok(Ok(()));
-    };
+    }
     let keys = match account.client().list_keys(reference).await {
         Ok(keys) => keys,
         Err(error) => return Ok(Err(error)),
@@ -43,17 +43,17 @@ pub async fn begin(
     let (kinds, legacy) = rotated(&keys);
     let (secrets, name) = (owner::secrets(&pass.ctx.core), pass.name().to_owned());
     if kinds.is_empty() {
-        if legacy.is_empty() {
+        // A released project that has no keys has none to end.
+        if legacy.is_empty() && claim != ClaimState::Released {
             return Ok(Err(supabase::Error::NotReady {
                 operation: Operation::GetApiKeys,
                 message: "it has no API keys".to_owned(),
             }));
         }
-        owner::change_keys(&secrets, &name, |state| state.skip(follows)).await?;
-        let note = "the project has legacy API keys (JWT) only, which the operator does not rotate: make a publishable and a \
-                    secret key in the provider's dashboard (project settings, API keys), and the next rotation replaces \
-                    them";
-        warn(pass, Reason::KeysKept, note.to_owned()).await;
+        owner::change_keys(&secrets, &name, |state| state.skip(follows, former)).await?;
+        if !legacy.is_empty() {
+            warn(pass, Reason::KeysKept, only_legacy(claim).to_owned()).await;
+        }
         over(pass);
         return Ok(Ok(()));
     }
@@ -62,6 +62,20 @@ pub async fn begin(
     owner::change_keys(&secrets, &name, begin).await?;
     pass.keys = Some(KeyAttempt::Begun(keys));
     Ok(Ok(()))
+}
+
+fn only_legacy(claim: ClaimState) -> &'static str {
+    match claim {
+        ClaimState::Released => {
+            "the project has legacy API keys (JWT) only, which the operator does not replace: the deleted Orchestra's keys \
+             still work. Make a publishable and a secret key in the provider's dashboard (project settings, API keys), and \
+             disable the legacy ones there"
+        }
+        _ => {
+            "the project has legacy API keys (JWT) only, which the operator does not rotate: make a publishable and a secret \
+             key in the provider's dashboard (project settings, API keys), and the next rotation replaces them"
+        }
+    }
 }
 
 /// The kinds of new keys: those that the project has besides its legacy keys; and the names of the existing ones.
@@ -77,7 +91,7 @@ pub(super) fn rotated(keys: &[ApiKey]) -> (Vec<KeyKind>, Vec<String>) {
 /// Makes the recorded keys, unless they exist, and stores them once the project's own API accepts them.
 pub async fn make(
     pass: &mut Pass,
-    stored: &OwnerSecret,
+    (stored, claim): (&OwnerSecret, ClaimState),
     account: &Account,
     reference: &str,
 ) -> Result<ProviderResult, Error> {
@@ -105,11 +119,21 @@ pub async fn make(
             return Ok(Err(error));
         }
     }
-    let keys: Vec<_> = made.into_iter().map(|(key, _)| key).collect();
-    let kept = kept(&listed, &stored.api_keys, &keys);
+    let mut first = Vec::new();
+    if pass.object.adopted().is_none() {
+        first = first_keys(&listed, &pending.kinds);
+    }
+    let made: Vec<_> = made.into_iter().map(|(key, _)| key).collect();
+    let kept = kept(&listed, &stored.api_keys, &[&*made, &*first].concat());
+    let keys = NewKeys {
+        number: pending.number,
+        made,
+        first,
+        former: former(pass, claim),
+    };
     let mut ended = false;
     let end = |state: &mut KeyState| {
-        ended = state.end(pending.number, keys, Timestamp::now());
+        ended = state.end(keys, Timestamp::now());
         ended
     };
     owner::store_keys(&owner::secrets(&core), &name, values, end).await?;
@@ -123,16 +147,22 @@ pub async fn make(
         name = title,
         "new API keys are stored and published"
     );
-    let note = format!(
-        "the project has new API keys, named {title}: they replace the former ones in the connection Secret, and \
-         those that the operator made are deleted when the overlap is over"
-    );
+    let note = match claim {
+        ClaimState::Released => format!(
+            "the project has new API keys, named {title}, which nobody gets before an Orchestra takes the database back: those \
+             that the deleted Orchestra had are deleted now"
+        ),
+        _ => format!(
+            "the project has new API keys, named {title}: they replace the former ones in the connection Secret, and \
+             those that the operator made, or that came with the project, are deleted when the overlap is over"
+        ),
+    };
     tell(&core, &pass.object, &News::normal(Reason::KeysRotated, note)).await;
     if !kept.is_empty() {
         let kept = text::names(&kept, NAMED, kept.len());
         let note = format!(
-            "the operator has not made these API keys of the project, and neither changes nor deletes them: {kept}. Delete or \
-             disable them in the provider's dashboard when nothing uses them"
+            "these API keys of the project are neither the operator's nor came with a project that it made, and it neither \
+             changes nor deletes them: {kept}. Delete or disable them in the provider's dashboard when nothing uses them"
         );
         warn(pass, Reason::KeysKept, note).await;
     }
@@ -179,13 +209,27 @@ async fn made(
     Ok((listed, made))
 }
 
+/// The keys that a project has from its creation on, of the kinds that are replaced.
+pub(super) fn first_keys(listed: &[ApiKey], kinds: &[KeyKind]) -> Vec<MadeKey> {
+    let mut first = Vec::new();
+    for key in listed.iter().filter(|key| key.name == FIRST) {
+        let kind = kinds.iter().copied().find(|kind| serves(key, &kind.type_()));
+        let id = key.id.clone().filter(|id| is_identity(id));
+        if let (Some(kind), Some(id)) = (kind, id) {
+            let name = FIRST.to_owned();
+            first.push(MadeKey { id, name, kind });
+        }
+    }
+    first
+}
+
 /// Whether a text is the identity of a key, and no other part of a path.
 pub(super) fn is_identity(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (1..=IDENTITY).contains(&id.len()) && id.bytes().all(plain) && id != "legacy"
 }
 
-/// The listed keys that the operator does not know to have made.
+/// The listed keys that the operator does not replace.
 pub(super) fn kept(listed: &[ApiKey], known: &KeyState, made: &[MadeKey]) -> Vec<String> {
     let is_others = |key: &&ApiKey| {
         let id = key.id.as_deref().unwrap_or_default();

@@ -1,5 +1,5 @@
 //! The rotation of a hosted project's API keys: it follows each rotation of the tenant's login, where the Orchestra asks for
-//! it. Each step is written into the owner's Secret before it is taken:
+//! it, and each release, so that the keys of a deleted Orchestra end. Each step is written into the owner's Secret before it is taken:
 //!
 //! ```text
 //! Due (the names of the new keys are stored) → Pending (made, or found by their names, proven and stored: they are
@@ -7,8 +7,8 @@
 //!       … published … Overdue (the end of the former ones is stored) … overlap … Overdue (they are deleted)
 //! ```
 //!
-//! Only keys are deleted whose identity was recorded when the operator made them, and that still have the name that it gave
-//! them.
+//! Only keys are deleted whose identity was recorded when the operator made them, or when it replaced the first ones of a
+//! project that it made, and that still have the name that they had then.
 
 mod end;
 mod make;
@@ -22,7 +22,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::plan::{ClaimState, KeyWork};
 use super::{Pass, holder, keys};
 use crate::api::condition::Reason;
-use crate::api::names::KEYS_LABEL;
+use crate::api::names::{KEYS_LABEL, KEYS_MADE_LABEL};
 use crate::api::{AlsoRotated, Orchestra};
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
@@ -56,6 +56,10 @@ struct Around {
     login: Option<Timestamp>,
     /// Its connection Secret has the keys that are stored.
     published: bool,
+    /// It has no connection Secret yet: nobody uses the former keys.
+    unused: bool,
+    /// The keys of the Orchestra that has released the database last are not replaced yet.
+    unended: bool,
 }
 
 /// What is to be done now.
@@ -76,26 +80,56 @@ pub fn work(pass: &Pass, claim: ClaimState) -> Option<KeyWork> {
         asked: also.is_some_and(|also| also.contains(&AlsoRotated::ApiKeys)),
         login: holder::login(pass).rotated_at,
         published: is_published(holder.as_deref(), digest.as_ref()),
+        unused: is_unused(holder.as_deref()),
+        unended: is_unended(pass, claim, &marks),
     };
-    decide(marks, around, Timestamp::now())
+    decide(&marks, around, Timestamp::now())
 }
 
-fn decide(marks: KeyMarks, around: Around, now: Timestamp) -> Option<KeyWork> {
+fn decide(marks: &KeyMarks, around: Around, now: Timestamp) -> Option<KeyWork> {
     let held = around.claim == ClaimState::Held;
     // The Secret that contained the former keys no longer exists.
     let released = around.claim == ClaimState::Released;
     let ends = marks.revoke_at.is_some_and(|until| until <= now || released);
-    if marks.pending && held {
+    let unended = around.unended && (held || released);
+    if marks.pending && (held || unended) {
         Some(KeyWork::Pending)
-    } else if ends || (marks.waits && (released || (held && around.published))) {
+    } else if ends || (marks.waits && (released || (held && (around.published || around.unused)))) {
         Some(KeyWork::Overdue)
     } else {
-        let login = around.login.filter(|_| held && around.asked)?;
-        marks
-            .followed
-            .is_none_or(|followed| followed < login)
-            .then_some(KeyWork::Due)
+        let login = around.login.filter(|_| held && around.asked);
+        let older = login.is_some_and(|login| marks.followed.is_none_or(|followed| followed < login));
+        (older || unended).then_some(KeyWork::Due)
     }
+}
+
+/// UID of the Orchestra that has released the database last, whose keys are to end: the operator saw the release, in a project that the operator made, or
+/// in which it has made keys.
+fn former(pass: &Pass, claim: ClaimState) -> Option<String> {
+    let spec = &pass.object.spec;
+    let former = match claim {
+        ClaimState::Released => spec.claim_ref.as_ref().map(|claim| &claim.uid),
+        ClaimState::Held => spec.former_uids.last(),
+        ClaimState::None | ClaimState::Abandoned => None,
+    };
+    let ends = spec.former_logins.is_some();
+    let are_given = pass.object.adopted().is_none() || pass.has_stored(KEYS_MADE_LABEL);
+    former.filter(|_| ends && are_given).cloned()
+}
+
+fn is_unended(pass: &Pass, claim: ClaimState, marks: &KeyMarks) -> bool {
+    let former = former(pass, claim);
+    former.is_some() && marks.ended_for != former
+}
+
+/// Whether the keys of the Orchestra that has released the database last are not replaced yet.
+pub fn are_left(pass: &Pass, claim: ClaimState) -> bool {
+    marks(pass).is_some_and(|(marks, _)| is_unended(pass, claim, &marks))
+}
+
+/// Whether an Orchestra has no connection Secret yet.
+fn is_unused(holder: Option<&Orchestra>) -> bool {
+    holder.is_some_and(|holder| !holder.is_published())
 }
 
 /// How long until the next work that no watch triggers: a second at least.
@@ -137,13 +171,13 @@ pub async fn act(
     let stored = owner::read(&owner::secrets(&pass.ctx.core), pass.name()).await?;
     let stored = stored.unwrap_or_default();
     let done = match work {
-        KeyWork::Due => make::begin(pass, &stored, account, reference).await?,
-        KeyWork::Pending => make::make(pass, &stored, account, reference).await?,
+        KeyWork::Due => make::begin(pass, (&stored, claim), account, reference).await?,
+        KeyWork::Pending => make::make(pass, (&stored, claim), account, reference).await?,
         KeyWork::Overdue => end::end(pass, (&stored, claim), account, reference).await?,
     };
     match done {
         Ok(()) => Ok(()),
-        Err(error) => postpone(pass, work, error).await,
+        Err(error) => postpone(pass, (work, claim), error).await,
     }
 }
 
@@ -168,7 +202,7 @@ async fn warn(pass: &Pass, reason: Reason, note: String) {
 
 /// Continues with the published keys, and tries again later. A failure that a person must fix is retried, after the first
 /// attempts, at the interval at which keys are read.
-async fn postpone(pass: &mut Pass, work: KeyWork, error: supabase::Error) -> Result<(), Error> {
+async fn postpone(pass: &mut Pass, (work, claim): (KeyWork, ClaimState), error: supabase::Error) -> Result<(), Error> {
     let core = pass.ctx.core.clone();
     // The key may exist by then.
     let settle = work == KeyWork::Pending && error.outcome_unknown();
@@ -185,11 +219,15 @@ async fn postpone(pass: &mut Pass, work: KeyWork, error: supabase::Error) -> Res
     };
     pass.ctx.keys.postpone_rotation(pass.name(), wait);
     pass.keys = Some(KeyAttempt::Over);
+    pass.former_keys = Some((error.reason(), error.to_string()));
     tracing::info!(%error, ?work, "the API keys are not rotated yet");
     // A key that is rejected for this long needs a person.
     if !error.is_passing() || (unproven && wait >= SLOWEST) {
         let what = match work {
             KeyWork::Overdue => "the former API keys are not deleted",
+            _ if claim == ClaimState::Released => {
+                "the API keys of the deleted Orchestra are not replaced, and still work"
+            }
             _ => "the API keys are not rotated, and the former ones stay published",
         };
         warn(pass, error.reason(), format!("{what} ({error}); it is tried again")).await;

@@ -2,7 +2,7 @@
 use secrecy::SecretString;
 
 use super::end::{FormerKeyVerdict, judge};
-use super::make::{is_identity, kept, rotated};
+use super::make::{first_keys, is_identity, kept, rotated};
 use super::*;
 use crate::credentials::api_keys::{KeyKind, KeyState, MadeKey};
 use crate::credentials::owner::{Address, OwnerSecret};
@@ -37,6 +37,8 @@ fn keys_follow_each_rotation_of_the_login_of_an_orchestra_that_asks_for_it() {
         asked: true,
         login: Some(at(100)),
         published: false,
+        unused: false,
+        unended: false,
     };
     let followed = |seconds| KeyMarks {
         followed: Some(at(seconds)),
@@ -49,17 +51,61 @@ fn keys_follow_each_rotation_of_the_login_of_an_orchestra_that_asks_for_it() {
         (KeyMarks::default(), Around { login: None, ..around }, None),
         (KeyMarks::default(), Around { asked: false, ..around }, None),
     ] {
-        assert_eq!(decide(marks, around, at(200)), is, "{marks:?} {around:?}");
+        assert_eq!(decide(&marks, around, at(200)), is, "{marks:?} {around:?}");
     }
     for claim in [ClaimState::None, ClaimState::Abandoned, ClaimState::Released] {
         let around = Around { claim, ..around };
-        assert_eq!(decide(KeyMarks::default(), around, at(200)), None);
+        assert_eq!(decide(&KeyMarks::default(), around, at(200)), None);
         let begun = KeyMarks {
             pending: true,
             ..KeyMarks::default()
         };
-        assert_eq!(decide(begun, around, at(200)), None, "nobody gets what is made");
+        assert_eq!(decide(&begun, around, at(200)), None, "nobody gets what is made");
     }
+}
+
+#[test]
+fn the_keys_of_an_orchestra_that_has_released_the_database_are_replaced_whatever_it_had_asked_for() {
+    let released = Around {
+        claim: ClaimState::Released,
+        asked: false,
+        login: None,
+        published: false,
+        unused: false,
+        unended: true,
+    };
+    let taken = Around {
+        claim: ClaimState::Held,
+        unused: true,
+        ..released
+    };
+    let (none, begun, made) = (
+        KeyMarks::default(),
+        KeyMarks {
+            pending: true,
+            ..KeyMarks::default()
+        },
+        KeyMarks {
+            waits: true,
+            ..KeyMarks::default()
+        },
+    );
+    for around in [released, taken] {
+        assert_eq!(decide(&none, around, at(0)), Some(KeyWork::Due));
+        assert_eq!(decide(&begun, around, at(0)), Some(KeyWork::Pending));
+        let ended = Around {
+            unended: false,
+            ..around
+        };
+        assert_eq!(decide(&made, ended, at(0)), Some(KeyWork::Overdue), "at once");
+        assert_eq!(decide(&none, ended, at(0)), None);
+    }
+    let serving = Around {
+        unused: false,
+        unended: false,
+        ..taken
+    };
+    assert_eq!(decide(&made, serving, at(0)), None, "its own applications may use them");
 }
 
 #[test]
@@ -69,15 +115,20 @@ fn former_keys_end_when_the_newer_ones_are_published_and_the_overlap_is_over() {
         asked: false,
         login: Some(at(100)),
         published: false,
+        unused: false,
+        unended: false,
     };
     let marks = KeyMarks {
         followed: Some(at(100)),
         ..KeyMarks::default()
     };
-    let waits = KeyMarks { waits: true, ..marks };
+    let waits = KeyMarks {
+        waits: true,
+        ..marks.clone()
+    };
     let until = KeyMarks {
         revoke_at: Some(at(200)),
-        ..marks
+        ..marks.clone()
     };
     let published = Around {
         published: true,
@@ -88,16 +139,16 @@ fn former_keys_end_when_the_newer_ones_are_published_and_the_overlap_is_over() {
         ..around
     };
     for (marks, around, is) in [
-        (waits, around, None),
-        (waits, published, Some(KeyWork::Overdue)),
-        (waits, released, Some(KeyWork::Overdue)),
-        (until, around, None),
-        (until, released, Some(KeyWork::Overdue)),
+        (waits.clone(), around, None),
+        (waits.clone(), published, Some(KeyWork::Overdue)),
+        (waits.clone(), released, Some(KeyWork::Overdue)),
+        (until.clone(), around, None),
+        (until.clone(), released, Some(KeyWork::Overdue)),
         (KeyMarks { pending: true, ..waits }, published, Some(KeyWork::Pending)),
     ] {
-        assert_eq!(decide(marks, around, at(199)), is, "{marks:?} {around:?}");
+        assert_eq!(decide(&marks, around, at(199)), is, "{marks:?} {around:?}");
     }
-    assert_eq!(decide(until, around, at(200)), Some(KeyWork::Overdue));
+    assert_eq!(decide(&until, around, at(200)), Some(KeyWork::Overdue));
 }
 
 #[test]
@@ -118,6 +169,14 @@ fn legacy_keys_are_never_rotated_and_what_is_not_the_operators_is_told() {
     };
     let told = kept(&all, &state, &[made("1", "default")]);
     assert_eq!(told, ["anon (legacy)", "reader (secret)"]);
+    let own = |id: &str, kind| MadeKey {
+        id: id.into(),
+        name: "default".into(),
+        kind,
+    };
+    let first = [own("1", KeyKind::Publishable), own("2", KeyKind::Secret)];
+    assert_eq!(first_keys(&all, &KeyKind::ALL), first);
+    assert_eq!(first_keys(&all, &[KeyKind::Secret]), first[1..]);
 }
 
 #[test]

@@ -10,6 +10,8 @@ pub struct EntryFacts {
     pub out: Option<(Reason, bool)>,
     /// What happens with the database once it is released.
     pub reset: Reset,
+    /// Logins of the Orchestra that has released the database may still work.
+    pub logins_left: bool,
 }
 
 /// What happens with a released database of a static pool.
@@ -27,13 +29,17 @@ pub enum Reset {
 
 /// The next step for an entry that is not being deleted.
 pub(super) fn plan(facts: &Facts, entry: EntryFacts) -> Step {
-    match (entry.out, entry.reset) {
+    let step = match (entry.out, entry.reset) {
         (_, Reset::Wanted | Reset::Decided | Reset::Done) if facts.claim == ClaimState::Released => {
             release(facts, entry.reset)
         }
         // An Orchestra that has the database keeps it.
         (Some((reason, passing)), _) if facts.claim == ClaimState::None => Step::AwaitEntry { reason, passing },
         _ => Step::Rest,
+    };
+    match step {
+        Step::Rest if entry.logins_left => Step::RevokeLogins,
+        step => step,
     }
 }
 

@@ -134,6 +134,8 @@ pub enum ConnectionState {
     WrongPassword,
     /// A login succeeded.
     Proven,
+    /// A login succeeded, and logins of the Orchestra that has released the database may still work.
+    LoginsLeft,
     /// A login succeeded, and it is time to check whether the keys have changed at the provider.
     KeysDue,
     /// A login succeeded, and the owner is to get a new password.

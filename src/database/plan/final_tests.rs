@@ -53,7 +53,11 @@ fn a_forged_decision_resets_nothing_and_a_reset_that_was_decided_goes_on() {
         grace: Grace::None,
         refused: false,
         final_backup,
-        backing: Backing::Static(EntryFacts { out: None, reset }),
+        backing: Backing::Static(EntryFacts {
+            out: None,
+            reset,
+            logins_left: false,
+        }),
     };
     for backup in [
         FinalBackupState::Unmade,

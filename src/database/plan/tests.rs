@@ -53,6 +53,7 @@ fn every_state() -> Vec<Facts> {
         ConnectionState::Unproven,
         ConnectionState::WrongPassword,
         ConnectionState::Proven,
+        ConnectionState::LoginsLeft,
         ConnectionState::KeysDue,
         ConnectionState::PasswordDue,
         ConnectionState::PasswordPending,
@@ -67,7 +68,14 @@ fn every_state() -> Vec<Facts> {
     ];
     let mut backings = Vec::new();
     for reset in [Reset::Never, Reset::Wanted, Reset::Decided, Reset::Done] {
-        backings.extend(outs.map(|out| Backing::Static(EntryFacts { out, reset })));
+        for logins_left in [false, true] {
+            let entry = |out| EntryFacts {
+                out,
+                reset,
+                logins_left,
+            };
+            backings.extend(outs.map(|out| Backing::Static(entry(out))));
+        }
     }
     for (password, origin) in [false, true]
         .into_iter()
@@ -134,7 +142,7 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         Step::Connect | Step::ResetPassword => hosted.connection = ConnectionState::Unproven,
         Step::BeginPassword => hosted.connection = ConnectionState::PasswordPending,
         Step::RotateKeys(KeyWork::Due) => hosted.connection = ConnectionState::KeysRotate(KeyWork::Pending),
-        Step::Probe | Step::ReadKeys | Step::ChangePassword | Step::RotateKeys(_) => {
+        Step::Probe | Step::ReadKeys | Step::ChangePassword | Step::RotateKeys(_) | Step::RevokeLogins => {
             hosted.connection = ConnectionState::Proven;
         }
         Step::DeleteSelf => facts.deleting = true,
@@ -171,6 +179,7 @@ fn after_of_entry(mut facts: Facts, mut entry: EntryFacts, step: Step) -> Facts 
     match step {
         Step::DecideReset => entry.reset = Reset::Decided,
         Step::Reset => entry.reset = Reset::Done,
+        Step::RevokeLogins => entry.logins_left = false,
         Step::DeleteSelf => facts.deleting = true,
         Step::Schedule if facts.destroy => facts.grace = Grace::Running,
         Step::Schedule => facts.grace = Grace::None,
@@ -356,42 +365,10 @@ fn only_what_is_deleted_and_not_held_is_let_go_of_and_nothing_is_destroyed() {
     }
 }
 
-#[test]
-fn an_entry_that_cannot_be_used_concerns_only_a_database_that_waits_for_a_claim() {
-    for facts in every_state() {
-        let Backing::Static(entry) = facts.backing else {
-            continue;
-        };
-        let waits = facts.finalizer && !facts.deleting && facts.claim == ClaimState::None;
-        let stays_out = matches!(plan(&facts), Step::AwaitEntry { .. });
-        assert_eq!(stays_out, waits && entry.out.is_some(), "{facts:?}");
-    }
-}
-
-#[test]
-fn nothing_is_dropped_but_what_was_released_for_good_after_its_grace_period() {
-    for facts in every_state() {
-        let Backing::Static(entry) = facts.backing else {
-            continue;
-        };
-        let released = facts.finalizer && facts.claim == ClaimState::Released && facts.destroy;
-        match plan(&facts) {
-            Step::DecideReset => {
-                let over = matches!(facts.grace, Grace::None | Grace::Over);
-                assert!(
-                    released && over && !facts.deleting && entry.reset == Reset::Wanted,
-                    "{facts:?}"
-                );
-            }
-            Step::DeleteSelf => assert!(released && entry.reset == Reset::Decided, "{facts:?}"),
-            Step::Reset => assert!(released && facts.deleting && entry.reset == Reset::Decided, "{facts:?}"),
-            _ => {}
-        }
-    }
-}
-
 #[path = "adopted_tests.rs"]
 mod adopted;
+#[path = "entry_tests.rs"]
+mod entry;
 #[path = "final_tests.rs"]
 mod final_backup;
 #[path = "refused_tests.rs"]

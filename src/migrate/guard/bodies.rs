@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pg_query::protobuf::CreateFunctionStmt;
 use pg_query::{NodeEnum, ParserOptions};
 
+use super::extensions::{self, RunBy};
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::names::{Name, body_text, inner, language, quoted, strings};
@@ -14,11 +15,17 @@ use crate::migrate::parse;
 /// How deep code may call code.
 const DEEPEST: usize = 16;
 
-/// Judges the functions to which a name can refer.
+/// Judges the functions to which a name can refer, and that are run without being named in a statement.
 pub fn routine(judge: &mut Judge<'_>, name: &Name) {
+    routine_by(judge, name, RunBy::Itself);
+}
+
+/// Judges the functions to which a name can refer.
+pub fn routine_by(judge: &mut Judge<'_>, name: &Name, by: RunBy<'_>) {
     let told = judge.tells();
     judge.known.code.call(&name.name, told);
-    for routine in judge.known.code.routines(name) {
+    let routines = judge.known.code.routines(name);
+    for routine in extensions::unread(judge, name, routines, by) {
         let Some(definition) = routine.definition else {
             judge.find(FindingKind::Opaque, name, format!("{name}(), whose code is not read"));
             continue;

@@ -1,26 +1,26 @@
-//! How much the guard remembers and does in one judgement, whatever the scripts make of it. It is spent on what an
-//! author chooses: names, statements, the number of objects that a name can mean. What is not judged once it is spent may
-//! do anything, and waits for a person ([`FindingKind::Unjudged`](super::FindingKind)).
+//! The limits of memory and work for one judgement. A script's author decides how much of both the judgement takes: by names,
+//! statements, and the number of objects that a name can mean. Statements after a limit are not judged: the plan has the finding
+//! [`FindingKind::Unjudged`](super::FindingKind), and waits for approval.
 
 use std::cell::Cell;
 
-/// Bytes that are remembered, beside the scripts. Some ten thousand tables with keys take less.
+/// The most bytes that the guard keeps in memory, apart from the scripts. Ten thousand tables with foreign keys take less.
 const MEMORY: usize = 24 << 20;
 
-/// Units of work. Each takes some tenths of a microsecond: an object that is looked at, or a byte that is parsed. A dump with
-/// a hundred thousand rows, each in a statement of its own, needs less.
+/// The most units of work. One unit is an object that is looked at, or a byte that is parsed, and takes less than a microsecond. A
+/// dump with a hundred thousand rows, each in a statement of its own, takes less.
 pub const WORK: usize = 40_000_000;
 
-/// The bytes of an element of a set or map, beside its text.
+/// The bytes of an element of a set or map, without its text.
 pub const ENTRY: usize = 96;
-/// The bytes of a relation, a function, a trigger, a key or a finding, beside its texts.
+/// The bytes of a relation, a function, a trigger, a key or a finding, without its texts.
 pub const OBJECT: usize = 320;
 /// The bytes of a column or constraint.
 pub const COLUMN: usize = 160;
-/// The work of a statement, beside that of its text.
+/// The units of work of a statement, without those of its text.
 pub const STATEMENT: usize = 250;
 
-/// What is left of memory and work. Once either is spent, both are.
+/// The memory and work that are left. When one of them has run out, the judgement ends.
 #[derive(Debug)]
 pub struct Budget {
     memory: Cell<usize>,
@@ -46,19 +46,19 @@ impl Budget {
         }
     }
 
-    /// Takes bytes for something that is remembered. Returns whether they were left: if not, it is not remembered.
+    /// Takes bytes for an object that is kept. Returns false if they are not left; the caller then does not keep the object.
     pub fn remember(&self, bytes: usize) -> bool {
         self.take(&self.memory, bytes)
     }
 
-    /// Takes units of work. Returns whether they were left: if not, the work is not done.
+    /// Takes units of work. Returns false if they are not left; the caller then does not do the work.
     pub fn work(&self, units: usize) -> bool {
         let left = self.take(&self.work, units);
         self.done.set(self.done.get() + if left { units } else { 0 });
         left
     }
 
-    /// Whether nothing more is judged.
+    /// Whether memory or work has run out.
     pub fn is_spent(&self) -> bool {
         self.spent.get()
     }

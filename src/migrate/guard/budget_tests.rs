@@ -10,6 +10,7 @@ use super::makes::Makes;
 use super::names::Name;
 use super::statements;
 use super::tests::{catalog, kinds};
+use crate::migrate::run_mode::Kept;
 
 /// Judges scripts on a database with tables within a budget.
 fn judged(texts: &[&str], budget: Budget) -> (Vec<FindingKind>, KnownObjects) {
@@ -17,6 +18,7 @@ fn judged(texts: &[&str], budget: Budget) -> (Vec<FindingKind>, KnownObjects) {
         migration: format!("m{at}"),
         text: Arc::new((*text).to_owned()),
         committed: 0,
+        kept: Kept::Nothing,
         makes: Makes::default(),
     };
     let scripts: Vec<_> = texts.iter().enumerate().map(script).collect();

@@ -98,6 +98,8 @@ fn a_function_with_another_search_path_means_other_tables() {
         definition: Some(
             "CREATE FUNCTION public.tidy() RETURNS void LANGUAGE plpgsql AS 'BEGIN DELETE FROM empty; END'".into(),
         ),
+        extension: None,
+        acts: true,
     }];
     let kinds = |script: &str| -> Vec<FindingKind> {
         let found = findings_in(&[script], &catalog);
@@ -264,31 +266,6 @@ fn what_is_taken_back_was_not_made() {
             "{wall}"
         );
     }
-}
-
-#[test]
-fn functions_of_extensions_that_run_or_drop_are_opaque() {
-    for call in [
-        "DropGeometryTable('members')",
-        "DropGeometryColumn('members', 'g')",
-        "cron.alter_job(1, command := 'x')",
-        "cron.schedule_in_database('a', 'b', 'c', 'd')",
-        "partman.run_maintenance()",
-        "dblink_connect('x')",
-        "lo_unlink(1)",
-        "lowrite(1, '')",
-        "lo_from_bytea(1, '')",
-        "http_get('x')",
-        "net.http_post('x')",
-        "pgmq.drop_queue('q')",
-        "query_to_xmlschema('x', true, true, '')",
-        "pgtle.install_extension('a', '1', '', 'DROP TABLE members')",
-        "xpath_table('a', 'b', 'c', 'd', 'e')",
-        "heap_force_kill('members', '{}')",
-    ] {
-        assert_eq!(kinds(&format!("SELECT {call}")), [Opaque], "{call}");
-    }
-    assert_eq!(kinds("SELECT m.http_status, m.schedule, (m).lo_put FROM members m"), []);
 }
 
 #[test]

@@ -13,13 +13,53 @@ use super::names::Name;
 pub struct FunctionCall {
     /// The parts of its name.
     pub name: Vec<String>,
-    /// The first argument, if it is a constant text.
-    pub first: Option<String>,
+    /// The beginning of its arguments.
+    pub arguments: Vec<Argument>,
+    /// How many it has.
+    pub count: usize,
     /// It may be no more than a field of a row.
     pub field: bool,
 }
 
+/// An argument of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Argument {
+    /// Its name, if the call says it.
+    pub name: Option<String>,
+    /// Its value, if it is a constant text.
+    pub text: Option<String>,
+}
+
 impl FunctionCall {
+    /// The first argument, if it is a constant text.
+    pub fn first(&self) -> Option<&str> {
+        let first = self.arguments.first().filter(|argument| argument.name.is_none());
+        first.and_then(|argument| argument.text.as_deref())
+    }
+
+    /// The argument of this name, or the last one if none has a name; none if it is not a constant text.
+    pub fn last_text(&self, name: &str) -> Option<&str> {
+        let known = self.count == self.arguments.len();
+        let mut named = self
+            .arguments
+            .iter()
+            .filter(|argument| argument.name.is_some())
+            .peekable();
+        let found = match named.peek() {
+            Some(_) => named.find(|argument| argument.name.as_deref() == Some(name)),
+            None => self.arguments.last(),
+        };
+        found.filter(|_| known).and_then(|argument| argument.text.as_deref())
+    }
+
+    /// All arguments; none if one of them is not a constant text.
+    pub fn all_texts(&self) -> Option<Vec<&str>> {
+        let texts = self.arguments.iter().map(|argument| argument.text.as_deref());
+        texts
+            .collect::<Option<Vec<_>>>()
+            .filter(|texts| texts.len() == self.count)
+    }
+
     fn of_field(name: Vec<String>) -> Self {
         Self {
             name,
@@ -62,8 +102,12 @@ struct Walk {
     found: References,
     /// The texts of a name that is being read.
     name: Option<Vec<String>>,
-    /// The beginning of the arguments that are being read.
+    /// The beginning of the argument that is being read.
     probe: Option<Probe>,
+    /// The next list is one of arguments.
+    separate: bool,
+    /// The arguments of the call that was read last, and how many it has.
+    arguments: (Vec<Argument>, usize),
 }
 
 #[derive(Default)]
@@ -73,16 +117,32 @@ struct Probe {
 }
 
 impl Probe {
-    /// The first argument, if it is a constant text or a cast of one.
-    fn constant(mut self) -> Option<String> {
-        let nodes = self.nodes.strip_prefix(&["TypeCast"]).unwrap_or(&self.nodes);
+    /// The argument, whose value is known if it is a constant text or a cast of one.
+    fn argument(mut self) -> Argument {
+        let mut nodes = &self.nodes[..];
+        let mut take = |node| {
+            let rest = nodes.strip_prefix(&[node]);
+            nodes = rest.unwrap_or(nodes);
+            rest.is_some()
+        };
+        let named = take("NamedArgExpr");
+        take("TypeCast");
         let constant = nodes.starts_with(&["AConst", "Sval"]) && !self.texts.is_empty();
-        constant.then(|| self.texts.swap_remove(0))
+        // The name comes after the value.
+        let name = self.texts.last().filter(|_| named).cloned();
+        Argument {
+            text: constant.then(|| self.texts.swap_remove(0)),
+            name,
+        }
     }
 }
 
-/// The most nodes and texts that are kept of arguments: enough for a cast of a constant.
-const PROBED: usize = 3;
+/// The most nodes that are kept of an argument: enough for a cast of a constant with a name.
+const PROBED_NODES: usize = 4;
+/// The most texts that are kept of an argument: its value, the name of its type, and its own name.
+const PROBED_TEXTS: usize = 8;
+/// The most arguments that are kept of a call.
+const ARGUMENTS: usize = 8;
 
 type Done = Result<(), fmt::Error>;
 
@@ -97,7 +157,7 @@ macro_rules! nothing {
 impl<'a> Serializer for &'a mut Walk {
     type Ok = ();
     type Error = fmt::Error;
-    type SerializeSeq = Self;
+    type SerializeSeq = Elements<'a>;
     type SerializeStruct = Fields<'a>;
     type SerializeTuple = Impossible<(), fmt::Error>;
     type SerializeTupleStruct = Impossible<(), fmt::Error>;
@@ -115,7 +175,7 @@ impl<'a> Serializer for &'a mut Walk {
         if let Some(name) = &mut self.name {
             name.push(text.to_owned());
         }
-        if let Some(probe) = self.probe.as_mut().filter(|probe| probe.texts.len() < PROBED) {
+        if let Some(probe) = self.probe.as_mut().filter(|probe| probe.texts.len() < PROBED_TEXTS) {
             probe.texts.push(text.to_owned());
         }
         Ok(())
@@ -148,14 +208,19 @@ impl<'a> Serializer for &'a mut Walk {
         node: &'static str,
         value: &T,
     ) -> Done {
-        if let Some(probe) = self.probe.as_mut().filter(|probe| probe.nodes.len() < PROBED) {
+        if let Some(probe) = self.probe.as_mut().filter(|probe| probe.nodes.len() < PROBED_NODES) {
             probe.nodes.push(node);
         }
         value.serialize(self)
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Self, fmt::Error> {
-        Ok(self)
+    fn serialize_seq(self, _: Option<usize>) -> Result<Elements<'a>, fmt::Error> {
+        let arguments = std::mem::take(&mut self.separate).then(Vec::new);
+        Ok(Elements {
+            walk: self,
+            arguments,
+            count: 0,
+        })
     }
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Fields<'a>, fmt::Error> {
@@ -209,15 +274,34 @@ impl<'a> Serializer for &'a mut Walk {
     }
 }
 
-impl ser::SerializeSeq for &mut Walk {
+/// The elements of a list.
+struct Elements<'a> {
+    walk: &'a mut Walk,
+    /// Those read so far of a list of arguments.
+    arguments: Option<Vec<Argument>>,
+    count: usize,
+}
+
+impl ser::SerializeSeq for Elements<'_> {
     type Ok = ();
     type Error = fmt::Error;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Done {
-        value.serialize(&mut **self)
+        let Some(arguments) = &mut self.arguments else {
+            return value.serialize(&mut *self.walk);
+        };
+        let outer = self.walk.probe.replace(Probe::default());
+        value.serialize(&mut *self.walk)?;
+        let probe = std::mem::replace(&mut self.walk.probe, outer);
+        self.count += 1;
+        arguments.extend(probe.filter(|_| self.count <= ARGUMENTS).map(Probe::argument));
+        Ok(())
     }
 
     fn end(self) -> Done {
+        if let Some(arguments) = self.arguments {
+            self.walk.arguments = (arguments, self.count);
+        }
         Ok(())
     }
 }
@@ -254,11 +338,11 @@ impl ser::SerializeStruct for Fields<'_> {
                 });
             }
             ("FuncCall", "args") => {
-                let outer = self.walk.probe.replace(Probe::default());
+                self.walk.separate = true;
                 value.serialize(&mut *self.walk)?;
-                let probe = std::mem::replace(&mut self.walk.probe, outer);
-                if let (Some(call), Some(probe)) = (&mut self.call, probe) {
-                    call.first = probe.constant();
+                let (arguments, count) = std::mem::take(&mut self.walk.arguments);
+                if let Some(call) = &mut self.call {
+                    (call.arguments, call.count) = (arguments, count);
                 }
             }
             ("ColumnRef", "fields") => {

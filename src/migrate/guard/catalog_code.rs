@@ -14,8 +14,13 @@ use crate::postgres::{ROWS, each};
 #[derive(Clone, Debug)]
 pub struct CatalogRoutine {
     pub name: Name,
-    /// Its `CREATE FUNCTION`; none if it is too long to be read.
+    /// Its `CREATE FUNCTION`; none if it is too long to be read, or of an extension and in another language than SQL and
+    /// PL/pgSQL.
     pub definition: Option<String>,
+    /// The extension that it belongs to.
+    pub extension: Option<String>,
+    /// It is declared VOLATILE.
+    pub acts: bool,
 }
 
 /// One trigger.
@@ -67,19 +72,27 @@ const RULES_MOST: usize = 200;
 /// The most names of functions and views that are replaced.
 const REPLACED: usize = 500;
 
-/// Functions with these names, those of extensions where their code can be read. Of one that is long, or beyond 4 MB in all, only the name is read. The definition itself is
-/// measured: the body of a function in SQL's standard style is not in `prosrc`.
+/// Functions with these names. Of one that is long, or beyond 4 MB in all, only the name is read, and so of an extension's one in
+/// another language than SQL and PL/pgSQL. The definition itself is measured: the body of a function in SQL's standard style
+/// is not in `prosrc`.
 const ROUTINES: &str = "\
 SELECT schema, name, CASE WHEN pg_catalog.octet_length(text) < 200000
-    AND pg_catalog.sum(pg_catalog.octet_length(text)) OVER (ORDER BY oid) < 4000000 THEN text END
+    AND pg_catalog.sum(pg_catalog.octet_length(text)) OVER (ORDER BY oid) < 4000000 THEN text END, extension, acts
 FROM (SELECT p.oid, nspname::pg_catalog.text AS schema, proname::pg_catalog.text AS name,
-    pg_catalog.pg_get_functiondef(p.oid) AS text
+    extname::pg_catalog.text AS extension, provolatile = 'v' AS acts,
+    CASE WHEN extname IS NULL OR lanname IN ('sql', 'plpgsql') THEN pg_catalog.pg_get_functiondef(p.oid) END AS text
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = pronamespace
+JOIN pg_catalog.pg_language l ON l.oid = prolang
+LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid
+    AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND deptype = 'e'
+LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
 WHERE proname = ANY($1) AND prokind IN ('f', 'p') AND nspname <> 'information_schema' AND nspname !~ '^pg_'
-    AND (prolang IN (SELECT l.oid FROM pg_catalog.pg_language l WHERE lanname IN ('sql', 'plpgsql'))
-        OR NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-            WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND deptype = 'e'))
 ORDER BY p.oid LIMIT 2001) found ORDER BY oid";
+
+/// The names among these that functions of PostgreSQL have, and aggregates and window functions of any schema.
+const BUILTIN: &str = "\
+SELECT DISTINCT proname::pg_catalog.text FROM pg_catalog.pg_proc p
+WHERE proname = ANY($1) AND (pronamespace = 'pg_catalog'::pg_catalog.regnamespace OR prokind IN ('a', 'w')) LIMIT 2001";
 
 /// The relations of these names, each with those that a change of its rows reaches: its children and partitions, what a
 /// view reads, and the tables whose foreign keys cascade. `events`: the bits of the changes that reach it.
@@ -239,8 +252,10 @@ fn name(row: &PgRow, schema: usize) -> sqlx::Result<Name> {
 /// The code of a database that was read.
 #[derive(Clone, Debug, Default)]
 pub struct CatalogCode {
-    /// The functions that exist, apart from those of PostgreSQL, and of extensions in other languages than SQL and PL/pgSQL.
+    /// The functions that exist, apart from those of PostgreSQL.
     pub routines: Vec<CatalogRoutine>,
+    /// The names among those that are called which functions of PostgreSQL have.
+    pub builtin: BTreeSet<String>,
     /// The triggers of the relations.
     pub triggers: Vec<CatalogTrigger>,
     /// The rules of the relations: each table with `CREATE RULE`, or with a text that cannot be read if it is too long.
@@ -274,12 +289,20 @@ impl CatalogCode {
             self.routines.push(CatalogRoutine {
                 name: name(row, 0)?,
                 definition: row.try_get(2)?,
+                extension: row.try_get(3)?,
+                acts: row.try_get(4)?,
             });
             Ok(())
         });
         if cut.await? {
             self.cut("so many functions have the names in the scripts that not all were looked at");
         }
+        let query = sqlx::query(BUILTIN).bind(list(functions));
+        some(conn, ("names of functions", MOST), query, |row| {
+            self.builtin.insert(row.try_get(0)?);
+            Ok(())
+        })
+        .await?;
         self.look_at_uses(conn, list(replaced)).await?;
         let query = sqlx::query(OPEN_DEFAULTS);
         some(conn, ("default privileges", MOST), query, |row| {

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use pg_query::protobuf::{CmdType, DoStmt, RuleStmt};
 use pg_query::{Node, NodeEnum, ParserOptions};
 
-use super::bodies::{routine, run};
+use super::bodies::{routine, routine_by, run};
 use super::budget::OBJECT;
 use super::calls::{FunctionCall, calls, references};
+use super::extensions::RunBy;
 use super::finding::FindingKind;
 use super::judge::{Judge, ReportedFindings};
 use super::known_code::{DELETE, INSERT, KnownRoutine, KnownTrigger, TRUNCATE, UPDATE};
 use super::names::{Name, body_text, dotted, inner, is_on, language, quoted, strings};
 use super::replaced::is_routine;
-use super::{dangerous, plpgsql, replaced, settings};
+use super::{dangerous, extension_table, plpgsql, replaced, settings};
 use crate::migrate::parse;
 
 /// The most statements that are judged of those that may be prepared by one name.
@@ -47,7 +48,9 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
                 .as_ref()
                 .map(|call| strings(&call.funcname))
                 .unwrap_or_default();
-            if judge.known.code.routines(&Name::of(name.clone())).is_empty() {
+            let called = Name::of(name.clone());
+            let known = extension_table::does_by_name(called.schema.as_deref(), &called.name).is_some();
+            if !known && judge.known.code.routines(&called).is_empty() {
                 let name = dotted(&name);
                 judge.find(FindingKind::Opaque, &name, format!("CALL {name}"));
             }
@@ -125,6 +128,8 @@ fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
             name: Name::of(strings(&it.funcname)),
             definition: Some(Arc::from(text)),
             elsewhere: false,
+            extension: None,
+            acts: true,
         }),
         NodeEnum::PrepareStmt(it) => {
             let of_name = code.prepared.entry(it.name.clone()).or_default();
@@ -158,6 +163,8 @@ fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
             name: Name::of(vec![it.newname.clone()]),
             definition: None,
             elsewhere: false,
+            extension: None,
+            acts: true,
         }),
         NodeEnum::AlterObjectSchemaStmt(it) if is_routine(it.object_type()) => {
             let parts = it.object.as_deref().map(|node| strings(std::slice::from_ref(node)));
@@ -168,6 +175,8 @@ fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
                 },
                 definition: None,
                 elsewhere: false,
+                extension: None,
+                acts: true,
             });
         }
         _ => return,
@@ -193,10 +202,10 @@ fn called(judge: &mut Judge<'_>, call: &FunctionCall, later: bool) {
     let word = name.name.as_str();
     let ours = name.schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
     match word {
-        "set_config" if ours && !later => return settings::set_config(judge, call.first.as_deref()),
+        "set_config" if ours && !later => return settings::set_config(judge, call.first()),
         // Such a function takes no row.
         _ if call.field => {}
-        _ if dangerous::is_opaque(&name) => {
+        _ if ours && dangerous::is_opaque(word) => {
             judge.find(FindingKind::Opaque, &name, format!("a call of {name}"));
         }
         _ if ours && dangerous::reaches_files(word) => {
@@ -205,7 +214,8 @@ fn called(judge: &mut Judge<'_>, call: &FunctionCall, later: bool) {
         _ => {}
     }
     if name.schema.as_deref() != Some("pg_catalog") {
-        routine(judge, &name);
+        let by = if call.field { RunBy::Field } else { RunBy::Call(call) };
+        routine_by(judge, &name, by);
     }
 }
 

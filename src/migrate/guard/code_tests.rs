@@ -260,7 +260,7 @@ fn prepared_statements_and_functions_that_run_a_text_are_read() {
         ),
         (
             "SELECT cron.schedule('x', '* * * * *', 'DELETE FROM members')".into(),
-            vec![Opaque],
+            vec![DeleteAll],
         ),
         ("SELECT pg_read_file('x')".into(), vec![ServerAccess]),
     ]);
@@ -321,6 +321,8 @@ fn with_code(definition: &str) -> Catalog {
         routines: vec![CatalogRoutine {
             name: name("purge"),
             definition: Some(definition.into()),
+            extension: None,
+            acts: true,
         }],
         triggers: vec![CatalogTrigger {
             table: name("empty"),
@@ -361,6 +363,8 @@ fn code_of_the_database_is_read_too() {
     long.code.routines = vec![CatalogRoutine {
         name: Name::of(vec!["purge".into()]),
         definition: None,
+        extension: None,
+        acts: true,
     }];
     let found = findings_in(&["SELECT purge()"], &long);
     assert_eq!(found[0].kind, Opaque);

@@ -44,8 +44,11 @@ fn code_of_definitions_is_read() {
         ),
         ("ALTER EXTENSION citext ADD FUNCTION purge()".into(), vec![Opaque]),
         (
-            "SELECT * FROM crosstab('SELECT purge()') AS c (a text, b text)".into(),
-            vec![Opaque],
+            format!(
+                "{} SELECT * FROM crosstab('SELECT purge()') AS c (a text, b text)",
+                plpgsql(DELETE)
+            ),
+            vec![DeleteAll],
         ),
     ]);
 }

@@ -1,4 +1,4 @@
-//! What definitions of functions say of the rows that they show, read once.
+//! Definitions of functions, read once: which relations a function reads, and whether a caller sees their rows.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::names::{Name, body_text, inner, is_on, language, strings};
 use super::{plpgsql_text, signatures};
 use crate::migrate::parse;
 
-/// Functions that make one value of many rows.
+/// Aggregate and XML functions whose result contains the values of many rows.
 const GATHER: [&str; 9] = [
     "array_agg",
     "json_agg",
@@ -25,14 +25,14 @@ const GATHER: [&str; 9] = [
     "xmlagg",
 ];
 
-/// A function, as its `CREATE FUNCTION` says.
+/// A function, as its `CREATE FUNCTION` statement defines it.
 #[derive(Debug)]
 pub struct Definition {
     /// The parts of its name.
     pub name: Vec<String>,
     /// The types of its arguments.
     pub arguments: String,
-    /// It has the rights of its owner.
+    /// It runs with the rights of its owner (`SECURITY DEFINER`).
     pub definer: bool,
     pub returns: Returns,
     /// None if it cannot be read.
@@ -55,20 +55,20 @@ pub struct Part {
     pub relations: Vec<Name>,
     /// The functions that it calls.
     pub calls: Vec<Name>,
-    /// It makes one value of many rows.
+    /// It calls a function of [`GATHER`].
     pub gathers: bool,
-    /// It has a condition on rows.
+    /// Its `WHERE` refers to a column.
     pub bounded: bool,
 }
 
 /// What a function returns.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Returns {
-    /// Any number of rows, in whatever form.
+    /// Any number of rows, or one value that can contain them: an array, JSON, XML.
     Rows,
-    /// One value that may hold any text.
+    /// One value that can contain any text.
     Text,
-    /// Nothing that a row could be read from, or it cannot be called.
+    /// A value that contains no text, such as a number, or nothing; and functions that no statement can call.
     Other,
 }
 
@@ -103,7 +103,7 @@ impl Part {
     fn of(tree: &NodeEnum) -> Self {
         let found = references(tree);
         let gathers = |name: &Vec<String>| name.last().is_some_and(|name| GATHER.contains(&name.as_str()));
-        // They are followed from the last one on.
+        // `read_by` follows the calls from the last one to the first.
         let calls = found.calls.iter().rev().map(|call| Name::of(call.name.clone()));
         let mut calls = each_once(calls.collect());
         calls.reverse();
@@ -133,7 +133,7 @@ impl From<&CreateFunctionStmt> for Definition {
 }
 
 impl Definition {
-    /// Of the functions that a text defines.
+    /// The definitions of all functions that a text creates.
     pub fn all(text: &str) -> Arc<[Self]> {
         let trees = parse::tree(text, ParserOptions::DEFAULT).unwrap_or_default();
         let read = trees.iter().filter_map(|tree| match tree {
@@ -143,7 +143,7 @@ impl Definition {
         read.collect()
     }
 
-    /// The bytes that it takes.
+    /// The bytes that it takes in memory.
     pub fn bytes(&self) -> usize {
         let of = |names: &[Name]| names.iter().map(|name| ENTRY + name.bytes()).sum::<usize>();
         let parts = self.body.iter().flat_map(|body| &body.parts);
@@ -178,7 +178,7 @@ fn has_condition(tree: &NodeEnum) -> bool {
     }
 }
 
-/// Whether a condition is on rows: it has a column.
+/// Whether a condition refers to a column.
 fn is_bounded(condition: Option<&Node>) -> bool {
     inner(condition).is_some_and(|node| references(node).has_columns)
 }

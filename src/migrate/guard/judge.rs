@@ -14,6 +14,7 @@ use super::names::Name;
 use super::objects::ObjectKey;
 use crate::api::Effect;
 use crate::migrate::parse;
+use crate::migrate::run_mode::Kept;
 
 /// The script of a pending migration.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct PendingScript {
     pub text: Arc<String>,
     /// Number of statements that an earlier attempt committed.
     pub committed: usize,
+    /// The statements that stay after a failure.
+    pub kept: Kept,
     /// The objects that its statements create, once the script was gone through.
     pub makes: Makes,
 }
@@ -76,6 +79,8 @@ pub struct Judge<'a> {
     code: usize,
     /// The setting of a login or a database lets names mean other objects in later sessions, which later scripts may run in.
     unsettled: bool,
+    /// The script adds a value to an enum type.
+    pub adds_enum_value: bool,
 }
 
 impl<'a> Judge<'a> {
@@ -94,6 +99,7 @@ impl<'a> Judge<'a> {
             told: ReportedFindings::All,
             code: CODE,
             unsettled: false,
+            adds_enum_value: false,
         }
     }
 
@@ -102,6 +108,24 @@ impl<'a> Judge<'a> {
         self.script = Some(script);
         self.of_line.clear();
         self.known.elsewhere = self.unsettled;
+        self.adds_enum_value = false;
+    }
+
+    /// Whether what the statements of the script do can stay although a later one fails, as far as it is known by now.
+    pub fn keeps_parts(&self) -> bool {
+        self.script.is_some_and(|script| {
+            script.makes.parted
+                || match script.kept {
+                    Kept::Nothing => false,
+                    Kept::StatementsOfNewEnumValue => self.adds_enum_value,
+                    Kept::Statements => true,
+                }
+        })
+    }
+
+    /// The name of the migration whose script is judged.
+    pub fn migration(&self) -> Option<&str> {
+        self.script.map(|script| script.migration.as_str())
     }
 
     /// Records that names without a schema may mean other objects in later sessions.
@@ -246,7 +270,7 @@ impl<'a> Judge<'a> {
     /// Whether a later statement of the same script creates the object again, and stays with the current one.
     pub fn made_later(&self, key: &ObjectKey) -> bool {
         let makes = self.script.map(|script| &script.makes);
-        let Some(makes) = makes.filter(|makes| !makes.rolls_back && !makes.parted) else {
+        let Some(makes) = makes.filter(|makes| !makes.rolls_back && !self.keeps_parts()) else {
             return false;
         };
         if !self.known.is_certain(key) {

@@ -24,7 +24,7 @@ mod tied;
 pub struct KnownObjects {
     entries: Relations,
     current: Option<String>,
-    /// A type of PostgreSQL's own needs its schema to be surely meant.
+    /// Another schema comes before `pg_catalog` in the search path, so that the name of PostgreSQL's own type may mean another type.
     shadowed: bool,
     /// The script has set a search path: a name without a schema can mean a relation of any schema.
     pub elsewhere: bool,
@@ -32,9 +32,9 @@ pub struct KnownObjects {
     made: MadeObjects,
     /// What ties relations to others.
     links: links::Links,
-    /// Names of relations that statements refer to.
+    /// Names of relations in the statements, to be read from the catalog.
     asked: BTreeSet<String>,
-    /// Grows with every change.
+    /// A number that each change of this state increases.
     pub version: u64,
     /// The role that runs the scripts.
     pub user: Option<String>,
@@ -96,7 +96,8 @@ impl KnownObjects {
         self.meant(name).map(|(at, _)| at).collect()
     }
 
-    /// The state of a relation without its columns. If the name can mean several relations, the one with most to lose.
+    /// The state of a relation, without its columns. If the name can mean several relations, one that existed before counts first,
+    /// and among these one with rows.
     pub fn presence(&mut self, name: &Name) -> Existence {
         self.ask_for(&name.name);
         let (mut any, mut there, mut filled) = (false, false, false);
@@ -112,7 +113,7 @@ impl KnownObjects {
         }
     }
 
-    /// The state of a relation, as [`Self::presence`], with its columns if it is one only.
+    /// As [`Self::presence`], with the columns if the name means one relation only.
     pub fn standing(&mut self, name: &Name) -> Existence {
         let filled = match self.presence(name) {
             Existence::There { filled, .. } => filled,
@@ -130,19 +131,19 @@ impl KnownObjects {
         }
     }
 
-    /// Whether all that the name can mean are sequences of columns.
+    /// Whether all relations that the name can mean are sequences that columns own.
     pub fn is_owned(&self, name: &Name) -> bool {
         let mut found = self.meant(name).filter_map(|(_, entry)| entry.found.as_ref());
         found.all(|found| found.owned)
     }
 
-    /// Whether the name can mean a unique index that was there before.
+    /// Whether the name can mean a unique index that existed before the scripts.
     pub fn is_unique(&self, name: &Name) -> bool {
         let mut found = self.meant(name).filter_map(|(_, entry)| entry.found.as_ref());
         found.any(|found| found.unique)
     }
 
-    /// Whether all that the name can mean are relations of this sort.
+    /// Whether all relations that the name can mean are of this sort.
     pub fn are_all(&self, name: &Name, sort: Sort) -> bool {
         self.meant(name).all(|(_, entry)| entry.sort == sort)
     }
@@ -184,7 +185,7 @@ impl KnownObjects {
 
     /// Everybody may read new tables from now on.
     pub fn open_by_default(&mut self) {
-        // One says it for all schemas.
+        // `None` stands for all schemas, and one such element is enough.
         if self.open_defaults.first().is_none_or(Option::is_some) {
             self.open_defaults.insert(0, None);
         }
@@ -203,7 +204,7 @@ impl KnownObjects {
         }
     }
 
-    /// Changes what is known to have been there before of the relations that the name can mean.
+    /// Changes the facts about the relations that the name can mean and that existed before the scripts.
     fn change_found(&mut self, name: &Name, change: impl Fn(&mut Existing)) {
         self.change(name, |entry| {
             if let Some(found) = &mut entry.found {
@@ -232,8 +233,8 @@ impl KnownObjects {
         }
     }
 
-    /// Gives a relation another name or schema. If it is not `certain` that it gets it, or the name can mean several
-    /// relations, both names mean it.
+    /// Gives a relation another name or schema. If the statement may not run (it is not `certain`), or the old name can mean
+    /// several relations, the relation is then known by both names.
     pub fn rename(&mut self, from: &Name, to: &Name, certain: bool) {
         self.version += 1;
         self.ask_for(&from.name);
@@ -242,7 +243,7 @@ impl KnownObjects {
         if !self.code.budget.work(self.entries.len()) {
             return;
         }
-        // The constraint of an index gets its name.
+        // PostgreSQL also renames the constraint that an index belongs to.
         let found = self.entries.values_mut().filter_map(|entry| entry.found.as_mut());
         for constraints in found.filter_map(|found| found.constraints.as_mut()) {
             let kind = constraints.get(&from.name).copied();
@@ -309,7 +310,7 @@ impl KnownObjects {
         }
     }
 
-    /// Adds a constraint to a table, made of what was there before.
+    /// Adds a constraint, made of an existing index, to a table.
     pub fn add_constraint(&mut self, table: &Name, name: &str, kind: char) {
         self.change_found(table, |found| {
             if let Some(constraints) = &mut found.constraints {

@@ -24,6 +24,10 @@ pub struct KnownRoutine {
     pub definition: Option<Arc<str>>,
     /// It was altered so that names in it may mean objects of any schema.
     pub elsewhere: bool,
+    /// The extension that it belongs to.
+    pub extension: Option<Arc<str>>,
+    /// It is declared VOLATILE: it may change something.
+    pub acts: bool,
 }
 
 /// A trigger.
@@ -40,42 +44,47 @@ pub struct Leak {
     pub name: Name,
     /// The types of its arguments.
     pub arguments: String,
-    /// Its finding.
+    /// The text of its finding.
     pub statement: String,
     /// PUBLIC may execute it.
     pub public: bool,
-    /// The role of the Data API may, by its own name.
+    /// The role `anon` of the Data API may execute it, by a grant of its own.
     pub anon: bool,
 }
 
 /// `CREATE RULE` of the rules on a table.
 type Rules = HashMap<String, Vec<(Name, Arc<str>)>>;
 
-/// The code that is known at one point of the pending scripts. What has a name is found by the last part of it.
+/// The code that is known at one point of the pending scripts. Functions, triggers and rules are found by their names without
+/// the schema.
 #[derive(Debug, Default)]
 pub struct KnownCode {
-    /// What may be remembered and done in all.
+    /// The limits of memory and work of the whole judgement.
     pub budget: Budget,
     routines: HashMap<String, Vec<KnownRoutine>>,
     triggers: HashMap<String, Vec<KnownTrigger>>,
     /// Rules that the database has on a table.
     rules: Rules,
-    /// Rules on what a change of the table reaches: each acts on every change.
+    /// Rules of other relations that a change of the table reaches. Each counts for every kind of change.
     reached_rules: Rules,
-    /// `PREPARE` of the statements that may be prepared by each name.
+    /// The `PREPARE` statements by the name that they use; one of them is in effect.
     pub prepared: BTreeMap<String, Vec<Arc<str>>>,
     /// Functions of the scripts that show rows with the rights of their owner.
     pub leaks: Vec<Leak>,
-    /// The role of the Data API may execute new functions by default.
+    /// Default privileges let the role `anon` of the Data API execute new functions.
     pub anon_executes: bool,
-    /// Names of functions that were called so far, each with whether all findings in it were reported.
+    /// The names of the functions that statements have called so far. True: all findings in the function were reported.
     called: BTreeMap<String, bool>,
-    /// What definitions of functions say, once it was asked.
+    /// The definitions of functions that were read so far.
     pub definitions: HashMap<Arc<str>, Arc<[Definition]>>,
     /// Names of functions that are called.
     asked: BTreeSet<String>,
     /// Names of functions and views that are replaced.
     replaced: BTreeSet<String>,
+    /// An extension that the scripts create and whose functions may do anything.
+    pub new_extension: Option<Arc<str>>,
+    /// The names among those that are called which functions of PostgreSQL have.
+    builtin: BTreeSet<String>,
     /// What uses them.
     uses: BTreeMap<String, Vec<Use>>,
 }
@@ -89,6 +98,8 @@ impl KnownCode {
                 name: routine.name.clone(),
                 definition: routine.definition.as_deref().map(Arc::from),
                 elsewhere: false,
+                extension: routine.extension.as_deref().map(Arc::from),
+                acts: routine.acts,
             };
             routines.entry(known.name.name.clone()).or_default().push(known);
         }
@@ -119,6 +130,7 @@ impl KnownCode {
             rules: rules(&catalog.rules),
             reached_rules: rules(&catalog.reached_rules),
             uses,
+            builtin: catalog.builtin.clone(),
             anon_executes: catalog.anon_executes,
             ..Self::default()
         }
@@ -198,6 +210,11 @@ impl KnownCode {
         (of(&self.rules), of(&self.reached_rules))
     }
 
+    /// Whether a name can mean a function of PostgreSQL.
+    pub fn is_builtin(&self, name: &Name) -> bool {
+        name.schema.as_deref().is_none_or(|schema| schema == "pg_catalog") && self.builtin.contains(&name.name)
+    }
+
     /// Whether a function of this name was called, and all findings in it were told.
     pub fn was_called(&self, name: &str) -> Option<bool> {
         self.called.get(name).copied()
@@ -228,7 +245,7 @@ impl KnownCode {
 impl KnownCode {
     /// The functions that a text defines. It is read once.
     pub fn defined(&mut self, text: &Arc<str>) -> Arc<[Definition]> {
-        // It is compared with the key, and read three times: by the parsers of SQL and PL/pgSQL, and what they give.
+        // The work is the comparison with the key here, and below three times the text: two parsers and the walk of their trees.
         if !self.budget.work(1 + text.len() / 64) {
             return Arc::default();
         }

@@ -1,4 +1,4 @@
-//! Functions that return rows with the rights of their owner: a role that may call one reads what the owner reads.
+//! `SECURITY DEFINER` functions that return rows: a role that may call one reads rows with the rights of the function's owner.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::api::Effect;
 /// The finding for a function that everybody may call.
 const CALLABLE: &str = "SECURITY DEFINER, which PUBLIC may execute and which returns rows of";
 
-/// The most functions that are followed from one statement.
+/// The most functions whose calls are followed from one statement.
 const FOLLOWED: usize = 100;
 
 /// Judges a statement that creates such a function, or that changes who may call it.
@@ -60,7 +60,7 @@ fn tell(judge: &mut Judge<'_>, it: &Definition, words: &str) {
     }
 }
 
-/// What the definitions say that a name means, of the scripts and of the database.
+/// The definitions of the functions that a name can mean, in the scripts and in the database.
 fn definitions(judge: &mut Judge<'_>, name: &Name) -> Vec<Arc<[Definition]>> {
     let code = &mut judge.known.code;
     let routines = code.routines(name).into_iter();
@@ -68,7 +68,7 @@ fn definitions(judge: &mut Judge<'_>, name: &Name) -> Vec<Arc<[Definition]>> {
     texts.iter().map(|text| code.defined(text)).collect()
 }
 
-/// The functions among them with arguments of these types, if they are said.
+/// The functions among the definitions that have arguments of these types; all of them if no types are given.
 fn functions<'a>(
     definitions: &'a [Arc<[Definition]>],
     arguments: Option<&'a String>,
@@ -86,7 +86,7 @@ fn alter(judge: &mut Judge<'_>, it: &AlterFunctionStmt) {
     }
 }
 
-/// Whether a function shows rows to the roles that may call it, which depends on grants.
+/// Whether the function that a `GRANT` names shows rows to roles that may call it.
 pub fn is_leak(judge: &mut Judge<'_>, object: &Node) -> bool {
     let name = Name::of(strings(std::slice::from_ref(object)));
     let arguments = signatures::named(Some(object));
@@ -101,7 +101,7 @@ pub fn is_leak(judge: &mut Judge<'_>, object: &Node) -> bool {
     functions(&definitions, arguments.as_ref()).any(|it| it.definer && shown(judge, it).is_some())
 }
 
-/// Whether the scripts have made such a function in a schema.
+/// Whether the scripts create such a function in a schema.
 pub fn is_leak_in(judge: &Judge<'_>, schema: &str) -> bool {
     let schema = Some(schema.to_owned());
     let mut leaks = judge.known.code.leaks.iter();
@@ -116,7 +116,7 @@ fn is_one(judge: &Judge<'_>, leak: &Leak, name: &Name, arguments: Option<&String
             .is_same_schema(leak.name.schema.as_ref(), name.schema.as_ref())
 }
 
-/// Removes the findings of functions that the same scripts certainly close to everybody.
+/// Removes the findings of functions that the same script certainly closes to everybody, in the transaction that makes them.
 fn close(judge: &mut Judge<'_>, it: &GrantStmt) {
     let functions = matches!(
         it.objtype(),
@@ -124,7 +124,7 @@ fn close(judge: &mut Judge<'_>, it: &GrantStmt) {
     );
     let public = roles(&it.grantees).any(|role| role.roletype() == RoleSpecType::RolespecPublic);
     let anon = roles(&it.grantees).any(|role| role.rolename == "anon");
-    if !functions || it.grant_option || !judge.is_certain() {
+    if !functions || it.grant_option || !judge.is_certain() || judge.keeps_parts() {
         return;
     }
     let all = it.targtype() == GrantTargetType::AclTargetAllInSchema;
@@ -147,16 +147,19 @@ fn close(judge: &mut Judge<'_>, it: &GrantStmt) {
             leak.anon &= !(meant && anon);
         }
     }
+    let here = judge.migration().unwrap_or_default().to_owned();
     let closed = |found: &Finding| {
         let mut shut = leaks.iter().filter(|leak| !leak.public && !leak.anon);
-        found.kind == FindingKind::SecurityDefiner && shut.any(|leak| found.statement.ends_with(&leak.statement))
+        found.kind == FindingKind::SecurityDefiner
+            && found.migration == here
+            && shut.any(|leak| found.statement.ends_with(&leak.statement))
     };
     judge.take_back(closed);
     judge.known.code.leaks = leaks;
 }
 
-/// The relations whose rows a function shows. One that returns a text shows more than one row if it has no condition on
-/// rows.
+/// The first relation whose rows a function shows. A function that returns one text shows rows if its query gathers them, or has
+/// no condition on a column.
 fn shown(judge: &mut Judge<'_>, it: &Definition) -> Option<String> {
     let body = it.body.as_ref().filter(|_| it.returns != Returns::Other)?;
     for part in &body.parts {
@@ -171,7 +174,7 @@ fn shown(judge: &mut Judge<'_>, it: &Definition) -> Option<String> {
     body.computed.then(|| "what a computed text says".to_owned())
 }
 
-/// The relations that called functions read, and those that these call.
+/// The relations that these functions read, and that the functions which they call read.
 pub fn read_by(judge: &mut Judge<'_>, calls: Vec<Name>) -> Vec<Name> {
     let (mut read, mut seen, mut left) = (Vec::new(), BTreeSet::new(), calls);
     while let Some(name) = left.pop() {
@@ -192,7 +195,7 @@ pub fn read_by(judge: &mut Judge<'_>, calls: Vec<Name>) -> Vec<Name> {
     read
 }
 
-/// The first of these relations that shows rows which were there before, and which not everybody reads already.
+/// The first of these relations that shows existing rows, unless everybody can read them already.
 pub fn source(judge: &mut Judge<'_>, relations: &[Name]) -> Option<Name> {
     let shows = |name: &&Name| {
         let filled = matches!(judge.known.presence(name), Existence::There { filled: true, .. });

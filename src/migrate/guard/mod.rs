@@ -18,6 +18,8 @@ mod declarations;
 mod definitions;
 mod drops;
 mod exposing;
+mod extension_table;
+mod extensions;
 mod finding;
 mod judge;
 mod known;
@@ -71,7 +73,11 @@ mod definition_tests;
 #[cfg(test)]
 mod exposing_tests;
 #[cfg(test)]
+mod extension_tests;
+#[cfg(test)]
 mod hidden_tests;
+#[cfg(test)]
+mod kept_tests;
 #[cfg(test)]
 mod loss_tests;
 #[cfg(test)]

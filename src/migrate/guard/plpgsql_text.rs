@@ -16,39 +16,69 @@ const OF_TRIGGERS: &str = "DECLARE new record; old record; tg_name text; tg_when
                            tg_relid oid; tg_relname text; tg_table_name text; tg_table_schema text; tg_nargs int; \
                            tg_argv text[]; tg_event text; tg_tag text; BEGIN\n";
 
-/// The statements and expressions of a function's body, and whether it runs a computed text; none if it cannot be read.
-pub fn parts(it: &CreateFunctionStmt, body: &str) -> Option<(Vec<NodeEnum>, bool)> {
-    let read = texts(it, body).iter().find_map(|text| parse::plpgsql(text))?;
-    let (mut found, mut computed) = (Vec::new(), declarations::sets_record(&read, body));
-    collect(&read, &mut found, &mut computed);
-    Some((found, computed))
+/// A part of code in PL/pgSQL that runs SQL.
+pub enum CodePart {
+    /// A statement or an expression: its text, and its parse trees.
+    Sql(String, Vec<NodeEnum>),
+    /// A statement or an expression that the parser cannot read.
+    Unreadable,
+    /// `EXECUTE` of a constant text.
+    Constant(String),
+    /// `EXECUTE` of a text that is computed.
+    Computed,
+    /// The value that a variable of the type `record` has where it is declared, which the parser leaves out.
+    RecordValue,
 }
 
-fn collect(value: &Value, found: &mut Vec<NodeEnum>, computed: &mut bool) {
+/// Visits the parts of code, in their order, as often as they occur. `read`: the code as the parser gives it. `body`: its text.
+pub fn visit(read: &Value, body: &str, visitor: &mut impl FnMut(CodePart)) {
+    walk(read, visitor);
+    if declarations::sets_record(read, body) {
+        visitor(CodePart::RecordValue);
+    }
+}
+
+fn walk(value: &Value, visitor: &mut impl FnMut(CodePart)) {
     match value {
-        Value::Array(values) => values.iter().for_each(|value| collect(value, found, computed)),
+        Value::Array(values) => values.iter().for_each(|value| walk(value, visitor)),
         Value::Object(fields) => {
             for (key, value) in fields {
-                let run = match key.as_str() {
+                match key.as_str() {
                     "PLpgSQL_expr" => {
-                        found.extend(trees(value).map(|(_, trees)| trees).unwrap_or_default());
-                        continue;
+                        visitor(trees(value).map_or(CodePart::Unreadable, |(text, trees)| CodePart::Sql(text, trees)));
                     }
-                    "dynquery" => Some(value),
-                    "PLpgSQL_stmt_dynexecute" | "PLpgSQL_stmt_dynfors" => Some(&value["query"]),
-                    _ => None,
-                };
-                if let Some(run) = run {
-                    let text = constant(run);
-                    let trees = text.and_then(|text| parse::tree(&text, ParserOptions::DEFAULT));
-                    *computed |= trees.is_none();
-                    found.extend(trees.unwrap_or_default());
+                    "dynquery" => visitor(run(value)),
+                    "PLpgSQL_stmt_dynexecute" | "PLpgSQL_stmt_dynfors" => visitor(run(&value["query"])),
+                    _ => {}
                 }
-                collect(value, found, computed);
+                // An expression has no others in it.
+                if key != "PLpgSQL_expr" {
+                    walk(value, visitor);
+                }
             }
         }
         _ => {}
     }
+}
+
+fn run(value: &Value) -> CodePart {
+    constant(value).map_or(CodePart::Computed, CodePart::Constant)
+}
+
+/// The statements and expressions of a function's body, and whether it runs a computed text; none if it cannot be read.
+pub fn parts(it: &CreateFunctionStmt, body: &str) -> Option<(Vec<NodeEnum>, bool)> {
+    let read = texts(it, body).iter().find_map(|text| parse::plpgsql(text))?;
+    let (mut found, mut computed) = (Vec::new(), false);
+    visit(&read, body, &mut |part| match part {
+        CodePart::Sql(_, trees) => found.extend(trees),
+        CodePart::Unreadable => {}
+        CodePart::Constant(text) => match parse::tree(&text, ParserOptions::DEFAULT) {
+            Some(trees) => found.extend(trees),
+            None => computed = true,
+        },
+        CodePart::Computed | CodePart::RecordValue => computed = true,
+    });
+    Some((found, computed))
 }
 
 /// `CREATE FUNCTION` statements that the parser may be able to read. The first one that it can read counts.
@@ -125,7 +155,7 @@ fn in_dollars(text: &str) -> String {
 }
 
 /// The parse trees of a statement or expression.
-pub fn trees(value: &Value) -> Option<(String, Vec<NodeEnum>)> {
+fn trees(value: &Value) -> Option<(String, Vec<NodeEnum>)> {
     let text = value.get("query")?.as_str()?;
     let grammar = value.get("parseMode").and_then(Value::as_i64).unwrap_or_default();
     let grammar = ParserOptions::from(i32::try_from(grammar).ok()?);
@@ -133,7 +163,7 @@ pub fn trees(value: &Value) -> Option<(String, Vec<NodeEnum>)> {
 }
 
 /// The text that an `EXECUTE` runs, if it is a constant.
-pub fn constant(value: &Value) -> Option<String> {
+fn constant(value: &Value) -> Option<String> {
     let (_, trees) = value.get("PLpgSQL_expr").and_then(trees)?;
     match trees.as_slice() {
         [NodeEnum::SelectStmt(select)] => match select.target_list.first()?.node.as_ref()? {

@@ -15,6 +15,7 @@ use crate::api::Approval;
 use crate::migrate::aside::aside;
 use crate::migrate::error::{Error, Result};
 use crate::migrate::history::History;
+use crate::migrate::run_mode;
 use crate::migrate::source::{Migration, Source};
 
 /// The result of a review.
@@ -27,7 +28,8 @@ pub struct Review {
 }
 
 /// Reviews the migrations that are not in this history, which is settled in memory. Writes nothing and takes no lock.
-/// None if no review is needed: nothing is pending, or the policy is `Automatic`.
+/// None if no review is needed: nothing is pending, or the policy is `Automatic`. `per_statement`: every script runs statement
+/// by statement, as in [`Options`](crate::migrate::Options).
 ///
 /// # Errors
 /// [`Error::Database`], [`Error::Unreadable`].
@@ -35,7 +37,7 @@ pub async fn look(
     conn: &mut PgConnection,
     history: &History,
     source: &Source,
-    consent: &Consent,
+    (consent, per_statement): (&Consent, bool),
 ) -> Result<Option<Review>> {
     let pending = source.migrations().iter().filter(|migration| !history.has(migration));
     let pending: Vec<(Migration, usize)> = pending
@@ -46,6 +48,11 @@ pub async fn look(
     }
     let listed = pending.iter().map(|(migration, _)| Pending::from(migration)).collect();
     let scripts = pending.into_iter().map(|(migration, committed)| PendingScript {
+        kept: run_mode::kept(
+            run_mode::of(&migration, committed, per_statement),
+            migration.unsure,
+            source.format(),
+        ),
         migration: migration.name,
         text: migration.script,
         committed,

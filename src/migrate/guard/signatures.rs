@@ -76,6 +76,8 @@ mod tests {
                 definition: Some(format!(
                     "CREATE OR REPLACE FUNCTION public.{name}({arguments}) RETURNS int LANGUAGE sql AS 'SELECT 1'"
                 )),
+                extension: None,
+                acts: true,
             });
         }
         let found = findings_in(scripts, &catalog);

@@ -9,11 +9,10 @@ use super::known::KnownObjects;
 use super::makes::Makes;
 use super::names::{dotted, inner, is_on, strings};
 use super::{
-    altered, code, drops, exposing, links, locks, made, objects, renames, replaced, rights, rows, settings, shown,
-    tables,
+    altered, code, drops, exposing, extensions, links, locks, made, objects, renames, replaced, rights, rows, settings,
+    shown, tables,
 };
-use crate::migrate::lexer::StatementKind;
-use crate::migrate::{kinds, parse};
+use crate::migrate::parse;
 
 /// Judges the scripts against the known relations and code. Also returns their state after the last script, and for
 /// each script the objects that its statements create.
@@ -48,18 +47,9 @@ fn ends(tree: &NodeEnum) -> Option<End> {
     }
 }
 
-/// Whether a script has several statements that do not share a transaction, because PostgreSQL runs one of them outside of any:
-/// a failure keeps those before it.
-fn is_stepwise(text: &str) -> bool {
-    let pieces = kinds::pieces(text).unwrap_or_default();
-    let mut pieces = pieces.iter().filter(|piece| piece.kind != StatementKind::Empty);
-    pieces.clone().count() > 1 && pieces.any(|piece| matches!(piece.kind, StatementKind::Outside(_)))
-}
-
 /// Judges the statements of a script until the budget is spent.
 fn go_through<'a>(judge: &mut Judge<'a>, script: &'a PendingScript, makes: &mut Makes) {
     let mut committed = false;
-    makes.parted = is_stepwise(&script.text);
     judge.enter(script);
     for (at, part) in parse::statements(&script.text, script.committed).enumerate() {
         judge.go_to(at, part.line);
@@ -83,6 +73,7 @@ fn go_through<'a>(judge: &mut Judge<'a>, script: &'a PendingScript, makes: &mut 
                 "a statement that the parser cannot read".into(),
             ),
         }
+        makes.parted |= judge.keeps_parts();
         if judge.is_spent() {
             return judge.give_up();
         }
@@ -103,7 +94,9 @@ fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     altered::statement(judge, tree);
     replaced::statement(judge, tree);
     code::statement(judge, tree, text);
+    extensions::statement(judge, tree);
     match tree {
+        NodeEnum::AlterEnumStmt(it) if it.old_val.is_empty() => judge.adds_enum_value = true,
         NodeEnum::AlterTableStmt(it) => tables::alter(judge, it),
         NodeEnum::AlterDomainStmt(it) => alter_domain(judge, it),
         NodeEnum::ExplainStmt(it) if is_on(&it.options, "analyze") => {

@@ -63,6 +63,7 @@ pub(super) fn findings_in(texts: &[&str], catalog: &Catalog) -> Vec<Finding> {
         migration: format!("m{}", at + 1),
         text: Arc::new((*text).to_owned()),
         committed: 0,
+        kept: crate::migrate::run_mode::kept_of(text),
         makes: super::makes::Makes::default(),
     };
     let mut scripts: Vec<_> = texts.iter().enumerate().map(script).collect();
@@ -84,7 +85,6 @@ pub(super) fn kinds(text: &str) -> Vec<FindingKind> {
 /// Statements, and what is found in them.
 const STATEMENTS: &[(&str, &[FindingKind])] = &[
     // Statements that only add something.
-    ("SELECT 1", &[]),
     ("CREATE TABLE t (id int PRIMARY KEY, a text NOT NULL)", &[]),
     ("ALTER TABLE members ADD COLUMN a text", &[]),
     ("ALTER TABLE members ADD COLUMN a text NOT NULL DEFAULT 'x'", &[]),

@@ -210,6 +210,8 @@ fn triggers_fire_through_what_the_scripts_tie() {
             "CREATE FUNCTION public.purge() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM members; RETURN NEW; END $$"
                 .into(),
         ),
+        extension: None,
+        acts: true,
     }];
     catalog.code.triggers = vec![CatalogTrigger {
         table: name("empty"),

@@ -193,7 +193,7 @@ async fn check_unclaimed(work: &RunningWork) -> Result<(), Error> {
             let message = "the entry's URL leads to another database than the one that was made: nothing is dropped";
             return Err(Error::blocked(Reason::InUse, message));
         }
-        probe::check_unmarked(&work.core, &mut session, Anew::Made).await
+        probe::check_unmarked(&work.core, &mut session, Some(Anew::Made)).await
     });
     looked.await
 }

@@ -55,23 +55,39 @@ const SUPABASE: &str = "(SELECT pg_catalog.count(*) = 2 FROM pg_catalog.pg_names
     JOIN pg_catalog.pg_roles o ON o.oid = n.nspowner \
     WHERE n.nspname IN ('auth', 'storage') AND o.rolname = 'supabase_admin' AND o.rolsuper)";
 
-/// A database of somebody else: neither of the login nor of a role that it has made or is a member of.
+/// SQL: the database is a hosted project's, and the login is none of its superusers.
+fn hosted() -> String {
+    format!("({SUPABASE} AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user))")
+}
+
+/// Of a hosted project's server, a database of somebody else: neither of the login nor of a role that it has made or is a
+/// member of.
 const STRANGERS: &str = "SELECT d.datname::text, r.rolname::text FROM pg_catalog.pg_database d \
     JOIN pg_catalog.pg_roles r ON r.oid = d.datdba \
     WHERE d.datname <> pg_catalog.current_database() AND NOT d.datistemplate AND NOT r.rolsuper \
-    AND NOT pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER') ORDER BY 1 LIMIT 1";
+    AND NOT pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER')";
 
-/// Whether the current database is a hosted project's, to whose services PUBLIC's rights belong. Objects that the owner has
-/// created there since it became an entry do not matter.
+/// Whether the current database is a hosted project's, to whose services PUBLIC's rights belong. What the owner has created
+/// there since the database became an entry, and what others have on the server, do not matter.
 ///
 /// # Errors
-/// [`Error::Refused`] when somebody else has a database on the project's server by now: then it is no server of one tenant.
+/// See [`Error`].
 pub async fn is_hosted_project(conn: &mut PgConnection) -> Result<bool> {
-    let query = format!("SELECT {SUPABASE} AND NOT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user");
-    let [rows, strangers] = look(conn, [query, STRANGERS.to_owned()]).await?;
-    let hosted: bool = first(&rows)?.try_get(0)?;
-    let Some(row) = strangers.first().filter(|_| hosted) else {
-        return Ok(hosted);
+    let query = format!("SELECT {}", hosted());
+    let [rows] = look(conn, [query]).await?;
+    Ok(first(&rows)?.try_get(0)?)
+}
+
+/// Refuses a hosted project on whose server somebody else has a database by now: then it is no server of one tenant. Any other
+/// server is accepted.
+///
+/// # Errors
+/// [`Error::Refused`] with the name of that database, and see [`Error`].
+pub async fn check_project_is_alone(conn: &mut PgConnection) -> Result<()> {
+    let query = format!("{STRANGERS} AND {} ORDER BY 1 LIMIT 1", hosted());
+    let [strangers] = look(conn, [query]).await?;
+    let Some(row) = strangers.first() else {
+        return Ok(());
     };
     let (database, owner): (String, String) = (row.try_get(0)?, row.try_get(1)?);
     Err(Error::refused(

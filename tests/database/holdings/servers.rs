@@ -73,16 +73,19 @@ async fn a_hosted_project_is_recognised_by_what_only_its_superuser_can_make() {
         .await
         .unwrap();
     assert!(is_hosted_project(&mut own).await.unwrap());
+    check_project_is_alone(&mut own).await.unwrap();
     for others in ["CREATE ROLE stranger LOGIN", "CREATE DATABASE strangers OWNER stranger"] {
         execute(&mut root, others).await.unwrap();
     }
-    let told = is_hosted_project(&mut own).await.unwrap_err();
+    // It is still a project, which nobody gets.
+    assert!(is_hosted_project(&mut own).await.unwrap());
+    let told = check_project_is_alone(&mut own).await.unwrap_err();
     assert!(
         told.to_string().contains("database strangers of the role stranger"),
         "{told}"
     );
     execute(&mut root, "DROP DATABASE strangers").await.unwrap();
-    assert!(is_hosted_project(&mut own).await.unwrap());
+    check_project_is_alone(&mut own).await.unwrap();
 }
 
 #[tokio::test]
@@ -103,6 +106,7 @@ async fn a_tenant_cannot_pass_its_shared_server_off_as_a_hosted_project() {
     }
     assert!(execute(&mut own, "ALTER ROLE supabase_admin SUPERUSER").await.is_err());
     assert!(!is_hosted_project(&mut own).await.unwrap());
+    check_project_is_alone(&mut own).await.unwrap();
     let found = observe(&mut own).await.unwrap();
     assert!(!found.is_hosted_project());
     let said = said(&one, AcceptedHoldings::default()).await;

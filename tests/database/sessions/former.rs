@@ -100,9 +100,24 @@ async fn rights_in_a_neighbours_database_keep_no_released_database_out_of_use() 
         };
         let mut neighbour = session(&neighbour).await;
         let given = format!(
-            "GRANT CONNECT ON DATABASE two TO {BASE}; CREATE TABLE public.theirs (); GRANT ALL ON public.theirs TO {second}"
+            "GRANT CONNECT ON DATABASE two TO {BASE}; CREATE TABLE public.theirs (); GRANT ALL ON public.theirs TO {second};
+            ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {BASE};
+            CREATE SCHEMA lent; ALTER DEFAULT PRIVILEGES IN SCHEMA lent GRANT EXECUTE ON FUNCTIONS TO {second};
+            CREATE ROLE friends; GRANT friends TO {second}"
         );
         execute(&mut neighbour, &given).await.unwrap();
+        let grants = |role: &str| {
+            format!(
+                "SELECT (SELECT count(*) FROM pg_database, aclexplode(datacl) a WHERE datname = 'two' AND a.grantee::regrole::text = '{role}') \
+                 + (SELECT count(*) FROM pg_class, aclexplode(relacl) a WHERE relname = 'theirs' AND a.grantee::regrole::text = '{role}') \
+                 + (SELECT count(*) FROM pg_default_acl, aclexplode(defaclacl) a WHERE a.grantee::regrole::text = '{role}')"
+            )
+        };
+        let lent = [
+            ask(&mut neighbour, &grants(BASE)).await,
+            ask(&mut neighbour, &grants(&second)).await,
+        ];
+        assert!(lent.iter().all(|count| count != "0"), "{lent:?}");
         let mut theirs = session(&owner.as_user(&second, "tenant".to_owned().into())).await;
         let elsewhere = |role: &str| KeptRole::Elsewhere {
             role: role.to_owned(),
@@ -119,6 +134,14 @@ async fn rights_in_a_neighbours_database_keep_no_released_database_out_of_use() 
             );
             assert!(execute(&mut theirs, "SELECT 1").await.is_err());
             assert!(!logs_in(&owner, &second).await && !logs_in(&owner, BASE).await);
+            // The neighbour keeps what it has made, and what it has granted.
+            let left = [
+                ask(&mut neighbour, &grants(BASE)).await,
+                ask(&mut neighbour, &grants(&second)).await,
+            ];
+            assert_eq!(left, lent);
+            let own = "SELECT count(*) FROM pg_roles WHERE rolname IN ('friends', 'neighbour') OR to_regclass('theirs') IS NULL";
+            assert_eq!(ask(&mut neighbour, own).await, "2");
         }
         // The entry is fit for the next tenant.
         let allowed = AcceptedHoldings {
@@ -130,7 +153,11 @@ async fn rights_in_a_neighbours_database_keep_no_released_database_out_of_use() 
         // The same Orchestra gets its login again.
         ensure(&mut own, BASE).await;
         assert!(logs_in(&owner, BASE).await);
-        let taken = format!("REVOKE ALL ON DATABASE two FROM {BASE}; REVOKE ALL ON public.theirs FROM {second}");
+        let taken = format!(
+            "REVOKE ALL ON DATABASE two FROM {BASE}; REVOKE ALL ON public.theirs FROM {second};
+            ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM {BASE};
+            ALTER DEFAULT PRIVILEGES IN SCHEMA lent REVOKE EXECUTE ON FUNCTIONS FROM {second}"
+        );
         execute(&mut neighbour, &taken).await.unwrap();
         assert_eq!(drop_tenant_role(&mut own, BASE).await.unwrap(), []);
         let left = "SELECT count(*) FROM pg_roles WHERE rolname ~ '^orchestra_0'";

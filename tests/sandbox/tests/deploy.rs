@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use orchestra_sandbox::control_plane::{ControlPlane, Options};
 
@@ -263,4 +264,31 @@ async fn a_limited_service_account_reaches_its_namespaces_only() {
         .unwrap();
     let text = String::from_utf8_lossy(&deployment.stdout);
     assert!(text.contains("--watch-namespaces=tenants"), "{text}");
+}
+
+#[test]
+fn the_trial_on_a_node_says_what_it_needs_before_it_asks_a_cluster() {
+    let trial = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/trial"));
+        for name in ["IMAGE", "BACKUP_IMAGE", "POOL_URL", "PREVIOUS", "PREVIOUS_IMAGE"] {
+            command.env_remove(name);
+        }
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let (code, said) = trial(&[("IMAGE", "a:1"), ("BACKUP_IMAGE", "b:1")]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("POOL_URL=URL"), "{said}");
+    let given = [
+        ("IMAGE", "a:1"),
+        ("BACKUP_IMAGE", "b:1"),
+        ("POOL_URL", "c"),
+        ("PREVIOUS", "chart"),
+    ];
+    let (code, said) = trial(&given);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("PREVIOUS needs PREVIOUS_IMAGE"), "{said}");
 }

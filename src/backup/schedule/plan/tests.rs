@@ -2,6 +2,7 @@
 use jiff::SignedDuration;
 
 use super::*;
+use crate::api::BackupRetention;
 use crate::cron::Schedule;
 
 fn at(text: &str) -> Timestamp {
@@ -44,7 +45,7 @@ fn facts(now: Timestamp, known: Option<Timestamp>, made: Vec<Made>) -> Facts {
         known,
         usable: true,
         made,
-        keep: None,
+        keep: Rules::default(),
         zone: TimeZone::UTC,
     }
 }
@@ -122,7 +123,7 @@ fn what_is_due_is_made_before_anything_is_deleted() {
     let now = at("2026-11-10T12:00:00Z");
     let all: Vec<_> = (7..=9).map(|day| made(day, BackupState::Complete)).collect();
     let mut facts = facts(now, Some(time_of(10)), all);
-    facts.keep = Some(BackupRetention {
+    facts.keep.own = Some(BackupRetention {
         last: Some(1),
         ..BackupRetention::default()
     });

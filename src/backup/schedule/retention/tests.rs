@@ -20,14 +20,17 @@ fn complete(taken: &str) -> Made {
     made(taken, BackupState::Complete, false)
 }
 
-fn keep(text: &str) -> BackupRetention {
-    serde_saphyr::from_str(text).unwrap()
+fn keep(text: &str) -> Rules {
+    Rules {
+        own: Some(serde_saphyr::from_str(text).unwrap()),
+        limits: None,
+    }
 }
 
 /// The times of those that are kept, the newest first, without the zeros at their ends.
 fn kept(all: &[Made], retention: &str, zone: &str, now: &str) -> Vec<String> {
     let zone = TimeZone::get(zone).unwrap();
-    let removed: Vec<_> = removals(all, Some(&keep(retention)), &zone, at(now))
+    let removed: Vec<_> = removals(all, &keep(retention), &zone, at(now))
         .iter()
         .map(|it| it.of)
         .collect();
@@ -130,12 +133,7 @@ fn the_age_removes_whatever_the_counts_say_and_tells_since_when() {
     ] {
         assert_eq!(kept(&all, retention, "UTC", now), left, "{retention} {now}");
     }
-    let found = removals(
-        &all,
-        Some(&keep("{maxAge: 24h}")),
-        &TimeZone::UTC,
-        at("2026-11-29T03:00:00Z"),
-    );
+    let found = removals(&all, &keep("{maxAge: 24h}"), &TimeZone::UTC, at("2026-11-29T03:00:00Z"));
     let since = [at("2026-11-02T02:00:00Z"), at("2026-11-21T02:00:00Z")];
     let told: Vec<_> = found.iter().map(|removal| (removal.of, removal.since)).collect();
     assert_eq!(told, [(0, Some(since[0])), (1, Some(since[1]))], "the oldest is first");
@@ -181,8 +179,8 @@ fn failed_ones_are_bounded_and_what_is_under_way_or_leaves_is_let_alone() {
     let all: Vec<_> = (0..28)
         .map(|number| made(&format!("2026-11-{:02}T02:00:00Z", number + 1), state(number), false))
         .collect();
-    for retention in [None, Some(keep("{maxAge: 1h, last: 1}"))] {
-        let found = removals(&all, retention.as_ref(), &TimeZone::UTC, at("2027-01-01T00:00:00Z"));
+    for retention in [Rules::default(), keep("{maxAge: 1h, last: 1}")] {
+        let found = removals(&all, &retention, &TimeZone::UTC, at("2027-01-01T00:00:00Z"));
         let removed: Vec<_> = found.iter().map(|removal| removal.of).collect();
         assert_eq!(removed, [3, 7, 11, 15], "of seven failed ones the last three stay");
     }
@@ -190,10 +188,53 @@ fn failed_ones_are_bounded_and_what_is_under_way_or_leaves_is_let_alone() {
         .map(|day| complete(&format!("2026-11-{day:02}T02:00:00Z")))
         .collect();
     assert_eq!(
-        removals(&complete, None, &TimeZone::UTC, at("2030-01-01T00:00:00Z")),
+        removals(&complete, &Rules::default(), &TimeZone::UTC, at("2030-01-01T00:00:00Z")),
         [],
         "without a retention"
     );
+}
+
+/// What a class allows applies whatever the Orchestra says, and to one that says nothing.
+#[test]
+fn a_class_bounds_what_is_kept() {
+    let all: Vec<_> = (1..=10)
+        .map(|day| complete(&format!("2026-11-{day:02}T02:00:00Z")))
+        .collect();
+    let kept = |own: &str, limits: &str, now: &str| {
+        let rules = Rules {
+            own: serde_saphyr::from_str(own).unwrap(),
+            limits: serde_saphyr::from_str(limits).unwrap(),
+        };
+        let removed = removals(&all, &rules, &TimeZone::UTC, at(now));
+        assert!(removed.iter().all(|one| one.since.is_none_or(|since| since <= at(now))));
+        all.len() - removed.len()
+    };
+    let (then, later) = ("2026-11-10T03:00:00Z", "2027-11-10T03:00:00Z");
+    for (own, limits, now, left) in [
+        // No retention, and one that keeps more than it may.
+        ("null", "{maxCount: 3}", then, 3),
+        ("{last: 8}", "{maxCount: 3}", then, 3),
+        ("{last: 8, maxAge: 9600h}", "{maxAge: 100h}", then, 5),
+        ("null", "{maxAge: 100h}", later, 1),
+        // One that keeps less.
+        ("{last: 1}", "{minCount: 4}", then, 4),
+        ("{maxAge: 1h}", "{minCount: 4}", later, 4),
+        ("{last: 1}", "{minAge: 73h}", then, 4),
+        ("{last: 1}", "{minAge: 73h}", later, 1),
+        // The least is kept before the most is removed.
+        ("null", "{minCount: 4, maxAge: 1h}", later, 4),
+        ("null", "{minAge: 73h, maxCount: 1}", then, 4),
+        // And what lies within is as the Orchestra says.
+        (
+            "{last: 5}",
+            "{minCount: 2, maxCount: 8, minAge: 1h, maxAge: 9600h}",
+            then,
+            5,
+        ),
+        ("null", "{minCount: 2}", later, 10),
+    ] {
+        assert_eq!(kept(own, limits, now), left, "{own} {limits} {now}");
+    }
 }
 
 /// Every combination of counts and ages over every combination of four backups' states: the guarantees hold in all of them.
@@ -230,7 +271,11 @@ fn what_is_promised_holds_in_every_case() {
                     daily,
                     ..BackupRetention::default()
                 };
-                for removal in removals(&all, Some(&retention), &TimeZone::UTC, now) {
+                let rules = Rules {
+                    own: Some(retention.clone()),
+                    limits: None,
+                };
+                for removal in removals(&all, &rules, &TimeZone::UTC, now) {
                     let of = &all[removal.of];
                     assert!(
                         !kept.contains(&Some(removal.of)),

@@ -1,5 +1,5 @@
-//! What ties relations: inheritance, partitions and foreign keys, by which a change of the upper one reaches rows of the
-//! lower one.
+//! Ties between relations (inheritance, partitions, foreign keys, views): a change of the upper relation reaches rows of the lower
+//! one.
 
 use std::collections::{BTreeMap, BTreeSet};
 

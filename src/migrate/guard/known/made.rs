@@ -10,9 +10,9 @@ use crate::migrate::guard::objects::{ObjectKey, is_type};
 pub(super) struct MadeObjects {
     /// Their keys, by kind and name.
     pub(super) all: HashMap<String, HashSet<ObjectKey>>,
-    /// Those that nothing else can be that has the same key, by the name of the table that they belong to.
+    /// The objects that the scripts certainly created, and that are the only ones with their key; by the name of their table.
     pub(super) sure: HashMap<Option<String>, HashSet<ObjectKey>>,
-    /// Those that a script drops and creates again: the new object replaces an existing one.
+    /// The existing objects that a script drops and creates again.
     pub(super) kept: HashSet<ObjectKey>,
 }
 
@@ -44,7 +44,7 @@ impl MadeObjects {
         all.any(|(object, keys)| !keys.is_empty() && is_type(object, name))
     }
 
-    /// Takes all of them for objects that were there before.
+    /// From now on, treats all of them as objects that may have existed before the scripts.
     pub(super) fn doubt(&mut self) {
         self.sure.clear();
     }

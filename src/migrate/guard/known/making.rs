@@ -15,7 +15,7 @@ impl KnownObjects {
         self.made.add(key, sure, &self.code.budget);
     }
 
-    /// Whether a key means one object only.
+    /// Whether a key can mean one object only.
     pub fn is_certain(&self, key: &ObjectKey) -> bool {
         let one = key.table.as_ref().is_none_or(|table| {
             let mut new = self.meant(table).map(|(_, entry)| entry.found.is_none());
@@ -26,7 +26,7 @@ impl KnownObjects {
         one && (key.qualified || !self.elsewhere)
     }
 
-    /// Takes what belongs to tables of this name for objects that were there before.
+    /// From now on, treats the objects of tables of this name as objects that may have existed before the scripts.
     pub fn forget(&mut self, table: &str) {
         self.made.sure.remove(&Some(table.to_owned()));
     }
@@ -44,7 +44,7 @@ impl KnownObjects {
         self.made.contains(key)
     }
 
-    /// The key of a function whose arguments are not said, if the scripts created one function of its name.
+    /// The complete key of a function that a statement names without its arguments, if the scripts created one function of that name.
     pub fn resolve(&self, key: ObjectKey) -> ObjectKey {
         let namesakes = self.made.all.get(key.name()).filter(|_| key.is_open());
         match namesakes {

@@ -1,4 +1,4 @@
-//! Who reads the known relations.
+//! The roles that can read the known relations.
 
 use super::KnownObjects;
 use crate::migrate::guard::catalog::Readers;
@@ -6,7 +6,7 @@ use crate::migrate::guard::names::Name;
 use crate::migrate::guard::standing::Marks;
 
 impl KnownObjects {
-    /// Who reads the rows that existed before of the relations to which the name can refer.
+    /// The roles that can read the existing rows of the relations that the name can mean.
     pub fn readers(&self, name: &Name) -> Readers {
         let found: Vec<_> = self
             .meant(name)
@@ -31,7 +31,7 @@ impl KnownObjects {
         }
     }
 
-    /// Whether a search path consists of schemas in which names mean what they mean without it, or nothing.
+    /// Whether a search path contains only schemas with which unqualified names mean the same objects as by default.
     pub fn is_usual_path<'p>(&self, mut path: impl Iterator<Item = &'p str>) -> bool {
         path.all(|schema| matches!(schema, "" | "pg_catalog" | "pg_temp") || Some(schema) == self.current.as_deref())
     }
@@ -49,7 +49,7 @@ impl KnownObjects {
                 .any(|at| self.entries.get(*at).is_some_and(|entry| entry.found.is_none()))
     }
 
-    /// What the pending scripts have made of the relations that the name can mean.
+    /// The marks that the pending scripts left on the relations that the name can mean.
     pub fn marks(&self, name: &Name) -> Marks {
         self.meant(name).fold(Marks::default(), |all, (_, entry)| Marks {
             shows: all.shows || entry.marks.shows,

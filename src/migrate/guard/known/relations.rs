@@ -1,4 +1,4 @@
-//! The known relations, by their names: a statement looks at those of its own names, not at all.
+//! The known relations, found by their names, so that a statement costs the work of its own names only.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +8,8 @@ use crate::migrate::guard::standing::Marks;
 
 #[derive(Clone, Debug)]
 pub(super) struct KnownRelation {
-    /// The same by each name that it may have: the number that it has first.
+    /// The identity of the relation. A relation that may have several names has an entry for each of them, all with this number: the
+    /// number of the first entry.
     pub id: Option<usize>,
     pub schema: Option<String>,
     pub name: String,
@@ -69,13 +70,13 @@ impl KnownRelation {
     }
 }
 
-/// Relations, each with a number of its own.
+/// Entries of relations, each with a number of its own.
 #[derive(Debug, Default)]
 pub(super) struct Relations {
     all: BTreeMap<usize, KnownRelation>,
-    /// The numbers of those with a name, in any schema.
+    /// The numbers of the entries with a name, in any schema.
     named: HashMap<String, Vec<usize>>,
-    /// The numbers of those that are one, by its identity.
+    /// The numbers of the entries of one relation, by its identity.
     same: HashMap<usize, Vec<usize>>,
     next: usize,
 }
@@ -115,7 +116,7 @@ impl Relations {
         self.all.get(&number)
     }
 
-    /// What is known of one; its name is changed by [`Self::rename`].
+    /// The entry with this number. Only [`Self::rename`] may change its name.
     pub fn get_mut(&mut self, number: usize) -> Option<&mut KnownRelation> {
         self.all.get_mut(&number)
     }

@@ -1,4 +1,4 @@
-//! What changes of a relation reach by its ties to others.
+//! Relations that a change of another relation reaches: by inheritance, partitions, views and foreign keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::migrate::guard::known_code::{DELETE, UPDATE};
 use crate::migrate::guard::names::Name;
 use crate::migrate::guard::ties::Tie;
 
-/// What of existing tables is at stake in a relation.
+/// How a change of a relation can lose or change existing rows.
 #[derive(Clone, Copy, Default)]
 struct Stakes {
     filled: bool,
@@ -21,7 +21,7 @@ impl Stakes {
     fn by(self, tie: Tie) -> Self {
         match tie {
             Tie::Child | Tie::Partition => self,
-            // A view counts as filled by itself.
+            // `is_filled` treats every view as filled.
             Tie::View => Self::default(),
             Tie::Key { deletes, updates } => {
                 let any = self.filled || self.deletes || self.updates;
@@ -42,7 +42,7 @@ impl KnownObjects {
             .any(|(_, entry)| matches!(entry.sort, Sort::View | Sort::Foreign))
     }
 
-    /// Ties a relation to an upper one.
+    /// Records a tie between two relations.
     pub fn tie(&mut self, below: &Name, above: &Name, tie: Tie) {
         self.version += 1;
         let (lower, upper) = (self.ids(below), self.ids(above));
@@ -58,7 +58,7 @@ impl KnownObjects {
         }
     }
 
-    /// Marks a relation as one with rows, or anything else that is lost with it, that was there before.
+    /// Records that a relation contains existing rows, or existing objects that are dropped with it.
     pub fn fill(&mut self, name: &Name) {
         self.version += 1;
         for id in self.ids(name) {
@@ -98,7 +98,7 @@ impl KnownObjects {
         }
     }
 
-    /// The relations that a name can mean, and those whose rows their rows are.
+    /// The relations that a name can mean, and their parents and partitioned tables at every level.
     pub fn lineage(&self, name: &Name) -> Vec<Name> {
         let (mut left, mut seen) = (self.ids(name), BTreeSet::new());
         while let Some(id) = left.pop().filter(|_| self.code.budget.work(1)) {
@@ -118,8 +118,8 @@ impl KnownObjects {
         [name.clone()].into_iter().chain(above).collect()
     }
 
-    /// The relations that changes of this one reach by ties, each with whether they may be other changes there. `events`: as
-    /// in the functions of triggers.
+    /// The relations that a change of this one reaches by ties. True: the change there may be of another kind, as when a deleted row
+    /// sets a foreign key to NULL. `events`: the kinds of change, as in `pg_trigger.tgtype`.
     pub fn reached(&self, name: &Name, events: i32) -> Vec<(Name, bool)> {
         let (mut left, mut seen) = (self.ids(name), BTreeMap::new());
         let own = left.clone();
@@ -165,7 +165,7 @@ impl KnownObjects {
         self.meant(name).filter_map(|(_, entry)| entry.id).collect()
     }
 
-    /// Carries what is at stake in a relation to those above it.
+    /// Adds the stakes of a relation to those of the relations above it.
     fn spread(&mut self, from: usize) {
         let mut left = vec![from];
         while let Some(id) = left.pop().filter(|_| self.code.budget.work(1)) {
@@ -193,7 +193,7 @@ impl KnownObjects {
         })
     }
 
-    /// Adds what is at stake in a relation. Returns whether that was not known before.
+    /// Adds to the stakes of a relation. Returns whether they have changed.
     fn raise(&mut self, id: usize, stakes: Stakes) -> bool {
         let mut raised = false;
         for at in self.entries.same(id).to_vec() {
@@ -204,7 +204,7 @@ impl KnownObjects {
                 raised = true;
                 let found = entry.found.get_or_insert_default();
                 found.filled = true;
-                // They hold values that came with the rows.
+                // The types of the columns that the rows came with are not known.
                 found.columns = None;
             }
             let marks = &mut entry.marks;

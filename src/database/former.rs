@@ -1,0 +1,138 @@
+//! What an Orchestra that has released the database may still have of it: its logins, which could not be revoked then, and
+//! its API keys. Both end as soon as the database, or the provider, answers.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::observe::Observed;
+use super::plan::{ClaimState, Step};
+use super::{Pass, key_rotation};
+use crate::api::condition::{ConditionType, Reason};
+use crate::api::{ClaimReference, FormerLogins};
+use crate::controller::conditions::Conditions;
+use crate::controller::error::Error;
+use crate::controller::reconcile::Next;
+use crate::controller::status::{News, tell};
+use crate::controller::write;
+use crate::credentials::{inventory, owner};
+use crate::postgres::claim_record;
+use crate::postgres::{self, KeptRole};
+
+/// How long an attempt to revoke logins may take: its statements may wait for locks.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// The most roles that are left on the server and that events name.
+const NAMED: usize = 3;
+
+/// Whether logins of the Orchestra that has released the database may still work.
+fn has_logins(pass: &Pass, claim: ClaimState) -> bool {
+    claim == ClaimState::Released && pass.object.spec.former_logins == Some(FormerLogins::Left)
+}
+
+/// Whether they are to be revoked in this pass.
+pub fn are_due(pass: &Pass, claim: ClaimState) -> bool {
+    has_logins(pass, claim) && pass.former_logins.is_none()
+}
+
+/// Revokes them. A failure stops nothing else: a condition reports it, and it is tried again.
+pub async fn revoke(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    let (ctx, Some(claim)) = (pass.ctx.clone(), pass.object.spec.claim_ref.clone()) else {
+        return Ok(None);
+    };
+    let done = tokio::time::timeout(LIMIT, Box::pin(shut(pass, &claim))).await;
+    let done = done.unwrap_or_else(|_| Err(postgres::Error::Timeout(LIMIT).into()));
+    let left = match done {
+        Ok(left) => left,
+        Err(error) => {
+            tracing::info!(%error, "the logins of the former tenant are not revoked yet");
+            let spaced = ctx.logins.wait(pass.name(), ctx.core.settings.login_spacing);
+            let wait = ctx.core.backoff.next(&key(pass.name())).max(spaced.unwrap_or_default());
+            pass.again = pass.again.into_iter().chain([wait]).min();
+            pass.former_logins = Some((error.reason(), error.to_string()));
+            return Ok(None);
+        }
+    };
+    let patch = json!({"spec": {"formerLogins": FormerLogins::Revoked}});
+    pass.object = write::change(&ctx.core, &pass.object, patch).await?;
+    ctx.core.backoff.reset(&key(pass.name()));
+    let note = format!(
+        "the login of Orchestra {}/{}, which could not be revoked when it was deleted, is revoked",
+        claim.namespace, claim.name
+    );
+    tell(&ctx.core, &pass.object, &News::normal(Reason::LoginRevoked, note)).await;
+    for note in left {
+        tell(&ctx.core, &pass.object, &News::warning(Reason::DatabaseRefused, note)).await;
+    }
+    Ok(None)
+}
+
+/// Shuts the logins first, which needs no lock on what they own, and drops their roles where that is possible. Returns what
+/// is left on the server.
+async fn shut(pass: &Pass, claim: &ClaimReference) -> Result<Vec<String>, Error> {
+    let (ctx, spec) = (&pass.ctx, &pass.object.spec);
+    let (login, second) = match &spec.inventory {
+        Some(entry) => (inventory::login(&ctx.credentials, entry).await?.0, None),
+        None => {
+            let stored = owner::read(&owner::secrets(&ctx.core), pass.name()).await?;
+            let stored = stored.unwrap_or_default();
+            let missing = || Error::transient(Reason::Provisioning, "the owner's login is not stored yet");
+            let login = stored.login(&ctx.core.settings.database_roots).ok_or_else(missing)?;
+            (login, stored.pending)
+        }
+    };
+    let spacing = ctx.core.settings.login_spacing;
+    let (mut session, _) = ctx.logins.connect_with(pass.name(), (login, second), spacing).await?;
+    inventory::check_identity(&mut session, &pass.object).await?;
+    let role = postgres::role_name(&claim.uid);
+    let shut = postgres::shut_tenant_logins(&mut session, &role).await?;
+    let record = (&*claim.uid, &*claim.namespace, &*claim.name);
+    if let Err(error) = claim_record::claim(&mut session, record, &spec.former_uids).await {
+        // Whatever replaces the record keeps other tenants away as well.
+        tracing::warn!(%error, "the claim record cannot be written");
+    }
+    Ok(match postgres::drop_tenant_role(&mut session, &role).await {
+        Ok(dropped) => shut
+            .iter()
+            .chain(&dropped)
+            .take(NAMED)
+            .map(KeptRole::to_string)
+            .collect(),
+        Err(error) => vec![format!(
+            "the role {role} can no longer log in, and is left on the server ({error}): run REASSIGN OWNED BY {role} TO the \
+             owner, DROP OWNED BY {role} and DROP ROLE {role} there"
+        )],
+    })
+}
+
+/// The key of attempts to revoke logins.
+pub fn key(database: &str) -> String {
+    format!("former-logins/{database}")
+}
+
+/// Reports what the Orchestra that has released the database may still have of it.
+pub fn report(pass: &Pass, step: Step, observed: &Observed, conditions: &mut Conditions<'_>) {
+    let claim = observed.facts.claim;
+    let logins = has_logins(pass, claim);
+    let keys = claim == ClaimState::Released && key_rotation::are_left(pass, claim);
+    if !logins && !keys {
+        return;
+    }
+    let known = |left: bool, failure: &Option<(Reason, String)>| failure.clone().filter(|_| left);
+    let failed = known(logins, &pass.former_logins).or_else(|| known(keys, &pass.former_keys));
+    let what = match (logins, keys) {
+        (true, true) => "logins and API keys",
+        (true, false) => "logins",
+        (false, _) => "API keys",
+    };
+    let (reason, why) = match failed {
+        _ if step == Step::Sleep => (Reason::Paused, "the project is paused".to_owned()),
+        Some(failed) => failed,
+        None => (Reason::Pending, "they end when the database is usable".to_owned()),
+    };
+    let message = format!(
+        "the {what} of the deleted Orchestra are not revoked yet ({why}): the operator revokes them as soon as it can, and \
+         until then whoever has them may reach the data"
+    );
+    conditions.set(ConditionType::AccessRevoked, false, reason, &message);
+}
