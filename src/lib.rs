@@ -9,7 +9,9 @@ pub mod cli; // commands that print: bill, orphans, plan, approve, rollout
 
 pub mod run; // flags, watches, wiring, leadership, shutdown
 
-pub mod views; // data for people: bill, orphans, plans, rollouts; printed by cli
+pub mod console; // the web console: pages over views, with the rights of their visitor
+
+pub mod views; // data for people: bill, orphans, plans, rollouts; printed by cli, drawn by console
 
 pub mod orchestra; // the tenant's life: plan, observe, act, status
 

@@ -182,6 +182,9 @@ pub const RETRY_ROLLOUT_ANNOTATION: &str = "stagesub.io/retry-rollout";
 /// Field manager of a person who changes an Orchestra by the command line.
 pub const COMMAND_MANAGER: &str = "kubectl-orchestra";
 
+/// Field manager of what a person changes in the web console.
+pub const CONSOLE_MANAGER: &str = "orchestra-console";
+
 /// Label of an OrchestraDatabase that a pool has made and that waits for its first claim: [`pool_label`]. The claim
 /// removes it.
 pub const POOL_LABEL: &str = "stagesub.io/pool";

@@ -5,6 +5,7 @@ mod bill;
 mod catalog;
 mod check;
 mod cluster;
+mod console;
 mod crd;
 pub mod job;
 mod orphans;
@@ -47,6 +48,11 @@ pub enum Command {
     /// `SUPABASE_ORGANIZATION_ID` make a default class for hosted Supabase, and `DATABASE_URL_POOL_1`,
     /// `DATABASE_URL_POOL_2`, … make a static pool.
     Run(Box<run::Arguments>),
+    /// Serve the web console: pages about the fleet and each tenant, with the rights of their visitor.
+    ///
+    /// The console has no rights of its own: every request to the API server carries the visitor's token. Credentials of
+    /// the kubeconfig, or of the pod's service account, are not used.
+    Console(console::Arguments),
     /// A command that reads the cluster, and prints or changes something.
     #[command(flatten)]
     Cluster(ClusterCommand),
@@ -184,6 +190,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Run(arguments) => {
             telemetry::logs::init(arguments.log_format, &arguments.log)?;
             block_on(run::run(*arguments))
+        }
+        Command::Console(arguments) => {
+            telemetry::logs::init(arguments.log_format, &arguments.log)?;
+            block_on(console::run(arguments))
         }
         Command::Cluster(command) => block_on(async {
             let client = run::connect().await?;

@@ -75,7 +75,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(exporting) = exporting {
         exporting.finish().await;
     }
-    endpoints.await??;
+    endpoints.await?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -234,7 +234,10 @@ pub async fn connect() -> anyhow::Result<Client> {
 }
 
 /// A value that becomes true at the first SIGTERM or SIGINT. The second signal ends the process.
-fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
+///
+/// # Errors
+/// When the process cannot listen to signals.
+pub fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (tell, told) = watch::channel(false);
@@ -255,7 +258,8 @@ fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
     Ok(told)
 }
 
-async fn stopped(mut stop: watch::Receiver<bool>) {
+/// Waits for the stop signal.
+pub async fn stopped(mut stop: watch::Receiver<bool>) {
     // Waiting fails when the sender is gone: then the process ends as well.
     let _ = stop.wait_for(|stop| *stop).await;
 }

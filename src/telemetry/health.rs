@@ -1,8 +1,6 @@
 //! The endpoints for the kubelet and Prometheus: `/livez`, `/readyz` and `/metrics`.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
-use std::pin::pin;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +9,10 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
+use super::listener::{self, Limits};
 use super::metrics::{CONTENT_TYPE, Metrics};
 
 /// How long a new task may wait for the runtime before the runtime counts as blocked.
@@ -27,11 +22,16 @@ const STUCK_AFTER: Duration = Duration::from_secs(5);
 const HEADERS: Duration = Duration::from_secs(10);
 /// Time limit of a connection.
 const CONNECTION: Duration = Duration::from_mins(5);
-/// Connections at once, of all peers and of one.
-const CONNECTIONS: usize = 256;
+/// Connections of one peer at once.
 const PEER_CONNECTIONS: usize = 16;
-/// The most bytes of a request's head.
-const BUFFER: usize = 16 << 10;
+
+const LIMITS: Limits = Limits {
+    connections: 256,
+    of_peer: PEER_CONNECTIONS,
+    head: HEADERS,
+    connection: CONNECTION,
+    head_bytes: 16 << 10,
+};
 
 /// The conditions of readiness. Each of them is unmet at the start.
 #[derive(Debug)]
@@ -70,92 +70,19 @@ struct SharedHealth {
     metrics: Arc<Metrics>,
 }
 
-/// Serves the three endpoints until `shutdown` resolves, then finishes the open requests. Everyone who can reach the port
-/// may connect, so connections are bounded in number, also per peer, and in time.
-///
-/// # Errors
-/// When the listener fails.
+/// Serves the three endpoints until `shutdown` resolves, then finishes the open requests.
 pub async fn serve(
     listener: TcpListener,
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+) {
     let router = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(page))
         .with_state(SharedHealth { readiness, metrics });
-    let service = TowerToHyperService::new(router);
-    let (open, slots) = (GracefulShutdown::new(), Slots::default());
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
-        .max_buf_size(BUFFER);
-    let mut shutdown = pin!(shutdown);
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = &mut shutdown => break,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of descriptors, or the peer has left again.
-                tracing::debug!(%error, "could not accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let Some(slot) = slots.take(peer.ip()) else { continue };
-        let connection = open.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
-        tokio::spawn(async move {
-            let _slot = slot;
-            // The connection of a slow peer is closed.
-            let _ = tokio::time::timeout(CONNECTION, connection).await;
-        });
-    }
-    drop(listener);
-    let _ = tokio::time::timeout(HEADERS, open.shutdown()).await;
-    Ok(())
-}
-
-/// The connections that are open, by peer.
-#[derive(Clone, Default)]
-struct Slots(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-/// An open connection.
-struct ConnectionSlot {
-    slots: Slots,
-    peer: IpAddr,
-}
-
-impl Slots {
-    /// A slot for one more connection; none while all slots, or those of this peer, are taken.
-    fn take(&self, peer: IpAddr) -> Option<ConnectionSlot> {
-        let mut taken = self.0.lock();
-        let mine = taken.get(&peer).copied().unwrap_or_default();
-        if mine >= PEER_CONNECTIONS || taken.values().sum::<usize>() >= CONNECTIONS {
-            return None;
-        }
-        taken.insert(peer, mine + 1);
-        Some(ConnectionSlot {
-            slots: self.clone(),
-            peer,
-        })
-    }
-}
-
-impl Drop for ConnectionSlot {
-    fn drop(&mut self) {
-        let mut taken = self.slots.0.lock();
-        if let Some(mine) = taken.get_mut(&self.peer) {
-            *mine -= 1;
-            if *mine == 0 {
-                taken.remove(&self.peer);
-            }
-        }
-    }
+    listener::serve(listener, router, LIMITS, shutdown).await;
 }
 
 /// Answers `ok` only if the runtime runs a new task: if all of its other workers are blocked it does not, although
@@ -215,7 +142,7 @@ mod tests {
         assert_eq!(get("/readyz").await, (200, "ok\n".to_owned()));
         assert!(get("/metrics").await.1.ends_with("# EOF\n"));
         stop.send(()).unwrap();
-        served.await.unwrap().unwrap();
+        served.await.unwrap();
     }
     #[tokio::test]
     async fn idle_and_many_connections_keep_nobody_from_the_endpoints() {

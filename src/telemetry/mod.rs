@@ -6,6 +6,7 @@ mod credentials;
 pub mod fleet;
 pub mod health;
 mod labels;
+pub mod listener;
 pub mod logs;
 pub mod metrics;
 pub mod orphans;

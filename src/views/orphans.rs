@@ -90,14 +90,24 @@ pub fn orphans(
         let found = orphan::projects(&ctx.cluster, &listing.projects, databases);
         orphans.extend(found.into_iter().map(|project| of_project(ctx, class, project, &users)));
     }
-    let tenants: HashSet<String> = orchestras.iter().filter_map(|it| it.uid()).collect();
     let has_pool = |pool: &str| ctx.core.stores.pools.get(&ObjectRef::new(pool)).is_some();
-    for database in databases {
-        if let Some(why) = orphan::unclaimed(database, |uid| tenants.contains(uid), has_pool) {
-            orphans.push(of_database(database, why, &users));
-        }
-    }
+    orphans.extend(self::databases(databases, orchestras, has_pool));
     orphans
+}
+
+/// The hosted databases among these that no Orchestra claims. The Orchestras must be read after the databases.
+pub fn databases(
+    databases: &[Arc<OrchestraDatabase>],
+    orchestras: &[Arc<Orchestra>],
+    has_pool: impl Fn(&str) -> bool,
+) -> Vec<Orphan> {
+    let users = orphan::Users::of(orchestras);
+    let tenants: HashSet<String> = orchestras.iter().filter_map(|it| it.uid()).collect();
+    let unclaimed = |database: &Arc<OrchestraDatabase>| {
+        let why = orphan::unclaimed(database, |uid| tenants.contains(uid), &has_pool)?;
+        Some(of_database(database, why, &users))
+    };
+    databases.iter().filter_map(unclaimed).collect()
 }
 
 fn of_project(ctx: &class::Context, class: &OrchestraClass, project: &ListedProject, users: &orphan::Users) -> Orphan {

@@ -18,6 +18,7 @@ mod bridge;
 mod budget;
 mod commands;
 mod connection;
+mod console;
 mod crash;
 mod cures;
 mod deletion;

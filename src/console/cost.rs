@@ -1,0 +1,236 @@
+//! What databases cost: the numbers of the bill.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
+
+use super::Console;
+use super::answer;
+use super::cluster::list;
+use super::form::{Fields, QueryFields, link, tenant_path};
+use super::format;
+use super::frame::Frame;
+use super::text::Lang;
+use super::visitor::Visitor;
+use crate::api::OrchestraDatabase;
+use crate::views::bill::{Amounts, Bill, BillRows, By, Group, Query, Row, bill};
+
+/// Rows of one page.
+const PAGE: usize = 200;
+
+struct CostRow {
+    name: String,
+    path: Option<String>,
+    told: String,
+    state: String,
+    monthly: String,
+    to_date: String,
+}
+
+struct ByLink {
+    name: String,
+    path: String,
+    here: bool,
+}
+
+#[derive(Template)]
+#[template(path = "console/cost.html")]
+struct CostPage {
+    frame: Frame,
+    groups: Vec<ByLink>,
+    rows: Vec<CostRow>,
+    totals: Vec<CostRow>,
+    unpriced: Option<String>,
+    place: String,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+const GROUPS: [(&str, By, &str); 3] = [
+    ("tenant", By::Tenant, "cost-by-tenant"),
+    ("class", By::Class, "cost-by-class"),
+    ("namespace", By::Namespace, "cost-by-namespace"),
+];
+
+fn of_query(query: &Fields) -> Query {
+    let by = GROUPS.into_iter().find(|(name, ..)| *name == query.get("by"));
+    Query {
+        by: by.map_or(By::Tenant, |(_, by, _)| by),
+        class: query.some("class").map(Into::into),
+        namespace: query.some("namespace").map(Into::into),
+    }
+}
+
+async fn billed(visitor: &Visitor, query: &Fields) -> Result<Bill, Response> {
+    let databases = list::<OrchestraDatabase>(&visitor.client).await;
+    let databases = databases.map_err(|error| visitor.failed(&error))?;
+    Ok(bill(&databases, &of_query(query), Timestamp::now()))
+}
+
+fn amounts(lang: Lang, amounts: &Amounts) -> (String, String) {
+    let currency = amounts.currency.as_deref().unwrap_or_default();
+    let shown = |sum: &Option<String>| {
+        let sum = sum.as_deref().map(|sum| format::money(lang, sum, currency));
+        sum.unwrap_or_else(|| lang.say("cost-unknown"))
+    };
+    (shown(&amounts.monthly), shown(&amounts.month_to_date))
+}
+
+fn of_row(lang: Lang, row: &Row) -> CostRow {
+    let (monthly, to_date) = amounts(lang, &row.amounts);
+    let tenant = row.namespace.as_deref().zip(row.name.as_deref());
+    let held = tenant.filter(|_| row.state != "Released" && row.state != "Reclaiming");
+    let class = row.class.as_deref().unwrap_or_default();
+    CostRow {
+        name: tenant.map_or_else(
+            || row.database.clone(),
+            |(namespace, name)| format!("{namespace}/{name}"),
+        ),
+        path: held.map(|(namespace, name)| tenant_path(namespace, name)),
+        told: [class, row.region.as_deref().unwrap_or_default()].join(" "),
+        state: lang.word("phase", &row.state),
+        monthly,
+        to_date,
+    }
+}
+
+fn of_group(lang: Lang, group: &Group) -> CostRow {
+    let (monthly, to_date) = amounts(lang, &group.amounts);
+    CostRow {
+        name: group.name.clone().unwrap_or_else(|| lang.say("cost-nobody")),
+        path: None,
+        told: lang.count("cost-databases", group.databases),
+        state: String::new(),
+        monthly,
+        to_date,
+    }
+}
+
+/// `GET /cost`.
+pub async fn page(State(_): State<Arc<Console>>, visitor: Visitor, QueryFields(query): QueryFields) -> Response {
+    let bill = match billed(&visitor, &query).await {
+        Ok(bill) => bill,
+        Err(answer) => return answer,
+    };
+    let lang = visitor.lang();
+    let rows: Vec<_> = match &bill.rows {
+        BillRows::Tenants(rows) => rows.iter().map(|row| of_row(lang, row)).collect(),
+        BillRows::Groups(groups) => groups.iter().map(|group| of_group(lang, group)).collect(),
+    };
+    let pages = rows.len().div_ceil(PAGE).max(1);
+    let number = query.get("page").parse().unwrap_or(1).clamp(1, pages);
+    let kept = [("class", query.get("class")), ("namespace", query.get("namespace"))];
+    let to = |by: &str, number: usize| {
+        let number = if number > 1 { number.to_string() } else { String::new() };
+        link("/cost", &[kept[0], kept[1], ("by", by), ("page", &number)])
+    };
+    let by = query.get("by");
+    let totals = bill.totals.iter().map(|group| CostRow {
+        name: lang.say("cost-total"),
+        ..of_group(lang, group)
+    });
+    answer::page(&CostPage {
+        groups: GROUPS
+            .into_iter()
+            .map(|(name, is, key)| ByLink {
+                name: lang.say(key),
+                path: to(name, 1),
+                here: is == bill.by,
+            })
+            .collect(),
+        totals: totals.collect(),
+        unpriced: (bill.unpriced > 0).then(|| lang.count("cost-unpriced", bill.unpriced)),
+        place: lang.with("pager-place", &[("page", number.into()), ("pages", pages.into())]),
+        before: (number > 1).then(|| to(by, number - 1)),
+        after: (number < pages).then(|| to(by, number + 1)),
+        rows: rows.into_iter().skip((number - 1) * PAGE).take(PAGE).collect(),
+        frame: visitor.frame,
+    })
+}
+
+/// `GET /cost.csv`: the bill with the columns of FOCUS 1.2 that the operator knows the values of.
+pub async fn csv(State(_): State<Arc<Console>>, visitor: Visitor, QueryFields(query): QueryFields) -> Response {
+    let bill = match billed(&visitor, &query).await {
+        Ok(bill) => bill,
+        Err(answer) => return answer,
+    };
+    match table(&bill) {
+        Ok(table) => {
+            let name = format!("attachment; filename=\"cost-{}.csv\"", bill.at.strftime("%Y-%m"));
+            let headers = [
+                (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+                (CONTENT_DISPOSITION, name),
+            ];
+            (headers, table).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "the bill could not be written");
+            axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// Names of objects and decimal numbers: no cell begins as a formula of a spreadsheet does.
+fn table(bill: &Bill) -> anyhow::Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record([
+        "SubAccountId",
+        "ResourceId",
+        "RegionId",
+        "ServiceName",
+        "BillingCurrency",
+        "BilledCost",
+        "x_MonthlyCost",
+        "x_Class",
+        "x_State",
+    ])?;
+    let BillRows::Tenants(rows) = &bill.rows else {
+        return of_groups(writer, bill);
+    };
+    for row in rows {
+        let tenant = row
+            .namespace
+            .iter()
+            .chain(&row.name)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join("/");
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        writer.write_record([
+            tenant,
+            row.database.clone(),
+            text(&row.region),
+            "Supabase".into(),
+            text(&row.amounts.currency),
+            text(&row.amounts.month_to_date),
+            text(&row.amounts.monthly),
+            text(&row.class),
+            row.state.clone(),
+        ])?;
+    }
+    Ok(writer.into_inner()?)
+}
+
+fn of_groups(mut writer: csv::Writer<Vec<u8>>, bill: &Bill) -> anyhow::Result<Vec<u8>> {
+    if let BillRows::Groups(groups) = &bill.rows {
+        for group in groups {
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            writer.write_record([
+                text(&group.name),
+                String::new(),
+                String::new(),
+                "Supabase".into(),
+                text(&group.amounts.currency),
+                text(&group.amounts.month_to_date),
+                text(&group.amounts.monthly),
+                String::new(),
+                String::new(),
+            ])?;
+        }
+    }
+    Ok(writer.into_inner()?)
+}

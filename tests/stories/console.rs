@@ -1,0 +1,246 @@
+//! The web console, over HTTP, before a real API server: whoever visits it can do there what their token can do, and no more.
+
+mod browser;
+
+use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World};
+use reqwest::StatusCode;
+
+use crate::proof::soon;
+use crate::support::{orchestra, secret, standard_class, world};
+use browser::{Browser, Running};
+
+const VIEWER: &[&str] = &["orchestra-viewer"];
+const EDITOR: &[&str] = &["orchestra-viewer", "orchestra-editor"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_can_do_in_the_console_what_their_token_can() {
+    let mut world = world().await;
+    standard_class(&world, "");
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    let console = Running::start(&world).await;
+    nobody_is_let_in(&console).await;
+    let editor = console.signed_in(&world, "editor", EDITOR).await;
+    a_database_is_created_by_its_form(&world, &editor).await;
+    let viewer = console.signed_in(&world, "viewer", VIEWER).await;
+    a_viewer_sees_and_changes_nothing(&world, &viewer).await;
+    every_page_is_there_in_both_languages(&viewer).await;
+    let stranger = console.signed_in(&world, "stranger", &[]).await;
+    let page = stranger.get("/").await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    assert!(
+        page.text.contains("Choose a namespace") && !page.text.contains("acme"),
+        "{}",
+        page.text
+    );
+
+    world
+        .kubectl(["delete", "serviceaccount", "viewer", "-n", SYSTEM])
+        .unwrap();
+    let ended = async || viewer.slowly("/").await.status == StatusCode::UNAUTHORIZED;
+    soon("a token that has ended is refused", ended).await;
+    assert!(
+        viewer
+            .get("/")
+            .await
+            .cookies
+            .iter()
+            .all(|cookie| cookie.contains("Max-Age=0"))
+    );
+
+    world.plane.stop_api_server();
+    let page = editor.get("/").await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(page.text.contains("The cluster does not answer"), "{}", page.text);
+}
+
+async fn nobody_is_let_in(console: &Running) {
+    let nobody = console.visitor();
+    let page = nobody.get("/tenants/tenants/acme?x=1").await;
+    assert_eq!(page.status, StatusCode::SEE_OTHER);
+    assert_eq!(page.location, "/sign-in?to=%2Ftenants%2Ftenants%2Facme%3Fx%3D1");
+    assert!(page.policy.starts_with("default-src 'none';") && page.policy.contains("frame-ancestors 'none'"));
+    // A link on another site sends no cookie: the page that it leads to makes the browser ask once more.
+    let from_elsewhere = console
+        .http
+        .get(format!("{}/cost", console.origin))
+        .header("sec-fetch-site", "cross-site");
+    let arrived = nobody.send(from_elsewhere).await;
+    assert_eq!(arrived.status, StatusCode::OK);
+    assert!(
+        arrived.text.contains("http-equiv=\"refresh\" content=\"0; url=/cost\""),
+        "{}",
+        arrived.text
+    );
+    let form = nobody.get("/sign-in").await;
+    let nonce = form.policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap();
+    assert!(form.text.contains(&format!("nonce=\"{nonce}\"")), "{}", form.text);
+    let token = [("token", "not.a.token")];
+    let refused = nobody.post("/sign-in", &token).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    assert!(refused.cookies.is_empty() && refused.text.contains("does not accept this token"));
+    for origin in [None, Some("https://evil.example"), Some("null")] {
+        let refused = nobody.post_from("/sign-in", &token, origin).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{origin:?}");
+    }
+    let long = "t".repeat(100_000);
+    let refused = nobody.post("/sign-in", &[("token", &long)]).await;
+    assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+async fn a_database_is_created_by_its_form(world: &World, editor: &Browser<'_>) {
+    let form = [
+        ("namespace", TENANTS),
+        ("name", "acme"),
+        ("display", "<script>alert(1)</script>\"'"),
+        ("country", "se"),
+    ];
+    let preview = editor.post("/create", &form).await;
+    assert_eq!(preview.status, StatusCode::OK, "{}", preview.text);
+    assert!(
+        preview.text.contains("near: SE") && preview.text.contains("eu-north-1"),
+        "{}",
+        preview.text
+    );
+    assert!(!preview.text.contains("<script>alert"), "{}", preview.text);
+    assert!(
+        world.get(Kind::Orchestra, TENANTS, "acme").await.unwrap().is_none(),
+        "a dry run"
+    );
+    let refused = editor
+        .post("/create", &[("namespace", TENANTS), ("name", "acme"), ("ttl", "1s")])
+        .await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("role=\"alert\""), "{}", refused.text);
+
+    let agreed = [form.as_slice(), &[("agreed", "1")]].concat();
+    it_is_followed_until_it_is_ready(world, editor, &agreed).await;
+    kept_by_a_repository(world, editor).await;
+}
+
+async fn it_is_followed_until_it_is_ready(world: &World, editor: &Browser<'_>, agreed: &[(&str, &str)]) {
+    let created = editor.post("/create", agreed).await;
+    assert_eq!(
+        created.location, "/tenants/tenants/acme?done=create",
+        "{}",
+        created.text
+    );
+    let path = "/tenants/tenants/acme";
+    let ready = async || {
+        editor
+            .slowly(path)
+            .await
+            .text
+            .contains("class=\"state big state-ready\"")
+    };
+    soon("the page says that it is ready", ready).await;
+    let page = editor.get(path).await.text;
+    assert!(
+        page.contains("acme-connection") && page.contains("kubectl orchestra url acme -n tenants"),
+        "{page}"
+    );
+    assert!(!page.contains("<script>alert"), "{page}");
+    for value in secret(world, TENANTS, "acme-connection").await.into_values() {
+        assert!(
+            value.len() < 20 || !page.contains(&value),
+            "a value of the Secret is shown"
+        );
+    }
+    let object = world.get(Kind::Orchestra, TENANTS, "acme").await.unwrap().unwrap();
+    let managers = object["metadata"]["managedFields"].as_array().unwrap();
+    let ours = managers
+        .iter()
+        .find(|entry| entry["manager"] == "orchestra-console")
+        .unwrap();
+    assert_eq!(ours["operation"], "Apply");
+    let again = editor.post("/create", agreed).await;
+    assert!(again.text.contains("exists already"), "{}", again.text);
+
+    let rotated = editor.post("/tenants/tenants/acme/rotate", &[]).await;
+    assert_eq!(rotated.status, StatusCode::SEE_OTHER, "{}", rotated.text);
+    let object = world.get(Kind::Orchestra, TENANTS, "acme").await.unwrap().unwrap();
+    assert!(
+        object["metadata"]["annotations"]["stagesub.io/rotate-requested-at"].is_string(),
+        "{object}"
+    );
+    let typed = editor.post("/tenants/tenants/acme/delete", &[("typed", "acm")]).await;
+    assert_eq!(typed.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+async fn kept_by_a_repository(world: &World, editor: &Browser<'_>) {
+    orchestra(world, "kept", "");
+    world
+        .kubectl([
+            "label",
+            "orchestra",
+            "kept",
+            "-n",
+            TENANTS,
+            "kustomize.toolkit.fluxcd.io/name=shop",
+        ])
+        .unwrap();
+    let page = editor.get("/tenants/tenants/kept").await.text;
+    assert!(
+        page.contains("Flux keeps this tenant") && !page.contains("/kept/pause\""),
+        "{page}"
+    );
+    let forged = editor.post("/tenants/tenants/kept/pause", &[]).await;
+    assert_eq!(forged.status, StatusCode::CONFLICT);
+}
+
+async fn a_viewer_sees_and_changes_nothing(world: &World, viewer: &Browser<'_>) {
+    let page = viewer.get("/tenants/tenants/acme").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(
+        !page.text.contains("action=\"/tenants/"),
+        "a viewer has no buttons: {}",
+        page.text
+    );
+    assert!(
+        page.text.contains("kubectl orchestra pause acme -n tenants"),
+        "and the command: {}",
+        page.text
+    );
+    let before = world.get(Kind::Orchestra, TENANTS, "acme").await.unwrap().unwrap();
+    for action in ["pause", "rotate", "back-up"] {
+        let forged = viewer.post(&format!("/tenants/tenants/acme/{action}"), &[]).await;
+        assert_eq!(forged.status, StatusCode::FORBIDDEN, "{action}: {}", forged.text);
+    }
+    let deleted = viewer.post("/tenants/tenants/acme/delete", &[("typed", "acme")]).await;
+    assert_eq!(deleted.status, StatusCode::FORBIDDEN);
+    let paused = viewer.post("/classes/standard/rollout", &[("paused", "true")]).await;
+    assert_eq!(paused.status, StatusCode::FORBIDDEN);
+    let after = world.get(Kind::Orchestra, TENANTS, "acme").await.unwrap().unwrap();
+    assert_eq!(before["spec"], after["spec"]);
+}
+
+async fn every_page_is_there_in_both_languages(viewer: &Browser<'_>) {
+    let priced = async || viewer.slowly("/cost").await.text.contains("9.81");
+    soon("the database has its price", priced).await;
+    for (path, english, swedish) in [
+        ("/", "Tenants", "Kunder"),
+        ("/?class=standard&text=acm", "1 tenant", "1 kund"),
+        ("/tenants/tenants/acme", "What has happened", "Vad som har hänt"),
+        ("/create?name=demo", "value=\"demo\"", "Skapa en databas"),
+        ("/approvals", "No migrations wait", "Inga migreringar väntar"),
+        ("/classes", "standard", "Leverantör"),
+        ("/pools", "There is no pool", "Det finns ingen pool"),
+        ("/backups", "There is no backup", "Det finns ingen säkerhetskopia"),
+        ("/cost", "USD\u{a0}9.81", "9,81\u{a0}USD"),
+        ("/cost.csv", "tenants/acme", "tenants/acme"),
+        (
+            "/orphans",
+            "Every database serves a tenant",
+            "Varje databas tjänar en kund",
+        ),
+    ] {
+        for (page, text) in [
+            (viewer.get(path).await, english),
+            (viewer.get_swedish(path).await, swedish),
+        ] {
+            assert_eq!(page.status, StatusCode::OK, "{path}: {}", page.text);
+            assert!(page.text.contains(text), "{path} without {text}: {}", page.text);
+        }
+    }
+    assert_eq!(viewer.get("/nowhere").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(viewer.get("/tenants/tenants/none").await.status, StatusCode::NOT_FOUND);
+}
