@@ -16,7 +16,7 @@ use super::format;
 use super::frame::Frame;
 use super::text::Lang;
 use super::visitor::Visitor;
-use crate::api::OrchestraDatabase;
+use crate::api::{Orchestra, OrchestraDatabase};
 use crate::views::bill::{Amounts, Bill, BillRows, By, Group, Query, Row, bill};
 
 /// Rows of one page.
@@ -68,7 +68,9 @@ fn of_query(query: &Fields) -> Query {
 async fn billed(visitor: &Visitor, query: &Fields) -> Result<Bill, Response> {
     let databases = list::<OrchestraDatabase>(&visitor.client).await;
     let databases = databases.map_err(|error| visitor.failed(&error))?;
-    Ok(bill(&databases, &of_query(query), Timestamp::now()))
+    let orchestras = list::<Orchestra>(&visitor.client).await;
+    let orchestras = orchestras.map_err(|error| visitor.failed(&error))?;
+    Ok(bill(&databases, &orchestras, &of_query(query), Timestamp::now()))
 }
 
 fn amounts(lang: Lang, amounts: &Amounts) -> (String, String) {

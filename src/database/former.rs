@@ -71,15 +71,14 @@ pub async fn revoke(pass: &mut Pass) -> Result<Option<Next>, Error> {
 /// is left on the server.
 async fn shut(pass: &Pass, claim: &ClaimReference) -> Result<Vec<String>, Error> {
     let (ctx, spec) = (&pass.ctx, &pass.object.spec);
-    let (login, second) = match &spec.inventory {
-        Some(entry) => (inventory::login(&ctx.credentials, entry).await?.0, None),
-        None => {
-            let stored = owner::read(&owner::secrets(&ctx.core), pass.name()).await?;
-            let stored = stored.unwrap_or_default();
-            let missing = || Error::transient(Reason::Provisioning, "the owner's login is not stored yet");
-            let login = stored.login(&ctx.core.settings.database_roots).ok_or_else(missing)?;
-            (login, stored.pending)
-        }
+    let (login, second) = if let Some(entry) = &spec.inventory {
+        (inventory::login(&ctx.credentials, entry).await?.0, None)
+    } else {
+        let stored = owner::read(&owner::secrets(&ctx.core), pass.name()).await?;
+        let stored = stored.unwrap_or_default();
+        let missing = || Error::transient(Reason::Provisioning, "the owner's login is not stored yet");
+        let login = stored.login(&ctx.core.settings.database_roots).ok_or_else(missing)?;
+        (login, stored.pending)
     };
     let spacing = ctx.core.settings.login_spacing;
     let (mut session, _) = ctx.logins.connect_with(pass.name(), (login, second), spacing).await?;

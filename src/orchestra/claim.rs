@@ -345,9 +345,10 @@ pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     if secrets::is_watched(&pass.ctx.core, &tenant_secret(&database.name_any())) {
         tenant::forget(&pass.ctx.core, &database.name_any()).await?;
     }
-    let logins = match pass.logins_end {
-        true => FormerLogins::Revoked,
-        false => FormerLogins::Left,
+    let logins = if pass.logins_end {
+        FormerLogins::Revoked
+    } else {
+        FormerLogins::Left
     };
     let mut patch =
         json!({"spec": {"releasedAt": Time(observed.now), "reclaimPolicy": policy, "formerLogins": logins}});

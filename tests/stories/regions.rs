@@ -62,15 +62,8 @@ async fn the_nearest_region_with_capacity_is_taken_and_never_one_outside_of_the_
     }
     let shown = world.kubectl(["get", "orchdb"]).unwrap();
     assert!(shown.contains("eu-west-3") && !shown.contains("eu-north-1"), "{shown}");
-    let events = world
-        .kubectl([
-            "get",
-            "events",
-            "-A",
-            "-o",
-            "jsonpath={range .items[*]}{.reason} {.message}{\"\\n\"}{end}",
-        ])
-        .unwrap();
+    let shown = "jsonpath={range .items[*]}{.reason} {.message}{\"\\n\"}{end}";
+    let events = world.kubectl(["get", "events", "-A", "-o", shown]).unwrap();
     assert!(
         events.contains("RegionChosen eu-central-1 is the nearest region to SE"),
         "{events}"

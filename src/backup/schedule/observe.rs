@@ -51,10 +51,7 @@ pub fn observe(ctx: &Context, object: &Orchestra, sizes: Option<Sizes>) -> Obser
         Some(name) => unreadable::get(&core.stores.classes, &ObjectRef::new(name)),
         None => Ok(None),
     };
-    let of_class = class
-        .as_ref()
-        .ok()
-        .and_then(|class| class.as_ref()?.spec.backup.as_ref());
+    let of_class = class.as_ref().ok().and_then(|it| it.as_ref()?.spec.backup.as_ref());
     let schedule = schedule(object, of_class);
     let times = match &class {
         Ok(class) => times(object, class.as_deref(), &schedule, now),
@@ -64,17 +61,14 @@ pub fn observe(ctx: &Context, object: &Orchestra, sizes: Option<Sizes>) -> Obser
         Ok(times) => (times, None),
         Err(trouble) => (None, Some(trouble)),
     };
-    let drills = match class
-        .as_ref()
-        .map(|class| drill_times(object, class.as_deref(), &schedule, now))
-    {
-        Ok(Ok(times)) => drills_of(core, object, times),
-        Ok(Err(wrong)) => {
-            trouble = trouble.or(Some((Reason::ScheduleInvalid, wrong)));
-            drills_of(core, object, None)
-        }
-        Err(_) => drills_of(core, object, None),
+    let drill_times = match &class {
+        Ok(class) => drill_times(object, class.as_deref(), &schedule, now),
+        Err(_) => Ok(None),
     };
+    let drill_times = drill_times.unwrap_or_else(|wrong| {
+        trouble = trouble.take().or(Some((Reason::ScheduleInvalid, wrong)));
+        None
+    });
     let known = object.status.as_ref().and_then(|status| status.backup.as_ref());
     let zone = zone(schedule.time_zone.as_deref());
     let mut rules = Rules {
@@ -107,7 +101,7 @@ pub fn observe(ctx: &Context, object: &Orchestra, sizes: Option<Sizes>) -> Obser
             keep: rules,
             zone: zone.unwrap_or(TimeZone::UTC),
         },
-        drills,
+        drills: drills_of(core, object, drill_times),
         schedule,
         trouble,
         estimate,

@@ -71,9 +71,10 @@ pub async fn end(
         owner::change_keys(&secrets, &name, |state| state.forget(&key.id)).await?;
     }
     if !deleted.is_empty() {
-        let why = match released || unused {
-            true => "the Orchestra that had them is deleted",
-            false => "the overlap is over",
+        let why = if released || unused {
+            "the Orchestra that had them is deleted"
+        } else {
+            "the overlap is over"
         };
         let note = format!("{why}: the former API keys {} are deleted", deleted.join(", "));
         tell(&pass.ctx.core, &pass.object, &News::normal(Reason::KeysRevoked, note)).await;

@@ -147,6 +147,13 @@ pub async fn make(
         name = title,
         "new API keys are stored and published"
     );
+    tell_of_new(pass, claim, &title, &kept).await;
+    settled(pass);
+    Ok(Ok(()))
+}
+
+/// Says under which name the new keys are, and which of the project's keys stay.
+async fn tell_of_new(pass: &Pass, claim: ClaimState, title: &str, kept: &[String]) {
     let note = match claim {
         ClaimState::Released => format!(
             "the project has new API keys, named {title}, which nobody gets before an Orchestra takes the database back: those \
@@ -157,17 +164,15 @@ pub async fn make(
              those that the operator made, or that came with the project, are deleted when the overlap is over"
         ),
     };
-    tell(&core, &pass.object, &News::normal(Reason::KeysRotated, note)).await;
+    tell(&pass.ctx.core, &pass.object, &News::normal(Reason::KeysRotated, note)).await;
     if !kept.is_empty() {
-        let kept = text::names(&kept, NAMED, kept.len());
+        let kept = text::names(kept, NAMED, kept.len());
         let note = format!(
             "these API keys of the project are neither the operator's nor came with a project that it made, and it neither \
              changes nor deletes them: {kept}. Delete or disable them in the provider's dashboard when nothing uses them"
         );
         warn(pass, Reason::KeysKept, note).await;
     }
-    settled(pass);
-    Ok(Ok(()))
 }
 
 /// The keys of a name, by kind: the existing ones, or else a new one. Also the project's keys as they were listed.

@@ -54,10 +54,8 @@ struct Around {
     asked: bool,
     /// When its login was rotated.
     login: Option<Timestamp>,
-    /// Its connection Secret has the keys that are stored.
-    published: bool,
-    /// It has no connection Secret yet: nobody uses the former keys.
-    unused: bool,
+    /// Its connection Secret has the keys that are stored, or it has none yet.
+    replaced: bool,
     /// The keys of the Orchestra that has released the database last are not replaced yet.
     unended: bool,
 }
@@ -79,8 +77,7 @@ pub fn work(pass: &Pass, claim: ClaimState) -> Option<KeyWork> {
         claim,
         asked: also.is_some_and(|also| also.contains(&AlsoRotated::ApiKeys)),
         login: holder::login(pass).rotated_at,
-        published: is_published(holder.as_deref(), digest.as_ref()),
-        unused: is_unused(holder.as_deref()),
+        replaced: is_published(holder.as_deref(), digest.as_ref()) || is_unused(holder.as_deref()),
         unended: is_unended(pass, claim, &marks),
     };
     decide(&marks, around, Timestamp::now())
@@ -94,7 +91,7 @@ fn decide(marks: &KeyMarks, around: Around, now: Timestamp) -> Option<KeyWork> {
     let unended = around.unended && (held || released);
     if marks.pending && (held || unended) {
         Some(KeyWork::Pending)
-    } else if ends || (marks.waits && (released || (held && (around.published || around.unused)))) {
+    } else if ends || (marks.waits && (released || (held && around.replaced))) {
         Some(KeyWork::Overdue)
     } else {
         let login = around.login.filter(|_| held && around.asked);
@@ -103,8 +100,8 @@ fn decide(marks: &KeyMarks, around: Around, now: Timestamp) -> Option<KeyWork> {
     }
 }
 
-/// UID of the Orchestra that has released the database last, whose keys are to end: the operator saw the release, in a project that the operator made, or
-/// in which it has made keys.
+/// UID of the Orchestra that has released the database last, whose keys are to end: the operator saw the release, and has made
+/// the project, or keys in it.
 fn former(pass: &Pass, claim: ClaimState) -> Option<String> {
     let spec = &pass.object.spec;
     let former = match claim {

@@ -36,8 +36,7 @@ fn keys_follow_each_rotation_of_the_login_of_an_orchestra_that_asks_for_it() {
         claim: ClaimState::Held,
         asked: true,
         login: Some(at(100)),
-        published: false,
-        unused: false,
+        replaced: false,
         unended: false,
     };
     let followed = |seconds| KeyMarks {
@@ -70,13 +69,12 @@ fn the_keys_of_an_orchestra_that_has_released_the_database_are_replaced_whatever
         claim: ClaimState::Released,
         asked: false,
         login: None,
-        published: false,
-        unused: false,
+        replaced: false,
         unended: true,
     };
     let taken = Around {
         claim: ClaimState::Held,
-        unused: true,
+        replaced: true,
         ..released
     };
     let (none, begun, made) = (
@@ -101,7 +99,7 @@ fn the_keys_of_an_orchestra_that_has_released_the_database_are_replaced_whatever
         assert_eq!(decide(&none, ended, at(0)), None);
     }
     let serving = Around {
-        unused: false,
+        replaced: false,
         unended: false,
         ..taken
     };
@@ -114,8 +112,7 @@ fn former_keys_end_when_the_newer_ones_are_published_and_the_overlap_is_over() {
         claim: ClaimState::Held,
         asked: false,
         login: Some(at(100)),
-        published: false,
-        unused: false,
+        replaced: false,
         unended: false,
     };
     let marks = KeyMarks {
@@ -131,7 +128,7 @@ fn former_keys_end_when_the_newer_ones_are_published_and_the_overlap_is_over() {
         ..marks.clone()
     };
     let published = Around {
-        published: true,
+        replaced: true,
         ..around
     };
     let released = Around {

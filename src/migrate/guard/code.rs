@@ -117,6 +117,17 @@ fn definition(judge: &mut Judge<'_>, options: &[Node]) {
     }
 }
 
+/// A function that a statement of the scripts creates or renames.
+fn routine_of_script(name: Name, definition: Option<Arc<str>>) -> KnownRoutine {
+    KnownRoutine {
+        name,
+        definition,
+        elsewhere: false,
+        extension: None,
+        acts: true,
+    }
+}
+
 /// Remembers the code that a statement creates.
 fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     let certain = judge.is_certain();
@@ -125,13 +136,12 @@ fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     }
     let code = &mut judge.known.code;
     match tree {
-        NodeEnum::CreateFunctionStmt(it) => code.add_routine(KnownRoutine {
-            name: Name::of(strings(&it.funcname)),
-            definition: Some(Arc::from(text)),
-            elsewhere: false,
-            extension: None,
-            acts: true,
-        }),
+        NodeEnum::CreateFunctionStmt(it) => {
+            code.add_routine(routine_of_script(
+                Name::of(strings(&it.funcname)),
+                Some(Arc::from(text)),
+            ));
+        }
         NodeEnum::PrepareStmt(it) => {
             let of_name = code.prepared.entry(it.name.clone()).or_default();
             if of_name.len() <= PREPARED {
@@ -160,25 +170,16 @@ fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
             }
         }
         // Its code is not found by its new name.
-        NodeEnum::RenameStmt(it) if is_routine(it.rename_type()) => code.add_routine(KnownRoutine {
-            name: Name::of(vec![it.newname.clone()]),
-            definition: None,
-            elsewhere: false,
-            extension: None,
-            acts: true,
-        }),
+        NodeEnum::RenameStmt(it) if is_routine(it.rename_type()) => {
+            code.add_routine(routine_of_script(Name::of(vec![it.newname.clone()]), None));
+        }
         NodeEnum::AlterObjectSchemaStmt(it) if is_routine(it.object_type()) => {
             let parts = it.object.as_deref().map(|node| strings(std::slice::from_ref(node)));
-            code.add_routine(KnownRoutine {
-                name: Name {
-                    schema: Some(it.newschema.clone()),
-                    ..Name::of(parts.unwrap_or_default())
-                },
-                definition: None,
-                elsewhere: false,
-                extension: None,
-                acts: true,
-            });
+            let name = Name {
+                schema: Some(it.newschema.clone()),
+                ..Name::of(parts.unwrap_or_default())
+            };
+            code.add_routine(routine_of_script(name, None));
         }
         _ => return,
     }

@@ -103,11 +103,11 @@ fn act(judge: &mut Judge<'_>, name: &Name, does: Does, by: RunBy<'_>) {
 /// Judges a statement that creates an extension, or that writes to a table by which one removes rows or runs texts.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     match tree {
-        NodeEnum::CreateExtensionStmt(it) => {
-            if !extension_table::is_computing(&it.extname) || is_on(&it.options, "cascade") {
-                judge.known.code.new_extension = Some(Arc::from(it.extname.as_str()));
-                judge.known.version += 1;
-            }
+        NodeEnum::CreateExtensionStmt(it)
+            if !extension_table::is_computing(&it.extname) || is_on(&it.options, "cascade") =>
+        {
+            judge.known.code.new_extension = Some(Arc::from(it.extname.as_str()));
+            judge.known.version += 1;
         }
         NodeEnum::InsertStmt(it) => {
             let set = columns(&it.cols, it);
@@ -145,7 +145,7 @@ fn assigned(node: &Node) -> Option<&str> {
     (!null).then_some(target.name.as_str())
 }
 
-/// Judges a change of rows that pg_partman and pg_cron act by.
+/// Judges a change of rows that `pg_partman` and `pg_cron` act by.
 fn configures(judge: &mut Judge<'_>, table: Option<Name>, words: &str, set: &[&str]) {
     let Some(table) = table else { return };
     match (table.schema.as_deref(), table.name.as_str()) {

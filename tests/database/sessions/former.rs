@@ -8,7 +8,7 @@ use orchestra_operator::postgres::{
 use sqlx::PgConnection;
 
 use super::*;
-use crate::support::postgres::server_as_hosted;
+use crate::support::postgres::{Server, server_as_hosted};
 
 const BASE: &str = "orchestra_0123456789abcdef0123456789abcdef";
 
@@ -77,48 +77,59 @@ async fn attributes_of_a_script_let_no_rotated_login_survive() {
     }
 }
 
+/// Another tenant of the server, in its own database, `two`, where it has granted rights to both logins of the first one.
+async fn lending_neighbour(server: &Server, owner: &Login) -> PgConnection {
+    let mut root = session(&server.login("postgres")).await;
+    for sql in [
+        "CREATE ROLE neighbour LOGIN CREATEROLE PASSWORD 'owner'",
+        "CREATE DATABASE two OWNER neighbour",
+        "REVOKE ALL ON DATABASE two FROM PUBLIC",
+    ] {
+        execute(&mut root, sql).await.unwrap();
+    }
+    let mut neighbour = session(&Login {
+        database: "two".into(),
+        ..owner.as_user("neighbour", "owner".to_owned().into())
+    })
+    .await;
+    let given = format!(
+        "GRANT CONNECT ON DATABASE two TO {BASE}; CREATE TABLE public.theirs (); GRANT ALL ON public.theirs TO {BASE}_2;
+        ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {BASE};
+        CREATE SCHEMA lent; ALTER DEFAULT PRIVILEGES IN SCHEMA lent GRANT EXECUTE ON FUNCTIONS TO {BASE}_2;
+        CREATE ROLE friends; GRANT friends TO {BASE}_2"
+    );
+    execute(&mut neighbour, &given).await.unwrap();
+    neighbour
+}
+
+/// How many rights in the neighbour's database each of the two logins has.
+async fn lent(neighbour: &mut PgConnection) -> [String; 2] {
+    let grants = |role: &str| {
+        format!(
+            "SELECT (SELECT count(*) FROM pg_database, aclexplode(datacl) a WHERE datname = 'two' AND a.grantee::regrole::text = '{role}') \
+             + (SELECT count(*) FROM pg_class, aclexplode(relacl) a WHERE relname = 'theirs' AND a.grantee::regrole::text = '{role}') \
+             + (SELECT count(*) FROM pg_default_acl, aclexplode(defaclacl) a WHERE a.grantee::regrole::text = '{role}')"
+        )
+    };
+    [
+        ask(neighbour, &grants(BASE)).await,
+        ask(neighbour, &grants(&format!("{BASE}_2"))).await,
+    ]
+}
+
 #[tokio::test]
 async fn rights_in_a_neighbours_database_keep_no_released_database_out_of_use() {
     for server in [server().await, server_as_hosted().await] {
         let (owner, _) = database(&server).await;
-        let mut root = session(&server.login("postgres")).await;
-        for sql in [
-            "CREATE ROLE neighbour LOGIN CREATEROLE PASSWORD 'owner'",
-            "CREATE DATABASE two OWNER neighbour",
-            "REVOKE ALL ON DATABASE two FROM PUBLIC",
-        ] {
-            execute(&mut root, sql).await.unwrap();
-        }
         let mut own = connect(&owner, "test").await.unwrap();
         let second = format!("{BASE}_2");
         for login in [BASE, &second] {
             ensure(&mut own, login).await;
         }
-        let neighbour = Login {
-            database: "two".into(),
-            ..owner.as_user("neighbour", "owner".to_owned().into())
-        };
-        let mut neighbour = session(&neighbour).await;
-        let given = format!(
-            "GRANT CONNECT ON DATABASE two TO {BASE}; CREATE TABLE public.theirs (); GRANT ALL ON public.theirs TO {second};
-            ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {BASE};
-            CREATE SCHEMA lent; ALTER DEFAULT PRIVILEGES IN SCHEMA lent GRANT EXECUTE ON FUNCTIONS TO {second};
-            CREATE ROLE friends; GRANT friends TO {second}"
-        );
-        execute(&mut neighbour, &given).await.unwrap();
-        let grants = |role: &str| {
-            format!(
-                "SELECT (SELECT count(*) FROM pg_database, aclexplode(datacl) a WHERE datname = 'two' AND a.grantee::regrole::text = '{role}') \
-                 + (SELECT count(*) FROM pg_class, aclexplode(relacl) a WHERE relname = 'theirs' AND a.grantee::regrole::text = '{role}') \
-                 + (SELECT count(*) FROM pg_default_acl, aclexplode(defaclacl) a WHERE a.grantee::regrole::text = '{role}')"
-            )
-        };
-        let lent = [
-            ask(&mut neighbour, &grants(BASE)).await,
-            ask(&mut neighbour, &grants(&second)).await,
-        ];
-        assert!(lent.iter().all(|count| count != "0"), "{lent:?}");
-        let mut theirs = session(&owner.as_user(&second, "tenant".to_owned().into())).await;
+        let mut neighbour = lending_neighbour(&server, &owner).await;
+        let before = lent(&mut neighbour).await;
+        assert!(before.iter().all(|count| count != "0"), "{before:?}");
+        let mut tenant = session(&owner.as_user(&second, "tenant".to_owned().into())).await;
         let elsewhere = |role: &str| KeptRole::Elsewhere {
             role: role.to_owned(),
             database: "two".to_owned(),
@@ -132,16 +143,12 @@ async fn rights_in_a_neighbours_database_keep_no_released_database_out_of_use() 
                 kept.contains(&elsewhere(BASE)) && kept.contains(&elsewhere(&second)),
                 "{kept:?}"
             );
-            assert!(execute(&mut theirs, "SELECT 1").await.is_err());
+            assert!(execute(&mut tenant, "SELECT 1").await.is_err());
             assert!(!logs_in(&owner, &second).await && !logs_in(&owner, BASE).await);
             // The neighbour keeps what it has made, and what it has granted.
-            let left = [
-                ask(&mut neighbour, &grants(BASE)).await,
-                ask(&mut neighbour, &grants(&second)).await,
-            ];
-            assert_eq!(left, lent);
-            let own = "SELECT count(*) FROM pg_roles WHERE rolname IN ('friends', 'neighbour') OR to_regclass('theirs') IS NULL";
-            assert_eq!(ask(&mut neighbour, own).await, "2");
+            assert_eq!(lent(&mut neighbour).await, before);
+            let made = "SELECT count(*) FROM pg_roles WHERE rolname IN ('friends', 'neighbour') OR to_regclass('theirs') IS NULL";
+            assert_eq!(ask(&mut neighbour, made).await, "2");
         }
         // The entry is fit for the next tenant.
         let allowed = AcceptedHoldings {
