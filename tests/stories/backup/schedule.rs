@@ -214,13 +214,10 @@ async fn the_sample_is_backed_up_on_demand_and_has_a_next_time() {
         "archive",
         &json!({"spec": {"backup": {"schedule": "*/15 * * * *"}}}),
     );
-    let is_refused = |object: &Value| condition(object, "BackedUp").1 == "BudgetExceeded";
+    let is_refused = |object: &Value| condition(object, "BackedUp").1 == "BudgetExceeded" && is_true(object, "Ready");
     let refused = until(&world, "archive", is_refused).await;
     let (_, _, message) = condition(&refused, "BackedUp");
-    assert!(
-        message.contains("spec.budget.monthlyLimit") && is_true(&refused, "Ready"),
-        "{message}"
-    );
+    assert!(message.contains("spec.budget.monthlyLimit"), "{message}");
     assert_ne!(
         refused["status"]["backup"]["estimate"]["madeAMonth"], 2920,
         "{refused:#}"
