@@ -139,6 +139,10 @@ pub async fn act(
         Ok(read) => read,
         Err(error) => return visitor.failed(&error),
     };
+    // The Orchestra that the visitor saw may be gone, and another one have its name.
+    if form.get("uid") != read.orchestra.uid().unwrap_or_default() {
+        return answer::problem(&visitor.frame, StatusCode::CONFLICT, "problem-conflict", "");
+    }
     if action.changes_spec() && git_owner(&read.object.metadata).is_some() {
         return answer::problem(&visitor.frame, StatusCode::CONFLICT, "problem-kept", "");
     }

@@ -23,6 +23,8 @@ struct ProblemPage<'a> {
     title: String,
     told: String,
     detail: String,
+    /// The visitor must sign in again, and can do it here.
+    expired: bool,
 }
 
 /// A page.
@@ -48,6 +50,7 @@ pub fn problem(frame: &Frame, status: StatusCode, key: &str, detail: &str) -> Re
         title: frame.t.say(key),
         told: frame.t.say(&format!("{key}-text")),
         detail: text::line(detail, MESSAGE),
+        expired: status == StatusCode::UNAUTHORIZED && frame.can_leave,
     };
     with_status(status, &template)
 }

@@ -15,10 +15,11 @@ use super::Console;
 use super::actions::patch;
 use super::answer;
 use super::cluster::{Wish, may};
-use super::form::{Fields, QueryFields, link, tenant_path};
+use super::form::{Fields, NAMESPACE, QueryFields, link, tenant_path};
 use super::frame::Frame;
 use super::tenant::read;
 use super::visitor::Visitor;
+use crate::api::names::is_object_name;
 use crate::api::{APPROVE_MIGRATIONS, MigrationPlan, Orchestra};
 use crate::views::plans::{PlanFinding, PlanView, waiting};
 
@@ -59,7 +60,11 @@ fn path(namespace: &str, name: &str) -> String {
 
 /// `GET /approvals`.
 pub async fn list(State(console): State<Arc<Console>>, visitor: Visitor, QueryFields(query): QueryFields) -> Response {
-    let snapshot = match console.snapshots.tenants(&visitor.client, query.get("namespace")).await {
+    let namespace = query.get("namespace");
+    if !namespace.is_empty() && !is_object_name(namespace, NAMESPACE) {
+        return answer::problem(&visitor.frame, StatusCode::NOT_FOUND, "problem-nowhere", "");
+    }
+    let snapshot = match console.snapshots.tenants(&visitor.client, namespace).await {
         Ok(snapshot) => snapshot,
         Err(error) => return visitor.failed(&error),
     };
@@ -94,7 +99,10 @@ async fn written(
     plan: &MigrationPlan,
 ) -> Result<(PlanView, Vec<PlanFinding>), String> {
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let map = maps.get(&plan.config_map).await.map_err(|error| error.to_string())?;
+    let map = maps.get(&plan.config_map).await.map_err(|error| match error {
+        kube::Error::Api(status) => status.message,
+        other => other.to_string(),
+    })?;
     let view = PlanView::of(plan, &map).map_err(|error| error.to_string())?;
     let findings = view.findings().map_err(|error| error.to_string())?;
     Ok((view, findings))

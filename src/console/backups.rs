@@ -26,7 +26,7 @@ struct BackupRow {
     tenant: String,
     path: String,
     phase: String,
-    failed: bool,
+    style: &'static str,
     size: String,
     snapshot: Option<Moment>,
     verified: Option<Moment>,
@@ -51,7 +51,11 @@ fn row(lang: Lang, backup: &Backup, now: Timestamp) -> BackupRow {
         tenant: format!("{}/{}", backup.namespace, backup.orchestra),
         path: tenant_path(&backup.namespace, &backup.orchestra),
         phase: lang.word("phase", &backup.phase),
-        failed: backup.phase == "Failed",
+        style: match &*backup.phase {
+            "Failed" => "stalled",
+            "Completed" => "ready",
+            _ => "waiting",
+        },
         size: backup
             .bytes
             .map_or_else(String::new, |bytes| format::bytes(lang, bytes)),

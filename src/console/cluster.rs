@@ -41,6 +41,8 @@ impl Cluster {
         config.auth_info = AuthInfo::default();
         config.connect_timeout = Some(CONNECT);
         config.read_timeout = Some(READ);
+        // A visitor waits: a busy API server is a page that says so, and a second backup is not made by a repeated request.
+        config.default_retry = false;
         let bare = Client::try_from(config).context("the Kubernetes configuration cannot be used")?;
         Ok(Self { bare })
     }

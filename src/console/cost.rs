@@ -29,6 +29,7 @@ struct CostRow {
     state: String,
     monthly: String,
     to_date: String,
+    backups: String,
 }
 
 struct ByLink {
@@ -42,6 +43,7 @@ struct ByLink {
 struct CostPage {
     frame: Frame,
     groups: Vec<ByLink>,
+    csv: String,
     rows: Vec<CostRow>,
     totals: Vec<CostRow>,
     unpriced: Option<String>,
@@ -73,17 +75,20 @@ async fn billed(visitor: &Visitor, query: &Fields) -> Result<Bill, Response> {
     Ok(bill(&databases, &orchestras, &of_query(query), Timestamp::now()))
 }
 
-fn amounts(lang: Lang, amounts: &Amounts) -> (String, String) {
+/// The price a month, the cost of this month so far, and what its backups are estimated to cost a month.
+fn amounts(lang: Lang, amounts: &Amounts) -> [String; 3] {
     let currency = amounts.currency.as_deref().unwrap_or_default();
-    let shown = |sum: &Option<String>| {
-        let sum = sum.as_deref().map(|sum| format::money(lang, sum, currency));
-        sum.unwrap_or_else(|| lang.say("cost-unknown"))
-    };
-    (shown(&amounts.monthly), shown(&amounts.month_to_date))
+    let money = |sum: &Option<String>| sum.as_deref().map(|sum| format::money(lang, sum, currency));
+    let known = |sum: &Option<String>| money(sum).unwrap_or_else(|| lang.say("cost-unknown"));
+    [
+        known(&amounts.monthly),
+        known(&amounts.month_to_date),
+        money(&amounts.backups).unwrap_or_default(),
+    ]
 }
 
 fn of_row(lang: Lang, row: &Row) -> CostRow {
-    let (monthly, to_date) = amounts(lang, &row.amounts);
+    let [monthly, to_date, backups] = amounts(lang, &row.amounts);
     let tenant = row.namespace.as_deref().zip(row.name.as_deref());
     let held = tenant.filter(|_| row.state != "Released" && row.state != "Reclaiming");
     let class = row.class.as_deref().unwrap_or_default();
@@ -97,11 +102,12 @@ fn of_row(lang: Lang, row: &Row) -> CostRow {
         state: lang.word("phase", &row.state),
         monthly,
         to_date,
+        backups,
     }
 }
 
 fn of_group(lang: Lang, group: &Group) -> CostRow {
-    let (monthly, to_date) = amounts(lang, &group.amounts);
+    let [monthly, to_date, backups] = amounts(lang, &group.amounts);
     CostRow {
         name: group.name.clone().unwrap_or_else(|| lang.say("cost-nobody")),
         path: None,
@@ -109,6 +115,7 @@ fn of_group(lang: Lang, group: &Group) -> CostRow {
         state: String::new(),
         monthly,
         to_date,
+        backups,
     }
 }
 
@@ -144,6 +151,7 @@ pub async fn page(State(_): State<Arc<Console>>, visitor: Visitor, QueryFields(q
                 here: is == bill.by,
             })
             .collect(),
+        csv: link("/cost.csv", &[kept[0], kept[1], ("by", by)]),
         totals: totals.collect(),
         unpriced: (bill.unpriced > 0).then(|| lang.count("cost-unpriced", bill.unpriced)),
         place: lang.with("pager-place", &[("page", number.into()), ("pages", pages.into())]),
@@ -187,6 +195,7 @@ fn table(bill: &Bill) -> anyhow::Result<Vec<u8>> {
         "BillingCurrency",
         "BilledCost",
         "x_MonthlyCost",
+        "x_MonthlyBackupCost",
         "x_Class",
         "x_State",
     ])?;
@@ -210,6 +219,7 @@ fn table(bill: &Bill) -> anyhow::Result<Vec<u8>> {
             text(&row.amounts.currency),
             text(&row.amounts.month_to_date),
             text(&row.amounts.monthly),
+            text(&row.amounts.backups),
             text(&row.class),
             row.state.clone(),
         ])?;
@@ -229,6 +239,7 @@ fn of_groups(mut writer: csv::Writer<Vec<u8>>, bill: &Bill) -> anyhow::Result<Ve
                 text(&group.amounts.currency),
                 text(&group.amounts.month_to_date),
                 text(&group.amounts.monthly),
+                text(&group.amounts.backups),
                 String::new(),
                 String::new(),
             ])?;

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::Console;
 use super::answer;
 use super::cluster::list;
-use super::form::{Fields, QueryFields, link, tenant_path};
+use super::form::{Fields, NAMESPACE, QueryFields, link, tenant_path};
 use super::format;
 use super::frame::Frame;
 use super::text::Lang;
@@ -26,9 +26,8 @@ use crate::api::{DEFAULT_CLASS_ANNOTATION, Orchestra, OrchestraClass};
 use crate::geography;
 use crate::money;
 
-/// The longest name of an Orchestra, and of a namespace.
+/// The longest name of an Orchestra.
 const NAME: usize = 200;
-const NAMESPACE: usize = 63;
 
 /// The fields of the form, by the names that they have there.
 const FIELDS: [&str; 7] = ["namespace", "name", "display", "class", "template", "country", "ttl"];
@@ -218,21 +217,23 @@ pub async fn submit(State(_): State<Arc<Console>>, visitor: Visitor, form: Field
     }
     let kind = ApiResource::erase::<Orchestra>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, &kind);
+    let manifest = manifest(&form);
+    let agreed = form.some("agreed").is_some();
     match api.get_opt(name).await {
         Ok(None) => {}
+        // The same form was sent twice.
+        Ok(Some(found)) if agreed && is_made_by(&found, &manifest) => return created(namespace, name),
         Ok(Some(_)) => return page.refused(lang.named("create-exists", name)),
         // Who may not read may still create.
         Err(kube::Error::Api(status)) if status.code == 403 => {}
         Err(error) => return visitor.failed(&error),
     }
-    let manifest = manifest(&form);
-    let agreed = form.some("agreed").is_some();
     let params = PatchParams {
         dry_run: !agreed,
         ..PatchParams::apply(CONSOLE_MANAGER)
     };
     match api.patch(name, &params, &Patch::Apply(&manifest)).await {
-        Ok(_) if agreed => answer::see(&link(&tenant_path(namespace, name), &[("done", "create")])),
+        Ok(_) if agreed => created(namespace, name),
         Ok(_) => {
             let class = class(&classes, form.get("class"));
             page.preview = Some(Preview {
@@ -247,6 +248,22 @@ pub async fn submit(State(_): State<Arc<Console>>, visitor: Visitor, form: Field
         }
         Err(error) => visitor.failed(&error),
     }
+}
+
+fn created(namespace: &str, name: &str) -> Response {
+    answer::see(&link(&tenant_path(namespace, name), &[("done", "create")]))
+}
+
+/// Whether the console has made an object from this manifest.
+fn is_made_by(found: &DynamicObject, manifest: &Value) -> bool {
+    let wanted = manifest["spec"].as_object().into_iter().flatten();
+    let managers = found.metadata.managed_fields.iter().flatten();
+    wanted
+        .into_iter()
+        .all(|(field, value)| found.data["spec"].get(field) == Some(value))
+        && managers
+            .into_iter()
+            .any(|entry| entry.manager.as_deref() == Some(CONSOLE_MANAGER))
 }
 
 #[cfg(test)]

@@ -10,12 +10,13 @@ use jiff::Timestamp;
 
 use super::Console;
 use super::answer;
-use super::form::{Fields, QueryFields, link, tenant_path};
+use super::form::{Fields, NAMESPACE, QueryFields, link, tenant_path};
 use super::format::{self, Moment};
 use super::frame::Frame;
 use super::snapshot::Snapshot;
 use super::text::Lang;
 use super::visitor::Visitor;
+use crate::api::names::is_object_name;
 use crate::money;
 use crate::views::listing::{ListFilter, ListPage, ListedTenant, select};
 use crate::views::tenant::TenantState;
@@ -87,6 +88,14 @@ struct FleetPage {
     read: String,
 }
 
+impl FleetPage {
+    /// Whether some tenants are left out.
+    fn is_filtered(&self) -> bool {
+        let texts = [&self.namespace, &self.class, &self.state, &self.text];
+        self.behind || texts.iter().any(|text| !text.is_empty())
+    }
+}
+
 #[derive(Template)]
 #[template(path = "console/namespace.html")]
 struct NamespacePage {
@@ -114,7 +123,7 @@ pub async fn page(State(console): State<Arc<Console>>, visitor: Visitor, QueryFi
         Err(kube::Error::Api(status)) if status.code == 403 && filter.namespace.is_empty() => {
             return answer::with_status(StatusCode::FORBIDDEN, &NamespacePage { frame: visitor.frame });
         }
-        Err(kube::Error::Api(status)) if status.code == 403 => {
+        Err(kube::Error::Api(status)) if status.code == 403 && is_object_name(&filter.namespace, NAMESPACE) => {
             console.snapshots.tenants(&visitor.client, &filter.namespace).await
         }
         snapshot => snapshot,

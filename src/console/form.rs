@@ -9,6 +9,9 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use url::form_urlencoded::{Serializer, parse};
 
+/// The longest name of a namespace, in bytes.
+pub const NAMESPACE: usize = 63;
+
 /// The longest value that a page reads, in characters.
 const LONGEST: usize = 16 << 10;
 

@@ -55,6 +55,20 @@ fn is_ours(headers: &HeaderMap, origin: &str) -> bool {
     }
 }
 
+/// Finds nothing where a path has other characters than names of objects: these would become a part of the API server's path.
+pub async fn plain_path(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
+    if is_plain(request.uri().path()) {
+        return next.run(request).await;
+    }
+    let (parts, _) = request.into_parts();
+    answer::nowhere(State(console), parts).await
+}
+
+fn is_plain(path: &str) -> bool {
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'/');
+    path.bytes().all(named) && path.split('/').all(|part| part != "." && part != "..")
+}
+
 /// Ends a request that takes too long.
 pub async fn bounded(request: Request, next: Next) -> Response {
     let late = || {
@@ -142,6 +156,20 @@ pub async fn headers(State(console): State<Arc<Console>>, mut request: Request, 
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_path_has_names_only() {
+        for (path, is) in [
+            ("/", true),
+            ("/tenants/a-b/c.d/back-up", true),
+            ("/tenants/a/b%3Fx=1", false),
+            ("/tenants/a/b%2Fc", false),
+            ("/tenants/../b", false),
+            ("/tenants/a/$(x)", false),
+        ] {
+            assert_eq!(is_plain(path), is, "{path}");
+        }
+    }
 
     #[test]
     fn only_the_console_itself_asks_for_changes() {

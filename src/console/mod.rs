@@ -126,6 +126,8 @@ fn router(console: Arc<Console>) -> Router {
         .route("/sign-out", post(sign_in::leave))
         .route("/language", post(sign_in::language))
         .fallback(answer::nowhere)
+        .method_not_allowed_fallback(answer::nowhere)
+        .layer(from_fn_with_state(console.clone(), guard::plain_path))
         .layer(from_fn_with_state(console.clone(), guard::origin))
         .layer(DefaultBodyLimit::max(FORM))
         .layer(from_fn(guard::bounded))

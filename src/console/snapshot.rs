@@ -23,6 +23,9 @@ const FRESH: Duration = Duration::from_secs(10);
 /// An older list is not shown.
 const STALE: Duration = Duration::from_mins(1);
 
+/// Time limit of reading a list again while the former one is shown.
+const REFRESH: Duration = Duration::from_secs(40);
+
 /// The most lists that are kept: one for each namespace that somebody looks at.
 const SCOPES: usize = 64;
 
@@ -80,6 +83,9 @@ impl Snapshots {
         if scopes.len() >= SCOPES {
             scopes.retain(|_, scope| scope.kept(STALE).is_some());
         }
+        if scopes.len() >= SCOPES {
+            scopes.clear();
+        }
         scopes.entry(namespace.to_owned()).or_default().clone()
     }
 
@@ -96,11 +102,11 @@ impl Snapshots {
             // The API server tells why.
             return scope.load(client, namespace).await;
         }
-        if kept.at.elapsed() >= FRESH {
+        if kept.at.elapsed() >= FRESH && scope.turn.try_lock().is_ok() {
             let (client, namespace) = (client.clone(), namespace.to_owned());
             tokio::spawn(async move {
                 // The next visitor reads what could not be read now.
-                let _ = scope.load(&client, &namespace).await;
+                let _ = tokio::time::timeout(REFRESH, scope.load(&client, &namespace)).await;
             });
         }
         Ok(kept)

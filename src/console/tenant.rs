@@ -8,13 +8,14 @@ use axum::response::Response;
 use futures::future::join;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
-use kube::Client;
-use kube::api::{Api, ApiResource, ListParams};
+use kube::api::{Api, ApiResource, ListParams, ObjectList};
 use kube::core::DynamicObject;
+use kube::{Client, ResourceExt as _};
 
 use super::Console;
 use super::actions::{self, Button};
 use super::answer;
+use super::cluster::each;
 use super::fleet::StateMark;
 use super::form::{QueryFields, link};
 use super::format::{self, Moment};
@@ -27,7 +28,7 @@ use crate::views::history::history;
 use crate::views::owner::git_owner;
 use crate::views::tenant::{Tenant, TimelineItem, Waits, tenant};
 
-/// Events and backups that a page reads at most.
+/// Events that a page reads at most.
 const MOST: u32 = 200;
 
 struct Told {
@@ -69,6 +70,9 @@ struct TenantPage {
     plan: Option<String>,
     buttons: Vec<Button>,
     path: String,
+    /// The name of the object, which is typed before it is deleted, and its identity.
+    object: String,
+    uid: String,
     history: Vec<Happened>,
     incomplete: bool,
     yaml: String,
@@ -96,17 +100,28 @@ pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Read, 
 }
 
 /// The events and backups of an Orchestra, as far as the visitor may read them; and whether that is all of them.
-async fn around(client: &Client, namespace: &str, name: &str) -> (Vec<Event>, Vec<OrchestraBackup>, bool) {
+async fn around(client: &Client, namespace: &str, of: &Orchestra) -> (Vec<Event>, Vec<OrchestraBackup>, bool) {
+    let (name, uid) = (of.name_any(), of.uid());
     let events: Api<Event> = Api::namespaced(client.clone(), namespace);
     let fields = format!("involvedObject.kind=Orchestra,involvedObject.name={name}");
     let of_events = ListParams::default().fields(&fields).limit(MOST);
     let backups: Api<OrchestraBackup> = Api::namespaced(client.clone(), namespace);
-    let of_backups = ListParams::default().limit(MOST);
-    let (events, backups) = join(events.list(&of_events), backups.list(&of_backups)).await;
-    let whole = events.is_ok() && backups.is_ok();
-    let theirs = |backup: &OrchestraBackup| backup.spec.orchestra_ref.name == name;
-    let backups = backups.map_or_else(|_| Vec::new(), |list| list.items.into_iter().filter(theirs).collect());
-    (events.map_or_else(|_| Vec::new(), |list| list.items), backups, whole)
+    let mut theirs = Vec::new();
+    // A backup of the former Orchestra of this name is none of this one's.
+    let is_its = |backup: &OrchestraBackup| {
+        let whose = backup.status.as_ref().and_then(|status| status.orchestra_uid.as_ref());
+        backup.spec.orchestra_ref.name == name && (whose.is_none() || whose == uid.as_ref())
+    };
+    let of_backups = each(&backups, |backup| {
+        if is_its(&backup) {
+            theirs.push(backup);
+        }
+    });
+    let (events, of_backups) = join(events.list(&of_events), of_backups).await;
+    let events = events.ok();
+    let all_events = |list: &ObjectList<Event>| list.metadata.continue_.as_ref().is_none_or(String::is_empty);
+    let whole = events.as_ref().is_some_and(all_events) && of_backups.is_ok();
+    (events.map_or_else(Vec::new, |list| list.items), theirs, whole)
 }
 
 /// `GET /tenants/{namespace}/{name}`.
@@ -121,7 +136,7 @@ pub async fn page(
         Ok(read) => read,
         Err(error) => return visitor.failed(&error),
     };
-    let (events, backups, whole) = around(&visitor.client, &namespace, &name).await;
+    let (events, backups, whole) = around(&visitor.client, &namespace, &read.orchestra).await;
     let shown = tenant(&read.orchestra, &events);
     let told = history(&read.orchestra, &shown, &backups);
     let owner = git_owner(&read.object.metadata);
@@ -156,7 +171,9 @@ pub async fn page(
         history: told.iter().map(|item| happened(lang, item, now)).collect(),
         incomplete: !whole,
         yaml: yaml::of_object(&read.object),
+        uid: read.object.metadata.uid.clone().unwrap_or_default(),
         name: format!("{namespace}/{name}"),
+        object: name,
         frame: visitor.frame,
     })
 }

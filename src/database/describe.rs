@@ -185,7 +185,8 @@ fn rest(claim: ClaimState) -> Description {
             Standing::Stalled,
             Reason::Orphaned,
             "the Orchestra that claimed it no longer exists and never released it; the database, its data and its cost \
-             remain. Set spec.releasedAt to release it: the reclaim policy then decides whether it is kept or destroyed",
+             remain. Set spec.releasedAt, and spec.formerLogins: Left, to release it: its logins and API keys then end, and the \
+             reclaim policy decides whether it is kept or destroyed",
         ),
         ClaimState::Released => usable(
             "Released",

@@ -90,6 +90,9 @@ async fn shut(pass: &Pass, claim: &ClaimReference) -> Result<Vec<String>, Error>
         // Whatever replaces the record keeps other tenants away as well.
         tracing::warn!(%error, "the claim record cannot be written");
     }
+    if let Some(left) = shut.iter().find(|kept| kept.logs_in()) {
+        return Err(Error::blocked(Reason::DatabaseRefused, left.to_string()));
+    }
     Ok(match postgres::drop_tenant_role(&mut session, &role).await {
         Ok(dropped) => shut
             .iter()

@@ -357,7 +357,7 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         return Ok(Some(Next::After(wait)));
     }
     let revoked = login::within(login::LOGIN_LIMIT, login::revoke(pass, database)).await;
-    pass.logins_end = revoked.is_ok();
+    pass.logins_end = matches!(revoked, Ok(true));
     if let Err(error) = revoked {
         if error.is_passing() && !late {
             return Err(error);
@@ -366,7 +366,7 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         // The objects that the login owns take long to drop, or are in use: shutting the login needs neither.
         let shut = login::within(login::LOGIN_LIMIT, login::shut_released(pass, database))
             .await
-            .is_ok();
+            .is_ok_and(|ended| ended);
         pass.logins_end = shut;
         let note = if shut {
             format!(

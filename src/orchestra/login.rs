@@ -67,21 +67,22 @@ pub struct Opened {
 /// Disables all logins of the tenant, also those of a rotation; the owner keeps its access.
 pub async fn shut(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
     let mut session = open(pass, database).await?;
-    shut_all(pass, database, &mut session).await
+    shut_all(pass, database, &mut session).await.map(drop)
 }
 
 /// As [`shut`], of a database that is released: the claim record stands there as after [`revoke`].
-pub async fn shut_released(pass: &mut Pass, database: &OrchestraDatabase) -> Result<(), Error> {
+pub async fn shut_released(pass: &mut Pass, database: &OrchestraDatabase) -> Result<bool, Error> {
     let mut session = open(pass, database).await?;
     let shut = shut_all(pass, database, &mut session).await;
     pass.recorded = matches!(record_again(pass, database, &mut session).await, Ok(true));
     shut
 }
 
-async fn shut_all(pass: &Pass, database: &OrchestraDatabase, session: &mut PgConnection) -> Result<(), Error> {
+/// Returns whether none of them can log in any more.
+async fn shut_all(pass: &Pass, database: &OrchestraDatabase, session: &mut PgConnection) -> Result<bool, Error> {
     let kept = postgres::shut_tenant_logins(session, &postgres::role_name(pass.uid())).await?;
     tell_kept(pass, database, &kept).await;
-    Ok(())
+    Ok(!kept.iter().any(KeptRole::logs_in))
 }
 
 /// Tells of roles of a tenant that are left on the server.
@@ -331,15 +332,17 @@ pub async fn unreadable(
 
 /// Ends the sessions of the tenant's login and drops its role, so that a released database has no way in
 /// but the owner's. Whatever becomes of the role, a claim record that a script has dropped is written again, so that the
-/// database is not taken for a fresh one. The pass notes whether the database has this Orchestra's claim record.
-pub async fn revoke(pass: &mut Pass, database: &OrchestraDatabase) -> Result<(), Error> {
+/// database is not taken for a fresh one. The pass notes whether the database has this Orchestra's claim record. Returns
+/// whether no login of the tenant works any more.
+pub async fn revoke(pass: &mut Pass, database: &OrchestraDatabase) -> Result<bool, Error> {
     pass.recorded = false;
     let mut session = open(pass, database).await?;
     let dropped = postgres::drop_tenant_role(&mut session, &postgres::role_name(pass.uid())).await;
     let recorded = record_again(pass, database, &mut session).await;
     pass.recorded = matches!(recorded, Ok(true));
-    tell_kept(pass, database, &dropped?).await;
-    recorded.map(drop)
+    let dropped = dropped?;
+    tell_kept(pass, database, &dropped).await;
+    recorded.map(|_| !dropped.iter().any(KeptRole::logs_in))
 }
 
 /// Writes the claim record of a database that is released. Returns whether it stands there.

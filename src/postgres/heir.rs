@@ -254,6 +254,13 @@ pub enum KeptRole {
     },
 }
 
+impl KeptRole {
+    /// Whether somebody can still log in by it.
+    pub fn logs_in(&self) -> bool {
+        matches!(self, Self::OutOfReach { .. })
+    }
+}
+
 impl fmt::Display for KeptRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::tenant::{Tenant, TimelineItem};
+use crate::api::condition::{ConditionType, find};
 use crate::api::{Orchestra, OrchestraBackup};
 
 /// What has happened to a tenant, the newest first.
@@ -30,7 +31,12 @@ fn of_backup(backup: &OrchestraBackup) -> Vec<TimelineItem> {
     }
     let drill = status.verification.as_ref();
     if let Some(at) = drill.and_then(|drill| drill.last_verified_time.as_ref()) {
-        all.push(item(at.0, "Drill=Verified", name, false));
+        all.push(item(at.0, "Drill=Verified", name.clone(), false));
+    }
+    let failed = find(&status.conditions, ConditionType::Verified).filter(|is| is.status == "False");
+    if let Some(failed) = failed {
+        let message = format!("{name}: {}", failed.message);
+        all.push(item(failed.last_transition_time.0, "Drill=Failed", message, true));
     }
     all
 }

@@ -153,16 +153,28 @@ async fn it_is_followed_until_it_is_ready(world: &World, editor: &Browser<'_>, a
         .unwrap();
     assert_eq!(ours["operation"], "Apply");
     let again = editor.post("/create", agreed).await;
+    assert_eq!(again.location, created.location, "the same form twice is one database");
+    let other = [agreed, &[("display", "another")]].concat();
+    let again = editor.post("/create", &other).await;
     assert!(again.text.contains("exists already"), "{}", again.text);
 
-    let rotated = editor.post("/tenants/tenants/acme/rotate", &[]).await;
+    let uid = object["metadata"]["uid"].as_str().unwrap();
+    let of_another = [("uid", "f4a3f5a4-0000-0000-0000-000000000000"), ("typed", "acme")];
+    for action in ["rotate", "delete"] {
+        let refused = editor
+            .post(&format!("/tenants/tenants/acme/{action}"), &of_another)
+            .await;
+        assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.text);
+    }
+    let rotated = editor.post("/tenants/tenants/acme/rotate", &[("uid", uid)]).await;
     assert_eq!(rotated.status, StatusCode::SEE_OTHER, "{}", rotated.text);
     let object = world.get(Kind::Orchestra, TENANTS, "acme").await.unwrap().unwrap();
     assert!(
         object["metadata"]["annotations"]["stagesub.io/rotate-requested-at"].is_string(),
         "{object}"
     );
-    let typed = editor.post("/tenants/tenants/acme/delete", &[("typed", "acm")]).await;
+    let misspelt = [("uid", uid), ("typed", "acm")];
+    let typed = editor.post("/tenants/tenants/acme/delete", &misspelt).await;
     assert_eq!(typed.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
 
@@ -183,8 +195,11 @@ async fn kept_by_a_repository(world: &World, editor: &Browser<'_>) {
         page.contains("Flux keeps this tenant") && !page.contains("/kept/pause\""),
         "{page}"
     );
-    let forged = editor.post("/tenants/tenants/kept/pause", &[]).await;
+    let object = world.get(Kind::Orchestra, TENANTS, "kept").await.unwrap().unwrap();
+    let uid = object["metadata"]["uid"].as_str().unwrap();
+    let forged = editor.post("/tenants/tenants/kept/pause", &[("uid", uid)]).await;
     assert_eq!(forged.status, StatusCode::CONFLICT);
+    assert!(forged.text.contains("repository"), "{}", forged.text);
 }
 
 async fn a_viewer_sees_and_changes_nothing(world: &World, viewer: &Browser<'_>) {
@@ -201,11 +216,15 @@ async fn a_viewer_sees_and_changes_nothing(world: &World, viewer: &Browser<'_>) 
         page.text
     );
     let before = world.get(Kind::Orchestra, TENANTS, "acme").await.unwrap().unwrap();
+    let uid = before["metadata"]["uid"].as_str().unwrap();
     for action in ["pause", "rotate", "back-up"] {
-        let forged = viewer.post(&format!("/tenants/tenants/acme/{action}"), &[]).await;
+        let forged = viewer
+            .post(&format!("/tenants/tenants/acme/{action}"), &[("uid", uid)])
+            .await;
         assert_eq!(forged.status, StatusCode::FORBIDDEN, "{action}: {}", forged.text);
     }
-    let deleted = viewer.post("/tenants/tenants/acme/delete", &[("typed", "acme")]).await;
+    let typed = [("uid", uid), ("typed", "acme")];
+    let deleted = viewer.post("/tenants/tenants/acme/delete", &typed).await;
     assert_eq!(deleted.status, StatusCode::FORBIDDEN);
     let paused = viewer.post("/classes/standard/rollout", &[("paused", "true")]).await;
     assert_eq!(paused.status, StatusCode::FORBIDDEN);
@@ -230,7 +249,7 @@ async fn every_page_is_there_in_both_languages(viewer: &Browser<'_>) {
         (
             "/orphans",
             "Every database serves a tenant",
-            "Varje databas tjänar en kund",
+            "Varje databas betjänar en kund",
         ),
     ] {
         for (page, text) in [
@@ -241,6 +260,19 @@ async fn every_page_is_there_in_both_languages(viewer: &Browser<'_>) {
             assert!(page.text.contains(text), "{path} without {text}: {}", page.text);
         }
     }
-    assert_eq!(viewer.get("/nowhere").await.status, StatusCode::NOT_FOUND);
+    for path in [
+        "/nowhere",
+        "/tenants/tenants/acme/rotate",
+        "/tenants/tenants/acme%3Fx=1",
+        "/tenants/tenants/acme%2F",
+    ] {
+        let page = viewer.get(path).await;
+        let is_known = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&page.status);
+        assert!(
+            is_known && page.text.contains("There is no such page"),
+            "{path}: {}",
+            page.text
+        );
+    }
     assert_eq!(viewer.get("/tenants/tenants/none").await.status, StatusCode::NOT_FOUND);
 }

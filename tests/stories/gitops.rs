@@ -215,6 +215,12 @@ async fn what_the_operator_writes_is_no_drift() {
 
     let first = operator(&world, "first", true);
     let tenant = settled(&world, 1).await;
+    // The provider's backups are read some time later, and told once.
+    let is_told = |object: &Value| object["status"]["backup"]["provider"].is_object();
+    world
+        .until(Kind::Orchestra, (TENANTS, "acme"), LONG, is_told)
+        .await
+        .unwrap();
     are_judged(&world, "Current", "Healthy").await;
     repository.is_in_sync();
     at_rest(&world).await;

@@ -87,8 +87,8 @@ pub fn observe(ctx: &Context, object: &Orchestra, sizes: Option<Sizes>) -> Obser
         // What was accepted counts until the schedule is another one.
         estimate = estimate.or_else(|| known.and_then(|known| known.estimate.clone()));
     }
-    // Nothing is deleted while the store is missing or the time zone is unknown.
-    if trouble.is_some() || zone.is_none() {
+    // Nothing is deleted while the class, its store or the time zone is missing.
+    if trouble.is_some() || zone.is_none() || of_class.is_none() {
         rules = Rules::default();
     }
     Observed {

@@ -52,6 +52,7 @@ problem-cluster = Klustret kan inte göra detta nu
 problem-cluster-text = Försök igen om en minut.
 problem-unreachable = Klustret svarar inte
 problem-unreachable-text = Konsolen fungerar, men klustrets API-server svarar inte. Databaserna påverkas inte av det. Försök igen om en minut.
+page-old = Sidan har inte kunnat läsas om på ett tag: det som visas kan vara inaktuellt.
 problem-nowhere = Sidan finns inte
 problem-nowhere-text = Adressen kan vara ofullständig.
 problem-kept = Ett kodförråd styr den här kunden
@@ -73,7 +74,7 @@ fleet-count = { $count ->
 fleet-read = läst { $name }
 fleet-empty = Ingen kund passar. Ändra filtren, eller skapa en databas.
 filters-none = Rensa filter
-behind = efter
+behind = släpar efter
 pager = Listans sidor
 pager-before = Föregående
 pager-after = Nästa
@@ -90,12 +91,12 @@ field-migration = Migrering
 field-cost = Kostnad per månad
 field-age = Skapad
 field-behind = Bara med migreringar som väntar
-field-display = Namn för människor
+field-display = Visningsnamn
 field-template = Mall
 field-country = Nära (land)
 field-ttl = Slutar efter
 
-state-Stalled = Behöver en människa
+state-Stalled = Kräver åtgärd
 state-Unavailable = Går inte att använda
 state-Deleting = Tas bort
 state-Waiting = Pågår
@@ -137,8 +138,8 @@ time-in-minutes = om { $count } minuter
 time-in-hours = om { $count } timmar
 time-in-days = om { $count } dagar
 
-tenant-owner = { $tool } håller kunden som ett kodförråd har den. Ändra manifestet där; en ändring här skulle tas tillbaka.
-tenant-owner-source = { $tool } håller kunden som ”{ $source }” har den. Ändra manifestet där; en ändring här skulle tas tillbaka.
+tenant-owner = { $tool } styr kunden från ett kodförråd. Ändra manifestet där; en ändring här skulle tas tillbaka.
+tenant-owner-source = { $tool } styr kunden från ”{ $source }”. Ändra manifestet där; en ändring här skulle tas tillbaka.
 tenant-plan = Migreringar väntar på ditt godkännande
 tenant-waits = Vad den väntar på
 tenant-advice = Gör så här:
@@ -149,7 +150,7 @@ tenant-history = Vad som har hänt
 tenant-incomplete = Du får inte läsa alla händelser och säkerhetskopior, så något kan saknas.
 tenant-times = { $count } gånger
 tenant-actions = Vad du kan göra
-tenant-typed = Skriv namnet:
+tenant-typed = Skriv { $name }:
 tenant-yaml = YAML
 
 fact-phase = Steg
@@ -205,7 +206,7 @@ create-exists = ”{ $name }” finns redan. Välj ett annat namn.
 
 approvals-empty = Inga migreringar väntar på godkännande.
 approval-title = Väntande migreringar
-approval-told = { $pending } väntar. Satser som förstör: { $destructive }, blottar: { $exposing }, blockerar: { $locking }.
+approval-told = { $pending } väntar. Satser som förstör: { $destructive }, exponerar: { $exposing }, blockerar: { $locking }.
 approval-findings = Fynd
 approval-line = Rad
 approval-effect = Vad den gör
@@ -252,6 +253,7 @@ cost-unpriced = { $count ->
 cost-empty = Ingen databas kostar något.
 cost-what = Vad
 cost-monthly = Per månad
+cost-backups = Säkerhetskopior per månad
 cost-to-date = Hittills denna månad
 cost-unknown = okänt
 cost-nobody = ingen
@@ -261,9 +263,9 @@ cost-databases = { $count ->
    *[other] { $count } databaser
 }
 
-orphans-text = Databaser som kostar pengar och inte tjänar någon kund. Projekt hos leverantören som ingen databas i klustret håller listas med:
+orphans-text = Databaser som kostar pengar och inte betjänar någon kund. Projekt hos leverantören som ingen databas i klustret håller listas med:
 orphans-command = kubectl orchestra orphans
-orphans-empty = Varje databas tjänar en kund.
+orphans-empty = Varje databas betjänar en kund.
 
 # Skälen i villkoren.
 reason-Ready = Klar
@@ -299,7 +301,7 @@ reason-DuplicateEntry = Två poster, en databas
 reason-InvalidEntry = Posten är ogiltig
 reason-EntryRemoved = Posten togs bort
 reason-ServerOpen = Servern är för öppen
-reason-InventoryNotFound = Inventariet saknas
+reason-InventoryNotFound = Förteckningen saknas
 reason-TokenMissing = Token saknas
 reason-TokenRejected = Token avvisades
 reason-TokenAccepted = Token fungerar

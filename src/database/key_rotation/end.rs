@@ -4,18 +4,23 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
 
 use super::{ProviderResult, is_published, is_unused, over, settled, warn};
 use crate::api::Orchestra;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
+use crate::controller::write;
 use crate::credentials::api_keys::MadeKey;
 use crate::credentials::owner::{self, OwnerSecret};
 use crate::database::plan::ClaimState;
 use crate::database::{Pass, holder};
 use crate::supabase::Account;
 use crate::supabase::keys::ApiKey;
+
+/// How long former keys stay that an Orchestra may have read before it publishes its Secret for the first time.
+const UNSEEN: SignedDuration = SignedDuration::from_mins(5);
 
 /// Records when the former keys end, once the newer ones are published, and deletes those whose overlap has ended.
 pub async fn end(
@@ -25,21 +30,15 @@ pub async fn end(
     reference: &str,
 ) -> Result<ProviderResult, Error> {
     let (secrets, name) = (owner::secrets(&pass.ctx.core), pass.name().to_owned());
-    let (holder, now) = (holder::watched(pass), Timestamp::now());
-    let digest = stored.address.as_ref().and_then(|address| address.keys.as_ref());
+    let holder = holder::watched(pass);
     let released = claim == ClaimState::Released;
     // The Orchestra that had them has released the database, and no application of this one has got them.
     let unused = is_unused(holder.as_deref());
-    let mut state = stored.api_keys.clone();
-    if released || unused || is_published(holder.as_deref(), digest) {
-        let holder = holder.filter(|_| !released && !unused);
-        let overlap = holder.map(|holder| overlap(&holder)).unwrap_or_default();
-        state.published(now, overlap);
-        if state != stored.api_keys {
-            owner::change_keys(&secrets, &name, |state| state.published(now, overlap)).await?;
-        }
+    if released {
+        // An Orchestra that has taken the database back meanwhile may publish these keys: that is a conflict.
+        pass.object = write::change(&pass.ctx.core, &pass.object, json!({})).await?;
     }
-    let due = state.overdue(if released { Timestamp::MAX } else { now });
+    let due = ended(pass, stored, holder.filter(|_| !released), released).await?;
     if due.is_empty() {
         over(pass);
         return Ok(Ok(()));
@@ -83,6 +82,32 @@ pub async fn end(
         settled(pass);
     }
     Ok(outcome)
+}
+
+/// Records when the former keys end, if the newer ones are published. Returns those that have ended.
+async fn ended(
+    pass: &Pass,
+    stored: &OwnerSecret,
+    holder: Option<Arc<Orchestra>>,
+    released: bool,
+) -> Result<Vec<MadeKey>, Error> {
+    let digest = stored.address.as_ref().and_then(|address| address.keys.as_ref());
+    let (now, unused) = (Timestamp::now(), is_unused(holder.as_deref()));
+    if !released && !unused && !is_published(holder.as_deref(), digest) {
+        return Ok(Vec::new());
+    }
+    let overlap = match holder {
+        Some(_) if unused => UNSEEN,
+        Some(holder) => overlap(&holder),
+        None => SignedDuration::ZERO,
+    };
+    let mut state = stored.api_keys.clone();
+    state.published(now, overlap);
+    if state != stored.api_keys {
+        let secrets = owner::secrets(&pass.ctx.core);
+        owner::change_keys(&secrets, pass.name(), |state| state.published(now, overlap)).await?;
+    }
+    Ok(state.overdue(if released { Timestamp::MAX } else { now }))
 }
 
 fn changed(name: &str) -> String {

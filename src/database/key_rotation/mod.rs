@@ -87,7 +87,8 @@ fn decide(marks: &KeyMarks, around: Around, now: Timestamp) -> Option<KeyWork> {
     let held = around.claim == ClaimState::Held;
     // The Secret that contained the former keys no longer exists.
     let released = around.claim == ClaimState::Released;
-    let ends = marks.revoke_at.is_some_and(|until| until <= now || released);
+    let over = held && around.replaced;
+    let ends = marks.revoke_at.is_some_and(|until| released || (over && until <= now));
     let unended = around.unended && (held || released);
     if marks.pending && (held || unended) {
         Some(KeyWork::Pending)
@@ -135,11 +136,17 @@ pub fn due_in(pass: &Pass) -> Option<Duration> {
         return Some(wait);
     }
     let (marks, _) = marks(pass)?;
+    let look = pass.ctx.core.settings.poll_interval * LOOK;
     let until = marks.revoke_at.map(|until| {
+        // They stay while newer ones are stored and not published.
         let left = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
-        left.max(Duration::from_secs(1))
+        if left.is_zero() {
+            look
+        } else {
+            left.max(Duration::from_secs(1))
+        }
     });
-    let look = marks.waits.then(|| pass.ctx.core.settings.poll_interval * LOOK);
+    let look = marks.waits.then_some(look);
     until.into_iter().chain(look).min()
 }
 

@@ -145,7 +145,12 @@ fn former_keys_end_when_the_newer_ones_are_published_and_the_overlap_is_over() {
     ] {
         assert_eq!(decide(&marks, around, at(199)), is, "{marks:?} {around:?}");
     }
-    assert_eq!(decide(&until, around, at(200)), Some(KeyWork::Overdue));
+    assert_eq!(decide(&until, published, at(200)), Some(KeyWork::Overdue));
+    assert_eq!(
+        decide(&until, around, at(200)),
+        None,
+        "the newer ones are not published"
+    );
 }
 
 #[test]

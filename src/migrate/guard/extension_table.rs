@@ -185,7 +185,7 @@ const OPAQUE_FAMILIES: [&str; 4] = ["dblink", "http_", "pg_background_", "run_co
 
 /// Extensions whose other functions compute values, read, or keep the columns of a changed row: none of them removes a row or
 /// changes an object.
-const COMPUTING: [&str; 60] = [
+const COMPUTING: [&str; 57] = [
     "address_standardizer",
     "address_standardizer_data_us",
     "amcheck",
@@ -214,7 +214,6 @@ const COMPUTING: [&str; 60] = [
     "pg_bigm",
     "pg_buffercache",
     "pg_freespacemap",
-    "pg_graphql",
     "pg_hashids",
     "pg_jsonschema",
     "pg_prewarm",
@@ -225,11 +224,9 @@ const COMPUTING: [&str; 60] = [
     "pg_uuidv7",
     "pgcrypto",
     "pgjwt",
-    "pgrouting",
     "pgrowlocks",
     "pgsodium",
     "pgstattuple",
-    "pgtap",
     "plpgsql_check",
     "postgis",
     "postgis_raster",

@@ -65,10 +65,14 @@ fn absent(judge: &mut Judge<'_>, name: &Name, by: RunBy<'_>) {
     if matches!(by, RunBy::Field) {
         return;
     }
-    if let Some(does) = extension_table::does_by_name(name.schema.as_deref(), &name.name) {
+    let code = &judge.known.code;
+    let is_foreign = |new: &Arc<str>| extension_table::does(new, &name.name).is_none();
+    let is_foreign = code.new_extension.as_ref().is_some_and(is_foreign);
+    let by_name = extension_table::does_by_name(name.schema.as_deref(), &name.name);
+    // Another extension of the scripts may have a function of the same name.
+    if let Some(does) = by_name.filter(|does| *does != Does::LosesNothing || !is_foreign) {
         return act(judge, name, does, by);
     }
-    let code = &judge.known.code;
     if let Some(extension) = code.new_extension.clone().filter(|_| !code.is_builtin(name)) {
         let statement = format!("a call of {name}, which may be a function of the extension {extension}");
         judge.find(FindingKind::Opaque, name, statement);
@@ -116,6 +120,17 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
         NodeEnum::UpdateStmt(it) => {
             let set: Vec<_> = it.target_list.iter().filter_map(assigned).collect();
             configures(judge, it.relation.as_ref().map(Name::from), "UPDATE", &set);
+        }
+        NodeEnum::MergeStmt(it) => {
+            configures(
+                judge,
+                it.relation.as_ref().map(Name::from),
+                "MERGE INTO",
+                &["retention"],
+            );
+        }
+        NodeEnum::CopyStmt(it) if it.is_from => {
+            configures(judge, it.relation.as_ref().map(Name::from), "COPY", &["retention"]);
         }
         _ => {}
     }

@@ -13,7 +13,7 @@ use super::judge::Judge;
 use super::known::Existence;
 use super::known_code::{DELETE, INSERT, TRUNCATE, UPDATE};
 use super::names::{Name, inner, ranges};
-use super::{settings, shown};
+use super::{extensions, settings, shown};
 
 /// Judges a statement that changes or reads rows.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
@@ -145,6 +145,7 @@ fn with(judge: &mut Judge<'_>, clause: Option<&WithClause>) {
             && let Some(query) = inner(common.ctequery.as_deref())
         {
             statement(judge, query);
+            extensions::statement(judge, query);
             shown::statement(judge, query);
         }
     }
