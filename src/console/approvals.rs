@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use fluent_bundle::FluentValue;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
 use kube::api::Api;
@@ -18,6 +19,7 @@ use super::cluster::{Wish, may};
 use super::form::{Fields, NAMESPACE, QueryFields, link, tenant_path};
 use super::frame::Frame;
 use super::tenant::read;
+use super::text::Lang;
 use super::visitor::Visitor;
 use crate::api::names::is_object_name;
 use crate::api::{APPROVE_MIGRATIONS, MigrationPlan, Orchestra};
@@ -58,6 +60,17 @@ fn path(namespace: &str, name: &str) -> String {
     tenant_path(namespace, name).replacen("/tenants/", "/approvals/", 1)
 }
 
+/// How many migrations wait, and how many of their statements destroy, expose or lock.
+fn told(lang: Lang, [pending, destructive, exposing, locking]: [FluentValue<'_>; 4]) -> String {
+    let counts = [
+        ("pending", pending),
+        ("destructive", destructive),
+        ("exposing", exposing),
+        ("locking", locking),
+    ];
+    lang.with("approval-told", &counts)
+}
+
 /// `GET /approvals`.
 pub async fn list(State(console): State<Arc<Console>>, visitor: Visitor, QueryFields(query): QueryFields) -> Response {
     let namespace = query.get("namespace");
@@ -74,13 +87,13 @@ pub async fn list(State(console): State<Arc<Console>>, visitor: Visitor, QueryFi
         Some(PlanRow {
             path: path(&tenant.namespace, &tenant.name),
             name: format!("{}/{}", tenant.namespace, tenant.name),
-            told: lang.with(
-                "approval-told",
-                &[
-                    ("pending", plan.pending.into()),
-                    ("destructive", plan.destructive.into()),
-                    ("exposing", plan.exposing.into()),
-                    ("locking", plan.locking.into()),
+            told: told(
+                lang,
+                [
+                    plan.pending.into(),
+                    plan.destructive.into(),
+                    plan.exposing.into(),
+                    plan.locking.into(),
                 ],
             ),
             risky: plan.destructive > 0 || plan.exposing > 0,
@@ -126,13 +139,13 @@ pub async fn page(
     let (view, wrong) = written.map_or_else(|wrong| (None, Some(wrong)), |view| (Some(view), None));
     let (text, findings) = view.map_or_else(Default::default, |(view, findings)| (view.text, findings));
     answer::page(&ApprovalPage {
-        told: visitor.lang().with(
-            "approval-told",
-            &[
-                ("pending", plan.pending.into()),
-                ("destructive", plan.destructive.into()),
-                ("exposing", plan.exposing.into()),
-                ("locking", plan.locking.into()),
+        told: told(
+            visitor.lang(),
+            [
+                plan.pending.into(),
+                plan.destructive.into(),
+                plan.exposing.into(),
+                plan.locking.into(),
             ],
         ),
         allowed: allowed && wrong.is_none(),

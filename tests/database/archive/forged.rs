@@ -168,6 +168,17 @@ async fn relay(State(liar): State<Liar>, method: Method, uri: Uri, headers: Head
     std::panic::resume_unwind(Box::new("the answer is lost"))
 }
 
+/// The place of a Job whose store answers at an endpoint.
+fn place_at(s3: &S3, endpoint: &str) -> Place {
+    let mut place = Place::new();
+    place.store = json!({"kind": "s3", "endpoint": endpoint, "bucket": "backups", "prefix": "p", "pathStyle": true});
+    place.files = vec![
+        ("s3-access-key-id".to_owned(), s3.access_key_id.clone()),
+        ("s3-secret-access-key".to_owned(), s3.secret_access_key.clone()),
+    ];
+    place
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_gives_back_another_manifest_than_it_was_given_is_not_believed() {
     let (server, files) = (server().await, tempfile::tempdir().unwrap());
@@ -176,12 +187,7 @@ async fn a_store_that_gives_back_another_manifest_than_it_was_given_is_not_belie
     let (endpoint, liar) = Liar::start(&s3.endpoint).await;
     let source = database(&server, "source", "owner_a").await;
     fill(&source).await;
-    let mut place = Place::new();
-    place.store = json!({"kind": "s3", "endpoint": endpoint, "bucket": "backups", "prefix": "p", "pathStyle": true});
-    place.files = vec![
-        ("s3-access-key-id".to_owned(), s3.access_key_id.clone()),
-        ("s3-secret-access-key".to_owned(), s3.secret_access_key.clone()),
-    ];
+    let mut place = place_at(&s3, &endpoint);
     let first = place.run_apart(&backup(&json!({})), &source).await;
     assert!(first.reason == Reason::StoreUnreachable && first.retry, "{first:?}");
     // It has the manifest that it said it had not taken, and gives back one of its own.
@@ -221,12 +227,7 @@ async fn a_store_without_create_only_puts_or_without_room_gets_no_backup() {
     let (endpoint, liar) = Liar::start(&s3.endpoint).await;
     let source = database(&server, "source", "owner_a").await;
     fill(&source).await;
-    let mut place = Place::new();
-    place.store = json!({"kind": "s3", "endpoint": endpoint, "bucket": "backups", "prefix": "p", "pathStyle": true});
-    place.files = vec![
-        ("s3-access-key-id".to_owned(), s3.access_key_id.clone()),
-        ("s3-secret-access-key".to_owned(), s3.secret_access_key.clone()),
-    ];
+    let mut place = place_at(&s3, &endpoint);
     for (answers, reason, says) in [
         (Answers::Overwrites, Reason::StoreUnsafe, "If-None-Match"),
         (Answers::Full, Reason::StoreFull, "free space"),
