@@ -66,14 +66,16 @@ fn absent(judge: &mut Judge<'_>, name: &Name, by: RunBy<'_>) {
         return;
     }
     let code = &judge.known.code;
-    let is_foreign = |new: &Arc<str>| extension_table::does(new, &name.name).is_none();
-    let is_foreign = code.new_extension.as_ref().is_some_and(is_foreign);
+    let unknown_in = |new: &&Arc<str>| extension_table::does(new, &name.name).is_none();
+    let new = &code.new_extensions;
+    let foreign = new.iter().find(unknown_in);
     let by_name = extension_table::does_by_name(name.schema.as_deref(), &name.name);
     // Another extension of the scripts may have a function of the same name.
-    if let Some(does) = by_name.filter(|does| *does != Does::LosesNothing || !is_foreign) {
+    if let Some(does) = by_name.filter(|does| *does != Does::LosesNothing || foreign.is_none()) {
         return act(judge, name, does, by);
     }
-    if let Some(extension) = code.new_extension.clone().filter(|_| !code.is_builtin(name)) {
+    let extension = foreign.or_else(|| new.first()).cloned();
+    if let Some(extension) = extension.filter(|_| !code.is_builtin(name)) {
         let statement = format!("a call of {name}, which may be a function of the extension {extension}");
         judge.find(FindingKind::Opaque, name, statement);
     }
@@ -110,7 +112,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
         NodeEnum::CreateExtensionStmt(it)
             if !extension_table::is_computing(&it.extname) || is_on(&it.options, "cascade") =>
         {
-            judge.known.code.new_extension = Some(Arc::from(it.extname.as_str()));
+            judge.known.code.new_extensions.insert(Arc::from(it.extname.as_str()));
             judge.known.version += 1;
         }
         NodeEnum::InsertStmt(it) => {

@@ -81,8 +81,8 @@ pub struct KnownCode {
     asked: BTreeSet<String>,
     /// Names of functions and views that are replaced.
     replaced: BTreeSet<String>,
-    /// An extension that the scripts create and whose functions may do anything.
-    pub new_extension: Option<Arc<str>>,
+    /// Extensions that the scripts create and whose functions may do anything.
+    pub new_extensions: BTreeSet<Arc<str>>,
     /// The names among those that are called which functions of PostgreSQL have.
     builtin: BTreeSet<String>,
     /// What uses them.
