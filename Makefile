@@ -47,13 +47,16 @@ bench-migrations: setup ## Measure migrations against psql -f of the same files
 	cargo bench --locked --bench migrations
 
 .PHONY: lint
-lint: check-files ## Check format, lints, base images and, where cargo-deny is installed or CI is set, dependencies
+lint: check-files check-dependencies ## Check format, lints, base images and, where cargo-deny is installed or CI is set, dependencies
 	cargo clippy --workspace --all-targets -- -D warnings
 
 .PHONY: check-files
-check-files: ## Check what lint checks, without Clippy
+check-files: ## Check format and base images
 	cargo fmt --all --check
 	scripts/images
+
+.PHONY: check-dependencies
+check-dependencies: ## Check licences, sources and advisories of dependencies, where cargo-deny is installed or CI is set
 	@if cargo deny --version >/dev/null 2>&1; then scripts/deny; \
 	else echo "cargo-deny is not installed, dependencies not checked: cargo install --locked cargo-deny"; test -z "$${CI:-}"; fi
 

@@ -12,7 +12,6 @@ mod terraform;
 #[path = "support/npm.rs"]
 mod npm;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -54,9 +53,8 @@ fn packages(folder: &str, files: &[&str]) -> Option<PathBuf> {
     }
 }
 
-/// Says, past what a test runner captures, that a test is left out.
 fn left_out<T>(why: &str) -> Option<T> {
-    let _ = writeln!(std::io::stderr(), "LEFT OUT: {why}");
+    orchestra_sandbox::left_out(why);
     None
 }
 

@@ -30,7 +30,7 @@ impl PgBouncer {
         let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"];
         let program = program.into_iter().find(|path| Path::new(path).exists());
         let Some(program) = program else {
-            eprintln!("SKIPPED: PgBouncer is not installed (Debian, Ubuntu: apt-get install pgbouncer)");
+            orchestra_sandbox::left_out("PgBouncer is not installed (Debian, Ubuntu: apt-get install pgbouncer)");
             return None;
         };
         let port = TcpListener::bind(("127.0.0.1", 0))

@@ -36,7 +36,7 @@ pub fn find_or_say(what: &str) -> Option<&'static Path> {
     match found {
         Ok(program) => Some(program),
         Err(error) => {
-            eprintln!("not tested: {what}: the program of tests/judges cannot be had: {error}");
+            crate::left_out(&format!("{what}: the program of tests/judges cannot be had: {error}"));
             None
         }
     }
