@@ -62,7 +62,7 @@ impl<'a> Conditions<'a> {
             type_: type_.as_str().into(),
             status: status.into(),
             reason: reason.as_str().into(),
-            message: text::shown(message, MESSAGE_LIMIT),
+            message: text::whole_words(message, MESSAGE_LIMIT),
             observed_generation: Some(self.generation),
             last_transition_time,
         });
@@ -157,7 +157,26 @@ pub(crate) fn contradiction(conditions: &[Condition]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn no_object_that_was_recorded_contradicts_itself() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/standings");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|it| it != "yaml") {
+                continue;
+            }
+            let object: serde_json::Value = serde_saphyr::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            let conditions = object["status"]["conditions"].clone();
+            let conditions: Vec<Condition> = serde_json::from_value(conditions).unwrap_or_default();
+            assert_eq!(contradiction(&conditions), None, "{}", path.display());
+            count += usize::from(!conditions.is_empty());
+        }
+        assert!(count > 40, "{count} objects have conditions");
+    }
 
     #[test]
     fn a_transition_time_moves_only_on_a_flip() {

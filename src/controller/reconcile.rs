@@ -122,7 +122,7 @@ async fn leave<K: Reported>(core: &Core, controller: &'static str, object: &K, u
 }
 
 /// The span of a pass: every line of it has the object's name as the field of its controller (`orchestra`, `database`,
-/// `class`, `pool`), and what is for a tenant has the Orchestra's namespace and name. A field `name` would be lost in the
+/// `class`, `pool`, `backup`), and what is for a tenant has the Orchestra's namespace and name. A field `name` would be lost in the
 /// JSON format, where it is the span's own.
 fn span<K: Reported>(controller: &'static str, object: &K) -> tracing::Span {
     let span = tracing::info_span!(
@@ -131,6 +131,7 @@ fn span<K: Reported>(controller: &'static str, object: &K) -> tracing::Span {
         class = Empty,
         pool = Empty,
         database = Empty,
+        backup = Empty,
         namespace = object.namespace(),
         orchestra = Empty
     );

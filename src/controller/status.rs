@@ -285,7 +285,14 @@ reported!(
     }
 );
 reported!(OrchestraPool, OrchestraPoolStatus);
-reported!(OrchestraBackup, OrchestraBackupStatus);
+reported!(
+    OrchestraBackup,
+    OrchestraBackupStatus,
+    fn tenant(&self) -> Option<(&str, &str)> {
+        let namespace = self.metadata.namespace.as_deref()?;
+        Some((namespace, &self.spec.orchestra_ref.name))
+    }
+);
 
 #[cfg(test)]
 mod tests {
