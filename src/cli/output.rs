@@ -22,6 +22,18 @@ pub enum Output {
     Csv,
 }
 
+/// Output format of a command that describes one thing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum TextFormat {
+    /// Text for people.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+    /// One YAML document.
+    Yaml,
+}
+
 /// The text of a cell; none when it is not known.
 pub type Cell = Option<String>;
 

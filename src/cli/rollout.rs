@@ -10,7 +10,7 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::output::{self, Cell, say};
+use super::output::{self, Cell, TextFormat, say};
 use crate::api::names::ROLLOUT_MANAGER;
 use crate::api::{OrchestraClass, RETRY_ROLLOUT_ANNOTATION, RevisionSkew, RolloutStatus};
 use crate::rollout::status::{names, short};
@@ -30,7 +30,7 @@ pub enum RolloutCommand {
     /// Continue a paused rollout, and retry failed Orchestras at once.
     Resume(ClassArguments),
     /// Print how many Orchestras have which version of the source.
-    History(ClassArguments),
+    History(HistoryArguments),
 }
 
 /// Arguments of the subcommands that only need a class.
@@ -39,6 +39,17 @@ pub struct ClassArguments {
     /// Name of the OrchestraClass.
     #[arg(add = clap_complete::engine::ArgValueCandidates::new(super::plugin::complete::classes))]
     pub class: String,
+}
+
+/// Arguments of `orchestra-operator rollout history`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct HistoryArguments {
+    /// Name of the OrchestraClass.
+    #[arg(add = clap_complete::engine::ArgValueCandidates::new(super::plugin::complete::classes))]
+    pub class: String,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: TextFormat,
 }
 
 /// Flags of `orchestra-operator rollout status`.
@@ -54,6 +65,9 @@ pub struct StatusArguments {
     /// How long to wait, such as 90s, 10m or 1h30m. Default: until the rollout ends.
     #[arg(long, value_parser = crate::run::duration)]
     pub timeout: Option<Duration>,
+    /// Output format. `json` and `yaml` print `status.rollout` of the class, with each change where it is watched.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: TextFormat,
 }
 
 /// Runs the subcommand and prints its lines.
@@ -65,7 +79,15 @@ pub async fn run(client: &Client, command: &RolloutCommand) -> anyhow::Result<()
     let classes: Api<OrchestraClass> = Api::all(client.clone());
     match command {
         RolloutCommand::Status(arguments) => follow(&classes, arguments).await,
-        RolloutCommand::History(ClassArguments { class }) => say(&history(rollout(&read(&classes, class).await?)?)),
+        RolloutCommand::History(HistoryArguments { class, output }) => {
+            let class = read(&classes, class).await?;
+            let rollout = rollout(&class)?;
+            say(&match output {
+                TextFormat::Text => history(rollout),
+                TextFormat::Json => output::json(&rollout.skew)?,
+                TextFormat::Yaml => output::yaml(&rollout.skew)?,
+            })
+        }
         RolloutCommand::Pause(ClassArguments { class }) => {
             let found = read(&classes, class).await?;
             if found.spec.rollout.paused {
@@ -121,11 +143,17 @@ async fn follow(classes: &Api<OrchestraClass>, arguments: &StatusArguments) -> a
         let class = read(classes, &arguments.class).await?;
         match rollout(&class) {
             Ok(rollout) => {
-                let line = describe(&arguments.class, rollout)?;
-                if line != last {
+                let described = describe(&arguments.class, rollout);
+                let line = match arguments.output {
+                    TextFormat::Text => described.as_deref().unwrap_or_default().to_owned(),
+                    TextFormat::Json => output::json(rollout)?,
+                    TextFormat::Yaml => output::yaml(rollout)?,
+                };
+                if line != last && !line.is_empty() {
                     say(&line)?;
                     last = line;
                 }
+                described?;
                 if fleet::stage(rollout) == Stage::Complete || !arguments.watch {
                     return Ok(());
                 }

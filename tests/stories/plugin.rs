@@ -40,6 +40,7 @@ async fn a_user_works_with_kubectl_orchestra() {
     logs_in(&ada, &keys["password"]);
     plans(&world, &ada).await;
     changes(&world, &ada).await;
+    rolls_out(&ada);
     cures(&world, &ada).await;
     backs_up(&ada);
     takes_back(&world, &ada).await;
@@ -99,6 +100,27 @@ async fn looks(ada: &User<'_>) {
         .output()
         .unwrap();
     assert_eq!(String::from_utf8(asked.stdout).unwrap(), "one\tReady\n:4\n");
+    assert_eq!(completes_in_bash(ada), "one");
+}
+
+/// What bash offers after `kubectl-orchestra status -n NAMESPACE o`, with the script of `completion bash`.
+fn completes_in_bash(ada: &User<'_>) -> String {
+    let script = format!(
+        "PATH={folder}:$PATH
+        source <(kubectl-orchestra completion bash)
+        function=$(complete -p kubectl-orchestra | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+        COMP_WORDS=(kubectl-orchestra status -n {TENANTS} o) COMP_CWORD=4 COMP_TYPE=9
+        $function kubectl-orchestra o {TENANTS}
+        echo \"${{COMPREPLY[*]}}\"",
+        folder = ada.program.parent().unwrap().display(),
+    );
+    let mut bash = Command::new("bash");
+    bash.env_clear()
+        .env("KUBECONFIG", &ada.kubeconfig)
+        .env("PATH", "/usr/bin:/bin");
+    let (code, out, error) = ada.output(bash.args(["-c", &script]));
+    assert_eq!((code, error.as_str()), (0, ""), "{out}");
+    out.trim_end().to_owned()
 }
 
 /// The class has no settings for backups: the waiting command says what to do, and the backup is listed.
@@ -238,6 +260,21 @@ async fn plans(world: &World, ada: &User<'_>) {
         &ada.says(&["plan", "-f", path]),
         &["is refused", "deletionPolicy: Delete", "1 refused"],
     );
+    // A class that only the manifests have.
+    manifest("{className: northern}");
+    let without = ada.says(&["plan", "-f", path]);
+    holds(&without, &["it waits: OrchestraClass northern does not exist"]);
+    let class = world.dir().join("class.yaml");
+    let text = "apiVersion: stagesub.io/v1alpha1\nkind: OrchestraClass\nmetadata: {name: northern}\n\
+                spec: {provider: {supabase: {organization: acme-org, tokenSecretRef: {name: t}}}}\n";
+    std::fs::write(&class, text).unwrap();
+    let with = ada.says(&["plan", "-f", path, "-f", class.to_str().unwrap()]);
+    let created = [
+        "creates a project in a region of the class's choice",
+        "class northern is not known",
+    ];
+    holds(&with, &created);
+    manifest("{ttl: 72h}");
     let gone = ada.says(&["plan", "-f", path, "--delete"]);
     holds(
         &gone,
@@ -302,14 +339,19 @@ async fn changes(world: &World, ada: &User<'_>) {
     let refused = ada.fails(1, &["extend", "one", "--ttl", "72h", "-n", TENANTS]);
     holds(&refused, &["Error from server (Invalid)", "deletionPolicy: Delete"]);
     assert_eq!(at("/metadata/annotations/stagesub.io~1extended-at").await, Value::Null);
-    holds(
-        &ada.fails(1, &["rollout", "status", "standard"]),
-        &["class standard has no rollout"],
-    );
     assert_eq!(
         ada.there(&["retry", "one"]),
         "orchestra.stagesub.io/one has nothing to retry\n"
     );
+}
+
+/// A class without migrations, which Ada may only look at.
+fn rolls_out(ada: &User<'_>) {
+    for command in ["status", "history"] {
+        let told = ada.fails(1, &["rollout", command, "standard", "-o", "json"]);
+        holds(&told, &["class standard has no rollout"]);
+    }
+    holds(&ada.fails(4, &["rollout", "pause", "standard"]), &["Forbidden"]);
 }
 
 /// The cause of a failure is in the database, and is gone before the next attempt would be made.

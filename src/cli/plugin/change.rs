@@ -98,7 +98,7 @@ async fn set(scope: &Scope, orchestra: &Orchestra, field: &str, value: Value, fo
 /// When the Orchestra cannot be read or changed.
 pub async fn retry(scope: &Scope, name: &str) -> anyhow::Result<String> {
     let orchestra = scope.orchestra(name).await?;
-    if orchestra.is_quiet() {
+    if orchestra.is_quiet() && !orchestra.is_warned() {
         return Ok(format!("{} has nothing to retry", told(&orchestra)));
     }
     annotate(&scope.orchestras(), name, RETRY_ANNOTATION, MAY).await?;

@@ -183,7 +183,7 @@ fn for_psql(url: &Url, has_roots: bool) -> Url {
 pub async fn psql(scope: &Scope, arguments: &PsqlArguments) -> anyhow::Result<()> {
     let values = Values::read(scope, &arguments.name).await?;
     let Ok(url) = Url::parse(values.get("uri")?.expose_secret()) else {
-        bail!("key uri of the connection Secret is not a database URL");
+        bail!("key uri of the connection Secret is not a database URL: does connection.template replace it?");
     };
     let private = Private::new()?;
     let password = password_line(values.get("password")?.expose_secret());

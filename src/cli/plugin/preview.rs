@@ -58,11 +58,15 @@ pub async fn run(scope: &Scope, arguments: Arguments) -> anyhow::Result<String> 
         return plan::run(&scope.client, &arguments).await;
     }
     let documents = documents(&arguments.filename)?;
-    let (wanted, maps) = sorted(documents, &scope.namespace)?;
+    let manifests = sorted(documents, &scope.namespace)?;
     let mut cluster = look(&scope.client, &arguments.operator_namespace).await?;
-    cluster.config_maps = maps.into_iter().map(|(at, map)| (at, Ok(map))).collect();
+    let maps = manifests.maps.into_iter();
+    cluster.config_maps = maps.map(|(at, map)| (at, Ok(map))).collect();
+    for class in manifests.classes {
+        lay_over(&mut cluster, class);
+    }
     let mut changes = Vec::new();
-    for object in &wanted {
+    for object in &manifests.orchestras {
         let change = one(&scope.client, &mut cluster, object, arguments.delete).await?;
         changes.extend(change);
     }
@@ -130,6 +134,21 @@ fn over(current: &Orchestra, wanted: &Orchestra) -> Orchestra {
     object
 }
 
+/// Puts a class of the manifests in the place of the one in the cluster, whose status stays: it says what is known of the
+/// account. Nothing is known of a class that a user may not read.
+fn lay_over(cluster: &mut ClusterObjects, class: OrchestraClass) {
+    let Some(classes) = &mut cluster.classes else { return };
+    match classes.iter_mut().find(|known| known.name_any() == class.name_any()) {
+        Some(known) => {
+            known.spec = class.spec;
+            known
+                .annotations_mut()
+                .extend(class.metadata.annotations.unwrap_or_default());
+        }
+        None => classes.push(class),
+    }
+}
+
 /// The objects with which the manifests are compared. Those that the user may not read are left out, and the plan says so.
 async fn look(client: &Client, operator: &str) -> anyhow::Result<ClusterObjects> {
     Ok(ClusterObjects {
@@ -151,7 +170,14 @@ where
     }
 }
 
-type Maps = BTreeMap<(String, String), ConfigMap>;
+/// What of manifests is planned, and what it depends on.
+#[derive(Default)]
+struct Manifests {
+    orchestras: Vec<Orchestra>,
+    /// By namespace and name.
+    maps: BTreeMap<(String, String), ConfigMap>,
+    classes: Vec<OrchestraClass>,
+}
 
 /// The documents of manifests, with the items of lists.
 fn documents(files: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
@@ -186,12 +212,12 @@ fn documents(files: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
 /// # Errors
 /// When a file cannot be read.
 pub fn orchestras_in(files: &[PathBuf]) -> anyhow::Result<Vec<Orchestra>> {
-    Ok(sorted(documents(files)?, "")?.0)
+    Ok(sorted(documents(files)?, "")?.orchestras)
 }
 
-/// The Orchestras and the ConfigMaps of documents, in their namespaces.
-fn sorted(documents: Vec<Value>, namespace: &str) -> anyhow::Result<(Vec<Orchestra>, Maps)> {
-    let (mut orchestras, mut maps) = (Vec::new(), Maps::new());
+/// The Orchestras and the ConfigMaps of documents, in their namespaces, and the classes.
+fn sorted(documents: Vec<Value>, namespace: &str) -> anyhow::Result<Manifests> {
+    let mut manifests = Manifests::default();
     for document in documents {
         let kind = document["kind"].as_str().unwrap_or_default().to_owned();
         let group = document["apiVersion"].as_str().unwrap_or_default().to_owned();
@@ -200,17 +226,21 @@ fn sorted(documents: Vec<Value>, namespace: &str) -> anyhow::Result<(Vec<Orchest
             let read = serde_json::from_value::<Orchestra>(document);
             let mut object = read.with_context(|| format!("Orchestra {name} cannot be read"))?;
             object.metadata.namespace.get_or_insert_with(|| namespace.to_owned());
-            orchestras.push(object);
+            manifests.orchestras.push(object);
+        } else if kind == "OrchestraClass" && group == OrchestraClass::api_version(&()) {
+            let class = serde_json::from_value(document).context("an OrchestraClass cannot be read")?;
+            manifests.classes.push(class);
         } else if kind == "ConfigMap" && group == "v1" {
             let mut map: ConfigMap = serde_json::from_value(document).context("a ConfigMap cannot be read")?;
             map.metadata.namespace.get_or_insert_with(|| namespace.to_owned());
-            maps.insert((map.namespace().unwrap_or_default(), map.name_any()), map);
+            let at = (map.namespace().unwrap_or_default(), map.name_any());
+            manifests.maps.insert(at, map);
         }
     }
-    if orchestras.is_empty() {
+    if manifests.orchestras.is_empty() {
         bail!("the manifests have no Orchestra");
     }
-    Ok((orchestras, maps))
+    Ok(manifests)
 }
 
 fn render(changes: &[PreviewChange], output: Output) -> anyhow::Result<String> {

@@ -9,24 +9,12 @@ use super::complete;
 use super::events::selector;
 use super::scope::Scope;
 use crate::api::ScheduledBackups;
-use crate::cli::output::{self, Cell, say, size};
+use crate::cli::output::{self, Cell, TextFormat, say, size};
 use crate::cli::words::FoundExit;
 use crate::views::tenant::{Tenant, TenantState, TimelineItem, Waits, tenant};
 
 /// Moments of the timeline that are shown without `--all`.
 const SHOWN: usize = 20;
-
-/// Output format of `status`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum StatusFormat {
-    /// Text for people.
-    #[default]
-    Text,
-    /// One JSON document.
-    Json,
-    /// One YAML document.
-    Yaml,
-}
 
 /// Arguments of `status`.
 #[derive(clap::Args, Debug)]
@@ -36,7 +24,7 @@ pub struct Arguments {
     pub name: String,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: StatusFormat,
+    pub output: TextFormat,
     /// The whole timeline, and not the last 20 moments.
     #[arg(long)]
     pub all: bool,
@@ -61,9 +49,9 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<()> {
         tenant.timeline.drain(..before);
     }
     say(&match arguments.output {
-        StatusFormat::Text => text(&tenant, events.is_err()),
-        StatusFormat::Json => output::json(&tenant)?,
-        StatusFormat::Yaml => output::yaml(&tenant)?,
+        TextFormat::Text => text(&tenant, events.is_err()),
+        TextFormat::Json => output::json(&tenant)?,
+        TextFormat::Yaml => output::yaml(&tenant)?,
     })?;
     match code(tenant.state).filter(|_| arguments.exit_code) {
         None => Ok(()),
