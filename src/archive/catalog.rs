@@ -31,7 +31,7 @@ pub struct StoreListing {
     /// Folders with archives and without a manifest, by path: backups that are running or that failed. Nothing can be
     /// restored from them.
     pub incomplete: Vec<IncompleteBackup>,
-    /// Folders with a manifest that is not believed, by path.
+    /// Folders with a manifest that is not trusted, by path.
     pub refused: Vec<RefusedBackup>,
     /// Number of other objects.
     pub foreign_objects: u64,
@@ -81,7 +81,7 @@ pub struct IncompleteBackup {
     pub bytes: u64,
 }
 
-/// A folder with a manifest that is not believed.
+/// A folder with a manifest that is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefusedBackup {
@@ -122,7 +122,7 @@ type Sizes = BTreeMap<String, u64>;
 /// Lists a store, and reads its manifests. `root` is the folder of the store's prefix.
 ///
 /// # Errors
-/// What the store says; [`Reason::Incompatible`], when it has too many objects for one list.
+/// The error of the store; [`Reason::Incompatible`], when it has too many objects for one list.
 pub async fn read(root: &Folder, within: &Within) -> Result<StoreListing> {
     let (folders, foreign_objects) = folders(root, within).await?;
     let mut catalog = StoreListing {
@@ -223,7 +223,7 @@ async fn stored(root: &Folder, path: &BackupPath, sizes: &Sizes) -> Result<Catal
 /// The manifest of a folder, which must have this SHA-256 where one is given, and its bytes.
 ///
 /// # Errors
-/// [`Reason::StoreMissing`], when the folder has no manifest; as [`Manifest::parse`]; otherwise what the store says.
+/// [`Reason::StoreMissing`], when the folder has no manifest; as [`Manifest::parse`]; otherwise the error of the store.
 pub(super) async fn manifest_of(folder: &Folder, digest: Option<&str>) -> Result<(Manifest, Vec<u8>)> {
     let bytes = folder.small(manifest::NAME, manifest::MOST).await.map_err(|error| {
         if error.reason != Reason::StoreMissing {
@@ -278,7 +278,7 @@ fn check(path: &BackupPath, manifest: &Manifest, sizes: &Sizes) -> Result<()> {
 /// Reads the manifest of one stored backup, and checks that the backup is whole. No archive is read.
 ///
 /// # Errors
-/// [`Reason::StoreMissing`], [`Reason::Damaged`], [`Reason::Incompatible`]; otherwise what the store says.
+/// [`Reason::StoreMissing`], [`Reason::Damaged`], [`Reason::Incompatible`]; otherwise the error of the store.
 pub async fn inspect(folder: &Folder, order: &ReadOrder) -> Result<Outcome> {
     let path = BackupPath::parse(&order.path).ok_or_else(|| {
         Error::new(

@@ -22,7 +22,7 @@ const ASSERTION: &str = "60s";
 /// The differences between a backup and the database that it was restored to, and the assertions that do not hold.
 ///
 /// # Errors
-/// What the database says.
+/// When the database returns an error.
 pub(super) async fn restored(login: &Login, manifest: &Manifest, assertions: &[Assertion]) -> Result<Vec<String>> {
     let mut conn = snapshot::session(login).await?;
     let major = snapshot::major(&mut conn).await?;

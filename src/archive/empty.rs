@@ -71,7 +71,7 @@ const LARGE_OBJECTS: &str = "SELECT count(lo_unlink(oid)) FROM (SELECT oid FROM 
 /// Ends the sessions of an earlier run.
 ///
 /// # Errors
-/// What the database says.
+/// When the database returns an error.
 pub(super) async fn end_sessions(conn: &mut PgConnection) -> Result<()> {
     let ended = sqlx::query_scalar::<_, i64>(SESSIONS).bind(postgres::APPLICATION);
     ended.fetch_one(&mut *conn).await?;
@@ -81,7 +81,7 @@ pub(super) async fn end_sessions(conn: &mut PgConnection) -> Result<()> {
 /// Drops what the restore of this record has left.
 ///
 /// # Errors
-/// What the database says, other than that it refuses to drop an object.
+/// When the database returns an error other than that it refuses to drop an object.
 pub(super) async fn empty(
     conn: &mut PgConnection,
     record: &RestoreRecord,

@@ -171,7 +171,7 @@ pub(super) async fn tables(conn: &mut PgConnection, scope: &SchemaScope) -> Resu
 /// The facts about a database, without its rows.
 ///
 /// # Errors
-/// What the database says; when it has more objects of a kind than are read.
+/// When the database returns an error; when it has more objects of a kind than are read.
 pub(super) async fn read(conn: &mut PgConnection, scope: &SchemaScope) -> Result<SnapshotFacts> {
     read_with(conn, scope, &scope.owner).await
 }
@@ -272,7 +272,7 @@ async fn heads(conn: &mut PgConnection) -> Result<BTreeMap<String, String>> {
 /// The facts about a restored database, for the same schemas as in the backup.
 ///
 /// # Errors
-/// What the database says.
+/// When the database returns an error.
 pub(super) async fn restored(conn: &mut PgConnection, before: &SnapshotFacts) -> Result<SnapshotFacts> {
     let without = Without {
         history_included: before.schemas.iter().any(|schema| schema == HISTORY),
@@ -288,7 +288,7 @@ pub(super) async fn restored(conn: &mut PgConnection, before: &SnapshotFacts) ->
 /// The rows of each table that a backup holds, the provider's included.
 ///
 /// # Errors
-/// What the database says.
+/// When the database returns an error.
 pub(super) async fn rows(conn: &mut PgConnection, scope: &SchemaScope) -> Result<BTreeMap<String, u64>> {
     let of = [scope.included.as_slice(), scope.managed.as_slice()].concat();
     let out: Vec<String> = NOT_MANAGED.map(Into::into).to_vec();

@@ -39,7 +39,7 @@ pub(super) mod catalog {
 /// Reads what a restore leaves out of the database, whose roles are these.
 ///
 /// # Errors
-/// What the database says.
+/// When the database returns an error.
 pub(super) async fn read(
     conn: &mut PgConnection,
     schemas: &[String],

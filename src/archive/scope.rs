@@ -50,7 +50,7 @@ impl SchemaScope {
     /// Looks at the schemas of a database.
     ///
     /// # Errors
-    /// What the database says.
+    /// When the database returns an error.
     pub async fn look(conn: &mut PgConnection, without: Without<'_>) -> Result<Self> {
         let found: Vec<(String, bool, String)> = postgres::all(
             conn,

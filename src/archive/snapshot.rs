@@ -71,7 +71,7 @@ impl Snapshot {
     /// none happens between the snapshot and the dump.
     ///
     /// # Errors
-    /// [`Reason::LockTimeout`], which names the table; what the database says.
+    /// [`Reason::LockTimeout`], which names the table; the error of the database.
     pub async fn take(mut conn: PgConnection, scope: SchemaScope, lock_wait: u32) -> Result<Self> {
         let tables = facts::tables(&mut conn, &scope).await?;
         let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '{lock_wait}s'");

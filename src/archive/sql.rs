@@ -7,7 +7,7 @@ use super::error::Result;
 /// Runs statements without values in them.
 ///
 /// # Errors
-/// What the database says.
+/// When the database returns an error.
 pub(super) async fn run(conn: &mut PgConnection, sql: &str) -> Result<()> {
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(conn).await?;
     Ok(())

@@ -92,7 +92,7 @@ impl Folder {
     ///
     /// # Errors
     /// [`Reason::StoreUnsafe`], when it overwrites; [`Reason::AlreadyExists`], when the folder holds a manifest; otherwise
-    /// what the store says.
+    /// the error of the store.
     pub async fn probe(&self) -> Result<()> {
         if self.exists(manifest::NAME).await? {
             return Err(Error::new(
@@ -189,7 +189,7 @@ impl Folder {
     /// Whether the object is there.
     ///
     /// # Errors
-    /// What the store says.
+    /// When the store returns an error.
     pub async fn exists(&self, name: &str) -> Result<bool> {
         Ok(self.size(name).await?.is_some())
     }
@@ -197,7 +197,7 @@ impl Folder {
     /// The bytes of an object that is there.
     ///
     /// # Errors
-    /// What the store says.
+    /// When the store returns an error.
     pub async fn size(&self, name: &str) -> Result<Option<u64>> {
         match self.store.head(&self.at(name)).await {
             Ok(found) => Ok(Some(found.size)),
@@ -209,7 +209,7 @@ impl Folder {
     /// Writes a small object that must not exist yet.
     ///
     /// # Errors
-    /// [`Reason::AlreadyExists`]; otherwise what the store says.
+    /// [`Reason::AlreadyExists`]; otherwise the error of the store.
     pub async fn create(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
         let place = self.at(name);
         let put = self
@@ -234,7 +234,7 @@ impl Folder {
     /// The bytes of a small object.
     ///
     /// # Errors
-    /// [`Reason::StoreMissing`]; [`Reason::Damaged`], when there are more than `most`; otherwise what the store says.
+    /// [`Reason::StoreMissing`]; [`Reason::Damaged`], when there are more than `most`; otherwise the error of the store.
     pub async fn small(&self, name: &str, most: u64) -> Result<Vec<u8>> {
         let mut stream = self.stream(name).await?;
         let mut bytes = Vec::new();
@@ -253,7 +253,7 @@ impl Folder {
     /// The bytes of an object as they come.
     ///
     /// # Errors
-    /// [`Reason::StoreMissing`]; otherwise what the store says.
+    /// [`Reason::StoreMissing`]; otherwise the error of the store.
     pub async fn stream(&self, name: &str) -> Result<BoxStream<'static, Result<Bytes>>> {
         let found = self.store.get(&self.at(name)).await;
         let found = found.map_err(|error| refused(&error, "read"))?;
@@ -264,7 +264,7 @@ impl Folder {
     /// Begins an object that is written in parts.
     ///
     /// # Errors
-    /// What the store says.
+    /// When the store returns an error.
     pub async fn upload(&self, name: &str) -> Result<Upload> {
         let upload = self.store.put_multipart(&self.at(name)).await;
         Ok(Upload::new(upload.map_err(|error| refused(&error, "write to"))?))
@@ -289,7 +289,7 @@ impl Folder {
     /// Removes everything in the folder, the manifest first, so that the rest is no backup any more.
     ///
     /// # Errors
-    /// What the store says. Another call continues where this one ended.
+    /// When the store returns an error. Another call continues where this one ended.
     pub async fn remove(&self) -> Result<()> {
         let removed = timeout(self.patience, self.remove_all()).await;
         removed.unwrap_or_else(|_| Err(self.too_slow("delete from")))

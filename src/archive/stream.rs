@@ -71,7 +71,7 @@ pub(super) fn recipients(texts: &[String]) -> Result<Vec<age::x25519::Recipient>
 /// Writes what `source` yields as an object. The size of the whole database determines the size of a part.
 ///
 /// # Errors
-/// What the store says, or the source.
+/// The error of the store, or of the source.
 pub(super) async fn write(
     folder: &Folder,
     name: &str,
@@ -216,7 +216,7 @@ impl Reading<'_> {
     /// `whole` is set.
     ///
     /// # Errors
-    /// [`Reason::Damaged`], when it is not what the manifest says; [`Reason::WrongKey`]; what the store says.
+    /// [`Reason::Damaged`], when it is not what the manifest says; [`Reason::WrongKey`]; the error of the store.
     pub async fn unpack(self, sink: impl Write + Send + 'static, whole: bool) -> Result<()> {
         let identity = self.identity()?;
         let mut stream = self.folder.stream(&self.object.name).await?;

@@ -117,7 +117,7 @@ pub(super) async fn check(conn: &mut PgConnection, scope: &SchemaScope, facts: &
 /// The roles of a backup that the server does not have.
 ///
 /// # Errors
-/// What the database says.
+/// When the database returns an error.
 pub(super) async fn missing_roles(conn: &mut PgConnection, facts: &SnapshotFacts) -> Result<Vec<String>> {
     let there = present(conn, &facts.roles).await?;
     let missing = facts.roles.iter().filter(|role| !there.contains(role));
@@ -127,7 +127,7 @@ pub(super) async fn missing_roles(conn: &mut PgConnection, facts: &SnapshotFacts
 /// Those of these roles that the server has.
 ///
 /// # Errors
-/// What the database says.
+/// When the database returns an error.
 pub(super) async fn present(conn: &mut PgConnection, roles: &[String]) -> Result<Vec<String>> {
     let there = sqlx::query("SELECT rolname::text FROM pg_roles WHERE rolname = ANY ($1)").bind(roles);
     Ok(postgres::column(conn, "roles", there).await?)
@@ -137,7 +137,7 @@ pub(super) async fn present(conn: &mut PgConnection, roles: &[String]) -> Result
 /// that it can give them the objects that they owned.
 ///
 /// # Errors
-/// What the database says.
+/// When the database returns an error.
 pub(super) async fn make_roles(conn: &mut PgConnection, roles: &[String], owner: &str) -> Result<()> {
     let there = present(conn, roles).await?;
     for role in roles {
@@ -158,7 +158,7 @@ pub(super) async fn make_roles(conn: &mut PgConnection, roles: &[String], owner:
 /// restore created are dropped.
 ///
 /// # Errors
-/// What the database says.
+/// When the database returns an error.
 pub(super) async fn disinherit(conn: &mut PgConnection, own: Option<&str>, made: &[String]) -> Result<()> {
     let mut before = Vec::new();
     loop {
@@ -189,7 +189,7 @@ pub(super) async fn disinherit(conn: &mut PgConnection, own: Option<&str>, made:
 /// Names of the extensions.
 ///
 /// # Errors
-/// What the database says.
+/// When the database returns an error.
 pub(super) async fn extensions(conn: &mut PgConnection) -> Result<Vec<String>> {
     let extensions = sqlx::query("SELECT extname::text FROM pg_extension");
     Ok(postgres::column(conn, "extensions", extensions).await?)
@@ -202,7 +202,7 @@ const DISARMING: &str = "SELECT format('ALTER VIEW %s SET (security_invoker = tr
 /// Makes views run without the owner's rights that belonged to another role and now belong to the owner.
 ///
 /// # Errors
-/// What the database says.
+/// When the database returns an error.
 pub(super) async fn disarm(conn: &mut PgConnection, facts: &SnapshotFacts) -> Result<()> {
     let of_others = sqlx::query(DISARMING).bind(&facts.of_others);
     for statement in postgres::column(conn, "views of other roles", of_others).await? {
@@ -214,7 +214,7 @@ pub(super) async fn disarm(conn: &mut PgConnection, facts: &SnapshotFacts) -> Re
 /// Creates the schemas of a hosted project's extensions, for a drill on a self-hosted server.
 ///
 /// # Errors
-/// What the database says.
+/// When the database returns an error.
 pub(super) async fn make_schemas(conn: &mut PgConnection, facts: &SnapshotFacts) -> Result<()> {
     let all = facts.extensions.iter().filter(|(name, _)| {
         let name = name.as_str();
@@ -233,7 +233,7 @@ pub(super) async fn make_schemas(conn: &mut PgConnection, facts: &SnapshotFacts)
 /// name, whatever rights the objects had. Returns the statements that grant them again.
 ///
 /// # Errors
-/// What the database says.
+/// When the database returns an error.
 pub(super) async fn close_defaults(conn: &mut PgConnection) -> Result<Vec<String>> {
     let found: Vec<(String, String)> = postgres::all(conn, "default privileges", sqlx::query(DEFAULTS)).await?;
     for (close, _) in &found {
@@ -245,7 +245,7 @@ pub(super) async fn close_defaults(conn: &mut PgConnection) -> Result<Vec<String
 /// Reads what the target already contains.
 ///
 /// # Errors
-/// What the database says.
+/// When the database returns an error.
 pub(super) async fn describe(conn: &mut PgConnection, scope: &SchemaScope) -> Result<Target> {
     let watchers = sqlx::query(
         "SELECT nspname || ' ' || proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' FROM pg_proc p \

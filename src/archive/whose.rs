@@ -15,7 +15,7 @@ use crate::postgres::{self, DatabaseIdentity};
 /// Checks the database of a new session.
 ///
 /// # Errors
-/// [`Reason::OtherDatabase`], [`Reason::OtherTenant`]; what the database says.
+/// [`Reason::OtherDatabase`], [`Reason::OtherTenant`]; the error of the database.
 pub(super) async fn check(conn: &mut PgConnection, order: &BackupOrder) -> Result<()> {
     if let Some(expected) = &order.identity {
         identity(
@@ -43,7 +43,7 @@ pub(super) async fn check_inside(conn: &mut PgConnection, order: &BackupOrder) -
 /// Checks the target of a restore. Its claim record, which scripts can write, is checked separately.
 ///
 /// # Errors
-/// [`Reason::OtherDatabase`]; what the database says.
+/// [`Reason::OtherDatabase`]; the error of the database.
 pub(super) async fn check_target(conn: &mut PgConnection, target: &RestoreTarget) -> Result<()> {
     identity(
         &postgres::identity(conn).await?,

@@ -7,7 +7,7 @@ use super::drill::plan as drill;
 use crate::api::condition::Reason;
 
 /// What one pass has observed.
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// The finalizer is on the object.

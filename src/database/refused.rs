@@ -69,7 +69,9 @@ pub fn name_taken(pass: &Pass, request: &str, said: &Said) -> Result<Option<Next
 
 fn taken(said: &Said) -> String {
     format!(
-        "the provider refuses to create the project as if one of its name existed ({said}), and lists none: it is looked up before each further request, so that none is paid for twice. Ask the provider's support, or delete the Orchestra and create it again, which gives the project another name"
+        "the provider refuses to create the project because its name is taken ({said}), but lists no project of that name. The \
+         operator looks for it before each further request, so that no project is created twice. Ask the provider's support, or \
+         delete the Orchestra and create it again, which gives the project another name"
     )
 }
 

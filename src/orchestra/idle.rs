@@ -65,7 +65,7 @@ pub enum Looked {
     NotYet,
     /// The look has found this.
     Found {
-        /// What the database says.
+        /// When the database returns an error.
         usage: Usage,
         /// Whether a backup was made since the look before.
         backed_up: bool,

@@ -21,7 +21,7 @@ pub(super) const SERVICE_ROLE: &str = "service_role";
 pub(super) const DATA_API_ROLES: [&str; 3] = ["anon", "authenticated", SERVICE_ROLE];
 
 /// The server's facts about an existing group.
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct GroupFacts {
     /// Its members inherit nothing dangerous: neither the group nor a role that it belongs to owns a database or is a

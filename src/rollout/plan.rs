@@ -41,7 +41,7 @@ pub enum UpdateState {
 
 /// An Orchestra that takes part in the rollout: the facts that the decision needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "facts, each of which is either so or not")]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Participant {
     /// Its UID.
     pub uid: String,

@@ -27,7 +27,7 @@ mod answer;
 mod fields;
 mod redact;
 #[cfg(test)]
-mod wire;
+mod wire_tests;
 mod words;
 
 pub use account::{Account, Accounts};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::backup::plan::{Due, Job};
 
 /// What one pass has observed.
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Somebody asks for a drill that was not started, or the last one is to be tried again.

@@ -31,7 +31,7 @@ pub struct Catalog {
 }
 
 /// One relation.
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Relation {
     pub schema: String,
@@ -54,12 +54,12 @@ pub struct Relation {
     pub above: Vec<(String, String, Tie)>,
     /// Foreign keys let rows of a table that holds some go or change with rows that are deleted from it.
     pub deletes: bool,
-    /// The same of rows that are updated in it.
+    /// Foreign keys let rows of a table that holds some change with rows that are updated in it.
     pub updates: bool,
 }
 
 /// Who reads a relation.
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Readers {
     /// Everybody has the right to read it.

@@ -1,4 +1,5 @@
-//! Statements that tie a relation to another one, so that what loses or shows rows of the one does so with the other's.
+//! Statements that tie a relation to another one, such as a parent, a foreign key or a view: a later statement on one of them
+//! also loses or shows rows of the other.
 
 use pg_query::protobuf::{AlterSeqStmt, AlterTableStmt, AlterTableType, CmdType, ConstrType, CreateStmt, RangeVar};
 use pg_query::{Node, NodeEnum};

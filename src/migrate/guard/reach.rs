@@ -1,4 +1,4 @@
-//! Statements that reach the server's files, programs and network, or give rows to who connects to it for them.
+//! Statements that reach the server's files, programs and network, or publish rows to its subscribers (logical replication).
 
 use pg_query::protobuf::AlterPublicationAction;
 use pg_query::{Node, NodeEnum};

@@ -31,7 +31,8 @@ pub fn runs(judge: &mut Judge<'_>, name: &Name) {
     }
 }
 
-/// What is told of another function of this name; none if nothing runs it unseen.
+/// Which findings of a new function of this name are reported: those of a function that a trigger, a view or an earlier call
+/// runs; none if no statement runs it without naming it.
 fn told(judge: &mut Judge<'_>, name: &str) -> Option<ReportedFindings> {
     let uses = judge.known.code.uses(name);
     let called = judge.known.code.was_called(name);

@@ -50,7 +50,7 @@ fn show(judge: &mut Judge<'_>, name: &Name, source: &Name, view: bool) {
     for (at, name) in judge.known.lineage(name).iter().enumerate() {
         // The catalog says who may read it.
         judge.known.presence(name);
-        // What was told of a parent is told once.
+        // A parent that several relations share is reported once.
         if at > 0 && judge.known.marks(name).shows {
             continue;
         }

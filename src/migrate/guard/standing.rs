@@ -19,7 +19,7 @@ pub enum Existence {
 }
 
 /// What the pending scripts have changed in a relation.
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     /// It shows rows of a table that was there before.

@@ -18,7 +18,7 @@ pub const RETRY: Duration = Duration::from_secs(30);
 
 /// Everything that the next step depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "facts, each of which is either so or not")]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Facts {
     /// The pool is being deleted.
     pub deleting: bool,

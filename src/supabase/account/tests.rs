@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use serde_json::json;
 
-use super::super::wire::{TOKEN, Wire, ok};
+use super::super::wire_tests::{TOKEN, Wire, ok};
 use super::*;
 
 fn organizations(slugs: &'static [&'static str]) -> String {

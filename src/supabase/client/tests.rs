@@ -13,7 +13,7 @@ use crate::supabase::health::Service;
 use crate::supabase::rate_limit::QueuePlace;
 use crate::supabase::settings::ApiSettings;
 use crate::supabase::types::{CreatedProject, KeyType, NewProject, RegionSelection};
-use crate::supabase::wire::{Play, TOKEN, Wire, ok};
+use crate::supabase::wire_tests::{Play, TOKEN, Wire, ok};
 use crate::telemetry::metrics::Metrics;
 
 mod names;

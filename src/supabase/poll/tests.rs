@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use serde_json::json;
 
-use super::super::wire::{Play, Wire, ok};
+use super::super::wire_tests::{Play, Wire, ok};
 use super::*;
 use crate::error::ErrorClass;
 

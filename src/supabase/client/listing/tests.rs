@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::super::super::wire::{Play, Received, Wire, ok};
+use super::super::super::wire_tests::{Play, Received, Wire, ok};
 use super::*;
 
 fn listed(n: usize) -> Value {
