@@ -232,7 +232,7 @@ async fn connect(pass: &mut Pass, observed: &mut Observed) -> Result<Option<Next
         service_role_key: keys.service_role,
         keys: None,
     };
-    owner::store_address(&owner::secrets(&pass.ctx.core), pass.name(), &address).await?;
+    owner::store_address(&owner::secrets(&pass.ctx.core), pass.name(), &address, keys.legacy).await?;
     pass.keys_work = Some(true);
     Ok(None)
 }

@@ -120,9 +120,31 @@ fn is_unended(pass: &Pass, claim: ClaimState, marks: &KeyMarks) -> bool {
     former.is_some() && marks.ended_for != former
 }
 
-/// Whether the keys of the Orchestra that has released the database last are not replaced yet.
-pub fn are_left(pass: &Pass, claim: ClaimState) -> bool {
-    marks(pass).is_some_and(|(marks, _)| is_unended(pass, claim, &marks))
+/// Keys of an Orchestra that has released the database, and that may still work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeysLeft {
+    /// Keys that the operator replaces, or deletes.
+    Replaced,
+    /// Legacy keys, which only a person can disable.
+    Legacy,
+}
+
+/// Which keys of an Orchestra that has released the database may still work.
+pub fn left(pass: &Pass, claim: ClaimState) -> Option<KeysLeft> {
+    let (marks, _) = marks(pass)?;
+    decide_left(&marks, claim, is_unended(pass, claim, &marks))
+}
+
+fn decide_left(marks: &KeyMarks, claim: ClaimState, unended: bool) -> Option<KeysLeft> {
+    let released = claim == ClaimState::Released;
+    let undeleted = marks.waits || marks.revoke_at.is_some();
+    if released && (unended || undeleted) {
+        Some(KeysLeft::Replaced)
+    } else if marks.legacy_left && (released || claim == ClaimState::Held) {
+        Some(KeysLeft::Legacy)
+    } else {
+        None
+    }
 }
 
 /// Whether an Orchestra has no connection Secret yet.
@@ -221,9 +243,9 @@ async fn postpone(pass: &mut Pass, (work, claim): (KeyWork, ClaimState), error: 
         false if wait >= SLOWEST => wait.max(keys::interval(core.settings.resync)),
         _ => wait,
     };
-    pass.ctx.keys.postpone_rotation(pass.name(), wait);
+    let cause = (error.reason(), error.to_string());
+    pass.ctx.keys.postpone_rotation(pass.name(), wait, cause);
     pass.keys = Some(KeyAttempt::Over);
-    pass.former_keys = Some((error.reason(), error.to_string()));
     tracing::info!(%error, ?work, "the API keys are not rotated yet");
     // A key that is rejected for this long needs a person.
     if !error.is_passing() || (unproven && wait >= SLOWEST) {
