@@ -84,7 +84,7 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
         // A paused project must also be destroyed in time.
         Step::Rest | Step::Sleep => {
             come_to_rest(pass, step, observed).await?;
-            let keys = key_rotation::due_in(pass).filter(|_| step == Step::Rest);
+            let keys = key_rotation::due_in(pass, observed.facts.claim).filter(|_| step == Step::Rest);
             let wait = observed.wait.into_iter().chain(pass.again).chain(keys).min();
             Ok(Some(wait.map_or(Next::Rest, Next::After)))
         }

@@ -136,7 +136,7 @@ pub fn report(pass: &Pass, step: Step, observed: &Observed, conditions: &mut Con
         }
     };
     let of_logins = pass.former_logins.clone().filter(|_| logins);
-    let of_keys = || pass.ctx.keys.rotation_failure(pass.name()).filter(|_| replaced);
+    let of_keys = || key_rotation::failure(pass, claim).filter(|_| replaced);
     let (reason, why) = match of_logins.or_else(of_keys) {
         _ if step == Step::Sleep => (Reason::Paused, "the project is paused".to_owned()),
         Some(failed) => failed,

@@ -34,9 +34,14 @@ pub struct KeyReads {
 }
 
 /// A rotation of the keys that is tried again later.
-struct Postponed {
-    until: Instant,
-    cause: (Reason, String),
+#[derive(Clone)]
+pub struct Postponed {
+    /// When it is tried again.
+    pub until: Instant,
+    /// Why the last attempt failed.
+    pub cause: (Reason, String),
+    /// UID of the Orchestra whose keys it is to end, after that has released the database.
+    pub former: Option<String>,
 }
 
 /// The interval at which keys are read.
@@ -79,10 +84,9 @@ impl KeyReads {
         self.due.lock().insert(database, Instant::now() + wait);
     }
 
-    /// The keys are not rotated before this time has passed, for this cause.
-    pub fn postpone_rotation(&self, database: &str, wait: Duration, cause: (Reason, String)) {
-        let until = Instant::now() + wait;
-        self.rotation_due.lock().insert(database, Postponed { until, cause });
+    /// The keys are not rotated before a later time.
+    pub fn postpone_rotation(&self, database: &str, postponed: Postponed) {
+        self.rotation_due.lock().insert(database, postponed);
     }
 
     /// The keys may be rotated now.
@@ -90,17 +94,22 @@ impl KeyReads {
         self.rotation_due.lock().remove(database);
     }
 
-    /// How long the rotation of the keys has to wait.
-    pub fn rotation_wait(&self, database: &str) -> Option<Duration> {
-        let until = self.rotation_due.lock().get(database)?.until;
+    /// How long the rotation of the keys has to wait that is to end those of this former Orchestra, if of any. A release waits
+    /// for no earlier failure.
+    pub fn rotation_wait(&self, database: &str, former: Option<&str>) -> Option<Duration> {
+        let until = self.postponed(database, former)?.until;
         let left = until.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
 
-    /// Why the last attempt to rotate the keys failed, until one succeeds.
-    pub fn rotation_failure(&self, database: &str) -> Option<(Reason, String)> {
-        let postponed = self.rotation_due.lock();
-        postponed.get(database).map(|postponed| postponed.cause.clone())
+    /// Why the last attempt at that rotation failed, until one succeeds.
+    pub fn rotation_failure(&self, database: &str, former: Option<&str>) -> Option<(Reason, String)> {
+        Some(self.postponed(database, former)?.cause)
+    }
+
+    fn postponed(&self, database: &str, former: Option<&str>) -> Option<Postponed> {
+        let postponed = self.rotation_due.lock().get(database).cloned();
+        postponed.filter(|postponed| postponed.former.as_deref() == former)
     }
 
     /// Forgets a database that is gone.
@@ -261,15 +270,28 @@ mod tests {
         assert!(!reads.are_due_at("orchdb-1", hour, after(1)));
         assert!(reads.are_due_at("orchdb-1", hour, after(3)));
 
-        assert_eq!(reads.rotation_wait("orchdb-1"), None);
-        let refused = (Reason::PermissionDenied, "no".to_owned());
-        reads.postpone_rotation("orchdb-1", hour, refused.clone());
-        assert!(reads.rotation_wait("orchdb-1") > Some(hour / 2) && reads.rotation_wait("orchdb-2").is_none());
-        reads.postpone_rotation("orchdb-1", Duration::ZERO, refused.clone());
-        assert_eq!(reads.rotation_wait("orchdb-1"), None);
+        assert_eq!(reads.rotation_wait("orchdb-1", None), None);
+        let refused = Postponed {
+            until: Instant::now() + hour,
+            cause: (Reason::PermissionDenied, "no".to_owned()),
+            former: None,
+        };
+        reads.postpone_rotation("orchdb-1", refused.clone());
+        assert!(reads.rotation_wait("orchdb-1", None) > Some(hour / 2));
+        assert!(reads.rotation_wait("orchdb-2", None).is_none());
+        // The release is another rotation.
+        assert!(reads.rotation_wait("orchdb-1", Some("uid-1")).is_none());
+        assert!(reads.rotation_failure("orchdb-1", Some("uid-1")).is_none());
+        let now = Postponed {
+            until: Instant::now(),
+            former: Some("uid-1".to_owned()),
+            ..refused.clone()
+        };
+        reads.postpone_rotation("orchdb-1", now);
+        assert_eq!(reads.rotation_wait("orchdb-1", Some("uid-1")), None);
         // The cause stays until an attempt succeeds.
-        assert_eq!(reads.rotation_failure("orchdb-1"), Some(refused));
+        assert_eq!(reads.rotation_failure("orchdb-1", Some("uid-1")), Some(refused.cause));
         reads.allow_rotation("orchdb-1");
-        assert_eq!(reads.rotation_failure("orchdb-1"), None);
+        assert_eq!(reads.rotation_failure("orchdb-1", Some("uid-1")), None);
     }
 }

@@ -13,14 +13,15 @@
 mod end;
 mod make;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
+use super::keys::{self, Postponed};
 use super::plan::{ClaimState, KeyWork};
-use super::{Pass, holder, keys};
+use super::{Pass, holder};
 use crate::api::condition::Reason;
 use crate::api::names::{KEYS_LABEL, KEYS_MADE_LABEL};
 use crate::api::{AlsoRotated, Orchestra};
@@ -65,7 +66,7 @@ pub fn work(pass: &Pass, claim: ClaimState) -> Option<KeyWork> {
     match &pass.keys {
         Some(KeyAttempt::Over) => return None,
         Some(KeyAttempt::Begun(_)) => return Some(KeyWork::Pending),
-        None if pass.ctx.keys.rotation_wait(pass.name()).is_some() => return None,
+        None if wait(pass, claim).is_some() => return None,
         None => {}
     }
     let (marks, digest) = marks(pass)?;
@@ -152,9 +153,21 @@ fn is_unused(holder: Option<&Orchestra>) -> bool {
     holder.is_some_and(|holder| !holder.is_published())
 }
 
+/// How long the next attempt has to wait.
+fn wait(pass: &Pass, claim: ClaimState) -> Option<Duration> {
+    pass.ctx.keys.rotation_wait(pass.name(), former(pass, claim).as_deref())
+}
+
+/// Why the last attempt failed.
+pub fn failure(pass: &Pass, claim: ClaimState) -> Option<(Reason, String)> {
+    pass.ctx
+        .keys
+        .rotation_failure(pass.name(), former(pass, claim).as_deref())
+}
+
 /// How long until the next work that no watch triggers: a second at least.
-pub fn due_in(pass: &Pass) -> Option<Duration> {
-    if let Some(wait) = pass.ctx.keys.rotation_wait(pass.name()) {
+pub fn due_in(pass: &Pass, claim: ClaimState) -> Option<Duration> {
+    if let Some(wait) = wait(pass, claim) {
         return Some(wait);
     }
     let (marks, _) = marks(pass)?;
@@ -243,8 +256,12 @@ async fn postpone(pass: &mut Pass, (work, claim): (KeyWork, ClaimState), error: 
         false if wait >= SLOWEST => wait.max(keys::interval(core.settings.resync)),
         _ => wait,
     };
-    let cause = (error.reason(), error.to_string());
-    pass.ctx.keys.postpone_rotation(pass.name(), wait, cause);
+    let postponed = Postponed {
+        until: Instant::now() + wait,
+        cause: (error.reason(), error.to_string()),
+        former: former(pass, claim),
+    };
+    pass.ctx.keys.postpone_rotation(pass.name(), postponed);
     pass.keys = Some(KeyAttempt::Over);
     tracing::info!(%error, ?work, "the API keys are not rotated yet");
     // A key that is rejected for this long needs a person.

@@ -5,9 +5,9 @@ use orchestra_sandbox::world::{Kind, TENANTS, World, condition};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::{delete, taker};
-use crate::proof::{database_name, generous_world};
-use crate::support::{LONG, events_with, orchestra, ready, secret, sources, standard_class};
+use super::{MEMBERS, delete};
+use crate::proof::{database_name, generous_world, tenant};
+use crate::support::{LONG, events_with, orchestra, ready, scalar, secret, sources, standard_class};
 
 /// Disables the legacy keys, as a person does in the dashboard.
 async fn disable(world: &World, reference: &str) {
@@ -70,8 +70,16 @@ async fn the_legacy_keys_of_a_deleted_orchestra_are_told_until_a_person_disables
 
     // A person makes other keys, and an Orchestra takes the database back: whoever had the legacy ones still gets in.
     assert!(world.api.rules().remove(rule));
-    taker(&world, TENANTS, "back", &database, "");
-    ready(&world, "back").await;
+    // The reference of its project names it as well.
+    world
+        .apply(&format!(
+            "{{apiVersion: stagesub.io/v1alpha1, kind: Orchestra, metadata: {{name: back, namespace: {TENANTS}}}, \
+             spec: {{source: {{existing: {{projectRef: {reference}}}}}}}}}"
+        ))
+        .unwrap();
+    let back = ready(&world, "back").await;
+    assert_eq!(back["status"]["databaseName"], database.as_str());
+    assert_eq!(scalar(&mut tenant(&world, "back").await, MEMBERS).await, 3);
     told(&world, &database).await;
     assert_eq!(lets_in(&world, &reference, &had).await, StatusCode::OK);
 
