@@ -10,7 +10,7 @@ use super::key_rotation::{self, KeysLeft};
 use super::observe::Observed;
 use super::plan::{ClaimState, Step};
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{ClaimReference, FormerLogins};
+use crate::api::{ClaimReference, FormerLogins, OrchestraDatabase};
 use crate::controller::conditions::Conditions;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -108,6 +108,26 @@ async fn shut(pass: &Pass, claim: &ClaimReference) -> Result<Vec<String>, Error>
     })
 }
 
+/// Tells of logins that nobody revokes any more, because the operator stops managing the database.
+pub async fn tell_left(pass: &Pass) {
+    if let Some(note) = left_behind(&pass.object).filter(|_| !pass.is_reset) {
+        tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Released, note)).await;
+    }
+}
+
+fn left_behind(object: &OrchestraDatabase) -> Option<String> {
+    let spec = &object.spec;
+    let claim = spec.claim_ref.as_ref().filter(|_| spec.released_at.is_some())?;
+    let role = postgres::role_name(&claim.uid);
+    (spec.former_logins == Some(FormerLogins::Left)).then(|| {
+        format!(
+            "the login of Orchestra {}/{} was not revoked when it was deleted, and the operator no longer does it: run ALTER ROLE \
+             … NOLOGIN on its server for {role} and every role named {role}_<n>",
+            claim.namespace, claim.name
+        )
+    })
+}
+
 /// The key of attempts to revoke logins.
 pub fn key(database: &str) -> String {
     format!("former-logins/{database}")
@@ -151,4 +171,35 @@ pub fn report(pass: &Pass, step: Step, observed: &Observed, conditions: &mut Con
         message += LEGACY;
     }
     conditions.set(ConditionType::AccessRevoked, false, reason, &message);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_login_that_nobody_revokes_any_more_is_told_with_what_to_do() {
+        let told = |former_logins: Option<&str>, released: Option<&str>| {
+            let spec = json!({
+                "claimRef": {"namespace": "tenants", "name": "one", "uid": "01234567-89ab-cdef-0123-456789abcdef"},
+                "formerLogins": former_logins, "releasedAt": released,
+            });
+            left_behind(&OrchestraDatabase::new(
+                "orchdb-1",
+                serde_json::from_value(spec).unwrap(),
+            ))
+        };
+        let at = Some("2026-01-01T00:00:00Z");
+        let note = told(Some("Left"), at).unwrap();
+        assert!(
+            note.contains("tenants/one") && note.contains("for orchestra_0123456789abcdef0123456789abcdef and"),
+            "{note}"
+        );
+        assert_eq!(told(Some("Revoked"), at), None);
+        assert_eq!(told(None, at), None);
+        assert_eq!(told(Some("Left"), None), None, "an Orchestra has it");
+    }
 }

@@ -13,6 +13,7 @@ mod holder;
 mod identity;
 mod key_rotation;
 mod keys;
+mod leaving;
 mod login;
 mod observe;
 mod password;

@@ -137,11 +137,12 @@ pub fn left(pass: &Pass, claim: ClaimState) -> Option<KeysLeft> {
 }
 
 fn decide_left(marks: &KeyMarks, claim: ClaimState, unended: bool) -> Option<KeysLeft> {
-    let released = claim == ClaimState::Released;
-    let undeleted = marks.waits || marks.revoke_at.is_some();
-    if released && (unended || undeleted) {
+    let (released, held) = (claim == ClaimState::Released, claim == ClaimState::Held);
+    // Another Orchestra's applications may use them until its overlap ends.
+    let undeleted = released && (marks.waits || marks.revoke_at.is_some());
+    if (unended && (released || held)) || undeleted {
         Some(KeysLeft::Replaced)
-    } else if marks.legacy_left && (released || claim == ClaimState::Held) {
+    } else if marks.legacy_left && (released || held) {
         Some(KeysLeft::Legacy)
     } else {
         None

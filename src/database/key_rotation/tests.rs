@@ -171,7 +171,9 @@ fn what_a_former_tenant_may_still_have_of_the_keys_is_known_until_it_has_ended()
     ];
     let released = ClaimState::Released;
     assert_eq!(decide_left(&KeyMarks::default(), released, false), None);
-    assert_eq!(decide_left(&legacy, released, true), Some(KeysLeft::Replaced));
+    for claim in [released, ClaimState::Held] {
+        assert_eq!(decide_left(&legacy, claim, true), Some(KeysLeft::Replaced), "{claim:?}");
+    }
     for marks in &undeleted {
         assert_eq!(decide_left(marks, released, false), Some(KeysLeft::Replaced));
         // The former keys of one that has it are published until the overlap ends.
