@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use orchestra_sandbox::gate::{Gate, Point, Release};
-use orchestra_sandbox::world::{Kind, TENANTS, World, condition};
+use orchestra_sandbox::world::{Kind, Operator, TENANTS, World, condition};
 use serde_json::{Value, json};
 
-use super::{MEMBERS, operator};
+use super::MEMBERS;
 use crate::entries::patch_inventory;
 use crate::pool::{house, inventory};
 use crate::proof::soon;
@@ -29,6 +29,14 @@ fn set_url(world: &World, number: usize, url: &str) {
         world,
         &json!({"stringData": {format!("DATABASE_URL_POOL_{number}"): url}}),
     );
+}
+
+fn operator(world: &World, gate: &Gate, name: &str) -> Operator {
+    world
+        .operator(name, |command| {
+            command.env("KUBECONFIG", gate.kubeconfig()).arg("--resync=2s");
+        })
+        .unwrap()
 }
 
 async fn database_of(world: &World, name: &str) -> Value {
@@ -81,7 +89,7 @@ async fn a_login_that_is_left_is_revoked_once_whenever_the_operator_dies() {
     let backend = scalar(&mut theirs, "SELECT pg_backend_pid()::bigint").await;
 
     // The owner's login is refused while the Orchestra is deleted.
-    let key = left["spec"]["inventory"]["key"].as_str().unwrap();
+    let key = left["spec"]["static"]["key"].as_str().unwrap();
     let number: usize = key.rsplit('_').next().unwrap().parse().unwrap();
     let (right, wrong) = urls(&entries[number - 1]);
     set_url(&world, number, &wrong);
