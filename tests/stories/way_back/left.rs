@@ -62,6 +62,7 @@ async fn is_about_to_end(gate: &Gate, database: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_login_that_is_left_is_revoked_once_whenever_the_operator_dies() {
     let world = crate::support::world().await;
     let gate = gate(&world).await;
