@@ -78,6 +78,10 @@ pub const KEYS_REVOKE_LABEL: &str = "stagesub.io/keys-revoke-at";
 /// Label of an owner's Secret while former API keys stay until newer ones are published (value `"true"`).
 pub const KEYS_WAIT_LABEL: &str = "stagesub.io/keys-replaced";
 
+/// Label of an owner's Secret while legacy API keys are enabled that an Orchestra had which has released the database (value
+/// `"true"`).
+pub const KEYS_LEGACY_LABEL: &str = "stagesub.io/keys-legacy-left";
+
 /// Label of a tenant's Secret: the number of the tenant's login, once it was rotated.
 pub const GENERATION_LABEL: &str = "stagesub.io/generation";
 

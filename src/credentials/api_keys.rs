@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::api::names::{
-    KEYS_ENDED_LABEL, KEYS_MADE_LABEL, KEYS_PENDING_LABEL, KEYS_REVOKE_LABEL, KEYS_ROTATED_LABEL, KEYS_WAIT_LABEL,
+    KEYS_ENDED_LABEL, KEYS_LEGACY_LABEL, KEYS_MADE_LABEL, KEYS_PENDING_LABEL, KEYS_REVOKE_LABEL, KEYS_ROTATED_LABEL,
+    KEYS_WAIT_LABEL,
 };
 use crate::supabase::types::KeyType;
 
@@ -98,6 +99,8 @@ pub struct NewKeys {
     pub first: Vec<MadeKey>,
     /// UID of the Orchestra that has released the database last, and had the keys that they replace.
     pub former: Option<String>,
+    /// That Orchestra had legacy keys, which they do not replace, and these are enabled.
+    pub legacy_left: bool,
 }
 
 /// What is known of the keys that the operator has made.
@@ -125,6 +128,12 @@ pub struct KeyState {
     /// When the published ones were made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_at: Option<Timestamp>,
+    /// A legacy key (JWT) was stored for the connection Secret at some time. The operator does not replace it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub legacy_given: bool,
+    /// The Orchestra that has released the database had one, and legacy keys were enabled when that was read last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub legacy_left: bool,
 }
 
 impl KeyState {
@@ -152,10 +161,13 @@ impl KeyState {
         });
     }
 
-    /// Nothing is to be made for this rotation of the login, or for this release.
-    pub fn skip(&mut self, follows: Option<Timestamp>, former: Option<String>) {
+    /// Nothing more is to be made for this rotation of the login, or for this release, which leaves enabled legacy keys or
+    /// not.
+    pub fn skip(&mut self, follows: Option<Timestamp>, former: Option<String>, legacy_left: bool) {
         self.followed = follows.or(self.followed);
-        self.ended_for = former.or(self.ended_for.take());
+        if former.is_some() {
+            (self.ended_for, self.legacy_left) = (former, legacy_left);
+        }
     }
 
     /// These keys were made, and are to be published. If several keys have one name, the others become former
@@ -185,7 +197,7 @@ impl KeyState {
                 self.former.push(FormerKey { key, until: None });
             }
         }
-        self.skip(pending.follows, keys.former);
+        self.skip(pending.follows, keys.former, keys.legacy_left);
         self.made_at = Timestamp::from_second(now.as_second()).ok();
         true
     }
@@ -268,7 +280,11 @@ impl KeyState {
             .into_iter()
             .filter_map(|(label, time)| Some((label, seconds(time?))));
         let ended = self.ended_for.clone().map(|uid| (KEYS_ENDED_LABEL, uid));
-        let flags = [(KEYS_PENDING_LABEL, self.pending.is_some()), (KEYS_WAIT_LABEL, waits)];
+        let flags = [
+            (KEYS_PENDING_LABEL, self.pending.is_some()),
+            (KEYS_WAIT_LABEL, waits),
+            (KEYS_LEGACY_LABEL, self.legacy_left),
+        ];
         let flags = flags.into_iter().filter(|(_, is)| *is);
         of_time
             .chain(flags.map(|(label, _)| (label, "true".to_owned())))
@@ -290,6 +306,8 @@ pub struct KeyMarks {
     pub waits: bool,
     /// UID of the Orchestra that has released the database, and whose keys are replaced.
     pub ended_for: Option<String>,
+    /// It had legacy keys, which are enabled.
+    pub legacy_left: bool,
 }
 
 impl KeyMarks {
@@ -302,6 +320,7 @@ impl KeyMarks {
             revoke_at: time(KEYS_REVOKE_LABEL),
             waits: labels.contains_key(KEYS_WAIT_LABEL),
             ended_for: labels.get(KEYS_ENDED_LABEL).cloned(),
+            legacy_left: labels.contains_key(KEYS_LEGACY_LABEL),
         }
     }
 }

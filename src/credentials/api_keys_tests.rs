@@ -135,9 +135,38 @@ fn the_first_keys_end_as_those_of_the_operator_do_and_a_release_is_recorded() {
     assert!(!state.is_due(None, Some("uid-1")) && state.is_due(None, Some("uid-2")));
     let labels = state.labels().into_iter().map(|(key, is)| (key.to_owned(), is));
     assert_eq!(KeyMarks::read(&labels.collect()).ended_for.as_deref(), Some("uid-1"));
-    state.skip(Some(at(200)), None);
+    state.skip(Some(at(200)), None, true);
     assert_eq!(
-        (state.followed, state.ended_for.as_deref()),
-        (Some(at(200)), Some("uid-1"))
+        (state.followed, state.ended_for.as_deref(), state.legacy_left),
+        (Some(at(200)), Some("uid-1"), false),
+        "a rotation of the login says nothing of a release"
     );
+}
+
+#[test]
+fn legacy_keys_that_a_former_tenant_had_are_recorded_until_they_are_disabled() {
+    let mut state = KeyState {
+        legacy_given: true,
+        ..KeyState::default()
+    };
+    let marks = |state: &KeyState| {
+        let labels = state.labels().into_iter().map(|(key, is)| (key.to_owned(), is));
+        KeyMarks::read(&labels.collect())
+    };
+    assert!(!marks(&state).legacy_left);
+    state.skip(None, Some("uid-1".into()), true);
+    assert!(marks(&state).legacy_left && marks(&state).ended_for.as_deref() == Some("uid-1"));
+    let text = serde_json::to_string(&state).unwrap();
+    assert_eq!(serde_json::from_str::<KeyState>(&text).unwrap(), state);
+    // The project has new keys, too, when the next one releases it.
+    for left in [true, false] {
+        state.begin(KeyKind::ALL.into(), state.last, None);
+        let new = NewKeys {
+            former: Some(format!("uid-{left}")),
+            legacy_left: left,
+            ..keys(state.last, [key(&format!("a-{left}"), Publishable)])
+        };
+        assert!(state.end(new, at(100)));
+        assert_eq!((marks(&state).legacy_left, state.legacy_given), (left, true));
+    }
 }

@@ -291,9 +291,18 @@ pub async fn replace_password(secrets: &Secrets<'_>, database: &str, password: &
     change(secrets, database, |owner| owner.password = Some(password.clone())).await
 }
 
-/// Stores where the database is reached, and the keys.
-pub async fn store_address(secrets: &Secrets<'_>, database: &str, address: &Address) -> Result<(), Error> {
-    change(secrets, database, |owner| owner.address = Some(address.clone())).await
+/// Stores where the database is reached, and the keys. `legacy`: one of them is a legacy key.
+pub async fn store_address(
+    secrets: &Secrets<'_>,
+    database: &str,
+    address: &Address,
+    legacy: bool,
+) -> Result<(), Error> {
+    change(secrets, database, |owner| {
+        owner.address = Some(address.clone());
+        owner.api_keys.legacy_given |= legacy;
+    })
+    .await
 }
 
 /// Deletes the Secrets of a database that is gone: the owner's and the tenant's.

@@ -7,16 +7,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::observe::{Observed, too_early};
 use super::plan::Step;
 use super::{
-    Pass, adopted, create, deadline, entry, final_backup, former, grace, identity, key_rotation, keys, power,
+    Pass, adopted, create, deadline, entry, final_backup, former, grace, identity, key_rotation, keys, leaving, power,
     provider_backups, region, status,
 };
 use crate::api::condition::Reason;
-use crate::api::names::PASSWORD_LABEL;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::status::{News, tell};
 use crate::controller::write::{delete, set_finalizer};
 use crate::credentials::{owner, password};
 use crate::supabase::Account;
@@ -84,7 +82,7 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
         // A paused project must also be destroyed in time.
         Step::Rest | Step::Sleep => {
             come_to_rest(pass, step, observed).await?;
-            let keys = key_rotation::due_in(pass).filter(|_| step == Step::Rest);
+            let keys = key_rotation::due_in(pass, observed.facts.claim).filter(|_| step == Step::Rest);
             let wait = observed.wait.into_iter().chain(pass.again).chain(keys).min();
             Ok(Some(wait.map_or(Next::Rest, Next::After)))
         }
@@ -99,8 +97,8 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
         }
         Step::DeleteSelf => delete_self(pass).await,
         Step::Destroy => destroy(pass, observed).await,
-        Step::Forget => forget(pass, observed).await,
-        Step::Abandon => abandon(pass).await,
+        Step::Forget => leaving::forget(pass, observed).await,
+        Step::Abandon => leaving::abandon(pass).await,
     }
 }
 
@@ -232,7 +230,7 @@ async fn connect(pass: &mut Pass, observed: &mut Observed) -> Result<Option<Next
         service_role_key: keys.service_role,
         keys: None,
     };
-    owner::store_address(&owner::secrets(&pass.ctx.core), pass.name(), &address).await?;
+    owner::store_address(&owner::secrets(&pass.ctx.core), pass.name(), &address, keys.legacy).await?;
     pass.keys_work = Some(true);
     Ok(None)
 }
@@ -324,76 +322,4 @@ async fn destroy(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
         Err(error) => return Err(error.into()),
     }
     Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)))
-}
-
-async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
-    if observed.facts.leaves_nothing() {
-        // The password belongs to no project.
-        owner::forget(&owner::secrets(&pass.ctx.core), pass.name()).await?;
-    } else {
-        let listed = observed.project.as_ref().map(|project| project.reference.as_str());
-        let given = adopted::was_given_password(pass);
-        let set = pass.object.adopted().is_some() && !given && pass.has_stored(PASSWORD_LABEL);
-        let secret = if set { password_is_in(pass) } else { String::new() };
-        let note = format!(
-            "project {} remains at the provider and continues to cost money: {}{secret}{}",
-            pass.object
-                .project_ref()
-                .or(listed)
-                .unwrap_or("without a reference, which may be that of this database,"),
-            adopted::why_kept(&pass.object),
-            adopted::unmark(pass).await.unwrap_or_default()
-        );
-        tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Released, note)).await;
-        if given {
-            // The Orchestra's author gave the password, and still has it.
-            owner::forget(&owner::secrets(&pass.ctx.core), pass.name()).await?;
-        }
-    }
-    let_go(pass).await
-}
-
-/// Removes the finalizer without a request to the provider, whose token may be invalid; the project, if there is one, stays.
-/// The owner's password is kept in its Secret, unless the author of an Orchestra has it.
-async fn abandon(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let status = pass.object.status.clone().unwrap_or_default();
-    let cost = status.cost.map_or_else(
-        || "and costs money".to_owned(),
-        |cost| format!("and costs {} {} a month", cost.monthly, cost.currency),
-    );
-    let organization = status.organization.unwrap_or_default();
-    let left = match (status.project, status.create_issued_at) {
-        (Some(project), _) => format!(
-            "project {} of organization {organization} remains {cost}",
-            project.reference
-        ),
-        (None, Some(_)) => format!("a project that was requested in organization {organization} may exist {cost}"),
-        (None, None) => "no project was requested".to_owned(),
-    };
-    let given = adopted::was_given_password(pass);
-    let secret = if given { String::new() } else { password_is_in(pass) };
-    let marked = adopted::unmark(pass).await.unwrap_or_default();
-    let note = format!("abandoned: {left}; delete it in the provider's dashboard{secret}{marked}");
-    tracing::warn!(note, "the database is abandoned");
-    tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Abandoned, note)).await;
-    if given {
-        owner::forget(&owner::secrets(&pass.ctx.core), pass.name()).await?;
-    }
-    let_go(pass).await
-}
-
-/// Where the password that the operator set is kept.
-fn password_is_in(pass: &Pass) -> String {
-    let namespace = &pass.ctx.core.settings.namespace;
-    format!(". Its owner's password is in Secret {namespace}/{}", pass.name())
-}
-
-async fn let_go(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    // The decision may have been changed while everything was being dropped.
-    pass.ctx
-        .resets
-        .stop(pass.object.metadata.uid.as_deref().unwrap_or_default());
-    pass.ctx.forget(pass.name());
-    set_finalizer(&pass.ctx.core, &pass.object, DATABASE_FINALIZER, false).await?;
-    Ok(Some(Next::Gone))
 }

@@ -123,6 +123,12 @@ pub fn is_untried(pass: &Pass, claim: ClaimState) -> bool {
     was_given_password(pass) && claim == ClaimState::Held && !pass.object.was_usable()
 }
 
+/// Where the password that the operator set is kept.
+pub fn password_is_in(pass: &Pass) -> String {
+    let namespace = &pass.ctx.core.settings.namespace;
+    format!(". Its owner's password is in Secret {namespace}/{}", pass.name())
+}
+
 /// Why a project that the operator stops managing stays.
 pub fn why_kept(object: &OrchestraDatabase) -> &'static str {
     match object.spec.reclaim_policy {

@@ -1,15 +1,16 @@
 //! What an Orchestra that has released the database may still have of it: its logins, which could not be revoked then, and
-//! its API keys. Both end as soon as the database, or the provider, answers.
+//! its API keys. Both end as soon as the database, or the provider, answers, except for legacy keys, which a person disables.
 
 use std::time::Duration;
 
 use serde_json::json;
 
+use super::Pass;
+use super::key_rotation::{self, KeysLeft};
 use super::observe::Observed;
 use super::plan::{ClaimState, Step};
-use super::{Pass, key_rotation};
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{ClaimReference, FormerLogins};
+use crate::api::{ClaimReference, FormerLogins, OrchestraDatabase};
 use crate::controller::conditions::Conditions;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -107,34 +108,98 @@ async fn shut(pass: &Pass, claim: &ClaimReference) -> Result<Vec<String>, Error>
     })
 }
 
+/// Tells of logins that nobody revokes any more, because the operator stops managing the database.
+pub async fn tell_left(pass: &Pass) {
+    if let Some(note) = left_behind(&pass.object).filter(|_| !pass.is_reset) {
+        tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Released, note)).await;
+    }
+}
+
+fn left_behind(object: &OrchestraDatabase) -> Option<String> {
+    let spec = &object.spec;
+    let claim = spec.claim_ref.as_ref().filter(|_| spec.released_at.is_some())?;
+    let role = postgres::role_name(&claim.uid);
+    (spec.former_logins == Some(FormerLogins::Left)).then(|| {
+        format!(
+            "the login of Orchestra {}/{} was not revoked when it was deleted, and the operator no longer does it: run ALTER ROLE \
+             … NOLOGIN on its server for {role} and every role named {role}_<n>",
+            claim.namespace, claim.name
+        )
+    })
+}
+
 /// The key of attempts to revoke logins.
 pub fn key(database: &str) -> String {
     format!("former-logins/{database}")
 }
 
-/// Reports what the Orchestra that has released the database may still have of it.
+/// What only a person can end. The database may have another Orchestra by then.
+const LEGACY: &str = "legacy API keys (JWT) of the project, which a deleted Orchestra had, are enabled: whoever has them may \
+                      reach the data, and the operator does not replace them. Disable them in the provider's dashboard \
+                      (project settings, API keys), after making a publishable and a secret key there if the project has \
+                      none; the operator reads within about an hour that they are disabled";
+
+/// Reports what an Orchestra that has released the database may still have of it.
 pub fn report(pass: &Pass, step: Step, observed: &Observed, conditions: &mut Conditions<'_>) {
     let claim = observed.facts.claim;
-    let logins = has_logins(pass, claim);
-    let keys = claim == ClaimState::Released && key_rotation::are_left(pass, claim);
-    if !logins && !keys {
-        return;
-    }
-    let known = |left: bool, failure: &Option<(Reason, String)>| failure.clone().filter(|_| left);
-    let failed = known(logins, &pass.former_logins).or_else(|| known(keys, &pass.former_keys));
-    let what = match (logins, keys) {
+    let (logins, keys) = (has_logins(pass, claim), key_rotation::left(pass, claim));
+    let replaced = keys == Some(KeysLeft::Replaced);
+    let what = match (logins, replaced) {
         (true, true) => "logins and API keys",
         (true, false) => "logins",
-        (false, _) => "API keys",
+        (false, true) => "API keys",
+        (false, false) => {
+            if keys == Some(KeysLeft::Legacy) {
+                conditions.set(ConditionType::AccessRevoked, false, Reason::KeysKept, LEGACY);
+            }
+            return;
+        }
     };
-    let (reason, why) = match failed {
+    let of_logins = pass.former_logins.clone().filter(|_| logins);
+    let of_keys = || key_rotation::failure(pass, claim).filter(|_| replaced);
+    let (reason, why) = match of_logins.or_else(of_keys) {
         _ if step == Step::Sleep => (Reason::Paused, "the project is paused".to_owned()),
         Some(failed) => failed,
         None => (Reason::Pending, "they end when the database is usable".to_owned()),
     };
-    let message = format!(
+    let mut message = format!(
         "the {what} of the deleted Orchestra are not revoked yet ({why}): the operator revokes them as soon as it can, and \
          until then whoever has them may reach the data"
     );
+    if keys == Some(KeysLeft::Legacy) {
+        message += "; ";
+        message += LEGACY;
+    }
     conditions.set(ConditionType::AccessRevoked, false, reason, &message);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_login_that_nobody_revokes_any_more_is_told_with_what_to_do() {
+        let told = |former_logins: Option<&str>, released: Option<&str>| {
+            let spec = json!({
+                "claimRef": {"namespace": "tenants", "name": "one", "uid": "01234567-89ab-cdef-0123-456789abcdef"},
+                "formerLogins": former_logins, "releasedAt": released,
+            });
+            left_behind(&OrchestraDatabase::new(
+                "orchdb-1",
+                serde_json::from_value(spec).unwrap(),
+            ))
+        };
+        let at = Some("2026-01-01T00:00:00Z");
+        let note = told(Some("Left"), at).unwrap();
+        assert!(
+            note.contains("tenants/one") && note.contains("for orchestra_0123456789abcdef0123456789abcdef and"),
+            "{note}"
+        );
+        assert_eq!(told(Some("Revoked"), at), None);
+        assert_eq!(told(None, at), None);
+        assert_eq!(told(Some("Left"), None), None, "an Orchestra has it");
+    }
 }

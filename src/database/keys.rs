@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::Pass;
 use crate::api::condition::Reason;
-use crate::api::names::KEYS_MADE_LABEL;
+use crate::api::names::{KEYS_LEGACY_LABEL, KEYS_MADE_LABEL};
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
 use crate::credentials::api_keys::KeyState;
@@ -29,8 +29,19 @@ pub struct KeyReads {
     /// When this process started: earlier reads are not known.
     began: Instant,
     due: Mutex<Recent<Instant>>,
-    /// When a rotation that could not continue is tried again.
-    rotation_due: Mutex<Recent<Instant>>,
+    /// The rotations that could not continue.
+    rotation_due: Mutex<Recent<Postponed>>,
+}
+
+/// A rotation of the keys that is tried again later.
+#[derive(Clone)]
+pub struct Postponed {
+    /// When it is tried again.
+    pub until: Instant,
+    /// Why the last attempt failed.
+    pub cause: (Reason, String),
+    /// UID of the Orchestra whose keys it is to end, after that has released the database.
+    pub former: Option<String>,
 }
 
 /// The interval at which keys are read.
@@ -73,9 +84,9 @@ impl KeyReads {
         self.due.lock().insert(database, Instant::now() + wait);
     }
 
-    /// The keys are not rotated before this time has passed.
-    pub fn postpone_rotation(&self, database: &str, wait: Duration) {
-        self.rotation_due.lock().insert(database, Instant::now() + wait);
+    /// The keys are not rotated before a later time.
+    pub fn postpone_rotation(&self, database: &str, postponed: Postponed) {
+        self.rotation_due.lock().insert(database, postponed);
     }
 
     /// The keys may be rotated now.
@@ -83,11 +94,22 @@ impl KeyReads {
         self.rotation_due.lock().remove(database);
     }
 
-    /// How long the rotation of the keys has to wait.
-    pub fn rotation_wait(&self, database: &str) -> Option<Duration> {
-        let until = self.rotation_due.lock().get(database).copied()?;
+    /// How long the rotation of the keys has to wait that is to end those of this former Orchestra, if of any. A release waits
+    /// for no earlier failure.
+    pub fn rotation_wait(&self, database: &str, former: Option<&str>) -> Option<Duration> {
+        let until = self.postponed(database, former)?.until;
         let left = until.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
+    }
+
+    /// Why the last attempt at that rotation failed, until one succeeds.
+    pub fn rotation_failure(&self, database: &str, former: Option<&str>) -> Option<(Reason, String)> {
+        Some(self.postponed(database, former)?.cause)
+    }
+
+    fn postponed(&self, database: &str, former: Option<&str>) -> Option<Postponed> {
+        let postponed = self.rotation_due.lock().get(database).cloned();
+        postponed.filter(|postponed| postponed.former.as_deref() == former)
     }
 
     /// Forgets a database that is gone.
@@ -109,6 +131,12 @@ fn share(database: &str) -> f64 {
 /// tenant keeps its keys, and they are read again after the interval, or when the request limit allows it. Returns whether
 /// working keys are left, if known.
 pub async fn read_again(pass: &Pass, account: &Account, reference: &str) -> Option<bool> {
+    let usable = read(pass, account, reference).await;
+    look_at_legacy(pass, account, reference).await;
+    usable
+}
+
+async fn read(pass: &Pass, account: &Account, reference: &str) -> Option<bool> {
     let (name, resync) = (pass.name(), pass.ctx.core.settings.resync);
     pass.ctx.keys.were_read(name, resync);
     let made = match made(pass).await {
@@ -149,15 +177,21 @@ async fn store(pass: &Pass, keys: &ChosenKeys, reference: &str) -> Result<(), Er
         .address
         .and_then(|address| address.with_keys(&keys.anon, &keys.service_role));
     let lost = stored.api_keys.clone().lose(&keys.ids);
-    if new.is_none() && lost.is_empty() {
+    let is_noted = stored.api_keys.legacy_given || !keys.legacy;
+    if new.is_none() && lost.is_empty() && is_noted {
         return Ok(());
     }
+    let is_new = new.is_some();
     let values = (Some(keys.anon.clone()), Some(keys.service_role.clone()));
     let change = |state: &mut KeyState| {
         state.lose(&keys.ids);
+        state.legacy_given |= keys.legacy;
         true
     };
     owner::store_keys(&secrets, pass.name(), values, change).await?;
+    if !is_new && lost.is_empty() {
+        return Ok(());
+    }
     tracing::info!(
         project = reference,
         "the provider has changed the API keys; they are stored and published again"
@@ -171,6 +205,35 @@ async fn store(pass: &Pass, keys: &ChosenKeys, reference: &str) -> Result<(), Er
         tell(&pass.ctx.core, &pass.object, &News::warning(Reason::KeysLost, note)).await;
     }
     Ok(())
+}
+
+/// Asks whether the legacy keys are still enabled that an Orchestra had which has released the database.
+async fn look_at_legacy(pass: &Pass, account: &Account, reference: &str) {
+    if !pass.has_stored(KEYS_LEGACY_LABEL) {
+        return;
+    }
+    match account.client().legacy_keys_enabled(reference).await {
+        Ok(true) => return,
+        Ok(false) => {}
+        Err(error) => {
+            tracing::info!(%error, "whether the legacy keys are enabled is not known; it is asked again");
+            return;
+        }
+    }
+    let secrets = owner::secrets(&pass.ctx.core);
+    let ended = owner::change_keys(&secrets, pass.name(), |state| state.legacy_left = false).await;
+    if let Err(error) = ended {
+        tracing::info!(%error, "that the legacy keys are disabled cannot be stored; it is asked again");
+        pass.ctx.keys.postpone(pass.name(), pass.ctx.core.settings.resync);
+        return;
+    }
+    let note = "the project's legacy API keys (JWT), which a deleted Orchestra had, are disabled: they no longer work";
+    tell(
+        &pass.ctx.core,
+        &pass.object,
+        &News::normal(Reason::KeysRevoked, note.to_owned()),
+    )
+    .await;
 }
 
 /// The identities of the published keys that the operator has made.
@@ -207,10 +270,28 @@ mod tests {
         assert!(!reads.are_due_at("orchdb-1", hour, after(1)));
         assert!(reads.are_due_at("orchdb-1", hour, after(3)));
 
-        assert_eq!(reads.rotation_wait("orchdb-1"), None);
-        reads.postpone_rotation("orchdb-1", hour);
-        assert!(reads.rotation_wait("orchdb-1") > Some(hour / 2) && reads.rotation_wait("orchdb-2").is_none());
-        reads.postpone_rotation("orchdb-1", Duration::ZERO);
-        assert_eq!(reads.rotation_wait("orchdb-1"), None);
+        assert_eq!(reads.rotation_wait("orchdb-1", None), None);
+        let refused = Postponed {
+            until: Instant::now() + hour,
+            cause: (Reason::PermissionDenied, "no".to_owned()),
+            former: None,
+        };
+        reads.postpone_rotation("orchdb-1", refused.clone());
+        assert!(reads.rotation_wait("orchdb-1", None) > Some(hour / 2));
+        assert!(reads.rotation_wait("orchdb-2", None).is_none());
+        // The release is another rotation.
+        assert!(reads.rotation_wait("orchdb-1", Some("uid-1")).is_none());
+        assert!(reads.rotation_failure("orchdb-1", Some("uid-1")).is_none());
+        let now = Postponed {
+            until: Instant::now(),
+            former: Some("uid-1".to_owned()),
+            ..refused.clone()
+        };
+        reads.postpone_rotation("orchdb-1", now);
+        assert_eq!(reads.rotation_wait("orchdb-1", Some("uid-1")), None);
+        // The cause stays until an attempt succeeds.
+        assert_eq!(reads.rotation_failure("orchdb-1", Some("uid-1")), Some(refused.cause));
+        reads.allow_rotation("orchdb-1");
+        assert_eq!(reads.rotation_failure("orchdb-1", Some("uid-1")), None);
     }
 }

@@ -13,6 +13,7 @@ mod holder;
 mod identity;
 mod key_rotation;
 mod keys;
+mod leaving;
 mod login;
 mod observe;
 mod password;
@@ -140,8 +141,6 @@ struct Pass {
     keys: Option<key_rotation::KeyAttempt>,
     /// Why the logins of the Orchestra that has released the database could not be revoked in this pass.
     former_logins: Option<(Reason, String)>,
-    /// Why its API keys could not be replaced in this pass.
-    former_keys: Option<(Reason, String)>,
     /// When failed work is tried again.
     again: Option<Duration>,
     /// What a person had asked for when the pass began, of the database or its Orchestra.
@@ -168,7 +167,6 @@ impl Pass {
             password: None,
             keys: None,
             former_logins: None,
-            former_keys: None,
             again: None,
         }
     }

@@ -10,7 +10,7 @@ use sqlx::Executor as _;
 
 use crate::backup::{DESTINATION, backup, runner, until};
 use crate::support::{
-    LONG, events_with, gone, kill, login, orchestra, patch_config_map, ready, reason, scalar, secret, sources,
+    LONG, events_with, gone, kill, login, orchestra, patch_config_map, project, ready, reason, scalar, secret, sources,
     standard_class, world,
 };
 
@@ -175,10 +175,11 @@ async fn an_encrypted_backup_needs_its_key() {
     sources(&world);
     orchestra(&world, "acme", "");
     ready(&world, "acme").await;
-    backup(&world, "last", "acme", "Retain");
-    until(&world, "last", |object| is_true(object, "Ready")).await;
-    from_backup(&world, "copy", "last");
-    let stalled = reason(&world, "copy", "BackupKeyMissing").await;
+    backup(&world, "before-the-move", "acme", "Retain");
+    until(&world, "before-the-move", |object| is_true(object, "Ready")).await;
+    let sample = project().join("deploy/samples/restored.yaml");
+    world.kubectl(["apply", "-f", sample.to_str().unwrap()]).unwrap();
+    let stalled = reason(&world, "restored", "BackupKeyMissing").await;
     assert!(is_true(&stalled, "Stalled"), "{stalled:#}");
     assert_eq!(stalled["status"]["phase"], "Failed");
     world
@@ -189,19 +190,19 @@ async fn an_encrypted_backup_needs_its_key() {
         .kubectl([
             "annotate",
             "orch",
-            "copy",
+            "restored",
             "-n",
             TENANTS,
             "stagesub.io/retry-requested-at=now",
         ])
         .unwrap();
-    ready(&world, "copy").await;
-    let keys = secret(&world, TENANTS, "copy-connection").await;
+    ready(&world, "restored").await;
+    let keys = secret(&world, TENANTS, "restored-connection").await;
     let mut tenant = login(&keys["DATABASE_URL"]).await.unwrap();
     assert_eq!(scalar(&mut tenant, r#"SELECT count(*) FROM "Member""#).await, 3);
     // An Orchestra that is deleted while it is restored leaves no Job, and releases its database.
     drop(runner);
-    from_backup(&world, "gone", "last");
+    from_backup(&world, "gone", "before-the-move");
     restored(&world, "gone", |object| object["status"]["restore"]["attempts"] == 1).await;
     delete(&world, "gone");
     gone(&world, Kind::Orchestra, TENANTS, "gone").await;

@@ -50,11 +50,12 @@ pub async fn begin(
                 message: "it has no API keys".to_owned(),
             }));
         }
-        owner::change_keys(&secrets, &name, |state| state.skip(follows, former)).await?;
-        if !legacy.is_empty() {
+        let left = is_legacy_left(account, reference, stored, former.as_ref()).await;
+        owner::change_keys(&secrets, &name, |state| state.skip(follows, former, left)).await?;
+        if left || (!legacy.is_empty() && claim != ClaimState::Released) {
             warn(pass, Reason::KeysKept, only_legacy(claim).to_owned()).await;
         }
-        over(pass);
+        settled(pass);
         return Ok(Ok(()));
     }
     let highest = keys.iter().filter_map(|key| number_of(&name, &key.name)).max();
@@ -62,6 +63,22 @@ pub async fn begin(
     owner::change_keys(&secrets, &name, begin).await?;
     pass.keys = Some(KeyAttempt::Begun(keys));
     Ok(Ok(()))
+}
+
+/// Whether legacy keys are enabled that an Orchestra had which has released the database. Without an answer, they count as
+/// enabled: it is asked again with the next read of the keys.
+async fn is_legacy_left(account: &Account, reference: &str, stored: &OwnerSecret, former: Option<&String>) -> bool {
+    if former.is_none() || !stored.api_keys.legacy_given {
+        return false;
+    }
+    account
+        .client()
+        .legacy_keys_enabled(reference)
+        .await
+        .unwrap_or_else(|error| {
+            tracing::info!(%error, "whether the legacy keys are enabled is not known");
+            true
+        })
 }
 
 fn only_legacy(claim: ClaimState) -> &'static str {
@@ -125,11 +142,13 @@ pub async fn make(
     }
     let made: Vec<_> = made.into_iter().map(|(key, _)| key).collect();
     let kept = kept(&listed, &stored.api_keys, &[&*made, &*first].concat());
+    let former = former(pass, claim);
     let keys = NewKeys {
         number: pending.number,
         made,
         first,
-        former: former(pass, claim),
+        legacy_left: is_legacy_left(account, reference, stored, former.as_ref()).await,
+        former,
     };
     let mut ended = false;
     let end = |state: &mut KeyState| {
@@ -168,8 +187,9 @@ async fn tell_of_new(pass: &Pass, claim: ClaimState, title: &str, kept: &[String
     if !kept.is_empty() {
         let kept = text::names(kept, NAMED, kept.len());
         let note = format!(
-            "these API keys of the project are neither the operator's nor came with a project that it made, and it neither \
-             changes nor deletes them: {kept}. Delete or disable them in the provider's dashboard when nothing uses them"
+            "the operator neither changes nor deletes these API keys of the project, because they are legacy ones (JWT), or \
+             because it has no record of making them or the project: {kept}. Delete or disable them in the provider's dashboard \
+             when nothing uses them"
         );
         warn(pass, Reason::KeysKept, note).await;
     }

@@ -13,14 +13,15 @@
 mod end;
 mod make;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
+use super::keys::{self, Postponed};
 use super::plan::{ClaimState, KeyWork};
-use super::{Pass, holder, keys};
+use super::{Pass, holder};
 use crate::api::condition::Reason;
 use crate::api::names::{KEYS_LABEL, KEYS_MADE_LABEL};
 use crate::api::{AlsoRotated, Orchestra};
@@ -65,7 +66,7 @@ pub fn work(pass: &Pass, claim: ClaimState) -> Option<KeyWork> {
     match &pass.keys {
         Some(KeyAttempt::Over) => return None,
         Some(KeyAttempt::Begun(_)) => return Some(KeyWork::Pending),
-        None if pass.ctx.keys.rotation_wait(pass.name()).is_some() => return None,
+        None if wait(pass, claim).is_some() => return None,
         None => {}
     }
     let (marks, digest) = marks(pass)?;
@@ -120,9 +121,32 @@ fn is_unended(pass: &Pass, claim: ClaimState, marks: &KeyMarks) -> bool {
     former.is_some() && marks.ended_for != former
 }
 
-/// Whether the keys of the Orchestra that has released the database last are not replaced yet.
-pub fn are_left(pass: &Pass, claim: ClaimState) -> bool {
-    marks(pass).is_some_and(|(marks, _)| is_unended(pass, claim, &marks))
+/// Keys of an Orchestra that has released the database, and that may still work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeysLeft {
+    /// Keys that the operator replaces, or deletes.
+    Replaced,
+    /// Legacy keys, which only a person can disable.
+    Legacy,
+}
+
+/// Which keys of an Orchestra that has released the database may still work.
+pub fn left(pass: &Pass, claim: ClaimState) -> Option<KeysLeft> {
+    let (marks, _) = marks(pass)?;
+    decide_left(&marks, claim, is_unended(pass, claim, &marks))
+}
+
+fn decide_left(marks: &KeyMarks, claim: ClaimState, unended: bool) -> Option<KeysLeft> {
+    let (released, held) = (claim == ClaimState::Released, claim == ClaimState::Held);
+    // Another Orchestra's applications may use them until its overlap ends.
+    let undeleted = released && (marks.waits || marks.revoke_at.is_some());
+    if (unended && (released || held)) || undeleted {
+        Some(KeysLeft::Replaced)
+    } else if marks.legacy_left && (released || held) {
+        Some(KeysLeft::Legacy)
+    } else {
+        None
+    }
 }
 
 /// Whether an Orchestra has no connection Secret yet.
@@ -130,9 +154,21 @@ fn is_unused(holder: Option<&Orchestra>) -> bool {
     holder.is_some_and(|holder| !holder.is_published())
 }
 
+/// How long the next attempt has to wait.
+fn wait(pass: &Pass, claim: ClaimState) -> Option<Duration> {
+    pass.ctx.keys.rotation_wait(pass.name(), former(pass, claim).as_deref())
+}
+
+/// Why the last attempt failed.
+pub fn failure(pass: &Pass, claim: ClaimState) -> Option<(Reason, String)> {
+    pass.ctx
+        .keys
+        .rotation_failure(pass.name(), former(pass, claim).as_deref())
+}
+
 /// How long until the next work that no watch triggers: a second at least.
-pub fn due_in(pass: &Pass) -> Option<Duration> {
-    if let Some(wait) = pass.ctx.keys.rotation_wait(pass.name()) {
+pub fn due_in(pass: &Pass, claim: ClaimState) -> Option<Duration> {
+    if let Some(wait) = wait(pass, claim) {
         return Some(wait);
     }
     let (marks, _) = marks(pass)?;
@@ -221,9 +257,13 @@ async fn postpone(pass: &mut Pass, (work, claim): (KeyWork, ClaimState), error: 
         false if wait >= SLOWEST => wait.max(keys::interval(core.settings.resync)),
         _ => wait,
     };
-    pass.ctx.keys.postpone_rotation(pass.name(), wait);
+    let postponed = Postponed {
+        until: Instant::now() + wait,
+        cause: (error.reason(), error.to_string()),
+        former: former(pass, claim),
+    };
+    pass.ctx.keys.postpone_rotation(pass.name(), postponed);
     pass.keys = Some(KeyAttempt::Over);
-    pass.former_keys = Some((error.reason(), error.to_string()));
     tracing::info!(%error, ?work, "the API keys are not rotated yet");
     // A key that is rejected for this long needs a person.
     if !error.is_passing() || (unproven && wait >= SLOWEST) {

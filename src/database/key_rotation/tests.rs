@@ -154,6 +154,42 @@ fn former_keys_end_when_the_newer_ones_are_published_and_the_overlap_is_over() {
 }
 
 #[test]
+fn what_a_former_tenant_may_still_have_of_the_keys_is_known_until_it_has_ended() {
+    let legacy = KeyMarks {
+        legacy_left: true,
+        ..KeyMarks::default()
+    };
+    let undeleted = [
+        KeyMarks {
+            waits: true,
+            ..legacy.clone()
+        },
+        KeyMarks {
+            revoke_at: Some(at(1)),
+            ..legacy.clone()
+        },
+    ];
+    let released = ClaimState::Released;
+    assert_eq!(decide_left(&KeyMarks::default(), released, false), None);
+    for claim in [released, ClaimState::Held] {
+        assert_eq!(decide_left(&legacy, claim, true), Some(KeysLeft::Replaced), "{claim:?}");
+    }
+    for marks in &undeleted {
+        assert_eq!(decide_left(marks, released, false), Some(KeysLeft::Replaced));
+        // The former keys of one that has it are published until the overlap ends.
+        let held = decide_left(marks, ClaimState::Held, false);
+        assert_eq!(held, Some(KeysLeft::Legacy));
+    }
+    for (claim, is) in [
+        (released, Some(KeysLeft::Legacy)),
+        (ClaimState::Held, Some(KeysLeft::Legacy)),
+        (ClaimState::None, None),
+    ] {
+        assert_eq!(decide_left(&legacy, claim, false), is, "{claim:?}");
+    }
+}
+
+#[test]
 fn legacy_keys_are_never_rotated_and_what_is_not_the_operators_is_told() {
     let anon = key("anon", KeyType::Legacy, "anon");
     let default = key("1", KeyType::Publishable, "default");

@@ -67,6 +67,15 @@ impl Client {
         keys::choose(&keys, false, preferred)
     }
 
+    /// Whether the project's legacy keys work. Nobody waits for it.
+    ///
+    /// # Errors
+    /// When the provider does not answer, or refuses to.
+    pub async fn legacy_keys_enabled(&self, reference: &str) -> Result<bool, Error> {
+        let call = Operation::GetLegacyKeys.as_check();
+        self.are_legacy_keys_enabled(call, reference).await
+    }
+
     /// The operation will be removed together with the legacy keys: 404 means that there are none.
     async fn are_legacy_keys_enabled(&self, call: ApiCall, reference: &str) -> Result<bool, Error> {
         let path = ["v1", "projects", reference, "api-keys", "legacy"];
