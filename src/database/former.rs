@@ -101,10 +101,7 @@ async fn shut(pass: &Pass, claim: &ClaimReference) -> Result<Vec<String>, Error>
             .take(NAMED)
             .map(KeptRole::to_string)
             .collect(),
-        Err(error) => vec![format!(
-            "the role {role} can no longer log in, and is left on the server ({error}): run REASSIGN OWNED BY {role} TO the \
-             owner, DROP OWNED BY {role} and DROP ROLE {role} there"
-        )],
+        Err(error) => vec![postgres::undropped(&role, &error)],
     })
 }
 

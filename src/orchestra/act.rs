@@ -362,21 +362,18 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         if error.is_passing() && !late {
             return Err(error);
         }
-        let role = login::published_role(pass, database);
+        let role = postgres::role_name(pass.uid());
         // The objects that the login owns take long to drop, or are in use: shutting the login needs neither.
         let shut = login::within(login::LOGIN_LIMIT, login::shut_released(pass, database))
             .await
             .is_ok_and(|ended| ended);
         pass.logins_end = shut;
         let note = if shut {
-            format!(
-                "the tenant's login {role} can no longer log in, and its role is left on the server of database {name} ({error}): \
-                 run REASSIGN OWNED BY {role} TO the owner, DROP OWNED BY {role} and DROP ROLE {role} there"
-            )
+            format!("database {name}: {}", postgres::undropped(&role, &error))
         } else {
             format!(
-                "the tenant's login {role} was not revoked ({error}): the operator revokes it when database {name} answers. To \
-                 end it before, run ALTER ROLE {role} NOLOGIN on its server"
+                "the tenant's login was not revoked ({error}): the operator revokes it when database {name} answers. To end it \
+                 before, run ALTER ROLE … NOLOGIN on its server for {role} and every role named {role}_<n>"
             )
         };
         tracing::warn!(%error, database = name, role, "the tenant's login was not revoked");

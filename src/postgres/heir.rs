@@ -279,6 +279,15 @@ impl fmt::Display for KeptRole {
     }
 }
 
+/// Tells of a tenant's roles that can no longer log in, and could not be dropped, and how to drop them. `first`: the tenant's first
+/// role, whose name begins the names of the others.
+pub fn undropped(first: &str, error: &impl fmt::Display) -> String {
+    format!(
+        "no login of the tenant works any more, but the role {first}, or one named {first}_<n>, is left on the server ({error}): run \
+         REASSIGN OWNED BY that role TO the owner, DROP OWNED BY that role and DROP ROLE there"
+    )
+}
+
 /// Bytes of a database's name in a message.
 const NAME: usize = 63;
 

@@ -56,7 +56,7 @@ pub use error::{Error, Result};
 pub use fault::{Fault, FaultKind};
 pub use grants::TenantRights;
 pub use groups::{APP_GROUP, ensure_app_group};
-pub use heir::{FoundLogins, KeptRole, tenant_logins};
+pub use heir::{FoundLogins, KeptRole, tenant_logins, undropped};
 pub use identity::{DatabaseIdentity, identity, identity_inside};
 pub use login::{Login, RESERVED, SessionOptions, Tls};
 pub use logins::RefusedLogins;
