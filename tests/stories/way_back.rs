@@ -7,6 +7,7 @@ mod namespace;
 
 pub use killed::operator;
 
+use orchestra_sandbox::api::Rule;
 use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
 use serde_json::Value;
 
@@ -81,6 +82,7 @@ async fn a_deleted_orchestra_is_taken_back_with_its_data() {
     assert!(message.contains("Orchestra tenants/one"), "{message}");
     world.kubectl(["delete", "orch", "early", "-n", TENANTS]).unwrap();
 
+    let rule = refuse_new_keys(&world);
     let kept = delete(&world, "one", &database, "Reclaiming").await;
     assert!(
         kept["spec"]["reclaimAfter"].is_string() && is_true(&kept, "Ready"),
@@ -90,6 +92,8 @@ async fn a_deleted_orchestra_is_taken_back_with_its_data() {
     assert!(message.contains(&format!("databaseName: {database}")), "{message}");
     assert!(login(&old).await.is_err(), "the login is revoked");
     let reference = kept["status"]["project"]["ref"].as_str().unwrap().to_owned();
+    the_cause_is_told(&world, &database).await;
+    assert!(world.api.rules().remove(rule));
     keys_end(&world, &reference, &before).await;
     let wide = world.kubectl(["get", "orchdb", &database, "-o", "wide"]).unwrap();
     assert!(wide.contains("RECLAIM AFTER"), "{wide}");
@@ -161,6 +165,37 @@ async fn living_keys(world: &World, reference: &str) -> Vec<String> {
     keys.iter()
         .filter_map(|key| Some(key["api_key"].as_str()?.to_owned()))
         .collect()
+}
+
+/// No API keys can be made.
+fn refuse_new_keys(world: &World) -> u64 {
+    let rule = Rule {
+        method: Some("POST".into()),
+        path: Some("/api-keys$".into()),
+        status: Some(403),
+        effect: Some(false),
+        text: Some("no".into()),
+        ..Rule::default()
+    };
+    world.api.rules().add(rule).unwrap()
+}
+
+/// Why the keys have not ended stays in the condition while the next attempt has to wait.
+async fn the_cause_is_told(world: &World, database: &str) {
+    let refused = |object: &Value| condition(object, "AccessRevoked").1 == "RequestRefused";
+    world
+        .until(Kind::Database, ("", database), LONG, refused)
+        .await
+        .unwrap();
+    for look in 0..4 {
+        // A pass, between attempts or with one.
+        world
+            .kubectl(["label", "orchdb", database, "--overwrite", &format!("look=n{look}")])
+            .unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let object = world.get(Kind::Database, "", database).await.unwrap().unwrap();
+        assert!(refused(&object), "{object:#}");
+    }
 }
 
 /// The API keys that the deleted Orchestra had end, as its login does.
