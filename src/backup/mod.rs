@@ -29,6 +29,7 @@ use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::current;
+use crate::postgres::RefusedLogins;
 use crate::{class, credentials};
 
 pub use drill::Drops;
@@ -42,6 +43,10 @@ pub struct Context {
     pub class: Arc<class::Context>,
     /// Logins of owners.
     pub credentials: Arc<credentials::Context>,
+    /// Refused logins, and when the next one may be tried.
+    pub logins: Arc<RefusedLogins>,
+    /// Sizes of databases that were read for estimates.
+    pub size_reads: schedule::SizeReads,
     /// Locked while Jobs are counted and one more is made.
     pub starting: Mutex<()>,
     /// Backups that wait for a Job.

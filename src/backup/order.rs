@@ -7,6 +7,7 @@ use kube::ResourceExt as _;
 use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
+use sqlx::PgConnection;
 
 use super::{Context, Pass, folder, job};
 use crate::api::condition::Reason;
@@ -226,22 +227,52 @@ pub fn remove(pass: &Pass, class: &OrchestraClass) -> Result<Order, Error> {
     })
 }
 
-/// The owner's login of a database.
+/// The owner's login of a database. While its password is being rotated, the server is asked which of two it accepts.
+///
+/// # Errors
+/// When the login is not stored yet, or the server accepts neither password.
 pub async fn login(ctx: &Context, database: &OrchestraDatabase) -> Result<Login, Error> {
+    match passwords(ctx, database).await? {
+        (login, None) => Ok(login),
+        both => Ok(enter(ctx, database, both).await?.1),
+    }
+}
+
+/// A session of the owner, and the login that has worked. Refused logins are counted and spaced as those of others are.
+///
+/// # Errors
+/// As [`login`]; when the server cannot be reached.
+pub async fn session(ctx: &Context, database: &OrchestraDatabase) -> Result<(PgConnection, Login), Error> {
+    let both = passwords(ctx, database).await?;
+    enter(ctx, database, both).await
+}
+
+async fn enter(
+    ctx: &Context,
+    database: &OrchestraDatabase,
+    both: (Login, Option<SecretString>),
+) -> Result<(PgConnection, Login), Error> {
+    let spacing = ctx.core.settings.login_spacing;
+    Ok(ctx.logins.connect_with(&database.name_any(), both, spacing).await?)
+}
+
+/// The owner's login, and the new password that the server may have already.
+async fn passwords(ctx: &Context, database: &OrchestraDatabase) -> Result<(Login, Option<SecretString>), Error> {
     let core = &ctx.core;
     if let Some(entry) = &database.spec.inventory {
         let (login, _) = inventory::login(&ctx.credentials, entry).await?;
-        return Ok(login);
+        return Ok((login, None));
     }
     let stored = owner::read(&owner::secrets(core), &database.name_any())
         .await?
         .unwrap_or_default();
-    stored.login(&core.settings.database_roots).ok_or_else(|| {
+    let login = stored.login(&core.settings.database_roots).ok_or_else(|| {
         Error::transient(
             Reason::Provisioning,
             "the Secret with the owner's login does not exist yet: the operator writes it and tries again",
         )
-    })
+    })?;
+    Ok((login, stored.pending))
 }
 
 /// The file with the URL of the login that makes roles for a drill, on the server of the other login.
