@@ -6,6 +6,7 @@
 mod act;
 pub mod attempts;
 mod drill;
+mod final_backup;
 mod folder;
 pub mod job;
 mod key;
@@ -66,6 +67,7 @@ pub async fn pass(backup: Arc<OrchestraBackup>, ctx: Arc<Context>) -> Result<Nex
     let Some(object) = current(&ctx.core, &*backup).await? else {
         return Ok(Next::Gone);
     };
+    let object = final_backup::trusted(&ctx, object);
     let mut pass = Pass { ctx, object };
     loop {
         let observed = observe::observe(&pass).await?;

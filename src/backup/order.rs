@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 use sqlx::PgConnection;
 
-use super::{Context, Pass, folder, job};
+use super::{Context, Pass, final_backup, folder, job};
 use crate::api::condition::Reason;
 use crate::api::{
     ClaimReference, ClassBackup, MigrationFormat, Orchestra, OrchestraBackupStatus, OrchestraClass, OrchestraDatabase,
@@ -139,13 +139,6 @@ fn below(prefix: Option<&str>, path: &str) -> String {
     prefix.map_or_else(|| path.to_owned(), |prefix| format!("{prefix}/{path}"))
 }
 
-/// The database whose final backup this is. Its Orchestra may be gone, and another one may have its name. Only the status of
-/// the database counts, because users can write any OrchestraBackup.
-pub fn last_of(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
-    let databases = &pass.core().stores.databases;
-    databases.find(|database| database.is_backed_up_by(&pass.object))
-}
-
 /// An Orchestra as the claim of a database names it.
 pub fn claim_of(orchestra: &Orchestra) -> ClaimReference {
     ClaimReference {
@@ -165,7 +158,8 @@ pub fn make(pass: &Pass, class: &OrchestraClass, database: &OrchestraDatabase) -
         .stores
         .orchestras
         .get(&ObjectRef::new(name).within(&namespace));
-    let last = last_of(pass).and_then(|database| database.spec.claim_ref.clone());
+    let last = final_backup::database(&pass.ctx, &pass.object);
+    let last = last.and_then(|database| database.spec.claim_ref.clone());
     let (is_final, namespace) = (last.is_some(), last.map_or(namespace, |claim| claim.namespace));
     let migrations = orchestra
         .as_ref()
