@@ -280,6 +280,13 @@ pub struct FinalBackupReference {
     pub name: String,
     /// UID of the Orchestra that had the database: the backup is of its data.
     pub claim_uid: String,
+    /// UID of the OrchestraBackup, once it is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_uid: Option<String>,
+    /// SHA-256 digest of the manifest that a Job of this OrchestraBackup stored, as the Job itself reported it. The database is
+    /// destroyed once it is recorded here, whatever the status of the OrchestraBackup says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_digest: Option<String>,
 }
 
 impl OrchestraDatabase {
@@ -290,13 +297,29 @@ impl OrchestraDatabase {
         (recorded.claim_uid == claim.uid).then_some(recorded)
     }
 
-    /// Whether this is its final backup.
-    pub fn is_backed_up_by(&self, backup: &OrchestraBackup) -> bool {
+    /// Whether its final backup has the name of this one.
+    pub fn names_final_backup(&self, backup: &OrchestraBackup) -> bool {
         let (namespace, name) = (&backup.metadata.namespace, &backup.metadata.name);
         let recorded = self.final_backup();
         recorded.is_some_and(|recorded| {
             Some(&recorded.namespace) == namespace.as_ref() && Some(&recorded.name) == name.as_ref()
         })
+    }
+
+    /// Whether this is its final backup. Somebody else may have created another OrchestraBackup of that name: one of another
+    /// Orchestra, or of a backup that is stored already.
+    pub fn is_backed_up_by(&self, backup: &OrchestraBackup) -> bool {
+        let claim = self.spec.claim_ref.as_ref();
+        self.names_final_backup(backup)
+            && backup.spec.stored.is_none()
+            && claim.is_some_and(|claim| claim.name == backup.spec.orchestra_ref.name)
+    }
+
+    /// Digest of the manifest of its final backup, if this is it and it is complete.
+    pub fn final_manifest(&self, backup: &OrchestraBackup) -> Option<&str> {
+        let recorded = self.final_backup().filter(|_| self.is_backed_up_by(backup))?;
+        let is_of_it = recorded.backup_uid.is_some() && recorded.backup_uid == backup.metadata.uid;
+        recorded.manifest_digest.as_deref().filter(|_| is_of_it)
     }
 }
 

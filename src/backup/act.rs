@@ -10,7 +10,7 @@ use super::needs::Origin;
 use super::observe::{self, Observed};
 use super::outcome::JobEnd;
 use super::plan::{Step, Task};
-use super::{Pass, attempts, drill, folder, job, key, order};
+use super::{Pass, attempts, drill, final_backup, folder, job, key, order};
 use crate::api::condition::Reason;
 use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, RETRY_ANNOTATION, label_of, request};
 use crate::api::{BACKUP_FINALIZER, BackupFailure, OrchestraBackupStatus};
@@ -32,6 +32,10 @@ pub const ROOM: Duration = Duration::from_secs(10);
 
 /// The wait before the next look at a deleted Job.
 pub const GONE: Duration = Duration::from_secs(1);
+
+/// The message about a final backup whose Job stored it elsewhere than its status says.
+const ELSEWHERE: &str = "the Job stored the backup in another folder than status.path names, because somebody other than the operator wrote \
+    the status: find out who may write orchestrabackups/status";
 
 /// Executes a step. Returns none when the pass continues.
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
@@ -169,11 +173,18 @@ async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     match &observed.end {
         Some(JobEnd::Done(outcome)) => {
             new.failure = None;
-            if let Some(facts) = outcome.backup.as_ref().filter(|_| new.manifest_digest.is_none()) {
-                tell(&mut new, facts);
-                new.completion_time = Some(Time(now));
+            let known = new.manifest_digest.clone();
+            let is_it = |facts: &&BackupFacts| known.as_ref().is_none_or(|known| *known == facts.manifest_digest);
+            let facts = outcome.backup.as_ref().filter(is_it);
+            if let Some(facts) = facts {
+                if final_backup::record(pass, facts).await? {
+                    tell(&mut new, facts);
+                    new.completion_time = Some(Time(now));
+                } else {
+                    new.failure = Some(failure(pass, now, Reason::BackupFailed, ELSEWHERE, false));
+                }
             }
-            if new.manifest_digest.is_none() {
+            if new.manifest_digest.is_none() && facts.is_none() {
                 new.failure = Some(failure(
                     pass,
                     now,

@@ -6,6 +6,7 @@
 mod act;
 pub mod attempts;
 mod drill;
+mod final_backup;
 mod folder;
 pub mod job;
 mod key;
@@ -29,6 +30,7 @@ use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::current;
+use crate::postgres::RefusedLogins;
 use crate::{class, credentials};
 
 pub use drill::Drops;
@@ -42,6 +44,10 @@ pub struct Context {
     pub class: Arc<class::Context>,
     /// Logins of owners.
     pub credentials: Arc<credentials::Context>,
+    /// Refused logins, and when the next one may be tried.
+    pub logins: Arc<RefusedLogins>,
+    /// Sizes of databases that were read for estimates.
+    pub size_reads: schedule::SizeReads,
     /// Locked while Jobs are counted and one more is made.
     pub starting: Mutex<()>,
     /// Backups that wait for a Job.
@@ -61,6 +67,7 @@ pub async fn pass(backup: Arc<OrchestraBackup>, ctx: Arc<Context>) -> Result<Nex
     let Some(object) = current(&ctx.core, &*backup).await? else {
         return Ok(Next::Gone);
     };
+    let object = final_backup::trusted(&ctx, object);
     let mut pass = Pass { ctx, object };
     loop {
         let observed = observe::observe(&pass).await?;

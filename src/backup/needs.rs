@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::plan::Requirement;
-use super::{Pass, folder, order};
+use super::{Pass, final_backup, folder, order};
 use crate::api::condition::Reason;
 use crate::api::{ClaimReference, Orchestra, OrchestraClass, OrchestraDatabase, StoredBackup};
 use crate::archive::path::BackupPath;
@@ -113,7 +113,7 @@ pub fn claimed(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
     let claim = database.spec.claim_ref.as_ref()?;
     let object = &pass.object;
     // A final backup may be in another namespace than its Orchestra: the database names it.
-    let is_final = order::last_of(pass).is_some_and(|last| last.name_any() == database.name_any());
+    let is_final = final_backup::database(&pass.ctx, object).is_some_and(|last| last.name_any() == database.name_any());
     let is_its_own = Some(&claim.uid) == status.orchestra_uid.as_ref()
         && (is_final || Some(&claim.namespace) == object.metadata.namespace.as_ref())
         && claim.name == object.spec.orchestra_ref.name;
@@ -137,7 +137,7 @@ fn origin(pass: &Pass) -> Result<Origin, Error> {
     if let Some(named) = &pass.object.spec.stored {
         return stored(pass, named);
     }
-    let (claim, class, database) = if let Some(database) = order::last_of(pass) {
+    let (claim, class, database) = if let Some(database) = final_backup::database(&pass.ctx, &pass.object) {
         (
             database.spec.claim_ref.clone().unwrap_or_default(),
             database.spec.class_name.clone(),

@@ -7,8 +7,9 @@ use kube::ResourceExt as _;
 use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
+use sqlx::PgConnection;
 
-use super::{Context, Pass, folder, job};
+use super::{Context, Pass, final_backup, folder, job};
 use crate::api::condition::Reason;
 use crate::api::{
     ClaimReference, ClassBackup, MigrationFormat, Orchestra, OrchestraBackupStatus, OrchestraClass, OrchestraDatabase,
@@ -138,13 +139,6 @@ fn below(prefix: Option<&str>, path: &str) -> String {
     prefix.map_or_else(|| path.to_owned(), |prefix| format!("{prefix}/{path}"))
 }
 
-/// The database whose final backup this is. Its Orchestra may be gone, and another one may have its name. Only the status of
-/// the database counts, because users can write any OrchestraBackup.
-pub fn last_of(pass: &Pass) -> Option<Arc<OrchestraDatabase>> {
-    let databases = &pass.core().stores.databases;
-    databases.find(|database| database.is_backed_up_by(&pass.object))
-}
-
 /// An Orchestra as the claim of a database names it.
 pub fn claim_of(orchestra: &Orchestra) -> ClaimReference {
     ClaimReference {
@@ -164,7 +158,8 @@ pub fn make(pass: &Pass, class: &OrchestraClass, database: &OrchestraDatabase) -
         .stores
         .orchestras
         .get(&ObjectRef::new(name).within(&namespace));
-    let last = last_of(pass).and_then(|database| database.spec.claim_ref.clone());
+    let last = final_backup::database(&pass.ctx, &pass.object);
+    let last = last.and_then(|database| database.spec.claim_ref.clone());
     let (is_final, namespace) = (last.is_some(), last.map_or(namespace, |claim| claim.namespace));
     let migrations = orchestra
         .as_ref()
@@ -226,22 +221,52 @@ pub fn remove(pass: &Pass, class: &OrchestraClass) -> Result<Order, Error> {
     })
 }
 
-/// The owner's login of a database.
+/// The owner's login of a database. While its password is being rotated, the server is asked which of two it accepts.
+///
+/// # Errors
+/// When the login is not stored yet, or the server accepts neither password.
 pub async fn login(ctx: &Context, database: &OrchestraDatabase) -> Result<Login, Error> {
+    match passwords(ctx, database).await? {
+        (login, None) => Ok(login),
+        both => Ok(enter(ctx, database, both).await?.1),
+    }
+}
+
+/// A session of the owner, and the login that has worked. Refused logins are counted and spaced as those of others are.
+///
+/// # Errors
+/// As [`login`]; when the server cannot be reached.
+pub async fn session(ctx: &Context, database: &OrchestraDatabase) -> Result<(PgConnection, Login), Error> {
+    let both = passwords(ctx, database).await?;
+    enter(ctx, database, both).await
+}
+
+async fn enter(
+    ctx: &Context,
+    database: &OrchestraDatabase,
+    both: (Login, Option<SecretString>),
+) -> Result<(PgConnection, Login), Error> {
+    let spacing = ctx.core.settings.login_spacing;
+    Ok(ctx.logins.connect_with(&database.name_any(), both, spacing).await?)
+}
+
+/// The owner's login, and the new password that the server may have already.
+async fn passwords(ctx: &Context, database: &OrchestraDatabase) -> Result<(Login, Option<SecretString>), Error> {
     let core = &ctx.core;
     if let Some(entry) = &database.spec.inventory {
         let (login, _) = inventory::login(&ctx.credentials, entry).await?;
-        return Ok(login);
+        return Ok((login, None));
     }
     let stored = owner::read(&owner::secrets(core), &database.name_any())
         .await?
         .unwrap_or_default();
-    stored.login(&core.settings.database_roots).ok_or_else(|| {
+    let login = stored.login(&core.settings.database_roots).ok_or_else(|| {
         Error::transient(
             Reason::Provisioning,
             "the Secret with the owner's login does not exist yet: the operator writes it and tries again",
         )
-    })
+    })?;
+    Ok((login, stored.pending))
 }
 
 /// The file with the URL of the login that makes roles for a drill, on the server of the other login.

@@ -146,6 +146,10 @@ fn make(facts: &Facts) -> Step {
     if facts.concluded && facts.left_over {
         return Step::CleanUp;
     }
+    // The digest of a final backup is recorded in its database before the end of the Job is recorded here.
+    if facts.complete && facts.attempts > 0 && !facts.concluded && facts.making == Job::Done {
+        return Step::Conclude(Task::Make);
+    }
     if facts.complete {
         return drill::plan(&facts.drill).map_or(Step::Rest, Step::Drill);
     }

@@ -1,7 +1,7 @@
-//! The budget of a class: whether there is room for one more project.
+//! The budget of a class: whether there is room for one more project, or for the backups of one more schedule.
 //!
-//! Two concurrent creations cannot both take the last dollar: every decision is made under one lock, and a grant
-//! counts from that moment, before the watch shows it. The budget is checked twice: before an OrchestraDatabase is
+//! Two concurrent creations cannot both take the last dollar, and neither can two schedules: every decision is made under
+//! one lock, and a grant counts from that moment, before the watch shows it. For a project the budget is checked twice: before an OrchestraDatabase is
 //! created, and before the project is requested from the provider, because the limit may have been lowered in
 //! between. The decision itself is [`room`].
 
@@ -20,8 +20,8 @@ use crate::class::Context;
 use crate::controller::error::Error;
 use crate::money;
 
-pub use backups::{admit as admit_backups, cost as cost_of_backups};
-pub use room::{BudgetItem, BudgetLimits, Full, Spending, room};
+pub use backups::{has_room as has_room_for_backups, take_room as take_room_for_backups};
+pub use room::{BudgetItem, BudgetLimits, BudgetUse, Full, Spending, room};
 
 /// In the order of creation, unclaimed databases of pools come after those of Orchestras. Their places are seconds before
 /// the latest possible time: first the next database of an Orchestra, then those that a pool has or was granted, and last
@@ -44,15 +44,15 @@ pub struct Budgets {
     grants: Mutex<HashMap<String, BudgetGrant>>,
 }
 
-/// A project that was granted and that the watch may not show yet.
+/// A project, or the backups of a schedule, that was granted and that the watch may not show yet.
 struct BudgetGrant {
     class: String,
-    project: BudgetItem,
+    item: BudgetItem,
     at: Instant,
 }
 
 impl Budgets {
-    /// Decides under the lock, from the projects that are `shown`, the grants, and those who wait `ahead`. When the
+    /// Decides under the lock, from the items that are `shown`, the grants, and those who wait `ahead`. When the
     /// room is to be `taken`, a granted candidate counts from now on.
     fn decide(
         &self,
@@ -64,25 +64,21 @@ impl Budgets {
     ) -> Result<(), Full> {
         let now = Instant::now();
         let mut grants = self.grants.lock();
-        // Read under the lock: a grant is dropped only when the projects shown here include it.
-        let mut projects = shown();
-        merge(&mut grants, class, &mut projects, now);
-        let known: HashSet<String> = projects.iter().map(|project| project.name.clone()).collect();
-        projects.extend(ahead.into_iter().filter(|waiting| !known.contains(&waiting.name)));
-        room(&projects, candidate, limits)?;
+        // Read under the lock: a grant is dropped only when the items shown here include it.
+        let mut items = shown();
+        merge(&mut grants, class, &mut items, now);
+        let known: HashSet<String> = items.iter().map(|item| item.name.clone()).collect();
+        items.extend(ahead.into_iter().filter(|waiting| !known.contains(&waiting.name)));
+        room(&items, candidate, limits)?;
         if taken {
-            let mut project = candidate.clone();
+            let mut item = candidate.clone();
             // Every later candidate of its kind ranks after it.
             let spare = before_the_end(SPARE);
-            let granted = if project.created < spare {
-                Timestamp::now()
-            } else {
-                spare
-            };
-            project.created = project.created.min(granted);
+            let granted = if item.created < spare { Timestamp::now() } else { spare };
+            item.created = item.created.min(granted);
             let grant = BudgetGrant {
                 class: class.to_owned(),
-                project,
+                item,
                 at: now,
             };
             grants.insert(candidate.name.clone(), grant);
@@ -97,27 +93,41 @@ impl Budgets {
     }
 }
 
-/// Adds the grants to the projects that are shown, and drops the grants that are shown or have expired.
-fn merge(grants: &mut HashMap<String, BudgetGrant>, class: &str, projects: &mut Vec<BudgetItem>, now: Instant) {
+/// Adds the grants to the items that are shown, and drops the grants that are shown or have expired.
+fn merge(grants: &mut HashMap<String, BudgetGrant>, class: &str, items: &mut Vec<BudgetItem>, now: Instant) {
     grants.retain(|_, grant| now.saturating_duration_since(grant.at) < GRANT);
     let mut seen = HashSet::new();
-    for project in projects.iter_mut() {
-        if let Some(grant) = grants.get(&project.name) {
-            if grant.project.issued && !project.issued {
-                project.issued = true;
-            } else {
-                seen.insert(project.name.clone());
-            }
+    for shown in items.iter_mut() {
+        if let Some(grant) = grants.get(&shown.name)
+            && !counts_more(&grant.item, shown)
+        {
+            seen.insert(shown.name.clone());
         }
     }
     grants.retain(|name, _| !seen.contains(name));
-    let shown: HashSet<&str> = projects.iter().map(|project| project.name.as_str()).collect();
+    let shown: HashSet<&str> = items.iter().map(|item| item.name.as_str()).collect();
     let unseen: Vec<BudgetItem> = grants
         .values()
-        .filter(|grant| grant.class == class && !shown.contains(grant.project.name.as_str()))
-        .map(|grant| grant.project.clone())
+        .filter(|grant| grant.class == class && !shown.contains(grant.item.name.as_str()))
+        .map(|grant| grant.item.clone())
         .collect();
-    projects.extend(unseen);
+    items.extend(unseen);
+}
+
+/// Whether a grant counts for more than what is shown, which then counts for as much: a project that is not shown as
+/// requested yet, or a schedule that is still shown as it was before it asked for more.
+fn counts_more(granted: &BudgetItem, shown: &mut BudgetItem) -> bool {
+    let is_more = match granted.of {
+        BudgetUse::Project => granted.issued && !shown.issued,
+        BudgetUse::Backups => granted.monthly > shown.monthly,
+    };
+    if is_more {
+        match granted.of {
+            BudgetUse::Project => shown.issued = true,
+            BudgetUse::Backups => shown.monthly = granted.monthly,
+        }
+    }
+    is_more
 }
 
 /// Whether there is room for the database of an Orchestra that has none yet. Older Orchestras of the class that
@@ -150,7 +160,7 @@ fn ask(
     database: &str,
     taken: bool,
 ) -> Result<(), Error> {
-    let Some(limits) = backups::left(ctx, class) else {
+    let Some(limits) = limits(class) else {
         return Ok(());
     };
     let price = price::of_class(ctx, class).map(|quote| quote.price.monthly);
@@ -159,6 +169,7 @@ fn ask(
         None => NEXT_OF_POOL,
     };
     let candidate = BudgetItem {
+        of: BudgetUse::Project,
         name: database.to_owned(),
         // It will be younger than every existing project of its kind.
         created: before_the_end(place),
@@ -167,16 +178,14 @@ fn ask(
     };
     let ahead = waiting(ctx, class, orchestra, price);
     let of = (&*class.name_any(), &limits);
-    let decided = ctx
-        .budgets
-        .decide(of, || projects(ctx, class), ahead, &candidate, taken);
+    let decided = ctx.budgets.decide(of, || items(ctx, class), ahead, &candidate, taken);
     decided.map_err(|full| refusal(class, full, price))
 }
 
 /// Whether the project of a database may still be requested from the provider.
 pub fn confirm(ctx: &Context, database: &OrchestraDatabase) -> Result<(), Error> {
     let class = super::resolve(ctx, database.spec.class_name.as_deref())?;
-    let Some(limits) = backups::left(ctx, &class) else {
+    let Some(limits) = limits(&class) else {
         return Ok(());
     };
     let mut candidate = project(ctx, &class, database);
@@ -187,9 +196,7 @@ pub fn confirm(ctx: &Context, database: &OrchestraDatabase) -> Result<(), Error>
         Vec::new()
     };
     let of = (&*class.name_any(), &limits);
-    let decided = ctx
-        .budgets
-        .decide(of, || projects(ctx, &class), ahead, &candidate, true);
+    let decided = ctx.budgets.decide(of, || items(ctx, &class), ahead, &candidate, true);
     decided.map_err(|full| refusal(&class, full, candidate.monthly))
 }
 
@@ -227,7 +234,7 @@ pub fn uses_pool(class: &OrchestraClass) -> bool {
 
 /// Drops the grants that are shown by now; called when databases of the class have changed.
 pub(super) fn settle(ctx: &Context, class: &OrchestraClass) {
-    ctx.budgets.settle(&class.name_any(), || projects(ctx, class));
+    ctx.budgets.settle(&class.name_any(), || items(ctx, class));
 }
 
 /// What a class is billed for: every project that was or is about to be requested, without those that wait for
@@ -245,23 +252,26 @@ pub(super) fn sum(ctx: &Context, class: &OrchestraClass) -> Spending {
             sum.add(&project);
         }
     }
-    sum.monthly += backups::cost(ctx, class, None);
+    for item in backups::accepted(ctx, class) {
+        sum.add(&item);
+    }
     sum
 }
 
 /// Whether one more project fits beside those that are billed.
 pub(super) fn fits(class: &OrchestraClass, sum: &Spending, price: Option<Decimal>) -> Result<(), Full> {
-    limits(class).map_or(Ok(()), |limits| sum.fits(price, &limits))
+    limits(class).map_or(Ok(()), |limits| sum.fits(BudgetUse::Project, price, &limits))
 }
 
-/// The projects of a class that exist or may be created.
-fn projects(ctx: &Context, class: &OrchestraClass) -> Vec<BudgetItem> {
+/// The projects of a class that exist or may be created, and its accepted schedules of backups.
+fn items(ctx: &Context, class: &OrchestraClass) -> Vec<BudgetItem> {
     let databases = ctx
         .core
         .stores
         .databases
         .state_filter(|database| is_counted(database, class));
-    databases.iter().map(|database| project(ctx, class, database)).collect()
+    let projects = databases.iter().map(|database| project(ctx, class, database));
+    projects.chain(backups::accepted(ctx, class)).collect()
 }
 
 /// Whether a database has, or may get, a project that the class pays for.
@@ -280,6 +290,7 @@ fn project(ctx: &Context, class: &OrchestraClass, database: &OrchestraDatabase) 
         .and_then(|wanted| wanted.instance_size.as_deref());
     let created = database.creation_timestamp().map_or(Timestamp::MAX, |at| at.0);
     BudgetItem {
+        of: BudgetUse::Project,
         name: database.name_any(),
         created: if database.is_spare() {
             before_the_end(SPARE)
@@ -309,6 +320,7 @@ fn waiting(ctx: &Context, class: &OrchestraClass, own: Option<&Orchestra>, price
     };
     let waiting = ctx.core.stores.orchestras.state_filter(waits);
     let item = |(created, uid): (Timestamp, String)| BudgetItem {
+        of: BudgetUse::Project,
         name: super::database_name(&uid),
         created,
         issued: false,

@@ -351,6 +351,7 @@ mod tests {
                 for number in 0..projects {
                     let monthly = Some(if number == 0 { amount } else { Decimal::ZERO });
                     sum.add(&budget::BudgetItem {
+                        of: budget::BudgetUse::Project,
                         name: String::new(),
                         created: Timestamp::UNIX_EPOCH,
                         issued: true,

@@ -1,5 +1,8 @@
 //! The final backup: the OrchestraBackup that a class asks for before a database is destroyed. Its name is recorded in the
 //! database's status before it is created: only a backup that is named there may read a database without an Orchestra.
+//!
+//! The status of an OrchestraBackup is in a tenant's namespace, where somebody else may write it. A backup counts as complete
+//! once the digest of its manifest is recorded in the database's status, by the pass that has read the outcome of its Job.
 
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::runtime::reflector::ObjectRef;
@@ -11,8 +14,8 @@ use super::status;
 use crate::api::condition::{ConditionType, Reason, find, is_true};
 use crate::api::names::{CONNECTED_LABEL, FIELD_MANAGER, MANAGED_BY, RETRY_ANNOTATION};
 use crate::api::{
-    ClaimReference, FinalBackup, FinalBackupReference, OrchestraBackup, OrchestraBackupSpec, OrchestraClass,
-    OrchestraReference,
+    ClaimReference, DeletionPolicy, FinalBackup, FinalBackupReference, OrchestraBackup, OrchestraBackupSpec,
+    OrchestraClass, OrchestraDatabase, OrchestraReference,
 };
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
@@ -20,6 +23,13 @@ use crate::text;
 
 /// The longest part of an Orchestra's name in the name of its final backup.
 const NAMED: usize = 200;
+
+/// The message about an OrchestraBackup that has the recorded name and is not the final backup.
+const FOREIGN: &str = "somebody other than the operator created it, for another Orchestra or a stored backup: delete it, and the operator \
+    creates it again";
+
+/// The message about a final backup that is deleted with its data.
+const LEAVES: &str = "it is being deleted with its data: the operator creates it again";
 
 /// The state of the final backup, and its message.
 ///
@@ -47,17 +57,30 @@ pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Fact, Option<S
     let Some(backup) = backup else {
         return Ok((gone(object.is_being_reset()), None));
     };
-    if backup.is_complete() {
-        return Ok((Fact::Settled, None));
+    Ok(state(object, &backup, wanted))
+}
+
+/// The state of the OrchestraBackup that has the recorded name, and its message.
+fn state(object: &OrchestraDatabase, backup: &OrchestraBackup, wanted: FinalBackup) -> (Fact, Option<String>) {
+    if !object.is_backed_up_by(backup) {
+        return (Fact::Failed, Some(FOREIGN.into()));
+    }
+    let takes_data =
+        backup.metadata.deletion_timestamp.is_some() && backup.spec.deletion_policy == DeletionPolicy::Delete;
+    if takes_data && !object.is_being_reset() {
+        return (Fact::UnderWay, Some(LEAVES.into()));
+    }
+    if object.final_manifest(backup).is_some() {
+        return (Fact::Settled, None);
     }
     let conditions = backup.status.as_ref().map_or(&[][..], |status| &status.conditions[..]);
     let said = find(conditions, ConditionType::Ready).map(|ready| ready.message.clone());
     let said = said.unwrap_or_else(|| "it has not started".into());
-    Ok(match (is_true(conditions, ConditionType::Stalled), wanted) {
+    match (is_true(conditions, ConditionType::Stalled), wanted) {
         (false, _) => (Fact::UnderWay, Some(said)),
         (true, FinalBackup::Required) => (Fact::Failed, Some(said)),
         (true, _) => (Fact::Settled, Some(said)),
-    })
+    }
 }
 
 /// The state of a recorded backup that no longer exists. Once a reset is decided the backup was settled, and another one
@@ -131,6 +154,8 @@ fn name(pass: &Pass, claim: &ClaimReference) -> FinalBackupReference {
         },
         name: format!("{}-final-{}", named.trim_end_matches(['.', '-']), &marker[..12]),
         claim_uid: claim.uid.clone(),
+        backup_uid: None,
+        manifest_digest: None,
     }
 }
 
@@ -177,10 +202,69 @@ pub async fn tell_waived(pass: &Pass, observed: &Observed) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn database(recorded: &Value) -> OrchestraDatabase {
+        let claim = json!({"namespace": "tenants", "name": "acme", "uid": "o-1"});
+        let mut reference = json!({"namespace": "tenants", "name": "acme-final-1", "claimUid": "o-1"});
+        reference
+            .as_object_mut()
+            .unwrap()
+            .extend(recorded.as_object().unwrap().clone());
+        serde_json::from_value(json!({"metadata": {"name": "orchdb-1"}, "spec": {"claimRef": claim},
+            "status": {"finalBackup": reference}}))
+        .unwrap()
+    }
+
+    /// A complete one, as its status says.
+    fn backup(changed: impl FnOnce(&mut Value)) -> OrchestraBackup {
+        let conditions = json!([{"type": "Ready", "status": "True", "reason": "BackedUp", "message": "complete",
+            "lastTransitionTime": "2026-11-29T00:00:00Z"}]);
+        let mut backup = json!({"metadata": {"name": "acme-final-1", "namespace": "tenants", "uid": "b-1"},
+            "spec": {"orchestraRef": {"name": "acme"}},
+            "status": {"manifestDigest": "d", "phase": "Completed", "conditions": conditions}});
+        changed(&mut backup);
+        serde_json::from_value(backup).unwrap()
+    }
 
     #[test]
     fn a_backup_that_was_removed_holds_up_no_reset_that_was_decided_after_it() {
         assert_eq!((gone(false), gone(true)), (Fact::Unmade, Fact::Settled));
+    }
+
+    #[test]
+    fn only_a_digest_that_the_operator_has_recorded_completes_it() {
+        let of =
+            |recorded: &Value, backup: &OrchestraBackup| state(&database(recorded), backup, FinalBackup::Required).0;
+        let (none, recorded) = (json!({}), json!({"backupUid": "b-1", "manifestDigest": "d"}));
+        let complete = backup(|_| {});
+        assert_eq!(of(&none, &complete), Fact::UnderWay, "its status alone says so");
+        assert_eq!(of(&recorded, &complete), Fact::Settled);
+        for half in [json!({"manifestDigest": "d"}), json!({"backupUid": "b-1"})] {
+            assert_eq!(of(&half, &complete), Fact::UnderWay, "{half}");
+        }
+        // Another one of the same name.
+        let another = backup(|backup| backup["metadata"]["uid"] = json!("b-2"));
+        assert_eq!(of(&recorded, &another), Fact::UnderWay);
+        let of_another = backup(|backup| backup["spec"]["orchestraRef"]["name"] = json!("decoy"));
+        let path = "0a1b2c3d4e5f/tenants/acme-o-1/20261129T020000Z-b-0";
+        let stored = backup(|backup| backup["spec"]["stored"] = json!({"className": "standard", "path": path}));
+        for foreign in [of_another, stored] {
+            assert_eq!(of(&recorded, &foreign), Fact::Failed);
+            let best_effort = state(&database(&none), &foreign, FinalBackup::BestEffort);
+            assert_eq!(best_effort, (Fact::Failed, Some(FOREIGN.into())));
+        }
+        // One that goes with its data.
+        let leaves = |policy: &str| {
+            backup(|backup| {
+                backup["metadata"]["deletionTimestamp"] = json!("2026-11-29T00:00:00Z");
+                backup["spec"]["deletionPolicy"] = json!(policy);
+            })
+        };
+        assert_eq!(of(&recorded, &leaves("Delete")), Fact::UnderWay);
+        assert_eq!(of(&recorded, &leaves("Retain")), Fact::Settled);
     }
 }

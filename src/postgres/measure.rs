@@ -37,7 +37,7 @@ WHERE d.datname = current_database() AND r.rolname = current_user";
 ///
 /// # Errors
 /// Those of the statements.
-pub(super) async fn measure(conn: &mut PgConnection) -> Result<Measured> {
+pub async fn measure(conn: &mut PgConnection) -> Result<Measured> {
     sql::begin(conn).await?;
     let asked = async {
         let row = sqlx::raw_sql(QUESTION).fetch_one(&mut *conn).await?;

@@ -258,7 +258,7 @@ pub fn restored_from(core: &Core, backup: &OrchestraBackup) -> Vec<ObjectRef<Orc
 
 /// The database that waits for its final backup.
 pub fn database_of_final(core: &Core, backup: &OrchestraBackup) -> Vec<ObjectRef<OrchestraDatabase>> {
-    select(&core.stores.databases, |database| database.is_backed_up_by(backup))
+    select(&core.stores.databases, |database| database.names_final_backup(backup))
 }
 
 /// Backups that may have waited for a Job of their class that is gone.

@@ -122,6 +122,8 @@ pub fn orchestra(
         core: core.clone(),
         class: class.clone(),
         credentials: credentials.clone(),
+        logins: database.logins.clone(),
+        size_reads: backup::schedule::SizeReads::default(),
         starting: tokio::sync::Mutex::default(),
         queue: backup::queue::JobQueue::default(),
         drops: backup::Drops::default(),

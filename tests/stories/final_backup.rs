@@ -1,11 +1,14 @@
-//! A database is backed up before it is destroyed, and is not destroyed while its store is down.
+//! A database is backed up before it is destroyed, and is not destroyed while its store is down, or because a status says that
+//! it is backed up.
 
 use std::fs;
+use std::time::Duration;
 
 use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
-use crate::backup::{DESTINATION, runner, until};
+use crate::backup::{DESTINATION, manifests, runner, until};
 use crate::support::{LONG, events_with, gone, kill, orchestra, patch_status, ready, sources, standard_class, world};
 
 async fn database(world: &World, name: &str, is: impl Fn(&Value) -> bool) -> Value {
@@ -89,4 +92,62 @@ async fn a_database_is_destroyed_only_with_its_final_backup() {
     gone(&world, Kind::Database, "", &name).await;
     events_with(&world, "the operator destroys the database").await;
     assert_eq!(world.list(Kind::Backup).await.unwrap().len(), 2);
+}
+
+/// Somebody who may write `orchestrabackups/status` reports the final backup as complete, and as one of another database,
+/// before any Job has run: the database stays until a Job has stored its backup.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_final_backup_permits_no_destruction() {
+    let world = world().await;
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    standard_class(
+        &world,
+        &format!("{DESTINATION}\n  deletion: {{policy: Delete, finalBackup: Required}}"),
+    );
+    sources(&world);
+    orchestra(&world, "acme", "");
+    let object = ready(&world, "acme").await;
+    let name = object["status"]["databaseName"].as_str().unwrap().to_owned();
+    world
+        .kubectl(["delete", "orch", "acme", "-n", TENANTS, "--wait=false"])
+        .unwrap();
+    gone(&world, Kind::Orchestra, TENANTS, "acme").await;
+    let waits = database(&world, &name, |object| object["status"]["finalBackup"].is_object()).await;
+    let backup = waits["status"]["finalBackup"]["name"].as_str().unwrap().to_owned();
+    until(&world, &backup, |object| object["status"]["attempts"] == 1).await;
+    orchestra(&world, "acme", "");
+    let decoy = ready(&world, "acme").await;
+    let digest = "0".repeat(64);
+    let conditions = json!([{"type": "Ready", "status": "True", "reason": "BackedUp", "message": "the backup is complete",
+        "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
+    let forged = json!({"phase": "Completed", "manifestDigest": digest, "completionTime": "2026-01-01T00:00:00Z",
+        "databaseName": decoy["status"]["databaseName"], "orchestraUid": decoy["metadata"]["uid"], "conditions": conditions});
+    for _ in 0..6 {
+        patch_status(&world, "orchbackup", &backup, &forged);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let held = world.get(Kind::Database, "", &name).await.unwrap().unwrap();
+        assert!(held["metadata"]["deletionTimestamp"].is_null(), "{held:#}");
+        assert!(
+            world
+                .api
+                .ledger()
+                .projects()
+                .iter()
+                .all(|project| project.deleted.is_none())
+        );
+    }
+    assert_eq!(manifests(&world).len(), 0);
+
+    let _runner = runner(&world).await;
+    gone(&world, Kind::Database, "", &name).await;
+    let is_done = |object: &Value| is_true(object, "Ready") && object["status"]["manifestDigest"] != digest.as_str();
+    let done = until(&world, &backup, is_done).await;
+    assert_eq!(done["status"]["databaseName"], name.as_str());
+    let written = manifests(&world);
+    assert_eq!(written.len(), 1);
+    let manifest = fs::read(&written[0]).unwrap();
+    assert_eq!(done["status"]["manifestDigest"], hex::encode(Sha256::digest(&manifest)));
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(manifest["subject"]["databaseName"], name.as_str());
+    assert_eq!(manifest["subject"]["orchestraUid"], object["metadata"]["uid"]);
 }

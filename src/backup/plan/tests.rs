@@ -138,6 +138,24 @@ fn recorded(removal: Option<Removal>) -> Facts {
 }
 
 #[test]
+fn the_end_of_a_job_is_recorded_also_when_the_manifest_is_known_already() {
+    let known = Facts {
+        complete: true,
+        attempts: 1,
+        concluded: false,
+        making: Job::Done,
+        left_over: true,
+        ..recorded(None)
+    };
+    assert_eq!(plan(&known), Step::Conclude(Task::Make));
+    let concluded = Facts {
+        concluded: true,
+        ..known
+    };
+    assert_eq!(plan(&concluded), Step::CleanUp);
+}
+
+#[test]
 fn a_missing_orchestra_stops_a_backup_that_is_not_recorded() {
     let missing = Facts {
         recorded: false,

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
+use rust_decimal::Decimal;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -20,6 +21,7 @@ use crate::api::names::{
 };
 use crate::api::{Orchestra, OrchestraBackup, OrchestraBackupSpec, OrchestraReference};
 use crate::backup::Context;
+use crate::class::budget;
 use crate::controller::clock::{self, TimeCheck};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -59,9 +61,20 @@ pub async fn act(
             let wait = remove(ctx, object, removal, observed).await?;
             return Ok(wait.map(|wait| Next::After(ahead.map_or(wait, |ahead| wait.min(ahead)))));
         }
+        // The pass reserves before it writes the status.
+        Step::Reserve(_) => {}
         Step::Wait => return Ok(Some(ahead.map_or(Next::Rest, Next::After))),
     }
     Ok(None)
+}
+
+/// Takes room in the budget of the class for backups at this price a month. None where another Orchestra has just taken it:
+/// the next look says so.
+pub fn reserve(ctx: &Context, object: &Orchestra, monthly: Decimal) -> Option<Decimal> {
+    let class = ctx.core.stores.classes.get(&ObjectRef::new(object.decided_class()?))?;
+    let uid = object.uid().unwrap_or_default();
+    let taken = budget::take_room_for_backups(&ctx.class, &class, &uid, monthly);
+    taken.is_ok().then_some(monthly)
 }
 
 /// Asks for a drill of a backup.

@@ -23,6 +23,7 @@ use crate::controller::reconcile::Next;
 use crate::controller::status::current;
 
 pub use observe::orchestra_of;
+pub use sizes::SizeReads;
 pub use status::report;
 
 /// One pass: observe → plan → status → act, until it has to wait.
@@ -33,7 +34,7 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
     let Some(mut object) = current(&ctx.core, &*orchestra).await? else {
         return Ok(Next::Gone);
     };
-    let mut sizes = None;
+    let (mut sizes, mut taken) = (None, None);
     loop {
         // Nothing is written before the Orchestra's own pass has written its status, or once the Orchestra is being deleted.
         if object.status.is_none() || object.metadata.deletion_timestamp.is_some() {
@@ -43,9 +44,14 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         if sizes.is_none() && observe::is_scheduled(&ctx, &object) {
             sizes = sizes::look(&ctx, &object).await;
         }
-        let observed = observe::observe(&ctx, &object, sizes);
+        let observed = observe::observe(&ctx, &object, (sizes, taken));
         let (step, due) = plan::plan(&observed.facts);
         tracing::debug!(?step, ?due, "next");
+        if let plan::Step::Reserve(monthly) = step {
+            // The status says that the schedule is accepted once its room is taken.
+            taken = act::reserve(&ctx, &object, monthly);
+            continue;
+        }
         object = Box::pin(status::write(&ctx, object, &observed, due)).await?;
         if let Some(ask) = observed.drills.ask(observed.facts.now) {
             act::ask(&ctx, &object, &ask).await?;

@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
+use rust_decimal::Decimal;
 
 use super::estimate::Sizes;
 use super::plan::Facts;
+use super::price::Acceptance;
 use super::retention::{BackupState, Made, Rules};
 use super::times::Times;
 use super::{drills, price, sizes};
@@ -44,8 +46,8 @@ pub struct Observed {
     pub again: Option<Duration>,
 }
 
-/// Reads everything. `sizes`: those of a backup, if they are known.
-pub fn observe(ctx: &Context, object: &Orchestra, sizes: Option<Sizes>) -> Observed {
+/// Reads everything. `sizes`: those of a backup, if they are known. `taken`: the room in the budget that this pass has taken.
+pub fn observe(ctx: &Context, object: &Orchestra, (sizes, taken): (Option<Sizes>, Option<Decimal>)) -> Observed {
     let (core, now) = (&*ctx.core, Timestamp::now());
     let class = match object.decided_class() {
         Some(name) => unreadable::get(&core.stores.classes, &ObjectRef::new(name)),
@@ -71,15 +73,13 @@ pub fn observe(ctx: &Context, object: &Orchestra, sizes: Option<Sizes>) -> Obser
     });
     let known = object.status.as_ref().and_then(|status| status.backup.as_ref());
     let zone = zone(schedule.time_zone.as_deref());
-    let mut rules = Rules {
-        own: schedule.retention.clone(),
-        limits: of_class.and_then(|of_class| of_class.retention_limits.clone()),
-    };
-    let (mut estimate, mut again) = (None, None);
+    let mut rules = rules(&schedule, of_class);
+    let (mut estimate, mut room, mut again) = (None, None, None);
     if let (Ok(Some(class)), Some(running)) = (&class, &times) {
         let sizes = sizes.or_else(|| sizes::recorded(object));
-        match price::look(ctx, (object, class), (running.schedule(), &rules), sizes) {
-            Ok(known) => estimate = known,
+        match price::look(ctx, (object, class), (running.schedule(), &rules), (sizes, taken)) {
+            Ok(Acceptance::Accepted(known)) => estimate = known,
+            Ok(Acceptance::HasRoom(monthly)) => room = Some(monthly),
             Err(refused) => (times, trouble, again) = (None, trouble.or(Some(refused)), Some(AGAIN)),
         }
     }
@@ -95,6 +95,7 @@ pub fn observe(ctx: &Context, object: &Orchestra, sizes: Option<Sizes>) -> Obser
         facts: Facts {
             now,
             times,
+            room,
             known: known.and_then(|known| known.next_time.as_ref()).map(|next| next.0),
             usable: object.is_published() && !object.is_asleep(),
             made: made(core, object),
@@ -130,6 +131,14 @@ fn schedule(object: &Orchestra, of_class: Option<&ClassBackup>) -> BackupSchedul
         schedule.deletion_policy = Some(of_class.schedule.deletion_policy.unwrap_or(DeletionPolicy::Delete));
     }
     schedule
+}
+
+/// Which backups are kept, of a schedule.
+fn rules(schedule: &BackupSchedule, of_class: Option<&ClassBackup>) -> Rules {
+    Rules {
+        own: schedule.retention.clone(),
+        limits: of_class.and_then(|of_class| of_class.retention_limits.clone()),
+    }
 }
 
 /// What the provider was last heard to have, of the project that the Orchestra holds.

@@ -1,8 +1,9 @@
-//! Decides what to do for the schedule of one Orchestra: make the backup whose time has come, delete a backup that is not
-//! kept, or wait. A backup is named after its time, so that it is made once; one backup makes up for all missed times.
+//! Decides what to do for the schedule of one Orchestra: take its room in the budget, make the backup whose time has come,
+//! delete a backup that is not kept, or wait. A backup is named after its time, so that it is made once; one backup makes up for all missed times.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
 
 use super::retention::{BackupRemoval, BackupState, Made, Rules, removals};
 use super::times::Times;
@@ -14,6 +15,8 @@ pub struct Facts {
     pub now: Timestamp,
     /// The times of the schedule; none where there is none, it is suspended, or it is invalid.
     pub times: Option<Times>,
+    /// What the schedule costs a month, while the budget has room for it that is not taken yet.
+    pub room: Option<Decimal>,
     /// The next time that is recorded in the status.
     pub known: Option<Timestamp>,
     /// The database is in use, and runs.
@@ -29,6 +32,8 @@ pub struct Facts {
 /// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// Take room in the budget for backups at this price a month: then the schedule is accepted.
+    Reserve(Decimal),
     /// Make the backup of this time.
     Make(Timestamp),
     /// Delete a backup.
@@ -39,6 +44,9 @@ pub enum Step {
 
 /// The next step for these facts, and the next time to record.
 pub fn plan(facts: &Facts) -> (Step, Option<Timestamp>) {
+    if let Some(monthly) = facts.room {
+        return (Step::Reserve(monthly), None);
+    }
     let due = due(facts);
     if let Some(due) = due.filter(|due| *due <= facts.now)
         && facts.usable

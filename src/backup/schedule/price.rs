@@ -2,6 +2,7 @@
 
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
+use rust_decimal::Decimal;
 
 use super::estimate::{Prices, Sizes, asks_for_more, estimate};
 use super::retention::Rules;
@@ -12,7 +13,16 @@ use crate::class::budget;
 use crate::cron::Schedule;
 use crate::money;
 
-/// The estimate of a schedule that is accepted; none where the sizes are not known, and the class has no limit.
+/// Whether a schedule is accepted.
+#[derive(Debug, PartialEq)]
+pub enum Acceptance {
+    /// It is, with this estimate; none where the sizes are not known, and the class has no limit.
+    Accepted(Option<BackupEstimate>),
+    /// The budget has room for this amount a month, which must be taken first.
+    HasRoom(Decimal),
+}
+
+/// Whether a schedule is accepted. `taken`: the room in the budget that this pass has taken for it.
 ///
 /// A schedule is accepted once: as long as it asks for no more, its backups go on, whatever the sizes and the limit become.
 ///
@@ -22,8 +32,8 @@ pub fn look(
     ctx: &Context,
     (object, class): (&Orchestra, &OrchestraClass),
     (schedule, rules): (&Schedule, &Rules),
-    sizes: Option<Sizes>,
-) -> Result<Option<BackupEstimate>, (Reason, String)> {
+    (sizes, taken): (Option<Sizes>, Option<Decimal>),
+) -> Result<Acceptance, (Reason, String)> {
     let known = object.status.as_ref().and_then(|status| status.backup.as_ref());
     let accepted = known.and_then(|known| known.estimate.as_ref());
     let runs = known.is_some_and(|known| known.next_time.is_some());
@@ -35,7 +45,7 @@ pub fn look(
     };
     let is_limited = budget::limits(class).is_some_and(|limits| limits.monthly.is_some());
     if is_accepted || !is_limited || prices == Prices::default() {
-        return Ok(new);
+        return Ok(Acceptance::Accepted(new));
     }
     let Some(new) = new else {
         let message =
@@ -43,9 +53,13 @@ pub fn look(
         return Err((Reason::Pending, message.into()));
     };
     let monthly = new.monthly.as_deref().and_then(money::parse).unwrap_or_default();
+    if taken.is_some_and(|taken| monthly <= taken) {
+        return Ok(Acceptance::Accepted(Some(new)));
+    }
     let uid = object.uid().unwrap_or_default();
-    budget::admit_backups(&ctx.class, class, &uid, monthly).map_err(|error| (error.reason(), error.to_string()))?;
-    Ok(Some(new))
+    budget::has_room_for_backups(&ctx.class, class, &uid, monthly)
+        .map_err(|error| (error.reason(), error.to_string()))?;
+    Ok(Acceptance::HasRoom(monthly))
 }
 
 /// Whether the database is a hosted project.

@@ -37,7 +37,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     if error.is_passing() || object.status.is_none() {
         return Ok(());
     }
-    let observed = observe(&ctx, &object, None);
+    let observed = observe(&ctx, &object, (None, None));
     let known = object.status.as_ref().and_then(|status| status.backup.clone());
     let told = told(&observed).map(|_| (false, error.reason(), error.to_string()));
     Box::pin(tell(&ctx, object, told, known)).await.map(drop)

@@ -1,4 +1,4 @@
-//! The decision: whether a budget has room for one more project.
+//! The decision: whether a budget has room for one more project, or for the backups of one more schedule.
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -12,14 +12,25 @@ pub struct BudgetLimits {
     pub projects: Option<usize>,
 }
 
-/// A project as a budget sees it.
+/// What a class pays for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BudgetUse {
+    /// A project.
+    Project,
+    /// The backups of a schedule, which count as money and not as a project.
+    Backups,
+}
+
+/// A project, or the backups of a schedule, as a budget sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetItem {
-    /// Name of its OrchestraDatabase.
+    /// Which of them.
+    pub of: BudgetUse,
+    /// Name of the project's OrchestraDatabase, or UID of the Orchestra of the schedule.
     pub name: String,
     /// When that was created: the older one goes first.
     pub created: Timestamp,
-    /// Whether it was requested from the provider: then it counts, even above the limits.
+    /// Whether the project was requested from the provider, or the schedule was accepted: then it counts, even above the limits.
     pub issued: bool,
     /// What it costs a month; none when the price is unknown.
     pub monthly: Option<Decimal>,
@@ -28,7 +39,7 @@ pub struct BudgetItem {
 /// Why there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
-    /// One more project would exceed the monthly limit.
+    /// It would exceed the monthly limit.
     Money,
     /// One more project would exceed the number of projects.
     Projects,
@@ -36,66 +47,67 @@ pub enum Full {
     Unpriced,
 }
 
-/// The number and the cost of the projects counted so far.
+/// The number of the projects counted so far, and the cost of these and of the backups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spending {
     /// How many projects.
     pub projects: usize,
-    /// What they cost a month.
+    /// What they and the backups cost a month.
     pub monthly: Decimal,
     /// Whether the price of one of them is unknown.
     unpriced: bool,
 }
 
 impl Spending {
-    /// Adds a project.
-    pub fn add(&mut self, project: &BudgetItem) {
-        self.projects += 1;
-        self.unpriced |= project.monthly.is_none();
-        self.monthly += project.monthly.unwrap_or_default();
+    /// Adds an item.
+    pub fn add(&mut self, item: &BudgetItem) {
+        self.projects += usize::from(item.of == BudgetUse::Project);
+        self.unpriced |= item.monthly.is_none();
+        self.monthly = self.monthly.saturating_add(item.monthly.unwrap_or_default());
     }
 
-    /// Whether one more project at this price a month would be within the limits.
-    pub fn fits(&self, monthly: Option<Decimal>, limits: &BudgetLimits) -> Result<(), Full> {
-        if limits.projects.is_some_and(|limit| self.projects >= limit) {
+    /// Whether one more item of this use at this price a month would be within the limits.
+    pub fn fits(&self, of: BudgetUse, monthly: Option<Decimal>, limits: &BudgetLimits) -> Result<(), Full> {
+        let is_project = of == BudgetUse::Project;
+        if is_project && limits.projects.is_some_and(|limit| self.projects >= limit) {
             return Err(Full::Projects);
         }
         let Some(limit) = limits.monthly else { return Ok(()) };
         match monthly {
-            Some(monthly) if !self.unpriced && self.monthly + monthly <= limit => Ok(()),
+            Some(monthly) if !self.unpriced && self.monthly.saturating_add(monthly) <= limit => Ok(()),
             Some(_) if !self.unpriced => Err(Full::Money),
             _ => Err(Full::Unpriced),
         }
     }
 }
 
-/// Whether a project may be created. The requested projects count first, then those that wait, the oldest first and
-/// only where there is room for it, and then this one.
+/// Whether there is room for a candidate. What counts in any case comes first, then what waits, the oldest first and only where
+/// there is room for it, and then the candidate.
 pub fn room<'a>(
-    projects: impl IntoIterator<Item = &'a BudgetItem>,
+    items: impl IntoIterator<Item = &'a BudgetItem>,
     candidate: &BudgetItem,
     limits: &BudgetLimits,
 ) -> Result<(), Full> {
     let mut sum = Spending::default();
     let mut before = Vec::new();
-    for project in projects.into_iter().filter(|project| project.name != candidate.name) {
-        if project.issued {
-            sum.add(project);
-        } else if rank(project) < rank(candidate) {
-            before.push(project);
+    for item in items.into_iter().filter(|item| item.name != candidate.name) {
+        if item.issued {
+            sum.add(item);
+        } else if rank(item) < rank(candidate) {
+            before.push(item);
         }
     }
-    // The requested projects alone decide for most candidates.
-    sum.fits(candidate.monthly, limits)?;
-    before.sort_by_key(|project| rank(project));
-    for project in before {
-        if sum.fits(project.monthly, limits).is_ok() {
-            sum.add(project);
+    // What counts in any case decides for most candidates.
+    sum.fits(candidate.of, candidate.monthly, limits)?;
+    before.sort_by_key(|item| rank(item));
+    for item in before {
+        if sum.fits(item.of, item.monthly, limits).is_ok() {
+            sum.add(item);
         }
     }
-    sum.fits(candidate.monthly, limits)
+    sum.fits(candidate.of, candidate.monthly, limits)
 }
 
-fn rank(project: &BudgetItem) -> (Timestamp, &str) {
-    (project.created, &project.name)
+fn rank(item: &BudgetItem) -> (Timestamp, &str) {
+    (item.created, &item.name)
 }

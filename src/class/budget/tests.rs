@@ -3,10 +3,19 @@ use super::*;
 
 fn project(name: &str, created: i64, issued: bool, monthly: &str) -> BudgetItem {
     BudgetItem {
+        of: BudgetUse::Project,
         name: name.into(),
         created: Timestamp::from_second(created).unwrap(),
         issued,
         monthly: money::parse(monthly),
+    }
+}
+
+/// An accepted schedule.
+fn backups(name: &str, monthly: &str) -> BudgetItem {
+    BudgetItem {
+        of: BudgetUse::Backups,
+        ..project(name, 1, true, monthly)
     }
 }
 
@@ -154,7 +163,7 @@ fn what_was_announced_counts_as_such_before_the_watch_says_so() {
 fn a_grant_that_never_shows_runs_out_and_counts_for_its_class_only() {
     let grant = |class: &str, at| BudgetGrant {
         class: class.into(),
-        project: project("a", 1, false, "9.81"),
+        item: project("a", 1, false, "9.81"),
         at,
     };
     let now = Instant::now();
@@ -200,4 +209,76 @@ fn what_nobody_waits_for_comes_last() {
         Ok(()),
         "the Orchestra goes first"
     );
+}
+
+#[test]
+fn backups_and_projects_share_the_money_and_only_projects_are_counted() {
+    let there = [project("a", 1, true, "9.81"), backups("u", "5")];
+    let (next, more) = (project("b", 2, false, "9.81"), backups("v", "9.81"));
+    for candidate in [&next, &more] {
+        assert_eq!(room(&there, candidate, &limits("24.62", None)), Ok(()));
+        assert_eq!(room(&there, candidate, &limits("24.61", None)), Err(Full::Money));
+    }
+    assert_eq!(
+        room(&there, &next, &limits("", Some(2))),
+        Ok(()),
+        "one project is there"
+    );
+    assert_eq!(room(&there, &next, &limits("", Some(1))), Err(Full::Projects));
+    assert_eq!(room(&there, &more, &limits("", Some(1))), Ok(()));
+    // A schedule that asks for more replaces itself.
+    assert_eq!(room(&there, &backups("u", "9"), &limits("18.81", None)), Ok(()));
+    assert_eq!(
+        room(&there, &backups("u", "9.01"), &limits("18.81", None)),
+        Err(Full::Money)
+    );
+}
+
+#[test]
+fn of_schedules_that_ask_at_once_only_as_many_as_fit_are_accepted() {
+    let budgets = Budgets::default();
+    let limits = limits("10", None);
+    let ask = |shown: Vec<BudgetItem>, candidate: &BudgetItem, taken| {
+        budgets.decide(("standard", &limits), || shown, Vec::new(), candidate, taken)
+    };
+    let (one, two) = (backups("u", "6"), backups("v", "6"));
+    for candidate in [&one, &two] {
+        assert_eq!(ask(vec![], candidate, false), Ok(()), "each would fit alone");
+    }
+    assert_eq!(ask(vec![], &one, true), Ok(()));
+    assert_eq!(
+        ask(vec![], &two, true),
+        Err(Full::Money),
+        "no watch shows the first one yet"
+    );
+    assert_eq!(ask(vec![], &project("p", 1, false, "4.01"), true), Err(Full::Money));
+    assert_eq!(ask(vec![], &one, true), Ok(()), "the same one asks again");
+    assert_eq!(ask(vec![one.clone()], &backups("w", "4"), true), Ok(()));
+    assert_eq!(ask(vec![one, backups("w", "4")], &two, true), Err(Full::Money));
+    // Both are shown, and are gone.
+    assert_eq!(ask(vec![], &two, true), Ok(()));
+}
+
+#[test]
+fn a_schedule_that_asks_for_more_counts_as_such_before_the_watch_says_so() {
+    let budgets = Budgets::default();
+    let limits = limits("10", None);
+    let ask = |shown: &[BudgetItem], candidate: &BudgetItem| {
+        budgets.decide(("standard", &limits), || shown.to_vec(), Vec::new(), candidate, true)
+    };
+    let (before, after) = (backups("u", "2"), backups("u", "7"));
+    assert_eq!(ask(&[before.clone()], &after), Ok(()));
+    assert_eq!(ask(&[before.clone()], &backups("v", "4")), Err(Full::Money));
+    assert_eq!(ask(&[before], &backups("v", "3")), Ok(()));
+    assert_eq!(
+        ask(&[after, backups("v", "3")], &backups("w", "0.01")),
+        Err(Full::Money)
+    );
+    // One that asks for less makes room once it is shown.
+    assert_eq!(ask(&[backups("u", "7"), backups("v", "3")], &backups("u", "1")), Ok(()));
+    assert_eq!(
+        ask(&[backups("u", "7"), backups("v", "3")], &backups("w", "1")),
+        Err(Full::Money)
+    );
+    assert_eq!(ask(&[backups("u", "1"), backups("v", "3")], &backups("w", "1")), Ok(()));
 }

@@ -238,3 +238,59 @@ async fn the_sample_is_backed_up_on_demand_and_has_a_next_time() {
         "{bill}"
     );
 }
+
+/// Two schedules are applied at once, and the budget has room for one: the other one is refused, and is accepted when the
+/// limit is raised.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_schedules_at_once_the_one_that_fits_is_accepted() {
+    let world = world().await;
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    let class = |limit: f64| {
+        let prices = "prices: {sentGigabyte: '1000', storedGigabyte: '0'}";
+        let backup = format!("{}}}}}, {prices}}}", DESTINATION.trim_end_matches('}'));
+        standard_class(&world, &format!("  budget: {{monthlyLimit: '{limit:.2}'}}\n{backup}"));
+    };
+    class(100_000.0);
+    sources(&world);
+    let names = ["one", "two"];
+    for name in names {
+        orchestra(&world, name, "  backup: {schedule: \"0 2 * * *\"}");
+    }
+    let monthly = |object: &Value| {
+        object["status"]["backup"]["estimate"]["monthly"]
+            .as_str()?
+            .parse::<f64>()
+            .ok()
+    };
+    let mut dearest = 0.0_f64;
+    for name in names {
+        ready(&world, name).await;
+        let object = until(&world, name, |object| monthly(object).is_some()).await;
+        dearest = dearest.max(monthly(&object).unwrap());
+        patch(&world, name, &json!({"spec": {"backup": {"schedule": null}}}));
+        until(&world, name, |object| object["status"]["backup"].is_null()).await;
+    }
+    // Of the projects each costs 9.81.
+    class(2.0 * 9.81 + 1.5 * dearest);
+    let is_seen = |class: &Value| class["status"]["observedGeneration"] == class["metadata"]["generation"];
+    world.until(Kind::Class, ("", "standard"), LONG, is_seen).await.unwrap();
+    for name in names {
+        patch(&world, name, &json!({"spec": {"backup": {"schedule": "0 2 * * *"}}}));
+    }
+    let accepted = async || {
+        let all = world.list(Kind::Orchestra).await.unwrap();
+        let refused = all
+            .iter()
+            .filter(|object| condition(object, "BackedUp").1 == "BudgetExceeded");
+        (
+            all.iter().filter(|object| next_of(object).is_some()).count(),
+            refused.count(),
+        )
+    };
+    soon("one is accepted and one is refused", async || {
+        accepted().await == (1, 1)
+    })
+    .await;
+    class(100_000.0);
+    soon("both are accepted", async || accepted().await == (2, 0)).await;
+}

@@ -42,6 +42,7 @@ fn facts(now: Timestamp, known: Option<Timestamp>, made: Vec<Made>) -> Facts {
     Facts {
         now,
         times: Some(times()),
+        room: None,
         known,
         usable: true,
         made,
@@ -63,6 +64,15 @@ fn a_new_schedule_begins_with_its_next_time() {
         (Step::Wait, None),
         "what is suspended is not made up for"
     );
+}
+
+#[test]
+fn nothing_is_made_or_deleted_before_the_room_in_the_budget_is_taken() {
+    let now = at("2026-11-10T12:00:00Z");
+    let mut facts = facts(now, Some(time_of(10)), vec![made(9, BackupState::Complete)]);
+    assert_eq!(plan(&facts).0, Step::Make(time_of(10)));
+    facts.room = Some(Decimal::ONE);
+    assert_eq!(plan(&facts), (Step::Reserve(Decimal::ONE), None));
 }
 
 #[test]
