@@ -52,7 +52,7 @@ pub enum Command {
     ///
     /// The console has no rights of its own: every request to the API server carries the visitor's token. Credentials of
     /// the kubeconfig, or of the pod's service account, are not used.
-    Console(console::Arguments),
+    Console(Box<console::Arguments>),
     /// A command that reads the cluster, and prints or changes something.
     #[command(flatten)]
     Cluster(ClusterCommand),
@@ -193,7 +193,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Console(arguments) => {
             telemetry::logs::init(arguments.log_format, &arguments.log)?;
-            block_on(console::run(arguments))
+            block_on(console::run(*arguments))
         }
         Command::Cluster(command) => block_on(async {
             let client = run::connect().await?;

@@ -16,14 +16,19 @@ use super::Console;
 use super::actions::patch;
 use super::answer;
 use super::cluster::{Wish, may};
-use super::form::{Fields, NAMESPACE, QueryFields, link, tenant_path};
+use super::form::{Fields, QueryFields, link, tenant_path};
 use super::frame::Frame;
+use super::pager::Cut;
+use super::scope::NamespaceFilter;
 use super::tenant::read;
 use super::text::Lang;
 use super::visitor::Visitor;
-use crate::api::names::is_object_name;
 use crate::api::{APPROVE_MIGRATIONS, MigrationPlan, Orchestra};
+use crate::views::listing::ListedTenant;
 use crate::views::plans::{PlanFinding, PlanView, waiting};
+
+/// Plans of one page.
+const PAGE: usize = 100;
 
 struct PlanRow {
     path: String,
@@ -36,7 +41,11 @@ struct PlanRow {
 #[template(path = "console/approvals.html")]
 struct ApprovalsPage {
     frame: Frame,
+    filter: NamespaceFilter,
     rows: Vec<PlanRow>,
+    place: String,
+    before: Option<String>,
+    after: Option<String>,
 }
 
 #[derive(Template)]
@@ -73,34 +82,38 @@ fn told(lang: Lang, [pending, destructive, exposing, locking]: [FluentValue<'_>;
 
 /// `GET /approvals`.
 pub async fn list(State(console): State<Arc<Console>>, visitor: Visitor, QueryFields(query): QueryFields) -> Response {
-    let namespace = query.get("namespace");
-    if !namespace.is_empty() && !is_object_name(namespace, NAMESPACE) {
+    let Some(filter) = NamespaceFilter::of("/approvals", &query) else {
         return answer::problem(&visitor.frame, StatusCode::NOT_FOUND, "problem-nowhere", "");
-    }
-    let snapshot = match console.snapshots.tenants(&visitor.client, namespace).await {
+    };
+    let snapshot = match console.snapshots.seen(&visitor.client, &filter.namespace).await {
         Ok(snapshot) => snapshot,
-        Err(error) => return visitor.failed(&error),
+        Err(error) => return filter.failed(visitor, &error),
     };
     let lang = visitor.lang();
-    let rows = snapshot.tenants.iter().filter_map(|tenant| {
-        let plan = tenant.plan?;
-        Some(PlanRow {
-            path: path(&tenant.namespace, &tenant.name),
-            name: format!("{}/{}", tenant.namespace, tenant.name),
-            told: told(
-                lang,
-                [
-                    plan.pending.into(),
-                    plan.destructive.into(),
-                    plan.exposing.into(),
-                    plan.locking.into(),
-                ],
-            ),
-            risky: plan.destructive > 0 || plan.exposing > 0,
-        })
+    let is_asked = |tenant: &&ListedTenant| filter.namespace.is_empty() || tenant.namespace == filter.namespace;
+    let waiting = snapshot.tenants.iter().filter(is_asked);
+    let waiting: Vec<_> = waiting.filter_map(|tenant| Some((tenant, tenant.plan?))).collect();
+    let cut = Cut::of(waiting.len(), PAGE, &query);
+    let rows = cut.items(&waiting).iter().map(|(tenant, plan)| PlanRow {
+        path: path(&tenant.namespace, &tenant.name),
+        name: format!("{}/{}", tenant.namespace, tenant.name),
+        told: told(
+            lang,
+            [
+                plan.pending.into(),
+                plan.destructive.into(),
+                plan.exposing.into(),
+                plan.locking.into(),
+            ],
+        ),
+        risky: plan.destructive > 0 || plan.exposing > 0,
     });
     answer::page(&ApprovalsPage {
         rows: rows.collect(),
+        place: cut.place(lang),
+        before: cut.before().map(|number| filter.page(number)),
+        after: cut.after().map(|number| filter.page(number)),
+        filter,
         frame: visitor.frame,
     })
 }

@@ -4,18 +4,24 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
+use kube::Client;
+use kube::api::Api;
 
 use super::Console;
 use super::answer;
-use super::cluster::list;
-use super::form::{QueryFields, link, tenant_path};
+use super::cluster::each;
+use super::form::{QueryFields, tenant_path};
 use super::format::{self, Moment};
 use super::frame::Frame;
+use super::pager::Cut;
+use super::scope::NamespaceFilter;
 use super::text::Lang;
 use super::visitor::Visitor;
 use crate::api::OrchestraBackup;
+use crate::api::slim::Slim;
 use crate::views::backups::{Backup, backup, listed};
 
 /// Backups of one page.
@@ -37,6 +43,7 @@ struct BackupRow {
 #[template(path = "console/backups.html")]
 struct BackupsPage {
     frame: Frame,
+    filter: NamespaceFilter,
     rows: Vec<BackupRow>,
     count: String,
     place: String,
@@ -65,27 +72,36 @@ fn row(lang: Lang, backup: &Backup, now: Timestamp) -> BackupRow {
     }
 }
 
+/// The backups of a namespace, or of all.
+async fn read(client: Client, namespace: &str) -> Result<Vec<Backup>, kube::Error> {
+    let api: Api<Slim<OrchestraBackup>> = match namespace {
+        "" => Api::all(client),
+        namespace => Api::namespaced(client, namespace),
+    };
+    let mut all = Vec::new();
+    each(&api, |Slim(object)| all.push(backup(&object))).await?;
+    Ok(listed(all))
+}
+
 /// `GET /backups`.
-pub async fn page(State(_): State<Arc<Console>>, visitor: Visitor, QueryFields(query): QueryFields) -> Response {
-    let all = match list::<OrchestraBackup>(&visitor.client).await {
-        Ok(all) => listed(all.iter().map(backup)),
-        Err(error) => return visitor.failed(&error),
+pub async fn page(State(console): State<Arc<Console>>, visitor: Visitor, QueryFields(query): QueryFields) -> Response {
+    let Some(filter) = NamespaceFilter::of("/backups", &query) else {
+        return answer::problem(&visitor.frame, StatusCode::NOT_FOUND, "problem-nowhere", "");
+    };
+    let read = read(visitor.client.clone(), &filter.namespace);
+    let all = match console.backups.of(visitor.bearer, &filter.namespace, read).await {
+        Ok(all) => all,
+        Err(error) => return filter.failed(visitor, &error),
     };
     let (lang, now) = (visitor.lang(), Timestamp::now());
-    let pages = all.len().div_ceil(PAGE).max(1);
-    let number = query.get("page").parse().unwrap_or(1).clamp(1, pages);
-    let to = |number: usize| link("/backups", &[("page", &number.to_string())]);
+    let cut = Cut::of(all.len(), PAGE, &query);
     answer::page(&BackupsPage {
-        rows: all
-            .iter()
-            .skip((number - 1) * PAGE)
-            .take(PAGE)
-            .map(|backup| row(lang, backup, now))
-            .collect(),
+        rows: cut.items(&all).iter().map(|backup| row(lang, backup, now)).collect(),
         count: lang.count("backups-count", all.len()),
-        place: lang.with("pager-place", &[("page", number.into()), ("pages", pages.into())]),
-        before: (number > 1).then(|| to(number - 1)),
-        after: (number < pages).then(|| to(number + 1)),
+        place: cut.place(lang),
+        before: cut.before().map(|number| filter.page(number)),
+        after: cut.after().map(|number| filter.page(number)),
+        filter,
         frame: visitor.frame,
     })
 }

@@ -98,6 +98,11 @@ pub async fn identity(client: &Client) -> Result<Option<String>, kube::Error> {
         .filter(|name| name != ANONYMOUS && !name.is_empty() && !nobody))
 }
 
+/// Whether the API server says that the visitor lacks the right.
+pub fn is_refused(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
+}
+
 /// What a visitor may want to do.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish<'a> {

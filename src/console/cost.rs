@@ -4,20 +4,26 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
+use kube::Client;
+use kube::api::Api;
 
 use super::Console;
 use super::answer;
-use super::cluster::list;
+use super::cluster::{each, is_refused};
 use super::form::{Fields, QueryFields, link, tenant_path};
 use super::format;
 use super::frame::Frame;
+use super::pager::Cut;
+use super::scope::NamespaceFilter;
 use super::text::Lang;
 use super::visitor::Visitor;
+use crate::api::slim::Slim;
 use crate::api::{Orchestra, OrchestraDatabase};
-use crate::views::bill::{Amounts, Bill, BillRows, By, Group, Query, Row, bill};
+use crate::views::bill::{Amounts, Bill, BillRows, By, Group, Lines, Query, Row, of_rows};
 
 /// Rows of one page.
 const PAGE: usize = 200;
@@ -42,6 +48,9 @@ struct ByLink {
 #[template(path = "console/cost.html")]
 struct CostPage {
     frame: Frame,
+    filter: NamespaceFilter,
+    /// Whether the visitor may read the databases, and not only their tenants.
+    whole: bool,
     groups: Vec<ByLink>,
     csv: String,
     rows: Vec<CostRow>,
@@ -67,12 +76,65 @@ fn of_query(query: &Fields) -> Query {
     }
 }
 
-async fn billed(visitor: &Visitor, query: &Fields) -> Result<Bill, Response> {
-    let databases = list::<OrchestraDatabase>(&visitor.client).await;
-    let databases = databases.map_err(|error| visitor.failed(&error))?;
-    let orchestras = list::<Orchestra>(&visitor.client).await;
-    let orchestras = orchestras.map_err(|error| visitor.failed(&error))?;
-    Ok(bill(&databases, &orchestras, &of_query(query), Timestamp::now()))
+/// What a visitor may read of the bill.
+pub struct Reading {
+    rows: Vec<Row>,
+    at: Timestamp,
+    /// Whether it is read from the databases. Otherwise it is what the tenants of one namespace say of theirs.
+    whole: bool,
+}
+
+/// Databases belong to the whole cluster: without the right to list them, the Orchestras of a namespace tell their prices.
+async fn read(client: Client, namespace: &str) -> Result<Reading, kube::Error> {
+    let at = Timestamp::now();
+    let mut lines = Lines::new(at);
+    let databases: Api<Slim<OrchestraDatabase>> = Api::all(client.clone());
+    let whole = match each(&databases, |Slim(database)| lines.add_database(&database)).await {
+        Ok(()) => true,
+        Err(error) if is_refused(&error) && !namespace.is_empty() => false,
+        Err(error) => return Err(error),
+    };
+    let orchestras: Api<Slim<Orchestra>> = match namespace {
+        "" => Api::all(client),
+        namespace => Api::namespaced(client, namespace),
+    };
+    each(&orchestras, |Slim(orchestra)| {
+        if whole {
+            lines.add_backups(&orchestra);
+        } else {
+            lines.add_tenant(&orchestra);
+        }
+    })
+    .await?;
+    Ok(Reading {
+        rows: lines.rows(),
+        at,
+        whole,
+    })
+}
+
+/// The bill that a query asks for.
+struct Billed {
+    bill: Bill,
+    filter: NamespaceFilter,
+    frame: Frame,
+    /// As in a [`Reading`].
+    whole: bool,
+}
+
+async fn billed(console: &Console, visitor: Visitor, query: &Fields) -> Result<Billed, Response> {
+    let filter = NamespaceFilter::of("/cost", query)
+        .ok_or_else(|| answer::problem(&visitor.frame, StatusCode::NOT_FOUND, "problem-nowhere", ""))?;
+    let read = read(visitor.client.clone(), &filter.namespace);
+    match console.cost.of(visitor.bearer, &filter.namespace, read).await {
+        Ok(reading) => Ok(Billed {
+            bill: of_rows(&reading.rows, &of_query(query), reading.at),
+            filter,
+            frame: visitor.frame,
+            whole: reading.whole,
+        }),
+        Err(error) => Err(filter.failed(visitor, &error)),
+    }
 }
 
 /// The price a month, the cost of this month so far, and what its backups are estimated to cost a month.
@@ -85,6 +147,21 @@ fn amounts(lang: Lang, amounts: &Amounts) -> [String; 3] {
         known(&amounts.month_to_date),
         money(&amounts.backups).unwrap_or_default(),
     ]
+}
+
+/// A line of the bill.
+enum Line<'a> {
+    Row(&'a Row),
+    Group(&'a Group),
+}
+
+impl Line<'_> {
+    fn drawn(&self, lang: Lang) -> CostRow {
+        match self {
+            Self::Row(row) => of_row(lang, row),
+            Self::Group(group) => of_group(lang, group),
+        }
+    }
 }
 
 fn of_row(lang: Lang, row: &Row) -> CostRow {
@@ -120,18 +197,23 @@ fn of_group(lang: Lang, group: &Group) -> CostRow {
 }
 
 /// `GET /cost`.
-pub async fn page(State(_): State<Arc<Console>>, visitor: Visitor, QueryFields(query): QueryFields) -> Response {
-    let bill = match billed(&visitor, &query).await {
-        Ok(bill) => bill,
+pub async fn page(State(console): State<Arc<Console>>, visitor: Visitor, QueryFields(query): QueryFields) -> Response {
+    let Billed {
+        bill,
+        filter,
+        frame,
+        whole,
+    } = match billed(&console, visitor, &query).await {
+        Ok(billed) => billed,
         Err(answer) => return answer,
     };
-    let lang = visitor.lang();
-    let rows: Vec<_> = match &bill.rows {
-        BillRows::Tenants(rows) => rows.iter().map(|row| of_row(lang, row)).collect(),
-        BillRows::Groups(groups) => groups.iter().map(|group| of_group(lang, group)).collect(),
+    let lang = frame.t;
+    // Only those of the page are written out.
+    let rows: Vec<Line> = match &bill.rows {
+        BillRows::Tenants(rows) => rows.iter().map(Line::Row).collect(),
+        BillRows::Groups(groups) => groups.iter().map(Line::Group).collect(),
     };
-    let pages = rows.len().div_ceil(PAGE).max(1);
-    let number = query.get("page").parse().unwrap_or(1).clamp(1, pages);
+    let cut = Cut::of(rows.len(), PAGE, &query);
     let kept = [("class", query.get("class")), ("namespace", query.get("namespace"))];
     let to = |by: &str, number: usize| {
         let number = if number > 1 { number.to_string() } else { String::new() };
@@ -154,18 +236,20 @@ pub async fn page(State(_): State<Arc<Console>>, visitor: Visitor, QueryFields(q
         csv: link("/cost.csv", &[kept[0], kept[1], ("by", by)]),
         totals: totals.collect(),
         unpriced: (bill.unpriced > 0).then(|| lang.count("cost-unpriced", bill.unpriced)),
-        place: lang.with("pager-place", &[("page", number.into()), ("pages", pages.into())]),
-        before: (number > 1).then(|| to(by, number - 1)),
-        after: (number < pages).then(|| to(by, number + 1)),
-        rows: rows.into_iter().skip((number - 1) * PAGE).take(PAGE).collect(),
-        frame: visitor.frame,
+        place: cut.place(lang),
+        before: cut.before().map(|number| to(by, number)),
+        after: cut.after().map(|number| to(by, number)),
+        rows: cut.items(&rows).iter().map(|row| row.drawn(lang)).collect(),
+        filter,
+        whole,
+        frame,
     })
 }
 
 /// `GET /cost.csv`: the bill with the columns of FOCUS 1.2 that the operator knows the values of.
-pub async fn csv(State(_): State<Arc<Console>>, visitor: Visitor, QueryFields(query): QueryFields) -> Response {
-    let bill = match billed(&visitor, &query).await {
-        Ok(bill) => bill,
+pub async fn csv(State(console): State<Arc<Console>>, visitor: Visitor, QueryFields(query): QueryFields) -> Response {
+    let bill = match billed(&console, visitor, &query).await {
+        Ok(billed) => billed.bill,
         Err(answer) => return answer,
     };
     match table(&bill) {
@@ -179,7 +263,7 @@ pub async fn csv(State(_): State<Arc<Console>>, visitor: Visitor, QueryFields(qu
         }
         Err(error) => {
             tracing::error!(%error, "the bill could not be written");
-            axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
 }

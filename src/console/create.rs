@@ -22,8 +22,9 @@ use super::text::Lang;
 use super::visitor::Visitor;
 use super::yaml;
 use crate::api::names::{CONSOLE_MANAGER, is_object_name};
-use crate::api::{DEFAULT_CLASS_ANNOTATION, Orchestra, OrchestraClass};
-use crate::geography;
+use crate::api::{DEFAULT_CLASS_ANNOTATION, Near, Orchestra, OrchestraClass, Placement};
+use crate::class::placement::choose;
+use crate::controller::error::Error;
 use crate::money;
 
 /// The longest name of an Orchestra.
@@ -105,7 +106,11 @@ impl CreatePage {
                     value: text(name),
                 })
                 .into(),
-            frame,
+            // Another language shows the form as it is filled in, and not an empty one.
+            frame: Frame {
+                here: link("/create", &form.pairs(&FIELDS)),
+                ..frame
+            },
         }
     }
 
@@ -155,19 +160,21 @@ fn class<'a>(classes: &'a [OrchestraClass], name: &str) -> Option<&'a OrchestraC
     }
 }
 
-/// The region nearest to a country that the class allows.
-fn region(class: &OrchestraClass, country: &str) -> Option<String> {
-    let from = geography::country(country)?;
-    let placement = class.spec.placement.as_ref();
-    let allowed = placement.and_then(|placement| placement.allowed_regions.clone());
-    let allowed = allowed.unwrap_or_else(|| geography::regions().map(Into::into).collect());
-    let ranked = geography::rank(from.point, allowed.iter().map(String::as_str));
-    let reached = from
-        .by_way_of
-        .filter(|region| allowed.iter().any(|allowed| allowed == region));
-    reached
-        .map(Into::into)
-        .or_else(|| ranked.first().map(|first| first.region.clone()))
+/// The region that the class requests first, for a class with hosted projects.
+fn region(class: &OrchestraClass, form: &Fields) -> Result<Option<String>, Error> {
+    if class.spec.provider.is_none() {
+        return Ok(None);
+    }
+    let placement = near(form).map(|near| Placement {
+        region: None,
+        near: Some(Near::Country(near)),
+    });
+    Ok(Some(choose(class, placement.as_ref())?.region))
+}
+
+/// The country that the form names.
+fn near(form: &Fields) -> Option<String> {
+    form.some("country").map(str::to_uppercase)
 }
 
 /// The manifest of a form.
@@ -184,11 +191,7 @@ fn manifest(form: &Fields) -> Value {
         "source",
         form.some("template").map(|name| json!({"templateRef": {"name": name}})),
     );
-    set(
-        "placement",
-        form.some("country")
-            .map(|country| json!({"near": country.to_uppercase()})),
-    );
+    set("placement", near(form).map(|country| json!({"near": country})));
     set("ttl", form.some("ttl").map(Into::into));
     set("deletionPolicy", form.some("ttl").map(|_| json!("Delete")));
     json!({
@@ -236,10 +239,15 @@ pub async fn submit(State(_): State<Arc<Console>>, visitor: Visitor, form: Field
         Ok(_) if agreed => created(namespace, name),
         Ok(_) => {
             let class = class(&classes, form.get("class"));
+            // The operator would not place it.
+            let region = match class.map(|class| region(class, &form)).transpose() {
+                Ok(region) => region.flatten(),
+                Err(error) => return page.refused(error.to_string()),
+            };
             page.preview = Some(Preview {
                 yaml: yaml::of(&manifest),
                 price: class.and_then(|class| price(lang, class)),
-                region: class.and_then(|class| region(class, &form.get("country").to_uppercase())),
+                region,
             });
             answer::page(&page)
         }

@@ -4,19 +4,18 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
 
 use super::Console;
 use super::answer;
-use super::form::{Fields, NAMESPACE, QueryFields, link, tenant_path};
+use super::form::{Fields, QueryFields, link, tenant_path};
 use super::format::{self, Moment};
 use super::frame::Frame;
+use super::scope::NamespaceFilter;
 use super::snapshot::Snapshot;
 use super::text::Lang;
 use super::visitor::Visitor;
-use crate::api::names::is_object_name;
 use crate::money;
 use crate::views::listing::{ListFilter, ListPage, ListedTenant, select};
 use crate::views::tenant::TenantState;
@@ -96,12 +95,6 @@ impl FleetPage {
     }
 }
 
-#[derive(Template)]
-#[template(path = "console/namespace.html")]
-struct NamespacePage {
-    frame: Frame,
-}
-
 /// The state that a query asks for.
 fn state(query: &Fields) -> Option<TenantState> {
     STATES
@@ -118,19 +111,12 @@ pub async fn page(State(console): State<Arc<Console>>, visitor: Visitor, QueryFi
         behind: query.some("behind").is_some(),
         text: query.get("text").into(),
     };
-    let snapshot = console.snapshots.tenants(&visitor.client, "").await;
-    let snapshot = match snapshot {
-        Err(kube::Error::Api(status)) if status.code == 403 && filter.namespace.is_empty() => {
-            return answer::with_status(StatusCode::FORBIDDEN, &NamespacePage { frame: visitor.frame });
-        }
-        Err(kube::Error::Api(status)) if status.code == 403 && is_object_name(&filter.namespace, NAMESPACE) => {
-            console.snapshots.tenants(&visitor.client, &filter.namespace).await
-        }
-        snapshot => snapshot,
-    };
-    match snapshot {
+    match console.snapshots.seen(&visitor.client, &filter.namespace).await {
         Ok(snapshot) => answer::page(&drawn(visitor.frame, &snapshot, (&filter, &query))),
-        Err(error) => visitor.failed(&error),
+        Err(error) => {
+            let namespace = filter.namespace;
+            NamespaceFilter { path: "/", namespace }.failed(visitor, &error)
+        }
     }
 }
 

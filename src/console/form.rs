@@ -1,13 +1,18 @@
 //! Forms and queries of URLs: texts by name. axum bounds their bytes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use url::form_urlencoded::{Serializer, parse};
+
+use super::Console;
+use super::answer;
+use super::frame::Frame;
 
 /// The longest name of a namespace, in bytes.
 pub const NAMESPACE: usize = 63;
@@ -20,7 +25,8 @@ const LONGEST: usize = 16 << 10;
 pub struct Fields(BTreeMap<String, String>);
 
 impl Fields {
-    fn of(encoded: &[u8]) -> Self {
+    /// The fields of an encoded form or query.
+    pub fn of(encoded: &[u8]) -> Self {
         let pairs = parse(encoded).map(|(name, value)| (name.into_owned(), value.chars().take(LONGEST).collect()));
         Self(pairs.collect())
     }
@@ -41,6 +47,11 @@ impl Fields {
         self.0.get(name).map_or("", |value| value.trim())
     }
 
+    /// The names and values of these fields, those that are not there empty.
+    pub fn pairs<'a>(&'a self, names: &[&'a str]) -> Vec<(&'a str, &'a str)> {
+        names.iter().map(|name| (*name, self.get(name))).collect()
+    }
+
     /// The value of a field that is not empty.
     pub fn some(&self, name: &str) -> Option<&str> {
         Some(self.get(name)).filter(|value| !value.is_empty())
@@ -58,12 +69,14 @@ impl<S: Sync> FromRequestParts<S> for QueryFields {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for Fields {
+impl FromRequest<Arc<Console>> for Fields {
     type Rejection = Response;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let body = Bytes::from_request(request, state).await;
-        let refused = |_| (StatusCode::PAYLOAD_TOO_LARGE, "The form is too long.\n").into_response();
+    async fn from_request(request: Request, console: &Arc<Console>) -> Result<Self, Response> {
+        let (parts, body) = request.into_parts();
+        let frame = Frame::of(&parts, console);
+        let body = Bytes::from_request(Request::from_parts(parts, body), console).await;
+        let refused = |_| answer::problem(&frame, StatusCode::PAYLOAD_TOO_LARGE, "problem-long", "");
         body.map(|body| Self::of(&body)).map_err(refused)
     }
 }

@@ -3,13 +3,14 @@
 use axum::http::request::Parts;
 
 use super::Console;
+use super::form::{Fields, link};
 use super::guard::ScriptNonce;
 use super::text::Lang;
 
 /// A page of the navigation.
 pub struct NavItem {
-    /// Where it is.
-    pub path: &'static str,
+    /// Where it is. A list of tenants stays in the namespace that the visitor looks at.
+    pub path: String,
     /// Its name.
     pub name: String,
     /// Whether the visitor is there, or below.
@@ -42,6 +43,9 @@ const PAGES: [(&str, &str); 8] = [
     ("/orphans", "nav-orphans"),
 ];
 
+/// Pages that can be limited to a namespace.
+const LISTS: [&str; 4] = ["/", "/approvals", "/backups", "/cost"];
+
 impl Frame {
     /// The frame of the answer to a request.
     pub fn of(parts: &Parts, console: &Console) -> Self {
@@ -65,13 +69,19 @@ impl Frame {
 
     /// The pages of the navigation.
     pub fn pages(&self) -> Vec<NavItem> {
-        let path = self.here.split('?').next().unwrap_or_default();
+        let (path, query) = self.here.split_once('?').unwrap_or((&self.here, ""));
+        let query = Fields::of(query.as_bytes());
+        let namespace = query.get("namespace");
         let below = |page: &str| match page {
             "/" => path == "/" || path.starts_with("/tenants/"),
             page => path == page || path.strip_prefix(page).is_some_and(|rest| rest.starts_with('/')),
         };
-        let item = |(path, key): (&'static str, &str)| NavItem {
-            path,
+        let item = |(path, key): (&str, &str)| NavItem {
+            path: if LISTS.contains(&path) {
+                link(path, &[("namespace", namespace)])
+            } else {
+                path.to_owned()
+            },
             name: self.t.say(key),
             here: below(path),
         };

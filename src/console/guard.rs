@@ -70,17 +70,13 @@ fn is_plain(path: &str) -> bool {
 }
 
 /// Ends a request that takes too long.
-pub async fn bounded(request: Request, next: Next) -> Response {
-    let late = || {
-        (
-            StatusCode::GATEWAY_TIMEOUT,
-            "The cluster does not answer in time. Try again.\n",
-        )
-            .into_response()
-    };
-    tokio::time::timeout(TIME, next.run(request))
+pub async fn bounded(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let frame = Frame::of(&parts, &console);
+    let next = next.run(Request::from_parts(parts, body));
+    tokio::time::timeout(TIME, next)
         .await
-        .unwrap_or_else(|_| late())
+        .unwrap_or_else(|_| answer::problem(&frame, StatusCode::GATEWAY_TIMEOUT, "problem-late", ""))
 }
 
 /// Compresses pages. They hold no secret that a visitor's input could be compared with by its compressed size.

@@ -17,8 +17,12 @@ mod form;
 mod format;
 mod frame;
 mod guard;
+pub mod issuer;
+mod kept;
 mod orphans;
+mod pager;
 mod pools;
+mod scope;
 pub mod session;
 mod sign_in;
 mod snapshot;
@@ -36,9 +40,14 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use kube::Config;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use crate::telemetry::listener::{self, Limits};
+use crate::views::backups::Backup;
+use crate::views::orphans::Orphan;
 use cluster::Cluster;
+use issuer::Issuer;
+use kept::{Kept, READERS};
 use session::SessionKey;
 use snapshot::Snapshots;
 
@@ -72,6 +81,8 @@ pub struct Settings {
     pub key: SessionKey,
     /// How visitors sign in.
     pub modes: SignInModes,
+    /// The OpenID Connect issuer that they may sign in at.
+    pub issuer: Option<Issuer>,
 }
 
 /// The console.
@@ -79,6 +90,9 @@ pub struct Console {
     cluster: Cluster,
     settings: Settings,
     snapshots: Snapshots,
+    backups: Kept<Vec<Backup>>,
+    cost: Kept<cost::Reading>,
+    orphans: Kept<Vec<Orphan>>,
 }
 
 impl Console {
@@ -87,10 +101,14 @@ impl Console {
     /// # Errors
     /// When the configuration cannot be used.
     pub fn new(config: Config, settings: Settings) -> anyhow::Result<Self> {
+        let readers = Arc::new(Semaphore::new(READERS));
         Ok(Self {
             cluster: Cluster::new(config)?,
             settings,
-            snapshots: Snapshots::default(),
+            snapshots: Snapshots::new(readers.clone()),
+            backups: Kept::new(readers.clone()),
+            cost: Kept::new(readers.clone()),
+            orphans: Kept::new(readers),
         })
     }
 }
@@ -123,14 +141,16 @@ fn router(console: Arc<Console>) -> Router {
         .route("/cost.csv", get(cost::csv))
         .route("/orphans", get(orphans::page))
         .route("/sign-in", get(sign_in::page).post(sign_in::submit))
+        .route("/sign-in/issuer", get(sign_in::begin))
         .route("/sign-out", post(sign_in::leave))
         .route("/language", post(sign_in::language))
         .fallback(answer::nowhere)
         .method_not_allowed_fallback(answer::nowhere)
         .layer(from_fn_with_state(console.clone(), guard::plain_path))
+        .layer(from_fn_with_state(console.clone(), sign_in::arrivals))
         .layer(from_fn_with_state(console.clone(), guard::origin))
         .layer(DefaultBodyLimit::max(FORM))
-        .layer(from_fn(guard::bounded))
+        .layer(from_fn_with_state(console.clone(), guard::bounded))
         .layer(from_fn(guard::compressed))
         .route("/assets/{name}", get(assets::file))
         .route("/livez", get(alive))

@@ -1,21 +1,28 @@
 //! Databases that cost money and serve no tenant.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
+use kube::Client;
 
 use super::Console;
 use super::answer;
 use super::cluster::list;
+use super::form::{QueryFields, link};
 use super::format::{self, Moment};
 use super::frame::Frame;
+use super::pager::Cut;
 use super::text::Lang;
 use super::visitor::Visitor;
 use crate::api::{Orchestra, OrchestraDatabase, OrchestraPool};
 use crate::views::orphans::{Orphan, databases};
+
+/// Orphans of one page.
+const PAGE: usize = 100;
 
 struct OrphanRow {
     name: String,
@@ -32,6 +39,9 @@ struct OrphanRow {
 struct OrphansPage {
     frame: Frame,
     rows: Vec<OrphanRow>,
+    place: String,
+    before: Option<String>,
+    after: Option<String>,
 }
 
 fn row(lang: Lang, orphan: &Orphan, now: Timestamp) -> OrphanRow {
@@ -50,27 +60,32 @@ fn row(lang: Lang, orphan: &Orphan, now: Timestamp) -> OrphanRow {
     }
 }
 
-/// `GET /orphans`. Databases are read before Orchestras, so that a new one of both is no orphan.
-pub async fn page(State(_): State<Arc<Console>>, visitor: Visitor) -> Response {
-    let found = async {
-        let all = list::<OrchestraDatabase>(&visitor.client).await?;
-        let orchestras = list::<Orchestra>(&visitor.client).await?;
-        let pools = list::<OrchestraPool>(&visitor.client).await?;
-        Ok::<_, kube::Error>((all, orchestras, pools))
-    };
-    let (all, orchestras, pools) = match found.await {
-        Ok(found) => found,
-        Err(error) => return visitor.failed(&error),
-    };
+/// The orphans of the cluster. Databases are read before Orchestras, so that a new one of both is no orphan.
+async fn read(client: Client) -> Result<Vec<Orphan>, kube::Error> {
+    let all = list::<OrchestraDatabase>(&client).await?;
+    let orchestras = list::<Orchestra>(&client).await?;
+    let pools = list::<OrchestraPool>(&client).await?;
     let orchestras: Vec<_> = orchestras.into_iter().map(Arc::new).collect();
     let all: Vec<_> = all.into_iter().map(Arc::new).collect();
-    let has_pool = |name: &str| pools.iter().any(|pool| pool.metadata.name.as_deref() == Some(name));
+    let pools: HashSet<_> = pools.iter().map(kube::ResourceExt::name_any).collect();
+    Ok(databases(&all, &orchestras, |name: &str| pools.contains(name)))
+}
+
+/// `GET /orphans`.
+pub async fn page(State(console): State<Arc<Console>>, visitor: Visitor, QueryFields(query): QueryFields) -> Response {
+    let read = read(visitor.client.clone());
+    let all = match console.orphans.of(visitor.bearer, "", read).await {
+        Ok(all) => all,
+        Err(error) => return visitor.failed(&error),
+    };
     let (lang, now) = (visitor.lang(), Timestamp::now());
+    let cut = Cut::of(all.len(), PAGE, &query);
+    let to = |number: usize| link("/orphans", &[("page", &number.to_string())]);
     answer::page(&OrphansPage {
-        rows: databases(&all, &orchestras, has_pool)
-            .iter()
-            .map(|orphan| row(lang, orphan, now))
-            .collect(),
+        rows: cut.items(&all).iter().map(|orphan| row(lang, orphan, now)).collect(),
+        place: cut.place(lang),
+        before: cut.before().map(to),
+        after: cut.after().map(to),
         frame: visitor.frame,
     })
 }

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -21,7 +22,15 @@ const PARTS: usize = 5;
 /// With this prefix, browsers keep the cookie only when it is `Secure` and of this very host.
 const PREFIX: &str = "__Host-orchestra-";
 
+/// What is sealed is opened for the same purpose only.
 const PURPOSE: &[u8] = b"orchestra-console session 1";
+const PENDING_PURPOSE: &[u8] = b"orchestra-console sign-in 1";
+
+/// How long a sign-in at an issuer may take, in seconds.
+const PENDING: i64 = 600;
+
+/// The cookie of a sign-in that was begun.
+const PENDING_COOKIE: &str = "__Host-orchestra-sign-in";
 
 /// The fewest bytes of a key.
 const KEY: usize = 32;
@@ -33,6 +42,38 @@ pub struct SessionKey(RandomizedNonceKey);
 struct Session {
     token: String,
     until: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Begun<T> {
+    what: T,
+    until: i64,
+}
+
+/// The sealed content of the cookie of a sign-in that was begun.
+#[derive(Clone, Copy)]
+pub struct PendingCookie<'a>(&'a str);
+
+impl<'a> PendingCookie<'a> {
+    /// That of a request.
+    pub fn of(headers: &'a HeaderMap) -> Option<Self> {
+        let mut pairs = pairs(headers);
+        pairs.find_map(|(name, value)| (name == PENDING_COOKIE).then_some(Self(value)))
+    }
+
+    /// The cookie that ends it.
+    pub fn ended() -> HeaderValue {
+        HeaderValue::from_static("__Host-orchestra-sign-in=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax")
+    }
+}
+
+/// Names and values of the cookies of a request.
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    let lines = headers.get_all(COOKIE).into_iter();
+    let lines = lines.filter_map(|value| value.to_str().ok());
+    lines
+        .flat_map(|line| line.split("; "))
+        .filter_map(|pair| pair.split_once('='))
 }
 
 impl SessionKey {
@@ -63,25 +104,14 @@ impl SessionKey {
     /// The token of the visitor whose cookies these are.
     pub fn token(&self, headers: &HeaderMap, now: Timestamp) -> Option<SecretString> {
         let mut parts = [None; PARTS];
-        let pairs = headers
-            .get_all(COOKIE)
-            .into_iter()
-            .filter_map(|value| value.to_str().ok());
-        for (name, value) in pairs
-            .flat_map(|line| line.split("; "))
-            .filter_map(|pair| pair.split_once('='))
-        {
+        for (name, value) in pairs(headers) {
             let index = name.strip_prefix(PREFIX).and_then(|index| index.parse::<usize>().ok());
             if let Some(part) = index.and_then(|index| parts.get_mut(index)) {
                 *part = Some(value);
             }
         }
         let whole: String = parts.iter().map_while(|part| *part).collect();
-        let mut sealed = BASE64.decode(whole).ok()?;
-        let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let opened = self.0.open_in_place(nonce, Aad::from(PURPOSE), text).ok()?;
-        let session: Session = serde_json::from_slice(opened).ok()?;
+        let session: Session = self.open(PURPOSE, &whole)?;
         (session.until > now.as_second()).then(|| session.token.into())
     }
 
@@ -91,9 +121,7 @@ impl SessionKey {
             token: token.expose_secret().into(),
             until: now.as_second() + SESSION,
         };
-        let mut text = serde_json::to_vec(&session).ok()?;
-        let nonce = self.0.seal_in_place_append_tag(Aad::from(PURPOSE), &mut text).ok()?;
-        let sealed = BASE64.encode([nonce.as_ref().as_slice(), &text].concat());
+        let sealed = self.seal(PURPOSE, &session)?;
         let parts: Vec<_> = sealed.as_bytes().chunks(PART).collect();
         if parts.len() > PARTS {
             return None;
@@ -104,6 +132,34 @@ impl SessionKey {
             None => cookie(index, "", 0),
         };
         Some((0..PARTS).filter_map(part).collect())
+    }
+
+    /// The cookie of a sign-in that begins now, which another site's answer may bring back; none when it is too long.
+    pub fn pending<T: Serialize>(&self, what: &T, now: Timestamp) -> Option<HeaderValue> {
+        let until = now.as_second() + PENDING;
+        let sealed = self.seal(PENDING_PURPOSE, &Begun { what, until })?;
+        let line = format!("{PENDING_COOKIE}={sealed}; Path=/; Max-Age={PENDING}; HttpOnly; Secure; SameSite=Lax");
+        (sealed.len() <= PART).then(|| HeaderValue::try_from(line).ok())?
+    }
+
+    /// What such a cookie holds, within its time.
+    pub fn begun<T: DeserializeOwned>(&self, cookie: PendingCookie, now: Timestamp) -> Option<T> {
+        let begun: Begun<T> = self.open(PENDING_PURPOSE, cookie.0)?;
+        (begun.until > now.as_second()).then_some(begun.what)
+    }
+
+    fn seal(&self, purpose: &[u8], what: &impl Serialize) -> Option<String> {
+        let mut text = serde_json::to_vec(what).ok()?;
+        let nonce = self.0.seal_in_place_append_tag(Aad::from(purpose), &mut text).ok()?;
+        Some(BASE64.encode([nonce.as_ref().as_slice(), &text].concat()))
+    }
+
+    fn open<T: DeserializeOwned>(&self, purpose: &[u8], sealed: &str) -> Option<T> {
+        let mut sealed = BASE64.decode(sealed).ok()?;
+        let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let opened = self.0.open_in_place(nonce, Aad::from(purpose), text).ok()?;
+        serde_json::from_slice(opened).ok()
     }
 }
 
@@ -156,6 +212,37 @@ mod tests {
             assert!(key(1).token(&headers, later).is_none());
         }
         assert!(key(1).cookies(&"t".repeat(20_000).into(), now).is_none());
+    }
+
+    #[test]
+    fn a_sign_in_that_was_begun_comes_back_in_its_time_and_is_no_session() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let cookie = key(1).pending(&"what was begun", now).unwrap();
+        let text = cookie.to_str().unwrap();
+        assert!(text.ends_with("HttpOnly; Secure; SameSite=Lax"), "{text}");
+        let headers = sent(std::slice::from_ref(&cookie));
+        let begun = |key: &SessionKey, now: i64| {
+            let cookie = PendingCookie::of(&headers).unwrap();
+            key.begun::<String>(cookie, Timestamp::from_second(now).unwrap())
+        };
+        assert_eq!(begun(&key(1), 1_000_000).as_deref(), Some("what was begun"));
+        assert_eq!(begun(&key(2), 1_000_000), None);
+        assert_eq!(begun(&key(1), 1_000_000 + PENDING), None);
+        assert!(key(1).token(&headers, now).is_none());
+        // The one does not open as the other.
+        let session = key(1).cookies(&"t".into(), now).unwrap();
+        let session = session[0]
+            .to_str()
+            .unwrap()
+            .replacen("__Host-orchestra-0", PENDING_COOKIE, 1);
+        let headers = sent(&[session.parse().unwrap()]);
+        assert!(
+            key(1)
+                .begun::<serde_json::Value>(PendingCookie::of(&headers).unwrap(), now)
+                .is_none()
+        );
+        assert!(key(1).pending(&"a".repeat(4_000), now).is_none());
+        assert!(PendingCookie::of(&sent(&[PendingCookie::ended()])).is_none());
     }
 
     #[test]

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use kube::Client;
 use kube::api::Api;
 use parking_lot::Mutex;
-use tokio::sync::Mutex as Turn;
+use tokio::sync::{Mutex as Turn, Semaphore};
 
-use super::cluster::{Wish, each, may};
+use super::cluster::{Wish, each, is_refused, may};
+use super::form::NAMESPACE;
 use crate::api::Orchestra;
+use crate::api::names::is_object_name;
 use crate::api::slim::Slim;
 use crate::views::listing::{ListedTenant, listed, sorted};
 
@@ -50,7 +52,7 @@ impl Scope {
         self.kept.lock().clone().filter(|kept| kept.at.elapsed() < younger)
     }
 
-    async fn load(&self, client: &Client, namespace: &str) -> Result<Snapshot, kube::Error> {
+    async fn load(&self, client: &Client, namespace: &str, readers: &Semaphore) -> Result<Snapshot, kube::Error> {
         let _turn = self.turn.lock().await;
         if let Some(kept) = self.kept(FRESH)
             && may(client, Wish::ours("list", "orchestras", namespace)).await
@@ -61,6 +63,8 @@ impl Scope {
             "" => Api::all(client.clone()),
             namespace => Api::namespaced(client.clone(), namespace),
         };
+        // Nobody closes it.
+        let _reader = readers.acquire().await;
         let at = Instant::now();
         let mut tenants = Vec::new();
         each(&api, |Slim(orchestra)| tenants.push(listed(&orchestra))).await?;
@@ -74,12 +78,22 @@ impl Scope {
 }
 
 /// The lists by namespace; that of all namespaces has the empty one.
-#[derive(Default)]
-pub struct Snapshots(Mutex<HashMap<String, Arc<Scope>>>);
+pub struct Snapshots {
+    scopes: Mutex<HashMap<String, Arc<Scope>>>,
+    readers: Arc<Semaphore>,
+}
 
 impl Snapshots {
+    /// No list has been read yet. Other lists share the readers.
+    pub fn new(readers: Arc<Semaphore>) -> Self {
+        Self {
+            scopes: Mutex::default(),
+            readers,
+        }
+    }
+
     fn scope(&self, namespace: &str) -> Arc<Scope> {
-        let mut scopes = self.0.lock();
+        let mut scopes = self.scopes.lock();
         if scopes.len() >= SCOPES {
             scopes.retain(|_, scope| scope.kept(STALE).is_some());
         }
@@ -96,19 +110,32 @@ impl Snapshots {
     pub async fn tenants(&self, client: &Client, namespace: &str) -> Result<Snapshot, kube::Error> {
         let scope = self.scope(namespace);
         let Some(kept) = scope.kept(STALE) else {
-            return scope.load(client, namespace).await;
+            return scope.load(client, namespace, &self.readers).await;
         };
         if !may(client, Wish::ours("list", "orchestras", namespace)).await {
             // The API server tells why.
-            return scope.load(client, namespace).await;
+            return scope.load(client, namespace, &self.readers).await;
         }
         if kept.at.elapsed() >= FRESH && scope.turn.try_lock().is_ok() {
-            let (client, namespace) = (client.clone(), namespace.to_owned());
+            let (client, namespace, readers) = (client.clone(), namespace.to_owned(), self.readers.clone());
             tokio::spawn(async move {
                 // The next visitor reads what could not be read now.
-                let _ = tokio::time::timeout(REFRESH, scope.load(&client, &namespace)).await;
+                let _ = tokio::time::timeout(REFRESH, scope.load(&client, &namespace, &readers)).await;
             });
         }
         Ok(kept)
+    }
+
+    /// The tenants of the cluster or, for a visitor who may not list them all, those of a namespace.
+    ///
+    /// # Errors
+    /// When the visitor may list neither, or the API server does not answer.
+    pub async fn seen(&self, client: &Client, namespace: &str) -> Result<Snapshot, kube::Error> {
+        match self.tenants(client, "").await {
+            Err(error) if is_refused(&error) && is_object_name(namespace, NAMESPACE) => {
+                self.tenants(client, namespace).await
+            }
+            seen => seen,
+        }
     }
 }

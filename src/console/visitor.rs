@@ -17,6 +17,7 @@ use super::answer;
 use super::cluster;
 use super::form::link;
 use super::frame::Frame;
+use super::kept::Bearer;
 use super::session;
 use super::text::Lang;
 
@@ -24,6 +25,8 @@ use super::text::Lang;
 pub struct Visitor {
     /// A client with the visitor's own token.
     pub client: Client,
+    /// Whose token it is.
+    pub bearer: Bearer,
     /// The frame of the page.
     pub frame: Frame,
 }
@@ -61,7 +64,11 @@ impl FromRequestParts<Arc<Console>> for Visitor {
         match cluster::identity(&client).await {
             Ok(Some(user)) => {
                 frame.user = Some(user);
-                Ok(Self { client, frame })
+                Ok(Self {
+                    client,
+                    bearer: Bearer::of(&token),
+                    frame,
+                })
             }
             Ok(None) => Err(refused(&frame)),
             Err(kube::Error::Api(status)) if status.code == 401 => Err(refused(&frame)),

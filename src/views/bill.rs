@@ -4,15 +4,18 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use kube::ResourceExt;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use crate::api::{BackupEstimate, Cost, DeletionPolicy, Orchestra, OrchestraDatabase};
-use crate::class::orphan::is_billed;
+use crate::api::{Orchestra, OrchestraDatabase};
 use crate::money;
 
+mod lines;
 mod month;
+mod row;
+
+pub use lines::Lines;
+pub use row::{Amounts, Row};
 
 /// What one row of a bill represents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -38,32 +41,6 @@ pub struct Query {
     pub namespace: Option<String>,
 }
 
-/// One billed database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Row {
-    /// Namespace of the tenant.
-    pub namespace: Option<String>,
-    /// Name of the tenant.
-    pub name: Option<String>,
-    /// Class of the database.
-    pub class: Option<String>,
-    /// Name of the OrchestraDatabase.
-    pub database: String,
-    /// Whether it is a hosted project: of any other, only the backups have a price.
-    #[serde(skip)]
-    pub is_hosted: bool,
-    /// The provider's reference of the project.
-    pub project: Option<String>,
-    /// Region of the project.
-    pub region: Option<String>,
-    /// Phase of the database, or `Lost`, `Deleting` or `Released`.
-    pub state: String,
-    /// What it costs.
-    #[serde(flatten)]
-    pub amounts: Amounts,
-}
-
 /// The databases of one class or namespace in one currency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -77,20 +54,6 @@ pub struct Group {
     /// Sum of the known prices.
     #[serde(flatten)]
     pub amounts: Amounts,
-}
-
-/// Amounts as decimal strings, absent when no price is known.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Amounts {
-    /// Currency of the amounts.
-    pub currency: Option<String>,
-    /// Cost of a month of 730 hours.
-    pub monthly: Option<String>,
-    /// Cost of the hours started in the current calendar month.
-    pub month_to_date: Option<String>,
-    /// Estimated cost of a month of the backups by schedule, which is not in the other amounts.
-    pub backups: Option<String>,
 }
 
 /// The rows of a bill.
@@ -131,17 +94,25 @@ pub struct Bill {
 
 /// Computes the bill of these databases, and of the backups of these Orchestras.
 pub fn bill(databases: &[OrchestraDatabase], orchestras: &[Orchestra], query: &Query, now: Timestamp) -> Bill {
-    let mut rows: Vec<Row> = databases.iter().filter_map(|database| row(database, now)).collect();
-    for orchestra in orchestras {
-        add_backups(&mut rows, orchestra);
+    let mut lines = Lines::new(now);
+    for database in databases {
+        lines.add_database(database);
     }
-    rows.retain(|row| {
+    for orchestra in orchestras {
+        lines.add_backups(orchestra);
+    }
+    of_rows(&lines.rows(), query, now)
+}
+
+/// The bill of the rows that a query asks for, as they were at this time.
+pub fn of_rows(rows: &[Row], query: &Query, at: Timestamp) -> Bill {
+    let is_asked = |row: &&Row| {
         let class = query.class.is_none() || row.class == query.class;
         class && (query.namespace.is_none() || row.namespace == query.namespace)
-    });
-    rows.sort_by(|a, b| (&a.namespace, &a.name, &a.database).cmp(&(&b.namespace, &b.name, &b.database)));
+    };
+    let rows: Vec<_> = rows.iter().filter(is_asked).cloned().collect();
     Bill {
-        at: now,
+        at,
         by: query.by,
         totals: groups(&rows, |_| None),
         unpriced: rows.iter().filter(|row| row.is_unpriced()).count(),
@@ -153,122 +124,14 @@ pub fn bill(databases: &[OrchestraDatabase], orchestras: &[Orchestra], query: &Q
     }
 }
 
-impl Row {
-    fn is_unpriced(&self) -> bool {
-        self.is_hosted && self.amounts.monthly.is_none()
-    }
-}
-
-/// Adds what the backups of an Orchestra are estimated to cost: to the row of its project, or as a row of its own.
-fn add_backups(rows: &mut Vec<Row>, orchestra: &Orchestra) {
-    let Some(status) = &orchestra.status else { return };
-    let estimate = status.backup.as_ref().and_then(|backup| backup.estimate.as_ref());
-    let Some(BackupEstimate {
-        currency: Some(currency),
-        monthly: Some(monthly),
-        ..
-    }) = estimate
-    else {
-        return;
-    };
-    let database = status.database_name.clone().unwrap_or_default();
-    let is_its_own = |row: &&mut Row| {
-        let of = (row.namespace.as_ref(), row.name.as_ref());
-        let is_currency = row.amounts.currency.as_ref().is_none_or(|its| its == currency);
-        row.database == database
-            && of == (orchestra.metadata.namespace.as_ref(), orchestra.metadata.name.as_ref())
-            && is_currency
-    };
-    let backups = Some(monthly.clone());
-    if let Some(row) = rows.iter_mut().find(is_its_own) {
-        row.amounts.currency.get_or_insert_with(|| currency.clone());
-        row.amounts.backups = backups;
-        return;
-    }
-    rows.push(Row {
-        namespace: orchestra.namespace(),
-        name: Some(orchestra.name_any()),
-        class: orchestra.decided_class().map(str::to_owned),
-        database,
-        is_hosted: false,
-        project: None,
-        region: None,
-        state: status.phase.clone().unwrap_or_else(|| "Pending".into()),
-        amounts: Amounts {
-            currency: Some(currency.clone()),
-            backups,
-            ..Amounts::default()
-        },
-    });
-}
-
-/// The row of a database; none when it certainly has no project.
-fn row(database: &OrchestraDatabase, now: Timestamp) -> Option<Row> {
-    let wanted = database.spec.supabase.as_ref().filter(|_| is_billed(database))?;
-    let status = database.status.as_ref()?;
-    let claim = database.spec.claim_ref.as_ref();
-    let since = status
-        .create_issued_at
-        .as_ref()
-        .or(database.metadata.creation_timestamp.as_ref());
-    let state = state(database);
-    // The cluster does not know when a lost project ended, so no cost is computed for it.
-    let cost = status.cost.as_ref().filter(|_| state != LOST);
-    let project = status.project.as_ref();
-    let region = project.map_or(&wanted.region, |project| &project.region);
-    Some(Row {
-        namespace: claim.map(|claim| claim.namespace.clone()),
-        name: claim.map(|claim| claim.name.clone()),
-        class: database.spec.class_name.clone(),
-        database: database.name_any(),
-        is_hosted: true,
-        project: project.map(|project| project.reference.clone()),
-        region: Some(region.clone()),
-        state,
-        amounts: amounts(cost, since.map_or(now, |at| at.0), now),
-    })
-}
-
-const LOST: &str = "Lost";
-
-fn state(database: &OrchestraDatabase) -> String {
-    let status = database.status.as_ref();
-    if database.is_lost() {
-        return LOST.into();
-    }
-    if database.metadata.deletion_timestamp.is_some() {
-        return "Deleting".into();
-    }
-    if database.spec.released_at.is_some() {
-        let is_reclaimed =
-            database.spec.reclaim_after.is_some() && database.spec.reclaim_policy == DeletionPolicy::Delete;
-        return if is_reclaimed { "Reclaiming" } else { "Released" }.into();
-    }
-    status
-        .and_then(|status| status.phase.clone())
-        .unwrap_or_else(|| "Pending".into())
-}
-
-/// Amounts of one row. They are rounded to cents here, so that the rows add up to the printed totals.
-fn amounts(cost: Option<&Cost>, since: Timestamp, now: Timestamp) -> Amounts {
-    let read = |cost: &Cost| Some((money::parse(&cost.monthly)?, money::parse(&cost.hourly)?));
-    let Some((cost, (monthly, hourly))) = cost.and_then(|cost| Some((cost, read(cost)?))) else {
-        return Amounts::default();
-    };
-    Amounts {
-        currency: Some(cost.currency.clone()),
-        monthly: Some(money::text(monthly)),
-        month_to_date: Some(money::text(month::to_date(hourly, since, now))),
-        backups: None,
-    }
-}
-
 #[derive(Default)]
 struct Sums {
     databases: usize,
     unpriced: usize,
     monthly: Decimal,
     to_date: Decimal,
+    /// A database with a price, of which nobody knows since when it costs that.
+    is_to_date_unknown: bool,
     backups: Option<Decimal>,
 }
 
@@ -278,6 +141,7 @@ impl Sums {
         self.databases += usize::from(row.is_hosted);
         self.unpriced += usize::from(row.is_unpriced());
         let (monthly, to_date) = (amount(&row.amounts.monthly), amount(&row.amounts.month_to_date));
+        self.is_to_date_unknown |= monthly.is_some() && to_date.is_none();
         self.monthly = self.monthly.saturating_add(monthly.unwrap_or_default());
         self.to_date = self.to_date.saturating_add(to_date.unwrap_or_default());
         if let Some(backups) = amount(&row.amounts.backups) {
@@ -310,7 +174,7 @@ fn groups(rows: &[Row], name: impl Fn(&Row) -> Option<String>) -> Vec<Group> {
             amounts: Amounts {
                 currency: Some(currency),
                 monthly: Some(money::text(sum.monthly)),
-                month_to_date: Some(money::text(sum.to_date)),
+                month_to_date: (!sum.is_to_date_unknown).then(|| money::text(sum.to_date)),
                 backups: sum.backups.map(money::text),
             },
         });

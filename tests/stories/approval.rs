@@ -39,7 +39,7 @@ async fn plan(world: &World, name: &str, other: &str) -> Value {
     object["status"]["migrations"]["plan"].clone()
 }
 
-fn digest(plan: &Value) -> String {
+pub fn digest(plan: &Value) -> String {
     plan["digest"].as_str().unwrap().to_owned()
 }
 
@@ -69,7 +69,7 @@ async fn is_void(world: &World, name: &str) {
 }
 
 /// A tenant in use whose next migration drops a column.
-async fn waiting(world: &World) -> Value {
+pub async fn waiting(world: &World) -> Value {
     standard_class(world, "");
     sources(world);
     orchestra(world, "one", "");

@@ -1,12 +1,14 @@
 //! The web console, over HTTP, before a real API server: whoever visits it can do there what their token can do, and no more.
 
 mod browser;
+mod issuer;
 
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World};
 use reqwest::StatusCode;
 
+use crate::approval::{digest, waiting};
 use crate::proof::soon;
-use crate::support::{orchestra, secret, standard_class, world};
+use crate::support::{orchestra, ready, secret, standard_class, world};
 use browser::{Browser, Running};
 
 const VIEWER: &[&str] = &["orchestra-viewer"];
@@ -24,6 +26,8 @@ async fn a_visitor_can_do_in_the_console_what_their_token_can() {
     let viewer = console.signed_in(&world, "viewer", VIEWER).await;
     a_viewer_sees_and_changes_nothing(&world, &viewer).await;
     every_page_is_there_in_both_languages(&viewer).await;
+    a_visitor_of_one_namespace_sees_what_is_in_it(&world, &console).await;
+    a_plan_is_read_and_approved(&world, &console).await;
     let stranger = console.signed_in(&world, "stranger", &[]).await;
     let page = stranger.get("/").await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
@@ -85,6 +89,7 @@ async fn nobody_is_let_in(console: &Running) {
     let long = "t".repeat(100_000);
     let refused = nobody.post("/sign-in", &[("token", &long)]).await;
     assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(refused.text.contains("The form is too long"), "{}", refused.text);
 }
 
 async fn a_database_is_created_by_its_form(world: &World, editor: &Browser<'_>) {
@@ -102,6 +107,21 @@ async fn a_database_is_created_by_its_form(world: &World, editor: &Browser<'_>) 
         preview.text
     );
     assert!(!preview.text.contains("<script>alert"), "{}", preview.text);
+    assert!(
+        preview
+            .text
+            .contains("name=\"to\" value=\"/create?namespace=tenants&#38;name=acme&#38;"),
+        "another language keeps the form: {}",
+        preview.text
+    );
+    let unknown = [form.as_slice(), &[("country", "xx")]].concat();
+    let unknown = editor.post("/create", &unknown).await;
+    assert_eq!(unknown.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        unknown.text.contains("placement.near XX is not a country"),
+        "{}",
+        unknown.text
+    );
     assert!(
         world.get(Kind::Orchestra, TENANTS, "acme").await.unwrap().is_none(),
         "a dry run"
@@ -232,6 +252,81 @@ async fn a_viewer_sees_and_changes_nothing(world: &World, viewer: &Browser<'_>) 
     assert_eq!(before["spec"], after["spec"]);
 }
 
+async fn a_visitor_of_one_namespace_sees_what_is_in_it(world: &World, console: &Running) {
+    let local = console
+        .signed_in_within(world, "local", "orchestra-viewer", TENANTS)
+        .await;
+    for path in ["/", "/approvals", "/backups", "/cost"] {
+        let asked = local.get(path).await;
+        assert_eq!(asked.status, StatusCode::FORBIDDEN, "{path}: {}", asked.text);
+        let form = format!("method=\"get\" action=\"{path}\"");
+        assert!(
+            asked.text.contains("Choose a namespace") && asked.text.contains(&form),
+            "{}",
+            asked.text
+        );
+        let other = local.get(&format!("{path}?namespace=default")).await;
+        assert_eq!(other.status, StatusCode::FORBIDDEN, "{path}: {}", other.text);
+        assert!(other.text.contains("You may not do this"), "{path}: {}", other.text);
+    }
+    for (path, text) in [
+        ("/", ">acme</a>"),
+        ("/approvals", "No migrations wait"),
+        ("/backups", "There is no backup"),
+        ("/cost", "USD\u{a0}9.81"),
+    ] {
+        let page = local.get(&format!("{path}?namespace={TENANTS}")).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}: {}", page.text);
+        assert!(page.text.contains(text), "{path} without {text}: {}", page.text);
+        assert!(
+            page.text.contains("href=\"/approvals?namespace=tenants\""),
+            "the pages beside stay in the namespace: {}",
+            page.text
+        );
+    }
+    let cost = local.get("/cost?namespace=tenants").await.text;
+    assert!(
+        cost.contains("You may not list the databases") && cost.contains("unknown"),
+        "{cost}"
+    );
+    // Events are read with the same role; nothing of the timeline is missing.
+    let tenant = local.get("/tenants/tenants/acme").await.text;
+    assert!(!tenant.contains("You may not read all events"), "{tenant}");
+}
+
+async fn a_plan_is_read_and_approved(world: &World, console: &Running) {
+    let digest = digest(&waiting(world).await);
+    let editor = console
+        .signed_in_within(world, "approver", "orchestra-editor", TENANTS)
+        .await;
+    let viewer = console
+        .signed_in_within(world, "reader", "orchestra-viewer", TENANTS)
+        .await;
+    let path = "/approvals/tenants/one";
+    let listed = async || editor.slowly("/approvals?namespace=tenants").await.text.contains(path);
+    soon("the plan is in the list", listed).await;
+    for (visitor, allowed) in [(&viewer, false), (&editor, true)] {
+        let page = visitor.get(path).await.text;
+        assert!(
+            page.contains("Destructive") && page.contains("20260104000000_tidy"),
+            "{page}"
+        );
+        assert_eq!(page.contains("Approve this plan"), allowed, "{page}");
+    }
+    let form = [("digest", digest.as_str())];
+    let forged = viewer.post(path, &form).await;
+    assert_eq!(forged.status, StatusCode::FORBIDDEN, "{}", forged.text);
+    let other = editor.post(path, &[("digest", "0000")]).await;
+    assert_eq!(other.status, StatusCode::CONFLICT, "{}", other.text);
+    let approved = editor.post(path, &form).await;
+    assert_eq!(
+        approved.location, "/tenants/tenants/one?done=approve",
+        "{}",
+        approved.text
+    );
+    ready(world, "one").await;
+}
+
 async fn every_page_is_there_in_both_languages(viewer: &Browser<'_>) {
     let priced = async || viewer.slowly("/cost").await.text.contains("9.81");
     soon("the database has its price", priced).await;
@@ -265,6 +360,7 @@ async fn every_page_is_there_in_both_languages(viewer: &Browser<'_>) {
         "/tenants/tenants/acme/rotate",
         "/tenants/tenants/acme%3Fx=1",
         "/tenants/tenants/acme%2F",
+        "/tenants/%FF/acme",
     ] {
         let page = viewer.get(path).await;
         let is_known = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&page.status);

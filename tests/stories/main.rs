@@ -47,6 +47,8 @@ mod metrics;
 mod metrics_page;
 mod migration_failure;
 mod newer_values;
+#[path = "../support/npm.rs"]
+mod npm;
 mod odd_answers;
 mod odd_input;
 mod orphans;

@@ -1,5 +1,14 @@
 {{- define "orchestra-operator.labels" -}}
-app.kubernetes.io/name: orchestra-operator
+{{ include "orchestra-operator.selector" . }}
+{{ include "orchestra-operator.releaseLabels" . }}
+{{- end }}
+
+{{- define "orchestra-operator.consoleLabels" -}}
+{{ include "orchestra-operator.consoleSelector" . }}
+{{ include "orchestra-operator.releaseLabels" . }}
+{{- end }}
+
+{{- define "orchestra-operator.releaseLabels" -}}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -11,6 +20,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 
 {{- define "orchestra-operator.selector" -}}
 app.kubernetes.io/name: orchestra-operator
+{{- end }}
+
+{{- define "orchestra-operator.consoleSelector" -}}
+app.kubernetes.io/name: orchestra-console
 {{- end }}
 
 {{- define "orchestra-operator.image" -}}

@@ -2,6 +2,7 @@
 // Reads the page again and shows its live part, while nobody works in it. Without it the page is reloaded by hand.
 const part = document.querySelector("[data-live]");
 const old = document.querySelector("[data-old]");
+const hold = document.querySelector("[data-hold]");
 const controls = "a, button, input, select, textarea";
 let read = Date.now();
 
@@ -16,8 +17,9 @@ function show(next) {
 
 async function again() {
   const at = document.activeElement;
-  const works = part.contains(at) && at.matches(controls);
-  if (!document.hidden && !works && document.getSelection().isCollapsed) {
+  const typed = [...part.querySelectorAll("input:not([type=hidden])")].some((field) => field.value !== field.defaultValue);
+  const works = typed || (part.contains(at) && at.matches(controls));
+  if (hold.ariaPressed !== "true" && !document.hidden && !works && document.getSelection().isCollapsed) {
     try {
       const answer = await fetch(location.href, { redirect: "manual" });
       // The sign-in has ended, or the tenant is gone.
@@ -43,4 +45,16 @@ if (here.searchParams.has("done")) {
   history.replaceState(null, "", here);
 }
 
-if (part) setTimeout(again, part.dataset.live * 1000);
+// Whoever reads slowly stops the updates, on all pages of this tab (WCAG 2.2.2).
+function held(is) {
+  hold.ariaPressed = String(is);
+  if (is) sessionStorage.setItem("hold", "1");
+  else sessionStorage.removeItem("hold");
+}
+
+if (part) {
+  hold.hidden = false;
+  held(sessionStorage.getItem("hold") !== null);
+  hold.addEventListener("click", () => held(hold.ariaPressed !== "true"));
+  setTimeout(again, part.dataset.live * 1000);
+}

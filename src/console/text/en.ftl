@@ -33,6 +33,11 @@ sign-in-off = Tokens are not accepted here. Ask your admin how to sign in.
 sign-in-refused = The cluster does not accept this token. It may be incomplete or expired: make a new one.
 sign-in-anonymous = The cluster does not know whose token this is. Make one of a user or of a service account.
 sign-in-long = This token is too long for a cookie. Use one with fewer groups.
+sign-in-issuer = Sign in with your organization
+sign-in-away = Your organization's sign-in does not answer as it should. Try again in a minute.
+sign-in-denied = Your organization's sign-in said no. Begin again, or ask your admin.
+sign-in-odd = That answer belongs to no sign-in of this browser, or came too late. Begin again.
+sign-in-untrusted = Your organization knows you, but the cluster does not accept its answer. Its API server must trust the same issuer and client.
 
 problem-origin = Another site asked for this
 problem-origin-text = The request did not come from a page of this console, so nothing was changed. Open the console at its own address and try again.
@@ -52,7 +57,12 @@ problem-cluster = The cluster cannot do this now
 problem-cluster-text = Try again in a minute.
 problem-unreachable = The cluster does not answer
 problem-unreachable-text = The console works, but the cluster's API server does not answer. Databases are not affected by that. Try again in a minute.
+page-hold = Pause updates
 page-old = The page could not be read again for a while: what it shows may be out of date.
+problem-late = The cluster does not answer in time
+problem-late-text = What you asked for may still happen. Look again in a minute, before you try again.
+problem-long = The form is too long
+problem-long-text = Nothing was changed. Send less text.
 problem-nowhere = There is no such page
 problem-nowhere-text = The address may be incomplete.
 problem-kept = A repository keeps this tenant
@@ -63,7 +73,7 @@ problem-plan = Another plan waits now
 problem-plan-text = Nothing was approved. Read the plan again.
 
 namespace-title = Choose a namespace
-namespace-text = You may not list the tenants of the whole cluster. Name a namespace whose tenants you may list.
+namespace-text = You may not list what this page shows of the whole cluster. Name a namespace that you may look into.
 
 fleet-title = Tenants
 fleet-states = Tenants by state
@@ -200,7 +210,7 @@ create-preview = This is created
 create-checked = The cluster has checked it. Nothing has been created yet.
 create-price = Price a month
 create-left = Left of the budget
-create-region = Nearest region
+create-region = Region
 create-command = The same by the command line: save the manifest, and kubectl apply --server-side -f.
 create-exists = “{ $name }” exists already. Choose another name.
 
@@ -246,6 +256,7 @@ cost-basis = From the operator's own record of databases and prices. It is not t
 cost-by-tenant = By tenant
 cost-by-class = By class
 cost-by-namespace = By namespace
+cost-part = You may not list the databases of the cluster. These are the prices that the tenants of the namespace have in their own status; what they have cost this month, and databases that are kept without a tenant, are not known from there.
 cost-unpriced = { $count ->
     [one] { $count } database has no known price and is in no sum.
    *[other] { $count } databases have no known price and are in no sum.

@@ -33,6 +33,11 @@ sign-in-off = Token godtas inte här. Fråga din administratör hur du loggar in
 sign-in-refused = Klustret godtar inte denna token. Den kan vara ofullständig eller ha gått ut: skapa en ny.
 sign-in-anonymous = Klustret vet inte vem denna token tillhör. Skapa en för en användare eller ett servicekonto.
 sign-in-long = Denna token är för lång för en kaka. Använd en med färre grupper.
+sign-in-issuer = Logga in med din organisation
+sign-in-away = Din organisations inloggning svarar inte som den ska. Försök igen om en minut.
+sign-in-denied = Din organisations inloggning sade nej. Börja om, eller fråga din admin.
+sign-in-odd = Svaret hör inte till någon inloggning i den här webbläsaren, eller kom för sent. Börja om.
+sign-in-untrusted = Din organisation känner dig, men klustret godtar inte svaret. Klustrets API-server måste lita på samma utfärdare och klient.
 
 problem-origin = En annan webbplats bad om detta
 problem-origin-text = Begäran kom inte från en sida i den här konsolen, så inget har ändrats. Öppna konsolen på dess egen adress och försök igen.
@@ -52,7 +57,12 @@ problem-cluster = Klustret kan inte göra detta nu
 problem-cluster-text = Försök igen om en minut.
 problem-unreachable = Klustret svarar inte
 problem-unreachable-text = Konsolen fungerar, men klustrets API-server svarar inte. Databaserna påverkas inte av det. Försök igen om en minut.
+page-hold = Pausa uppdateringar
 page-old = Sidan har inte kunnat läsas om på ett tag: det som visas kan vara inaktuellt.
+problem-late = Klustret svarar inte i tid
+problem-late-text = Det du bad om kan ändå hända. Titta igen om en minut, innan du försöker igen.
+problem-long = Formuläret är för långt
+problem-long-text = Inget ändrades. Skicka mindre text.
 problem-nowhere = Sidan finns inte
 problem-nowhere-text = Adressen kan vara ofullständig.
 problem-kept = Ett kodförråd styr den här kunden
@@ -63,7 +73,7 @@ problem-plan = En annan plan väntar nu
 problem-plan-text = Inget har godkänts. Läs planen igen.
 
 namespace-title = Välj en namnrymd
-namespace-text = Du får inte lista hela klustrets kunder. Ange en namnrymd vars kunder du får lista.
+namespace-text = Du får inte lista det som den här sidan visar för hela klustret. Ange en namnrymd som du får se in i.
 
 fleet-title = Kunder
 fleet-states = Kunder efter läge
@@ -200,7 +210,7 @@ create-preview = Detta skapas
 create-checked = Klustret har kontrollerat det. Inget har skapats än.
 create-price = Pris per månad
 create-left = Kvar av budgeten
-create-region = Närmaste region
+create-region = Region
 create-command = Samma sak på kommandoraden: spara manifestet, och kubectl apply --server-side -f.
 create-exists = ”{ $name }” finns redan. Välj ett annat namn.
 
@@ -246,6 +256,7 @@ cost-basis = Från operatorns egen förteckning över databaser och priser. Det 
 cost-by-tenant = Per kund
 cost-by-class = Per klass
 cost-by-namespace = Per namnrymd
+cost-part = Du får inte lista klustrets databaser. Det här är priserna som namnrymdens kunder har i sin egen status; vad de har kostat den här månaden, och databaser som behålls utan kund, framgår inte där.
 cost-unpriced = { $count ->
     [one] { $count } databas har inget känt pris och ingår inte i någon summa.
    *[other] { $count } databaser har inget känt pris och ingår inte i någon summa.

@@ -139,3 +139,48 @@ fn backups_by_schedule_are_in_the_bill() {
         (&json!("130.36"), &json!("3.00"))
     );
 }
+
+/// An Orchestra with a hosted project, as its tenant may read it.
+fn hosted(name: &str, monthly: Option<&str>) -> Orchestra {
+    let cost = monthly.map(|monthly| json!({"currency": "USD", "monthly": monthly, "hourly": "0.01"}));
+    serde_json::from_value(json!({
+        "apiVersion": "stagesub.io/v1alpha1", "kind": "Orchestra", "metadata": {"name": name, "namespace": "tenants"},
+        "spec": {}, "status": {
+            "className": "standard", "databaseName": format!("orchdb-{name}"), "phase": "Ready", "cost": cost,
+            "project": {"ref": "abcdefghijklmnopqrst", "region": "eu-north-1"},
+        },
+    }))
+    .unwrap()
+}
+
+#[test]
+fn without_the_databases_a_tenant_has_its_price_and_no_cost_so_far() {
+    let at = "2026-11-23T08:00:00Z".parse().unwrap();
+    let mut lines = Lines::new(at);
+    let orchestras = [
+        hosted("one", Some("9.81")),
+        hosted("new", None),
+        backed_up("pooled", "orchdb-pooled", "0.21"),
+    ];
+    for orchestra in &orchestras {
+        lines.add_tenant(orchestra);
+    }
+    let rows = lines.rows();
+    let of = |by: By| serde_json::to_value(of_rows(&rows, &Query { by, ..Query::default() }, at)).unwrap();
+    let bill = of(By::Tenant);
+    assert_eq!(bill["unpriced"], 1);
+    let names: Vec<_> = bill["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["name"])
+        .collect();
+    assert_eq!(names, ["new", "one", "pooled"]);
+    let one = &bill["rows"][1];
+    assert_eq!((&one["monthly"], &one["monthToDate"]), (&json!("9.81"), &Value::Null));
+    assert_eq!(one["region"], "eu-north-1");
+    for sum in [&bill["totals"][0], &of(By::Class)["rows"][0]] {
+        assert_eq!((&sum["monthly"], &sum["backups"]), (&json!("9.81"), &json!("0.21")));
+        assert_eq!((&sum["monthToDate"], &sum["databases"]), (&Value::Null, &json!(2)));
+    }
+}

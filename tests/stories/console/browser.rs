@@ -1,5 +1,6 @@
 //! A console that runs, and someone who visits it.
 
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -9,6 +10,12 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, StatusCode};
 
 use crate::proof::soon;
+
+/// A loopback address that nobody listens on.
+pub fn address() -> SocketAddr {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap()
+}
 
 /// A console, and where it is.
 pub struct Running {
@@ -42,9 +49,11 @@ pub struct Browser<'a> {
 impl Running {
     /// A console with the kubeconfig of the cluster's admin: that it has no rights of its own is what is tested.
     pub async fn start(world: &World) -> Self {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
+        Self::start_at(world, address(), &[]).await
+    }
+
+    /// As [`Running::start`], at an address and with more flags.
+    pub async fn start_at(world: &World, address: SocketAddr, flags: &[String]) -> Self {
         let key = world.dir().join("cookie-key");
         std::fs::write(&key, [7; 32]).unwrap();
         let origin = format!("http://{address}");
@@ -60,6 +69,7 @@ impl Running {
                 "--cookie-key-file",
             ])
             .arg(key)
+            .args(flags)
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
@@ -78,15 +88,26 @@ impl Running {
 
     /// A browser after the sign-in of a service account with these roles in the whole cluster.
     pub async fn signed_in(&self, world: &World, name: &str, roles: &[&str]) -> Browser<'_> {
-        let account = format!("{SYSTEM}:{name}");
-        world.kubectl(["create", "serviceaccount", name, "-n", SYSTEM]).unwrap();
+        let subject = account(world, name);
         for role in roles {
             let (binding, flag) = (format!("{name}-{role}"), format!("--clusterrole={role}"));
-            let subject = format!("--serviceaccount={account}");
             world
                 .kubectl(["create", "clusterrolebinding", &binding, &flag, &subject])
                 .unwrap();
         }
+        self.signed_in_as(world, name).await
+    }
+
+    /// A browser after the sign-in of a service account with a role in one namespace.
+    pub async fn signed_in_within(&self, world: &World, name: &str, role: &str, namespace: &str) -> Browser<'_> {
+        let (subject, flag) = (account(world, name), format!("--clusterrole={role}"));
+        world
+            .kubectl(["create", "rolebinding", name, &flag, &subject, "-n", namespace])
+            .unwrap();
+        self.signed_in_as(world, name).await
+    }
+
+    async fn signed_in_as(&self, world: &World, name: &str) -> Browser<'_> {
         let token = world.kubectl(["create", "token", name, "-n", SYSTEM]).unwrap();
         let mut browser = self.visitor();
         let answer = browser
@@ -97,13 +118,24 @@ impl Running {
             (StatusCode::SEE_OTHER, "/classes")
         );
         assert!(answer.cookies.iter().all(|cookie| !cookie.contains(token.trim())));
-        let pairs = answer.cookies.iter().map(|cookie| cookie.split(';').next().unwrap());
-        browser.cookies = pairs.filter(|pair| !pair.ends_with('=')).collect::<Vec<_>>().join("; ");
+        browser.keep(&answer);
         browser
     }
 }
 
+/// Makes a service account; the flag that binds a role to it.
+fn account(world: &World, name: &str) -> String {
+    world.kubectl(["create", "serviceaccount", name, "-n", SYSTEM]).unwrap();
+    format!("--serviceaccount={SYSTEM}:{name}")
+}
+
 impl Browser<'_> {
+    /// Keeps the cookies of an answer, instead of those before.
+    pub fn keep(&mut self, answer: &Answer) {
+        let pairs = answer.cookies.iter().map(|cookie| cookie.split(';').next().unwrap());
+        self.cookies = pairs.filter(|pair| !pair.ends_with('=')).collect::<Vec<_>>().join("; ");
+    }
+
     pub async fn send(&self, request: RequestBuilder) -> Answer {
         let answer = request.header(COOKIE, &self.cookies).send().await.unwrap();
         let header = |name: &str| {

@@ -1,5 +1,6 @@
 //! `orchestra-sandbox demo`: the whole of what a user sees, on this machine alone.
 
+mod console;
 mod screen;
 mod story;
 mod tenant;
@@ -16,6 +17,8 @@ use orchestra_sandbox::api::Behaviour;
 use orchestra_sandbox::control_plane::{Options as PlaneOptions, find_controller_manager};
 use orchestra_sandbox::world::{Operator, Options, World};
 use tokio::signal::unix::{SignalKind, signal};
+
+use console::Console;
 
 /// Shows the operator at work: a control plane, a PostgreSQL and a stand-in for the hosted
 /// Management API are started on loopback addresses, and two tenants move in.
@@ -64,8 +67,12 @@ async fn show(arguments: Arguments) -> Result<()> {
         operator.display()
     );
     let project = arguments.project.canonicalize().context("the project's folder")?;
-    let (world, operator) = start(operator, project.clone(), arguments.coming_up_ms).await?;
-    let outcome = story::tell(&world, &project).await;
+    let (world, operator, console) = start(operator, project.clone(), arguments.coming_up_ms).await?;
+    let outcome = async {
+        story::tell(&world, &project).await?;
+        story::visit(&console).await
+    };
+    let outcome = outcome.await;
     if let Err(error) = outcome {
         let log = operator.log();
         let tail: Vec<_> = log.lines().rev().take(20).collect();
@@ -74,15 +81,16 @@ async fn show(arguments: Arguments) -> Result<()> {
         return Err(error);
     }
     screen::headline(&format!("All done, {} s after the start", began.elapsed().as_secs()));
-    look_around(&world, arguments.keep);
+    look_around(&world, &console, arguments.keep);
     if arguments.keep {
         stay().await?;
     }
     Ok(())
 }
 
-async fn start(operator: PathBuf, project: PathBuf, coming_up_ms: u64) -> Result<(World, Operator)> {
-    screen::headline("Starting a control plane, PostgreSQL, the provider's stand-in and the operator");
+async fn start(operator: PathBuf, project: PathBuf, coming_up_ms: u64) -> Result<(World, Operator, Console)> {
+    screen::headline("Starting a control plane, PostgreSQL, the provider's stand-in, the operator and the console");
+    let program = operator.clone();
     let behaviour = Behaviour {
         coming_up: Duration::from_millis(coming_up_ms),
         ..Behaviour::default()
@@ -98,6 +106,7 @@ async fn start(operator: PathBuf, project: PathBuf, coming_up_ms: u64) -> Result
     };
     let world = World::start_with(Options { operator, project, api }, plane).await?;
     let operator = world.operator("operator", |_| {})?;
+    let console = Console::start(&world, &program).await?;
     screen::say(&format!(
         "Kubernetes API   {}   (no nodes; RBAC decides, Secrets are encrypted)",
         world.plane.server()
@@ -122,16 +131,24 @@ async fn start(operator: PathBuf, project: PathBuf, coming_up_ms: u64) -> Result
         "KUBECONFIG       {}",
         world.plane.admin_kubeconfig().display()
     ));
-    Ok((world, operator))
+    screen::say(&format!("Web console      {}   (no rights of its own)", console.origin));
+    screen::say("                 Sign in with this token of a superadmin, which is good for an hour:");
+    screen::say(&console.token);
+    Ok((world, operator, console))
 }
 
 fn beside_this_program() -> Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("orchestra-operator"))
 }
 
-fn look_around(world: &World, keep: bool) {
+fn look_around(world: &World, console: &Console, keep: bool) {
     let (kubeconfig, log) = if keep {
-        screen::say("It all runs until Ctrl-C. In another terminal:");
+        screen::say(&format!(
+            "It all runs until Ctrl-C. In a browser: {}, with the token",
+            console.origin
+        ));
+        screen::say(&console.token);
+        screen::say("In another terminal:");
         (
             world.plane.admin_kubeconfig().display().to_string(),
             world.dir().join("operator.log").display().to_string(),
@@ -148,6 +165,7 @@ fn look_around(world: &World, keep: bool) {
         "kubectl -n tenants get secret test-orchestra-ab-connection -o jsonpath='{.data.DATABASE_URL}' | base64 -d"
             .into(),
         "kubectl apply -f deploy/samples/minimal.yaml".into(),
+        "kubectl -n orchestra-system create token superadmin --duration 1h    # another token for the console".into(),
         "kubectl -n tenants delete orch second-orchestra".into(),
         format!("tail -f {log}    # the operator's log"),
     ];

@@ -54,6 +54,8 @@ pub struct ControlPlane {
     port: u16,
     audit: bool,
     lavish: bool,
+    /// Flags by which the API server trusts an OpenID Connect issuer.
+    issuer: Vec<String>,
     controller_manager: Option<Process>,
     api_server: Option<Process>,
     etcd: Process,
@@ -90,6 +92,7 @@ impl ControlPlane {
             port,
             audit: options.audit,
             lavish: options.lavish,
+            issuer: Vec::new(),
             controller_manager: None,
             api_server: None,
             etcd,
@@ -110,6 +113,7 @@ impl ControlPlane {
             return Ok(());
         }
         let mut args = self.api_server_args();
+        args.extend(self.issuer.iter().cloned());
         if self.audit {
             args.extend(audit::flags(&self.dir.join("audit-policy.json"), &self.audit_file())?);
         }
@@ -120,6 +124,23 @@ impl ControlPlane {
             self.lavish,
         )?);
         self.await_ready().await
+    }
+
+    /// Starts the API server again, so that it trusts the ID tokens that an OpenID Connect issuer makes for a client. Its users are
+    /// `oidc:` and the subject of the token. Stop the API server before this is dropped: no other world is to have it.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::start_api_server`].
+    pub async fn trust_issuer(&mut self, issuer: &str, client: &str, roots: &Path) -> Result<()> {
+        self.issuer = vec![
+            format!("--oidc-issuer-url={issuer}"),
+            format!("--oidc-client-id={client}"),
+            format!("--oidc-ca-file={}", roots.display()),
+            "--oidc-username-claim=sub".to_owned(),
+            "--oidc-username-prefix=oidc:".to_owned(),
+        ];
+        self.stop_api_server();
+        self.start_api_server().await
     }
 
     /// Kills the API server. Its data stays in etcd.

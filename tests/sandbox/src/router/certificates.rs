@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
@@ -17,6 +17,7 @@ static AUTHORITY: LazyLock<Result<Authority, rcgen::Error>> = LazyLock::new(|| A
 pub struct Authority {
     root: String,
     intermediate: CertificateDer<'static>,
+    intermediate_pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -36,6 +37,7 @@ impl Authority {
         Ok(Self {
             root: pem,
             intermediate: signed.der().clone(),
+            intermediate_pem: signed.pem(),
             issuer: Issuer::new(intermediate, key),
         })
     }
@@ -53,18 +55,29 @@ impl Authority {
         &self.root
     }
 
+    /// The key and the certificates, both in PEM, of a server of these names that is another program.
+    ///
+    /// # Errors
+    /// As [`Authority::acceptor`].
+    pub fn server_pem(&self, names: impl Into<Vec<String>>) -> anyhow::Result<(String, String)> {
+        let (server, key) = self.server(names)?;
+        Ok((key.serialize_pem(), server.pem() + &self.intermediate_pem))
+    }
+
+    fn server(&self, names: impl Into<Vec<String>>) -> Result<(Certificate, KeyPair), rcgen::Error> {
+        let mut server = CertificateParams::new(names)?;
+        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let key = KeyPair::generate()?;
+        Ok((server.signed_by(&key, &self.issuer)?, key))
+    }
+
     /// What a server of these names shows: its certificate and the intermediate's.
     ///
     /// # Errors
     /// When a key cannot be made, or a name is none.
     pub fn acceptor(&self, names: impl Into<Vec<String>>) -> anyhow::Result<TlsAcceptor> {
-        let mut server = CertificateParams::new(names)?;
-        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let key = KeyPair::generate()?;
-        let chain = vec![
-            server.signed_by(&key, &self.issuer)?.der().clone(),
-            self.intermediate.clone(),
-        ];
+        let (server, key) = self.server(names)?;
+        let chain = vec![server.der().clone(), self.intermediate.clone()];
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)

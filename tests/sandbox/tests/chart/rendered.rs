@@ -10,14 +10,15 @@ use serde_json::Value;
 
 use crate::{chart, helm, project, read, updates};
 
-/// A file of values, and the kustomization that renders the same.
-const CASES: [(&str, Option<&str>); 6] = [
-    ("default", Some("kustomize")),
-    ("namespaced", Some("namespaced")),
-    ("registry", Some("registry")),
-    ("monitoring", None),
-    ("production", None),
-    ("minimal", None),
+/// A file of values, and the kustomizations that together render the same; none where the values are no kustomization's.
+const CASES: [(&str, &[&str]); 7] = [
+    ("default", &["kustomize"]),
+    ("console", &["kustomize", "kustomize/console"]),
+    ("namespaced", &["namespaced"]),
+    ("registry", &["registry"]),
+    ("monitoring", &[]),
+    ("production", &[]),
+    ("minimal", &[]),
 ];
 
 /// Labels and annotations that only an object of a release has.
@@ -127,11 +128,10 @@ fn same(chart: &Objects, kustomize: &Objects, name: &str) {
 
 #[test]
 fn the_chart_installs_what_kustomize_installs() {
-    for (name, folder) in CASES {
-        let Some(folder) = folder else { continue };
+    for (name, folders) in CASES.into_iter().filter(|(_, folders)| !folders.is_empty()) {
         let mut chart = installed(&read(golden(name)));
         chart.extend(definitions());
-        let mut base = kustomize(folder);
+        let mut base: Objects = folders.iter().flat_map(|folder| kustomize(folder)).collect();
         // Helm makes the namespace itself (--create-namespace).
         base.retain(|(kind, ..), _| kind != "Namespace");
         assert!(base.len() > 15, "{base:#?}");

@@ -144,6 +144,14 @@ fn values_that_nobody_knows_are_refused() {
         (json!({"otlpEndpoint": "https://otel.example/tenant"}), true),
         (json!({"otlpEndpoint": "collector:4317"}), false),
         (json!({"otlpEndpoint": "https://user:password@otel.example"}), false),
+        (json!({"console": {"origin": "https://console.example.com:8443"}}), true),
+        (json!({"console": {"origin": "http://console.example.com"}}), false),
+        (
+            json!({"console": {"origin": "https://console.example.com/console"}}),
+            false,
+        ),
+        (json!({"console": {"auth": "anonymous"}}), false),
+        (json!({"console": {"oidcIssuerUrl": "http://login.example.com"}}), false),
         (json!({"tolerations": [{"keys": "a"}]}), false),
         (json!({"serviceMonitor": {"interval": "soon"}}), false),
     ] {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use orchestra_sandbox::random::alphanumeric;
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition};
 
+use super::console::Console;
 use super::screen::{headline, kubectl, kubectl_as, say};
 use super::tenant::Tenant;
 use super::watch;
@@ -169,6 +170,24 @@ async fn isolation(world: &World) -> Result<()> {
     let (first, second) = (Tenant::of(world, FIRST).await?, Tenant::of(world, SECOND).await?);
     first.is_kept_out_of(&second).await?;
     second.is_kept_out_of(&first).await
+}
+
+/// The console shows a superadmin all tenants.
+pub(super) async fn visit(console: &Console) -> Result<()> {
+    headline("The web console, with the token of a superadmin");
+    let page = console.tenants().await?;
+    for name in [FIRST, SECOND].into_iter().chain(PORTAL) {
+        ensure!(
+            page.contains(&format!(">{name}</a>")),
+            "the console does not list {name}"
+        );
+    }
+    say(&format!(
+        "{} lists {FIRST}, {SECOND}, {}",
+        console.origin,
+        PORTAL.join(", ")
+    ));
+    Ok(())
 }
 
 fn apply_sample(world: &World, project: &Path, name: &str) -> Result<()> {

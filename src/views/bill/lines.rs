@@ -1,0 +1,199 @@
+//! The rows of a bill, gathered object by object, so that a reader of the whole cluster need not hold all objects.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::month;
+use super::row::{Amounts, Row};
+use crate::api::{BackupEstimate, Cost, DeletionPolicy, Orchestra, OrchestraDatabase};
+use crate::class::orphan::is_billed;
+use crate::money;
+
+/// Namespace and name of a tenant, and the name of its OrchestraDatabase.
+type Holding = (Option<String>, Option<String>, String);
+
+/// Rows of a bill that is still gathered. Databases are added before Orchestras.
+#[derive(Debug)]
+pub struct Lines {
+    at: Timestamp,
+    rows: Vec<Row>,
+    /// The place of each database's row in `rows`.
+    places: HashMap<Holding, usize>,
+}
+
+impl Lines {
+    /// No rows, of a bill at this time.
+    pub fn new(at: Timestamp) -> Self {
+        Self {
+            at,
+            rows: Vec::new(),
+            places: HashMap::new(),
+        }
+    }
+
+    /// Adds the row of a database; none when it certainly has no project.
+    pub fn add_database(&mut self, database: &OrchestraDatabase) {
+        if let Some(row) = row(database, self.at) {
+            self.push(row);
+        }
+    }
+
+    /// Adds the row of a tenant's hosted database as its Orchestra has it, for a reader who may not read OrchestraDatabases, and
+    /// its backups. What it has cost this month is not known from there.
+    pub fn add_tenant(&mut self, orchestra: &Orchestra) {
+        let status = orchestra.status.as_ref();
+        let hosted = status.filter(|status| status.cost.is_some() || status.project.is_some());
+        if let Some(status) = hosted {
+            let project = status.project.as_ref();
+            let priced = status
+                .cost
+                .as_ref()
+                .and_then(|cost| Some((cost, money::parse(&cost.monthly)?)));
+            self.push(Row {
+                is_hosted: true,
+                project: project.map(|project| project.reference.clone()),
+                region: project.map(|project| project.region.clone()),
+                amounts: Amounts {
+                    currency: priced.map(|(cost, _)| cost.currency.clone()),
+                    monthly: priced.map(|(_, monthly)| money::text(monthly)),
+                    ..Amounts::default()
+                },
+                ..of_orchestra(orchestra)
+            });
+        }
+        self.add_backups(orchestra);
+    }
+
+    /// Adds what the backups of an Orchestra are estimated to cost: to the row of its project, or as a row of its own.
+    pub fn add_backups(&mut self, orchestra: &Orchestra) {
+        let backup = orchestra.status.as_ref().and_then(|status| status.backup.as_ref());
+        let estimate = backup.and_then(|backup| backup.estimate.as_ref());
+        let Some(BackupEstimate {
+            currency: Some(currency),
+            monthly: Some(monthly),
+            ..
+        }) = estimate
+        else {
+            return;
+        };
+        let own = of_orchestra(orchestra);
+        let row = match self.places.get(&holding(&own)) {
+            Some(place) => self.rows.get_mut(*place),
+            None => None,
+        };
+        let backups = Some(monthly.clone());
+        match row.filter(|row| row.amounts.currency.as_ref().is_none_or(|its| its == currency)) {
+            Some(row) => {
+                row.amounts.currency.get_or_insert_with(|| currency.clone());
+                row.amounts.backups = backups;
+            }
+            None => self.rows.push(Row {
+                amounts: Amounts {
+                    currency: Some(currency.clone()),
+                    backups,
+                    ..Amounts::default()
+                },
+                ..own
+            }),
+        }
+    }
+
+    /// The rows, sorted by name.
+    pub fn rows(mut self) -> Vec<Row> {
+        self.rows
+            .sort_by(|a, b| (&a.namespace, &a.name, &a.database).cmp(&(&b.namespace, &b.name, &b.database)));
+        self.rows
+    }
+
+    fn push(&mut self, row: Row) {
+        self.places.insert(holding(&row), self.rows.len());
+        self.rows.push(row);
+    }
+}
+
+fn holding(row: &Row) -> Holding {
+    (row.namespace.clone(), row.name.clone(), row.database.clone())
+}
+
+/// The row of a tenant without a hosted database and without amounts.
+fn of_orchestra(orchestra: &Orchestra) -> Row {
+    let status = orchestra.status.as_ref();
+    Row {
+        namespace: orchestra.namespace(),
+        name: Some(orchestra.name_any()),
+        class: orchestra.decided_class().map(str::to_owned),
+        database: status
+            .and_then(|status| status.database_name.clone())
+            .unwrap_or_default(),
+        is_hosted: false,
+        project: None,
+        region: None,
+        state: status
+            .and_then(|status| status.phase.clone())
+            .unwrap_or_else(|| "Pending".into()),
+        amounts: Amounts::default(),
+    }
+}
+
+/// The row of a database; none when it certainly has no project.
+fn row(database: &OrchestraDatabase, now: Timestamp) -> Option<Row> {
+    let wanted = database.spec.supabase.as_ref().filter(|_| is_billed(database))?;
+    let status = database.status.as_ref()?;
+    let claim = database.spec.claim_ref.as_ref();
+    let since = status
+        .create_issued_at
+        .as_ref()
+        .or(database.metadata.creation_timestamp.as_ref());
+    let state = state(database);
+    // The cluster does not know when a lost project ended, so no cost is computed for it.
+    let cost = status.cost.as_ref().filter(|_| state != LOST);
+    let project = status.project.as_ref();
+    let region = project.map_or(&wanted.region, |project| &project.region);
+    Some(Row {
+        namespace: claim.map(|claim| claim.namespace.clone()),
+        name: claim.map(|claim| claim.name.clone()),
+        class: database.spec.class_name.clone(),
+        database: database.name_any(),
+        is_hosted: true,
+        project: project.map(|project| project.reference.clone()),
+        region: Some(region.clone()),
+        state,
+        amounts: amounts(cost, since.map_or(now, |at| at.0), now),
+    })
+}
+
+const LOST: &str = "Lost";
+
+fn state(database: &OrchestraDatabase) -> String {
+    let status = database.status.as_ref();
+    if database.is_lost() {
+        return LOST.into();
+    }
+    if database.metadata.deletion_timestamp.is_some() {
+        return "Deleting".into();
+    }
+    if database.spec.released_at.is_some() {
+        let is_reclaimed =
+            database.spec.reclaim_after.is_some() && database.spec.reclaim_policy == DeletionPolicy::Delete;
+        return if is_reclaimed { "Reclaiming" } else { "Released" }.into();
+    }
+    status
+        .and_then(|status| status.phase.clone())
+        .unwrap_or_else(|| "Pending".into())
+}
+
+/// Amounts of one row. They are rounded to cents here, so that the rows add up to the printed totals.
+fn amounts(cost: Option<&Cost>, since: Timestamp, now: Timestamp) -> Amounts {
+    let read = |cost: &Cost| Some((money::parse(&cost.monthly)?, money::parse(&cost.hourly)?));
+    let Some((cost, (monthly, hourly))) = cost.and_then(|cost| Some((cost, read(cost)?))) else {
+        return Amounts::default();
+    };
+    Amounts {
+        currency: Some(cost.currency.clone()),
+        monthly: Some(money::text(monthly)),
+        month_to_date: Some(money::text(month::to_date(hourly, since, now))),
+        backups: None,
+    }
+}

@@ -1,0 +1,50 @@
+//! One row of a bill.
+
+use serde::Serialize;
+
+/// One billed database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// Namespace of the tenant.
+    pub namespace: Option<String>,
+    /// Name of the tenant.
+    pub name: Option<String>,
+    /// Class of the database.
+    pub class: Option<String>,
+    /// Name of the OrchestraDatabase.
+    pub database: String,
+    /// Whether it is a hosted project: of any other, only the backups have a price.
+    #[serde(skip)]
+    pub is_hosted: bool,
+    /// The provider's reference of the project.
+    pub project: Option<String>,
+    /// Region of the project.
+    pub region: Option<String>,
+    /// Phase of the database, or `Lost`, `Deleting` or `Released`.
+    pub state: String,
+    /// What it costs.
+    #[serde(flatten)]
+    pub amounts: Amounts,
+}
+
+impl Row {
+    /// Whether its price is not known.
+    pub(super) fn is_unpriced(&self) -> bool {
+        self.is_hosted && self.amounts.monthly.is_none()
+    }
+}
+
+/// Amounts as decimal strings, absent when no price is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Amounts {
+    /// Currency of the amounts.
+    pub currency: Option<String>,
+    /// Cost of a month of 730 hours.
+    pub monthly: Option<String>,
+    /// Cost of the hours started in the current calendar month; of a sum, absent where that of one database is not known.
+    pub month_to_date: Option<String>,
+    /// Estimated cost of a month of the backups by schedule, which is not in the other amounts.
+    pub backups: Option<String>,
+}
