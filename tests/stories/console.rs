@@ -118,7 +118,7 @@ async fn a_database_is_created_by_its_form(world: &World, editor: &Browser<'_>) 
     let unknown = editor.post("/create", &unknown).await;
     assert_eq!(unknown.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(
-        unknown.text.contains("placement.near XX is not a country"),
+        unknown.text.contains("role=\"alert\"") && unknown.text.contains("placement.near"),
         "{}",
         unknown.text
     );

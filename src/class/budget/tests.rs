@@ -267,8 +267,8 @@ fn a_schedule_that_asks_for_more_counts_as_such_before_the_watch_says_so() {
         budgets.decide(("standard", &limits), || shown.to_vec(), Vec::new(), candidate, true)
     };
     let (before, after) = (backups("u", "2"), backups("u", "7"));
-    assert_eq!(ask(&[before.clone()], &after), Ok(()));
-    assert_eq!(ask(&[before.clone()], &backups("v", "4")), Err(Full::Money));
+    assert_eq!(ask(std::slice::from_ref(&before), &after), Ok(()));
+    assert_eq!(ask(std::slice::from_ref(&before), &backups("v", "4")), Err(Full::Money));
     assert_eq!(ask(&[before], &backups("v", "3")), Ok(()));
     assert_eq!(
         ask(&[after, backups("v", "3")], &backups("w", "0.01")),

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use orchestra_sandbox::control_plane::ensure_binaries;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::{chart, helm, project, read, updates};
 
@@ -138,6 +139,46 @@ fn the_chart_installs_what_kustomize_installs() {
         base.values_mut().for_each(without_release);
         same(&chart, &base, name);
     }
+}
+
+/// SHA-256 of all from which the renders are made.
+fn digest_of_templates() -> String {
+    let (mut files, mut folders) = (
+        BTreeMap::new(),
+        vec![chart().join("templates"), folder().join("values")],
+    );
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.insert(path.strip_prefix(project()).unwrap().to_owned(), read(&path));
+            }
+        }
+    }
+    for name in ["Chart.yaml", "values.yaml"] {
+        files.insert(name.into(), read(chart().join(name)));
+    }
+    let mut hash = Sha256::new();
+    for (path, text) in files {
+        hash.update(format!("{} {}\n{text}\n", path.display(), text.len()));
+    }
+    format!("{}\n", hex::encode(hash.finalize()))
+}
+
+/// Without a helm, a change of a template is noticed by the digest of all of them.
+#[test]
+fn the_renders_that_are_checked_in_are_of_these_templates() {
+    let (path, digest) = (folder().join("golden/templates.sha256"), digest_of_templates());
+    if updates() && !helm::all().is_empty() {
+        fs::write(&path, &digest).unwrap();
+    }
+    assert_eq!(
+        read(&path),
+        digest,
+        "the renders are stale: HELM=/path/to/helm make chart"
+    );
 }
 
 #[test]

@@ -41,7 +41,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: demo-superadmin}
 rules:
-  - {apiGroups: [stagesub.io], resources: ["*"], verbs: [get, list, watch, create, update, patch, delete]}
+  - {apiGroups: [stagesub.io], resources: [orchestras, orchestrabackups, orchestraclasses, orchestrapools, orchestradatabases], verbs: [get, list, watch, create, update, patch, delete]}
   - {apiGroups: [""], resources: [configmaps], verbs: [get]}
   - {apiGroups: [""], resources: [events], verbs: [get, list, watch]}
 ---
