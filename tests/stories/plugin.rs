@@ -69,9 +69,15 @@ async fn looks(ada: &User<'_>) {
         missing,
         "Error from server (NotFound): orchestras.stagesub.io \"none\" not found\n"
     );
-    // In the namespace of another one she has no rights.
-    let forbidden = ada.fails(4, &["events", "-n", "default"]);
-    holds(&forbidden, &["Error from server (Forbidden): events is forbidden"]);
+    // In other namespaces she may only look.
+    let forbidden = ada.fails(4, &["rotate", "none", "-n", "default"]);
+    holds(
+        &forbidden,
+        &[
+            "Error from server (Forbidden)",
+            "orchestras.stagesub.io \"none\" is forbidden",
+        ],
+    );
     assert!(
         ada.fails(1, &["top", "--context", "none"])
             .contains("context \"none\" does not exist")
@@ -347,11 +353,13 @@ async fn changes(world: &World, ada: &User<'_>) {
 
 /// A class without migrations, which Ada may only look at.
 fn rolls_out(ada: &User<'_>) {
-    for command in ["status", "history"] {
-        let told = ada.fails(1, &["rollout", command, "standard", "-o", "json"]);
-        holds(&told, &["class standard has no rollout"]);
+    for arguments in [
+        &["rollout", "status", "standard", "-o", "json"][..],
+        &["rollout", "history", "standard", "-o", "yaml"],
+        &["rollout", "pause", "standard"],
+    ] {
+        holds(&ada.fails(1, arguments), &["class standard has no rollout"]);
     }
-    holds(&ada.fails(4, &["rollout", "pause", "standard"]), &["Forbidden"]);
 }
 
 /// The cause of a failure is in the database, and is gone before the next attempt would be made.

@@ -158,7 +158,9 @@ mod tests {
         for _ in 0..6 {
             reads.record("a", None, now);
             assert_eq!(bytes(now), Some(None));
-            let wait = (0..100_000).map(Duration::from_secs).find(|wait| is_due("a", now + *wait));
+            let wait = (0..100_000)
+                .map(Duration::from_secs)
+                .find(|wait| is_due("a", now + *wait));
             waits.extend(wait);
             now += wait.unwrap_or_default();
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use orchestra_sandbox::router::Authority;
 use orchestra_sandbox::world::World;
@@ -24,6 +24,8 @@ const CALLBACK: &str = "/sign-in/callback";
 /// The issuer, as a process.
 struct Issuer {
     child: Child,
+    /// It writes there later, too, and would end if nobody could read it.
+    _said: BufReader<ChildStdout>,
     url: String,
     roots: PathBuf,
     http: Client,
@@ -66,13 +68,17 @@ impl Issuer {
             .spawn()
             .unwrap();
         let mut url = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut url)
-            .unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        said.read_line(&mut url).unwrap();
         let root = Certificate::from_pem(authority.root().as_bytes()).unwrap();
-        let http = Client::builder().no_proxy().redirect(Policy::none());
+        // The issuer closes connections that nobody uses for seconds.
+        let http = Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .pool_max_idle_per_host(0);
         Self {
             child,
+            _said: said,
             url: url.trim().to_owned(),
             roots,
             http: http.tls_certs_only([root]).build().unwrap(),
