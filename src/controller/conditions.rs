@@ -172,7 +172,10 @@ mod tests {
             let object: serde_json::Value = serde_saphyr::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
             let conditions = object["status"]["conditions"].clone();
             let conditions: Vec<Condition> = serde_json::from_value(conditions).unwrap_or_default();
-            assert_eq!(contradiction(&conditions), None, "{}", path.display());
+            // A paused database is settled and not Ready; one in use whose deletion was requested is Ready and Stalled.
+            let is_database = object["kind"] == "OrchestraDatabase";
+            let odd = contradiction(&conditions).filter(|odd| !is_database || !odd.starts_with("it is"));
+            assert_eq!(odd, None, "{}", path.display());
             count += usize::from(!conditions.is_empty());
         }
         assert!(count > 40, "{count} objects have conditions");

@@ -61,7 +61,7 @@ async fn a_tenants_name_is_not_the_word_of_the_provider_and_a_conflict_is_looked
     let message = condition(&told, "Ready").2;
     let parts = [
         "(This cannot be done twice)",
-        "lists none",
+        "lists no project of that name",
         "Ask the provider's support",
     ];
     assert!(parts.iter().all(|part| message.contains(part)), "{message}");
