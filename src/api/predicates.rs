@@ -219,16 +219,6 @@ impl OrchestraDatabase {
         find(self.conditions(), ConditionType::Ready).is_some_and(|ready| ready.status == "False")
     }
 
-    /// Whether a condition tells of something that failed or is missing, also while nothing is waited for.
-    pub fn is_warned(&self) -> bool {
-        let standing = [ConditionType::Reconciling, ConditionType::Stalled].map(ConditionType::as_str);
-        let mut told = self
-            .conditions()
-            .iter()
-            .filter(|it| !standing.contains(&it.type_.as_str()));
-        told.any(|condition| condition.status == "False")
-    }
-
     /// Whether it waits for the provider, which failed.
     pub fn waits_for_provider(&self) -> bool {
         is_about_provider(self.conditions())
