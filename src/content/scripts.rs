@@ -19,19 +19,23 @@ use crate::source::{self, Files, ROOM_UNUSED, SourcePlace, SourceVersion, layout
 /// it is needed.
 const MAX_BYTES: usize = 64 << 20;
 
-/// The memory of one script, without its text and its name.
+/// The memory of one script or of one place, without its text and its name.
 const PLACE: usize = 128;
 
 /// How long a large source is kept for a tenant that uses it, while another one waits: a tenant needs seconds to begin
 /// its migrations, which then hold the source themselves.
 const ROOM_KEPT: Duration = Duration::from_secs(30);
 
+/// How long a refusal is kept after it was last asked for. It holds no scripts, and without it the tenant's large source would
+/// wait for room once more, for the same answer.
+const REFUSAL_KEPT: Duration = Duration::from_hours(6);
+
 /// The scripts that were read, by place and purpose. A new version replaces the old one.
 pub struct Scripts {
     read: Mutex<HashMap<ScriptsKey, CachedScripts>>,
     /// Migrations by their digest, so that copies of one set are held once.
     same: Mutex<Same>,
-    /// Scripts that were not used for this long are removed.
+    /// Scripts that were not used for this long are removed; refusals after [`REFUSAL_KEPT`].
     idle: Duration,
 }
 
@@ -88,14 +92,23 @@ impl From<RefusedSource> for Error {
 }
 
 impl CachedScripts {
+    fn is_kept(&self, idle: Duration) -> bool {
+        let most = if self.loaded.is_err() {
+            REFUSAL_KEPT.max(idle)
+        } else {
+            idle
+        };
+        self.used.elapsed() < most
+    }
+
     fn size(&self) -> Size {
         Size {
             used: self.used,
             bytes: self.bytes,
             address: match &self.loaded {
-                Ok(Loaded::Migrations(source)) => Arc::as_ptr(source).addr(),
-                Ok(Loaded::Seed(source)) => Arc::as_ptr(source).addr(),
-                Err(_) => 0,
+                Ok(Loaded::Migrations(source)) => Some(Arc::as_ptr(source).addr()),
+                Ok(Loaded::Seed(source)) => Some(Arc::as_ptr(source).addr()),
+                Err(_) => None,
             },
         }
     }
@@ -113,7 +126,7 @@ impl Scripts {
 
     fn known(&self, key: &ScriptsKey, version: &SourceVersion) -> Option<Result<Loaded, RefusedSource>> {
         let mut read = self.read.lock();
-        read.retain(|_, entry| entry.used.elapsed() < self.idle);
+        read.retain(|_, entry| entry.is_kept(self.idle));
         let entry = read.get_mut(key).filter(|entry| entry.version == *version)?;
         entry.used = Instant::now();
         Some(entry.loaded.clone())
@@ -156,10 +169,11 @@ impl Scripts {
     }
 }
 
-/// The bytes of the texts that a place itself holds.
+/// The bytes of a place, with the texts that it holds itself.
 fn weight_of(place: &SourcePlace) -> usize {
     let texts = place.source.inline.iter().flatten();
-    texts.map(|(name, text)| name.len() + text.len()).sum()
+    let texts: usize = texts.map(|(name, text)| name.len() + text.len()).sum();
+    PLACE + place.to_string().len() + texts
 }
 
 /// The properties of an entry that the bound of the cache counts.
@@ -167,8 +181,8 @@ fn weight_of(place: &SourcePlace) -> usize {
 struct Size {
     used: Instant,
     bytes: usize,
-    /// The address, equal for all entries that share one copy.
-    address: usize,
+    /// The address, equal for all entries that share one copy. A refusal shares none.
+    address: Option<usize>,
 }
 
 /// When the oldest entry was used that still fits into this many bytes. The entry that was used last
@@ -177,7 +191,7 @@ fn oldest_that_fits(mut sizes: Vec<Size>, most: usize) -> Option<Instant> {
     sizes.sort_by_key(|size| Reverse(size.used));
     let (mut counted, mut bytes, mut oldest) = (HashSet::new(), 0, None);
     for size in sizes {
-        if counted.insert(size.address) {
+        if size.address.is_none_or(|address| counted.insert(address)) {
             bytes += size.bytes;
         }
         if bytes > most && oldest.is_some() {
@@ -293,10 +307,11 @@ mod tests {
         let start = Instant::now();
         // Each with its bytes and its copy, the one that was used longest ago first.
         for (entries, stay) in [
-            ([(30, 1), (30, 2), (30, 3)], 3),
-            ([(30, 1), (30, 2), (50, 3)], 2),
-            ([(30, 1), (30, 2), (500, 3)], 1),
-            ([(60, 1), (60, 1), (60, 1)], 3),
+            ([(30, Some(1)), (30, Some(2)), (30, Some(3))], 3),
+            ([(30, Some(1)), (30, Some(2)), (50, Some(3))], 2),
+            ([(30, Some(1)), (30, Some(2)), (500, Some(3))], 1),
+            ([(60, Some(1)), (60, Some(1)), (60, Some(1))], 3),
+            ([(60, None), (60, None), (60, None)], 1),
         ] {
             let used = |number: u64| start + Duration::from_secs(number);
             let sizes: Vec<_> = (0..)
@@ -310,5 +325,24 @@ mod tests {
             assert_eq!(oldest_that_fits(sizes, 100), Some(used(3 - stay)), "{entries:?}");
         }
         assert_eq!(oldest_that_fits(Vec::new(), 100), None);
+    }
+
+    #[test]
+    fn a_refusal_is_kept_longer_than_scripts() {
+        let Some(used) = Instant::now().checked_sub(Duration::from_mins(10)) else {
+            return;
+        };
+        let entry = |loaded| CachedScripts {
+            version: SourceVersion::default(),
+            loaded,
+            bytes: 0,
+            since: used,
+            used,
+        };
+        let seed = SeedSource::read(Vec::<(String, Vec<u8>)>::new()).map(|seed| Loaded::Seed(Arc::new(seed)));
+        let idle = Duration::from_mins(1);
+        assert!(!entry(seed.map_err(RefusedSource::Scripts)).is_kept(idle));
+        let refused = RefusedSource::Files(source::Error::NotFound(String::new()));
+        assert!(entry(Err(refused)).is_kept(idle));
     }
 }

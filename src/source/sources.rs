@@ -36,7 +36,7 @@ const ROOM_WAIT: Duration = Duration::from_mins(1);
 pub const ROOM_UNUSED: Duration = Duration::from_secs(10);
 
 /// The version of a source: it differs when the content may differ.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SourceVersion {
     state: String,
     /// Digest of the manifest, when the source is an artifact.

@@ -76,12 +76,12 @@ fn attack(world: &World) {
     let seed = packed(world, "columns", "a.csv", &"a,".repeat(20 << 20));
     orchestra(world, "columns", &json!({"seed": seed}));
     for (name, script) in [
-        ("notice", "DO $$ BEGIN RAISE NOTICE '%', repeat('x', 400000000); END $$"),
+        ("notice", "DO $$ BEGIN RAISE NOTICE '%', repeat('x', 300000000); END $$"),
         (
             "error",
-            "DO $$ BEGIN RAISE EXCEPTION '%', repeat('x', 400000000); END $$",
+            "DO $$ BEGIN RAISE EXCEPTION '%', repeat('x', 300000000); END $$",
         ),
-        ("row", "SELECT repeat('x', 400000000)"),
+        ("row", "SELECT repeat('x', 300000000)"),
     ] {
         orchestra(world, name, &migrations(script));
     }
@@ -110,18 +110,12 @@ async fn refused(world: &World, (name, reason, says): (&str, &str, &str)) -> Val
 
 async fn waits_for_approval(world: &World, name: &str) {
     let is = |object: &Value| condition(object, "Ready").1 == "ApprovalPending";
-    world
-        .until(Kind::Orchestra, (TENANTS, name), LONG * 3, is)
-        .await
-        .unwrap();
+    world.until(Kind::Orchestra, (TENANTS, name), LONG, is).await.unwrap();
 }
 
 async fn applied(world: &World, name: &str, count: i64) {
     let is = |object: &Value| is_true(object, "Ready") && object["status"]["migrations"]["applied"] == count;
-    world
-        .until(Kind::Orchestra, (TENANTS, name), LONG * 3, is)
-        .await
-        .unwrap();
+    world.until(Kind::Orchestra, (TENANTS, name), LONG, is).await.unwrap();
 }
 
 /// Asks `/livez` until the work is done; the longest that it took to answer.
@@ -175,7 +169,7 @@ async fn no_tenant_takes_the_memory_of_the_operator() {
 
     // The owner of a database writes into the history what no tool writes.
     let session = &mut owner(&world, "writes").await;
-    sqlx::raw_sql("UPDATE _prisma_migrations SET logs = repeat('l', 400000000)")
+    sqlx::raw_sql("UPDATE _prisma_migrations SET logs = repeat('l', 300000000)")
         .execute(&mut *session)
         .await
         .unwrap();

@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 /// As [`LONG`], for two restores one after the other.
-const LONGER: Duration = Duration::from_mins(3);
+const LONGER: Duration = Duration::from_mins(8);
 
 async fn restored(world: &World, name: &str, is: impl Fn(&Value) -> bool) -> Value {
     world.until(Kind::Orchestra, (TENANTS, name), LONGER, is).await.unwrap()

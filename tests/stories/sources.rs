@@ -255,7 +255,7 @@ async fn artifacts_are_fetched_once_and_followed() {
         is_true(object, "Ready") && quiet("Reconciling") && quiet("SourceAvailable")
     };
     world
-        .until(Kind::Orchestra, (TENANTS, "one"), LONG * 2, settled)
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, settled)
         .await
         .unwrap();
     for log in [operator.log(), next.log()] {

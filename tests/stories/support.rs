@@ -13,7 +13,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 /// Longest time that anything in a story takes on a busy machine.
-pub const LONG: Duration = Duration::from_mins(2);
+pub const LONG: Duration = Duration::from_mins(5);
 
 pub async fn world() -> World {
     world_with(ApiOptions::default()).await

@@ -12,7 +12,7 @@ pub const TITLE: &str = "org.opencontainers.image.title";
 
 /// As `tar czf` makes it of these files. A path that ends with `/` is a folder.
 pub fn tar_gz(files: &[(&str, &str)]) -> Vec<u8> {
-    let mut builder = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
+    let mut builder = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     for (path, text) in files {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);

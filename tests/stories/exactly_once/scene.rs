@@ -17,7 +17,7 @@ use crate::secrets::all_secrets;
 use crate::support::{decoded, gate, kill, login, secret, sources, standard_class};
 
 /// Longest time that a round of many Orchestras takes on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(4);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 pub struct Scene {
     pub world: World,
