@@ -91,15 +91,13 @@ fn a_function_with_another_search_path_means_other_tables() {
         ..filled.unwrap_or_default()
     });
     catalog.code.routines = vec![CatalogRoutine {
-        name: Name {
-            schema: Some("public".into()),
-            name: "tidy".into(),
-        },
+        name: Name::of(vec!["public".into(), "tidy".into()]),
         definition: Some(
             "CREATE FUNCTION public.tidy() RETURNS void LANGUAGE plpgsql AS 'BEGIN DELETE FROM empty; END'".into(),
         ),
         extension: None,
         acts: true,
+        anon: false,
     }];
     let kinds = |script: &str| -> Vec<FindingKind> {
         let found = findings_in(&[script], &catalog);

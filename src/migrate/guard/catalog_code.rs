@@ -21,6 +21,8 @@ pub struct CatalogRoutine {
     pub extension: Option<String>,
     /// It is declared VOLATILE.
     pub acts: bool,
+    /// The role `anon` of the Data API may execute it, by a grant of its own.
+    pub anon: bool,
 }
 
 /// One trigger.
@@ -66,7 +68,7 @@ impl Use {
 }
 
 /// The most functions, triggers and names of replaced code; more of them are a finding.
-const MOST: usize = 2000;
+pub const MOST: usize = 2000;
 /// The most rules.
 const RULES_MOST: usize = 200;
 /// The most names of functions and views that are replaced.
@@ -77,9 +79,11 @@ const REPLACED: usize = 500;
 /// is not in `prosrc`.
 const ROUTINES: &str = "\
 SELECT schema, name, CASE WHEN pg_catalog.octet_length(text) < 200000
-    AND pg_catalog.sum(pg_catalog.octet_length(text)) OVER (ORDER BY oid) < 4000000 THEN text END, extension, acts
+    AND pg_catalog.sum(pg_catalog.octet_length(text)) OVER (ORDER BY oid) < 4000000 THEN text END, extension, acts, anon
 FROM (SELECT p.oid, nspname::pg_catalog.text AS schema, proname::pg_catalog.text AS name,
     extname::pg_catalog.text AS extension, provolatile = 'v' AS acts,
+    EXISTS (SELECT FROM pg_catalog.aclexplode(proacl) a JOIN pg_catalog.pg_roles g ON g.oid = a.grantee
+        WHERE g.rolname = 'anon') AS anon,
     CASE WHEN extname IS NULL OR lanname IN ('sql', 'plpgsql') THEN pg_catalog.pg_get_functiondef(p.oid) END AS text
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = pronamespace
 JOIN pg_catalog.pg_language l ON l.oid = prolang
@@ -226,7 +230,7 @@ SELECT EXISTS (SELECT FROM pg_default_acl, aclexplode(defaclacl) a JOIN pg_roles
 type CatalogStatement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// The rows of a query, [`MOST`] at most, and whether there are more.
-async fn some(
+pub async fn some(
     conn: &mut PgConnection,
     (what, most): (&'static str, usize),
     query: CatalogStatement<'_>,
@@ -266,6 +270,10 @@ pub struct CatalogCode {
     pub uses: Vec<(String, Use)>,
     /// The schemas in which everybody may read new tables by default; none means all.
     pub open_defaults: Vec<Option<String>>,
+    /// Schemas whose relations or functions everybody may use as soon as everybody may use the schema.
+    pub shut_schemas: BTreeSet<String>,
+    /// Schemas with `SECURITY DEFINER` functions that not everybody may execute.
+    pub shut_functions: BTreeSet<String>,
     /// The role of the Data API without a login may execute new functions by default, whatever PUBLIC may.
     pub anon_executes: bool,
     /// What was not read because there is too much of it.
@@ -291,6 +299,7 @@ impl CatalogCode {
                 definition: row.try_get(2)?,
                 extension: row.try_get(3)?,
                 acts: row.try_get(4)?,
+                anon: row.try_get(5)?,
             });
             Ok(())
         });
@@ -310,8 +319,8 @@ impl CatalogCode {
             Ok(())
         })
         .await?;
-        self.anon_executes = sqlx::query_scalar(ANON_EXECUTES).fetch_one(conn).await?;
-        Ok(())
+        self.anon_executes = sqlx::query_scalar(ANON_EXECUTES).fetch_one(&mut *conn).await?;
+        self.look_at_shut(conn).await
     }
 
     async fn look_at_triggers(&mut self, conn: &mut PgConnection, relations: Vec<String>) -> Result<()> {
@@ -367,7 +376,7 @@ impl CatalogCode {
         Ok(())
     }
 
-    fn cut(&mut self, what: &'static str) {
+    pub(super) fn cut(&mut self, what: &'static str) {
         self.cut.push(what);
     }
 }

@@ -125,6 +125,7 @@ fn routine_of_script(name: Name, definition: Option<Arc<str>>) -> KnownRoutine {
         elsewhere: false,
         extension: None,
         acts: true,
+        anon: false,
     }
 }
 

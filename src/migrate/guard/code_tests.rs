@@ -323,6 +323,7 @@ fn with_code(definition: &str) -> Catalog {
             definition: Some(definition.into()),
             extension: None,
             acts: true,
+            anon: false,
         }],
         triggers: vec![CatalogTrigger {
             table: name("empty"),
@@ -365,6 +366,7 @@ fn code_of_the_database_is_read_too() {
         definition: None,
         extension: None,
         acts: true,
+        anon: false,
     }];
     let found = findings_in(&["SELECT purge()"], &long);
     assert_eq!(found[0].kind, Opaque);

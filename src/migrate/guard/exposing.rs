@@ -146,6 +146,13 @@ fn alter_policy(judge: &mut Judge<'_>, it: &AlterPolicyStmt) {
     }
 }
 
+/// Whether a list of a view's options takes this one off.
+fn sheds(options: &[Node], resets: bool, option: &str) -> bool {
+    let named =
+        |node: &Node| matches!(inner(Some(node)), Some(NodeEnum::DefElem(element)) if element.defname == option);
+    options.iter().any(named) && (resets || !is_on(options, option))
+}
+
 #[allow(clippy::too_many_lines, reason = "one arm for each command")]
 fn alter_table(judge: &mut Judge<'_>, it: &AlterTableStmt) {
     use AlterTableType as Is;
@@ -200,10 +207,13 @@ fn alter_table(judge: &mut Judge<'_>, it: &AlterTableStmt) {
                     Some(NodeEnum::List(list)) => list.items.as_slice(),
                     _ => &[],
                 };
-                let named = |node: &Node| matches!(inner(Some(node)), Some(NodeEnum::DefElem(element)) if element.defname == "security_invoker");
                 let resets = command.subtype() == Is::AtResetRelOptions;
-                if list.iter().any(named) && (resets || !is_on(list, "security_invoker")) {
+                if sheds(list, resets, "security_invoker") {
                     shown::by_owner(judge, &table);
+                }
+                if sheds(list, resets, "security_barrier") && !new {
+                    let statement = format!("ALTER VIEW {table} without security_barrier");
+                    judge.find_as(FindingKind::SecurityDefiner, Effect::Exposing, &table, statement);
                 }
                 continue;
             }

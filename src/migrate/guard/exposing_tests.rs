@@ -1,7 +1,10 @@
 //! Which statements expose data or grant rights, and with which effect.
 
+use super::catalog::Relation;
+use super::catalog_code::CatalogRoutine;
 use super::finding::FindingKind::{self, *};
-use super::tests::findings;
+use super::names::Name;
+use super::tests::{catalog, findings, findings_in};
 use crate::api::Effect::{self, Exposing, Granting};
 
 fn kinds(script: &str) -> Vec<(FindingKind, Effect)> {
@@ -216,6 +219,119 @@ fn each_statement_exposes_what_it_exposes() {
         assert_eq!(kinds(script), *expected, "{script}");
     }
     assert!(!format!("{:?}", findings(&["ALTER ROLE a PASSWORD 'hush'"])).contains("hush"));
+}
+
+/// A function that shows rows with the rights of its owner, and is closed to PUBLIC.
+fn closed(create: &str) -> String {
+    format!(
+        "{create} f() RETURNS SETOF members LANGUAGE sql SECURITY DEFINER SET search_path = '' AS \
+         'SELECT * FROM public.members'; REVOKE EXECUTE ON FUNCTION f() FROM PUBLIC"
+    )
+}
+
+/// What the database closes so far is opened by grants that open nothing elsewhere.
+#[test]
+fn what_is_closed_in_the_database_is_exposed_by_what_opens_it() {
+    let mut catalog = catalog();
+    catalog.code.shut_schemas.insert("private".into());
+    catalog.code.shut_functions.insert("api".into());
+    catalog.relations.push(Relation {
+        schema: "storage".into(),
+        name: "buckets".into(),
+        filled: true,
+        ..Relation::default()
+    });
+    let is = |script: &str, expected: &[(FindingKind, Effect)]| {
+        let found = findings_in(&[script], &catalog);
+        let found = found.iter().map(|finding| (finding.kind, finding.effect));
+        let found: Vec<_> = found.filter(|(_, effect)| matches!(effect, Exposing | Granting)).collect();
+        assert_eq!(found, expected, "{script}");
+    };
+    is("GRANT USAGE ON SCHEMA private TO anon", &[(Grant, Exposing)]);
+    is("GRANT ALL ON SCHEMA private TO PUBLIC", &[(Grant, Exposing)]);
+    is("GRANT USAGE ON SCHEMA private TO authenticated", &[(Grant, Granting)]);
+    is("GRANT USAGE ON SCHEMA api TO anon", &[(Grant, Granting)]);
+    is(
+        "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA api TO anon",
+        &[(Grant, Exposing)],
+    );
+    is(
+        "GRANT EXECUTE ON ALL ROUTINES IN SCHEMA public TO anon",
+        &[(Grant, Granting)],
+    );
+    is("GRANT SELECT ON LARGE OBJECT 16400 TO PUBLIC", &[(Grant, Exposing)]);
+    is("GRANT SELECT ON LARGE OBJECT 16400 TO a", &[(Grant, Granting)]);
+    is(
+        "ALTER VIEW members_view SET (security_barrier = off)",
+        &[(SecurityDefiner, Exposing)],
+    );
+    is(
+        "ALTER VIEW members_view RESET (security_barrier)",
+        &[(SecurityDefiner, Exposing)],
+    );
+    is("ALTER VIEW members_view SET (security_barrier)", &[]);
+    is("ALTER ROLE a INHERIT", &[(ChangeRole, Exposing)]);
+    is("ALTER ROLE a NOINHERIT", &[]);
+    is(
+        "UPDATE storage.buckets SET public = true WHERE id = 'a'",
+        &[(OpenPolicy, Exposing)],
+    );
+    is("UPDATE storage.buckets SET public = false WHERE id = 'a'", &[]);
+    is("UPDATE storage.buckets SET file_size_limit = 1 WHERE id = 'a'", &[]);
+    is(
+        "INSERT INTO storage.buckets (id, name, public) VALUES ('a', 'a', true)",
+        &[],
+    );
+    is(
+        "INSERT INTO storage.buckets (id, name, public) VALUES ('a', 'a', true) ON CONFLICT (id) DO UPDATE SET public = \
+         excluded.public",
+        &[(OpenPolicy, Exposing)],
+    );
+    is(
+        "MERGE INTO storage.buckets b USING (VALUES (1)) v ON true WHEN MATCHED THEN UPDATE SET public = true",
+        &[(OpenPolicy, Exposing)],
+    );
+}
+
+/// A function that is replaced or altered keeps the grants that it had.
+#[test]
+fn a_function_that_anon_may_execute_is_not_closed_by_a_revocation_from_public() {
+    let exposes = |script: &str, anon: bool| {
+        let mut catalog = catalog();
+        catalog.code.routines.push(CatalogRoutine {
+            name: Name {
+                schema: Some("public".into()),
+                name: "f".into(),
+            },
+            definition: Some(
+                "CREATE FUNCTION public.f() RETURNS SETOF members LANGUAGE sql AS 'SELECT * FROM public.members'"
+                    .into(),
+            ),
+            extension: None,
+            acts: true,
+            anon,
+        });
+        let found = findings_in(&[script], &catalog);
+        found.iter().any(|finding| finding.effect == Exposing)
+    };
+    let (replaced, made) = (closed("CREATE OR REPLACE FUNCTION"), closed("CREATE FUNCTION"));
+    assert!(exposes(&replaced, true) && !exposes(&replaced, false));
+    let altered =
+        "ALTER FUNCTION f() SECURITY DEFINER SET search_path = ''; REVOKE EXECUTE ON FUNCTION f() FROM PUBLIC";
+    assert!(exposes(altered, true));
+    let both = replaced.replace("FROM PUBLIC", "FROM PUBLIC, anon");
+    assert!(!exposes(&both, true));
+    // Grants of the scripts count as well.
+    assert!(!exposes(&format!("DROP FUNCTION f(); {made}"), false));
+    let default = format!(
+        "ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO anon; {}",
+        made.replace("f()", "g()")
+    );
+    assert!(exposes(&default, false));
+    assert!(exposes(
+        &format!("GRANT EXECUTE ON FUNCTION f() TO anon; {replaced}"),
+        false
+    ));
 }
 
 /// Statements as in the guides of Supabase and Prisma, and in the Supabase CLI's dumps.

@@ -50,6 +50,7 @@ fn installed() -> Catalog {
             definition: body.map(|body| format!("CREATE FUNCTION {schema}.{name}(a text) RETURNS void {body}")),
             extension: extension.map(Into::into),
             acts,
+            anon: false,
         });
     }
     catalog

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pg_query::protobuf::InsertStmt;
+use pg_query::protobuf::a_const::Val;
+use pg_query::protobuf::{CmdType, InsertStmt};
 use pg_query::{Node, NodeEnum};
 
 use super::calls::FunctionCall;
@@ -17,6 +18,7 @@ use super::judge::Judge;
 use super::known_code::KnownRoutine;
 use super::limits::run;
 use super::names::{Name, inner, is_on};
+use crate::api::Effect;
 
 /// How a function is run.
 #[derive(Clone, Copy)]
@@ -116,20 +118,30 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
             judge.known.version += 1;
         }
         NodeEnum::InsertStmt(it) => {
-            let set = columns(&it.cols, it);
-            configures(judge, it.relation.as_ref().map(Name::from), "INSERT INTO", &set);
+            let (set, table) = (columns(&it.cols, it), it.relation.as_ref().map(Name::from));
+            let changed = it.on_conflict_clause.iter().flat_map(|conflict| &conflict.target_list);
+            publishes(judge, table.as_ref(), "INSERT INTO", changed);
+            configures(judge, table, "INSERT INTO", &set);
         }
         NodeEnum::UpdateStmt(it) => {
             let set: Vec<_> = it.target_list.iter().filter_map(assigned).collect();
-            configures(judge, it.relation.as_ref().map(Name::from), "UPDATE", &set);
+            let table = it.relation.as_ref().map(Name::from);
+            publishes(judge, table.as_ref(), "UPDATE", &it.target_list);
+            configures(judge, table, "UPDATE", &set);
         }
         NodeEnum::MergeStmt(it) => {
-            configures(
+            let table = it.relation.as_ref().map(Name::from);
+            let whens = it.merge_when_clauses.iter().filter_map(|when| match &when.node {
+                Some(NodeEnum::MergeWhenClause(when)) if when.command_type() == CmdType::CmdUpdate => Some(when),
+                _ => None,
+            });
+            publishes(
                 judge,
-                it.relation.as_ref().map(Name::from),
+                table.as_ref(),
                 "MERGE INTO",
-                &["retention"],
+                whens.flat_map(|when| &when.target_list),
             );
+            configures(judge, table, "MERGE INTO", &["retention"]);
         }
         NodeEnum::CopyStmt(it) if it.is_from => {
             configures(judge, it.relation.as_ref().map(Name::from), "COPY", &["retention"]);
@@ -150,16 +162,41 @@ fn columns<'a>(cols: &'a [Node], it: &'a InsertStmt) -> Vec<&'a str> {
     set
 }
 
-/// The column that is assigned; none if it is set to NULL.
+/// The column that is assigned; none if it is set to NULL or false.
 fn assigned(node: &Node) -> Option<&str> {
     let Some(NodeEnum::ResTarget(target)) = &node.node else {
         return None;
     };
-    let null = match inner(target.val.as_deref()) {
-        Some(NodeEnum::AConst(constant)) => constant.isnull,
+    let nothing = match inner(target.val.as_deref()) {
+        Some(NodeEnum::AConst(constant)) => {
+            constant.isnull || matches!(&constant.val, Some(Val::Boolval(value)) if !value.boolval)
+        }
         _ => false,
     };
-    (!null).then_some(target.name.as_str())
+    (!nothing).then_some(target.name.as_str())
+}
+
+/// Judges a change of existing rows by which Supabase Storage shows the files of a bucket to everybody. `UPDATE … SET (a, b) =
+/// …` has one target for each column.
+fn publishes<'a>(
+    judge: &mut Judge<'_>,
+    table: Option<&Name>,
+    words: &str,
+    changed: impl IntoIterator<Item = &'a Node>,
+) {
+    let Some(table) = table.filter(|table| table.schema.as_deref() == Some("storage") && table.name == "buckets")
+    else {
+        return;
+    };
+    if changed
+        .into_iter()
+        .filter_map(assigned)
+        .any(|column| column == "public")
+        && judge.is_filled(table)
+    {
+        let statement = format!("{words} {table} that makes buckets public, so that everybody reads their files");
+        judge.find_as(FindingKind::OpenPolicy, Effect::Exposing, table, statement);
+    }
 }
 
 /// Judges a change of rows that `pg_partman` and `pg_cron` act by.

@@ -28,6 +28,8 @@ pub struct KnownRoutine {
     pub extension: Option<Arc<str>>,
     /// It is declared VOLATILE: it may change something.
     pub acts: bool,
+    /// The role `anon` of the Data API may execute it, by a grant of its own.
+    pub anon: bool,
 }
 
 /// A trigger.
@@ -73,6 +75,12 @@ pub struct KnownCode {
     pub leaks: Vec<Leak>,
     /// Default privileges let the role `anon` of the Data API execute new functions.
     pub anon_executes: bool,
+    /// The scripts let the role `anon` execute a function.
+    pub anon_granted: bool,
+    /// Schemas whose relations or functions everybody may use as soon as everybody may use the schema.
+    pub shut_schemas: BTreeSet<String>,
+    /// Schemas with `SECURITY DEFINER` functions that not everybody may execute.
+    pub shut_functions: BTreeSet<String>,
     /// The names of the functions that statements have called so far. True: all findings in the function were reported.
     called: BTreeMap<String, bool>,
     /// The definitions of functions that were read so far.
@@ -100,6 +108,7 @@ impl KnownCode {
                 elsewhere: false,
                 extension: routine.extension.as_deref().map(Arc::from),
                 acts: routine.acts,
+                anon: routine.anon,
             };
             routines.entry(known.name.name.clone()).or_default().push(known);
         }
@@ -132,6 +141,8 @@ impl KnownCode {
             uses,
             builtin: catalog.builtin.clone(),
             anon_executes: catalog.anon_executes,
+            shut_schemas: catalog.shut_schemas.clone(),
+            shut_functions: catalog.shut_functions.clone(),
             ..Self::default()
         }
     }

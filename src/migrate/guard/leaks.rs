@@ -13,7 +13,7 @@ use super::judge::Judge;
 use super::known::Existence;
 use super::known_code::Leak;
 use super::names::{Name, dotted, is_on, strings};
-use super::roles::roles;
+use super::roles::{is_anon, roles};
 use super::signatures;
 use crate::api::Effect;
 
@@ -27,7 +27,7 @@ const FOLLOWED: usize = 100;
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     match tree {
         NodeEnum::CreateFunctionStmt(it) if is_on(&it.options, "security") => {
-            tell(judge, &Definition::from(it.as_ref()), "CREATE FUNCTION");
+            tell(judge, &Definition::from(it.as_ref()), "CREATE FUNCTION", it.replace);
         }
         NodeEnum::AlterFunctionStmt(it) if is_on(&it.actions, "security") => alter(judge, it),
         NodeEnum::GrantStmt(it) if !it.is_grant => close(judge, it),
@@ -35,8 +35,11 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     }
 }
 
-fn tell(judge: &mut Judge<'_>, it: &Definition, words: &str) {
+/// Reports a function. `kept`: it may have existed before, and keeps the grants that it had.
+fn tell(judge: &mut Judge<'_>, it: &Definition, words: &str, kept: bool) {
     let Some(source) = shown(judge, it) else { return };
+    let before = judge.known.code.routines(&Name::of(it.name.clone()));
+    let granted = kept && (judge.known.code.anon_granted || before.iter().any(|routine| routine.anon));
     let (name, arguments) = (dotted(&it.name), it.arguments.clone());
     let with = if arguments.is_empty() {
         String::new()
@@ -55,7 +58,7 @@ fn tell(judge: &mut Judge<'_>, it: &Definition, words: &str) {
             arguments,
             statement,
             public: true,
-            anon: code.anon_executes,
+            anon: code.anon_executes || granted,
         });
     }
 }
@@ -82,7 +85,7 @@ fn alter(judge: &mut Judge<'_>, it: &AlterFunctionStmt) {
     let (name, arguments) = (Name::of(strings(&function.objname)), signatures::of_object(function));
     let definitions = definitions(judge, &name);
     for made in functions(&definitions, arguments.as_ref()) {
-        tell(judge, made, "ALTER FUNCTION");
+        tell(judge, made, "ALTER FUNCTION", true);
     }
 }
 
@@ -101,8 +104,12 @@ pub fn is_leak(judge: &mut Judge<'_>, object: &Node) -> bool {
     functions(&definitions, arguments.as_ref()).any(|it| it.definer && shown(judge, it).is_some())
 }
 
-/// Whether the scripts create such a function in a schema.
+/// Whether the scripts create such a function in a schema, or the database has a `SECURITY DEFINER` function there that is
+/// closed so far.
 pub fn is_leak_in(judge: &Judge<'_>, schema: &str) -> bool {
+    if judge.known.code.shut_functions.contains(schema) {
+        return true;
+    }
     let schema = Some(schema.to_owned());
     let mut leaks = judge.known.code.leaks.iter();
     leaks.any(|leak| leak.name.schema.is_none() || leak.name.schema == schema)
@@ -123,7 +130,7 @@ fn close(judge: &mut Judge<'_>, it: &GrantStmt) {
         ObjectType::ObjectFunction | ObjectType::ObjectRoutine | ObjectType::ObjectProcedure
     );
     let public = roles(&it.grantees).any(|role| role.roletype() == RoleSpecType::RolespecPublic);
-    let anon = roles(&it.grantees).any(|role| role.rolename == "anon");
+    let anon = roles(&it.grantees).any(is_anon);
     if !functions || it.grant_option || !judge.is_certain() || judge.keeps_parts() {
         return;
     }

@@ -10,6 +10,7 @@ mod budget;
 mod calls;
 mod catalog;
 mod catalog_code;
+mod catalog_shut;
 mod clearance;
 mod code;
 pub(super) mod consent;

@@ -11,7 +11,7 @@ use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Existence;
 use super::names::{Name, dotted, inner, is_on, language, quoted, strings};
-use super::roles::{is_anyone, role, roles};
+use super::roles::{is_anon, is_anyone, role, roles};
 use super::{leaks, objects, reach, shown, signatures};
 use crate::api::Effect;
 
@@ -31,8 +31,12 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
         NodeEnum::AlterDefaultPrivilegesStmt(it) => {
             if let Some(action) = it.action.as_ref().filter(|action| action.is_grant) {
                 let to = roles(&action.grantees).map(role).collect::<Vec<_>>().join(", ");
-                if action.objtype() == ObjectType::ObjectTable && roles(&action.grantees).any(is_anyone) {
-                    judge.known.open_by_default();
+                match action.objtype() {
+                    ObjectType::ObjectTable if roles(&action.grantees).any(is_anyone) => judge.known.open_by_default(),
+                    ObjectType::ObjectFunction | ObjectType::ObjectRoutine => {
+                        judge.known.code.anon_executes |= roles(&action.grantees).any(is_anon);
+                    }
+                    _ => {}
                 }
                 let statement = format!("ALTER DEFAULT PRIVILEGES … GRANT … TO {to}");
                 judge.find(FindingKind::DefaultPrivileges, to, statement);
@@ -48,7 +52,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
             let name = quoted(&it.role);
             judge.find_as(FindingKind::ChangeRole, effect, &name, format!("CREATE ROLE {name}"));
         }
-        NodeEnum::AlterRoleStmt(it) if it.action > 0 && is_mighty(&it.options) => {
+        NodeEnum::AlterRoleStmt(it) if it.action > 0 && (is_mighty(&it.options) || is_on(&it.options, "inherit")) => {
             let name = it.role.as_ref().map(role).unwrap_or_default();
             judge.find(FindingKind::ChangeRole, &name, format!("ALTER ROLE {name}"));
         }
@@ -108,7 +112,8 @@ fn grant(judge: &mut Judge<'_>, it: &GrantStmt) {
         _ => None,
     });
     let privileges: Vec<String> = privileges.filter(|name| !name.is_empty()).collect();
-    let creates = privileges.is_empty() || privileges.iter().any(|name| name == "CREATE");
+    let has = |wanted: &str| privileges.is_empty() || privileges.iter().any(|name| name == wanted);
+    let (creates, uses) = (has("CREATE"), has("USAGE"));
     let given = if privileges.is_empty() {
         "ALL".to_owned()
     } else {
@@ -130,9 +135,17 @@ fn grant(judge: &mut Judge<'_>, it: &GrantStmt) {
                 let table = Name::of(parts);
                 anyone && opens(judge, &table)
             }
-            ObjectType::ObjectSchema => anyone && creates && !judge.known.is_made(&objects::key(objtype, &parts)),
-            ObjectType::ObjectFdw | ObjectType::ObjectForeignServer | ObjectType::ObjectLanguage => anyone,
+            ObjectType::ObjectSchema if anyone => {
+                let schema = parts.last().map_or("", String::as_str);
+                creates && !judge.known.is_made(&objects::key(objtype, &parts))
+                    || uses && judge.known.code.shut_schemas.contains(schema)
+            }
+            ObjectType::ObjectFdw
+            | ObjectType::ObjectForeignServer
+            | ObjectType::ObjectLanguage
+            | ObjectType::ObjectLargeobject => anyone,
             ObjectType::ObjectFunction | ObjectType::ObjectRoutine | ObjectType::ObjectProcedure if anyone => {
+                judge.known.code.anon_granted |= roles(&it.grantees).any(is_anon);
                 if all {
                     leaks::is_leak_in(judge, parts.last().map_or("", String::as_str))
                 } else {

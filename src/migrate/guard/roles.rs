@@ -25,5 +25,10 @@ pub fn role(role: &RoleSpec) -> String {
 
 /// Whether everybody has the role's rights: all logins, or callers of the Data API without a login.
 pub fn is_anyone(role: &RoleSpec) -> bool {
-    role.roletype() == RoleSpecType::RolespecPublic || role.rolename == "anon"
+    role.roletype() == RoleSpecType::RolespecPublic || is_anon(role)
+}
+
+/// Whether it is the role of callers of the Data API without a login.
+pub fn is_anon(role: &RoleSpec) -> bool {
+    role.rolename == "anon"
 }

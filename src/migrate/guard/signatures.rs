@@ -78,6 +78,7 @@ mod tests {
                 )),
                 extension: None,
                 acts: true,
+                anon: false,
             });
         }
         let found = findings_in(scripts, &catalog);

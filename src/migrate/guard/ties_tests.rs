@@ -212,6 +212,7 @@ fn triggers_fire_through_what_the_scripts_tie() {
         ),
         extension: None,
         acts: true,
+        anon: false,
     }];
     catalog.code.triggers = vec![CatalogTrigger {
         table: name("empty"),
