@@ -347,4 +347,9 @@ pub struct MigrationFailure {
     /// Name of the migration that failed, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migration: Option<String>,
+    /// Digest of the attempt that failed, where a part of the script is committed and no history has it. The same scripts
+    /// are not applied again, also by a restarted operator, until they or `migrations.resolve` change, or
+    /// `stagesub.io/retry-requested-at` requests it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unrecorded: Option<String>,
 }

@@ -83,6 +83,11 @@ impl Error {
         }
     }
 
+    /// Whether a part of a script is committed that no history records.
+    pub fn keeps_parts(&self) -> bool {
+        matches!(self, Self::Migrate(error) if error.keeps_parts())
+    }
+
     /// The class, which says who can act on it.
     pub fn class(&self) -> ErrorClass {
         match self {

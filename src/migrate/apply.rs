@@ -14,6 +14,7 @@ use super::run_event::RunEvent;
 use super::session::ours;
 use super::source::{Migration, Source};
 use super::status::MigrationsStatus;
+use super::unrecorded::UnrecordedParts;
 use super::{run, run_mode, steps};
 use crate::postgres::protect_records;
 
@@ -35,7 +36,7 @@ pub async fn apply(
     if source.is_empty() {
         return Ok((conn, MigrationsStatus::default()));
     }
-    let limits = options.limits;
+    let (limits, kept) = (options.limits, UnrecordedParts::default());
     let work = async {
         ours(&mut conn, limits).await?;
         let lock = Lock::take(&mut conn, source.format(), limits.lock).await?;
@@ -70,7 +71,8 @@ pub async fn apply(
                 per_statement: mode(&history, migration, options) == Mode::PerStatement,
             });
             let started = Instant::now();
-            one(&mut conn, &history, lock, (source, migration), options, observer).await?;
+            let outcome = one(&mut conn, &history, lock, (source, migration), options, &kept, observer).await;
+            kept.outcome(outcome)?;
             history.note_applied(migration);
             observer(RunEvent::Applied {
                 name: &migration.name,
@@ -83,7 +85,7 @@ pub async fn apply(
     };
     let status = timeout(limits.total, work)
         .await
-        .map_err(|_| Error::Timeout(limits.total))??;
+        .map_err(|_| kept.blamed(Error::Timeout(limits.total)))??;
     Ok((conn, status))
 }
 
@@ -112,6 +114,7 @@ async fn one(
     lock: Lock,
     (source, migration): (&Source, &Migration),
     options: &Options,
+    parts: &UnrecordedParts,
     observer: &mut (impl FnMut(RunEvent<'_>) + Send),
 ) -> Result<()> {
     let mut blockers = Blockers::new(conn, options.login.as_ref()).await?;
@@ -120,8 +123,11 @@ async fn one(
         let script = async {
             match mode {
                 Mode::Atomic => run::atomic(conn, history, lock, source, migration).await,
-                Mode::Whole => run::whole(conn, history, lock, source, migration, migration.own_transactions).await,
-                Mode::PerStatement => steps::per_statement(conn, history, lock, source, migration).await,
+                Mode::Whole => {
+                    let keeps_parts = migration.own_transactions;
+                    run::whole(conn, history, lock, source, migration, keeps_parts, parts).await
+                }
+                Mode::PerStatement => steps::per_statement(conn, history, lock, source, migration, parts).await,
             }
         };
         tokio::pin!(script);
@@ -140,7 +146,7 @@ async fn one(
                 ours(conn, options.limits).await?;
                 lock.keep(conn).await?;
                 if again == Mode::Whole {
-                    return run::whole(conn, history, lock, source, migration, true).await;
+                    return run::whole(conn, history, lock, source, migration, true, parts).await;
                 }
                 observer(RunEvent::Started {
                     name: &migration.name,
@@ -148,7 +154,7 @@ async fn one(
                     of: 0,
                     per_statement: true,
                 });
-                return steps::per_statement(conn, history, lock, source, migration).await;
+                return steps::per_statement(conn, history, lock, source, migration, parts).await;
             }
             failure.blocked_by = blockers.last().filter(|_| failure.sqlstate == LOCK_NOT_AVAILABLE);
             Err(Error::Failed(failure))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::failure::{RecordSpoiled, RowFailure, ScriptFailure};
+use super::failure::{RecordSpoiled, RowFailure, ScriptFailure, UNRECORDED};
 use super::source_error::SourceError;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
@@ -71,6 +71,12 @@ pub enum Error {
     /// The baseline is not a migration of the source.
     #[error("migrations.baseline names {0}, which is not in the source; name a migration of the source")]
     NoBaseline(String),
+    /// The migration that is declared applied is neither in the source nor in the history.
+    #[error(
+        "migrations.resolve names {0} as Applied, which is neither in the source nor in the history; name a migration of the \
+         source, or remove the entry"
+    )]
+    NoResolution(String),
     /// The operator is stopping: it finished the running script and starts no other.
     #[error("the operator is stopping; it applies the pending migrations after its restart")]
     Stopping,
@@ -113,6 +119,14 @@ pub enum Error {
     /// The migrations took too long.
     #[error("the migrations took longer than {} s, and the running script was cancelled; raise migrations.timeouts.total if they need more time, and the operator's --migration-limit, which bounds it", .0.as_secs())]
     Timeout(Duration),
+    /// A migration was cut off after it could commit a part of its script that no row of the history records.
+    #[error("migration {name} was cut off: {error}; {}", UNRECORDED)]
+    PartsKept {
+        /// The migration.
+        name: String,
+        /// What cut it off.
+        error: Box<Error>,
+    },
     /// The seed took too long and was rolled back.
     #[error("the seed took longer than {} s and was rolled back; divide it, or make its scripts faster", .0.as_secs())]
     SeedTimeout(Duration),
@@ -127,6 +141,16 @@ impl Error {
         match self {
             Self::Timeout(_) | Self::SeedTimeout(_) => true,
             Self::Database(error) => error.class() == ErrorClass::Transient,
+            Self::PartsKept { error, .. } => error.gives_up_session(),
+            _ => false,
+        }
+    }
+
+    /// Whether a part of a script is committed that no history records.
+    pub fn keeps_parts(&self) -> bool {
+        match self {
+            Self::Failed(failure) => failure.keeps_parts,
+            Self::PartsKept { .. } => true,
             _ => false,
         }
     }
@@ -159,6 +183,10 @@ impl Error {
     /// Whether a retry, a changed source or a person resolves this error.
     pub fn class(&self) -> ErrorClass {
         match self {
+            // Another run would begin with the statements that are committed.
+            Self::Failed(failure) if failure.keeps_parts && postgres::is_transient(&failure.sqlstate) => {
+                ErrorClass::Blocked
+            }
             Self::Failed(failure) | Self::SeedFailed(failure) if postgres::is_transient(&failure.sqlstate) => {
                 ErrorClass::Transient
             }
@@ -167,12 +195,14 @@ impl Error {
             | Self::SeedFailed(_)
             | Self::RowFailed(_)
             | Self::NoBaseline(_)
+            | Self::NoResolution(_)
             | Self::RecordSpoiled(_)
             | Self::HistoryGone { .. } => ErrorClass::Invalid,
             Self::Source(error) => error.class(),
             Self::Unfinished { .. }
             | Self::NotEmpty { .. }
             | Self::OtherTool(_)
+            | Self::PartsKept { .. }
             | Self::StringsDiffer { .. }
             | Self::Diverged { .. } => ErrorClass::Blocked,
             Self::Locked { .. } => ErrorClass::After(Duration::from_secs(5)),
@@ -189,8 +219,10 @@ impl Error {
             Self::Failed(_)
             | Self::NotEmpty { .. }
             | Self::NoBaseline(_)
+            | Self::NoResolution(_)
             | Self::HistoryGone { .. }
             | Self::OtherTool(_)
+            | Self::PartsKept { .. }
             | Self::Unreadable
             | Self::StringsDiffer { of_seed: false, .. }
             | Self::Timeout(_) => Reason::MigrationFailed,

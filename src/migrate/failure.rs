@@ -33,6 +33,9 @@ pub struct ScriptFailure {
     pub column: usize,
     /// The session that held the lock, if the script failed while it waited for one.
     pub blocked_by: Option<String>,
+    /// What the script committed before may be in the database, and no row of the history records it: a further run would
+    /// begin with the first statement.
+    pub keeps_parts: bool,
     /// Where the statement stands that was refused, which says what of the texts `Display` shows.
     pub(super) origin: Origin,
 }
@@ -75,6 +78,7 @@ impl ScriptFailure {
             line,
             column,
             blocked_by: None,
+            keeps_parts: false,
             origin,
         }
     }
@@ -91,20 +95,41 @@ fn kept(text: &str, redacted: impl FnOnce(&str) -> Option<String>) -> Option<Str
 impl ScriptFailure {
     /// The script has changed something and then made its transaction read-only, which was found at the byte `at`.
     pub(super) fn read_only(name: &str, script: &str, at: usize) -> Self {
+        let message = "the script makes its transaction read-only after it has changed something, so that its record \
+            cannot be committed together with the changes; this transaction is rolled back";
+        let hint = "remove SET TRANSACTION READ ONLY, or move what only reads to a migration of its own";
+        Self::found(
+            name,
+            (script, at),
+            READ_ONLY_TRANSACTION,
+            message.to_owned(),
+            hint.to_owned(),
+        )
+    }
+
+    /// The statement at the byte `at` should have built an index, whose name in SQL is given, and PostgreSQL has skipped it
+    /// (`IF NOT EXISTS`), because an invalid index has that name.
+    pub(super) fn invalid_index(name: &str, script: &str, at: usize, index: &str) -> Self {
+        let message = format!(
+            "the statement has built nothing, because an invalid index {index} is there, which an earlier build has left"
+        );
+        let hint = format!("drop that index, and try again: DROP INDEX CONCURRENTLY {index}");
+        Self::found(name, (script, at), WRONG_STATE, message, hint)
+    }
+
+    /// What the operator itself has found at the byte `at` of the script.
+    fn found(name: &str, (script, at): (&str, usize), sqlstate: &str, message: String, hint: String) -> Self {
         let (line, column) = line_and_column(script, at);
         Self {
             name: name.to_owned(),
-            sqlstate: READ_ONLY_TRANSACTION.to_owned(),
-            message: "the script makes its transaction read-only after it has changed something, so that its record \
-                cannot be committed together with the changes; this transaction is rolled back"
-                .to_owned(),
+            sqlstate: sqlstate.to_owned(),
+            message,
             detail: None,
-            hint: Some(
-                "remove SET TRANSACTION READ ONLY, or move what only reads to a migration of its own".to_owned(),
-            ),
+            hint: Some(hint),
             line,
             column,
             blocked_by: None,
+            keeps_parts: false,
             origin: Origin::Script,
         }
     }
@@ -120,6 +145,14 @@ impl ScriptFailure {
 /// `read_only_sql_transaction`.
 const READ_ONLY_TRANSACTION: &str = "25006";
 
+/// `object_not_in_prerequisite_state`.
+const WRONG_STATE: &str = "55000";
+
+/// What to do about parts of a script that no row of the history records.
+pub(super) const UNRECORDED: &str = "statements before it may be committed, and the history has no record of them: undo \
+    their changes by hand, or make the rest of the changes by hand and add the migration to migrations.resolve as Applied, or \
+    change the script so that it can run again from its beginning";
+
 /// The text for statuses and events: it holds no statement and no values of rows.
 impl fmt::Display for ScriptFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,6 +165,7 @@ impl fmt::Display for ScriptFailure {
             line,
             column,
             blocked_by,
+            keeps_parts,
             origin,
         } = self;
         let origin = *origin;
@@ -150,6 +184,9 @@ impl fmt::Display for ScriptFailure {
         let hint = hint.as_deref();
         if let Some(hint) = hint.and_then(|hint| redact::hint(sqlstate, hint, origin)) {
             write!(f, "; hint: {hint}")?;
+        }
+        if *keeps_parts {
+            write!(f, "; {UNRECORDED}")?;
         }
         Ok(())
     }

@@ -153,6 +153,9 @@ fn numbered(stem: &str) -> Option<(&str, &str)> {
 /// The file in which Prisma records the provider, beside the migrations.
 pub(super) const LOCK_FILE: &str = "migration_lock.toml";
 
+/// The file of sqlx's settings (from 0.9 on), usually beside the folder of the migrations.
+pub(super) const SQLX_SETTINGS: &str = "sqlx.toml";
+
 /// The name of the script in a Prisma migration's folder.
 const SCRIPT: &str = "migration.sql";
 

@@ -7,10 +7,11 @@ use pg_query::protobuf::IndexStmt;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::error::Result;
+use super::failure::ScriptFailure;
 use super::guard::names::Name;
 use super::parse;
-use super::session::default_path;
-use crate::postgres::all;
+use super::session::{default_path, lock_timeout, set_lock_timeout};
+use crate::postgres::{all, quote};
 
 /// The index that a `CREATE INDEX CONCURRENTLY` builds, by PostgreSQL's grammar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,17 +201,50 @@ impl Leftovers {
         Ok(Some(Self { build, table, before }))
     }
 
-    /// Drops the invalid index that the statement left.
-    pub async fn drop(self, conn: &mut PgConnection) -> Result<()> {
-        match self.build.on(conn, self.table).await? {
-            Some(index) if !index.is_valid && self.before != Some(index.oid) => {
-                if !is_being_built(conn, self.table).await? {
-                    drop_index(conn, index.oid).await?;
-                }
-                Ok(())
-            }
-            _ => Ok(()),
+    /// After the statement of a script has succeeded, which begins at the byte `at`: its failure if an invalid index has the
+    /// name of its own.
+    pub async fn flaw(
+        &self,
+        conn: &mut PgConnection,
+        (name, script, at): (&str, &str, usize),
+    ) -> Result<Option<ScriptFailure>> {
+        let index = self.build.on(conn, self.table).await?;
+        let invalid = index.filter(|index| !index.is_valid);
+        Ok(invalid.map(|_| ScriptFailure::invalid_index(name, script, at, &self.index())))
+    }
+
+    /// Drops the invalid index that the statement left. Its failure comes first: it tells of an index that stays.
+    pub async fn drop_after(self, conn: &mut PgConnection, failure: &mut ScriptFailure) {
+        let stays = self.drop(conn).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the invalid index that a failed statement left cannot be dropped");
+            true
+        });
+        if stays && failure.hint.is_none() {
+            failure.hint = Some(format!(
+                "an invalid index of this name is there: unless another session builds it, drop it: DROP INDEX CONCURRENTLY {}",
+                self.index()
+            ));
         }
+    }
+
+    /// The name of the index in SQL.
+    fn index(&self) -> String {
+        let schema = self.build.table.schema.as_ref();
+        let schema = schema.map(|schema| format!("{}.", quote(schema)));
+        format!("{}{}", schema.unwrap_or_default(), quote(&self.build.name))
+    }
+
+    /// Drops the invalid index, unless it was there before or another session may be building it. Returns whether it stays.
+    async fn drop(&self, conn: &mut PgConnection) -> Result<bool> {
+        let index = self.build.on(conn, self.table).await?;
+        let Some(index) = index.filter(|index| !index.is_valid) else {
+            return Ok(false);
+        };
+        if self.before == Some(index.oid) || is_being_built(conn, self.table).await? {
+            return Ok(true);
+        }
+        drop_index(conn, index.oid).await?;
+        Ok(false)
     }
 }
 
@@ -232,6 +266,10 @@ async fn is_being_built(conn: &mut PgConnection, table: i64) -> Result<bool> {
     .await?)
 }
 
+/// How long to wait for each of the sessions that use an index which is dropped. None of them waits for the drop, but the
+/// migration's failure is told after it.
+const WAIT: &str = "5min";
+
 /// Drops the index of an oid, if it is still there and not valid.
 pub(super) async fn drop_index(conn: &mut PgConnection, oid: i64) -> Result<()> {
     let name: Option<String> = sqlx::query_scalar(
@@ -245,8 +283,12 @@ pub(super) async fn drop_index(conn: &mut PgConnection, oid: i64) -> Result<()> 
     .fetch_optional(&mut *conn)
     .await?;
     if let Some(name) = name {
+        let before = lock_timeout(conn).await?;
+        set_lock_timeout(conn, WAIT).await?;
         let sql = format!("DROP INDEX CONCURRENTLY {name}");
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await?;
+        let dropped = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *conn).await;
+        set_lock_timeout(conn, &before).await?;
+        dropped?;
     }
     Ok(())
 }

@@ -12,6 +12,11 @@ use super::guard::names::{inner, is_on, language};
 use super::lexer::{self, FROM_STDIN, LexError, Piece, StatementKind as Kind, TO_STDOUT};
 use super::parse;
 
+const BUILD_INDEX: &str = "CREATE INDEX CONCURRENTLY";
+const DROP_INDEX: &str = "DROP INDEX CONCURRENTLY";
+const REINDEX: &str = "REINDEX CONCURRENTLY";
+const DETACH: &str = "DETACH PARTITION CONCURRENTLY";
+
 /// A `DO` block with `COMMIT` or `ROLLBACK`, which PostgreSQL refuses inside a transaction. What it has committed before
 /// a failure stays.
 const COMMITTING: Kind = Kind::Outside("a DO block with COMMIT or ROLLBACK");
@@ -62,9 +67,27 @@ fn single(script: &str, piece: &Piece) -> Option<Kind> {
     }
 }
 
-/// Whether parts of a statement of this kind can stay after it has failed.
+/// Whether parts of a statement of this kind can stay after it has failed: a detachment that is pending, invalid indexes
+/// beside those that are built anew. The operator itself drops what a failed `CREATE INDEX CONCURRENTLY` leaves.
 pub(super) fn keeps_parts(kind: Kind) -> bool {
-    kind == COMMITTING || kind == Kind::Unsure
+    kind == COMMITTING || matches!(kind, Kind::Unsure | Kind::Outside(DETACH | REINDEX))
+}
+
+/// Whether no session waits for a statement of this kind while it waits for others: it takes SHARE UPDATE EXCLUSIVE, beside
+/// which tables are read and written. `DETACH PARTITION CONCURRENTLY` takes ACCESS EXCLUSIVE on the partition in the end
+/// (PostgreSQL manual, "ALTER TABLE").
+pub(super) fn holds_nobody_back(kind: Kind) -> bool {
+    matches!(kind, Kind::Outside(BUILD_INDEX | DROP_INDEX | REINDEX))
+}
+
+/// As [`holds_nobody_back`], of a script of one statement.
+pub(super) fn is_one_that_holds_nobody_back(script: &str) -> bool {
+    let pieces = lexer::split(script).unwrap_or_default();
+    let mut statements = pieces.iter().filter(|piece| piece.kind != Kind::Empty);
+    match (statements.next(), statements.next()) {
+        (Some(only), None) => holds_nobody_back(kind(script, only)),
+        _ => false,
+    }
 }
 
 fn of(tree: &NodeEnum, text: &str) -> Kind {
@@ -99,8 +122,8 @@ fn transaction(it: &TransactionStmt) -> Kind {
 /// Statements that call `PreventInTransactionBlock` in PostgreSQL's source (15 to 18).
 fn outside(tree: &NodeEnum) -> Option<&'static str> {
     Some(match tree {
-        NodeEnum::IndexStmt(it) if it.concurrent => "CREATE INDEX CONCURRENTLY",
-        NodeEnum::DropStmt(it) if it.concurrent => "DROP INDEX CONCURRENTLY",
+        NodeEnum::IndexStmt(it) if it.concurrent => BUILD_INDEX,
+        NodeEnum::DropStmt(it) if it.concurrent => DROP_INDEX,
         NodeEnum::VacuumStmt(it) if it.is_vacuumcmd => "VACUUM",
         NodeEnum::ClusterStmt(_) => "CLUSTER of all tables",
         NodeEnum::CreatedbStmt(_) => "CREATE DATABASE",
@@ -111,7 +134,7 @@ fn outside(tree: &NodeEnum) -> Option<&'static str> {
         NodeEnum::AlterDatabaseStmt(it) if named(&it.options, "tablespace").is_some() => {
             "ALTER DATABASE SET TABLESPACE"
         }
-        NodeEnum::AlterTableStmt(it) if detaches_concurrently(it) => "DETACH PARTITION CONCURRENTLY",
+        NodeEnum::AlterTableStmt(it) if detaches_concurrently(it) => DETACH,
         NodeEnum::CreateSubscriptionStmt(it) if is_default(&it.options, &["connect", "create_slot"]) => {
             "CREATE SUBSCRIPTION"
         }
@@ -123,7 +146,7 @@ fn outside(tree: &NodeEnum) -> Option<&'static str> {
 fn reindex(it: &ReindexStmt) -> Kind {
     use ReindexObjectType as Is;
     match it.kind() {
-        _ if is_on(&it.params, "concurrently") => Kind::Outside("REINDEX CONCURRENTLY"),
+        _ if is_on(&it.params, "concurrently") => Kind::Outside(REINDEX),
         // Outside for a partitioned table only.
         Is::ReindexObjectIndex | Is::ReindexObjectTable => Kind::Unsure,
         _ => Kind::Outside("REINDEX DATABASE, SCHEMA or SYSTEM"),
@@ -223,7 +246,7 @@ mod tests {
         );
     }
 
-    const REINDEX: Kind = Kind::Outside("REINDEX CONCURRENTLY");
+    const REINDEX: Kind = Kind::Outside(super::REINDEX);
 
     /// The kinds of statements, by PostgreSQL's grammar.
     const KINDS: &[(&str, Kind)] = &[
@@ -320,6 +343,32 @@ mod tests {
         // By its words: the grammar does not read it.
         ("VACUUM (UNHEARD OF THIS) t t t", Kind::Outside("VACUUM")),
     ];
+
+    /// What stays of a statement after a failure, and whether others wait for it.
+    #[test]
+    fn statements_that_run_concurrently_differ_in_what_they_keep_and_hold_back() {
+        for (sql, keeps, patient) in [
+            ("CREATE INDEX CONCURRENTLY i ON t (a)", false, true),
+            ("-- x\nDROP INDEX CONCURRENTLY i; -- y", false, true),
+            ("REINDEX (CONCURRENTLY) TABLE t", true, true),
+            ("REINDEX TABLE CONCURRENTLY t", true, true),
+            ("ALTER TABLE a DETACH PARTITION b CONCURRENTLY", true, false),
+            ("DO $$ BEGIN COMMIT; END $$", true, false),
+            ("CALL p()", true, false),
+            ("VACUUM t", false, false),
+            ("CREATE INDEX i ON t (a)", false, false),
+        ] {
+            let first = pieces(sql).unwrap()[0].kind;
+            assert_eq!(
+                (keeps_parts(first), holds_nobody_back(first)),
+                (keeps, patient),
+                "{sql}"
+            );
+            assert_eq!(is_one_that_holds_nobody_back(sql), patient, "{sql}");
+        }
+        let two = "CREATE INDEX CONCURRENTLY i ON t (a); SELECT 1";
+        assert!(!is_one_that_holds_nobody_back(two) && !is_one_that_holds_nobody_back(""));
+    }
 
     #[test]
     fn the_grammar_says_what_a_statement_is() {

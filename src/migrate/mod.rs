@@ -30,13 +30,16 @@ mod run;
 mod run_event;
 mod run_mode;
 mod script_text;
+mod script_words;
 mod seed;
 mod session;
 mod source;
 mod source_error;
 mod status;
+mod step_error;
 mod steps;
 mod unfinished;
+mod unrecorded;
 mod watch;
 
 pub use apply::apply;

@@ -23,7 +23,7 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Execution {
     pub mode: Mode,
-    /// It has its own BEGIN or COMMIT, or code that commits.
+    /// It has its own BEGIN or COMMIT, code that commits, or a statement that leaves parts after a failure.
     pub own_transactions: bool,
     /// One of its statements cannot run inside a transaction in some databases.
     pub unsure: bool,

@@ -13,13 +13,15 @@ use super::error::{Error, Result};
 use super::failure::ScriptFailure;
 use super::history::{History, HistoryRow};
 use super::index::Leftovers;
+use super::kinds::is_one_that_holds_nobody_back;
 use super::lock::Lock;
 use super::mode::LastCommit;
 use super::options::TimeLimits;
 use super::script_text::MAX_SCRIPT_BYTES;
-use super::session::{ACCESS, MOMENT, ours, to_theirs};
+use super::session::{ACCESS, MOMENT, PATIENT, ours, set_lock_timeout, to_theirs};
 use super::source::{Migration, Source};
-use super::unfinished::{NOTHING_KEPT, PARTS_KEPT};
+use super::unfinished::{NOTHING_KEPT, PARTS_KEPT, pieces};
+use super::unrecorded::UnrecordedParts;
 use crate::postgres::is_too_long;
 
 /// Runs the script in one transaction together with its row: both are committed, or neither. The row comes after the
@@ -129,7 +131,8 @@ async fn after_script(conn: &mut PgConnection, history: &History, migration: &Mi
     })
 }
 
-/// Runs the script as one message outside of a transaction. `keeps_parts`: after a failure a part of it can be committed.
+/// Runs the script as one message outside of a transaction. `keeps_parts`: after a failure a part of it can be committed;
+/// `parts` is told of one that no row records.
 pub(super) async fn whole(
     conn: &mut PgConnection,
     history: &History,
@@ -137,17 +140,20 @@ pub(super) async fn whole(
     source: &Source,
     migration: &Migration,
     keeps_parts: bool,
+    parts: &UnrecordedParts,
 ) -> Result<()> {
     let begun = history.begin(conn, migration, None).await?;
     sqlx::raw_sql(to_theirs(history.format())).execute(&mut *conn).await?;
     let leftovers = Leftovers::before(conn, &migration.script).await?;
+    let is_one_transaction = migration.last_commit.is_some_and(|commit| commit.of_all);
+    let unrecorded = keeps_parts && begun.is_none() && !is_one_transaction;
+    if unrecorded {
+        parts.add(&migration.name);
+    }
     let started = Instant::now();
     let ran = match last_commit(migration) {
         Some(commit) => tied(conn, history, lock, (source, migration), begun.as_ref(), commit).await,
-        None => run(conn, &migration.name, &migration.script)
-            .await
-            .map(|()| false)
-            .map_err(WholeError::Script),
+        None => untied(conn, migration, leftovers.as_ref()).await,
     };
     match ran {
         Ok(is_recorded) => {
@@ -157,10 +163,14 @@ pub(super) async fn whole(
                     "the script left a transaction open, which is rolled back; end it in the script",
                 ));
             }
+            if !is_recorded && begun.is_none() {
+                parts.add(&migration.name);
+            }
             ours(conn, TimeLimits::default()).await?;
             if !is_recorded {
                 history.finish_alone(conn, begun.as_ref(), source, migration).await?;
             }
+            parts.clear();
             lock.keep(conn).await?;
             history.took(conn, migration, took).await
         }
@@ -172,15 +182,16 @@ pub(super) async fn whole(
             }
             Err(error)
         }
-        Err(WholeError::Script(error)) => {
-            if let ScriptError::Failed(failure) = &error {
+        Err(WholeError::Script(mut error)) => {
+            if let ScriptError::Failed(failure) = &mut error {
+                failure.keeps_parts = unrecorded;
                 // The script can have left a failed transaction of its own open.
                 if keeps_parts {
                     sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
                 }
                 ours(conn, TimeLimits::default()).await?;
                 if let Some(leftovers) = leftovers {
-                    leftovers.drop(conn).await?;
+                    leftovers.drop_after(conn, failure).await;
                 }
                 let kept = if keeps_parts { PARTS_KEPT } else { NOTHING_KEPT };
                 history.fail(conn, begun.as_ref(), migration, failure, kept).await?;
@@ -212,6 +223,26 @@ impl From<Error> for WholeError {
 impl From<sqlx::Error> for WholeError {
     fn from(error: sqlx::Error) -> Self {
         Self::Other(error.into())
+    }
+}
+
+/// Runs a script as one message. Returns that its row was not written. A single statement that no other session waits for
+/// meanwhile waits for locks without the operator's limit.
+async fn untied(
+    conn: &mut PgConnection,
+    migration: &Migration,
+    leftovers: Option<&Leftovers>,
+) -> std::result::Result<bool, WholeError> {
+    let Migration { name, script, .. } = migration;
+    if is_one_that_holds_nobody_back(script) {
+        set_lock_timeout(conn, PATIENT).await?;
+    }
+    run(conn, name, script).await.map_err(WholeError::Script)?;
+    let Some(leftovers) = leftovers else { return Ok(false) };
+    let at = pieces(script).first().map_or(0, |piece| piece.start);
+    match leftovers.flaw(conn, (name, script, at)).await? {
+        None => Ok(false),
+        Some(failure) => Err(WholeError::Script(ScriptError::Failed(Box::new(failure)))),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use super::error::{Error, Result};
 use super::options::TimeLimits;
@@ -83,6 +83,22 @@ pub(super) const ACCESS: &str = "pg_catalog.current_setting('transaction_read_on
 
 /// A statement after it is read as the operator and the guard read it.
 pub(super) const READING: &str = "SET standard_conforming_strings = on; SET client_encoding = 'UTF8'";
+
+/// How long the session waits for a lock, as the server writes it: `10s`, and `0` for no limit.
+pub(super) async fn lock_timeout(conn: &mut PgConnection) -> Result<String> {
+    let sql = "SELECT pg_catalog.current_setting('lock_timeout')";
+    Ok(sqlx::raw_sql(sql).fetch_one(conn).await?.try_get(0)?)
+}
+
+/// Sets how long the session waits for a lock: a value of [`lock_timeout`], or one of the operator's own.
+pub(super) async fn set_lock_timeout(conn: &mut PgConnection, value: &str) -> Result<()> {
+    let sql = AssertSqlSafe(format!("SET lock_timeout = '{value}'"));
+    sqlx::raw_sql(sql).execute(conn).await?;
+    Ok(())
+}
+
+/// For a statement that no other session waits for while it waits for others: no limit but that of all migrations.
+pub(super) const PATIENT: &str = "0";
 
 /// The schemas in which a script finds names without a schema, by the settings of the database and the login.
 pub(super) async fn default_path(conn: &mut PgConnection) -> Result<Vec<String>> {

@@ -49,7 +49,8 @@ pub struct Migration {
     pub checksum: String,
     /// How it is run.
     pub mode: Mode,
-    /// The script has its own BEGIN or COMMIT, or code that commits: after a failure, a part of it can be committed.
+    /// The script has its own BEGIN or COMMIT, code that commits, or a statement that leaves parts: after a failure, a part of
+    /// it can be committed.
     pub own_transactions: bool,
     /// Whether PostgreSQL runs the script inside a transaction depends on the database.
     pub unsure: bool,
@@ -105,6 +106,9 @@ impl Source {
         for (file, content) in files {
             if format == MigrationFormat::Prisma && file == format::LOCK_FILE {
                 check_lock(&file, content.as_bytes())?;
+            }
+            if format == MigrationFormat::Sqlx && file == format::SQLX_SETTINGS {
+                check_settings(&file, content.as_bytes())?;
             }
             let name = match format::file_use(format, &file) {
                 FileUse::Ignored if format == MigrationFormat::Supabase => {
@@ -260,6 +264,27 @@ fn check_lock(file: &str, bytes: &[u8]) -> Result<(), SourceError> {
             file,
             "it names no provider; add provider = \"postgresql\" (Prisma's P3019)",
         )),
+    }
+}
+
+/// The settings of sqlx by which it keeps another history than the operator, records other checksums, or makes schemas before
+/// the first script (sqlx-core, `config/migrate.rs`).
+const OF_HISTORY: [&str; 3] = ["table-name", "ignored-chars", "create-schemas"];
+
+/// Refuses settings of sqlx that the operator does not follow.
+fn check_settings(file: &str, bytes: &[u8]) -> Result<(), SourceError> {
+    let content = String::from_utf8_lossy(bytes);
+    let mut lines = content.lines().map(|line| line.split('#').next().unwrap_or_default());
+    let found = lines.find_map(|line| OF_HISTORY.into_iter().find(|setting| line.contains(*setting)));
+    match found {
+        None => Ok(()),
+        Some(setting) => {
+            let what = format!(
+                "it sets {setting}, which sqlx follows and the operator does not, so that their histories would differ: remove the \
+                 setting, or the file if sqlx does not use it"
+            );
+            Err(SourceError::file(file, what))
+        }
     }
 }
 

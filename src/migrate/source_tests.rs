@@ -59,7 +59,7 @@ fn refuses_with_place_and_cure() {
         (
             "a.sql",
             b"SELECT 1;\n COPY t FROM stdin;\n1\n\\.\n",
-            "a.sql:4:1: a psql command",
+            "a.sql:2:2: COPY … FROM STDIN needs psql: write INSERT, or put the rows into a .csv file of the seed",
         ),
         (
             "a.sql",
@@ -98,6 +98,32 @@ fn refuses_with_place_and_cure() {
     );
     let long = format!("{}.sql", "x".repeat(256));
     assert!(source(&[(&long, b"")]).unwrap_err().to_string().contains("longer"));
+}
+
+#[test]
+fn settings_of_sqlx_that_change_its_history_are_refused() {
+    let read = |format, settings: &str| {
+        let files = [("1_a.sql", "SELECT 1"), ("sqlx.toml", settings)];
+        let files = files.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()));
+        Source::read(Some(format), files.to_vec())
+    };
+    for (settings, setting) in [
+        ("[migrate]\ntable-name = \"app._sqlx_migrations\"\n", "table-name"),
+        ("[migrate]\nignored-chars = [\"\\r\"]", "ignored-chars"),
+        ("migrate = { create-schemas = [\"app\"] } # own", "create-schemas"),
+    ] {
+        let error = read(MigrationFormat::Sqlx, settings).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("sqlx.toml: it sets {setting}, ")), "{error}");
+    }
+    for settings in [
+        "",
+        "[common]\ndatabase-url-var = \"URL\"\n[migrate]\n# table-name = \"x\"\nmigrations-dir = \"db\"",
+        "[macros.table-overrides.'a']\n",
+    ] {
+        assert_eq!(read(MigrationFormat::Sqlx, settings).unwrap().len(), 1, "{settings}");
+    }
+    // Other tools ignore it, or refuse it as every other file.
+    assert_eq!(read(MigrationFormat::Supabase, "table-name").unwrap().len(), 1);
 }
 
 /// Files of one tool, in the ways that people name them.

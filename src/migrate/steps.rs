@@ -3,7 +3,6 @@
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use tokio::time::Instant;
 
-use super::aside::in_place;
 use super::error::{Error, Result};
 use super::failure::ScriptFailure;
 use super::history::{History, HistoryRow};
@@ -14,9 +13,12 @@ use super::lock::Lock;
 use super::mode::rolls_back;
 use super::options::TimeLimits;
 use super::run::{ScriptError, part};
-use super::session::{ACCESS, MOMENT, READING, ours, to_theirs};
+use super::script_words::{is_setting, speaks_of};
+use super::session::{ACCESS, MOMENT, PATIENT, READING, lock_timeout, ours, set_lock_timeout, to_theirs};
 use super::source::{Migration, Source};
+use super::step_error::{StepError, StepResult};
 use super::unfinished::{self, NextStatement, ScriptRecord, pieces};
+use super::unrecorded::UnrecordedParts;
 use crate::api::MigrationFormat as Format;
 
 /// Runs one statement after the other. With Prisma, each statement has a transaction of its own, which also records
@@ -29,6 +31,7 @@ pub(super) async fn per_statement(
     lock: Lock,
     source: &Source,
     migration: &Migration,
+    parts: &UnrecordedParts,
 ) -> Result<()> {
     let committed = history.statements_committed(migration);
     let begun = history.begin(conn, migration, Some(committed)).await?;
@@ -42,30 +45,36 @@ pub(super) async fn per_statement(
         committed,
         open: OpenTransaction::No,
         next: NextStatement::Failed,
-        speaks_of_read_only: in_place(migration.script.len(), || mentions(&migration.script, &["only"])),
+        speaks_of_read_only: speaks_of(&migration.script, "only"),
+        sets_lock_timeout: speaks_of(&migration.script, "lock_timeout"),
         source,
-        count: pieces.len(),
+        pieces: &pieces,
         is_recorded: false,
+        leftovers: None,
+        parts,
     };
     let started = Instant::now();
     for (index, piece) in pieces.iter().enumerate().skip(committed) {
-        let leftovers = Leftovers::before(conn, &migration.script[piece.span.clone()]).await?;
+        steps.leftovers = Leftovers::before(conn, &migration.script[piece.span.clone()]).await?;
         let Err(error) = steps.step(conn, lock, index, piece).await else {
             continue;
         };
-        let StepError::Script(ScriptError::Failed(failure)) = error else {
+        let StepError::Script(ScriptError::Failed(mut failure)) = error else {
             return Err(error.into());
         };
         sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
         ours(conn, TimeLimits::default()).await?;
-        if let Some(leftovers) = leftovers {
-            leftovers.drop(conn).await?;
+        if let Some(leftovers) = steps.leftovers.take() {
+            leftovers.drop_after(conn, &mut failure).await;
         }
+        failure.keeps_parts = steps.keeps_parts(steps.committed);
         let kept = unfinished::committed(&migration.script, steps.committed, steps.next);
         history.fail(conn, begun.as_ref(), migration, &failure, &kept).await?;
         return Err(Error::Failed(failure));
     }
-    finish(conn, &mut steps).await?;
+    let finished = finish(conn, &mut steps).await;
+    finished.map_err(|error| steps.told(error))?;
+    parts.clear();
     history.took(conn, migration, started.elapsed()).await?;
     ours(conn, TimeLimits::default()).await?;
     lock.keep(conn).await
@@ -77,15 +86,8 @@ async fn finish(conn: &mut PgConnection, steps: &mut Steps<'_>) -> Result<()> {
     let (begun, end) = (steps.begun, migration.script.len());
     if steps.open == OpenTransaction::Ours && !steps.is_read_only(conn, end).await? {
         steps.end_of_transaction(conn, end).await.map_err(Error::from)?;
-        let keeps_nothing = steps.committed == 0;
         let finished = history.finish(conn, begun, source, migration).await;
-        finished.map_err(|error| {
-            if keeps_nothing {
-                error.with_nothing_kept()
-            } else {
-                error
-            }
-        })?;
+        finished.map_err(|error| steps.blamed(error))?;
         sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
         return Ok(());
     }
@@ -119,40 +121,17 @@ struct Steps<'a> {
     next: NextStatement,
     /// The script may use read-only transactions, which cannot contain a record.
     speaks_of_read_only: bool,
+    /// The script may set how long its statements wait for locks.
+    sets_lock_timeout: bool,
     source: &'a Source,
-    /// Number of statements of the script.
-    count: usize,
+    /// The statements of the script.
+    pieces: &'a [Piece],
     /// The migration is in the history already: with the last transaction that the script has started.
     is_recorded: bool,
+    /// Of the statement that runs.
+    leftovers: Option<Leftovers>,
+    parts: &'a UnrecordedParts,
 }
-
-enum StepError {
-    Script(ScriptError),
-    Other(Error),
-}
-
-impl From<Error> for StepError {
-    fn from(error: Error) -> Self {
-        Self::Other(error)
-    }
-}
-
-impl From<sqlx::Error> for StepError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Other(error.into())
-    }
-}
-
-impl From<StepError> for Error {
-    fn from(error: StepError) -> Self {
-        match error {
-            StepError::Script(error) => error.into_migration(),
-            StepError::Other(error) => error,
-        }
-    }
-}
-
-type StepResult = std::result::Result<(), StepError>;
 
 impl Steps<'_> {
     async fn step(&mut self, conn: &mut PgConnection, lock: Lock, index: usize, piece: &Piece) -> StepResult {
@@ -162,7 +141,7 @@ impl Steps<'_> {
                 self.end_of_theirs(conn, done, piece, kind == Kind::Chain).await?;
             }
             (_, OpenTransaction::Theirs) => self.send(conn, piece).await?,
-            (Kind::Other, _) if self.count > 1 => self.inside(conn, done, piece).await?,
+            (Kind::Other, _) if self.pieces.len() > 1 => self.inside(conn, done, piece).await?,
             // This includes a single statement of an extension, which the grammar does not identify.
             (Kind::Unsure | Kind::Other, _) => {
                 // The effects of earlier statements are kept if the statement has to be sent again.
@@ -187,11 +166,16 @@ impl Steps<'_> {
                     } else {
                         NextStatement::Failed
                     };
-                    self.outside(conn, done, piece, next).await?;
+                    if kinds::holds_nobody_back(kind) && !self.sets_lock_timeout {
+                        self.patiently(conn, done, piece, next).await?;
+                    } else {
+                        self.outside(conn, done, piece, next).await?;
+                    }
                 }
             }
         }
-        if self.open == OpenTransaction::No && may_unlock(&self.migration.script[piece.span.clone()]) {
+        // Any function may release the lock. Inside a transaction a query would forbid the script's SET TRANSACTION.
+        if self.open == OpenTransaction::No {
             lock.keep(conn).await?;
         }
         Ok(())
@@ -200,7 +184,8 @@ impl Steps<'_> {
     /// The end of a transaction that the script has started. The record is committed together with it. A transaction that is
     /// rolled back does not check its deferred constraints, and its record would be rolled back too.
     async fn end_of_theirs(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece, chains: bool) -> StepResult {
-        let holds = !rolls_back(&self.migration.script[piece.start..]) && (self.begun.is_some() || done == self.count);
+        let holds =
+            !rolls_back(&self.migration.script[piece.start..]) && (self.begun.is_some() || done == self.pieces.len());
         if holds && !self.is_read_only(conn, piece.start).await? {
             self.end_of_transaction(conn, piece.start).await?;
             if self.begun.is_some() {
@@ -208,6 +193,9 @@ impl Steps<'_> {
             } else {
                 self.finish(conn).await?;
             }
+        }
+        if !self.is_recorded {
+            self.leave_parts(done);
         }
         self.send(conn, piece).await?;
         self.committed = done;
@@ -255,6 +243,21 @@ impl Steps<'_> {
         Ok(())
     }
 
+    /// Runs a statement outside of a transaction, without the operator's limit for the wait for locks.
+    async fn patiently(
+        &mut self,
+        conn: &mut PgConnection,
+        done: usize,
+        piece: &Piece,
+        next: NextStatement,
+    ) -> StepResult {
+        let before = lock_timeout(conn).await?;
+        set_lock_timeout(conn, PATIENT).await?;
+        self.outside(conn, done, piece, next).await?;
+        set_lock_timeout(conn, &before).await?;
+        Ok(())
+    }
+
     /// Runs a statement outside of a transaction.
     async fn outside(
         &mut self,
@@ -268,16 +271,49 @@ impl Steps<'_> {
             let record = self.progress.line(done - 1, next);
             self.write_alone(conn, &record).await?;
         }
+        // A statement that commits by itself may be cut off.
+        self.leave_parts(done - 1);
         self.send(conn, piece).await?;
+        if let Some(leftovers) = &self.leftovers {
+            let Migration { name, script, .. } = self.migration;
+            if let Some(failure) = leftovers.flaw(conn, (name, script, piece.start)).await? {
+                return Err(StepError::Script(ScriptError::Failed(Box::new(failure))));
+            }
+        }
+        self.leave_parts(done);
         self.record_alone(conn, done).await?;
         self.committed = done;
         self.next = NextStatement::Failed;
         Ok(())
     }
 
+    /// Whether the first `done` statements have committed something that no row records, or the next one can have.
+    fn keeps_parts(&self, done: usize) -> bool {
+        let script = &self.migration.script;
+        let mut statements = self.pieces.iter().take(done).map(|piece| &script[piece.start..]);
+        self.begun.is_none()
+            && (self.next == NextStatement::CommitsItself || statements.any(|statement| !is_setting(statement)))
+    }
+
+    /// An error at the end of the script, whose statements before the last transaction are committed.
+    fn told(&self, mut error: Error) -> Error {
+        if let Error::Failed(failure) = &mut error {
+            failure.keeps_parts = self.keeps_parts(self.committed);
+        }
+        error
+    }
+
+    /// Before the first `done` statements are committed.
+    fn leave_parts(&self, done: usize) {
+        if self.keeps_parts(done) {
+            self.parts.add(&self.migration.name);
+        }
+    }
+
     /// Commits the operator's transaction, if one is open.
     async fn commit(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece) -> StepResult {
         if self.open == OpenTransaction::Ours {
+            self.leave_parts(done);
             let committed = sqlx::raw_sql("COMMIT").execute(conn).await;
             committed.map_err(|error| self.failed_at(piece.start, error))?;
             self.open = OpenTransaction::No;
@@ -313,20 +349,21 @@ impl Steps<'_> {
         Ok(is_read_only)
     }
 
+    /// An error of a record, whose transaction is rolled back.
+    fn blamed(&self, error: Error) -> Error {
+        match self.committed {
+            0 => error.with_nothing_kept(),
+            _ => error,
+        }
+    }
+
     async fn record(&mut self, conn: &mut PgConnection, done: usize) -> Result<()> {
         if self.begun.is_none() {
             return Ok(());
         }
         let record = self.progress.line(done, NextStatement::Unknown);
         let recorded = self.history.committed(conn, self.begun, self.migration, &record).await;
-        let keeps_nothing = self.committed == 0;
-        recorded.map_err(|error| {
-            if keeps_nothing {
-                error.with_nothing_kept()
-            } else {
-                error
-            }
-        })
+        recorded.map_err(|error| self.blamed(error))
     }
 
     /// Records in a transaction of its own.
@@ -354,14 +391,4 @@ impl Steps<'_> {
             .await
             .map_err(StepError::Script)
     }
-}
-
-/// Whether a statement may release the migration lock.
-fn may_unlock(statement: &str) -> bool {
-    mentions(statement, &["advisory", "discard"])
-}
-
-fn mentions(text: &str, words: &[&str]) -> bool {
-    let lower = text.to_ascii_lowercase();
-    words.iter().any(|word| lower.contains(word))
 }

@@ -1,10 +1,13 @@
 //! The failure of a migration: recorded in the status, and shown until it is resolved, whatever its tenant waits for.
 
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
 use super::observe::Observed;
 use super::plan::{DatabaseState, WorkState};
 use super::wait::Description;
 use crate::api::condition::Reason;
-use crate::api::{MigrationFailure, MigrationStatus, Orchestra, OrchestraStatus};
+use crate::api::{MigrationFailure, MigrationStatus, Orchestra, OrchestraStatus, retry_wish};
 use crate::controller::conditions::{MESSAGE_LIMIT, Standing};
 use crate::controller::error::Error;
 use crate::migrate;
@@ -19,8 +22,8 @@ fn is_of_migration(reason: Reason) -> bool {
 }
 
 /// The failure that is remembered when a pass ends with `error` after a migration has failed. An error of something else
-/// does not replace it.
-pub fn remembered(old: Option<MigrationFailure>, error: &Error) -> MigrationFailure {
+/// does not replace it. `attempt`: see [`attempt`].
+pub fn remembered(old: Option<MigrationFailure>, error: &Error, attempt: String) -> MigrationFailure {
     let message = text::shown(&error.to_string(), MESSAGE_LIMIT);
     match old {
         Some(old) if !is_of_migration(error.reason()) => old,
@@ -30,16 +33,43 @@ pub fn remembered(old: Option<MigrationFailure>, error: &Error) -> MigrationFail
             reason: error.reason().as_str().into(),
             message,
             migration: name(error),
+            unrecorded: error.keeps_parts().then_some(attempt),
         },
     }
+}
+
+/// Identifies an attempt to apply the source of this digest: by what the Orchestra says of its migrations, and by the last
+/// attempt that a person has requested.
+pub fn attempt(object: &Orchestra, digest: &str) -> String {
+    let resolutions = object.spec.migrations.as_ref().and_then(|own| own.resolve.as_ref());
+    let parts = (digest, resolutions, retry_wish(object));
+    hex::encode(Sha256::digest(json!(parts).to_string()))
+}
+
+/// The failure of this attempt, if it must not be repeated.
+///
+/// # Errors
+/// The failure.
+pub fn stop_repetition(object: &Orchestra, digest: &str) -> Result<(), Error> {
+    let failure = object.migrations().and_then(|is| is.failure.as_ref());
+    let Some(failure) = failure.filter(|failure| failure.unrecorded.is_some()) else {
+        return Ok(());
+    };
+    if failure.unrecorded != Some(attempt(object, digest)) {
+        return Ok(());
+    }
+    let reason = failure.known_reason().unwrap_or(Reason::MigrationFailed);
+    Err(Error::blocked(reason, failure.message.clone()))
 }
 
 fn name(error: &Error) -> Option<String> {
     match error {
         Error::Migrate(migrate::Error::Failed(failure)) => Some(failure.name.clone()),
-        Error::Migrate(migrate::Error::Unfinished { name, .. } | migrate::Error::HistoryGone { name, .. }) => {
-            Some(name.clone())
-        }
+        Error::Migrate(
+            migrate::Error::Unfinished { name, .. }
+            | migrate::Error::HistoryGone { name, .. }
+            | migrate::Error::PartsKept { name, .. },
+        ) => Some(name.clone()),
         Error::Migrate(migrate::Error::RecordSpoiled(spoiled)) => spoiled.migration.clone(),
         _ => None,
     }
@@ -101,6 +131,7 @@ pub fn beside_approval(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::orchestra::describe::describe;
     use crate::orchestra::wait::Wait;
@@ -110,6 +141,7 @@ mod tests {
             reason: "MigrationFailed".into(),
             message: "migration b failed".into(),
             migration: migration.map(Into::into),
+            unrecorded: None,
         }
     }
 
@@ -138,12 +170,45 @@ mod tests {
     fn an_error_on_the_way_does_not_hide_a_failure() {
         let old = Some(failure(Some("b")));
         let away = Error::transient(Reason::DatabaseUnreachable, "no answer");
-        assert_eq!(remembered(old.clone(), &away), failure(Some("b")));
+        assert_eq!(remembered(old.clone(), &away, String::new()), failure(Some("b")));
         let again = Error::blocked(Reason::MigrationFailed, "migration b failed");
-        assert_eq!(remembered(old.clone(), &again), failure(Some("b")));
+        assert_eq!(remembered(old.clone(), &again, String::new()), failure(Some("b")));
         let other = Error::blocked(Reason::MigrationUnfinished, "migration b did not finish");
-        assert_eq!(remembered(old, &other).message, "migration b did not finish");
-        assert_eq!(remembered(None, &away).reason, "DatabaseUnreachable");
+        assert_eq!(
+            remembered(old, &other, String::new()).message,
+            "migration b did not finish"
+        );
+        assert_eq!(remembered(None, &away, String::new()).reason, "DatabaseUnreachable");
+    }
+
+    #[test]
+    fn what_is_committed_and_not_recorded_is_not_applied_again_by_itself() {
+        let mut object = Orchestra::new("one", serde_json::from_value(json!({})).unwrap());
+        let locked = || Box::new(migrate::Error::Locked { holder: "x".into() });
+        let kept = Error::Migrate(migrate::Error::PartsKept {
+            name: "b".into(),
+            error: locked(),
+        });
+        let failed = |object: &Orchestra| remembered(None, &kept, attempt(object, "digest"));
+        let status = object.status.get_or_insert_default();
+        status.migrations.get_or_insert_default().failure = None;
+        assert!(stop_repetition(&object, "digest").is_ok());
+        let failure = failed(&object);
+        assert_eq!(failure.migration.as_deref(), Some("b"));
+        object.status.as_mut().unwrap().migrations.as_mut().unwrap().failure = Some(failure);
+        let stopped = stop_repetition(&object, "digest").unwrap_err();
+        assert_eq!(stopped.reason(), Reason::MigrationFailed);
+        assert!(!stopped.is_passing());
+        assert!(stop_repetition(&object, "other").is_ok(), "another source");
+        let mut resolved = object.clone();
+        resolved.spec.migrations =
+            serde_json::from_value(json!({"resolve": [{"name": "b", "as": "Applied"}]})).unwrap();
+        assert!(stop_repetition(&resolved, "digest").is_ok());
+        let asked = [("stagesub.io/retry-requested-at".to_owned(), "now".to_owned())];
+        object.metadata.annotations = Some(asked.into());
+        assert!(stop_repetition(&object, "digest").is_ok(), "a person asks for it");
+        let plain = Error::Migrate(migrate::Error::Locked { holder: "x".into() });
+        assert_eq!(remembered(None, &plain, "attempt".into()).unrecorded, None);
     }
 
     #[test]

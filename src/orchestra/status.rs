@@ -311,7 +311,8 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     if let Some(source) = pass.ctx.rollout.turns.failed(pass.uid()) {
         let migrations = new.migrations.get_or_insert_default();
         (migrations.source, migrations.failed, migrations.plan) = (source, true, None);
-        migrations.failure = Some(failure::remembered(migrations.failure.take(), &error));
+        let attempt = failure::attempt(&pass.object, &migrations.source);
+        migrations.failure = Some(failure::remembered(migrations.failure.take(), &error, attempt));
     }
     let news = news(&pass, &new, (standing, reason, &message), false);
     let health = serving::news(was.as_ref(), new.health.as_ref());

@@ -8,14 +8,14 @@ use kube::ResourceExt;
 use super::plan::WorkState;
 use super::unavailable::{self, Purpose, Unavailable};
 use super::wait::Wait;
-use super::{Pass, migrating};
+use super::{Pass, failure, migrating};
 use crate::api::condition::Reason;
 use crate::api::retry_wish;
 use crate::content::{self, SeedRows, TenantContext};
 use crate::controller::error::Error;
 use crate::migrate::Source;
 use crate::rollout::revisions::Revisions;
-use crate::rollout::{self, Gate, Kept, Rolled};
+use crate::rollout::{self, Gate, NoTurn, Rolled};
 
 /// The wanted contents of the database, resolved once a look.
 #[derive(Default)]
@@ -25,7 +25,7 @@ pub struct WantedContents {
     /// The seed.
     pub rows: Option<SeedRows>,
     /// Why it keeps what it has instead of the class's source.
-    pub kept: Option<Kept>,
+    pub kept: Option<NoTurn>,
     /// Whether the class has a newer source.
     pub newer: Newer,
     /// The rollout that it is in.
@@ -102,7 +102,7 @@ async fn wanted_source(pass: &Pass, tenant: &TenantContext<'_>) -> Result<Wanted
     let source = match found {
         // The status of the class reports that its source cannot be used. That stops no Orchestra.
         Err(error) if !error.is_passing() => {
-            wanted.kept = Some(Kept::Waits);
+            wanted.kept = Some(NoTurn::Waits);
             return Ok(wanted);
         }
         found => found?,
@@ -165,19 +165,19 @@ fn is_applied(pass: &Pass, digest: &str) -> bool {
     migrations.is_some_and(|migrations| migrations.source == digest)
 }
 
-/// A remembered refusal of these contents, until they are tried again.
+/// A remembered refusal of these contents, until they are tried again; and a failure that must not be repeated.
 pub fn refused(pass: &Pass, digest: &str) -> Result<(), Error> {
     let wish = retry_wish(&pass.object);
     let refusal = pass.ctx.core.refusals.refusal(pass.uid(), (digest, &wish));
-    refusal.map_or(Ok(()), Err)
+    refusal.map_or_else(|| failure::stop_repetition(&pass.object, digest), Err)
 }
 
 /// The state of pending migrations that have no turn.
-pub fn without_a_turn(denied: Option<Kept>) -> WorkState {
+pub fn without_a_turn(denied: Option<NoTurn>) -> WorkState {
     match denied {
         None => WorkState::Due,
-        Some(Kept::Waits | Kept::Pinned) => WorkState::Waiting(Wait::Rollout),
-        Some(Kept::Queued) => WorkState::Waiting(Wait::Turn),
+        Some(NoTurn::Waits | NoTurn::Pinned) => WorkState::Waiting(Wait::Rollout),
+        Some(NoTurn::Queued) => WorkState::Waiting(Wait::Turn),
     }
 }
 
@@ -200,7 +200,7 @@ pub fn without_a_look(pass: &Pass, wanted: &WantedContents) -> Result<Option<Wor
     let Some(migrations) = pass.object.migrations() else {
         return Ok(None);
     };
-    if kept == Kept::Pinned || (migrations.pending == 0 && !migrations.failed) {
+    if kept == NoTurn::Pinned || (migrations.pending == 0 && !migrations.failed) {
         return Ok(None);
     }
     let same = matches!(&wanted.newer, Newer::Source(digest) if *digest == migrations.source);

@@ -100,7 +100,7 @@ fn says_what_is_wrong_without_the_url() {
         ("postgres://:hunter2@h/d", "no user"),
         ("postgres://u:hunter2@h/d?sslmode=maybe", "sslmode"),
         ("postgres://u:x@h/d#hunter2", "%23"),
-        ("postgres://u:hunter2@h:port/d", "parse"),
+        ("postgres://u:hunter2@h:port/d", "its port is no number"),
         (
             "postgres://u:hunter2@h/d?sslmode=verify-ca&sslrootcert=/nowhere",
             "sslrootcert",

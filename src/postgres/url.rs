@@ -33,6 +33,9 @@ const NO_DATABASE: &str =
 
 const ENCODE: &str = "it does not parse; are special characters in the user and the password percent-encoded?";
 
+const NO_PORT: &str =
+    "its port is no number from 1 to 65535; a : or @ in the password must be percent-encoded: %3A, %40";
+
 impl Login {
     /// Reads a `postgres://` or `postgresql://` URL. A parameter comes before the part of the URL that says the same,
     /// as in libpq. The default port is 5432, as in libpq; a host, a user and a database must be named.
@@ -119,7 +122,7 @@ fn login(parts: Parts) -> Result<Login, Error> {
         Some(port) if port.contains(',') => return Err(Error::invalid_url(SEVERAL)),
         Some(port) => match port.parse() {
             Ok(port) if port > 0 => port,
-            _ => return Err(Error::invalid_url(ENCODE)),
+            _ => return Err(Error::invalid_url(NO_PORT)),
         },
     };
     let (tls, roots) = security(parts.tls.as_deref(), parts.roots.as_deref())?;

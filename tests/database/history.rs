@@ -1,5 +1,7 @@
 //! The history stays true whatever a script does to its transaction, its session and the history's table.
 
+#[path = "history/divided.rs"]
+mod divided_scripts;
 #[path = "history/emptied.rs"]
 mod emptied_by_scripts;
 #[path = "history/first.rs"]

@@ -1,7 +1,11 @@
 //! Migrations against a real PostgreSQL.
 
+#[path = "migrations/indexes.rs"]
+mod indexes_of_migrations;
 #[path = "migrations/sessions.rs"]
 mod sessions_of_migrations;
+#[path = "migrations/settled.rs"]
+mod settled_migrations;
 #[path = "migrations/unfinished.rs"]
 mod unfinished_migrations;
 

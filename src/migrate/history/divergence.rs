@@ -9,7 +9,6 @@ use super::record::History;
 use crate::api::MigrationFormat as Format;
 use crate::migrate::aside::in_place;
 use crate::migrate::error::Error;
-use crate::migrate::mode;
 use crate::migrate::order;
 use crate::migrate::source::{Migration, MigrationId, Source};
 use crate::text;
@@ -129,7 +128,7 @@ impl History {
         match self.format {
             Format::Prisma => !prisma::matches(recorded, migration),
             Format::Sqlx => *recorded != migration.checksum,
-            Format::Supabase => *recorded != fingerprint(&mode::statements(&migration.script)),
+            Format::Supabase => *recorded != fingerprint(&migration.script),
         }
     }
 
@@ -189,11 +188,31 @@ impl History {
     }
 }
 
-/// Digest of the statements that the Supabase CLI records of a script.
-pub(super) fn fingerprint(statements: &[String]) -> String {
+/// Digest of a script without the characters at which the tools of Supabase divide it and which they cut off: the versions of
+/// the CLI divide some scripts differently, and the Management API records a script as one statement.
+fn fingerprint(script: &str) -> String {
     let mut hash = Sha256::new();
-    for statement in statements {
-        hash.update(format!("{}:{statement}", statement.len()));
+    for part in script.split(['\t', '\n', '\u{b}', '\u{c}', '\r', ' ', ';']) {
+        hash.update(part);
     }
     hex::encode(hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fingerprint;
+
+    #[test]
+    fn a_script_is_the_same_however_it_was_divided() {
+        let script = "INSERT INTO a VALUES (E'it\\'s;');\r\nSELECT 1;;\n\n-- é\x0b\x0c\t;";
+        assert_eq!(
+            fingerprint(script),
+            fingerprint("INSERTINTOaVALUES(E'it\\'s')SELECT1--é")
+        );
+        assert_ne!(
+            fingerprint(script),
+            fingerprint(&script.replace("SELECT 1", "SELECT 2"))
+        );
+        assert_eq!(fingerprint(";\n"), fingerprint(""));
+    }
 }

@@ -64,6 +64,8 @@ pub struct History {
     /// When there is no history where the tool looks for it: the schema of one elsewhere, and a migration
     /// of the source that it records as applied.
     pub(super) elsewhere: Option<(String, String)>,
+    /// When there is no history of this format: why the one of another format stops it, if there is any.
+    pub(super) other: Option<String>,
     /// Plain strings have escapes by default in the sessions of the login.
     pub(super) escapes: bool,
     /// The tables that scripts must leave as they are, once the history was prepared.

@@ -28,7 +28,7 @@ impl History {
     /// Makes the changes of [`Self::settle`] in memory only. Returns their number.
     ///
     /// # Errors
-    /// [`Error::Unfinished`], [`Error::NotEmpty`], [`Error::NoBaseline`].
+    /// [`Error::Unfinished`], [`Error::NotEmpty`], [`Error::NoBaseline`], [`Error::NoResolution`], [`Error::OtherTool`].
     pub fn foresee(&mut self, source: &Source, options: &Options) -> Result<usize> {
         let actions = self.actions(source, options)?;
         for action in &actions {
@@ -85,12 +85,21 @@ impl History {
         }
     }
 
+    /// Fails if another tool has a history here and this one has none, unless somebody has said what the database holds.
+    fn check_other(&self, options: &Options) -> Result<()> {
+        match (&self.other, &options.baseline) {
+            (Some(other), None) => Err(Error::OtherTool(other.clone())),
+            _ => Ok(()),
+        }
+    }
+
     fn actions(&self, source: &Source, options: &Options) -> Result<Vec<SettleAction>> {
         in_place(source.bytes(), || self.due(source, options))
     }
 
     fn due(&self, source: &Source, options: &Options) -> Result<Vec<SettleAction>> {
         self.check_elsewhere(source)?;
+        self.check_other(options)?;
         let mut actions = Vec::new();
         for row in &self.unfinished {
             let migration = self.migration_of(row, source);
@@ -100,7 +109,7 @@ impl History {
                 cure => actions.push(SettleAction::Settle(row.clone(), Box::new(cure))),
             }
         }
-        self.decisions(source, options, &mut actions);
+        self.decisions(source, options, &mut actions)?;
         self.baseline(source, options, &mut actions)?;
         Ok(actions)
     }
@@ -126,8 +135,8 @@ impl History {
     }
 
     /// The user's decisions on migrations without an unfinished row: a pending migration that is already applied,
-    /// and a recorded one that is no longer in the source.
-    fn decisions(&self, source: &Source, options: &Options, actions: &mut Vec<SettleAction>) {
+    /// and a recorded one that is no longer in the source. Decisions stay in the spec after they are met.
+    fn decisions(&self, source: &Source, options: &Options, actions: &mut Vec<SettleAction>) -> Result<()> {
         for decision in &options.resolve {
             let known = source.migrations().iter().position(|it| it.is_named(&decision.name));
             match (decision.resolved_as, known) {
@@ -145,9 +154,28 @@ impl History {
                         .find(|identity| identity.to_string() == decision.name);
                     actions.extend(gone.cloned().map(SettleAction::Remove));
                 }
+                (ResolvedAs::Applied, None) if !self.knows(&decision.name) => {
+                    return Err(Error::NoResolution(decision.name.clone()));
+                }
                 _ => {}
             }
         }
+        Ok(())
+    }
+
+    /// Whether the history has a row of a migration, by its name or its version: the beginning of its name, except in Prisma.
+    fn knows(&self, name: &str) -> bool {
+        let version = match self.format {
+            Format::Prisma => name,
+            Format::Supabase | Format::Sqlx => name.split('_').next().unwrap_or_default(),
+        };
+        let is_it = |identity: &MigrationId| match identity {
+            MigrationId::Text(text) => text == name || text == version,
+            MigrationId::Number(number) => version.parse::<i64>().is_ok_and(|version| version == *number),
+        };
+        self.applied.keys().any(is_it)
+            || self.unfinished.iter().any(|row| row.name == name)
+            || self.resolved.contains(name)
     }
 
     /// A database with tables and without a history: the migrations up to the baseline are recorded as applied.

@@ -52,6 +52,7 @@ impl History {
             resume: BTreeMap::new(),
             tables: None,
             elsewhere: None,
+            other: None,
             escapes: escapes_by_default(conn).await?,
             sound: SoundRecords::default(),
         };
@@ -62,7 +63,7 @@ impl History {
         }
         history.tables = tables(conn, &schemas).await?;
         if !history.present {
-            history.check_other_formats(conn, path).await?;
+            history.other = other_format(conn, format, path).await?;
             history.elsewhere = elsewhere(conn, source).await?;
             return Ok(history);
         }
@@ -72,27 +73,6 @@ impl History {
             Format::Sqlx => sqlx::read(&mut history, conn).await?,
         }
         Ok(history)
-    }
-
-    /// Fails if another tool has a history in the database and this format has none: the format is probably wrong.
-    async fn check_other_formats(&self, conn: &mut PgConnection, path: &[String]) -> Result<()> {
-        for other in [Format::Prisma, Format::Supabase, Format::Sqlx] {
-            // A table that another login has made is no evidence, and is not read.
-            let found = locate(conn, other, path).await.ok().flatten();
-            let Some(schema) = found.filter(|_| other != self.format) else {
-                continue;
-            };
-            let table = table_of(other);
-            let rows = format!("SELECT EXISTS (SELECT FROM {}.{table})", quote(&schema));
-            if ::sqlx::query_scalar(AssertSqlSafe(rows)).fetch_one(&mut *conn).await? {
-                let name = other.as_str();
-                return Err(Error::OtherTool(format!(
-                    "another tool keeps its history in {schema}.{table}; if the scripts are for that tool, set migrations.format: \
-                     {name}"
-                )));
-            }
-        }
-        Ok(())
     }
 
     /// Creates the table if it is missing. The lock must be held.
@@ -300,6 +280,28 @@ async fn locate(conn: &mut PgConnection, format: Format, path: &[String]) -> Res
     for schema in schemas {
         if check_record(conn, schema, table_of(format)).await? {
             return Ok(Some(schema.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// The history of another tool in a database where this format has none, and what to do about it: the format is probably
+/// wrong.
+async fn other_format(conn: &mut PgConnection, format: Format, path: &[String]) -> Result<Option<String>> {
+    for other in [Format::Prisma, Format::Supabase, Format::Sqlx] {
+        // A table that another login has made is no evidence, and is not read.
+        let found = locate(conn, other, path).await.ok().flatten();
+        let Some(schema) = found.filter(|_| other != format) else {
+            continue;
+        };
+        let table = table_of(other);
+        let rows = format!("SELECT EXISTS (SELECT FROM {}.{table})", quote(&schema));
+        if ::sqlx::query_scalar(AssertSqlSafe(rows)).fetch_one(&mut *conn).await? {
+            let name = other.as_str();
+            return Ok(Some(format!(
+                "another tool keeps its history in {schema}.{table}; if the scripts are for that tool, set migrations.format: \
+                 {name}, or set migrations.baseline to the last migration whose changes the database already holds"
+            )));
         }
     }
     Ok(None)

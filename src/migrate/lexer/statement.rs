@@ -59,16 +59,17 @@ pub struct Piece {
 /// Splits a script at its top-level semicolons.
 ///
 /// # Errors
-/// A quote or comment without end, a backslash outside of quotes (a psql command), or more than [`MAX_STATEMENTS`].
+/// A quote or comment without end, a backslash outside of quotes (a psql command), or more than [`MAX_STATEMENTS`]. After
+/// [`FROM_STDIN`], which rows may follow that are no SQL, its place and not that of the row.
 pub fn split(sql: &str) -> Result<Vec<Piece>, LexError> {
     in_place(sql.len(), || read(sql))
 }
 
 fn read(sql: &str) -> Result<Vec<Piece>, LexError> {
     let mut lexer = Lexer::new(sql);
-    let (mut pieces, mut from) = (Vec::new(), 0);
+    let (mut pieces, mut from) = (Vec::<Piece>::new(), 0);
     let mut reader = StatementReader::default();
-    while let Some(token) = lexer.next()? {
+    while let Some(token) = lexer.next().map_err(|error| of_copy(&pieces).unwrap_or(error))? {
         if token.is(b";", sql) && reader.parens == 0 && reader.atomic == 0 {
             if pieces.len() >= MAX_STATEMENTS {
                 return Err(LexError {
@@ -88,6 +89,19 @@ fn read(sql: &str) -> Result<Vec<Piece>, LexError> {
     }
     Ok(pieces)
 }
+
+/// The error of the first `COPY` whose rows follow it in the script.
+fn of_copy(pieces: &[Piece]) -> Option<LexError> {
+    let copy = pieces
+        .iter()
+        .find(|piece| piece.kind == StatementKind::CopyClient(FROM_STDIN));
+    copy.map(|piece| LexError {
+        at: piece.start,
+        what: ROWS_FOLLOW,
+    })
+}
+
+const ROWS_FOLLOW: &str = "COPY … FROM STDIN needs psql: write INSERT, or put the rows into a .csv file of the seed";
 
 /// Collects the words of one statement, which decide on its kind.
 #[derive(Default)]

@@ -125,6 +125,16 @@ fn refuses_what_a_server_would_not_read() {
     }
 }
 
+#[test]
+fn rows_after_a_copy_are_told_at_the_copy() {
+    for rows in ["1\ta\n\\.\n", "1\tit's\n", "1\ta;b\n2\t\\N;\n"] {
+        let sql = format!("SELECT 1;\nCOPY t (a, b) FROM stdin;\n{rows}");
+        let refused = split(&sql).unwrap_err();
+        assert_eq!((refused.at, refused.what), (10, ROWS_FOLLOW), "{sql}");
+    }
+    assert_eq!(split("COPY t TO STDOUT;\n\\d").unwrap_err().at, 18);
+}
+
 proptest! {
     #[test]
     fn pieces_join_to_the_script(sql in r#"([a-zé \n;'"$()/*-]|--|/\*|\*/|\$x\$|BEGIN|ATOMIC|END|E'|\\)*"#) {

@@ -87,7 +87,8 @@ const BARE: &str = "a variable without quotes would become a part of the script;
                     for a name (if this is no variable, write a space after the colon)";
 const ODD: &str = "the name of a variable consists of letters, digits and underscores (if this is no variable, write a \
                    space after the colon)";
-const JOINED: &str = "a variable directly follows a string; join them with ||";
+const JOINED: &str = "a variable directly follows a string; join them with || (if this is no variable, write a space after \
+                      the colon)";
 
 fn is_string(text: &str, kind: TokenKind) -> bool {
     kind == TokenKind::Symbol && text.ends_with('\'')
@@ -150,6 +151,7 @@ mod tests {
             ("SELECT :'x'\n'\\'", 7, ODD),
             ("SELECT :\"x\"\"y\"", 7, ODD),
             ("SELECT E'a'\n:'x'", 12, JOINED),
+            ("SELECT json_object('a':'b')", 22, JOINED),
             ("SELECT :'x", 8, "a string without end"),
         ] {
             assert_eq!(variables(sql).unwrap_err(), LexError { at, what }, "{sql}");

@@ -49,6 +49,11 @@ fn refuses_with_place_and_cure() {
         ),
         (
             "a.sql",
+            "SELECT 1;\n  COPY t FROM STDIN;\nit's\n\\.\n",
+            "a.sql:2:3: COPY … FROM STDIN needs psql: write INSERT, or put the rows into a .csv",
+        ),
+        (
+            "a.sql",
             "SELECT 1;\n  COPY t TO STDOUT",
             "a.sql:2:3: COPY … TO STDOUT needs psql; remove it",
         ),

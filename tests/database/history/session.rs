@@ -128,6 +128,18 @@ async fn the_lock_is_held_after_a_script_that_releases_it() {
             assert_eq!(status.unwrap().applied, 4, "{what}");
         }
     }
+    // Of one script, each statement begins with the lock, whatever releases it.
+    databases(&login, &["hidden"]).await;
+    let let_go = format!("SELECT let_go();\n{held}");
+    let set = [
+        (
+            "1_function",
+            "CREATE FUNCTION let_go() RETURNS void LANGUAGE sql AS 'SELECT pg_advisory_unlock_all()';",
+        ),
+        ("2_then", let_go.as_str()),
+    ];
+    let status = migrate_with(&server.login("hidden"), &source(&set), &per_statement()).await;
+    assert_eq!(status.unwrap().applied, 2);
 }
 
 /// What the real tool would run means something else than what the operator has read.
