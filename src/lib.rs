@@ -57,4 +57,6 @@ pub mod cron; // when a cron expression fires, in its time zone
 
 pub mod recent; // values that are forgotten when nothing uses them
 
+pub mod loopback; // whether an address is on the same machine
+
 pub mod text; // text from outside: on one line, capped, without control characters

@@ -4,7 +4,8 @@
 //! `PGOPTIONS`) from the server: a session has those of the database and the login.
 //!
 //! sqlx connects over the loopback interface, since it takes no stream. Another process that connects there before sqlx
-//! reaches a server at which it has not logged in, and this session fails.
+//! reaches a server at which it has not logged in, and this session fails. The port stays the relay's until sqlx has logged
+//! in, so that no other process can answer sqlx there.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -41,6 +42,7 @@ pub(super) struct Relay {
     /// The port on 127.0.0.1 where sqlx connects.
     pub port: u16,
     learnt: Arc<Learnt>,
+    _listener: Arc<TcpListener>,
 }
 
 /// What the relay has read during a login.
@@ -63,12 +65,13 @@ pub(super) struct Opening {
 impl Relay {
     /// Starts a relay for one session.
     pub async fn start(server: Box<dyn Channel>, opening: Opening) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listener = Arc::new(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?);
         let port = listener.local_addr()?.port();
         let learnt = Arc::new(Learnt::default());
         let relay = Self {
             port,
             learnt: learnt.clone(),
+            _listener: listener.clone(),
         };
         let session = async move {
             let Ok(Ok((client, _))) = timeout(PATIENCE, listener.accept()).await else {
@@ -290,6 +293,23 @@ mod tests {
             "a length that cannot be"
         );
         assert_eq!(Messages::default().follow(&message(b'D', SESSION_MESSAGE, &[])), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn no_other_process_gets_the_port_while_sqlx_logs_in() {
+        let opening = Opening {
+            verified: true,
+            options: None,
+        };
+        let (server, _other_end) = tokio::io::duplex(64);
+        let relay = Relay::start(Box::new(server), opening).await.unwrap();
+        let address = (Ipv4Addr::LOCALHOST, relay.port);
+        let _rival = TcpStream::connect(address).await.unwrap();
+        // The relay has taken the rival for sqlx, which now connects to a port that is still the relay's.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(TcpListener::bind(address).await.is_err());
+        let _sqlx = TcpStream::connect(address).await.unwrap();
+        drop(relay);
     }
 
     #[test]

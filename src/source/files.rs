@@ -19,6 +19,8 @@ pub struct Files {
     bytes: usize,
     /// Bytes that the paths take in memory.
     paths: usize,
+    /// Bytes of what is downloaded for the set and not unpacked yet.
+    packed: usize,
     share: Share,
 }
 
@@ -39,6 +41,23 @@ impl Files {
         self.share.cover(self.weight().saturating_add(bytes))
     }
 
+    /// Counts what is downloaded for the set as a part of it, until it is unpacked: both are in memory at the same time.
+    ///
+    /// # Errors
+    /// More bytes than a set may have, or [`Flaw::Busy`].
+    pub fn hold_packed(&mut self, bytes: usize) -> Result<(), Flaw> {
+        if bytes > self.room() {
+            return Err(Flaw::TooLarge);
+        }
+        self.packed += bytes;
+        self.reserve(0)
+    }
+
+    /// Counts this part of what was downloaded no longer: it is unpacked, or becomes a file.
+    pub fn drop_packed(&mut self, bytes: usize) {
+        self.packed = self.packed.saturating_sub(bytes);
+    }
+
     /// Records that the purpose of this file is unknown: it is neither text, nor a script or a table by its name.
     pub fn note_unknown(&mut self, path: &str) {
         self.unknown.insert(path.to_owned());
@@ -49,9 +68,9 @@ impl Files {
         self.iter().filter(|(path, _)| self.unknown.contains(*path))
     }
 
-    /// Number of bytes in memory: those of the files and of their paths.
+    /// Number of bytes in memory: those of the files, of their paths, and of what is not unpacked yet.
     pub fn weight(&self) -> usize {
-        self.bytes.saturating_add(self.paths)
+        self.bytes.saturating_add(self.paths).saturating_add(self.packed)
     }
 
     /// The reservation of the memory of a large set.
@@ -61,7 +80,7 @@ impl Files {
 
     /// How many more bytes the set may take.
     pub fn room(&self) -> usize {
-        MAX_BYTES - self.bytes
+        MAX_BYTES.saturating_sub(self.bytes + self.packed)
     }
 
     /// Adds a file. Adding the same file again is no error.

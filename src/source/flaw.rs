@@ -39,7 +39,7 @@ pub enum Flaw {
     #[error("more than {MAX_FILES} files and folders")]
     TooMany,
     /// Too many bytes.
-    #[error("more than {} MiB in all, unpacked", MAX_BYTES >> 20)]
+    #[error("more than {} MiB in all, unpacked, with what is downloaded for it", MAX_BYTES >> 20)]
     TooLarge,
     /// The memory for large sources is in use; it is no fault of the files.
     #[error(

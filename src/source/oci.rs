@@ -102,7 +102,7 @@ pub async fn pull(
         let mut empty = Files::within(share);
         let sizes = artifact.layers.iter().map(|layer| layer.size);
         let total = sizes.fold(0, usize::saturating_add);
-        empty.reserve(total).map_err(|flaw| repository.flaw(flaw))?;
+        empty.hold_packed(total).map_err(|flaw| repository.flaw(flaw))?;
         let _turn = DOWNLOADING.acquire().await;
         let fetch = async |layer: Layer| {
             let bytes = repository.blob(&layer.digest, layer.size).await?;
@@ -139,9 +139,17 @@ fn files(layers: Vec<(Layer, Vec<u8>)>, mut files: Files) -> Result<Files, Flaw>
 
 /// Adds one layer: an archive, or the file that its title names.
 fn add(layer: &Layer, bytes: Vec<u8>, files: &mut Files) -> Result<(), Flaw> {
+    let packed = bytes.len();
     match &layer.content {
-        LayerContent::Archive => unpack(&bytes, files),
-        LayerContent::File(path) => files.insert(path, bytes),
+        LayerContent::Archive => {
+            let unpacked = unpack(&bytes, files);
+            files.drop_packed(packed);
+            unpacked
+        }
+        LayerContent::File(path) => {
+            files.drop_packed(packed);
+            files.insert(path, bytes)
+        }
         LayerContent::Unknown(kind) => Err(Flaw::Artifact(format!(
             "a layer of type {kind:?} has no title ({TITLE}) and is not a tar archive: push it with `oras push` or `flux push artifact`"
         ))),

@@ -23,6 +23,35 @@ fn tar() -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
+/// An archive is in memory while what it holds is added: together they stay within the bound.
+#[test]
+fn an_archive_counts_beside_what_it_holds() {
+    let archive = |bytes: usize| {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes as u64);
+        builder
+            .append_data(&mut header, "m/1_a.sql", &vec![b'-'; bytes][..])
+            .unwrap();
+        builder.into_inner().unwrap()
+    };
+    let read = |bytes: Vec<u8>| {
+        let mut empty = Files::default();
+        empty.hold_packed(bytes.len())?;
+        files(
+            vec![(layer("application/vnd.oci.image.layer.v1.tar", &Value::Null), bytes)],
+            empty,
+        )
+    };
+    let kept = read(archive(20 << 20)).unwrap();
+    assert!(kept.weight() < 21 << 20, "the archive counts no longer");
+    assert_eq!(read(archive(40 << 20)).unwrap_err(), Flaw::TooLarge);
+    let file = || layer("text/plain", &json!({TITLE: "1_a.sql"}));
+    let mut empty = Files::default();
+    empty.hold_packed(40 << 20).unwrap();
+    assert!(files(vec![(file(), vec![b'-'; 40 << 20])], empty).is_ok());
+}
+
 #[test]
 fn a_layer_is_a_file_or_an_archive() {
     for (kind, annotations, bytes, found) in [

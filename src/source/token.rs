@@ -12,6 +12,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::pull_secret::RegistryLogin;
+use crate::loopback::is_loopback;
 
 /// The most bytes of the answer with a token. Tokens with many claims have some KiB.
 const MAX_ANSWER: usize = 64 << 10;
@@ -62,7 +63,7 @@ pub async fn authorization(
         // The registry takes the login itself, or needs none.
         return login.map(basic).transpose();
     };
-    let mut request = http.get(service(bearer, repository, base.starts_with("http://"))?);
+    let mut request = http.get(service(bearer, repository, base)?);
     if let Some(login) = login {
         request = request.header(AUTHORIZATION, basic(login)?);
     }
@@ -70,8 +71,9 @@ pub async fn authorization(
     sensitive(format!("Bearer {}", token.expose_secret())).map(Some)
 }
 
-/// The address of the token service that a challenge names.
-fn service(bearer: &ChallengeRef<'_>, repository: &str, insecure: bool) -> Result<Url, TokenRefusal> {
+/// The address of the token service that a challenge of the registry at `base` names. A registry on this machine, which an
+/// Orchestra may name without TLS, sends no login without TLS to another machine.
+fn service(bearer: &ChallengeRef<'_>, repository: &str, base: &str) -> Result<Url, TokenRefusal> {
     let parameter = |name: &str| {
         let found = bearer.params.iter().find(|(given, _)| given.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.to_unescaped())
@@ -80,7 +82,9 @@ fn service(bearer: &ChallengeRef<'_>, repository: &str, insecure: bool) -> Resul
     let mut url = Url::parse(&parameter("realm").ok_or_else(unusable)?).map_err(|_| unusable())?;
     match url.scheme() {
         "https" => {}
-        "http" if insecure => {}
+        "http"
+            if Url::parse(base)
+                .is_ok_and(|base| base.scheme() == "http" && (!is_loopback(&base) || is_loopback(&url))) => {}
         _ => {
             return Err(TokenRefusal::Service(
                 "the registry names a token service without TLS".into(),
@@ -147,9 +151,13 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn asked(challenge: &str, insecure: bool) -> Result<String, String> {
+    const TLS: &str = "https://registry.example";
+    const PLAIN: &str = "http://registry.example:5000";
+    const HERE: &str = "http://127.0.0.1:5000";
+
+    fn asked(challenge: &str, base: &str) -> Result<String, String> {
         let challenges = parse_challenges(challenge).unwrap();
-        match service(&challenges[0], "acme/migrations", insecure) {
+        match service(&challenges[0], "acme/migrations", base) {
             Ok(url) => Ok(url.into()),
             Err(TokenRefusal::Service(what)) => Err(what),
             Err(other) => panic!("{other:?}"),
@@ -160,15 +168,18 @@ mod tests {
     fn a_login_goes_to_a_token_service_with_tls() {
         let of = |scheme: &str| format!(r#"Bearer realm="{scheme}://auth.example/token?a=b",service="registry \"x\"""#);
         let url = "://auth.example/token?a=b&service=registry+%22x%22&scope=repository%3Aacme%2Fmigrations%3Apull";
-        assert_eq!(asked(&of("https"), false).unwrap(), format!("https{url}"));
-        assert_eq!(asked(&of("http"), true).unwrap(), format!("http{url}"));
-        for (challenge, insecure, says) in [
-            (of("http").as_str(), false, "without TLS"),
-            (of("file").as_str(), true, "without TLS"),
-            (r#"Bearer service="registry""#, true, "names no token service"),
-            (r#"Bearer realm="/token""#, true, "names no token service"),
+        assert_eq!(asked(&of("https"), TLS).unwrap(), format!("https{url}"));
+        assert_eq!(asked(&of("https"), HERE).unwrap(), format!("https{url}"));
+        assert_eq!(asked(&of("http"), PLAIN).unwrap(), format!("http{url}"));
+        assert!(asked(r#"Bearer realm="http://localhost:5001/token""#, HERE).is_ok());
+        for (challenge, base, says) in [
+            (of("http").as_str(), TLS, "without TLS"),
+            (of("http").as_str(), HERE, "without TLS"),
+            (of("file").as_str(), PLAIN, "without TLS"),
+            (r#"Bearer service="registry""#, PLAIN, "names no token service"),
+            (r#"Bearer realm="/token""#, PLAIN, "names no token service"),
         ] {
-            let refused = asked(challenge, insecure).unwrap_err();
+            let refused = asked(challenge, base).unwrap_err();
             assert!(refused.contains(says), "{challenge}: {refused}");
         }
     }

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use url::{Host, Url};
+use url::Url;
 
 use super::error::Error;
+use crate::loopback::is_loopback;
 
 /// The hosted Management API.
 pub const DEFAULT_API_URL: &str = "https://api.supabase.com";
@@ -130,15 +131,6 @@ pub fn is_supabases(host: &str) -> bool {
 fn is_under(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain)
         .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// Lower case, without the brackets of an IPv6 address, a leading or a trailing dot.

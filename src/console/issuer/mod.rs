@@ -24,12 +24,13 @@ use oauth2::{
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
-use url::{Host, Url};
+use url::Url;
 
 pub use self::error::Error;
 use self::http::Http;
 use super::form::Fields;
 use super::session::{PendingCookie, SessionKey};
+use crate::loopback::is_loopback;
 
 /// How long what the issuer says of itself is believed.
 const DISCOVERED: Duration = Duration::from_mins(5);
@@ -125,13 +126,7 @@ type Flow = oauth2::Client<
 
 /// Whether nobody on the way can read or change what is sent there: by https, or on this machine.
 pub fn is_private(url: &Url) -> bool {
-    let local = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    url.scheme() == "https" || (url.scheme() == "http" && local)
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
 }
 
 impl Issuer {

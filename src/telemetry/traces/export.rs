@@ -12,7 +12,9 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use reqwest::redirect;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use url::{Host, Url};
+use url::Url;
+
+use crate::loopback::is_loopback;
 
 /// The most spans that wait to be sent: some MiB.
 const QUEUE: usize = 2048;
@@ -117,13 +119,7 @@ pub(super) fn start(endpoint: &str) -> Result<(SpanQueue, Exporting), Error> {
         .timeout(TIMEOUT)
         // A redirect could carry the headers elsewhere.
         .redirect(redirect::Policy::none());
-    let is_loopback = match address.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if is_loopback {
+    if is_loopback(&address) {
         http = http.no_proxy();
     }
     let http = http.build().map_err(|error| wrong(&error.without_url()))?;
