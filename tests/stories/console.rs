@@ -212,7 +212,7 @@ async fn kept_by_a_repository(world: &World, editor: &Browser<'_>) {
         .unwrap();
     let page = editor.get("/tenants/tenants/kept").await.text;
     assert!(
-        page.contains("Flux keeps this tenant") && !page.contains("/kept/pause\""),
+        page.contains("Flux manages this tenant") && !page.contains("/kept/pause\""),
         "{page}"
     );
     let object = world.get(Kind::Orchestra, TENANTS, "kept").await.unwrap().unwrap();

@@ -91,11 +91,17 @@ pub async fn history(session: &mut PgConnection) -> i64 {
     scalar(session, "SELECT count(*) FROM _prisma_migrations").await
 }
 
-/// Looks again and again until it is so, without a pause to speak of: what is looked for may pass.
+/// Looks again and again until it is so, at first without a pause to speak of: what is looked for may pass. Later looks leave
+/// the processor to what they wait for.
 pub async fn soon(what: &str, mut is: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !is().await {
         assert!(began.elapsed() < LONG, "{what}: not so after {LONG:?}");
-        tokio::time::sleep(Duration::from_millis(3)).await;
+        let pause = if began.elapsed() < Duration::from_secs(2) {
+            3
+        } else {
+            20
+        };
+        tokio::time::sleep(Duration::from_millis(pause)).await;
     }
 }

@@ -254,7 +254,7 @@ async fn others_are_not_let_in(console: &Running, issuer: &Issuer) {
     assert!(back.contains("error=access_denied"), "{back}");
     let refused = leaver.get(&back).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text);
-    assert!(refused.text.contains("said no"), "{}", refused.text);
+    assert!(refused.text.contains("refused you"), "{}", refused.text);
     let pasted = console.visitor().post("/sign-in", &[("token", "a.b.c")]).await;
     assert_eq!(pasted.status, StatusCode::FORBIDDEN, "{}", pasted.text);
 }

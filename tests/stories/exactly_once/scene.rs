@@ -130,14 +130,20 @@ impl Scene {
         let began = Instant::now();
         loop {
             let open: Vec<_> = cases.iter().filter(|case| case.held(self).is_none()).collect();
-            let mut waiting = Vec::new();
-            for case in &open {
-                // The Orchestra goes before its database.
-                let there = self.world.get(Kind::Orchestra, TENANTS, &case.name).await.unwrap();
-                if !self.ended(&case.name).await || (there.is_none() && !self.settled(case).await) {
-                    waiting.push(case.name.as_str());
+            // One list for all: a request for each case would keep the API server busy.
+            let orchestras = self.world.list(Kind::Orchestra).await.unwrap();
+            let databases = self.world.list(Kind::Database).await.unwrap();
+            let is_open = |case: &&&Case| {
+                match orchestras
+                    .iter()
+                    .find(|it| it["metadata"]["name"] == case.name.as_str())
+                {
+                    Some(object) => !has_ended(object),
+                    // The Orchestra goes before its database.
+                    None => !has_settled(case, &databases),
                 }
-            }
+            };
+            let waiting: Vec<_> = open.iter().filter(is_open).map(|case| case.name.as_str()).collect();
             if waiting.is_empty() {
                 for case in &open {
                     eprintln!("{} came to its end before {:?}", case.name, case.cut);
@@ -151,10 +157,8 @@ impl Scene {
     }
 
     async fn ended(&self, name: &str) -> bool {
-        match self.world.get(Kind::Orchestra, TENANTS, name).await.unwrap() {
-            None => true,
-            Some(object) => object["metadata"]["deletionTimestamp"].is_null() && is_true(&object, "Ready"),
-        }
+        let object = self.world.get(Kind::Orchestra, TENANTS, name).await.unwrap();
+        object.is_none_or(|object| has_ended(&object))
     }
 
     /// What is known of a tenant: its status, and its database's.
@@ -254,16 +258,7 @@ impl Scene {
     }
 
     async fn settled(&self, case: &Case) -> bool {
-        let databases = self.world.list(Kind::Database).await.unwrap();
-        let ours: Vec<_> = databases
-            .iter()
-            .filter(|it| it["spec"]["claimRef"]["name"] == case.name.as_str())
-            .collect();
-        let released = ours.iter().all(|database| database["status"]["phase"] == "Released");
-        match (case.pool, case.delete) {
-            (false, true) => ours.is_empty(),
-            _ => ours.len() <= 1 && released,
-        }
+        has_settled(case, &self.world.list(Kind::Database).await.unwrap())
     }
 
     /// The projects ever created for the Orchestras of this name.
@@ -307,6 +302,23 @@ impl Scene {
                 assert!(!shown, "{} shows a secret", path.display());
             }
         }
+    }
+}
+
+fn has_ended(orchestra: &Value) -> bool {
+    orchestra["metadata"]["deletionTimestamp"].is_null() && is_true(orchestra, "Ready")
+}
+
+/// Whether the Orchestra of a case, which is gone, has left of these databases what it should.
+fn has_settled(case: &Case, databases: &[Value]) -> bool {
+    let ours: Vec<_> = databases
+        .iter()
+        .filter(|it| it["spec"]["claimRef"]["name"] == case.name.as_str())
+        .collect();
+    let released = ours.iter().all(|database| database["status"]["phase"] == "Released");
+    match (case.pool, case.delete) {
+        (false, true) => ours.is_empty(),
+        _ => ours.len() <= 1 && released,
     }
 }
 
