@@ -48,9 +48,9 @@ pub enum Action {
 pub struct Button {
     /// The last part of its path.
     pub action: &'static str,
-    /// What it says.
+    /// Its label.
     pub label: String,
-    /// What follows from it.
+    /// The consequence, in a sentence.
     pub text: String,
     /// The command that does the same.
     pub command: String,

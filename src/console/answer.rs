@@ -84,7 +84,7 @@ pub fn failed(frame: &Frame, error: &kube::Error) -> Response {
     }
 }
 
-/// The page where there is none.
+/// The page of a path that does not exist.
 pub async fn nowhere(State(console): State<Arc<Console>>, parts: Parts) -> Response {
     problem(
         &Frame::of(&parts, &console),

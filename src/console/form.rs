@@ -20,7 +20,7 @@ pub const NAMESPACE: usize = 63;
 /// The longest value that a page reads, in characters.
 const LONGEST: usize = 16 << 10;
 
-/// The fields of a form, or the query of a URL. Of a name that comes twice the last value counts.
+/// The fields of a form, or the query of a URL. When a name occurs twice, its last value counts.
 #[derive(Clone, Debug, Default)]
 pub struct Fields(BTreeMap<String, String>);
 

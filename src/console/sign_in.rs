@@ -28,7 +28,7 @@ const YEAR: i64 = 365 * 24 * 3600;
 #[template(path = "console/sign_in.html")]
 struct SignInPage {
     frame: Frame,
-    /// Where the visitor goes then.
+    /// Path of the page that is shown after the sign-in.
     to: String,
     /// Whether a token can be pasted.
     token: bool,

@@ -43,7 +43,7 @@ pub struct Snapshot {
 #[derive(Default)]
 struct Scope {
     kept: Mutex<Option<Snapshot>>,
-    /// Whoever has it reads the list; the others wait for that list.
+    /// Held by the request that reads the list; others wait for that list.
     turn: Turn<()>,
 }
 

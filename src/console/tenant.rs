@@ -80,9 +80,9 @@ struct TenantPage {
 
 /// An Orchestra as the API server has it, and as the operator reads it.
 pub struct Read {
-    /// All that it is.
+    /// The whole object.
     pub object: DynamicObject,
-    /// What the operator knows of it.
+    /// The same object, typed.
     pub orchestra: Orchestra,
 }
 
@@ -107,7 +107,7 @@ async fn around(client: &Client, namespace: &str, of: &Orchestra) -> (Vec<Event>
     let of_events = ListParams::default().fields(&fields).limit(MOST);
     let backups: Api<OrchestraBackup> = Api::namespaced(client.clone(), namespace);
     let mut theirs = Vec::new();
-    // A backup of the former Orchestra of this name is none of this one's.
+    // A backup of a former Orchestra of the same name does not belong to this one.
     let is_its = |backup: &OrchestraBackup| {
         let whose = backup.status.as_ref().and_then(|status| status.orchestra_uid.as_ref());
         backup.spec.orchestra_ref.name == name && (whose.is_none() || whose == uid.as_ref())
