@@ -4,9 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::condition::{ConditionType, find, is_true};
-use super::names::request;
-use super::{BackupDrill, DeletionPolicy, NAME, RETRY_ANNOTATION, VERIFY_ANNOTATION};
+use super::{BackupDrill, DeletionPolicy, NAME};
 
 /// The form of the folder of a backup.
 const STORED_PATH: &str = "^[0-9a-f]{12}/[a-z0-9-]+/[a-z0-9.-]+/[0-9]{8}T[0-9]{6}Z-[0-9a-f-]{36}$";
@@ -74,50 +72,6 @@ pub struct OrchestraBackupSpec {
     /// from the store before the resource is removed. May be changed at any time before the deletion.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub deletion_policy: DeletionPolicy,
-}
-
-impl OrchestraBackup {
-    /// Whether it failed, and nobody has asked for another attempt since.
-    pub fn has_failed(&self) -> bool {
-        let failure = self.status.as_ref().and_then(|status| status.failure.as_ref());
-        let asked = || request(&self.metadata, RETRY_ANNOTATION);
-        !self.is_complete() && failure.is_some_and(|failure| failure.last && failure.retry == asked())
-    }
-
-    /// Whether a person must act.
-    pub fn is_stalled(&self) -> bool {
-        let status = self.status.as_ref();
-        status.is_some_and(|status| is_true(&status.conditions, ConditionType::Stalled))
-    }
-
-    /// Whether a drill has restored it, and no later one has found it different.
-    pub fn is_verified(&self) -> bool {
-        let Some(status) = &self.status else { return false };
-        let drill = status.verification.as_ref();
-        let failed = find(&status.conditions, ConditionType::Verified).is_some_and(|is| is.status == "False");
-        drill.is_some_and(|drill| drill.last_verified_time.is_some()) && !failed
-    }
-
-    /// The value of the annotation that asks for a drill, while none was started for it.
-    pub fn asks_for_drill(&self) -> Option<String> {
-        let asked = request(&self.metadata, VERIFY_ANNOTATION)?;
-        let drill = self.status.as_ref().and_then(|status| status.verification.as_ref());
-        let begun = drill.and_then(|drill| drill.requested.as_ref());
-        (begun != Some(&asked)).then_some(asked)
-    }
-
-    /// Whether a drill of it is under way, or its scratch database exists.
-    pub fn is_being_verified(&self) -> bool {
-        let drill = self.status.as_ref().and_then(|status| status.verification.as_ref());
-        drill.is_some_and(|drill| drill.attempts > drill.concluded || drill.scratch.is_some())
-    }
-
-    /// Time of the snapshot, or of the creation while there is none.
-    pub fn taken(&self) -> Option<jiff::Timestamp> {
-        let snapshot = self.status.as_ref().and_then(|status| status.snapshot_time.as_ref());
-        let at = snapshot.or(self.metadata.creation_timestamp.as_ref());
-        at.map(|at| at.0)
-    }
 }
 
 /// An Orchestra of the same namespace.

@@ -202,7 +202,7 @@ pub struct AdoptableProject {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExpiryNotice {
-    /// The end that it warned of. A warning of another end is void.
+    /// The end that it warned of. A warning of another end is no longer valid.
     pub expires_at: Time,
     /// When it was given.
     pub given_at: Time,

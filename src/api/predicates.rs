@@ -8,7 +8,7 @@ use super::names::request;
 use super::unreadable::unreadable;
 use super::{
     ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, CHECK_ANNOTATION, DeletionPolicy, HealthStatus, Orchestra,
-    OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraStatus, RETRY_ANNOTATION, SeedPolicy,
+    OrchestraClass, OrchestraDatabase, OrchestraStatus, RETRY_ANNOTATION, SeedPolicy,
 };
 
 /// Whether an object is being deleted, and a person wants the operator to stop managing it.
@@ -27,6 +27,11 @@ pub fn retry_wish(object: &impl kube::ResourceExt) -> String {
     }
 }
 
+/// The reason of a condition; none when another version of the operator gave one that this one does not know.
+pub fn known_reason(condition: &Condition) -> Option<Reason> {
+    condition.reason.parse().ok()
+}
+
 fn is_quiet(conditions: &[Condition]) -> bool {
     !is_true(conditions, ConditionType::Reconciling) && !is_true(conditions, ConditionType::Stalled)
 }
@@ -39,19 +44,6 @@ fn is_about_provider(conditions: &[Condition]) -> bool {
 /// Whether the reason is that the budget of a class has no room.
 fn is_about_room(reason: Reason) -> bool {
     matches!(reason, Reason::BudgetExceeded | Reason::ProjectLimitReached)
-}
-
-impl OrchestraBackup {
-    /// Whether its manifest is stored.
-    pub fn is_complete(&self) -> bool {
-        let status = self.status.as_ref();
-        status.is_some_and(|status| status.manifest_digest.is_some())
-    }
-
-    /// Whether it is to be made or its deletion was requested.
-    pub fn is_under_way(&self) -> bool {
-        !self.is_complete() || self.metadata.deletion_timestamp.is_some()
-    }
 }
 
 impl Orchestra {
@@ -238,6 +230,12 @@ impl OrchestraDatabase {
     /// Whether it is paused on purpose.
     pub fn is_paused(&self) -> bool {
         reason_of(self.conditions(), ConditionType::Ready) == Some(Reason::Paused)
+    }
+
+    /// Whether the operator paused its project, which has not run since.
+    pub fn was_paused(&self) -> bool {
+        let status = self.status.as_ref().filter(|_| self.spec.supabase.is_some());
+        status.is_some_and(|status| status.pause_issued_at.is_some())
     }
 
     /// Why a person must act; none when nobody must, or when another version of the operator wrote a reason that this one

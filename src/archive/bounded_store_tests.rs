@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::archive::order::Store;
-use crate::archive::outcome::OutcomeReason as Reason;
+use crate::archive::outcome::OutcomeReason;
 use crate::archive::store::{Folder, StoreSecrets};
 
 /// What a store does after it has read a request: the beginning of its answer, and what it repeats for ever.
@@ -124,7 +124,7 @@ async fn pages_without_an_object_and_without_end_are_listed_and_removed_for_a_li
     let folder = folder(&address).patient_for(Duration::from_millis(500));
     let began = Instant::now();
     let listed = folder.list().next().await.unwrap().unwrap_err();
-    assert_eq!(listed.reason, Reason::StoreUnreachable);
+    assert_eq!(listed.reason, OutcomeReason::StoreUnreachable);
     assert!(listed.message.contains("took more than"), "{listed}");
     let removed = folder.remove().await.unwrap_err();
     assert!(removed.message.contains("took more than"), "{removed}");

@@ -10,7 +10,7 @@ use super::dump::facts_of;
 use super::error::{Error, Result};
 use super::manifest::{self, Manifest};
 use super::order::ReadOrder;
-use super::outcome::{Outcome, OutcomeReason as Reason};
+use super::outcome::{Outcome, OutcomeReason};
 use super::path::BackupPath;
 use super::store::Folder;
 use crate::api::names::is_object_name;
@@ -122,7 +122,7 @@ type Sizes = BTreeMap<String, u64>;
 /// Lists a store, and reads its manifests. `root` is the folder of the store's prefix.
 ///
 /// # Errors
-/// The error of the store; [`Reason::Incompatible`], when it has too many objects for one list.
+/// The error of the store; [`OutcomeReason::Incompatible`], when it has too many objects for one list.
 pub async fn read(root: &Folder, within: &Within) -> Result<StoreListing> {
     let (folders, foreign_objects) = folders(root, within).await?;
     let mut catalog = StoreListing {
@@ -147,14 +147,14 @@ pub async fn read(root: &Folder, within: &Within) -> Result<StoreListing> {
     while let Some((read, path)) = reading.next().await {
         match read {
             Ok(backup) => catalog.backups.push(backup),
-            Err(error) if matches!(error.reason, Reason::Damaged | Reason::Incompatible) => {
+            Err(error) if matches!(error.reason, OutcomeReason::Damaged | OutcomeReason::Incompatible) => {
                 catalog.refused.push(RefusedBackup {
                     path: path.to_string(),
                     message: error.message,
                 });
             }
             // The object was removed meanwhile.
-            Err(error) if error.reason == Reason::StoreMissing => {}
+            Err(error) if error.reason == OutcomeReason::StoreMissing => {}
             Err(error) => return Err(error),
         }
     }
@@ -175,7 +175,7 @@ async fn folders(root: &Folder, within: &Within) -> Result<(BTreeMap<BackupPath,
         listed += 1;
         if listed > OBJECTS {
             return Err(Error::new(
-                Reason::Incompatible,
+                OutcomeReason::Incompatible,
                 format!(
                     "the store has more than {OBJECTS} objects there: list one cluster (--cluster) and one namespace \
                      (--namespace) at a time"
@@ -223,15 +223,16 @@ async fn stored(root: &Folder, path: &BackupPath, sizes: &Sizes) -> Result<Catal
 /// The manifest of a folder, which must have this SHA-256 where one is given, and its bytes.
 ///
 /// # Errors
-/// [`Reason::StoreMissing`], when the folder has no manifest; as [`Manifest::parse`]; otherwise the error of the store.
+/// [`OutcomeReason::StoreMissing`], when the folder has no manifest; as [`Manifest::parse`]; otherwise the error of the
+/// store.
 pub(super) async fn manifest_of(folder: &Folder, digest: Option<&str>) -> Result<(Manifest, Vec<u8>)> {
     let bytes = folder.small(manifest::NAME, manifest::MOST).await.map_err(|error| {
-        if error.reason != Reason::StoreMissing {
+        if error.reason != OutcomeReason::StoreMissing {
             return error;
         }
         let path = folder.path_of(manifest::NAME);
         Error::new(
-            Reason::StoreMissing,
+            OutcomeReason::StoreMissing,
             format!("no backup found: {path} does not exist, and archives without a manifest cannot be restored"),
         )
     })?;
@@ -242,7 +243,7 @@ pub(super) async fn manifest_of(folder: &Folder, digest: Option<&str>) -> Result
 /// where they are restored.
 fn check(path: &BackupPath, manifest: &Manifest, sizes: &Sizes) -> Result<()> {
     let (subject, damaged) = (&manifest.subject, |message: String| {
-        Error::new(Reason::Damaged, message)
+        Error::new(OutcomeReason::Damaged, message)
     });
     let is_its_own = manifest.path == path.to_string()
         && subject.cluster == path.cluster
@@ -278,11 +279,12 @@ fn check(path: &BackupPath, manifest: &Manifest, sizes: &Sizes) -> Result<()> {
 /// Reads the manifest of one stored backup, and checks that the backup is whole. No archive is read.
 ///
 /// # Errors
-/// [`Reason::StoreMissing`], [`Reason::Damaged`], [`Reason::Incompatible`]; otherwise the error of the store.
+/// [`OutcomeReason::StoreMissing`], [`OutcomeReason::Damaged`], [`OutcomeReason::Incompatible`]; otherwise the error of
+/// the store.
 pub async fn inspect(folder: &Folder, order: &ReadOrder) -> Result<Outcome> {
     let path = BackupPath::parse(&order.path).ok_or_else(|| {
         Error::new(
-            Reason::InvalidOrder,
+            OutcomeReason::InvalidOrder,
             format!("{} is not the folder of a backup", order.path),
         )
     })?;

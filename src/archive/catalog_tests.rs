@@ -142,12 +142,15 @@ async fn one_is_inspected_with_its_digest() {
             .await
             .map_err(|error| error.reason)
     };
-    assert_eq!(look(&path, None).await, Err(Reason::StoreMissing));
+    assert_eq!(look(&path, None).await, Err(OutcomeReason::StoreMissing));
     backup(at, &path, 2, |_| {});
     let facts = look(&path, None).await.unwrap().backup.unwrap();
     assert_eq!((facts.server_major, facts.tables), (17, 1));
     assert!(look(&path, Some(&facts.manifest_digest)).await.is_ok());
     backup(at, &path, 2, |it| it["serverMajor"] = 15.into());
-    assert_eq!(look(&path, Some(&facts.manifest_digest)).await, Err(Reason::Damaged));
-    assert_eq!(look("elsewhere", None).await, Err(Reason::InvalidOrder));
+    assert_eq!(
+        look(&path, Some(&facts.manifest_digest)).await,
+        Err(OutcomeReason::Damaged)
+    );
+    assert_eq!(look("elsewhere", None).await, Err(OutcomeReason::InvalidOrder));
 }

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use super::error::{Error, Result};
-use super::outcome::OutcomeReason as Reason;
+use super::outcome::OutcomeReason;
 use super::said::failure;
 use super::stop::StopSignal;
 use crate::postgres::{APPLICATION, Login, Tls, to_pem};
@@ -46,11 +46,11 @@ impl Clients {
     /// of those where the packages of Debian and of the PostgreSQL project put them.
     ///
     /// # Errors
-    /// [`Reason::Incompatible`], when the version is not known or its clients are not there.
+    /// [`OutcomeReason::Incompatible`], when the version is not known or its clients are not there.
     pub async fn find(major: u32) -> Result<Self> {
         if !KNOWN.contains(&major) {
             return Err(Error::new(
-                Reason::Incompatible,
+                OutcomeReason::Incompatible,
                 format!(
                     "the server runs PostgreSQL {major}; this operator backs up versions {} to {}: use an operator version \
                      that supports {major}",
@@ -69,7 +69,7 @@ impl Clients {
         let bin = found.find(|bin| bin.join("pg_dump").is_file() && bin.join("pg_restore").is_file());
         let Some(bin) = bin else {
             return Err(Error::new(
-                Reason::Incompatible,
+                OutcomeReason::Incompatible,
                 format!(
                     "the clients of PostgreSQL {major} are not installed: use the image of backups, or name a folder with \
                      {major}/bin/pg_dump in {CLIENTS}"
@@ -85,7 +85,7 @@ impl Clients {
         });
         if says != Some(major) {
             return Err(Error::new(
-                Reason::Incompatible,
+                OutcomeReason::Incompatible,
                 format!(
                     "{} is not a client of PostgreSQL {major}; it reports {version:?}",
                     bin.display()
@@ -134,7 +134,7 @@ fn required_auth(tls: Tls) -> Option<&'static str> {
 }
 
 fn cannot_run(program: &str, error: &std::io::Error) -> Error {
-    Error::new(Reason::Incompatible, format!("{program} cannot be run: {error}"))
+    Error::new(OutcomeReason::Incompatible, format!("{program} cannot be run: {error}"))
 }
 
 /// A login as clients read it: variables of the environment, and files that only this account may read.
@@ -149,12 +149,12 @@ impl Session {
     /// Writes the files.
     ///
     /// # Errors
-    /// [`Reason::UntrustedServer`], when the clients would send the password in clear text to a server whose identity is not
-    /// verified; when the files cannot be written, or the login's certificates cannot be read.
+    /// [`OutcomeReason::UntrustedServer`], when the clients would send the password in clear text to a server whose
+    /// identity is not verified; when the files cannot be written, or the login's certificates cannot be read.
     pub fn new(clients: Clients, login: &Login) -> Result<Self> {
         if required_auth(login.tls).is_some() && !clients.requires_auth {
             return Err(Error::new(
-                Reason::UntrustedServer,
+                OutcomeReason::UntrustedServer,
                 format!(
                     "the libpq of {} is older than 16, and would send the password in clear text to any server that asks for \
                      it: write sslmode=verify-full into the database's URL, or use an image whose clients have libpq 16 or later",
@@ -164,7 +164,7 @@ impl Session {
         }
         let failed = |error: std::io::Error| {
             Error::new(
-                Reason::InvalidOrder,
+                OutcomeReason::InvalidOrder,
                 format!("cannot write into the temporary folder: {error}"),
             )
         };
@@ -196,7 +196,7 @@ impl Session {
     pub fn file(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.files.path().join(name);
         let written = private(&path, text);
-        written.map_err(|error| Error::new(Reason::InvalidOrder, format!("cannot write {name}: {error}")))?;
+        written.map_err(|error| Error::new(OutcomeReason::InvalidOrder, format!("cannot write {name}: {error}")))?;
         Ok(path)
     }
 
@@ -315,7 +315,7 @@ impl Running {
     }
 
     fn no_pipe(&self) -> Error {
-        Error::new(Reason::Incompatible, format!("{} has no pipe", self.program))
+        Error::new(OutcomeReason::Incompatible, format!("{} has no pipe", self.program))
     }
 
     /// Waits for its end. Only exit code 0 is a success.
@@ -355,7 +355,7 @@ mod tests {
     async fn an_unknown_major_version_is_refused_by_name() {
         for major in [9, 14, 19] {
             let error = Clients::find(major).await.unwrap_err();
-            assert_eq!(error.reason, Reason::Incompatible);
+            assert_eq!(error.reason, OutcomeReason::Incompatible);
             assert!(error.message.contains(&format!("PostgreSQL {major}")), "{error}");
         }
     }

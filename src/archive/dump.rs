@@ -11,7 +11,7 @@ use super::error::{Error, Result};
 use super::left_out;
 use super::manifest::{self, LeftOut, Manifest, ManifestObject, Part};
 use super::order::BackupOrder;
-use super::outcome::{BackupFacts, Outcome, OutcomeReason as Reason};
+use super::outcome::{BackupFacts, Outcome, OutcomeReason};
 use super::progress::Progress;
 use super::scope::{NOT_MANAGED, SchemaScope, Without};
 use super::seal;
@@ -57,7 +57,7 @@ pub async fn backup(context: &Environment, order: &BackupOrder, key: &SecretStri
         let stored = context.folder.create(manifest::NAME, bytes.clone()).await;
         if stored
             .as_ref()
-            .is_err_and(|error| error.reason == Reason::StoreUnreachable)
+            .is_err_and(|error| error.reason == OutcomeReason::StoreUnreachable)
         {
             // The store may have it all the same: then the next run finds the whole backup.
             written.lock().clear();
@@ -81,7 +81,7 @@ async fn earlier(context: &Environment, order: &BackupOrder, key: &SecretString)
     let bytes = context.folder.small(manifest::NAME, manifest::MOST).await?;
     if !seal::is_sealed(&bytes, key) {
         return Err(Error::new(
-            Reason::AlreadyExists,
+            OutcomeReason::AlreadyExists,
             format!(
                 "{} was not written by a Job of this OrchestraBackup: its MAC does not match this backup's key, so it is \
                  neither used nor replaced. Find out who may write to the store, delete this OrchestraBackup, and create \
@@ -93,7 +93,7 @@ async fn earlier(context: &Environment, order: &BackupOrder, key: &SecretString)
     let manifest = Manifest::parse(&bytes, None)?;
     if manifest.subject != order.subject || manifest.recipients != order.recipients {
         return Err(Error::new(
-            Reason::AlreadyExists,
+            OutcomeReason::AlreadyExists,
             format!(
                 "the archive in {} was made by an earlier Job for another Orchestra, class or backup.encryption.recipients: \
                  delete this OrchestraBackup, and create another one",
@@ -108,7 +108,7 @@ async fn earlier(context: &Environment, order: &BackupOrder, key: &SecretString)
                  who may write to the store, delete this OrchestraBackup, and create another one",
                 context.folder.path_of(&object.name)
             );
-            return Err(Error::new(Reason::Damaged, message));
+            return Err(Error::new(OutcomeReason::Damaged, message));
         }
     }
     let mut outcome = Outcome::done("the backup was made by an earlier run");
@@ -166,7 +166,7 @@ async fn make(
             );
             // An error of the store closes pg_dump's pipe, and an error of pg_dump truncates the archive.
             let stored = match (stored, ended) {
-                (Err(error), _) if error.reason != Reason::DumpFailed => return Err(error),
+                (Err(error), _) if error.reason != OutcomeReason::DumpFailed => return Err(error),
                 (stored, ended) => ended.and(stored)?,
             };
             objects.push(ManifestObject {

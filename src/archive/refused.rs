@@ -1,7 +1,7 @@
 //! Maps the errors of a store to errors of a backup.
 
 use super::error::Error;
-use super::outcome::OutcomeReason as Reason;
+use super::outcome::OutcomeReason;
 
 /// The error for the store's answer, with what to do.
 pub(super) fn refused(error: &object_store::Error, what: &str) -> Error {
@@ -16,21 +16,24 @@ pub(super) fn refused(error: &object_store::Error, what: &str) -> Error {
         "No space left",
         "quota exceeded",
     ]) {
-        (Reason::StoreFull, "free space in it, or raise its quota")
+        (OutcomeReason::StoreFull, "free space in it, or raise its quota")
     } else if has(&["NoSuchBucket"]) {
-        (Reason::StoreMissing, "create the bucket, or correct its name")
+        (OutcomeReason::StoreMissing, "create the bucket, or correct its name")
     } else {
         match error {
-            E::NotFound { .. } => (Reason::StoreMissing, "check the bucket's name and the backup's path"),
+            E::NotFound { .. } => (
+                OutcomeReason::StoreMissing,
+                "check the bucket's name and the backup's path",
+            ),
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => (
-                Reason::StoreRefused,
+                OutcomeReason::StoreRefused,
                 "check the credentials, and that they may read, write, list and delete below the prefix",
             ),
             E::AlreadyExists { .. } | E::Precondition { .. } => {
-                (Reason::AlreadyExists, "another run has written to this path")
+                (OutcomeReason::AlreadyExists, "another run has written to this path")
             }
             E::NotSupported { .. } | E::NotImplemented { .. } => (
-                Reason::StoreUnsafe,
+                OutcomeReason::StoreUnsafe,
                 "use a store with multipart uploads and conditional writes",
             ),
             _ if has(&[
@@ -40,10 +43,13 @@ pub(super) fn refused(error: &object_store::Error, what: &str) -> Error {
                 "400 Bad Request",
             ]) =>
             {
-                (Reason::StoreRefused, "check the store's address, region and rights")
+                (
+                    OutcomeReason::StoreRefused,
+                    "check the store's address, region and rights",
+                )
             }
             _ => (
-                Reason::StoreUnreachable,
+                OutcomeReason::StoreUnreachable,
                 "check that the store runs and that its address is right",
             ),
         }

@@ -12,7 +12,7 @@ use super::empty;
 use super::error::{Error, Result};
 use super::manifest::{self, Manifest, ManifestObject, Part};
 use super::order::RestoreOrder;
-use super::outcome::{Outcome, OutcomeReason as Reason};
+use super::outcome::{Outcome, OutcomeReason};
 use super::purpose::{RestoreClaim, RestorePurpose};
 use super::scope::{SchemaScope, Without};
 use super::snapshot;
@@ -60,7 +60,7 @@ pub(super) async fn read(
     let (manifest, bytes) = catalog::manifest_of(&context.folder, digest).await?;
     if encrypted_only && manifest.recipients.is_empty() {
         return Err(Error::new(
-            Reason::Incompatible,
+            OutcomeReason::Incompatible,
             "the class has backup.encryption, and this backup is not encrypted: nothing of it is restored. If it was made before \
              the class had backup.encryption, remove that from the class until the backup is restored; otherwise find out who \
              writes to the store, and use another backup",
@@ -149,7 +149,7 @@ async fn fitting(conn: &mut PgConnection, claim: Option<&RestoreClaim<'_>>, mani
         return Ok(major);
     }
     Err(Error::new(
-        Reason::Incompatible,
+        OutcomeReason::Incompatible,
         format!(
             "the backup is of PostgreSQL {}, and the target is {major}: restore into {} or newer",
             manifest.server_major, manifest.server_major
@@ -164,13 +164,13 @@ async fn earlier_run(conn: &mut PgConnection, claim: &RestoreClaim<'_>) -> Resul
         Some(RecordHolder { uid, .. }) if uid == claim.uid => {}
         Some(RecordHolder { name, .. }) => {
             return Err(Error::new(
-                Reason::NotEmpty,
+                OutcomeReason::NotEmpty,
                 format!("the target has the claim record of Orchestra {name}: restore into a new database"),
             ));
         }
         None => {
             return Err(Error::new(
-                Reason::NotEmpty,
+                OutcomeReason::NotEmpty,
                 "the target has no claim record, so its data may belong to someone else: restore into a new database",
             ));
         }
@@ -183,7 +183,7 @@ async fn earlier_run(conn: &mut PgConnection, claim: &RestoreClaim<'_>) -> Resul
     .await?;
     if !alone {
         return Err(Error::new(
-            Reason::Interrupted,
+            OutcomeReason::Interrupted,
             "another run of this restore has not ended: the operator tries again",
         ));
     }
@@ -193,7 +193,7 @@ async fn earlier_run(conn: &mut PgConnection, claim: &RestoreClaim<'_>) -> Resul
         && (found.uid != claim.uid || found.digest != claim.digest)
     {
         return Err(Error::new(
-            Reason::NotEmpty,
+            OutcomeReason::NotEmpty,
             "another restore was begun in the target: restore into a new database",
         ));
     }
@@ -302,7 +302,7 @@ impl Restore<'_> {
         self.manifest.object(part).ok_or_else(|| {
             let name: &'static str = part.into();
             Error::new(
-                Reason::Damaged,
+                OutcomeReason::Damaged,
                 format!("the manifest names no archive {name}: use another backup"),
             )
         })
@@ -327,13 +327,13 @@ impl Restore<'_> {
         let list = list.and_then(|list| list).unwrap_or_default();
         if list.len() > LIST {
             return Err(Error::new(
-                Reason::Incompatible,
+                OutcomeReason::Incompatible,
                 "the archive's table of contents is longer than 64 MiB: restore this backup by hand, with pg_restore",
             ));
         }
         String::from_utf8(list).map_err(|_| {
             Error::new(
-                Reason::Damaged,
+                OutcomeReason::Damaged,
                 "the archive's table of contents is not UTF-8: use another backup",
             )
         })

@@ -1,7 +1,7 @@
 //! Maps the messages of failed PostgreSQL programs to errors.
 
 use super::error::Error;
-use super::outcome::OutcomeReason as Reason;
+use super::outcome::OutcomeReason;
 use crate::postgres::up_to_values;
 use crate::text;
 
@@ -15,19 +15,19 @@ pub(super) fn failure(program: &str, said: &str, status: &str) -> Error {
     let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
     let (reason, advice) = if has(&["lock timeout", "could not obtain lock"]) {
         (
-            Reason::LockTimeout,
+            OutcomeReason::LockTimeout,
             "a table stayed locked; end the session that holds the lock, or try again at another time",
         )
     } else if has(&["password authentication failed", "no pg_hba.conf entry"]) {
-        (Reason::WrongPassword, "check the login of the database")
+        (OutcomeReason::WrongPassword, "check the login of the database")
     } else if has(&["SSL error", "certificate"]) {
         (
-            Reason::UntrustedServer,
+            OutcomeReason::UntrustedServer,
             "check the server's address and the certificate's authority",
         )
     } else if has(&["server version mismatch", "unsupported version"]) {
         (
-            Reason::Incompatible,
+            OutcomeReason::Incompatible,
             "the clients are older than the server or the archive; use a newer image",
         )
     } else if has(&[
@@ -36,21 +36,21 @@ pub(super) fn failure(program: &str, said: &str, status: &str) -> Error {
         "terminating connection",
     ]) {
         (
-            Reason::Unreachable,
+            OutcomeReason::Unreachable,
             "the connection was refused or lost; check that the server runs and can be reached",
         )
     } else if has(&["permission denied", "must be owner"]) {
         (
-            Reason::DatabaseRefused,
+            OutcomeReason::DatabaseRefused,
             "the database login lacks a privilege; grant it",
         )
     } else if program == "pg_dump" {
         (
-            Reason::DumpFailed,
+            OutcomeReason::DumpFailed,
             "the database may have changed during the dump; try again",
         )
     } else {
-        (Reason::RestoreFailed, "restore into a new and empty database")
+        (OutcomeReason::RestoreFailed, "restore into a new and empty database")
     };
     let line = text::line(&without_values(line), 500);
     Error::new(reason, format!("{program} failed ({status}): {line}; {advice}"))
@@ -74,7 +74,7 @@ mod tests {
         let said = "pg_restore: error: COPY failed for table \"a\": ERROR: duplicate key value\nDETAIL:  Key (mail)=(eva@x) \
                     exists.\nCONTEXT:  COPY a, line 1: \"secret\"\nCommand was: COPY a\n";
         let error = failure("pg_restore", said, "exit status: 1");
-        assert_eq!(error.reason, Reason::RestoreFailed);
+        assert_eq!(error.reason, OutcomeReason::RestoreFailed);
         assert!(
             error.message.contains("duplicate key") && !error.message.contains("eva"),
             "{error}"
@@ -90,18 +90,21 @@ mod tests {
         for (line, reason) in [
             (
                 "query failed: ERROR:  canceling statement due to lock timeout",
-                Reason::LockTimeout,
+                OutcomeReason::LockTimeout,
             ),
             (
                 "connection to server at \"h\" failed: FATAL:  password authentication failed for user",
-                Reason::WrongPassword,
+                OutcomeReason::WrongPassword,
             ),
             (
                 "connection to server at \"h\" failed: Connection refused",
-                Reason::Unreachable,
+                OutcomeReason::Unreachable,
             ),
-            ("aborting because of server version mismatch", Reason::Incompatible),
-            ("relation with OID 1 does not exist", Reason::DumpFailed),
+            (
+                "aborting because of server version mismatch",
+                OutcomeReason::Incompatible,
+            ),
+            ("relation with OID 1 does not exist", OutcomeReason::DumpFailed),
         ] {
             assert_eq!(
                 failure("pg_dump", &format!("pg_dump: error: {line}\n"), "1").reason,

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::error::{Error, Result};
 use super::facts;
-use super::outcome::OutcomeReason as Reason;
+use super::outcome::OutcomeReason;
 use super::scope::SchemaScope;
 use super::sql::run;
 use crate::postgres::{self, APPLICATION, Login};
@@ -71,7 +71,7 @@ impl Snapshot {
     /// none happens between the snapshot and the dump.
     ///
     /// # Errors
-    /// [`Reason::LockTimeout`], which names the table; the error of the database.
+    /// [`OutcomeReason::LockTimeout`], which names the table; the error of the database.
     pub async fn take(mut conn: PgConnection, scope: SchemaScope, lock_wait: u32) -> Result<Self> {
         let tables = facts::tables(&mut conn, &scope).await?;
         let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '{lock_wait}s'");
@@ -89,7 +89,7 @@ impl Snapshot {
         .await?;
         let time = time
             .parse()
-            .map_err(|_| Error::new(Reason::Incompatible, "the server's clock has no time"))?;
+            .map_err(|_| Error::new(OutcomeReason::Incompatible, "the server's clock has no time"))?;
         let facts = facts::read(&mut conn, &scope).await?;
         Ok(Self {
             conn,
@@ -104,7 +104,7 @@ impl Snapshot {
     /// Counts rows, and holds the snapshot until the work is done. Returns the counts in the snapshot.
     ///
     /// # Errors
-    /// [`Reason::Unreachable`], when the session breaks off; the error of the work.
+    /// [`OutcomeReason::Unreachable`], when the session breaks off; the error of the work.
     pub async fn hold(
         &mut self,
         work: impl Future<Output = Result<()>>,
@@ -135,9 +135,9 @@ impl Snapshot {
 }
 
 fn of_table(error: &Error, table: &str, lock_wait: u32) -> Error {
-    if error.reason == Reason::LockTimeout {
+    if error.reason == OutcomeReason::LockTimeout {
         return Error::new(
-            Reason::LockTimeout,
+            OutcomeReason::LockTimeout,
             format!(
                 "the table {table} stayed locked for {lock_wait} s: end the session that holds the lock, or back up at another \
                  time"

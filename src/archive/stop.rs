@@ -3,15 +3,15 @@
 use tokio::sync::watch;
 
 use super::error::Error;
-use super::outcome::OutcomeReason as Reason;
+use super::outcome::OutcomeReason;
 
 /// The sender of the stop signal.
 #[derive(Debug)]
-pub struct Stopper(watch::Sender<Option<Reason>>);
+pub struct Stopper(watch::Sender<Option<OutcomeReason>>);
 
 /// The receiver of the stop signal.
 #[derive(Clone, Debug)]
-pub struct StopSignal(watch::Receiver<Option<Reason>>);
+pub struct StopSignal(watch::Receiver<Option<OutcomeReason>>);
 
 /// A new stop signal, not raised.
 pub fn stop() -> (Stopper, StopSignal) {
@@ -21,7 +21,7 @@ pub fn stop() -> (Stopper, StopSignal) {
 
 impl Stopper {
     /// Stops the work for this reason. The first reason counts.
-    pub fn stop(&self, reason: Reason) {
+    pub fn stop(&self, reason: OutcomeReason) {
         self.0.send_if_modified(|now| {
             let first = now.is_none();
             *now = now.or(Some(reason));
@@ -36,8 +36,8 @@ impl StopSignal {
         let mut receiver = self.0.clone();
         let reason = receiver.wait_for(Option::is_some).await.ok().and_then(|reason| *reason);
         match reason {
-            Some(Reason::DeadlineExceeded) => Error::new(
-                Reason::DeadlineExceeded,
+            Some(OutcomeReason::DeadlineExceeded) => Error::new(
+                OutcomeReason::DeadlineExceeded,
                 "the Job exceeded its deadline: raise backup.deadline, or find the slow step in its log",
             ),
             Some(reason) => Error::new(

@@ -17,7 +17,7 @@ use super::bounded_store::BoundedConnector;
 use super::error::{Error, Result};
 use super::manifest;
 use super::order::Store;
-use super::outcome::OutcomeReason as Reason;
+use super::outcome::OutcomeReason;
 use super::refused::refused;
 use super::upload::Upload;
 
@@ -58,7 +58,7 @@ impl Folder {
     /// The folder of a backup. No request is sent to the store yet, but a mounted volume must exist.
     ///
     /// # Errors
-    /// [`Reason::InvalidOrder`], when the store is not one that can be used; [`Reason::StoreMissing`].
+    /// [`OutcomeReason::InvalidOrder`], when the store is not one that can be used; [`OutcomeReason::StoreMissing`].
     pub fn open(store: &Store, secrets: &StoreSecrets, path: &str) -> Result<Self> {
         let below = |prefix: &str| Path::from(format!("{prefix}/{path}").trim_start_matches('/'));
         match store {
@@ -72,7 +72,7 @@ impl Folder {
                 let local = LocalFileSystem::new_with_prefix(root).map_err(|error| {
                     let cause = error.to_string();
                     Error::new(
-                        Reason::StoreMissing,
+                        OutcomeReason::StoreMissing,
                         format!("the folder {root} does not exist: check that the volume is mounted ({cause})"),
                     )
                 })?;
@@ -91,12 +91,12 @@ impl Folder {
     /// Tests that the store supports conditional writes: that it creates an object and does not overwrite it.
     ///
     /// # Errors
-    /// [`Reason::StoreUnsafe`], when it overwrites; [`Reason::AlreadyExists`], when the folder holds a manifest; otherwise
-    /// the error of the store.
+    /// [`OutcomeReason::StoreUnsafe`], when it overwrites; [`OutcomeReason::AlreadyExists`], when the folder holds a
+    /// manifest; otherwise the error of the store.
     pub async fn probe(&self) -> Result<()> {
         if self.exists(manifest::NAME).await? {
             return Err(Error::new(
-                Reason::AlreadyExists,
+                OutcomeReason::AlreadyExists,
                 format!("{} already contains a backup: use another path", self.path),
             ));
         }
@@ -113,7 +113,7 @@ impl Folder {
         match again {
             Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
             Ok(_) => Err(Error::new(
-                Reason::StoreUnsafe,
+                OutcomeReason::StoreUnsafe,
                 "the store ignores If-None-Match: * and overwrites existing objects, so a backup could be replaced \
                  unnoticed: use a store with conditional writes, or a newer version of it",
             )),
@@ -140,7 +140,7 @@ impl Folder {
 
     fn too_slow(&self, what: &str) -> Error {
         Error::new(
-            Reason::StoreUnreachable,
+            OutcomeReason::StoreUnreachable,
             format!(
                 "cannot {what} the store: it took more than {} s; check that the store runs and that its address is right",
                 self.patience.as_secs()
@@ -209,7 +209,7 @@ impl Folder {
     /// Writes a small object that must not exist yet.
     ///
     /// # Errors
-    /// [`Reason::AlreadyExists`]; otherwise the error of the store.
+    /// [`OutcomeReason::AlreadyExists`]; otherwise the error of the store.
     pub async fn create(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
         let place = self.at(name);
         let put = self
@@ -222,7 +222,7 @@ impl Folder {
                 match self.small(name, bytes.len() as u64).await {
                     Ok(found) if found == bytes => Ok(()),
                     _ => Err(Error::new(
-                        Reason::AlreadyExists,
+                        OutcomeReason::AlreadyExists,
                         format!("{} exists already: another run wrote it", self.path_of(name)),
                     )),
                 }
@@ -234,14 +234,15 @@ impl Folder {
     /// The bytes of a small object.
     ///
     /// # Errors
-    /// [`Reason::StoreMissing`]; [`Reason::Damaged`], when there are more than `most`; otherwise the error of the store.
+    /// [`OutcomeReason::StoreMissing`]; [`OutcomeReason::Damaged`], when there are more than `most`; otherwise the
+    /// error of the store.
     pub async fn small(&self, name: &str, most: u64) -> Result<Vec<u8>> {
         let mut stream = self.stream(name).await?;
         let mut bytes = Vec::new();
         while let Some(chunk) = stream.try_next().await? {
             if (bytes.len() + chunk.len()) as u64 > most {
                 return Err(Error::new(
-                    Reason::Damaged,
+                    OutcomeReason::Damaged,
                     format!("{} has more than {most} bytes", self.path_of(name)),
                 ));
             }
@@ -253,7 +254,7 @@ impl Folder {
     /// The bytes of an object as they come.
     ///
     /// # Errors
-    /// [`Reason::StoreMissing`]; otherwise the error of the store.
+    /// [`OutcomeReason::StoreMissing`]; otherwise the error of the store.
     pub async fn stream(&self, name: &str) -> Result<BoxStream<'static, Result<Bytes>>> {
         let found = self.store.get(&self.at(name)).await;
         let found = found.map_err(|error| refused(&error, "read"))?;
@@ -310,7 +311,7 @@ impl Folder {
         match &self.directory {
             Some(directory) => match tokio::fs::remove_dir_all(directory).await {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::new(
-                    Reason::StoreRefused,
+                    OutcomeReason::StoreRefused,
                     format!("cannot remove {}: {error}", directory.display()),
                 )),
                 _ => Ok(()),
@@ -329,9 +330,9 @@ fn s3(store: &Store, secrets: &StoreSecrets) -> Result<Arc<dyn ObjectStore>> {
         ..
     } = store
     else {
-        return Err(Error::new(Reason::InvalidOrder, "the store is no bucket"));
+        return Err(Error::new(OutcomeReason::InvalidOrder, "the store is no bucket"));
     };
-    let unusable = |error: object_store::Error| Error::new(Reason::InvalidOrder, format!("the store: {error}"));
+    let unusable = |error: object_store::Error| Error::new(OutcomeReason::InvalidOrder, format!("the store: {error}"));
     let mut client = ClientOptions::new()
         .with_connect_timeout(CONNECT)
         .with_read_timeout(SILENCE)
@@ -366,7 +367,7 @@ fn s3(store: &Store, secrets: &StoreSecrets) -> Result<Arc<dyn ObjectStore>> {
         }
         _ => {
             return Err(Error::new(
-                Reason::InvalidOrder,
+                OutcomeReason::InvalidOrder,
                 "the store's credentials are missing: the Job's Secret needs s3-access-key-id and s3-secret-access-key",
             ));
         }

@@ -18,14 +18,17 @@ async fn a_folder_creates_only_and_is_removed_with_what_was_not_finished() {
     folder.create("manifest.json", b"one".to_vec()).await.unwrap();
     folder.create("manifest.json", b"one".to_vec()).await.unwrap();
     let error = folder.create("manifest.json", b"two".to_vec()).await.unwrap_err();
-    assert_eq!(error.reason, Reason::AlreadyExists);
-    assert_eq!(folder.probe().await.unwrap_err().reason, Reason::AlreadyExists);
+    assert_eq!(error.reason, OutcomeReason::AlreadyExists);
+    assert_eq!(folder.probe().await.unwrap_err().reason, OutcomeReason::AlreadyExists);
     assert_eq!(folder.small("manifest.json", 3).await.unwrap(), b"one");
     assert_eq!(
         folder.small("manifest.json", 2).await.unwrap_err().reason,
-        Reason::Damaged
+        OutcomeReason::Damaged
     );
-    assert_eq!(folder.small("other", 2).await.unwrap_err().reason, Reason::StoreMissing);
+    assert_eq!(
+        folder.small("other", 2).await.unwrap_err().reason,
+        OutcomeReason::StoreMissing
+    );
     let mut upload = folder.upload("app").await.unwrap();
     upload.part(vec![7; 100]).await.unwrap();
     assert!(!folder.exists("app").await.unwrap(), "before it is complete");
@@ -42,7 +45,7 @@ fn a_store_that_cannot_be_used_is_refused() {
         prefix: String::new(),
     };
     let error = Folder::open(&missing, &StoreSecrets::default(), "a").unwrap_err();
-    assert_eq!(error.reason, Reason::StoreMissing);
+    assert_eq!(error.reason, OutcomeReason::StoreMissing);
     let bucket = Store::S3 {
         endpoint: None,
         region: None,

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::error::{Error, Result};
 use super::manifest::ManifestObject;
-use super::outcome::OutcomeReason as Reason;
+use super::outcome::OutcomeReason;
 use super::store::Folder;
 
 /// zstd's own default, which is fast enough for a fast network.
@@ -55,12 +55,12 @@ impl Passed {
 /// The recipients of a backup.
 ///
 /// # Errors
-/// [`Reason::InvalidOrder`], which names the invalid one.
+/// [`OutcomeReason::InvalidOrder`], which names the invalid one.
 pub(super) fn recipients(texts: &[String]) -> Result<Vec<age::x25519::Recipient>> {
     let read = |text: &String| {
         age::x25519::Recipient::from_str(text.trim()).map_err(|cause| {
             Error::new(
-                Reason::InvalidOrder,
+                OutcomeReason::InvalidOrder,
                 format!("{text:?} is not an age recipient (age1…): {cause}"),
             )
         })
@@ -102,7 +102,7 @@ pub(super) async fn write(
             sent?;
             let cause = packed.err().map(|error| error.to_string()).unwrap_or_default();
             Err(Error::new(
-                Reason::DumpFailed,
+                OutcomeReason::DumpFailed,
                 format!("the archive {name} ended early: {cause}"),
             ))
         }
@@ -216,7 +216,8 @@ impl Reading<'_> {
     /// `whole` is set.
     ///
     /// # Errors
-    /// [`Reason::Damaged`], when it is not what the manifest says; [`Reason::WrongKey`]; the error of the store.
+    /// [`OutcomeReason::Damaged`], when it is not what the manifest says; [`OutcomeReason::WrongKey`]; the error of the
+    /// store.
     pub async fn unpack(self, sink: impl Write + Send + 'static, whole: bool) -> Result<()> {
         let identity = self.identity()?;
         let mut stream = self.folder.stream(&self.object.name).await?;
@@ -249,10 +250,10 @@ impl Reading<'_> {
         drop(sender);
         let unpacked = unpacking
             .await
-            .map_err(|error| Error::new(Reason::Damaged, error.to_string()))?;
+            .map_err(|error| Error::new(OutcomeReason::Damaged, error.to_string()))?;
         reading?;
         if let Err(Unpacked::Key(cause)) = &unpacked {
-            return Err(Error::new(Reason::WrongKey, cause));
+            return Err(Error::new(OutcomeReason::WrongKey, cause));
         }
         let found = hex::encode(digest.finalize());
         if !cut && (bytes != self.object.bytes || found != self.object.sha256) {
@@ -270,7 +271,7 @@ impl Reading<'_> {
     fn damaged(&self, cause: &str) -> Error {
         let name = &self.object.name;
         Error::new(
-            Reason::Damaged,
+            OutcomeReason::Damaged,
             format!("the archive {name} is damaged: use another backup ({cause})"),
         )
     }
@@ -281,7 +282,7 @@ impl Reading<'_> {
         }
         let Some(text) = &self.identity else {
             return Err(Error::new(
-                Reason::WrongKey,
+                OutcomeReason::WrongKey,
                 "the backup is encrypted, and the Job has no file age-identity: name a Secret with the private key in \
                  backup.encryption.identitySecretRef of the class",
             ));
@@ -292,7 +293,7 @@ impl Reading<'_> {
         let identity = found.next().and_then(|line| line.parse().ok());
         identity.map(Some).ok_or_else(|| {
             Error::new(
-                Reason::WrongKey,
+                OutcomeReason::WrongKey,
                 "the file age-identity has no private key (AGE-SECRET-KEY-1…): put the private key of one of the backup's \
                  recipients into the Secret of backup.encryption.identitySecretRef",
             )

@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::error::{Error, Result};
 use super::manifest::SnapshotFacts;
-use super::outcome::OutcomeReason as Reason;
+use super::outcome::OutcomeReason;
 use super::scope::SchemaScope;
 use super::sql::run;
 use super::toc::{OUTGOING, PROVIDERS_OWN, Target};
@@ -75,7 +75,8 @@ const GRANTED: &str = "\
 /// Checks that the database is empty and compatible with the backup.
 ///
 /// # Errors
-/// [`Reason::NotEmpty`], which names what is there; [`Reason::Incompatible`], which names the extension that the server lacks.
+/// [`OutcomeReason::NotEmpty`], which names what is there; [`OutcomeReason::Incompatible`], which names the extension
+/// that the server lacks.
 pub(super) async fn check(conn: &mut PgConnection, scope: &SchemaScope, facts: &SnapshotFacts) -> Result<()> {
     let mut things = postgres::column(conn, "objects", sqlx::query(THINGS).bind(&scope.included)).await?;
     if scope.hosted {
@@ -83,7 +84,7 @@ pub(super) async fn check(conn: &mut PgConnection, scope: &SchemaScope, facts: &
     }
     if !things.is_empty() {
         return Err(Error::new(
-            Reason::NotEmpty,
+            OutcomeReason::NotEmpty,
             format!(
                 "the target is not empty: it contains {}. Restore into a new database or project",
                 text::names(&things, 5, things.len())
@@ -106,7 +107,7 @@ pub(super) async fn check(conn: &mut PgConnection, scope: &SchemaScope, facts: &
         return Ok(());
     }
     Err(Error::new(
-        Reason::Incompatible,
+        OutcomeReason::Incompatible,
         format!(
             "the target's server lacks the extensions {}: install them on the server, or restore into a hosted project",
             text::names(&lacking, 10, lacking.len())

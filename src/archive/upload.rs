@@ -3,7 +3,7 @@
 use object_store::MultipartUpload;
 
 use super::error::{Error, Result};
-use super::outcome::OutcomeReason as Reason;
+use super::outcome::OutcomeReason;
 use super::refused::refused;
 
 /// The most parts of one object that are uploaded at the same time. Each is held in memory.
@@ -38,7 +38,7 @@ impl Upload {
         while self.under_way.len() > most {
             match self.under_way.join_next().await {
                 Some(Ok(Err(error))) => return Err(refused(&error, "write to")),
-                Some(Err(error)) => return Err(Error::new(Reason::StoreUnreachable, error.to_string())),
+                Some(Err(error)) => return Err(Error::new(OutcomeReason::StoreUnreachable, error.to_string())),
                 _ => {}
             }
         }

@@ -8,7 +8,7 @@ use super::compare;
 use super::dump::{Environment, facts_of};
 use super::error::Result;
 use super::order::VerifyOrder;
-use super::outcome::{DrillFacts, Outcome, OutcomeReason as Reason};
+use super::outcome::{DrillFacts, Outcome, OutcomeReason};
 use super::purpose::RestorePurpose;
 use super::restore::{into_target, read};
 use crate::text;
@@ -30,7 +30,7 @@ pub async fn verify(context: &Environment, order: &VerifyOrder, identity: Option
     };
     let mut outcome = Outcome::done("the backup was restored, and equals the snapshot");
     if let Some(first) = found.first() {
-        outcome.reason = Reason::Discrepancies;
+        outcome.reason = OutcomeReason::Discrepancies;
         outcome.message = text::line(
             &format!(
                 "the restored database differs from the backup's snapshot in {} places, the first: {first}; do not rely on this \

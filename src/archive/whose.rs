@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::error::{Error, Result};
 use super::order::{BackupOrder, RestoreTarget};
-use super::outcome::OutcomeReason as Reason;
+use super::outcome::OutcomeReason;
 use crate::api::names::IDENTITY_ANNOTATION;
 use crate::postgres::claim_record::{self, RecordHolder};
 use crate::postgres::{self, DatabaseIdentity};
@@ -15,7 +15,7 @@ use crate::postgres::{self, DatabaseIdentity};
 /// Checks the database of a new session.
 ///
 /// # Errors
-/// [`Reason::OtherDatabase`], [`Reason::OtherTenant`]; the error of the database.
+/// [`OutcomeReason::OtherDatabase`], [`OutcomeReason::OtherTenant`]; the error of the database.
 pub(super) async fn check(conn: &mut PgConnection, order: &BackupOrder) -> Result<()> {
     if let Some(expected) = &order.identity {
         identity(
@@ -43,7 +43,7 @@ pub(super) async fn check_inside(conn: &mut PgConnection, order: &BackupOrder) -
 /// Checks the target of a restore. Its claim record, which scripts can write, is checked separately.
 ///
 /// # Errors
-/// [`Reason::OtherDatabase`]; the error of the database.
+/// [`OutcomeReason::OtherDatabase`]; the error of the database.
 pub(super) async fn check_target(conn: &mut PgConnection, target: &RestoreTarget) -> Result<()> {
     identity(
         &postgres::identity(conn).await?,
@@ -57,7 +57,7 @@ fn identity(found: &DatabaseIdentity, (expected, name): (&str, &str)) -> Result<
         return Ok(());
     }
     Err(Error::new(
-        Reason::OtherDatabase,
+        OutcomeReason::OtherDatabase,
         format!(
             "the pool's entry leads to another database than the one of {name}, or than its annotation {IDENTITY_ANNOTATION} \
              names: nothing was read or written there. An admin must restore the entry's URL, or, if the database was moved with its data: \
@@ -73,7 +73,7 @@ fn holder(found: Option<&RecordHolder>, order: &BackupOrder) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(
-        Reason::OtherTenant,
+        OutcomeReason::OtherTenant,
         format!(
             "the database carries the claim record of another Orchestra than {}/{} (UID {}), for which the backup was ordered: \
              nothing was read from it. Delete this OrchestraBackup; if the Orchestra uses this database, an admin must find out \

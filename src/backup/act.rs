@@ -13,13 +13,11 @@ use super::plan::{Step, Task};
 use super::{Pass, attempts, drill, final_backup, folder, job, key, order};
 use crate::api::condition::Reason;
 use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, RETRY_ANNOTATION, label_of, request};
-use crate::api::{BACKUP_FINALIZER, BackupFailure, OrchestraBackupStatus};
+use crate::api::{BackupFailure, OrchestraBackupStatus};
 use crate::archive::outcome::BackupFacts;
 use crate::controller::clock;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::status;
-use crate::controller::write::set_finalizer;
 
 /// Most attempts to make a backup.
 pub const ATTEMPTS: i32 = 6;
@@ -40,15 +38,12 @@ const ELSEWHERE: &str = "the Job stored the backup in another folder than status
 /// Executes a step. Returns none when the pass continues.
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
     match step {
-        Step::AddFinalizer => {
-            let object = set_finalizer(pass.core(), &pass.object, BACKUP_FINALIZER, true).await?;
-            return Ok(replace(pass, object));
-        }
+        Step::AddFinalizer => pass.set_finalizer(true).await?,
         Step::Record => record(pass, observed).await?,
         Step::Announce(_) => {
             let mut new = pass.status();
             attempts::announce(&mut new.attempts, &mut new.concluded);
-            write(pass, new).await?;
+            pass.write_status(new, None).await?;
         }
         Step::Start(task) => start(pass, task, observed).await?,
         Step::Conclude(_) => conclude(pass, observed).await?,
@@ -68,27 +63,12 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         }
         Step::Release => {
             clean_up(pass).await?;
-            set_finalizer(pass.core(), &pass.object, BACKUP_FINALIZER, false).await?;
+            pass.set_finalizer(false).await?;
             return Ok(Some(Next::Gone));
         }
         Step::Fail | Step::Rest => return Ok(Some(Next::Rest)),
     }
     Ok(None)
-}
-
-fn replace(pass: &mut Pass, object: Option<crate::api::OrchestraBackup>) -> Option<Next> {
-    match object {
-        Some(object) => {
-            pass.object = object;
-            None
-        }
-        None => Some(Next::Gone),
-    }
-}
-
-async fn write(pass: &mut Pass, new: OrchestraBackupStatus) -> Result<(), Error> {
-    pass.object = status::write(&pass.ctx.core, &pass.object, new, None).await?;
-    Ok(())
 }
 
 /// Records whose database is backed up and where to, before anything is made.
@@ -103,7 +83,7 @@ async fn record(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
         return Ok(());
     };
     let settings = order::of_class(class)?;
-    let now = clock::own();
+    let now = clock::whole(observed.now);
     let path = match stored {
         Some(path) => path.to_string(),
         None => folder::new(&pass.ctx.class.cluster, claim, &pass.object, now).to_string(),
@@ -114,8 +94,8 @@ async fn record(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     new.database_name.clone_from(database);
     new.orchestra_uid = Some(claim.uid.clone());
     new.path = Some(path);
-    new.start_time = Some(Time(clock::whole(now)));
-    write(pass, new).await
+    new.start_time = Some(Time(now));
+    pass.write_status(new, None).await
 }
 
 /// Makes the Job. A backup whose Job cannot be made leaves the queue, so that it delays no other backup.
@@ -169,7 +149,7 @@ async fn try_start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(
 async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let mut new = pass.status();
     new.concluded = new.attempts;
-    let now = clock::whole(clock::own());
+    let now = clock::whole(observed.now);
     match &observed.end {
         Some(JobEnd::Done(outcome)) => {
             new.failure = None;
@@ -201,7 +181,7 @@ async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
         }
         None => return Ok(()),
     }
-    write(pass, new).await?;
+    pass.write_status(new, None).await?;
     if pass.object.metadata.deletion_timestamp.is_none() && pass.object.spec.stored.is_none() {
         count(pass, now);
     }
@@ -212,7 +192,7 @@ async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
 fn count(pass: &Pass, now: jiff::Timestamp) {
     let (status, metrics) = (pass.status(), pass.core().metrics.backups());
     if let Some(failure) = &status.failure {
-        return metrics.attempted(failure.reason.parse().unwrap_or(Reason::BackupFailed));
+        return metrics.attempted(failure.known_reason().unwrap_or(Reason::BackupFailed));
     }
     metrics.attempted(Reason::BackedUp);
     if let Some(start) = status.start_time {

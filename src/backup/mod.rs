@@ -11,6 +11,7 @@ mod folder;
 pub mod job;
 mod key;
 mod needs;
+mod object;
 mod observe;
 mod order;
 pub mod outcome;

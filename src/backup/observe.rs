@@ -35,6 +35,8 @@ const AHEAD: SignedDuration = SignedDuration::from_mins(1);
 
 /// What was observed.
 pub struct Observed {
+    /// The time of this look.
+    pub now: Timestamp,
     /// The facts of the plan.
     pub facts: Facts,
     /// How the Job of the last attempt ended; none while it runs.
@@ -90,6 +92,7 @@ impl<E> JobLook<E> {
 
 /// Reads everything.
 pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
+    let now = Timestamp::now();
     let (core, object, status) = (pass.core(), &pass.object, pass.status());
     let removal = removal(object);
     let concluded = status.concluded >= status.attempts;
@@ -118,8 +121,9 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             is_next(&pass.ctx, &asker(pass, task), settings)
         });
     let (needs, source, store) = Needs::look(pass, class.as_ref(), removal.is_some());
-    let drill = drill::observe(pass, class).await?;
+    let drill = drill::observe(pass, class, now).await?;
     Ok(Observed {
+        now,
         facts: Facts {
             finalizer: object.finalizers().iter().any(|name| name == BACKUP_FINALIZER),
             removal,
@@ -130,7 +134,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             making: making_is,
             removing: removing_is,
             left_over,
-            due: due(pass, status.failure.as_ref(), status.attempts, Timestamp::now()),
+            due: due(pass, status.failure.as_ref(), status.attempts, now),
             source,
             store,
             has_room,

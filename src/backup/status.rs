@@ -29,8 +29,8 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let Some(described) = describe(&pass.status(), step, observed, stored) else {
         return Ok(());
     };
-    pass.object = tell(&pass.ctx, &pass.object, described).await?;
-    Ok(())
+    let (new, news) = described.fill(&pass.object);
+    pass.write_status(new, news).await
 }
 
 #[allow(clippy::too_many_lines, reason = "one table of the steps")]
@@ -90,7 +90,7 @@ fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed, stored:
         ),
         Step::Retry(task, _) => {
             let failure = failed?;
-            let reason = failure.reason.parse().unwrap_or(Reason::BackupFailed);
+            let reason = failure.known_reason().unwrap_or(Reason::BackupFailed);
             let phase = if task == Task::Make { "Running" } else { "Deleting" };
             let standing = if failure.last { Stalled } else { Reconciling };
             (
@@ -103,10 +103,10 @@ fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed, stored:
                 ),
             )
         }
-        Step::Drill(step) => return of_drill(of, step, observed),
+        Step::Drill(step) => return describe_drill(of, step, observed),
         Step::Fail => {
             let failure = failed?;
-            let reason = failure.reason.parse().unwrap_or(Reason::BackupFailed);
+            let reason = failure.known_reason().unwrap_or(Reason::BackupFailed);
             let message = format!(
                 "{} (attempt {}). Fix the cause, then annotate this OrchestraBackup with {RETRY_ANNOTATION}, or \
                  create another one",
@@ -125,7 +125,7 @@ fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed, stored:
 }
 
 /// What the status says at a step of a drill; none where the next step writes it.
-fn of_drill(of: &OrchestraBackupStatus, step: Drill, observed: &Observed) -> Option<Description> {
+fn describe_drill(of: &OrchestraBackupStatus, step: Drill, observed: &Observed) -> Option<Description> {
     let is_waiting = || match &observed.drill.waits {
         Some(why) => format!("; its pod does not start: {why}"),
         None => String::new(),
@@ -192,7 +192,8 @@ pub async fn report(backup: Arc<OrchestraBackup>, ctx: Arc<Context>, error: Arc<
         reason: error.reason(),
         message: error.to_string(),
     };
-    tell(&ctx, &backup, described).await.map(drop)
+    let (new, news) = described.fill(&backup);
+    status::write(&ctx.core, &backup, new, news).await.map(drop)
 }
 
 /// The phase of a backup whose pass ended in an error. The phase that the backup has reached stays, whatever the error is;
@@ -212,28 +213,31 @@ fn phase_at_error(backup: &OrchestraBackup, has_job: bool, is_passing: bool) -> 
     }
 }
 
-async fn tell(ctx: &Context, backup: &OrchestraBackup, described: Description) -> Result<OrchestraBackup, Error> {
-    let Description {
-        phase,
-        standing,
-        reason,
-        message,
-    } = described;
-    let mut new = backup.status.clone().unwrap_or_default();
-    let old = new.conditions.clone();
-    let mut conditions = Conditions::new(&old, backup.metadata.generation);
-    if backup.is_complete() && standing != Standing::Settled {
-        conditions.keep(ConditionType::Ready, reason);
-    } else {
-        conditions.set(ConditionType::Ready, standing == Standing::Settled, reason, &message);
+impl Description {
+    /// The status of the backup that says this, and the event, if it is news.
+    fn fill(self, backup: &OrchestraBackup) -> (OrchestraBackupStatus, Option<News>) {
+        let Self {
+            phase,
+            standing,
+            reason,
+            message,
+        } = self;
+        let mut new = backup.status.clone().unwrap_or_default();
+        let old = new.conditions.clone();
+        let mut conditions = Conditions::new(&old, backup.metadata.generation);
+        if backup.is_complete() && standing != Standing::Settled {
+            conditions.keep(ConditionType::Ready, reason);
+        } else {
+            conditions.set(ConditionType::Ready, standing == Standing::Settled, reason, &message);
+        }
+        drill::condition(&mut conditions, new.verification.as_ref());
+        conditions.stand(standing, reason, &message);
+        new.conditions = conditions.finish();
+        new.phase = Some(phase.into());
+        new.observed_generation = backup.metadata.generation.unwrap_or_default();
+        let news = status::is_news(&old, &new.conditions).then(|| News::of(standing, reason, message));
+        (new, news)
     }
-    drill::condition(&mut conditions, new.verification.as_ref());
-    conditions.stand(standing, reason, &message);
-    new.conditions = conditions.finish();
-    new.phase = Some(phase.into());
-    new.observed_generation = backup.metadata.generation.unwrap_or_default();
-    let news = status::is_news(&old, &new.conditions).then(|| News::of(standing, reason, message));
-    status::write(&ctx.core, backup, new, news).await
 }
 
 #[cfg(test)]

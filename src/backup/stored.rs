@@ -62,12 +62,9 @@ pub fn wanted(object: &Orchestra, class: &OrchestraClass) -> Result<Option<Orche
     Ok(Some(backup))
 }
 
-/// Makes the OrchestraBackup of the manifest that an Orchestra without a database names. One of that name stays as it is, and
-/// the Orchestra says what is wrong with its manifest.
-///
-/// # Errors
-/// When the Kubernetes API refuses or fails.
-pub async fn make(ctx: &Context, object: &Orchestra) -> Result<(), Error> {
+/// The OrchestraBackup of the manifest that an Orchestra without a database names, while no OrchestraBackup has its name. What
+/// is wrong with the class or the manifest is reported when the Orchestra's claim is met.
+pub fn missing(ctx: &Context, object: &Orchestra) -> Option<OrchestraBackup> {
     let claiming = || {
         ctx.core
             .stores
@@ -75,27 +72,27 @@ pub async fn make(ctx: &Context, object: &Orchestra) -> Result<(), Error> {
             .get(&ObjectRef::new(object.database_or_claiming()?))
     };
     let has_database = object.has_told_of_database() || claiming().is_some_and(|database| database.is_held_by(object));
-    let Some(class) = object
+    let class = object
         .decided_class()
-        .filter(|_| !has_database && object.spec.backup().is_some())
-    else {
-        return Ok(());
-    };
-    // What is wrong with the class or the manifest is reported when the Orchestra's claim is met.
-    let class = class::resolve(&ctx.class, Some(class));
-    let Some(wanted) = class.ok().and_then(|class| wanted(object, &class).ok().flatten()) else {
-        return Ok(());
-    };
-    let key = ObjectRef::from_obj(&wanted);
-    if ctx.core.stores.backups.get(&key).is_some() {
-        return Ok(());
-    }
+        .filter(|_| !has_database && object.spec.backup().is_some())?;
+    let class = class::resolve(&ctx.class, Some(class)).ok()?;
+    let wanted = wanted(object, &class).ok().flatten()?;
+    let there = ctx.core.stores.backups.get(&ObjectRef::from_obj(&wanted));
+    there.is_none().then_some(wanted)
+}
+
+/// Makes an OrchestraBackup that is missing. One of that name stays as it is, and the Orchestra reports what is wrong with its
+/// manifest.
+///
+/// # Errors
+/// When the Kubernetes API refuses or fails.
+pub async fn make(ctx: &Context, object: &Orchestra, wanted: &OrchestraBackup) -> Result<(), Error> {
     let parameters = PostParams {
         field_manager: Some(FIELD_MANAGER.into()),
         ..PostParams::default()
     };
     let api: Api<OrchestraBackup> = namespaced(&ctx.core.client, object);
-    let made = match api.create(&parameters, &wanted).await {
+    let made = match api.create(&parameters, wanted).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&wanted.name_any()).await?,
         made => made?,
     };

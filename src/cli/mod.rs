@@ -121,7 +121,7 @@ pub enum ClusterCommand {
     /// Approve the plan of an Orchestra's pending migrations, by its digest.
     ///
     /// Sets the annotation `stagesub.io/approve-migrations`, as `kubectl annotate` does; this needs the
-    /// right to update the Orchestra. The approval is void when the plan or the history changes.
+    /// right to update the Orchestra. The approval is no longer valid when the plan or the history changes.
     Approve(plan::ApproveArguments),
     /// Print the statements that recreate the database and the roles of a static pool's entry, after an
     /// Orchestra or somebody else has used it. All of its data is lost when an admin runs them.

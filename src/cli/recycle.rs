@@ -274,7 +274,7 @@ fn statements(login: &Login, entry: &RecycledEntry) -> anyhow::Result<String> {
         .iter()
         .map(|member| format!("\n--   kubectl delete orchdb {member}"));
     Ok(format!(
-        "-- Recreates entry {entry}. ALL DATA OF THE DATABASE ARE LOST.
+        "-- Recreates entry {entry}. ALL DATA OF THE DATABASE IS LOST.
 -- Run it as an admin of the server. It stops before it drops anything when another Orchestra's login reaches the
 -- database: that Orchestra may use it, in this cluster or in another one. It also stops when the claim record in the
 -- database is not that of the Orchestra that had it.

@@ -339,7 +339,8 @@ mod tests {
             since: used,
             used,
         };
-        let seed = SeedSource::read(vec![("a.sql".to_owned(), b"SELECT 1".to_vec())]).map(|seed| Loaded::Seed(Arc::new(seed)));
+        let seed =
+            SeedSource::read(vec![("a.sql".to_owned(), b"SELECT 1".to_vec())]).map(|seed| Loaded::Seed(Arc::new(seed)));
         let idle = Duration::from_mins(1);
         assert!(!entry(seed.map_err(RefusedSource::Scripts)).is_kept(idle));
         let refused = RefusedSource::Files(source::Error::NotFound(String::new()));

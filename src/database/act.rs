@@ -10,12 +10,11 @@ use super::{
     Pass, adopted, create, deadline, entry, final_backup, former, grace, identity, key_rotation, keys, leaving, power,
     provider_backups, region, status,
 };
+use crate::api::ProjectStatus;
 use crate::api::condition::Reason;
-use crate::api::{DATABASE_FINALIZER, ProjectStatus};
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::write::{delete, set_finalizer};
 use crate::credentials::{owner, password};
 use crate::supabase::Account;
 use crate::supabase::health::{Service, health_ready};
@@ -23,6 +22,9 @@ use crate::supabase::pooler::PoolerEndpoint;
 
 /// How many times slower a project past its deadline is polled.
 const LATE: u32 = 12;
+
+/// The wait before the owner's Secret is read again, when it has no login although the watch has shown one.
+const UNSTORED: Duration = Duration::from_millis(50);
 
 /// Services that every tenant uses.
 const SERVICES: [Service; 2] = [Service::Db, Service::Pooler];
@@ -37,16 +39,14 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
     }
     match step {
         Step::AddFinalizer => {
-            if let Some(object) = set_finalizer(&pass.ctx.core, &pass.object, DATABASE_FINALIZER, true).await? {
-                pass.object = object;
-            }
+            pass.set_finalizer(true).await?;
             Ok(None)
         }
         Step::StorePassword => store_password(pass).await,
         Step::Announce => create::announce(pass, account(observed)?, observed).await,
         Step::Create => create::create(pass, account(observed)?, observed).await,
         Step::Record => record(pass, observed).await,
-        Step::AwaitOutcome => Ok(Some(create::await_outcome(pass))),
+        Step::AwaitOutcome => Ok(Some(create::await_outcome(pass, observed.now))),
         Step::TellRefusal => create::refused_meanwhile(pass, account(observed)?).map_or(Ok(poll), Err),
         Step::AwaitHealthy => {
             let early = too_early(pass, account(observed)?, observed.now);
@@ -71,18 +71,19 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
         Step::BeginPassword => super::password::begin(pass).await,
         Step::ChangePassword => {
             let reference = reference(pass, observed)?.to_owned();
-            super::password::change(pass, account(observed)?, &reference).await
+            super::password::change(pass, observed.now, (account(observed)?, &reference)).await
         }
         Step::RevokeLogins => former::revoke(pass).await,
         Step::RotateKeys(work) => {
             let reference = reference(pass, observed)?.to_owned();
-            key_rotation::act(pass, (work, observed.facts.claim), account(observed)?, &reference).await?;
+            let project = (account(observed)?, &*reference);
+            key_rotation::act(pass, (work, observed.facts.claim), observed.now, project).await?;
             Ok(None)
         }
         // A paused project must also be destroyed in time.
         Step::Rest | Step::Sleep => {
             come_to_rest(pass, step, observed).await?;
-            let keys = key_rotation::due_in(pass, observed.facts.claim).filter(|_| step == Step::Rest);
+            let keys = key_rotation::due_in(pass, observed.facts.claim, observed.now).filter(|_| step == Step::Rest);
             let wait = observed.wait.into_iter().chain(pass.again).chain(keys).min();
             Ok(Some(wait.map_or(Next::Rest, Next::After)))
         }
@@ -251,14 +252,14 @@ async fn probe(pass: &mut Pass, observed: &mut Observed) -> Result<Option<Next>,
         .await?
         .unwrap_or_default();
     let Some(login) = owner.login(&pass.ctx.core.settings.database_roots) else {
-        return Ok(Some(Next::After(Duration::from_millis(50))));
+        return Ok(Some(Next::After(UNSTORED)));
     };
     let spacing = pass.ctx.core.settings.login_spacing;
     match pass.ctx.logins.connect(pass.name(), &login, spacing).await {
         Ok(connection) => {
             drop(connection);
             pass.ctx.logins.forget(pass.name());
-            pass.proven = true;
+            pass.prove();
             Ok(None)
         }
         // This state lasts until a person acts.
@@ -303,11 +304,8 @@ async fn reset_password(pass: &mut Pass, observed: &Observed) -> Result<Option<N
 }
 
 async fn delete_self(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let Some(object) = delete(&pass.ctx.core, &pass.object).await? else {
-        return Ok(Some(Next::Gone));
-    };
-    pass.object = object;
-    Ok(None)
+    let exists = pass.delete().await?;
+    Ok((!exists).then_some(Next::Gone))
 }
 
 async fn destroy(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {

@@ -57,6 +57,7 @@ pub async fn announce(pass: &mut Pass, account: &Account, observed: &Observed) -
     }
     status::change(pass, Step::Create, observed, |status| {
         status.placement = chosen;
+        // Not the time of the look: the creation may have waited long for its permit.
         status.create_issued_at = Some(Time(Timestamp::now()));
         status.organization = Some(account.organization().to_string());
         status.unclear_before = observed.unnamed.iter().take(unclear::REMEMBERED).cloned().collect();
@@ -152,6 +153,7 @@ fn is_fresh(pass: &Pass) -> bool {
         .status
         .as_ref()
         .and_then(|status| status.create_issued_at.as_ref());
+    // Not the time of the look: what lies between may have taken long, and it is this very moment that the request is sent.
     issued.is_some_and(|at| Timestamp::now() < settled_at(at.0, FRESH.min(pass.ctx.core.settings.create_settle / 2)))
 }
 
@@ -225,14 +227,14 @@ pub fn refused_meanwhile(pass: &Pass, account: &Account) -> Option<Error> {
 }
 
 /// When to look for the project of the last request again.
-pub fn await_outcome(pass: &Pass) -> Next {
+pub fn await_outcome(pass: &Pass, now: Timestamp) -> Next {
     let issued = pass
         .object
         .status
         .as_ref()
         .and_then(|status| status.create_issued_at.as_ref());
     let settled = issued.map(|at| settled_at(at.0, pass.ctx.core.settings.create_settle));
-    let left = settled.and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok());
+    let left = settled.and_then(|at| Duration::try_from(at.duration_since(now)).ok());
     // The project is looked up several times, to find it early.
     Next::After(
         left.unwrap_or_default()

@@ -124,8 +124,8 @@ const PAUSED: Description = Description {
 };
 
 const SLEEPS_ON: &str = "the project is paused, and no Orchestra claims it: the provider restores a paused project only for \
-                         a limited time (Supabase: a year, formerly 90 days); after that its data is lost. To keep them, \
-                         take it back, or set powerState: Running on the OrchestraDatabase";
+                         a limited time (Supabase: a year, formerly 90 days); after that its data is lost. To keep the \
+                         data, take the database back, or set powerState: Running on the OrchestraDatabase";
 
 const UNKNOWN: Description = provisioning(
     Reason::OutcomeUnknown,

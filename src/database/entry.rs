@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
@@ -120,7 +119,7 @@ pub async fn decide(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     status::change(pass, Step::DecideReset, observed, |status| {
         status.reset = Some(ResetDecision {
             claim_uid: claim.uid,
-            at: Time(Timestamp::now()),
+            at: Time(observed.now),
         });
     })
     .await

@@ -15,7 +15,6 @@ use crate::controller::conditions::Conditions;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
-use crate::controller::write;
 use crate::credentials::{inventory, owner};
 use crate::postgres::claim_record;
 use crate::postgres::{self, KeptRole};
@@ -49,13 +48,13 @@ pub async fn revoke(pass: &mut Pass) -> Result<Option<Next>, Error> {
             tracing::info!(%error, "the logins of the former tenant are not revoked yet");
             let spaced = ctx.logins.wait(pass.name(), ctx.core.settings.login_spacing);
             let wait = ctx.core.backoff.next(&key(pass.name())).max(spaced.unwrap_or_default());
-            pass.again = pass.again.into_iter().chain([wait]).min();
+            pass.try_again_in(wait);
             pass.former_logins = Some((error.reason(), error.to_string()));
             return Ok(None);
         }
     };
     let patch = json!({"spec": {"formerLogins": FormerLogins::Revoked}});
-    pass.object = write::change(&ctx.core, &pass.object, patch).await?;
+    pass.change(patch).await?;
     ctx.core.backoff.reset(&key(pass.name()));
     let note = format!(
         "the login of Orchestra {}/{}, which could not be revoked when it was deleted, is revoked",

@@ -12,7 +12,6 @@ use crate::api::{DeletionPolicy, GoDuration, OrchestraClass, OrchestraDatabase, 
 use crate::class;
 use crate::controller::clock::{self, TimeCheck};
 use crate::controller::error::Error;
-use crate::controller::write;
 
 /// Whether the grace period of a database has ended, and otherwise how long it lasts.
 pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Grace, Option<Duration>), Error> {
@@ -78,8 +77,7 @@ pub async fn schedule(pass: &mut Pass) -> Result<(), Error> {
     if is_retained && was_paused_by_release(&pass.object) {
         patch["spec"]["powerState"] = Value::Null;
     }
-    pass.object = write::change(&pass.ctx.core, &pass.object, patch).await?;
-    Ok(())
+    pass.change(patch).await
 }
 
 /// The message of a released database that is to be destroyed: until when, and how it is taken back. None for one without

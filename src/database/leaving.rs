@@ -2,13 +2,11 @@
 
 use super::observe::Observed;
 use super::{Pass, adopted, former};
-use crate::api::DATABASE_FINALIZER;
 use crate::api::condition::Reason;
 use crate::api::names::PASSWORD_LABEL;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
-use crate::controller::write::set_finalizer;
 use crate::credentials::owner;
 
 /// Removes the finalizer from a database that is gone, or that the operator stops managing.
@@ -86,6 +84,6 @@ async fn let_go(pass: &mut Pass) -> Result<Option<Next>, Error> {
         .resets
         .stop(pass.object.metadata.uid.as_deref().unwrap_or_default());
     pass.ctx.forget(pass.name());
-    set_finalizer(&pass.ctx.core, &pass.object, DATABASE_FINALIZER, false).await?;
+    pass.set_finalizer(false).await?;
     Ok(Some(Next::Gone))
 }

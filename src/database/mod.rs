@@ -15,6 +15,7 @@ mod key_rotation;
 mod keys;
 mod leaving;
 mod login;
+mod object;
 mod observe;
 mod password;
 pub mod plan;
@@ -120,7 +121,8 @@ pub async fn pass(database: Arc<OrchestraDatabase>, ctx: Arc<Context>) -> Result
     }
 }
 
-/// One pass over an OrchestraDatabase, with what it alone knows. Only `act` and the status writer change it.
+/// One pass over an OrchestraDatabase, with what it alone knows. Only `act` and the status writer change it, and each field
+/// has one writer.
 struct Pass {
     ctx: Arc<Context>,
     /// The resource, as the last write of this pass left it.
@@ -141,7 +143,7 @@ struct Pass {
     keys: Option<key_rotation::KeyAttempt>,
     /// Why the logins of the Orchestra that has released the database could not be revoked in this pass.
     former_logins: Option<(Reason, String)>,
-    /// When failed work is tried again.
+    /// When the first of the work that has failed is tried again.
     again: Option<Duration>,
     /// What a person had asked for when the pass began, of the database or its Orchestra.
     wish: String,
@@ -169,6 +171,16 @@ impl Pass {
             former_logins: None,
             again: None,
         }
+    }
+
+    /// Records that a login succeeded.
+    fn prove(&mut self) {
+        self.proven = true;
+    }
+
+    /// Records that work has failed, and is tried again after this time. The shortest one decides when the pass is repeated.
+    fn try_again_in(&mut self, wait: Duration) {
+        self.again = self.again.into_iter().chain([wait]).min();
     }
 
     /// Whether the owner's Secret has this label.

@@ -160,7 +160,7 @@ async fn look_up(pass: &Pass, wanted: &SupabaseProject, observed: &mut Observed)
         password,
         project,
         issued,
-        connection: login::connection(pass, claim, connected, observed.project.as_ref()),
+        connection: login::connection(pass, (claim, now), connected, observed.project.as_ref()),
     })
 }
 
@@ -347,9 +347,9 @@ fn is_to_be_restored(pass: &Pass, claim: ClaimState) -> bool {
     let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref());
     let by_class = class.is_ok_and(|class| class.spec.auto_restore);
     match claim {
-        ClaimState::Held => by_class || power::was_paused(pass),
+        ClaimState::Held => by_class || pass.object.was_paused(),
         // It is to be kept, and was paused only for its grace period.
-        ClaimState::Released => power::was_paused(pass),
+        ClaimState::Released => pass.object.was_paused(),
         _ => by_class && pass.object.is_spare(),
     }
 }

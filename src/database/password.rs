@@ -88,7 +88,11 @@ pub async fn begin(pass: &mut Pass) -> Result<Option<Next>, Error> {
 
 /// Sets the pending password on the project. A failure stops nothing and is not an error of the pass: both passwords are
 /// stored.
-pub async fn change(pass: &mut Pass, account: &Account, reference: &str) -> Result<Option<Next>, Error> {
+pub async fn change(
+    pass: &mut Pass,
+    now: Timestamp,
+    (account, reference): (&Account, &str),
+) -> Result<Option<Next>, Error> {
     let (core, name) = (pass.ctx.core.clone(), pass.name().to_owned());
     let spacing = core.settings.login_spacing;
     let fresh = pass.password == Some(PasswordAttempt::Stored);
@@ -106,8 +110,12 @@ pub async fn change(pass: &mut Pass, account: &Account, reference: &str) -> Resu
     // After a crash or an answer that was lost, the project may have it.
     if !fresh {
         match postgres::connect(&login, APPLICATION).await {
-            Ok(_) => return settle(pass).await,
-            Err(error) if error.is_wrong_password() => {}
+            Ok(_) => return settle(pass, now).await,
+            Err(error) if error.is_wrong_password() => {
+                // The next login has to wait. The refusal says nothing new about the password that is stored as the owner's.
+                let wrong = pass.ctx.logins.wrong_password(&name);
+                pass.ctx.logins.refused(&name, wrong);
+            }
             Err(error) => return postpone(pass, &error.into()).await,
         }
     }
@@ -117,7 +125,7 @@ pub async fn change(pass: &mut Pass, account: &Account, reference: &str) -> Resu
     tracing::info!(project = reference, "the owner's password was changed on the project");
     // The pooler may accept it only after a while, and refused logins are spaced.
     if fresh && proves(&login).await {
-        return settle(pass).await;
+        return settle(pass, now).await;
     }
     pass.ctx.logins.refused(&name, false);
     Ok(Some(Next::After(spacing)))
@@ -131,13 +139,14 @@ async fn proves(login: &Login) -> bool {
 }
 
 /// The project has the pending password: it is the owner's.
-async fn settle(pass: &mut Pass) -> Result<Option<Next>, Error> {
+async fn settle(pass: &mut Pass, now: Timestamp) -> Result<Option<Next>, Error> {
     let core = pass.ctx.core.clone();
-    let at = holder::login(pass).rotated_at.unwrap_or_else(Timestamp::now);
+    let at = holder::login(pass).rotated_at.unwrap_or(now);
     owner::end_rotation(&owner::secrets(&core), pass.name(), at).await?;
     pass.ctx.logins.forget(pass.name());
     core.backoff.reset(&key(pass));
-    (pass.password, pass.proven) = (Some(PasswordAttempt::Over), true);
+    pass.password = Some(PasswordAttempt::Over);
+    pass.prove();
     let note = "the project's owner has a new password; the former one no longer works";
     tell(&core, &pass.object, &News::normal(Reason::PasswordRotated, note)).await;
     Ok(None)
@@ -154,7 +163,8 @@ async fn postpone(pass: &mut Pass, error: &Error) -> Result<Option<Next>, Error>
         let note = format!("the owner's password is not changed ({error}); it is tried again");
         tell(&pass.ctx.core, &pass.object, &News::warning(error.reason(), note)).await;
     }
-    (pass.password, pass.again) = (Some(PasswordAttempt::Over), Some(wait));
+    pass.password = Some(PasswordAttempt::Over);
+    pass.try_again_in(wait);
     Ok(None)
 }
 

@@ -30,12 +30,7 @@ pub fn is_to_be_paused(pass: &Pass) -> bool {
 
 /// Whether the project is to be paused, or was and has not run since.
 pub fn concerns(pass: &Pass) -> bool {
-    is_to_be_paused(pass) || was_paused(pass)
-}
-
-/// Whether the operator paused the project, which has not run since.
-pub fn was_paused(pass: &Pass) -> bool {
-    issued(pass).is_some()
+    is_to_be_paused(pass) || pass.object.was_paused()
 }
 
 /// Whether a request to pause was sent whose effect may not show yet.
@@ -101,7 +96,7 @@ pub async fn change(
     // Until the provider says that it pauses the project, it runs as before.
     let runs = pauses && pass.object.is_ready();
     status::change(pass, if runs { Step::Rest } else { step }, observed, |status| {
-        let now = Timestamp::now();
+        let now = observed.now;
         if pauses {
             status.pause_first_issued_at = Some(Time(first_of(status, now)));
             (status.pause_issued_at, status.restore_issued_at) = (Some(Time(now)), None);

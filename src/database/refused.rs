@@ -55,7 +55,7 @@ const NAME_TAKEN: &str = "creation under a name that is taken";
 
 /// After a refusal that says, or may mean, that a project of this name exists. Our names are unique: an earlier request has
 /// created it, and it is not listed yet; it is looked up before another request is sent. When the next request is refused
-/// for the same reason, nobody but the provider knows why, and its words are told.
+/// for the same reason, the provider's message is reported.
 pub fn name_taken(pass: &Pass, request: &str, said: &Said) -> Result<Option<Next>, Error> {
     let told = Error::blocked(Reason::RequestRefused, taken(said));
     if pass.ctx.core.refusals.is_known(pass.name()) {

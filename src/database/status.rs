@@ -180,8 +180,7 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
         conditions.keep_shown(ConditionType::EntryUsable);
         conditions.keep_shown(ConditionType::AccessRevoked);
         new.conditions = conditions.finish();
-        pass.object = status::write(&pass.ctx.core, &pass.object, new, None).await?;
-        return Ok(());
+        return pass.write_status(new, None).await;
     }
     if was_usable {
         conditions.keep(ConditionType::Ready, reason);
@@ -232,7 +231,7 @@ async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, message: Message) 
         (ConditionType::EntryUsable, Reason::LoginFailed),
     ];
     let warnings = status::warnings(old, &new.conditions, &warned);
-    pass.object = status::write(&pass.ctx.core, &pass.object, new, news).await?;
+    pass.write_status(new, news).await?;
     for warning in &warnings {
         status::tell(&pass.ctx.core, &pass.object, warning).await;
     }

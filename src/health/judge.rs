@@ -128,9 +128,8 @@ impl ProbeJudge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::postgres::FaultKind as Kind;
 
-    fn fault(kind: Kind) -> Fault {
+    fn fault(kind: FaultKind) -> Fault {
         Fault {
             kind,
             message: format!("{kind:?}"),
@@ -143,8 +142,8 @@ mod tests {
         let note = |outcome| {
             let changed = match outcome {
                 '+' => judge.note(Ok(())),
-                'r' => judge.note(Err(&fault(Kind::Refused))),
-                _ => judge.note(Err(&fault(Kind::Login))),
+                'r' => judge.note(Err(&fault(FaultKind::Refused))),
+                _ => judge.note(Err(&fault(FaultKind::Login))),
             };
             (changed, judge.outage().map(|outage| outage.reason))
         };
@@ -195,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_restart_keeps_what_was_told_until_it_is_proven_otherwise() {
-        let outage = ProbeOutage::from(&fault(Kind::Refused));
+        let outage = ProbeOutage::from(&fault(FaultKind::Refused));
         let mut judge = ProbeJudge::resume(Some(outage.clone()));
         assert_eq!(judge.outage(), Some(&outage));
         let refused = Some(Reason::ConnectionRefused);
@@ -206,11 +205,17 @@ mod tests {
     #[test]
     fn only_refused_logins_in_a_row_count_as_such() {
         let mut judge = ProbeJudge::default();
-        let mut refused = |kind: Kind| {
+        let mut refused = |kind: FaultKind| {
             judge.note(Err(&fault(kind)));
             judge.refused()
         };
-        let kinds = [Kind::Refused, Kind::Login, Kind::Blocked, Kind::Pooler, Kind::Login];
+        let kinds = [
+            FaultKind::Refused,
+            FaultKind::Login,
+            FaultKind::Blocked,
+            FaultKind::Pooler,
+            FaultKind::Login,
+        ];
         assert_eq!(kinds.map(&mut refused), [0, 1, 2, 0, 1]);
     }
 
@@ -232,12 +237,12 @@ mod tests {
 
     #[test]
     fn applications_that_have_all_sessions_of_the_login_use_the_database() {
-        let full = fault(Kind::LoginLimit);
+        let full = fault(FaultKind::LoginLimit);
         let mut judge = ProbeJudge::default();
         for _ in 0..5 {
             assert!(!judge.note(Err(&full)) && judge.outage().is_none() && judge.is_well());
         }
-        for (told, over) in [(Kind::Refused, true), (Kind::ReadOnly, false)] {
+        for (told, over) in [(FaultKind::Refused, true), (FaultKind::ReadOnly, false)] {
             let mut judge = ProbeJudge::resume(Some(ProbeOutage::from(&fault(told))));
             assert!(!judge.note(Err(&full)));
             assert_eq!(judge.note(Err(&full)), over, "{told:?}");

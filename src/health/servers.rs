@@ -77,7 +77,6 @@ pub fn server(login: &Login) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::postgres::FaultKind as Kind;
 
     #[test]
     fn a_server_that_nobody_reaches_is_asked_once_in_a_while() {
@@ -87,7 +86,7 @@ mod tests {
             message: String::new(),
             needs_login: false,
         };
-        servers.note("db:5432", "one", Some(&fault(Kind::Refused)), now);
+        servers.note("db:5432", "one", Some(&fault(FaultKind::Refused)), now);
         assert!(servers.failed("db:5432", now).is_some());
         assert!(
             servers.failed("db:6543", now).is_none(),
@@ -97,14 +96,14 @@ mod tests {
         servers.note("db:5432", "one", None, now);
         assert!(servers.failed("db:5432", now).is_none(), "it is reached again");
         // A refused login says nothing about the next login.
-        servers.note("db:5432", "one", Some(&fault(Kind::Login)), now);
+        servers.note("db:5432", "one", Some(&fault(FaultKind::Login)), now);
         assert!(servers.failed("db:5432", now).is_none());
     }
     #[test]
     fn a_server_that_says_nothing_is_one_when_two_databases_have_met_it() {
         let (servers, now) = (FailedServers::default(), Instant::now());
         let silent = Fault {
-            kind: Kind::Unreachable,
+            kind: FaultKind::Unreachable,
             message: String::new(),
             needs_login: false,
         };

@@ -4,11 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::observe::Observed;
-use super::plan::{DatabaseState, Step, WorkState};
+use super::plan::Step;
 use super::wait::{SOON, UNWATCHED, Wait};
 use super::{
     Looked, Pass, approval, carried_out, claim, direct, existing, expiry, former, former_login, idle, login, power,
-    restore, rotation, status, telling, work,
+    restore, rotation, status, telling, turn, work,
 };
 use crate::api::condition::Reason;
 use crate::api::{ConnectionMode, PublishedSecret, is_abandoned};
@@ -18,8 +18,7 @@ use crate::controller::status::{News, tell};
 use crate::credentials::connection::{self, Handover};
 use crate::credentials::secrets::Secrets;
 use crate::postgres::{self, APPLICATION};
-use crate::rollout::turns::TurnOutcome;
-use crate::rollout::{self, Kept, TurnDecision};
+use crate::rollout::NoTurn;
 
 /// How long a database that does not answer delays a deletion, so that the tenant's login can be revoked.
 const REVOKE_WITHIN: SignedDuration = SignedDuration::from_mins(2);
@@ -29,8 +28,8 @@ const REVOKE_WITHIN: SignedDuration = SignedDuration::from_mins(2);
 /// # Errors
 /// The reason why the step could not be executed.
 pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Option<Next>, Error> {
-    pass.found.clone_from(&observed.inside.found);
-    settle_turn(pass, &observed);
+    pass.see(observed.inside.found.clone());
+    turn::settle(pass, &observed);
     work::tell_of_preparation(pass, &observed);
     let done = match step {
         Step::AddFinalizer => pass.set_finalizer(true).await,
@@ -41,9 +40,8 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         }
         // Their only effect is the status, which is already written.
         Step::Intend => Ok(()),
-        Step::NoteUse | Step::FallAsleep => {
-            pass.looked = Looked::Done;
-            Ok(())
+        Step::LookForUse | Step::NoteUse | Step::WarnIdle | Step::FallAsleep => {
+            look_for_use(pass, step, &observed).await
         }
         Step::Create | Step::Take => obtain(pass, step, &observed).await,
         Step::AnnounceRestore => return restore::announce(pass, &observed).await,
@@ -53,7 +51,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::EndRestore => return restore::end(pass, observed.now).await,
         Step::PrepareLogin => return prepare_login(pass, &observed).await,
         Step::TakeTurn => {
-            take_turn(pass, &observed);
+            turn::take(pass, &observed);
             Ok(())
         }
         Step::Migrate => return work::migrate(pass, &observed).await,
@@ -71,11 +69,6 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::Resume => return power::resume(pass, &observed).await,
         Step::Sleep => return Ok(Some(Next::Rest)),
         Step::GiveBack => power::give_back(pass, &observed).await,
-        Step::LookForUse => {
-            idle::look(pass, &observed).await;
-            Ok(())
-        }
-        Step::WarnIdle => power::warn(pass, &observed).await,
         Step::Rest => return Ok(Some(rest(pass, &observed))),
         Step::BeginTtl => expiry::begin(pass, &observed).await,
         Step::WarnOfExpiry => expiry::warn(pass, &observed).await,
@@ -100,6 +93,20 @@ async fn obtain(pass: &Pass, step: Step, observed: &Observed) -> Result<(), Erro
     Ok(())
 }
 
+/// Looks for use, or takes the step that the look of this pass leads to.
+async fn look_for_use(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
+    pass.looked = match step {
+        Step::LookForUse => idle::look(pass, observed).await,
+        Step::WarnIdle => {
+            power::warn(pass, observed).await?;
+            Looked::Done
+        }
+        // The status is their only effect.
+        _ => Looked::Done,
+    };
+    Ok(())
+}
+
 /// When a waiting pass is repeated.
 async fn come_back(pass: &mut Pass, wait: Wait, observed: &Observed) -> Result<Option<Next>, Error> {
     if matches!(wait, Wait::Migrations | Wait::Seed) {
@@ -117,7 +124,7 @@ fn rest(pass: &Pass, observed: &Observed) -> Next {
         return Next::Gone;
     }
     // An Orchestra that waits for its server asks again and again, or loses its place in the queue.
-    if observed.inside.wanted.kept == Some(Kept::Queued) {
+    if observed.inside.wanted.kept == Some(NoTurn::Queued) {
         return Next::After(UNWATCHED);
     }
     next_look(pass, observed)
@@ -223,62 +230,6 @@ async fn prepare_login(pass: &mut Pass, observed: &Observed) -> Result<Option<Ne
     Ok(None)
 }
 
-/// Asks for a turn: of the class's rollout where it decides, else of the server alone.
-fn take_turn(pass: &mut Pass, observed: &Observed) {
-    let wanted = &observed.inside.wanted;
-    let (Some(source), Some(database)) = (&wanted.source, &observed.database) else {
-        return;
-    };
-    let (ctx, object, digest) = (&pass.ctx.rollout, &pass.object, source.digest());
-    let rolled = observed.class.as_ref().zip(wanted.rolled.as_ref());
-    let asks = observed.inside.found.is_none() || rollout::awaited_approval(ctx, object, &digest);
-    let verdict = match rolled.filter(|_| asks) {
-        Some((class, (_, revisions))) => rollout::released(ctx, object, class, database, (&digest, revisions)),
-        None => rollout::turn(ctx, object, database, &digest)
-            .map_or(TurnDecision::Denied(Kept::Queued), TurnDecision::Granted),
-    };
-    match verdict {
-        TurnDecision::Granted(turn) => pass.turn = Some((turn, wanted.rolled.clone())),
-        TurnDecision::Denied(kept) => pass.denied = Some(kept),
-    }
-}
-
-/// Gives the turn back when nothing is left to begin, and the place in the queue with it.
-fn settle_turn(pass: &mut Pass, observed: &Observed) {
-    let DatabaseState::Usable(inside) = &observed.facts.database else {
-        return;
-    };
-    let outcome = match inside.migrations {
-        WorkState::Done => TurnOutcome::Applied,
-        WorkState::AwaitsApproval => TurnOutcome::AwaitsApproval,
-        _ => return,
-    };
-    // Without a look into the database there are no new facts.
-    if observed
-        .inside
-        .found
-        .as_ref()
-        .is_some_and(|found| found.migrations.is_some())
-        && pass.access.is_open()
-    {
-        pass.ctx.rollout.turns.leave(pass.uid());
-        end_turn(pass, outcome);
-    }
-}
-
-/// Gives the turn back after the database could not be looked into.
-pub fn give_turn_back(pass: &mut Pass, error: &Error) {
-    if matches!(error, Error::Migrate(_)) {
-        end_turn(pass, TurnOutcome::of(Err(error)));
-    }
-}
-
-fn end_turn(pass: &mut Pass, outcome: TurnOutcome) {
-    if let Some((turn, rolled)) = pass.turn.take() {
-        rollout::end(&pass.ctx.rollout, turn, rolled.as_ref(), outcome);
-    }
-}
-
 /// Publishes the login only after it has worked through the address that is published.
 async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let (Some(way_in), Some(database)) = (pass.access.way_in(), &observed.database) else {
@@ -295,8 +246,8 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     let proven = proven.inspect_err(|_| logins.refused(&name, false));
     proven.map_err(|error| direct::unreachable(handover, mode, error))?;
     logins.forget(&name);
-    pass.untold = !pass.is_serving() && !observed.inside.secret.exists;
     let handover = handover.clone();
+    work::owe_preparation(pass, observed.inside.secret.exists);
     carried_out::remember(pass, &name).await?;
     let published = write_secret(pass, &handover, observed.inside.secret.exists).await?;
     pass.ctx
@@ -322,7 +273,7 @@ pub async fn write_secret(pass: &Pass, handover: &Handover, exists: bool) -> Res
 
 /// Notes the connection Secret that was written.
 pub async fn note_published(pass: &mut Pass, published: PublishedSecret, now: Timestamp) -> Result<(), Error> {
-    pass.published = Some(published);
+    pass.set_published(Some(published));
     if pass.is_serving() {
         // A later step of the pass may fail, and the Secret would be compared again and again.
         status::note_secret(pass, now).await?;

@@ -7,7 +7,7 @@ use crate::api::{Orchestra, OrchestraDatabase};
 use crate::class::orphan::{self, Users};
 
 /// Whether no other Orchestra than this one has claimed a database.
-pub fn is_deserted(pass: &Pass, database: &OrchestraDatabase) -> bool {
+pub fn is_claimed_by_no_other(pass: &Pass, database: &OrchestraDatabase) -> bool {
     let others = |orchestra: &Orchestra| orchestra.uid().as_deref() != Some(pass.uid());
     let others = pass.ctx.core.stores.orchestras.state_filter(others);
     Users::of(others).of_database(database).is_none()

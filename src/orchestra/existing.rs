@@ -72,7 +72,9 @@ fn judged(
     database: Option<&OrchestraDatabase>,
 ) -> Result<(), (Reason, String)> {
     match judge(&pass.object, (class, born(pass)), name, database) {
-        Err((Reason::InUse, _)) if database.is_some_and(|database| deserted::is_deserted(pass, database)) => {
+        Err((Reason::InUse, _))
+            if database.is_some_and(|database| deserted::is_claimed_by_no_other(pass, database)) =>
+        {
             Err((Reason::InUse, deserted::message(name)))
         }
         judged => judged,
@@ -100,8 +102,8 @@ fn judge(
 ) -> Result<(), (Reason, String)> {
     let Some(database) = database else {
         let message = format!(
-            "OrchestraDatabase {name}, which spec.source.existing names, does not exist: its data are gone, unless a backup has \
-             them. Delete this Orchestra, and create it with another source"
+            "OrchestraDatabase {name}, which spec.source.existing names, does not exist: its data is gone, unless a backup has it. \
+             Delete this Orchestra, and create it with another source"
         );
         return Err((Reason::ExistingNotFound, message));
     };

@@ -65,7 +65,7 @@ pub enum Looked {
     NotYet,
     /// The look has found this.
     Found {
-        /// When the database returns an error.
+        /// How much the database was used.
         usage: Usage,
         /// Whether a backup was made since the look before.
         backed_up: bool,
@@ -136,8 +136,10 @@ pub fn observe(pass: &Pass, observed: &Observed) -> (IdleState, Option<Unused>) 
 
 /// Looks whether anybody uses the database. One that does not answer is not paused; the counts of its tables show at the
 /// next look whether it was used meanwhile.
-pub async fn look(pass: &mut Pass, observed: &Observed) {
-    let Some(database) = &observed.database else { return };
+pub async fn look(pass: &Pass, observed: &Observed) -> Looked {
+    let Some(database) = &observed.database else {
+        return Looked::Done;
+    };
     let looked = async {
         let mut session = login::open(pass, database).await?;
         Ok(postgres::usage(&mut session).await?)
@@ -147,11 +149,11 @@ pub async fn look(pass: &mut Pass, observed: &Observed) {
     match usage {
         Ok(usage) => {
             let backed_up = last.is_some_and(|last| is_backed_up_since(pass, last));
-            pass.looked = Looked::Found { usage, backed_up };
+            Looked::Found { usage, backed_up }
         }
         Err(error) => {
-            pass.looked = Looked::Done;
             tracing::debug!(%error, "the operator cannot see whether anybody uses the database");
+            Looked::Done
         }
     }
 }

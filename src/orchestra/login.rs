@@ -58,7 +58,7 @@ pub struct WayIn {
 pub struct Opened {
     /// The owner's session.
     pub session: PgConnection,
-    /// The way in.
+    /// The owner's access and the addresses that are published.
     pub way_in: WayIn,
     /// The tenant's logins.
     pub logins: Logins,
@@ -70,7 +70,7 @@ pub async fn shut(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error
     shut_all(pass, database, &mut session).await.map(drop)
 }
 
-/// As [`shut`], of a database that is released: the claim record stands there as after [`revoke`].
+/// As [`shut`], of a database that is released: the database has the claim record as after [`revoke`].
 pub async fn shut_released(pass: &mut Pass, database: &OrchestraDatabase) -> Result<bool, Error> {
     let mut session = open(pass, database).await?;
     let shut = shut_all(pass, database, &mut session).await;
@@ -345,7 +345,7 @@ pub async fn revoke(pass: &mut Pass, database: &OrchestraDatabase) -> Result<boo
     recorded.map(|_| !dropped.iter().any(KeptRole::logs_in))
 }
 
-/// Writes the claim record of a database that is released. Returns whether it stands there.
+/// Writes the claim record of a database that is released. Returns whether the database has it.
 async fn record_again(pass: &Pass, database: &OrchestraDatabase, session: &mut PgConnection) -> Result<bool, Error> {
     match claim_record::claim(session, record::own(pass), &database.spec.former_uids).await {
         Err(error) if error.class() == ErrorClass::Transient => Err(error.into()),

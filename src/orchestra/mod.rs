@@ -40,6 +40,7 @@ mod rotation;
 mod serving;
 mod status;
 mod telling;
+mod turn;
 mod unavailable;
 mod wait;
 mod wanted;
@@ -60,7 +61,7 @@ use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::current;
 use crate::rollout::turns::Turn;
-use crate::rollout::{Kept, Rolled};
+use crate::rollout::{NoTurn, Rolled};
 use crate::telemetry::traces;
 use crate::{backup, class, content, credentials, database, health, pool, rollout};
 use access::{Access, WorkLeft};
@@ -124,7 +125,7 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         let mut session = pass.access.take_session();
         let observed = observe::observe(&pass, session.as_mut()).await;
         pass.access.give_back(session);
-        let observed = observed.inspect_err(|error| act::give_turn_back(&mut pass, error))?;
+        let observed = observed.inspect_err(|error| turn::give_back(&mut pass, error))?;
         let step = plan::plan(&observed.facts);
         tracing::debug!(?step, "next");
         let under_way = status::under_way(&pass, step);
@@ -150,7 +151,8 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
     }
 }
 
-/// One pass over an Orchestra, with what it alone knows. Only `act` and the status writer change it.
+/// One pass over an Orchestra, with what it alone knows. Only `act` and the status writer change it, and each field has one
+/// writer.
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Pass {
     ctx: Arc<Context>,
@@ -163,8 +165,8 @@ struct Pass {
     /// Its turn to migrate, from before the intent is written until the work ends, and the turn's rollout.
     turn: Option<(Turn, Option<Rolled>)>,
     /// Why the rollout, or the server, gave it no turn.
-    denied: Option<Kept>,
-    /// The result of the look into the database; void after each change of the database.
+    denied: Option<NoTurn>,
+    /// The result of the look into the database; none after each change of the database.
     found: Option<Arc<InsideLook>>,
     /// The connection Secret that was written.
     published: Option<PublishedSecret>,
@@ -218,6 +220,16 @@ impl Pass {
             place: None,
             outlives: None,
         }
+    }
+
+    /// Keeps the result of a look into the database. None: the database changes, so that the last look no longer holds.
+    fn see(&mut self, found: Option<Arc<InsideLook>>) {
+        self.found = found;
+    }
+
+    /// Keeps the connection Secret that was written. None: a new login is to be published.
+    fn set_published(&mut self, published: Option<PublishedSecret>) {
+        self.published = published;
     }
 
     /// The tenant uses its database: its Secret was published.

@@ -5,7 +5,7 @@ use super::plan::{DatabaseState, Inside, Power, WorkState};
 use super::{Pass, failure, former, migrating, reach};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::controller::conditions::Conditions;
-use crate::rollout::Kept;
+use crate::rollout::NoTurn;
 
 /// The conditions of the parts inside the database.
 pub fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reason: Reason) {
@@ -91,11 +91,11 @@ fn usable(database: &DatabaseState) -> Option<&Inside> {
 }
 
 /// Reason and message of a part whose work is done.
-fn done(kept: Option<Kept>) -> (Reason, &'static str) {
+fn done(kept: Option<NoTurn>) -> (Reason, &'static str) {
     match kept {
         None => (Reason::Ready, "everything is applied"),
-        Some(Kept::Pinned) => (Reason::Pinned, "what is applied is kept, as spec.pinMigrations says"),
-        Some(Kept::Waits | Kept::Queued) => (
+        Some(NoTurn::Pinned) => (Reason::Pinned, "what is applied is kept, as spec.pinMigrations says"),
+        Some(NoTurn::Waits | NoTurn::Queued) => (
             Reason::RolloutPending,
             "all migrations of the previous source are applied; waiting for the class's rollout",
         ),

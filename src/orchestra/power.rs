@@ -13,7 +13,7 @@ use super::long_pause::{self, RESTORABLE};
 use super::observe::Observed;
 use super::plan::{DatabaseState, Power, Step};
 use super::wait::{Stop, UNWATCHED, Wait};
-use super::{Looked, Pass, act, claim, idle, inside, login, reclaim, status};
+use super::{Pass, act, claim, idle, inside, login, reclaim, status};
 use crate::api::condition::{ConditionType, Reason, find};
 use crate::api::names::request;
 use crate::api::{
@@ -97,13 +97,7 @@ pub fn observe(pass: &Pass, observed: &Observed) -> Power {
 /// Whether a pause may begin: a tenant whose Secret was never published gets it first. A project that was paused, and
 /// whose restore has not ended or is refused, is paused again.
 fn may_pause(pass: &Pass, database: &OrchestraDatabase, usable: bool) -> bool {
-    pass.is_serving() && (usable || was_paused(database))
-}
-
-/// Whether the project was paused and has not run since.
-fn was_paused(database: &OrchestraDatabase) -> bool {
-    let status = database.status.as_ref();
-    database.spec.supabase.is_some() && status.is_some_and(|status| status.pause_issued_at.is_some())
+    pass.is_serving() && (usable || database.was_paused())
 }
 
 /// Whether a released project stays paused: one that is being paused or restored, in which the tenant's login could not be
@@ -142,7 +136,7 @@ pub fn sleeps_in_grace(class: Option<&OrchestraClass>, database: &OrchestraDatab
 /// Whether the project was paused or restored, and may still be so.
 fn is_unsettled(database: &OrchestraDatabase) -> bool {
     let restored = |status: &OrchestraDatabaseStatus| status.restore_issued_at.is_some();
-    let changed = was_paused(database) || database.status.as_ref().is_some_and(restored);
+    let changed = database.was_paused() || database.status.as_ref().is_some_and(restored);
     database.spec.supabase.is_some() && changed && !database.is_lost()
 }
 
@@ -236,7 +230,6 @@ fn after_refusal(mut power: PowerStatus) -> Option<PowerStatus> {
 
 /// Publishes the event of an idle pause and records it. It may be published twice, and is never left out.
 pub async fn warn(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
-    pass.looked = Looked::Done;
     let warning = News::warning(Reason::PauseAnnounced, idle::warning(pass, observed));
     tell(&pass.ctx.core, &pass.object, &warning).await;
     let old = pass.object.status.as_ref().and_then(|status| status.power.clone());

@@ -151,7 +151,7 @@ pub async fn observe(
                     failure.message
                 )
             });
-            let reason = failure.and_then(|failure| failure.reason.parse().ok());
+            let reason = failure.and_then(BackupFailure::known_reason);
             RestoreState::Failed(reason.unwrap_or(Reason::RestoreFailed))
         }
     })
@@ -174,7 +174,7 @@ pub async fn announce(pass: &mut Pass, observed: &Observed) -> Result<Option<Nex
     });
     claimed.await?;
     let given = backup.status.clone().unwrap_or_default();
-    let now = Time(clock::whole(clock::own()));
+    let now = Time(clock::whole(observed.now));
     pass.change_status(|new| {
         let restore = new.restore.get_or_insert_with(|| RestoreStatus {
             backup_name: backup.name_any(),
@@ -216,7 +216,7 @@ pub async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error>
     let Some(end) = &observed.inside.restoring.end else {
         return Ok(());
     };
-    let now = Time(clock::whole(clock::own()));
+    let now = Time(clock::whole(observed.now));
     let retry = request(&pass.object.metadata, RETRY_ANNOTATION);
     let (mut done, attempts) = (None, status(pass).map_or(0, |known| known.attempts));
     let failure = match end {

@@ -141,7 +141,7 @@ pub async fn begin(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     pass.access.learn(logins);
     // The open session only proves the former login.
     pass.access.close();
-    pass.published = None;
+    pass.set_published(None);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use super::access::WorkLeft;
 use super::migrating;
 use super::observe::Observed;
 use super::wait::{SOON, TELLING, Wait};
-use super::{Pass, login, reach};
+use super::{Pass, login, reach, turn};
 use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
 use crate::api::retry_wish;
@@ -50,7 +50,7 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
     let database = observed.database.as_ref();
     let published = database.map_or_else(|| role.clone(), |database| login::published_role(pass, database));
     let rights = rights::of(&pass.object, observed.class.as_deref());
-    let turn = pass.turn.take();
+    let turn = turn::hand_over(pass);
     let hints = reach::hints(pass, &rights);
     let work = async move {
         let apply = async {
@@ -112,6 +112,11 @@ pub async fn seed(pass: &mut Pass, mut observed: Observed) -> Result<Option<Next
     wait(pass, observed.database.as_ref()).await
 }
 
+/// Notes whether [`tell_of_preparation`] is to come, when the connection Secret is written: it is the first one.
+pub fn owe_preparation(pass: &mut Pass, secret_exists: bool) {
+    pass.untold = !pass.is_serving() && !secret_exists;
+}
+
 /// Sends the events after migrations and a seed that the pool of the database ran before the claim: there was no Orchestra
 /// to publish them for. These lookups use the session, and wait until earlier claims have been met.
 pub fn tell_of_preparation(pass: &mut Pass, observed: &Observed) {
@@ -166,7 +171,7 @@ fn start(
     work: impl Future<Output = Result<PgConnection, Error>> + Send + 'static,
 ) {
     // The work changes the database: the last look no longer holds.
-    pass.found = None;
+    pass.see(None);
     let object = ObjectRef::new(pass.name()).within(pass.namespace());
     let name = match kind {
         WorkKind::Migrate => "migrations",
@@ -186,7 +191,7 @@ fn start(
 /// Waits a moment; longer work triggers the Orchestra when it ends. The next pass then need not read the
 /// Secret of the tenant's logins again while nobody has changed it.
 pub async fn wait(pass: &mut Pass, database: Option<&OrchestraDatabase>) -> Result<Option<Next>, Error> {
-    pass.found = None;
+    pass.see(None);
     let works = &pass.ctx.works;
     match works.progress(pass.uid(), PATIENCE).await? {
         // The next pass reports the progress of the work, and later passes do so from time to time.

@@ -8,7 +8,7 @@ use kube::api::{Api, PostParams};
 
 use super::attempts::Refusal;
 use super::observe::Observed;
-use super::plan::{EntryState, PreparationWork, Step, UnpreparedState};
+use super::plan::{PreparationWork, Step, UnpreparedState};
 use super::servers::Looker;
 use super::{PATIENCE, Pass, checks, preparation, probe, servers};
 use crate::api::names::{POOL_LABEL, pool_label};
@@ -34,7 +34,7 @@ pub async fn act(pass: &Pass, step: Step, mut observed: Observed) -> Result<Opti
             }
         }
         Step::AwaitProbes => {
-            let probed = observed.facts.entries.iter().filter(|entry| is_young(&entry.state));
+            let probed = observed.facts.entries.iter().filter(|entry| entry.is_young());
             let probed: Vec<_> = probed.map(|entry| probe::id(pass.uid(), &entry.key)).collect();
             await_end(&pass.ctx.probes, &probed).await;
         }
@@ -95,10 +95,6 @@ async fn prepare(pass: &Pass, observed: &Observed, key: &str) {
     let Some(url) = observed.inventory.get(key) else { return };
     let login = inventory::read(url, &pass.ctx.core.settings.database_roots);
     preparation::begin(pass, wanted, member, login).await;
-}
-
-fn is_young(state: &EntryState) -> bool {
-    *state == EntryState::Probing { young: true }
 }
 
 /// UIDs of the members whose preparation has just started.

@@ -12,6 +12,7 @@ mod attempts;
 pub mod candidates;
 mod checks;
 mod made;
+mod object;
 mod observe;
 pub mod plan;
 mod preparation;
@@ -31,14 +32,13 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::api::unreadable::unreadable;
-use crate::api::{Orchestra, OrchestraDatabase, OrchestraPool, POOL_FINALIZER};
+use crate::api::{Orchestra, OrchestraDatabase, OrchestraPool};
 use crate::controller::Core;
 use crate::controller::background::{PATIENCE, Works};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::current;
 use crate::controller::unreadable::check;
-use crate::controller::write::set_finalizer;
 use crate::postgres::RefusedLogins;
 use crate::telemetry::pools::PoolFacts;
 use crate::{class, content, credentials, rollout};
@@ -122,7 +122,7 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
     let Some(pool) = current(&ctx.core, &*pool).await? else {
         return Ok(Next::Gone);
     };
-    let pass = Pass {
+    let mut pass = Pass {
         ctx,
         pool: Arc::new(pool),
         began: Instant::now(),
@@ -139,7 +139,7 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
         let observed = observe::observe(&pass).await?;
         let step = plan::plan(&observed.facts);
         tracing::debug!(?step, "next");
-        status::write(&pass, &step, &observed).await?;
+        status::write(&mut pass, &step, &observed).await?;
         if let Some(next) = act::act(&pass, step, observed).await? {
             return Ok(next);
         }
@@ -159,6 +159,7 @@ fn are_known(pass: &Pass) -> Result<(), Error> {
 /// One pass over an OrchestraPool, with what it alone knows.
 struct Pass {
     ctx: Arc<Context>,
+    /// The resource, as the last write of this pass left it.
     pool: Arc<OrchestraPool>,
     began: Instant,
     /// What the members are to be prepared from, once it was looked up.
@@ -180,14 +181,6 @@ impl Pass {
         }
         let found = look.await?;
         Ok(self.wanted.get_or_init(|| found).clone())
-    }
-
-    /// Puts the finalizer on the pool, or takes it away.
-    async fn set_our_finalizer(&mut self, present: bool) -> Result<(), Error> {
-        if let Some(pool) = set_finalizer(&self.ctx.core, &*self.pool, POOL_FINALIZER, present).await? {
-            self.pool = Arc::new(pool);
-        }
-        Ok(())
     }
 
     fn uid(&self) -> &str {

@@ -266,7 +266,8 @@ fn rest(facts: &Facts, unprepared: &[Unprepared]) -> Step {
 }
 
 impl PoolEntry {
-    fn is_young(&self) -> bool {
+    /// Whether its probe has just started.
+    pub fn is_young(&self) -> bool {
         self.state == EntryState::Probing { young: true }
     }
 

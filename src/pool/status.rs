@@ -22,7 +22,7 @@ const NAMED: usize = 20;
 const FITS: usize = text::MESSAGE - 100;
 
 /// Writes the status at a step that ends the pass. Refused entries do not prevent the others from being claimed.
-pub async fn write(pass: &Pass, step: &Step, observed: &Observed) -> Result<(), Error> {
+pub async fn write(pass: &mut Pass, step: &Step, observed: &Observed) -> Result<(), Error> {
     let Some(described) = describe(step, observed) else {
         return Ok(());
     };
@@ -31,15 +31,29 @@ pub async fn write(pass: &Pass, step: &Step, observed: &Observed) -> Result<(), 
         i32::try_from(members.iter().filter(|member| wanted(member)).count()).unwrap_or(i32::MAX)
     };
     let is_available = |member: &OrchestraDatabase| member.is_unclaimed() && !checks::is_out(pass, member);
-    let pool = &pass.pool;
     let status = OrchestraPoolStatus {
         desired: i32::try_from(observed.inventory.len()).unwrap_or(i32::MAX),
         available: count(&is_available),
         bound: count(&OrchestraDatabase::is_held),
-        ..pool.status.clone().unwrap_or_default()
+        ..pass.pool.status.clone().unwrap_or_default()
     };
     let servers = servers::known(pass, &observed.inventory, None);
-    tell(&pass.ctx, pool, status, described, servers, false).await
+    tell(pass, status, described, servers).await
+}
+
+/// Writes what is said of the pool of a pass, with its events.
+pub async fn tell(
+    pass: &mut Pass,
+    status: OrchestraPoolStatus,
+    described: Description,
+    servers: KnownServers,
+) -> Result<(), Error> {
+    let told = fill(&pass.pool, status, described, servers, false);
+    pass.write_status(told.status, told.news).await?;
+    if let Some(opened) = told.opened {
+        controller::status::tell(&pass.ctx.core, &*pass.pool, &opened).await;
+    }
+    Ok(())
 }
 
 /// What the conditions of a pool say.
@@ -141,25 +155,29 @@ pub async fn report(pool: Arc<OrchestraPool>, ctx: Arc<Context>, error: Arc<Erro
         reason: error.reason(),
         message: error.to_string(),
     };
-    tell(
-        &ctx,
-        &pool,
-        status,
-        described,
-        KnownServers::Nothing,
-        error.is_passing(),
-    )
-    .await
+    let servers = KnownServers::Nothing;
+    let told = fill(&pool, status, described, servers, error.is_passing());
+    controller::status::write(&ctx.core, &pool, told.status, told.news).await?;
+    Ok(())
 }
 
-pub async fn tell(
-    ctx: &Context,
+/// A status, and the events that are told with it.
+struct FilledStatus {
+    status: OrchestraPoolStatus,
+    /// What is new about the pool.
+    news: Option<News>,
+    /// The warning about servers that let everybody in.
+    opened: Option<News>,
+}
+
+/// Fills the conditions of a status. After a `blip` a pool that was Ready stays so.
+fn fill(
     pool: &OrchestraPool,
     mut status: OrchestraPoolStatus,
     described: Description,
     servers: KnownServers,
     blip: bool,
-) -> Result<(), Error> {
+) -> FilledStatus {
     let Description {
         ready,
         standing,
@@ -191,11 +209,7 @@ pub async fn tell(
         KnownServers::Open(message) if !told => Some(News::warning(Reason::ServerOpen, message)),
         _ => None,
     };
-    let pool = controller::status::write(&ctx.core, pool, status, news).await?;
-    if let Some(opened) = opened {
-        controller::status::tell(&ctx.core, &pool, &opened).await;
-    }
-    Ok(())
+    FilledStatus { status, news, opened }
 }
 
 /// Ready, and Reconciling or Stalled. After a `blip` a pool that was Ready stays so.

@@ -7,14 +7,12 @@ use std::time::Duration;
 use super::channel::Unsecured;
 use super::error::Error;
 use super::login::Login;
+use crate::api::ROTATE_ANNOTATION;
 use crate::api::condition::Reason;
 use crate::text;
 
 /// The most characters of a server's or a library's text that are repeated.
 const WORDS: usize = 300;
-
-/// What to do about a login that the server refuses.
-const REPLACE_LOGIN: &str = "replace the login with the annotation stagesub.io/rotate-requested-at of the Orchestra";
 
 /// Why an application cannot use a database, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -250,6 +248,8 @@ impl Fault {
         if let Some(fault) = of_pooler(sqlstate, message) {
             return fault;
         }
+        let replace = format!("replace the login with the annotation {ROTATE_ANNOTATION} of the Orchestra");
+        let grant = format!("give back the right that was revoked: GRANT CONNECT ON DATABASE, or {replace}");
         let (kind, what, cure) = match sqlstate {
             "28000" if needs_tls(message) => (
                 FaultKind::Tls,
@@ -264,7 +264,7 @@ impl Fault {
             _ if sqlstate.starts_with("28") => (
                 FaultKind::Login,
                 "the server refuses the login of the connection Secret",
-                REPLACE_LOGIN,
+                &*replace,
             ),
             "3D000" => (
                 FaultKind::Gone,
@@ -283,12 +283,7 @@ impl Fault {
                 "wait; if it lasts, look at the log of the server",
             ),
             "25006" => (FaultKind::ReadOnly, "the database takes no writes", READ_ONLY),
-            "42501" => (
-                FaultKind::Other,
-                "the database refuses the login",
-                "give back the right that was revoked: GRANT CONNECT ON DATABASE, or replace the login with the annotation \
-                 stagesub.io/rotate-requested-at of the Orchestra",
-            ),
+            "42501" => (FaultKind::Other, "the database refuses the login", &*grant),
             "53100" | "53200" => (
                 FaultKind::Other,
                 "the server is out of resources",
@@ -301,7 +296,7 @@ impl Fault {
             ),
         };
         Self {
-            needs_login: cure == REPLACE_LOGIN,
+            needs_login: cure == replace,
             ..Self::new(kind, format!("{what}: {said} (SQLSTATE {sqlstate}). To do: {cure}"))
         }
     }

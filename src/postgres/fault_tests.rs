@@ -205,5 +205,9 @@ fn every_text_is_one_line_and_bounded() {
 #[test]
 fn what_to_do_names_the_annotation_as_it_is() {
     let named = format!("annotation {}", crate::api::names::ROTATE_ANNOTATION);
-    assert!(REPLACE_LOGIN.contains(&named), "{REPLACE_LOGIN}");
+    for (sqlstate, needs_login) in [("28P01", true), ("42501", false)] {
+        let fault = Fault::refused(sqlstate, "no");
+        assert!(fault.message.contains(&named), "{}", fault.message);
+        assert_eq!(fault.needs_login, needs_login, "{sqlstate}");
+    }
 }

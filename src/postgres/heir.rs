@@ -92,7 +92,7 @@ const HISTORIES: &str = "SELECT format('ALTER TABLE %s RENAME TO %I', c.oid::reg
     WHERE relname IN ('_prisma_migrations', '_sqlx_migrations') AND relkind IN ('r', 'p', 'v', 'm', 'f') \
         AND pg_get_userbyid(relowner)::text = ANY ($1)";
 
-/// Renames the histories that roles have made, before these become the owner's: the operator believes the owner's. The
+/// Renames the histories that roles have made, before these become the owner's: the operator trusts the owner's. The
 /// transaction must be one of [`super::sql::begin`].
 pub(super) async fn set_aside(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
     let forged = sqlx::query(HISTORIES).bind(roles);

@@ -1,4 +1,4 @@
-//! Code on a table that the operator believes: an INSERT of the operator's runs defaults, generated columns, constraints and
+//! Code on a table that the operator trusts: an INSERT of the operator's runs defaults, generated columns, constraints and
 //! indexes as the database's owner, whoever has written them.
 
 /// Functions of PostgreSQL's own that are not immutable and run nothing of others. Some that it has do: `query_to_xml` runs

@@ -1,4 +1,4 @@
-//! A tenant's login roles, and the walls between databases on one server: reads the facts, lets [`super::role_plan`] decide
+//! A tenant's login roles, and the isolation of databases on one server: reads the facts, lets [`super::role_plan`] decide
 //! and [`super::role_changes`] execute the changes.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! The wall around one database of a server: who may connect, and who is connected.
+//! The isolation of one database of a server: who may connect, and who is connected.
 
 use sqlx::{PgConnection, Row as _};
 

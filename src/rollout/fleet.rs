@@ -30,12 +30,12 @@ pub struct Enrolled {
 }
 
 /// The rollout settings of a class.
-pub struct Rules {
+pub struct RolloutRules {
     pub allowance: Allowance,
     canary: Option<Selector>,
 }
 
-impl Rules {
+impl RolloutRules {
     /// Reads them.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ fn asks_for_any(orchestra: &Orchestra, class: &OrchestraClass) -> bool {
 pub fn enrolled(
     ctx: &Context,
     class: &OrchestraClass,
-    rules: &Rules,
+    rules: &RolloutRules,
     ledger: &Ledger,
     (revisions, asker): (&Revisions, Option<&Orchestra>),
 ) -> Vec<Enrolled> {
@@ -104,7 +104,13 @@ pub fn enrolled(
         .collect()
 }
 
-fn enroll(ctx: &Context, orchestra: &Orchestra, rules: &Rules, ledger: &Ledger, wanted: Option<&str>) -> Enrolled {
+fn enroll(
+    ctx: &Context,
+    orchestra: &Orchestra,
+    rules: &RolloutRules,
+    ledger: &Ledger,
+    wanted: Option<&str>,
+) -> Enrolled {
     let uid = orchestra.uid().unwrap_or_default();
     let migrations = orchestra.migrations();
     let canary = rules.canary.as_ref();

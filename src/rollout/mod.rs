@@ -20,7 +20,7 @@ use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::credentials::{self, servers};
 pub use fleet::Enrolled;
-use fleet::Rules;
+use fleet::RolloutRules;
 use plan::{Decision, UpdateState};
 use revisions::Revisions;
 use turns::{Load, Turn, TurnAnswer, TurnOutcome, TurnRequest};
@@ -52,7 +52,7 @@ pub enum Gate {
     /// It needs a turn of the rollout.
     Closed,
     /// It keeps its migrations.
-    Kept(Kept),
+    Kept(NoTurn),
 }
 
 /// The answer to an Orchestra that asks for a turn.
@@ -60,12 +60,12 @@ pub enum TurnDecision {
     /// Its turn has come.
     Granted(Turn),
     /// It keeps its migrations for now.
-    Denied(Kept),
+    Denied(NoTurn),
 }
 
 /// Why an Orchestra keeps its migrations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum NoTurn {
     /// Its spec says so.
     Pinned,
     /// The rollout has not reached it.
@@ -80,7 +80,7 @@ pub fn gate(ctx: &Context, orchestra: &Orchestra, revision: &str) -> Gate {
         return Gate::Open;
     }
     if orchestra.spec.pin_migrations {
-        return Gate::Kept(Kept::Pinned);
+        return Gate::Kept(NoTurn::Pinned);
     }
     // An Orchestra that waits for approval looks for it without a turn.
     match ctx.turns.look(|ledger| fleet::standing(orchestra, ledger, revision)) {
@@ -98,10 +98,10 @@ pub fn released(
     (revision, revisions): (&str, &Revisions),
 ) -> TurnDecision {
     let (Ok(rules), Some(server)) = (
-        Rules::of(class, &ctx.turns),
+        RolloutRules::of(class, &ctx.turns),
         servers::of_database(&ctx.credentials, database),
     ) else {
-        return TurnDecision::Denied(Kept::Waits);
+        return TurnDecision::Denied(NoTurn::Waits);
     };
     let admit = |ledger: &turns::Ledger| {
         let begun = fleet::is_inherited(orchestra, ledger) && revision_of(orchestra) == Some(revision);
@@ -120,8 +120,8 @@ pub fn released(
     };
     match ctx.turns.ask(request(orchestra, &server, revision), admit) {
         TurnAnswer::Now(turn) => TurnDecision::Granted(turn),
-        TurnAnswer::Queued => TurnDecision::Denied(Kept::Queued),
-        TurnAnswer::Refused => TurnDecision::Denied(Kept::Waits),
+        TurnAnswer::Queued => TurnDecision::Denied(NoTurn::Queued),
+        TurnAnswer::Refused => TurnDecision::Denied(NoTurn::Waits),
     }
 }
 
@@ -169,7 +169,7 @@ fn revision_of(orchestra: &Orchestra) -> Option<&str> {
     Some(&migrations.source)
 }
 
-fn decide(fleet: &[Enrolled], rules: &Rules) -> Decision {
+fn decide(fleet: &[Enrolled], rules: &RolloutRules) -> Decision {
     let participants: Vec<_> = fleet.iter().map(|one| one.participant.clone()).collect();
     plan::decide(&participants, &rules.allowance)
 }
@@ -179,7 +179,7 @@ fn decide(fleet: &[Enrolled], rules: &Rules) -> Decision {
 /// # Errors
 /// When the rollout settings of the class are not valid.
 pub fn look(ctx: &Context, class: &OrchestraClass, revisions: &Revisions) -> Result<(Vec<Enrolled>, Decision), Error> {
-    let rules = Rules::of(class, &ctx.turns)?;
+    let rules = RolloutRules::of(class, &ctx.turns)?;
     let fleet = ctx
         .turns
         .look(|ledger| fleet::enrolled(ctx, class, &rules, ledger, (revisions, None)));

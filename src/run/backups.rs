@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 
 use super::ages;
 use crate::api::condition::{ConditionType, Reason, find};
-use crate::api::{Orchestra, OrchestraBackup};
+use crate::api::{Orchestra, OrchestraBackup, known_reason};
 use crate::controller::Stores;
 use crate::telemetry::backups::TenantBackup;
 use crate::telemetry::metrics::Metrics;
@@ -46,7 +46,7 @@ fn stored(backup: &OrchestraBackup) -> Option<(String, i64)> {
 /// The class of a tenant that is not backed up, and why. A schedule that has just started is not a problem.
 fn trouble(object: &Orchestra) -> Option<(String, Reason)> {
     let condition = find(object.conditions(), ConditionType::BackedUp)?;
-    let reason = condition.reason.parse().unwrap_or(Reason::BackupFailed);
+    let reason = known_reason(condition).unwrap_or(Reason::BackupFailed);
     let is_trouble = condition.status == "False" && reason != Reason::Pending;
     is_trouble.then_some((object.decided_class()?.to_owned(), reason))
 }

@@ -7,8 +7,8 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 
 use super::advice::advice;
-use crate::api::condition::{ConditionType as Is, find, is_true};
-use crate::api::{Orchestra, ScheduledBackups};
+use crate::api::condition::{ConditionType as Is, Reason, find, is_true};
+use crate::api::{Orchestra, ScheduledBackups, known_reason};
 
 /// The state of a tenant, in the order of importance to a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -160,7 +160,7 @@ fn told(condition: &Condition) -> Waits {
         reason: condition.reason.clone(),
         message: condition.message.clone(),
         since: Some(condition.last_transition_time.0),
-        advice: condition.reason.parse().ok().and_then(advice),
+        advice: known_reason(condition).and_then(advice),
     }
 }
 
@@ -226,7 +226,7 @@ fn timeline(orchestra: &Orchestra, events: &[Event]) -> Vec<TimelineItem> {
     let conditions = orchestra.conditions().iter().map(|condition| TimelineItem {
         at: condition.last_transition_time.0,
         what: format!("{}={}", condition.type_, condition.status),
-        message: if condition.status == "True" && condition.reason == "Ready" {
+        message: if condition.status == "True" && known_reason(condition) == Some(Reason::Ready) {
             condition.message.clone()
         } else {
             format!("{}: {}", condition.reason, condition.message)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use sqlx::PgConnection;
@@ -23,7 +24,7 @@ use crate::backup::{Pass, attempts, folder, job, order};
 use crate::controller::clock;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::status::{self, News};
+use crate::controller::status::News;
 use crate::credentials::password;
 use crate::postgres::made::{Maker, OwnedDatabase, RemovalEnd};
 use crate::postgres::{self, APPLICATION, Login};
@@ -48,12 +49,13 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
                 if matches!(error, Error::Kubernetes(_)) {
                     return Err(error);
                 }
-                end(pass, &DrillEnd::not_begun(&error)).await?;
+                // Not the time of the look: the server may have taken long to refuse.
+                end(pass, &DrillEnd::not_begun(&error), clock::own()).await?;
             }
         }
         Step::Conclude => {
             if let Some(ended) = &observed.end {
-                end(pass, ended).await?;
+                end(pass, ended, observed.now).await?;
             }
         }
         Step::CleanUp => {
@@ -84,17 +86,16 @@ async fn change(pass: &mut Pass, change: impl FnOnce(&mut BackupDrill), news: Op
         new.verification.as_ref(),
         pass.object.metadata.generation,
     );
-    pass.object = status::write(&pass.ctx.core, &pass.object, new, news).await?;
-    Ok(())
+    pass.write_status(new, news).await
 }
 
 /// A drill that starts. The result of the previous one stays until this one has ended.
-fn begin(drill: &mut BackupDrill, asked: Option<&String>) {
+fn begin(drill: &mut BackupDrill, asked: Option<&String>, now: Timestamp) {
     let Some(asked) = asked.filter(|asked| drill.requested.as_ref() != Some(*asked)) else {
         return;
     };
     drill.requested = Some(asked.clone());
-    drill.start_time = Some(Time(clock::whole(clock::own())));
+    drill.start_time = Some(Time(clock::whole(now)));
     drill.completion_time = None;
     drill.duration_seconds = None;
     drill.failures = 0;
@@ -110,10 +111,11 @@ async fn announce(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let (at, asked) = (at.clone(), asked(&pass.object));
     if let Err(error) = within(Box::pin(able(pass, &at))).await {
         pass.ctx.queue.leave(pass.uid());
-        return not_begun(pass, &error, asked.as_ref()).await;
+        // Not the time of the look: the server may have taken long to refuse.
+        return not_begun(pass, &error, asked.as_ref(), clock::own()).await;
     }
     let tell = |drill: &mut BackupDrill| {
-        begin(drill, asked.as_ref());
+        begin(drill, asked.as_ref(), observed.now);
         attempts::announce(&mut drill.attempts, &mut drill.concluded);
         drill.scratch = Some(at);
     };
@@ -123,9 +125,9 @@ async fn announce(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
 }
 
 /// Records that the drill was not started.
-async fn not_begun(pass: &mut Pass, error: &Error, asked: Option<&String>) -> Result<(), Error> {
-    change(pass, |drill| begin(drill, asked), None).await?;
-    end(pass, &DrillEnd::not_begun(error)).await
+async fn not_begun(pass: &mut Pass, error: &Error, asked: Option<&String>, now: Timestamp) -> Result<(), Error> {
+    change(pass, |drill| begin(drill, asked, now), None).await?;
+    end(pass, &DrillEnd::not_begun(error), now).await
 }
 
 /// Records that there is no place for a scratch database.
@@ -134,12 +136,12 @@ async fn refuse(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
         return Ok(());
     };
     let asked = asked(&pass.object);
-    not_begun(pass, error, asked.as_ref()).await
+    not_begun(pass, error, asked.as_ref(), observed.now).await
 }
 
 /// Records how an attempt ended, and tells the result of the drill where this is it.
-async fn end(pass: &mut Pass, ended: &DrillEnd) -> Result<(), Error> {
-    let now = clock::whole(clock::own());
+async fn end(pass: &mut Pass, ended: &DrillEnd, now: Timestamp) -> Result<(), Error> {
+    let now = clock::whole(now);
     let is_final = ended.is_final(pass.drill().failures);
     let news = match (is_final, ended.passed) {
         (false, _) => None,

@@ -19,6 +19,8 @@ use crate::controller::error::Error;
 
 /// What was observed.
 pub struct Observed {
+    /// The time of this look.
+    pub now: Timestamp,
     /// The facts of the plan.
     pub facts: Facts,
     /// How the Job of the last attempt ended, once it has.
@@ -35,7 +37,7 @@ pub struct Observed {
 ///
 /// # Errors
 /// When the Kubernetes API fails or refuses.
-pub async fn observe(pass: &Pass, class: Option<Arc<OrchestraClass>>) -> Result<Observed, Error> {
+pub async fn observe(pass: &Pass, class: Option<Arc<OrchestraClass>>, now: Timestamp) -> Result<Observed, Error> {
     let (core, drill, name) = (pass.core(), pass.drill(), pass.drill_job());
     let announced = drill.attempts > drill.concluded;
     let left_over = drill.attempts > 0 && job::is_there(core, &name);
@@ -57,6 +59,7 @@ pub async fn observe(pass: &Pass, class: Option<Arc<OrchestraClass>>) -> Result<
         _ => true,
     };
     Ok(Observed {
+        now,
         facts: Facts {
             wanted,
             announced,
@@ -64,7 +67,7 @@ pub async fn observe(pass: &Pass, class: Option<Arc<OrchestraClass>>) -> Result<
             left_over: left_over || look.job != Job::None,
             scratch: drill.scratch.is_some(),
             rest: pass.ctx.drops.rest(pass.uid()),
-            due: due(pass, Timestamp::now()),
+            due: due(pass, now),
             has_place: matches!(place, Some(Ok(_))),
             has_room,
         },

@@ -2,8 +2,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use crate::api::BackupDrill;
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{BackupDrill, BackupFailure};
 use crate::archive::{Outcome, OutcomeReason};
 use crate::backup::outcome;
 use crate::controller::conditions::Conditions;
@@ -126,9 +126,10 @@ pub fn condition(conditions: &mut Conditions<'_>, drill: Option<&BackupDrill>) {
         return conditions.set(ConditionType::Verified, true, Reason::Verified, &message);
     }
     let (reason, message) = match &drill.failure {
-        Some(BackupFailure { reason, message, .. }) => {
-            (reason.parse().unwrap_or(Reason::DrillFailed), message.as_str())
-        }
+        Some(failure) => (
+            failure.known_reason().unwrap_or(Reason::DrillFailed),
+            failure.message.as_str(),
+        ),
         None => (
             Reason::DrillFailed,
             "the last drill ended without a result: ask for another drill",
@@ -152,6 +153,7 @@ mod tests {
     use strum::IntoEnumIterator as _;
 
     use super::*;
+    use crate::api::BackupFailure;
     use crate::archive::outcome::DrillFacts;
     use crate::controller::conditions::find;
 

@@ -11,6 +11,7 @@ use rust_decimal::Decimal;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use super::Pass;
 use super::drills::Ask;
 use super::observe::Observed;
 use super::plan::Step;
@@ -20,7 +21,7 @@ use crate::api::names::{
     FIELD_MANAGER, HOLDER_LABEL, MANAGED_BY, ORCHESTRA_LABEL, SCHEDULED_LABEL, VERIFY_ANNOTATION, label_of,
 };
 use crate::api::{Orchestra, OrchestraBackup, OrchestraBackupSpec, OrchestraReference};
-use crate::backup::Context;
+use crate::backup::{Context, stored};
 use crate::class::budget;
 use crate::controller::clock::{self, TimeCheck};
 use crate::controller::error::Error;
@@ -33,36 +34,36 @@ const LONGEST: Duration = Duration::from_hours(1);
 /// The shortest wait.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// The next times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NextTimes {
-    /// Of a backup.
-    pub backup: Option<Timestamp>,
-    /// Of a drill.
-    pub drill: Option<Timestamp>,
-}
-
-/// Executes a step. Returns none when the pass continues.
+/// Executes a step. Returns none when the pass continues. `due`: the next time of a backup.
 pub async fn act(
-    ctx: &Context,
-    object: &Orchestra,
+    pass: &mut Pass,
     step: Step,
-    due: NextTimes,
+    due: Option<Timestamp>,
     observed: &Observed,
 ) -> Result<Option<Next>, Error> {
-    let now = observed.facts.now;
+    let (ctx, object, now) = (&pass.ctx, &pass.object, observed.facts.now);
     // A backup that is due waits for its database or for the backup before it, whose watches trigger the Orchestra.
-    let ahead = [due.backup, due.drill].into_iter().flatten().filter(|due| *due > now);
+    let next = [due, observed.drills.due(now)];
+    let ahead = next.into_iter().flatten().filter(|due| *due > now);
     let ahead = ahead.min().map(|due| clock::left(due, now).clamp(SHORTEST, LONGEST));
     let ahead = ahead.into_iter().chain(observed.again).min();
     match step {
+        Step::MakeStored => {
+            if let Some(wanted) = &observed.stored {
+                stored::make(ctx, object, wanted).await?;
+            }
+        }
+        Step::Reserve(monthly) => pass.taken = reserve(ctx, object, monthly),
+        Step::AskForDrill => {
+            if let Some(drill) = &observed.ask {
+                ask(ctx, object, drill).await?;
+            }
+        }
         Step::Make(due) => make(ctx, object, due, observed).await?,
         Step::Remove(removal) => {
             let wait = remove(ctx, object, removal, observed).await?;
             return Ok(wait.map(|wait| Next::After(ahead.map_or(wait, |ahead| wait.min(ahead)))));
         }
-        // The pass reserves before it writes the status.
-        Step::Reserve(_) => {}
         Step::Wait => return Ok(Some(ahead.map_or(Next::Rest, Next::After))),
     }
     Ok(None)
@@ -70,7 +71,7 @@ pub async fn act(
 
 /// Takes room in the budget of the class for backups at this price a month. None where another Orchestra has just taken it:
 /// the next look says so.
-pub fn reserve(ctx: &Context, object: &Orchestra, monthly: Decimal) -> Option<Decimal> {
+fn reserve(ctx: &Context, object: &Orchestra, monthly: Decimal) -> Option<Decimal> {
     let class = ctx.core.stores.classes.get(&ObjectRef::new(object.decided_class()?))?;
     let uid = object.uid().unwrap_or_default();
     let taken = budget::take_room_for_backups(&ctx.class, &class, &uid, monthly);
@@ -78,7 +79,7 @@ pub fn reserve(ctx: &Context, object: &Orchestra, monthly: Decimal) -> Option<De
 }
 
 /// Asks for a drill of a backup.
-pub async fn ask(ctx: &Context, object: &Orchestra, ask: &Ask) -> Result<(), Error> {
+async fn ask(ctx: &Context, object: &Orchestra, ask: &Ask) -> Result<(), Error> {
     let api: Api<OrchestraBackup> = namespaced(&ctx.core.client, object);
     let parameters = PatchParams {
         field_manager: Some(FIELD_MANAGER.into()),

@@ -15,8 +15,10 @@ pub mod times;
 
 use std::sync::Arc;
 
-use self::act::NextTimes;
-use super::{Context, stored};
+use rust_decimal::Decimal;
+
+use self::estimate::Sizes;
+use super::Context;
 use crate::api::Orchestra;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -26,42 +28,45 @@ pub use observe::orchestra_of;
 pub use sizes::SizeReads;
 pub use status::report;
 
+/// One pass over the schedule of an Orchestra.
+struct Pass {
+    ctx: Arc<Context>,
+    object: Orchestra,
+    /// How large a backup is, once that was read.
+    sizes: Option<Sizes>,
+    /// The price a month for which this pass has taken room in the budget.
+    taken: Option<Decimal>,
+}
+
 /// One pass: observe → plan → status → act, until it has to wait.
 ///
 /// # Errors
 /// When the Kubernetes API fails or refuses.
 pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, Error> {
-    let Some(mut object) = current(&ctx.core, &*orchestra).await? else {
+    let Some(object) = current(&ctx.core, &*orchestra).await? else {
         return Ok(Next::Gone);
     };
-    let (mut sizes, mut taken) = (None, None);
+    let mut pass = Pass {
+        ctx,
+        object,
+        sizes: None,
+        taken: None,
+    };
     loop {
         // Nothing is written before the Orchestra's own pass has written its status, or once the Orchestra is being deleted.
-        if object.status.is_none() || object.metadata.deletion_timestamp.is_some() {
+        if pass.object.status.is_none() || pass.object.metadata.deletion_timestamp.is_some() {
             return Ok(Next::Rest);
         }
-        stored::make(&ctx, &object).await?;
-        if sizes.is_none() && observe::is_scheduled(&ctx, &object) {
-            sizes = sizes::look(&ctx, &object).await;
+        if pass.sizes.is_none() && observe::is_scheduled(&pass.ctx, &pass.object) {
+            pass.sizes = sizes::look(&pass.ctx, &pass.object).await;
         }
-        let observed = observe::observe(&ctx, &object, (sizes, taken));
+        let observed = observe::observe(&pass.ctx, &pass.object, (pass.sizes, pass.taken));
         let (step, due) = plan::plan(&observed.facts);
         tracing::debug!(?step, ?due, "next");
-        if let plan::Step::Reserve(monthly) = step {
-            // The status says that the schedule is accepted once its room is taken.
-            taken = act::reserve(&ctx, &object, monthly);
-            continue;
+        if step.follows_status() {
+            pass.object = Box::pin(status::write(&pass.ctx, pass.object, &observed, due)).await?;
         }
-        object = Box::pin(status::write(&ctx, object, &observed, due)).await?;
-        if let Some(ask) = observed.drills.ask(observed.facts.now) {
-            act::ask(&ctx, &object, &ask).await?;
-            continue;
-        }
-        let due = NextTimes {
-            backup: due,
-            drill: observed.drills.due(observed.facts.now),
-        };
-        if let Some(next) = act::act(&ctx, &object, step, due, &observed).await? {
+        if let Some(next) = act::act(&mut pass, step, due, &observed).await? {
             return Ok(next);
         }
     }

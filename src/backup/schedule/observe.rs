@@ -1,6 +1,7 @@
 //! Reads an Orchestra's schedule and the backups that it has made. It reads stores only.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,7 +22,7 @@ use crate::api::{
     BackupEstimate, BackupSchedule, ClassBackup, DeletionPolicy, Orchestra, OrchestraBackup, OrchestraClass,
     ProviderBackups, RetentionLimits,
 };
-use crate::backup::{Context, order};
+use crate::backup::{Context, order, stored};
 use crate::controller::{Core, unreadable};
 use crate::cron::zone;
 
@@ -32,10 +33,14 @@ const AGAIN: Duration = Duration::from_mins(1);
 pub struct Observed {
     /// The facts of the plan.
     pub facts: Facts,
+    /// The OrchestraBackup of the manifest that the Orchestra names, where it is missing.
+    pub stored: Option<OrchestraBackup>,
     /// The schedule that applies to the Orchestra.
     pub schedule: BackupSchedule,
     /// The drills that the schedule asks for.
     pub drills: drills::Facts,
+    /// The drill that is to be requested now.
+    pub ask: Option<drills::Ask>,
     /// Why the schedule of backups, or that of drills, is invalid.
     pub trouble: Option<(Reason, String)>,
     /// What the accepted schedule stores and transfers, if that is known.
@@ -63,14 +68,9 @@ pub fn observe(ctx: &Context, object: &Orchestra, (sizes, taken): (Option<Sizes>
         Ok(times) => (times, None),
         Err(trouble) => (None, Some(trouble)),
     };
-    let drill_times = match &class {
-        Ok(class) => drill_times(object, class.as_deref(), &schedule, now),
-        Err(_) => Ok(None),
-    };
-    let drill_times = drill_times.unwrap_or_else(|wrong| {
-        trouble = trouble.take().or(Some((Reason::ScheduleInvalid, wrong)));
-        None
-    });
+    let of_drills = |class: &Option<Arc<OrchestraClass>>| drill_times(object, class.as_deref(), &schedule, now);
+    let (drills, wrong) = drills_and_trouble(core, object, class.as_ref().map_or(Ok(None), of_drills));
+    trouble = trouble.or(wrong);
     let known = object.status.as_ref().and_then(|status| status.backup.as_ref());
     let zone = zone(schedule.time_zone.as_deref());
     let mut rules = rules(&schedule, of_class);
@@ -91,9 +91,13 @@ pub fn observe(ctx: &Context, object: &Orchestra, (sizes, taken): (Option<Sizes>
     if trouble.is_some() || zone.is_none() || of_class.is_none() {
         rules = Rules::default();
     }
+    let stored = stored::missing(ctx, object);
+    let ask = drills.ask(now);
     Observed {
         facts: Facts {
             now,
+            stored_is_missing: stored.is_some(),
+            drill_is_due: ask.is_some(),
             times,
             room,
             known: known.and_then(|known| known.next_time.as_ref()).map(|next| next.0),
@@ -102,7 +106,9 @@ pub fn observe(ctx: &Context, object: &Orchestra, (sizes, taken): (Option<Sizes>
             keep: rules,
             zone: zone.unwrap_or(TimeZone::UTC),
         },
-        drills: drills_of(core, object, drill_times),
+        stored,
+        drills,
+        ask,
         schedule,
         trouble,
         estimate,
@@ -153,6 +159,18 @@ fn provider_backups(core: &Core, object: &Orchestra) -> Option<ProviderBackups> 
         .filter(|_| is_its_own)?
         .provider_backups
         .clone()
+}
+
+/// The drills that are asked for, and what is wrong with their schedule.
+fn drills_and_trouble(
+    core: &Core,
+    object: &Orchestra,
+    times: Result<Option<Times>, String>,
+) -> (drills::Facts, Option<(Reason, String)>) {
+    match times {
+        Ok(times) => (drills_of(core, object, times), None),
+        Err(wrong) => (drills::Facts::default(), Some((Reason::ScheduleInvalid, wrong))),
+    }
 }
 
 /// The times of the schedule of drills that applies; none where there is none, or it is suspended.

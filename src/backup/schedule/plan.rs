@@ -1,5 +1,6 @@
-//! Decides what to do for the schedule of one Orchestra: take its room in the budget, make the backup whose time has come,
-//! delete a backup that is not kept, or wait. A backup is named after its time, so that it is made once; one backup makes up for all missed times.
+//! Decides what to do for the schedule of one Orchestra: make the backup of a manifest that it names, take the schedule's room
+//! in the budget, ask for a drill, make the backup whose time has come, delete a backup that is not kept, or wait. A backup is
+//! named after its time, so that it is made once; one backup makes up for all missed times.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -13,6 +14,10 @@ use super::times::Times;
 pub struct Facts {
     /// The time of the look.
     pub now: Timestamp,
+    /// The Orchestra names a manifest whose OrchestraBackup does not exist.
+    pub stored_is_missing: bool,
+    /// The time of a drill has come, and there is a backup for it.
+    pub drill_is_due: bool,
     /// The times of the schedule; none where there is none, it is suspended, or it is invalid.
     pub times: Option<Times>,
     /// What the schedule costs a month, while the budget has room for it that is not taken yet.
@@ -32,8 +37,12 @@ pub struct Facts {
 /// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// Make the OrchestraBackup of the manifest that the Orchestra names.
+    MakeStored,
     /// Take room in the budget for backups at this price a month: then the schedule is accepted.
     Reserve(Decimal),
+    /// Ask for a drill of the newest backup.
+    AskForDrill,
     /// Make the backup of this time.
     Make(Timestamp),
     /// Delete a backup.
@@ -42,12 +51,25 @@ pub enum Step {
     Wait,
 }
 
+impl Step {
+    /// Whether the status is written before the step. It reports a schedule as accepted once its room is taken.
+    pub fn follows_status(self) -> bool {
+        !matches!(self, Self::MakeStored | Self::Reserve(_))
+    }
+}
+
 /// The next step for these facts, and the next time to record.
 pub fn plan(facts: &Facts) -> (Step, Option<Timestamp>) {
+    if facts.stored_is_missing {
+        return (Step::MakeStored, None);
+    }
     if let Some(monthly) = facts.room {
         return (Step::Reserve(monthly), None);
     }
     let due = due(facts);
+    if facts.drill_is_due {
+        return (Step::AskForDrill, due);
+    }
     if let Some(due) = due.filter(|due| *due <= facts.now)
         && facts.usable
         && !facts.made.iter().any(|made| made.state.is_under_way())

@@ -67,7 +67,7 @@ pub async fn run(scope: &Scope, arguments: Arguments) -> anyhow::Result<String> 
     }
     let mut changes = Vec::new();
     for object in &manifests.orchestras {
-        let change = one(&scope.client, &mut cluster, object, arguments.delete).await?;
+        let change = Box::pin(one(&scope.client, &mut cluster, object, arguments.delete)).await?;
         changes.extend(change);
     }
     render(&changes, arguments.output)

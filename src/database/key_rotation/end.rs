@@ -11,7 +11,6 @@ use crate::api::Orchestra;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
-use crate::controller::write;
 use crate::credentials::api_keys::MadeKey;
 use crate::credentials::owner::{self, OwnerSecret};
 use crate::database::plan::ClaimState;
@@ -26,19 +25,20 @@ const UNSEEN: SignedDuration = SignedDuration::from_mins(5);
 pub async fn end(
     pass: &mut Pass,
     (stored, claim): (&OwnerSecret, ClaimState),
-    account: &Account,
-    reference: &str,
+    now: Timestamp,
+    (account, reference): (&Account, &str),
 ) -> Result<ProviderResult, Error> {
-    let (secrets, name) = (owner::secrets(&pass.ctx.core), pass.name().to_owned());
+    let (core, name) = (pass.ctx.core.clone(), pass.name().to_owned());
+    let secrets = owner::secrets(&core);
     let holder = holder::watched(pass);
     let released = claim == ClaimState::Released;
     // The Orchestra that had them has released the database, and no application of this one has got them.
     let unused = is_unused(holder.as_deref());
     if released {
         // An Orchestra that has taken the database back meanwhile may publish these keys: that is a conflict.
-        pass.object = write::change(&pass.ctx.core, &pass.object, json!({})).await?;
+        pass.change(json!({})).await?;
     }
-    let due = ended(pass, stored, holder.filter(|_| !released), released).await?;
+    let due = ended(pass, stored, holder.filter(|_| !released), (released, now)).await?;
     if due.is_empty() {
         over(pass);
         return Ok(Ok(()));
@@ -89,10 +89,10 @@ async fn ended(
     pass: &Pass,
     stored: &OwnerSecret,
     holder: Option<Arc<Orchestra>>,
-    released: bool,
+    (released, now): (bool, Timestamp),
 ) -> Result<Vec<MadeKey>, Error> {
     let digest = stored.address.as_ref().and_then(|address| address.keys.as_ref());
-    let (now, unused) = (Timestamp::now(), is_unused(holder.as_deref()));
+    let unused = is_unused(holder.as_deref());
     if !released && !unused && !is_published(holder.as_deref(), digest) {
         return Ok(Vec::new());
     }

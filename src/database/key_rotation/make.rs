@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{KeyAttempt, ProviderResult, former, over, settled, warn};
+use super::{ProviderResult, begun, former, over, settled, take_begun, warn};
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
@@ -61,7 +61,7 @@ pub async fn begin(
     let highest = keys.iter().filter_map(|key| number_of(&name, &key.name)).max();
     let begin = |state: &mut KeyState| state.begin(kinds, highest.unwrap_or_default(), follows);
     owner::change_keys(&secrets, &name, begin).await?;
-    pass.keys = Some(KeyAttempt::Begun(keys));
+    begun(pass, keys);
     Ok(Ok(()))
 }
 
@@ -109,13 +109,10 @@ pub(super) fn rotated(keys: &[ApiKey]) -> (Vec<KeyKind>, Vec<String>) {
 pub async fn make(
     pass: &mut Pass,
     (stored, claim): (&OwnerSecret, ClaimState),
-    account: &Account,
-    reference: &str,
+    now: Timestamp,
+    (account, reference): (&Account, &str),
 ) -> Result<ProviderResult, Error> {
-    let begun = match pass.keys.take() {
-        Some(KeyAttempt::Begun(keys)) => Some(keys),
-        _ => None,
-    };
+    let begun = take_begun(pass);
     let pending = stored.api_keys.pending.as_ref().filter(|_| stored.address.is_some());
     let Some(pending) = pending else {
         over(pass);
@@ -152,7 +149,7 @@ pub async fn make(
     };
     let mut ended = false;
     let end = |state: &mut KeyState| {
-        ended = state.end(keys, Timestamp::now());
+        ended = state.end(keys, now);
         ended
     };
     owner::store_keys(&owner::secrets(&core), &name, values, end).await?;

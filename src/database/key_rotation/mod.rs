@@ -62,7 +62,7 @@ struct Around {
 }
 
 /// What is to be done now.
-pub fn work(pass: &Pass, claim: ClaimState) -> Option<KeyWork> {
+pub fn work(pass: &Pass, claim: ClaimState, now: Timestamp) -> Option<KeyWork> {
     match &pass.keys {
         Some(KeyAttempt::Over) => return None,
         Some(KeyAttempt::Begun(_)) => return Some(KeyWork::Pending),
@@ -81,7 +81,7 @@ pub fn work(pass: &Pass, claim: ClaimState) -> Option<KeyWork> {
         replaced: is_published(holder.as_deref(), digest.as_ref()) || is_unused(holder.as_deref()),
         unended: is_unended(pass, claim, &marks),
     };
-    decide(&marks, around, Timestamp::now())
+    decide(&marks, around, now)
 }
 
 fn decide(marks: &KeyMarks, around: Around, now: Timestamp) -> Option<KeyWork> {
@@ -167,7 +167,7 @@ pub fn failure(pass: &Pass, claim: ClaimState) -> Option<(Reason, String)> {
 }
 
 /// How long until the next work that no watch triggers: a second at least.
-pub fn due_in(pass: &Pass, claim: ClaimState) -> Option<Duration> {
+pub fn due_in(pass: &Pass, claim: ClaimState, now: Timestamp) -> Option<Duration> {
     if let Some(wait) = wait(pass, claim) {
         return Some(wait);
     }
@@ -175,7 +175,7 @@ pub fn due_in(pass: &Pass, claim: ClaimState) -> Option<Duration> {
     let look = pass.ctx.core.settings.poll_interval * LOOK;
     let until = marks.revoke_at.map(|until| {
         // They stay while newer ones are stored and not published.
-        let left = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+        let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
         if left.is_zero() {
             look
         } else {
@@ -205,15 +205,15 @@ fn is_published(holder: Option<&Orchestra>, digest: Option<&String>) -> bool {
 pub async fn act(
     pass: &mut Pass,
     (work, claim): (KeyWork, ClaimState),
-    account: &Account,
-    reference: &str,
+    now: Timestamp,
+    (account, reference): (&Account, &str),
 ) -> Result<(), Error> {
     let stored = owner::read(&owner::secrets(&pass.ctx.core), pass.name()).await?;
     let stored = stored.unwrap_or_default();
     let done = match work {
         KeyWork::Due => make::begin(pass, (&stored, claim), account, reference).await?,
-        KeyWork::Pending => make::make(pass, (&stored, claim), account, reference).await?,
-        KeyWork::Overdue => end::end(pass, (&stored, claim), account, reference).await?,
+        KeyWork::Pending => make::make(pass, (&stored, claim), now, (account, reference)).await?,
+        KeyWork::Overdue => end::end(pass, (&stored, claim), now, (account, reference)).await?,
     };
     match done {
         Ok(()) => Ok(()),
@@ -224,6 +224,19 @@ pub async fn act(
 /// Whether the provider's requests succeeded.
 type ProviderResult = Result<(), supabase::Error>;
 
+/// The names of new keys were stored in this pass, when these were the project's keys.
+fn begun(pass: &mut Pass, keys: Vec<ApiKey>) {
+    pass.keys = Some(KeyAttempt::Begun(keys));
+}
+
+/// The project's keys from before the names of new ones were stored, if that was in this pass.
+fn take_begun(pass: &mut Pass) -> Option<Vec<ApiKey>> {
+    match pass.keys.take() {
+        Some(KeyAttempt::Begun(keys)) => Some(keys),
+        _ => None,
+    }
+}
+
 /// Nothing more is tried in this pass.
 fn over(pass: &mut Pass) {
     pass.keys = Some(KeyAttempt::Over);
@@ -231,7 +244,7 @@ fn over(pass: &mut Pass) {
 
 /// The same, after something was done.
 fn settled(pass: &mut Pass) {
-    pass.keys = Some(KeyAttempt::Over);
+    over(pass);
     pass.ctx.core.backoff.reset(&key(pass));
     pass.ctx.keys.allow_rotation(pass.name());
 }
@@ -263,7 +276,7 @@ async fn postpone(pass: &mut Pass, (work, claim): (KeyWork, ClaimState), error: 
         former: former(pass, claim),
     };
     pass.ctx.keys.postpone_rotation(pass.name(), postponed);
-    pass.keys = Some(KeyAttempt::Over);
+    over(pass);
     tracing::info!(%error, ?work, "the API keys are not rotated yet");
     // A key that is rejected for this long needs a person.
     if !error.is_passing() || (unproven && wait >= SLOWEST) {

@@ -244,7 +244,9 @@ fn what_is_closed_in_the_database_is_exposed_by_what_opens_it() {
     let is = |script: &str, expected: &[(FindingKind, Effect)]| {
         let found = findings_in(&[script], &catalog);
         let found = found.iter().map(|finding| (finding.kind, finding.effect));
-        let found: Vec<_> = found.filter(|(_, effect)| matches!(effect, Exposing | Granting)).collect();
+        let found: Vec<_> = found
+            .filter(|(_, effect)| matches!(effect, Exposing | Granting))
+            .collect();
         assert_eq!(found, expected, "{script}");
     };
     is("GRANT USAGE ON SCHEMA private TO anon", &[(Grant, Exposing)]);

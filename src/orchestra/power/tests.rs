@@ -188,14 +188,14 @@ fn a_project_that_was_paused_or_restored_may_sleep_and_an_entry_never_does() {
     for (paused, restored) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut database = hosted(paused, restored);
         assert_eq!(
-            (was_paused(&database), is_unsettled(&database)),
+            (database.was_paused(), is_unsettled(&database)),
             (paused, paused || restored)
         );
         let may = |policy| may_sleep_on(&database, policy);
         assert_eq!(may(DeletionPolicy::Delete), paused || restored);
         assert!(!may(DeletionPolicy::Retain), "its data would be lost after a while");
         database.spec.supabase = None;
-        assert_eq!((was_paused(&database), is_unsettled(&database)), (false, false));
+        assert_eq!((database.was_paused(), is_unsettled(&database)), (false, false));
     }
 }
 

@@ -46,13 +46,13 @@ async fn count(pass: &mut Pass, step: counting::Step, observed: &Observed) -> Re
     use counting::Step as Is;
     let mut planned = observed.facts.counted.planned.clone();
     match step {
-        Is::AddFinalizer => pass.set_our_finalizer(true).await?,
+        Is::AddFinalizer => pass.set_finalizer(true).await?,
         Is::RemoveFinalizer => {
             // A watch may lag behind the writes of an earlier leader.
             if made::any(&pass.ctx.core, pass.name()).await? {
                 return Ok(Some(Next::After(BEHIND)));
             }
-            pass.set_our_finalizer(false).await?;
+            pass.set_finalizer(false).await?;
             return Ok(Some(Next::Gone));
         }
         Is::Settle => status::write_planned(pass, planned).await?,

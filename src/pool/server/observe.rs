@@ -36,6 +36,8 @@ const SHOWN: Duration = Duration::from_secs(10);
 
 /// What was looked up.
 pub struct Observed {
+    /// The time of this look.
+    pub now: Timestamp,
     /// The facts for the plan.
     pub facts: Facts,
     /// The entries by the names of their Secrets.
@@ -63,6 +65,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let (made, planned): (Vec<_>, Vec<_>) = written.partition(exists);
     let planned: Vec<_> = planned.into_iter().cloned().collect();
     let mut observed = Observed {
+        now: Timestamp::now(),
         facts: Facts {
             counted: counting::Facts {
                 deleting,
@@ -136,8 +139,8 @@ fn observe_entry(
     };
     match state {
         Some(state) => {
+            let (member, ages_in) = counted_member(pass, observed.now, (entry, member.as_deref()), state);
             let counted = &mut observed.facts.counted;
-            let (member, ages_in) = counted_member(pass, entry, member.as_deref(), state);
             counted.ages_in = counted.ages_in.into_iter().chain(ages_in).min();
             counted.members.push(member);
         }
@@ -228,14 +231,14 @@ fn of_member(pass: &Pass, wanted: Option<&MemberContents>, member: &OrchestraDat
 /// An entry as it is counted, and the time until it is old.
 fn counted_member(
     pass: &Pass,
-    entry: &MadeEntry,
-    member: Option<&OrchestraDatabase>,
+    now: Timestamp,
+    (entry, member): (&MadeEntry, Option<&OrchestraDatabase>),
     state: WarmMemberState,
 ) -> (WarmMember, Option<Duration>) {
     let created = member.and_then(ResourceExt::creation_timestamp).map(|at| at.0);
     let lifetime = pass.pool.spec.member_lifetime.map(GoDuration::as_std);
     let usable = matches!(state, WarmMemberState::Unprepared(_) | WarmMemberState::Available);
-    let age = created.map(|at| Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default());
+    let age = created.map(|at| Duration::try_from(now.duration_since(at)).unwrap_or_default());
     let left = lifetime.zip(age).filter(|_| usable);
     let left = left.map(|(lifetime, age)| lifetime.saturating_sub(age));
     let member = WarmMember {

@@ -1,13 +1,10 @@
 //! Describes a pool that makes its members on a server: how many there are, and why there are not as many as wanted.
 
-use std::sync::Arc;
-
 use super::observe::Observed;
 use super::plan::{Need, ServerEntry};
 use crate::api::OrchestraPoolStatus;
 use crate::api::condition::Reason;
 use crate::api::names::{POOL_LABEL, pool_label};
-use crate::controller;
 use crate::controller::conditions::Standing;
 use crate::controller::error::Error;
 use crate::pool::attempts::Refusal;
@@ -23,9 +20,7 @@ pub async fn write_planned(pass: &mut Pass, planned: Vec<String>) -> Result<(), 
         planned,
         ..pass.pool.status.clone().unwrap_or_default()
     };
-    let pool = controller::status::write(&pass.ctx.core, &*pass.pool, status, None).await?;
-    pass.pool = Arc::new(pool);
-    Ok(())
+    pass.write_status(status, None).await
 }
 
 /// Writes the status at a step that ends the pass.
@@ -49,7 +44,7 @@ pub async fn write(pass: &mut Pass, step: &Step, entries: &OfEntries, made: &Obs
     let mut described = describe(made, &entries.refusals);
     described.message += &exposure(entries.exposed.get(..1).unwrap_or_default());
     let servers = servers::known(pass, &entries.inventory, entries.server.as_ref());
-    tell(&pass.ctx, &pass.pool, status, described, servers, false).await
+    tell(pass, status, described, servers).await
 }
 
 /// What the conditions say: what is wrong with the server or an entry, and otherwise whether the wanted number waits for a
@@ -142,6 +137,7 @@ mod tests {
             old: false,
         };
         Observed {
+            now: jiff::Timestamp::UNIX_EPOCH,
             facts: Facts {
                 counted: counting::Facts {
                     desired,

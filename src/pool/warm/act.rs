@@ -31,7 +31,7 @@ const POOL: &str = "pool";
 /// Executes a step; `None` when the pass continues at once.
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
     match &step {
-        Step::AddFinalizer => pass.set_our_finalizer(true).await?,
+        Step::AddFinalizer => pass.set_finalizer(true).await?,
         Step::RemoveFinalizer => return remove_finalizer(pass).await,
         Step::Plan(more) => return plan(pass, &step, observed, *more).await,
         Step::Create(names) => return create_all(pass, observed, names).await,
@@ -72,7 +72,7 @@ async fn remove_finalizer(pass: &mut Pass) -> Result<Option<Next>, Error> {
         destroy_all(pass, &left).await?;
         return Ok(Some(Next::After(BEHIND)));
     }
-    pass.set_our_finalizer(false).await?;
+    pass.set_finalizer(false).await?;
     Ok(Some(Next::Gone))
 }
 

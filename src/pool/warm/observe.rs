@@ -25,6 +25,8 @@ const CREATED_AT_ONCE: i32 = 3;
 
 /// What was looked up.
 pub struct Observed {
+    /// The time of this look.
+    pub now: Timestamp,
     /// The facts for the plan.
     pub facts: Facts,
     /// The class that makes the members.
@@ -61,6 +63,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         .cloned()
         .partition(|name| databases.get(&ObjectRef::new(name)).is_some());
     let mut observed = Observed {
+        now: Timestamp::now(),
         facts: Facts {
             deleting: pool.metadata.deletion_timestamp.is_some(),
             finalizer: pool.finalizers().iter().any(|name| name == POOL_FINALIZER),
@@ -141,7 +144,7 @@ fn observe_members(pass: &Pass, observed: &mut Observed) {
         observed
             .refusals
             .extend(refusal.map(|refusal| (Some(name.clone()), refusal)));
-        let left = lifetime.and_then(|lifetime| left_of(lifetime, member));
+        let left = lifetime.and_then(|lifetime| left_of(lifetime, member, observed.now));
         let usable = matches!(state, WarmMemberState::Unprepared(_) | WarmMemberState::Available);
         let outdated = observed
             .wanted
@@ -159,10 +162,10 @@ fn observe_members(pass: &Pass, observed: &mut Observed) {
 }
 
 /// How long a member may still wait for a claim; none before it is usable.
-fn left_of(lifetime: Duration, member: &OrchestraDatabase) -> Option<Duration> {
+fn left_of(lifetime: Duration, member: &OrchestraDatabase, now: Timestamp) -> Option<Duration> {
     let since = member.status.as_ref()?.usable_since.as_ref()?.0;
     let until = since.saturating_add(SignedDuration::try_from(lifetime).ok()?).ok()?;
-    Some(Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default())
+    Some(Duration::try_from(until.duration_since(now)).unwrap_or_default())
 }
 
 /// The state of a member, and its message.

@@ -1,7 +1,5 @@
 //! Describes a pool that makes its members: how many there are, and why there are not as many as wanted.
 
-use std::sync::Arc;
-
 use super::observe::Observed;
 use super::plan::{Step, WarmMemberState};
 use crate::api::OrchestraPoolStatus;
@@ -9,7 +7,7 @@ use crate::api::condition::{ConditionType, Reason};
 use crate::api::names::{POOL_LABEL, pool_label};
 use crate::controller::conditions::{Conditions, Standing};
 use crate::controller::error::Error;
-use crate::controller::status::{self, News, is_news};
+use crate::controller::status::{News, is_news};
 use crate::pool::Pass;
 use crate::pool::attempts::Refusal;
 use crate::pool::status::Description;
@@ -64,9 +62,7 @@ pub async fn change_planned(
         planned,
     };
     let news = is_news(&old.conditions, &status.conditions).then(|| News::of(standing, reason, message));
-    let pool = status::write(&pass.ctx.core, &*pass.pool, status, news).await?;
-    pass.pool = Arc::new(pool);
-    Ok(())
+    pass.write_status(status, news).await
 }
 
 /// What the conditions say at a step; none where the next step writes them.
@@ -165,6 +161,8 @@ fn trouble(troubles: &[(Option<&str>, &Refusal)]) -> Option<Description> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::pool::plan::{RefusedEntry, UnpreparedState};
     use crate::pool::status::tests::{contradicts, every_refusal};
@@ -178,6 +176,7 @@ mod tests {
             old: false,
         };
         Observed {
+            now: jiff::Timestamp::UNIX_EPOCH,
             facts: Facts {
                 desired,
                 members: states.iter().map(member).collect(),

@@ -15,9 +15,9 @@ pub use judge::{AcceptedHoldings, LeftBy, Objection, judge};
 pub use observe::{check_project_is_alone, is_hosted_project, observe};
 pub use open::{look_inside, open_databases};
 
-/// Closes a database in which something was `found` that nothing speaks against, unless it is a hosted project's, and looks
-/// again: until it is closed, a session of a neighbour may leave there what the next tenant's scripts call. Returns what is
-/// there now, and what speaks against it.
+/// Closes a database of which nothing that was `found` forbids its use, unless it is a hosted project's, and looks again:
+/// until it is closed, a session of a neighbour may leave there what the next tenant's scripts call. Returns what is there
+/// now, and what forbids its use.
 ///
 /// # Errors
 /// See [`super::Error`].

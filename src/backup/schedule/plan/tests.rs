@@ -41,6 +41,8 @@ fn stalled() -> BackupState {
 fn facts(now: Timestamp, known: Option<Timestamp>, made: Vec<Made>) -> Facts {
     Facts {
         now,
+        stored_is_missing: false,
+        drill_is_due: false,
         times: Some(times()),
         room: None,
         known,
@@ -52,6 +54,25 @@ fn facts(now: Timestamp, known: Option<Timestamp>, made: Vec<Made>) -> Facts {
 }
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+#[test]
+fn what_is_named_and_what_is_reserved_come_before_the_status() {
+    let noon = at("2026-11-10T12:00:00Z");
+    let mut all = facts(noon, Some(time_of(10)), Vec::new());
+    (all.stored_is_missing, all.drill_is_due, all.room) = (true, true, Some(Decimal::ONE));
+    let is = |facts: &Facts, step: Step, follows: bool| {
+        assert_eq!((plan(facts).0, step.follows_status()), (step, follows));
+    };
+    is(&all, Step::MakeStored, false);
+    all.stored_is_missing = false;
+    is(&all, Step::Reserve(Decimal::ONE), false);
+    all.room = None;
+    is(&all, Step::AskForDrill, true);
+    // The backup stays due meanwhile.
+    assert_eq!(plan(&all).1, Some(time_of(10)));
+    all.drill_is_due = false;
+    is(&all, Step::Make(time_of(10)), true);
+}
 
 #[test]
 fn a_new_schedule_begins_with_its_next_time() {
