@@ -229,6 +229,54 @@ fn closed(create: &str) -> String {
     )
 }
 
+/// Statements that open what the database of the test below closes, and some that do not.
+const OPENING: &[(&str, &[(FindingKind, Effect)])] = &[
+    ("GRANT USAGE ON SCHEMA private TO anon", &[(Grant, Exposing)]),
+    ("GRANT ALL ON SCHEMA private TO PUBLIC", &[(Grant, Exposing)]),
+    ("GRANT USAGE ON SCHEMA private TO authenticated", &[(Grant, Granting)]),
+    ("GRANT USAGE ON SCHEMA api TO anon", &[(Grant, Granting)]),
+    (
+        "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA api TO anon",
+        &[(Grant, Exposing)],
+    ),
+    (
+        "GRANT EXECUTE ON ALL ROUTINES IN SCHEMA public TO anon",
+        &[(Grant, Granting)],
+    ),
+    ("GRANT SELECT ON LARGE OBJECT 16400 TO PUBLIC", &[(Grant, Exposing)]),
+    ("GRANT SELECT ON LARGE OBJECT 16400 TO a", &[(Grant, Granting)]),
+    (
+        "ALTER VIEW members_view SET (security_barrier = off)",
+        &[(SecurityDefiner, Exposing)],
+    ),
+    (
+        "ALTER VIEW members_view RESET (security_barrier)",
+        &[(SecurityDefiner, Exposing)],
+    ),
+    ("ALTER VIEW members_view SET (security_barrier)", &[]),
+    ("ALTER ROLE a INHERIT", &[(ChangeRole, Exposing)]),
+    ("ALTER ROLE a NOINHERIT", &[]),
+    (
+        "UPDATE storage.buckets SET public = true WHERE id = 'a'",
+        &[(OpenPolicy, Exposing)],
+    ),
+    ("UPDATE storage.buckets SET public = false WHERE id = 'a'", &[]),
+    ("UPDATE storage.buckets SET file_size_limit = 1 WHERE id = 'a'", &[]),
+    (
+        "INSERT INTO storage.buckets (id, name, public) VALUES ('a', 'a', true)",
+        &[],
+    ),
+    (
+        "INSERT INTO storage.buckets (id, name, public) VALUES ('a', 'a', true) ON CONFLICT (id) DO UPDATE SET public = \
+         excluded.public",
+        &[(OpenPolicy, Exposing)],
+    ),
+    (
+        "MERGE INTO storage.buckets b USING (VALUES (1)) v ON true WHEN MATCHED THEN UPDATE SET public = true",
+        &[(OpenPolicy, Exposing)],
+    ),
+];
+
 /// What the database closes so far is opened by grants that open nothing elsewhere.
 #[test]
 fn what_is_closed_in_the_database_is_exposed_by_what_opens_it() {
@@ -241,58 +289,14 @@ fn what_is_closed_in_the_database_is_exposed_by_what_opens_it() {
         filled: true,
         ..Relation::default()
     });
-    let is = |script: &str, expected: &[(FindingKind, Effect)]| {
+    for (script, expected) in OPENING {
         let found = findings_in(&[script], &catalog);
         let found = found.iter().map(|finding| (finding.kind, finding.effect));
         let found: Vec<_> = found
             .filter(|(_, effect)| matches!(effect, Exposing | Granting))
             .collect();
-        assert_eq!(found, expected, "{script}");
-    };
-    is("GRANT USAGE ON SCHEMA private TO anon", &[(Grant, Exposing)]);
-    is("GRANT ALL ON SCHEMA private TO PUBLIC", &[(Grant, Exposing)]);
-    is("GRANT USAGE ON SCHEMA private TO authenticated", &[(Grant, Granting)]);
-    is("GRANT USAGE ON SCHEMA api TO anon", &[(Grant, Granting)]);
-    is(
-        "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA api TO anon",
-        &[(Grant, Exposing)],
-    );
-    is(
-        "GRANT EXECUTE ON ALL ROUTINES IN SCHEMA public TO anon",
-        &[(Grant, Granting)],
-    );
-    is("GRANT SELECT ON LARGE OBJECT 16400 TO PUBLIC", &[(Grant, Exposing)]);
-    is("GRANT SELECT ON LARGE OBJECT 16400 TO a", &[(Grant, Granting)]);
-    is(
-        "ALTER VIEW members_view SET (security_barrier = off)",
-        &[(SecurityDefiner, Exposing)],
-    );
-    is(
-        "ALTER VIEW members_view RESET (security_barrier)",
-        &[(SecurityDefiner, Exposing)],
-    );
-    is("ALTER VIEW members_view SET (security_barrier)", &[]);
-    is("ALTER ROLE a INHERIT", &[(ChangeRole, Exposing)]);
-    is("ALTER ROLE a NOINHERIT", &[]);
-    is(
-        "UPDATE storage.buckets SET public = true WHERE id = 'a'",
-        &[(OpenPolicy, Exposing)],
-    );
-    is("UPDATE storage.buckets SET public = false WHERE id = 'a'", &[]);
-    is("UPDATE storage.buckets SET file_size_limit = 1 WHERE id = 'a'", &[]);
-    is(
-        "INSERT INTO storage.buckets (id, name, public) VALUES ('a', 'a', true)",
-        &[],
-    );
-    is(
-        "INSERT INTO storage.buckets (id, name, public) VALUES ('a', 'a', true) ON CONFLICT (id) DO UPDATE SET public = \
-         excluded.public",
-        &[(OpenPolicy, Exposing)],
-    );
-    is(
-        "MERGE INTO storage.buckets b USING (VALUES (1)) v ON true WHEN MATCHED THEN UPDATE SET public = true",
-        &[(OpenPolicy, Exposing)],
-    );
+        assert_eq!(found, *expected, "{script}");
+    }
 }
 
 /// A function that is replaced or altered keeps the grants that it had.
