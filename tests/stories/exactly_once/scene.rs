@@ -9,6 +9,7 @@ use orchestra_sandbox::gate::Gate;
 use orchestra_sandbox::random;
 use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World, is_true};
 use serde_json::{Value, json};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Case, Held};
 use crate::pool::house;
@@ -19,14 +20,20 @@ use crate::support::{decoded, gate, kill, login, secret, sources, standard_class
 /// Longest time that a round of many Orchestras takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(10);
 
+/// How many scenes play at the same time. Each has dozens of projects with a server of its own: more of them than processors
+/// take many times as long, until an operator loses its lease.
+static STAGES: Semaphore = Semaphore::const_new(2);
+
 pub struct Scene {
     pub world: World,
     pub gate: Gate,
+    _stage: SemaphorePermit<'static>,
 }
 
 impl Scene {
     /// A world with a class of the provider, which is the default, and a class of a pool.
     pub async fn start(members: usize) -> Self {
+        let stage = STAGES.acquire().await.unwrap();
         let world = generous_world().await;
         world
             .api
@@ -43,7 +50,11 @@ impl Scene {
                 .unwrap();
             house(&world, &entries(&world, members).await);
         }
-        Self { world, gate }
+        Self {
+            world,
+            gate,
+            _stage: stage,
+        }
     }
 
     /// An operator behind the gate.
@@ -52,7 +63,7 @@ impl Scene {
             command
                 .env("KUBECONFIG", self.gate.kubeconfig())
                 // So many at once leave a small machine little time to renew it.
-                .env("ORCHESTRA_LEASE_DURATION", "15s")
+                .env("ORCHESTRA_LEASE_DURATION", "30s")
                 .args(["--concurrency=300", "--login-spacing=200ms"])
                 // No create request is held before its effect for so long.
                 .env("ORCHESTRA_CREATE_SETTLE", "10s")
