@@ -36,7 +36,6 @@ mod session;
 mod source;
 mod source_error;
 mod status;
-mod step_error;
 mod steps;
 mod unfinished;
 mod unrecorded;

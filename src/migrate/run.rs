@@ -174,7 +174,7 @@ pub(super) async fn whole(
             lock.keep(conn).await?;
             history.took(conn, migration, took).await
         }
-        Err(WholeError::Other(error)) => {
+        Err(RunError::Other(error)) => {
             if let Some(row) = begun.filter(|_| error.keeps_nothing()) {
                 sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
                 ours(conn, TimeLimits::default()).await?;
@@ -182,7 +182,7 @@ pub(super) async fn whole(
             }
             Err(error)
         }
-        Err(WholeError::Script(mut error)) => {
+        Err(RunError::Script(mut error)) => {
             if let ScriptError::Failed(failure) = &mut error {
                 failure.keeps_parts = unrecorded;
                 // The script can have left a failed transaction of its own open.
@@ -208,21 +208,30 @@ fn last_commit(migration: &Migration) -> Option<LastCommit> {
     migration.last_commit.filter(|_| migration.script.len() <= LONGEST_TIED)
 }
 
-/// Why a script that was run as a whole failed: because of itself, or because it could not be recorded.
-enum WholeError {
+/// Why a run of a script failed: because of the script, or because of something else, such as its record.
+pub(super) enum RunError {
     Script(ScriptError),
     Other(Error),
 }
 
-impl From<Error> for WholeError {
+impl From<Error> for RunError {
     fn from(error: Error) -> Self {
         Self::Other(error)
     }
 }
 
-impl From<sqlx::Error> for WholeError {
+impl From<sqlx::Error> for RunError {
     fn from(error: sqlx::Error) -> Self {
         Self::Other(error.into())
+    }
+}
+
+impl From<RunError> for Error {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Script(error) => error.into_migration(),
+            RunError::Other(error) => error,
+        }
     }
 }
 
@@ -232,17 +241,17 @@ async fn untied(
     conn: &mut PgConnection,
     migration: &Migration,
     leftovers: Option<&Leftovers>,
-) -> std::result::Result<bool, WholeError> {
+) -> std::result::Result<bool, RunError> {
     let Migration { name, script, .. } = migration;
     if is_one_that_holds_nobody_back(script) {
         set_lock_timeout(conn, PATIENT).await?;
     }
-    run(conn, name, script).await.map_err(WholeError::Script)?;
+    run(conn, name, script).await.map_err(RunError::Script)?;
     let Some(leftovers) = leftovers else { return Ok(false) };
     let at = pieces(script).first().map_or(0, |piece| piece.start);
     match leftovers.flaw(conn, (name, script, at)).await? {
         None => Ok(false),
-        Some(failure) => Err(WholeError::Script(ScriptError::Failed(Box::new(failure)))),
+        Some(failure) => Err(RunError::Script(ScriptError::Failed(Box::new(failure)))),
     }
 }
 
@@ -255,21 +264,20 @@ async fn tied(
     (source, migration): (&Source, &Migration),
     begun: Option<&HistoryRow>,
     LastCommit { at, of_all }: LastCommit,
-) -> std::result::Result<bool, WholeError> {
+) -> std::result::Result<bool, RunError> {
     let Migration { name, script, .. } = migration;
-    part(conn, name, script, 0..at).await.map_err(WholeError::Script)?;
+    part(conn, name, script, 0..at).await.map_err(RunError::Script)?;
     let holds = is_in_transaction(conn).await? && !is_read_only(conn, (name, script, at)).await?;
     if holds {
         conn.clear_cached_statements().await?;
         let moment = sqlx::raw_sql(MOMENT).execute(&mut *conn).await;
-        moment.map_err(|error| WholeError::Script(ScriptError::new(name, script, at, 0, error)))?;
+        moment.map_err(|error| RunError::Script(ScriptError::new(name, script, at, 0, error)))?;
         lock.keep(conn).await?;
         let finished = history.finish(conn, begun, source, migration).await;
         finished.map_err(|error| if of_all { error.with_nothing_kept() } else { error })?;
     }
-    part(conn, name, script, at..script.len())
-        .await
-        .map_err(WholeError::Script)?;
+    let ended = part(conn, name, script, at..script.len()).await;
+    ended.map_err(RunError::Script)?;
     Ok(holds)
 }
 
@@ -277,14 +285,13 @@ async fn tied(
 async fn is_read_only(
     conn: &mut PgConnection,
     (name, script, at): (&str, &str, usize),
-) -> std::result::Result<bool, WholeError> {
-    let row = sqlx::raw_sql(AssertSqlSafe(format!("SELECT {ACCESS}")))
-        .fetch_one(conn)
-        .await?;
+) -> std::result::Result<bool, RunError> {
+    let sql = AssertSqlSafe(format!("SELECT {ACCESS}"));
+    let row = sqlx::raw_sql(sql).fetch_one(conn).await?;
     let (is_read_only, has_written): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
     if is_read_only && has_written {
         let failure = ScriptFailure::read_only(name, script, at);
-        return Err(WholeError::Script(ScriptError::Failed(Box::new(failure))));
+        return Err(RunError::Script(ScriptError::Failed(Box::new(failure))));
     }
     Ok(is_read_only)
 }

@@ -12,11 +12,10 @@ use super::lexer::{Piece, StatementKind as Kind};
 use super::lock::Lock;
 use super::mode::rolls_back;
 use super::options::TimeLimits;
-use super::run::{ScriptError, part};
+use super::run::{RunError, ScriptError, part};
 use super::script_words::{is_setting, speaks_of};
 use super::session::{ACCESS, MOMENT, PATIENT, READING, lock_timeout, ours, set_lock_timeout, to_theirs};
 use super::source::{Migration, Source};
-use super::step_error::{StepError, StepResult};
 use super::unfinished::{self, NextStatement, ScriptRecord, pieces};
 use super::unrecorded::UnrecordedParts;
 use crate::api::MigrationFormat as Format;
@@ -59,7 +58,7 @@ pub(super) async fn per_statement(
         let Err(error) = steps.step(conn, lock, index, piece).await else {
             continue;
         };
-        let StepError::Script(ScriptError::Failed(mut failure)) = error else {
+        let RunError::Script(ScriptError::Failed(mut failure)) = error else {
             return Err(error.into());
         };
         sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
@@ -133,6 +132,8 @@ struct Steps<'a> {
     parts: &'a UnrecordedParts,
 }
 
+type StepResult = std::result::Result<(), RunError>;
+
 impl Steps<'_> {
     async fn step(&mut self, conn: &mut PgConnection, lock: Lock, index: usize, piece: &Piece) -> StepResult {
         let done = index + 1;
@@ -147,7 +148,7 @@ impl Steps<'_> {
                 // The effects of earlier statements are kept if the statement has to be sent again.
                 self.commit(conn, index, piece).await?;
                 match self.inside(conn, done, piece).await {
-                    Err(StepError::Script(ScriptError::Failed(failure))) if failure.needs_no_transaction() => {
+                    Err(RunError::Script(ScriptError::Failed(failure))) if failure.needs_no_transaction() => {
                         sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
                         self.open = OpenTransaction::No;
                         self.outside(conn, done, piece, NextStatement::CommitsItself).await?;
@@ -277,7 +278,7 @@ impl Steps<'_> {
         if let Some(leftovers) = &self.leftovers {
             let Migration { name, script, .. } = self.migration;
             if let Some(failure) = leftovers.flaw(conn, (name, script, piece.start)).await? {
-                return Err(StepError::Script(ScriptError::Failed(Box::new(failure))));
+                return Err(RunError::Script(ScriptError::Failed(Box::new(failure))));
             }
         }
         self.leave_parts(done);
@@ -329,13 +330,13 @@ impl Steps<'_> {
         done.map(drop).map_err(|error| self.failed_at(at, error))
     }
 
-    fn failed_at(&self, at: usize, error: sqlx::Error) -> StepError {
+    fn failed_at(&self, at: usize, error: sqlx::Error) -> RunError {
         let Migration { name, script, .. } = self.migration;
-        StepError::Script(ScriptError::new(name, script, at, 0, error))
+        RunError::Script(ScriptError::new(name, script, at, 0, error))
     }
 
     /// Whether the transaction cannot contain a record. One that already contains changes is refused.
-    async fn is_read_only(&self, conn: &mut PgConnection, at: usize) -> std::result::Result<bool, StepError> {
+    async fn is_read_only(&self, conn: &mut PgConnection, at: usize) -> std::result::Result<bool, RunError> {
         if !self.speaks_of_read_only {
             return Ok(false);
         }
@@ -344,7 +345,7 @@ impl Steps<'_> {
         let (is_read_only, has_written) = (row.try_get(0)?, row.try_get(1)?);
         if is_read_only && has_written {
             let failure = ScriptFailure::read_only(&self.migration.name, &self.migration.script, at);
-            return Err(StepError::Script(ScriptError::Failed(Box::new(failure))));
+            return Err(RunError::Script(ScriptError::Failed(Box::new(failure))));
         }
         Ok(is_read_only)
     }
@@ -389,6 +390,6 @@ impl Steps<'_> {
         sqlx::raw_sql(READING).execute(&mut *conn).await?;
         part(conn, name, script, piece.span.clone())
             .await
-            .map_err(StepError::Script)
+            .map_err(RunError::Script)
     }
 }

@@ -20,7 +20,7 @@ use crate::api::condition::{ConditionType, Reason, find};
 use crate::api::names::{HOLDER_LABEL, SCHEDULED_LABEL, VERIFY_ANNOTATION};
 use crate::api::{
     BackupEstimate, BackupSchedule, ClassBackup, DeletionPolicy, Orchestra, OrchestraBackup, OrchestraClass,
-    ProviderBackups, RetentionLimits,
+    ProviderBackups, RetentionLimits, known_reason,
 };
 use crate::backup::{Context, order, stored};
 use crate::controller::{Core, unreadable};
@@ -314,11 +314,15 @@ fn state(backup: &OrchestraBackup) -> BackupState {
         .and_then(|status| status.failure.as_ref())
         .filter(|_| backup.has_failed())
     {
-        return BackupState::Failed(failure.reason.clone(), failure.message.clone());
+        let reason = failure.known_reason().unwrap_or(Reason::BackupFailed);
+        return BackupState::Failed(reason, failure.message.clone());
     }
     let conditions = status.map_or(&[][..], |status| &status.conditions[..]);
     match find(conditions, ConditionType::Stalled) {
-        Some(stalled) => BackupState::Stalled(stalled.reason.clone(), stalled.message.clone()),
+        Some(stalled) => {
+            let reason = known_reason(stalled).unwrap_or(Reason::BackupFailed);
+            BackupState::Stalled(reason, stalled.message.clone())
+        }
         None => BackupState::UnderWay,
     }
 }

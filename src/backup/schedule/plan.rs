@@ -8,6 +8,7 @@ use rust_decimal::Decimal;
 
 use super::retention::{BackupRemoval, BackupState, Made, Rules, removals};
 use super::times::Times;
+use crate::api::condition::Reason;
 
 /// What one pass has observed.
 #[derive(Clone, Debug)]
@@ -100,7 +101,7 @@ pub enum ScheduleVerdict<'a> {
     /// The last one is complete.
     Complete(&'a Made),
     /// The last one failed, or is stalled.
-    Trouble(&'a Made, &'a str, &'a str),
+    Trouble(&'a Made, Reason, &'a str),
 }
 
 /// The verdict over these backups: that of the last one that has ended or is stalled.
@@ -111,7 +112,7 @@ pub fn verdict(made: &[Made]) -> ScheduleVerdict<'_> {
         BackupState::UnderWay | BackupState::Leaving => None,
         BackupState::Complete => Some(ScheduleVerdict::Complete(made)),
         BackupState::Stalled(reason, message) | BackupState::Failed(reason, message) => {
-            Some(ScheduleVerdict::Trouble(made, reason, message))
+            Some(ScheduleVerdict::Trouble(made, *reason, message))
         }
     });
     told.unwrap_or(ScheduleVerdict::Nothing)

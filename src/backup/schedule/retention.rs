@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::api::condition::Reason;
 use crate::api::{BackupRetention, GoDuration, RetentionLimits};
 
 /// Number of failed backups that are kept, the last ones, whatever the retention says.
@@ -36,11 +37,11 @@ pub enum BackupState {
     /// It is being made, or waits.
     UnderWay,
     /// It is Stalled, a person must act: reason and message.
-    Stalled(String, String),
+    Stalled(Reason, String),
     /// Its manifest is stored.
     Complete,
     /// It failed: reason and message.
-    Failed(String, String),
+    Failed(Reason, String),
     /// Its deletion was requested, or it has a value that this version does not know: it is left as it is.
     Leaving,
 }

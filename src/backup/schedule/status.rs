@@ -112,7 +112,7 @@ fn told(observed: &Observed) -> Option<BackedUp> {
             };
             (
                 false,
-                reason.parse().unwrap_or(Reason::BackupFailed),
+                reason,
                 format!("OrchestraBackup {} is not complete, and {next}: {message}", made.name),
             )
         }

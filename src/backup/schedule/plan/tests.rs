@@ -31,11 +31,11 @@ fn made(day: i8, state: BackupState) -> Made {
 }
 
 fn failed() -> BackupState {
-    BackupState::Failed("StoreFull".into(), "no room".into())
+    BackupState::Failed(Reason::StoreFull, "no room".into())
 }
 
 fn stalled() -> BackupState {
-    BackupState::Stalled("NoBackupDestination".into(), "none".into())
+    BackupState::Stalled(Reason::NoBackupDestination, "none".into())
 }
 
 fn facts(now: Timestamp, known: Option<Timestamp>, made: Vec<Made>) -> Facts {

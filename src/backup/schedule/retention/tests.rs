@@ -141,7 +141,7 @@ fn the_age_removes_whatever_the_counts_say_and_tells_since_when() {
 
 #[test]
 fn the_last_complete_and_the_last_verified_one_stay() {
-    let failed = || BackupState::Failed("StoreFull".into(), "no room".into());
+    let failed = || BackupState::Failed(Reason::StoreFull, "no room".into());
     let all = [
         made("2026-11-01T02:00:00Z", BackupState::Complete, true),
         made("2026-11-02T02:00:00Z", BackupState::Complete, true),
@@ -172,9 +172,9 @@ fn one_that_is_being_restored_stays() {
 fn failed_ones_are_bounded_and_what_is_under_way_or_leaves_is_let_alone() {
     let state = |number: usize| match number % 4 {
         0 => BackupState::UnderWay,
-        1 => BackupState::Stalled("StoreRefused".into(), "denied".into()),
+        1 => BackupState::Stalled(Reason::StoreRefused, "denied".into()),
         2 => BackupState::Leaving,
-        _ => BackupState::Failed("StoreFull".into(), "no room".into()),
+        _ => BackupState::Failed(Reason::StoreFull, "no room".into()),
     };
     let all: Vec<_> = (0..28)
         .map(|number| made(&format!("2026-11-{:02}T02:00:00Z", number + 1), state(number), false))
@@ -243,7 +243,7 @@ fn what_is_promised_holds_in_every_case() {
     let states = [
         BackupState::Complete,
         BackupState::UnderWay,
-        BackupState::Failed("F".into(), "f".into()),
+        BackupState::Failed(Reason::BackupFailed, "f".into()),
         BackupState::Leaving,
     ];
     let now = at("2026-11-29T00:00:00Z");
