@@ -177,7 +177,7 @@ proptest! {
     // Windows then end in the middle of the requests, and answers arrive windows later.
     #[test]
     fn none_is_refused_however_late_the_answers_are(
-        count in 1_usize..700, limit in 10_u32..200, window in 5_u64..60, way in 0_u64..300, work in 0_u64..8000,
+        count in 1_usize..700, limit in 10_u32..200, window in 5_u64..60, way in 0_u64..15000, work in 0_u64..15000,
         apart in 1_u64..300,
     ) {
         let scene = Scene { count, limit, window, way, work, apart };
