@@ -23,6 +23,10 @@ use traffic::Traffic;
 /// Resync of the restarted operator, short so that two of them are watched.
 const RESYNC: Duration = Duration::from_secs(10);
 
+/// The most requests for each tenant, all events included; and up to how many tenants at once that is demanded: more of them
+/// wait for their turn on the one server, and have a status that says so.
+const TARGET: (f64, u32) = (10.0, 50);
+
 /// Counts the operator's requests for each tenant in the API server's audit log.
 ///
 /// The control plane, PostgreSQL and the operator are real. The tenants' databases are entries of a
@@ -53,7 +57,8 @@ impl Arguments {
 /// Runs the measurement with scripts and without, and prints a table.
 ///
 /// # Errors
-/// When something cannot be started, a tenant is not Ready in time, or the operator writes something after a restart.
+/// When something cannot be started, a tenant is not Ready in time, up to 50 tenants need more than 10 requests each, or the
+/// operator writes something after a restart.
 pub async fn run(arguments: Arguments) -> Result<()> {
     let mut costs = Vec::new();
     let runs = if arguments.scripts == 0 {
@@ -66,6 +71,15 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     }
     report::print(&arguments, &costs);
     let writes: usize = costs.iter().map(|cost| cost.restart.writes().count()).sum();
+    let (most, up_to) = TARGET;
+    for cost in costs.iter().filter(|_| arguments.tenants <= up_to) {
+        let requests = cost.requests_each();
+        ensure!(
+            requests <= most,
+            "{requests:.2} requests a tenant with {} scripts; the target is {most} at most",
+            cost.scripts
+        );
+    }
     ensure!(
         writes == 0,
         "the restarted operator has sent {writes} writes, and nothing had changed"

@@ -53,6 +53,11 @@ impl Cost {
         lines
     }
 
+    /// Requests for each tenant, leases and watches apart.
+    pub(super) fn requests_each(&self) -> f64 {
+        self.each(self.total(counts))
+    }
+
     fn each(&self, count: usize) -> f64 {
         as_float(count) / f64::from(self.tenants)
     }
@@ -99,7 +104,7 @@ pub(super) fn print(arguments: &Arguments, costs: &[Cost]) {
         row(&format!("{}: {}", line.0, line.1), &|cost| cost.cell(line));
     }
     row("**all**, leases and watches apart", &|cost| {
-        format!("**{:.2}**", cost.each(cost.total(counts)))
+        format!("**{:.2}**", cost.requests_each())
     });
     row("leases: requests for each renewal", &|cost| {
         format!("{:.2}", cost.for_each_renewal())
