@@ -17,7 +17,10 @@ use crate::source::{self, Files, ROOM_UNUSED, SourcePlace, SourceVersion, layout
 
 /// Most bytes of scripts that the cache holds. The source that was used longest ago is removed first; it is read again when
 /// it is needed.
-const MAX_BYTES: usize = 64 << 20;
+const MAX_BYTES: usize = 24 << 20;
+
+/// Most bytes of scripts that the cache holds while the scripts in use leave little memory for others.
+const TIGHT_BYTES: usize = 4 << 20;
 
 /// The memory of one script or of one place, without its text and its name.
 const PLACE: usize = 128;
@@ -149,10 +152,12 @@ impl Scripts {
         };
         let mut read = self.read.lock();
         read.insert(key, entry);
-        let sizes = read.values().map(CachedScripts::size).collect();
-        if let Some(oldest) = oldest_that_fits(sizes, MAX_BYTES) {
-            read.retain(|_, entry| entry.used >= oldest);
-        }
+        fit(&mut read, MAX_BYTES, |_| true);
+    }
+
+    /// Drops most scripts that Orchestras name, or that classes name, so that others can be read.
+    fn forget_most(&self, by_class: bool) {
+        fit(&mut self.read.lock(), TIGHT_BYTES, |place| place.by_class == by_class);
     }
 
     /// The copy that is in use already, if there is one.
@@ -166,6 +171,15 @@ impl Scripts {
         let source = Arc::new(source);
         same.insert(key, Arc::downgrade(&source));
         source
+    }
+}
+
+/// Of the entries of some places, drops those that were used longest ago, until the others have at most this many bytes.
+fn fit(read: &mut HashMap<ScriptsKey, CachedScripts>, most: usize, of: impl Fn(&SourcePlace) -> bool) {
+    let entries = read.iter().filter(|(key, _)| of(&key.0));
+    let sizes = entries.map(|(_, entry)| entry.size()).collect();
+    if let Some(oldest) = oldest_that_fits(sizes, most) {
+        read.retain(|key, entry| !of(&key.0) || entry.used >= oldest);
     }
 }
 
@@ -237,6 +251,10 @@ async fn load(ctx: &Context, key: ScriptsKey) -> Result<Loaded, Error> {
     let version = ctx.sources.version(place).await?;
     if let Some(known) = ctx.scripts.known(&key, &version) {
         return known.map_err(Error::from);
+    }
+    if ctx.sources.is_tight(place) {
+        ctx.sources.forget_small();
+        ctx.scripts.forget_most(place.by_class);
     }
     let files = ctx.sources.files(place, &version).await?;
     let (whole, what, revision) = (place.clone(), key.1, version.revision.clone());

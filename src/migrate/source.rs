@@ -136,7 +136,7 @@ impl Source {
         Ok(Self {
             format,
             revision: None,
-            permit: None,
+            permit: MemoryPermit::default(),
             migrations: found.into_values().collect(),
         })
     }
@@ -155,7 +155,7 @@ impl Source {
 
     /// Whether it is one of the large sources, of which few are in memory at a time.
     pub fn is_large(&self) -> bool {
-        self.permit.is_some()
+        self.permit.is_large()
     }
 
     /// Digest of the OCI manifest that the source was read from.

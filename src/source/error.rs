@@ -8,7 +8,7 @@ use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 use crate::text;
 
-/// When a large source is asked for again while the memory for it is in use.
+/// When a source is asked for again while the memory for it is in use.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// The cause for a source that changes while it is read.
@@ -46,12 +46,12 @@ pub enum Error {
         /// When to try again, if the registry says so.
         after: Option<Duration>,
     },
-    /// The memory for large sources is in use.
+    /// The memory for sources is in use.
     #[error("{place}: {flaw}")]
     Busy {
         /// Which source.
         place: String,
-        /// [`Flaw::Busy`].
+        /// [`Flaw::Busy`] or [`Flaw::Full`].
         flaw: Flaw,
     },
     /// Access is refused.
@@ -86,10 +86,7 @@ impl Error {
     pub(super) fn invalid(place: &dyn fmt::Display, flaw: Flaw) -> Self {
         let place = place.to_string();
         match flaw.brief() {
-            Flaw::Busy => Self::Busy {
-                place,
-                flaw: Flaw::Busy,
-            },
+            flaw @ (Flaw::Busy | Flaw::Full) => Self::Busy { place, flaw },
             flaw => Self::Invalid { place, flaw },
         }
     }

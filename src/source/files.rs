@@ -33,10 +33,10 @@ impl Files {
         }
     }
 
-    /// Takes the room that this many more bytes need, before they are read.
+    /// Takes the memory that this many more bytes need, before they are read.
     ///
     /// # Errors
-    /// [`Flaw::Busy`].
+    /// [`Flaw::Busy`] or [`Flaw::Full`].
     pub fn reserve(&mut self, bytes: usize) -> Result<(), Flaw> {
         self.share.cover(self.weight().saturating_add(bytes))
     }
@@ -44,7 +44,7 @@ impl Files {
     /// Counts what is downloaded for the set as a part of it, until it is unpacked: both are in memory at the same time.
     ///
     /// # Errors
-    /// More bytes than a set may have, or [`Flaw::Busy`].
+    /// More bytes than a set may have, [`Flaw::Busy`] or [`Flaw::Full`].
     pub fn hold_packed(&mut self, bytes: usize) -> Result<(), Flaw> {
         if bytes > self.room() {
             return Err(Flaw::TooLarge);
@@ -73,7 +73,12 @@ impl Files {
         self.bytes.saturating_add(self.paths).saturating_add(self.packed)
     }
 
-    /// The reservation of the memory of a large set.
+    /// Returns the memory that was taken and is not needed: the set is complete.
+    pub fn settle(&mut self) {
+        self.share.shrink(self.weight());
+    }
+
+    /// The memory that the set takes.
     pub fn permit(&self) -> &MemoryPermit {
         self.share.permit()
     }

@@ -47,6 +47,11 @@ pub enum Flaw {
         SMALL_BYTES >> 20
     )]
     Busy,
+    /// The memory for small sources is in use; it is no fault of the files.
+    #[error(
+        "the scripts that are applied now take the operator's memory for sources: it waits until one of them is applied"
+    )]
+    Full,
     /// Not an archive, or a damaged one.
     #[error("the archive cannot be unpacked, make it with `tar czf`: {0}")]
     Archive(String),
@@ -144,7 +149,7 @@ impl Flaw {
             | Self::Unread(text)
             | Self::Artifact(text)
             | Self::Digest(text) => cut(text),
-            Self::TooMany | Self::TooLarge | Self::Busy => {}
+            Self::TooMany | Self::TooLarge | Self::Busy | Self::Full => {}
         }
         self
     }

@@ -102,8 +102,8 @@ pub async fn pull(
         let mut empty = Files::within(share);
         let sizes = artifact.layers.iter().map(|layer| layer.size);
         let total = sizes.fold(0, usize::saturating_add);
-        empty.hold_packed(total).map_err(|flaw| repository.flaw(flaw))?;
         let _turn = DOWNLOADING.acquire().await;
+        empty.hold_packed(total).map_err(|flaw| repository.flaw(flaw))?;
         let fetch = async |layer: Layer| {
             let bytes = repository.blob(&layer.digest, layer.size).await?;
             Ok::<_, Error>((layer, bytes))

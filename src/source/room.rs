@@ -1,4 +1,4 @@
-//! Memory for large sources: one at a time.
+//! The memory of sources: bounded for all of them together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,36 +9,59 @@ use super::flaw::Flaw;
 use super::limits::SMALL_BYTES;
 use crate::migrate::MemoryPermit;
 
-/// The place for one source of more than [`SMALL_BYTES`]. It is taken while the source is read, and as long as any
-/// copy of its files or scripts is in memory.
+/// Bytes of one permit for a small source.
+const UNIT: usize = 1 << 10;
+
+/// The least permits that a small source takes at a time.
+const STEP: u32 = 16;
+
+/// The permits for a small source of the largest size.
+const SMALL: u32 = units(SMALL_BYTES);
+
+/// The memory for one source of more than [`SMALL_BYTES`], and for smaller ones up to a bound. It is taken while a source is
+/// read, and as long as any copy of its files or scripts is in memory: in a cache, or while its scripts are applied.
 #[derive(Clone, Debug)]
 pub struct SourceRoom {
-    one: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+    small: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
 }
 
-impl Default for SourceRoom {
-    fn default() -> Self {
+impl SourceRoom {
+    /// Room for one large source and for this many bytes of small ones.
+    pub fn new(small: usize) -> Self {
         Self {
-            one: Arc::new(Semaphore::new(1)),
+            large: Arc::new(Semaphore::new(1)),
+            small: Arc::new(Semaphore::new(small / UNIT)),
             waiting: Arc::default(),
         }
     }
-}
 
-impl SourceRoom {
-    /// Whether a source waits for the room.
+    /// Whether a large source waits for the room.
     pub fn is_wanted(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Waits for the room, first come, first served, and takes it.
-    pub async fn wait(&self) -> Share {
-        let _waiting = WaitingSource::begin(&self.waiting);
-        let permit = self.one.clone().acquire_owned().await;
+    /// Whether the small sources in memory leave less than another one of the largest size needs.
+    pub fn is_tight(&self) -> bool {
+        self.small.available_permits() < SMALL as usize
+    }
+
+    /// Waits for the memory of a large source, or for that of a small one of the largest size, first come, first served, and
+    /// takes it.
+    pub async fn wait(&self, large: bool) -> Share {
+        let mut permit = MemoryPermit::default();
+        if large {
+            let _waiting = WaitingSource::begin(&self.waiting);
+            if let Ok(one) = self.large.clone().acquire_owned().await {
+                permit = MemoryPermit::of_large(one);
+            }
+        } else if let Ok(part) = self.small.clone().acquire_many_owned(SMALL).await {
+            permit.add(part);
+        }
         Share {
             room: Some(self.clone()),
-            permit: permit.ok().map(Arc::new),
+            permit,
         }
     }
 }
@@ -59,7 +82,7 @@ impl Drop for WaitingSource<'_> {
     }
 }
 
-/// The part of a room that a set of files occupies. It is no part of the set's identity.
+/// The part of a room that a set of files takes. It is no part of the set's identity.
 #[derive(Clone, Debug, Default)]
 pub struct Share {
     room: Option<SourceRoom>,
@@ -79,29 +102,52 @@ impl Share {
     pub fn of(room: &SourceRoom) -> Self {
         Self {
             room: Some(room.clone()),
-            permit: None,
+            permit: MemoryPermit::default(),
         }
     }
 
-    /// Takes the room if a set of this many bytes needs it.
+    /// Takes the memory for a set of this many bytes, as far as the set does not have it.
     ///
     /// # Errors
-    /// [`Flaw::Busy`].
+    /// [`Flaw::Busy`] for a large set, [`Flaw::Full`] for a small one.
     pub fn cover(&mut self, bytes: usize) -> Result<(), Flaw> {
-        match &self.room {
-            Some(room) if bytes > SMALL_BYTES && self.permit.is_none() => {
-                let permit = room.one.clone().try_acquire_owned().map_err(|_| Flaw::Busy)?;
-                self.permit = Some(Arc::new(permit));
-                Ok(())
-            }
-            _ => Ok(()),
+        let Some(room) = self.room.as_ref().filter(|_| !self.permit.is_large()) else {
+            return Ok(());
+        };
+        if bytes > SMALL_BYTES {
+            let one = room.large.clone().try_acquire_owned().map_err(|_| Flaw::Busy)?;
+            self.permit = MemoryPermit::of_large(one);
+            return Ok(());
+        }
+        let held = u32::try_from(self.permit.size()).unwrap_or(u32::MAX);
+        let missing = units(bytes).saturating_sub(held);
+        if missing > 0 {
+            let part = room.small.clone().try_acquire_many_owned(missing.max(STEP));
+            self.permit.add(part.map_err(|_| Flaw::Full)?);
+        }
+        Ok(())
+    }
+
+    /// Returns the memory beyond that of a set of this many bytes. That of a large set is not divided.
+    pub fn shrink(&mut self, bytes: usize) {
+        if !self.permit.is_large() {
+            self.permit.shrink(units(bytes) as usize);
         }
     }
 
-    /// The part of the room that stays occupied.
+    /// The memory that the set takes.
     pub fn permit(&self) -> &MemoryPermit {
         &self.permit
     }
+}
+
+/// The permits for this many bytes of a small source.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a small source has at most 4,096 of them"
+)]
+const fn units(bytes: usize) -> u32 {
+    bytes.div_ceil(UNIT) as u32
 }
 
 #[cfg(test)]
@@ -111,7 +157,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_large_source_is_in_memory_at_a_time() {
-        let room = SourceRoom::default();
+        let room = SourceRoom::new(2 * SMALL_BYTES);
         let (mut one, mut other) = (Share::of(&room), Share::of(&room));
         one.cover(SMALL_BYTES + 1).unwrap();
         one.cover(SMALL_BYTES * 2).unwrap();
@@ -125,7 +171,7 @@ mod tests {
             "its scripts are still in use"
         );
         let next = async {
-            let mut next = room.wait().await;
+            let mut next = room.wait(true).await;
             next.cover(SMALL_BYTES + 1)
         };
         let free = async {
@@ -136,5 +182,52 @@ mod tests {
         assert_eq!(tokio::join!(next, free).0, Ok(()));
         assert!(!room.is_wanted());
         other.cover(SMALL_BYTES + 1).unwrap();
+        assert_eq!(
+            room.small.available_permits(),
+            2 * SMALL as usize,
+            "it is a large one now"
+        );
+    }
+
+    #[tokio::test]
+    async fn small_sources_are_bounded_together_as_long_as_they_are_used() {
+        let room = SourceRoom::new(3 * SMALL_BYTES);
+        let (mut one, mut two, mut other) = (Share::of(&room), Share::of(&room), Share::of(&room));
+        for bytes in [1, UNIT, 1 << 20, SMALL_BYTES] {
+            one.cover(bytes).unwrap();
+            two.cover(bytes).unwrap();
+        }
+        assert!(!room.is_tight());
+        other.cover(SMALL_BYTES / 2).unwrap();
+        assert!(room.is_tight());
+        let mut late = Share::of(&room);
+        assert_eq!(late.cover(SMALL_BYTES), Err(Flaw::Full));
+        let used = one.permit().clone();
+        drop(one);
+        assert_eq!(late.cover(SMALL_BYTES), Err(Flaw::Full), "its scripts are still in use");
+        let next = async { room.wait(false).await };
+        let free = async {
+            tokio::task::yield_now().await;
+            drop(used);
+            drop(other);
+        };
+        let (mut next, ()) = tokio::join!(next, free);
+        next.cover(SMALL_BYTES).unwrap();
+        next.shrink(100 * UNIT);
+        assert_eq!(room.small.available_permits(), 2 * SMALL as usize - 100);
+        drop((next, two, late));
+        assert_eq!(room.small.available_permits(), 3 * SMALL as usize);
+    }
+
+    #[test]
+    fn memory_that_a_copy_shares_is_not_returned() {
+        let room = SourceRoom::new(SMALL_BYTES);
+        let mut share = Share::of(&room);
+        share.cover(SMALL_BYTES).unwrap();
+        let copy = share.permit().clone();
+        share.shrink(0);
+        assert_eq!(room.small.available_permits(), 0);
+        drop((share, copy));
+        assert_eq!(room.small.available_permits(), SMALL as usize);
     }
 }

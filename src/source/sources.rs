@@ -12,8 +12,9 @@ use kube::{Client, Resource as _};
 
 use super::error::Error;
 use super::files::Files;
+use super::flaw::Flaw;
 use super::flights::Flights;
-use super::limits::{KEPT_BYTES, KEPT_MANIFESTS};
+use super::limits::{KEPT_BYTES, KEPT_MANIFESTS, SMALL_OF_CLASSES, SMALL_OF_ORCHESTRAS};
 use super::oci::{self, Artifact};
 use super::place::SourcePlace;
 use super::room::{Share, SourceRoom};
@@ -28,7 +29,7 @@ const FILES_KEPT: Duration = Duration::from_mins(1);
 /// How often a folder is read at most.
 const FOLDER_FRESH: Duration = Duration::from_secs(10);
 
-/// How long a large source waits for room before its tenant's status says so.
+/// How long a source waits for memory before its tenant's status says so.
 const ROOM_WAIT: Duration = Duration::from_mins(1);
 
 /// How long an unused large source stays in memory while another one waits. Waiting tenants ask for theirs every few
@@ -57,8 +58,7 @@ pub struct Sources {
     artifacts: Flights<SourcePlace, Artifact>,
     folders: Flights<SourcePlace, (String, Arc<Files>)>,
     files: Flights<String, Arc<Files>>,
-    /// For a large source that an Orchestra names, and for one that a class names: no tenant delays the sources of the
-    /// classes.
+    /// For the sources that Orchestras name, and for those that classes name: no tenant delays the sources of the classes.
     rooms: [SourceRoom; 2],
 }
 
@@ -80,7 +80,7 @@ impl Sources {
             artifacts: Flights::new(resync * 3).weighed(Artifact::weight, KEPT_MANIFESTS),
             folders: Flights::new(FILES_KEPT).weighed(|(_, files)| files.weight(), KEPT_BYTES),
             files: Flights::new(FILES_KEPT).weighed(|files| files.weight(), KEPT_BYTES),
-            rooms: Default::default(),
+            rooms: [SMALL_OF_ORCHESTRAS, SMALL_OF_CLASSES].map(SourceRoom::new),
         }
     }
 
@@ -124,13 +124,25 @@ impl Sources {
 
     /// Drops the large sources among the files that are no longer used, so that another one can be read.
     pub fn make_room(&self) {
-        self.folders.forget(ROOM_UNUSED, |(_, files)| files.permit().is_some());
-        self.files.forget(ROOM_UNUSED, |files| files.permit().is_some());
+        self.folders.forget(ROOM_UNUSED, |(_, files)| files.permit().is_large());
+        self.files.forget(ROOM_UNUSED, |files| files.permit().is_large());
+    }
+
+    /// Whether the small sources in memory leave too little for this one.
+    pub fn is_tight(&self, place: &SourcePlace) -> bool {
+        self.room(place).is_tight()
+    }
+
+    /// Drops the files of small sources, which are kept for another reader only.
+    pub fn forget_small(&self) {
+        self.folders
+            .forget(Duration::ZERO, |(_, files)| !files.permit().is_large());
+        self.files.forget(Duration::ZERO, |files| !files.permit().is_large());
     }
 
     /// Drops large files whose scripts were read or refused.
     pub fn release(&self, large: &Arc<Files>) {
-        if large.permit().is_some() {
+        if large.permit().is_large() {
             self.folders
                 .forget(Duration::ZERO, |(_, files)| Arc::ptr_eq(files, large));
             self.files.forget(Duration::ZERO, |files| Arc::ptr_eq(files, large));
@@ -161,10 +173,11 @@ impl Sources {
         let (client, whole, room) = (self.client.clone(), place.clone(), self.room(place));
         let work = async move || {
             let first = config_maps(&client, &whole, Share::of(&room)).await;
-            match room_for(&room, is_busy(&first)).await {
-                Some(share) => config_maps(&client, &whole, share).await.map(Arc::new),
-                None => first.map(Arc::new),
-            }
+            let read = match room_for(&room, &first).await {
+                Some(share) => config_maps(&client, &whole, share).await,
+                None => first,
+            };
+            read.map(complete)
         };
         let key = format!("{place}@{}", version.state);
         self.files.get(&key, &place.to_string(), FILES_KEPT, work).await
@@ -184,10 +197,11 @@ impl Sources {
         let room = self.room(place);
         let work = async move || {
             let first = oci::pull(&oci, artifact.clone(), login.clone(), Share::of(&room)).await;
-            match room_for(&room, is_busy(&first)).await {
-                Some(share) => oci::pull(&oci, artifact, login, share).await.map(Arc::new),
-                None => first.map(Arc::new),
-            }
+            let read = match room_for(&room, &first).await {
+                Some(share) => oci::pull(&oci, artifact, login, share).await,
+                None => first,
+            };
+            read.map(complete)
         };
         self.files.get(&key, &place.to_string(), FILES_KEPT, work).await
     }
@@ -202,7 +216,7 @@ impl Sources {
         let at = self.room(place);
         let read = async move || {
             let first = read_folder(&whole, &root, &folder, Share::of(&at)).await;
-            match room_for(&at, is_busy(&first)).await {
+            match room_for(&at, &first).await {
                 Some(share) => read_folder(&whole, &root, &folder, share).await,
                 None => first,
             }
@@ -237,19 +251,25 @@ impl Sources {
     }
 }
 
-/// The room for a source that was not read because it is large, once it is free; none for another outcome.
-async fn room_for(room: &SourceRoom, is_busy: bool) -> Option<Share> {
-    let wait = is_busy.then(|| tokio::time::timeout(ROOM_WAIT, room.wait()))?;
-    wait.await.ok()
+/// The memory for a source that was not read because there was none, once it is free; none for another outcome.
+async fn room_for<T>(room: &SourceRoom, outcome: &Result<T, Error>) -> Option<Share> {
+    let Err(Error::Busy { flaw, .. }) = outcome else {
+        return None;
+    };
+    tokio::time::timeout(ROOM_WAIT, room.wait(*flaw == Flaw::Busy))
+        .await
+        .ok()
 }
 
-fn is_busy<T>(outcome: &Result<T, Error>) -> bool {
-    matches!(outcome, Err(Error::Busy { .. }))
+/// A set that was read whole.
+fn complete(mut files: Files) -> Arc<Files> {
+    files.settle();
+    Arc::new(files)
 }
 
 async fn read_folder(place: &str, root: &Path, folder: &str, share: Share) -> Result<(String, Arc<Files>), Error> {
     let (root, folder) = (root.to_owned(), folder.to_owned());
-    aside(move || folder::read(&root, &folder, share).map(|files| (files.digest(), Arc::new(files))))
+    aside(move || folder::read(&root, &folder, share).map(|files| (files.digest(), complete(files))))
         .await
         .ok_or_else(|| Error::unavailable(&place, "the operator stopped while it read the folder"))?
         .map_err(|error| match error {

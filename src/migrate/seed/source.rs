@@ -82,7 +82,7 @@ impl SeedSource {
         }
         Ok(Self {
             parts,
-            permit: None,
+            permit: MemoryPermit::default(),
             digest: format!("sha256:{}", hex::encode(hash.finalize())),
         })
     }
@@ -95,7 +95,7 @@ impl SeedSource {
 
     /// Whether it is one of the large sources, of which few are in memory at a time.
     pub fn is_large(&self) -> bool {
-        self.permit.is_some()
+        self.permit.is_large()
     }
 
     /// Digest of the files' names and contents and of the names and values of the variables that scripts use:
