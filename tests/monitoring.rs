@@ -19,7 +19,7 @@ use metrics_page::{documented, documented_table, families, names_in, table};
 use orchestra_operator::api::condition::Reason;
 use orchestra_operator::error::ErrorClass;
 use orchestra_operator::telemetry::backups::TenantBackup;
-use orchestra_operator::telemetry::classes::{ClassFacts, RequestBudget};
+use orchestra_operator::telemetry::classes::{ClassFacts, RequestLimit};
 use orchestra_operator::telemetry::fleet::TenantPhase;
 use orchestra_operator::telemetry::metrics::{Credential, Metrics, PassOutcome, RequestQueue, TenantCredential};
 use orchestra_operator::telemetry::orphans::OrphanFacts;
@@ -80,7 +80,7 @@ fn page() -> String {
         saved: Some(1.0),
         token_expires: Some(1),
         token_since: Some(1),
-        requests: vec![RequestBudget {
+        requests: vec![RequestLimit {
             operation: "create_project",
             limit: 120,
             left: 60,

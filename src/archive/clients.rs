@@ -139,13 +139,13 @@ fn cannot_run(program: &str, error: &std::io::Error) -> Error {
 
 /// A login as clients read it: variables of the environment, and files that only this account may read.
 #[derive(Debug)]
-pub struct Session {
+pub struct ClientSession {
     clients: Clients,
     login: Login,
     files: tempfile::TempDir,
 }
 
-impl Session {
+impl ClientSession {
     /// Writes the files.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use secrecy::SecretString;
 
-use super::clients::{Clients, Session};
+use super::clients::{ClientSession, Clients};
 use super::error::{Error, Result};
 use super::left_out;
 use super::manifest::{self, LeftOut, Manifest, ManifestObject, Part};
@@ -130,7 +130,7 @@ async fn make(
     let mut conn = snapshot::session(&context.login).await?;
     whose::check(&mut conn, order).await?;
     let major = snapshot::major(&mut conn).await?;
-    let session = Session::new(Clients::find(major).await?, &context.login)?;
+    let session = ClientSession::new(Clients::find(major).await?, &context.login)?;
     let without = Without {
         history_included: order.history_schema_included,
         schemas: &order.exclude_schemas,

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use sqlx::PgConnection;
 
 use super::catalog;
-use super::clients::{Clients, Session};
+use super::clients::{ClientSession, Clients};
 use super::dump::{Environment, facts_of};
 use super::empty;
 use super::error::{Error, Result};
@@ -74,7 +74,7 @@ struct Restore<'a> {
     context: &'a Environment,
     manifest: &'a Manifest,
     identity: Option<SecretString>,
-    session: Session,
+    session: ClientSession,
     /// The owner of the source may differ from the role that restores.
     is_anothers: bool,
 }
@@ -104,7 +104,7 @@ pub(super) async fn into_target(
         context,
         manifest,
         identity,
-        session: Session::new(Clients::find(major).await?, &context.login)?,
+        session: ClientSession::new(Clients::find(major).await?, &context.login)?,
         is_anothers: scope.owner != manifest.facts.owner,
     };
     for object in &manifest.objects {
@@ -251,7 +251,7 @@ impl Restore<'_> {
         }
     }
 
-    async fn restore(&self, target: &toc::Target) -> Result<()> {
+    async fn restore(&self, target: &toc::TargetFacts) -> Result<()> {
         let app = self.part(Part::App)?;
         let list = toc::app(&self.list(app).await?, &self.manifest.facts, target);
         let list = self.session.file("app.list", &list)?.display().to_string();

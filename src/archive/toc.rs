@@ -14,7 +14,7 @@ pub(super) const PROVIDERS_OWN: [&str; 4] = ["pg_graphql", "pg_stat_statements",
 
 /// Facts about the target.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Target {
+pub(super) struct TargetFacts {
     /// Names of its extensions.
     pub extensions: Vec<String>,
     /// Functions of its own event triggers in the tenant's schemas, as `schema name(arguments)`.
@@ -26,7 +26,7 @@ pub(super) struct Target {
 }
 
 /// The lines that are restored of the archive of the tenant's own objects, without what the snapshot's facts leave out.
-pub(super) fn app(list: &str, facts: &SnapshotFacts, target: &Target) -> String {
+pub(super) fn app(list: &str, facts: &SnapshotFacts, target: &TargetFacts) -> String {
     let mut out: Vec<String> = [
         "EVENT TRIGGER ",
         "COMMENT - EVENT TRIGGER ",
@@ -156,7 +156,7 @@ mod tests {
             owner: "owner_a".into(),
             ..SnapshotFacts::default()
         };
-        let mut target = Target {
+        let mut target = TargetFacts {
             extensions: vec!["pgcrypto".into()],
             watchers: vec!["public rls_auto_enable()".into()],
             user: "owner_a".into(),
@@ -195,9 +195,9 @@ mod tests {
             ..SnapshotFacts::default()
         };
         for user in ["owner_a", "owner_b"] {
-            let target = Target {
+            let target = TargetFacts {
                 user: user.into(),
-                ..Target::default()
+                ..TargetFacts::default()
             };
             assert_eq!(numbers(&app(list, &facts, &target)), [4, 5, 10, 13, 15, 17]);
         }

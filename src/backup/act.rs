@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
-use super::needs::Origin;
+use super::needs::BackupOrigin;
 use super::observe::{self, Observed};
 use super::outcome::JobEnd;
 use super::plan::{Step, Task};
@@ -73,7 +73,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
 
 /// Records whose database is backed up and where to, before anything is made.
 async fn record(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
-    let Some(Origin {
+    let Some(BackupOrigin {
         claim,
         class,
         database,

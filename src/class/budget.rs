@@ -40,7 +40,7 @@ const GRANT: Duration = Duration::from_mins(1);
 /// Prices, and recent grants.
 #[derive(Default)]
 pub struct Budgets {
-    pub(super) prices: price::Prices,
+    pub(super) prices: price::ProviderPrices,
     grants: Mutex<HashMap<String, BudgetGrant>>,
 }
 

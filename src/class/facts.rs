@@ -10,7 +10,7 @@ use super::{Context, budget};
 use crate::api::{MigrationStatus, Orchestra, OrchestraClass, RolloutStatus};
 use crate::money;
 use crate::supabase::RequestsLeft;
-use crate::telemetry::classes::{ClassFacts, RequestBudget};
+use crate::telemetry::classes::{ClassFacts, RequestLimit};
 
 /// The metrics of a class; `orchestras` are those of all classes.
 pub fn facts(ctx: &Context, class: &OrchestraClass, orchestras: &[Arc<Orchestra>]) -> ClassFacts {
@@ -47,12 +47,7 @@ pub fn facts(ctx: &Context, class: &OrchestraClass, orchestras: &[Arc<Orchestra>
             .and_then(|account| account.token_expires_at.as_ref())
             .map(|at| at.0.as_second()),
         token_since: ctx.tokens.changed_at(class).map(Timestamp::as_second),
-        requests: ctx
-            .tokens
-            .requests_left(class)
-            .into_iter()
-            .map(request_budget)
-            .collect(),
+        requests: ctx.tokens.requests_left(class).into_iter().map(request_limit).collect(),
         migrations: states_of_migrations(&migrations),
         migrations_pending: migrations.iter().map(|of| i64::from(of.pending)).sum(),
         skew: status.and_then(|status| status.rollout.as_ref()).map(skew),
@@ -78,17 +73,17 @@ fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn request_budget(budget: RequestsLeft) -> RequestBudget {
-    RequestBudget {
-        operation: budget.operation.as_str(),
-        limit: budget.limit,
-        left: budget.left,
+fn request_limit(requests: RequestsLeft) -> RequestLimit {
+    RequestLimit {
+        operation: requests.operation.as_str(),
+        limit: requests.limit,
+        left: requests.left,
     }
 }
 
 /// The tenants by the state of their migrations. Each counts once.
 fn states_of_migrations(all: &[&MigrationStatus]) -> Vec<(&'static str, i64)> {
-    let states = ["applied", "pending", "held", "failed"];
+    let states = ["applied", "pending", "waiting", "failed"];
     let count = |state| number(all.iter().filter(|of| state_of_migrations(of) == state).count());
     states.map(|state| (state, count(state))).into()
 }
@@ -96,7 +91,7 @@ fn states_of_migrations(all: &[&MigrationStatus]) -> Vec<(&'static str, i64)> {
 fn state_of_migrations(of: &MigrationStatus) -> &'static str {
     match of {
         _ if of.failed || of.failure.is_some() => "failed",
-        _ if of.plan.is_some() || of.available.is_some() => "held",
+        _ if of.plan.is_some() || of.available.is_some() => "waiting",
         _ if of.pending > 0 => "pending",
         _ => "applied",
     }
@@ -139,7 +134,7 @@ mod tests {
             MigrationStatus { failed: true, ..of() },
         ];
         let counted = states_of_migrations(&states.each_ref());
-        assert_eq!(counted, [("applied", 1), ("pending", 1), ("held", 2), ("failed", 2)]);
+        assert_eq!(counted, [("applied", 1), ("pending", 1), ("waiting", 2), ("failed", 2)]);
     }
 
     #[test]

@@ -98,7 +98,7 @@ pub fn quote(
 }
 
 /// Prices from the provider, by organization.
-pub struct Prices(Mutex<Recent<LivePrices>>);
+pub struct ProviderPrices(Mutex<Recent<LivePrices>>);
 
 #[derive(Clone, Default)]
 struct LivePrices {
@@ -107,13 +107,13 @@ struct LivePrices {
     again: Option<Instant>,
 }
 
-impl Default for Prices {
+impl Default for ProviderPrices {
     fn default() -> Self {
         Self(Mutex::new(Recent::new(KEPT)))
     }
 }
 
-impl Prices {
+impl ProviderPrices {
     fn of(&self, organization: &str) -> LivePrices {
         let told = self.0.lock();
         told.get(organization).cloned().unwrap_or_default()
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_provider_is_asked_once_a_day_and_sooner_after_a_failure() {
-        let (prices, now) = (Prices::default(), Instant::now());
+        let (prices, now) = (ProviderPrices::default(), Instant::now());
         assert!(prices.is_due("acme", now));
         let told = BTreeMap::from([("micro".to_owned(), Price::FREE)]);
         prices.learn("acme", Some(told), now);

@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::console::issuer::{Issuer, IssuerSettings, is_private};
 use crate::console::session::SessionKey;
-use crate::console::{Console, Settings, SignInModes, serve};
+use crate::console::{Console, ConsoleSettings, SignInModes, serve};
 use crate::run;
 use crate::telemetry::logs::LogFormat;
 
@@ -95,7 +95,7 @@ pub struct IssuerArguments {
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let stop = run::stop_signal()?;
     let origin = origin(&arguments.origin)?;
-    let settings = Settings {
+    let settings = ConsoleSettings {
         issuer: issuer(&arguments, &origin)?,
         origin,
         key: key(&arguments)?,

@@ -77,7 +77,7 @@ fn of_query(query: &Fields) -> Query {
 }
 
 /// What a visitor may read of the bill.
-pub struct Reading {
+pub struct VisitorBill {
     rows: Vec<Row>,
     at: Timestamp,
     /// Whether it is read from the databases. Otherwise it is what the tenants of one namespace say of theirs.
@@ -85,7 +85,7 @@ pub struct Reading {
 }
 
 /// Databases belong to the whole cluster: without the right to list them, the Orchestras of a namespace tell their prices.
-async fn read(client: Client, namespace: &str) -> Result<Reading, kube::Error> {
+async fn read(client: Client, namespace: &str) -> Result<VisitorBill, kube::Error> {
     let at = Timestamp::now();
     let mut lines = Lines::new(at);
     let databases: Api<Slim<OrchestraDatabase>> = Api::all(client.clone());
@@ -106,7 +106,7 @@ async fn read(client: Client, namespace: &str) -> Result<Reading, kube::Error> {
         }
     })
     .await?;
-    Ok(Reading {
+    Ok(VisitorBill {
         rows: lines.rows(),
         at,
         whole,
@@ -118,7 +118,7 @@ struct Billed {
     bill: Bill,
     filter: NamespaceFilter,
     frame: Frame,
-    /// As in a [`Reading`].
+    /// As in a [`VisitorBill`].
     whole: bool,
 }
 

@@ -40,7 +40,7 @@ struct ClassChoice {
 }
 
 /// What a class charges, and what its budget leaves.
-struct Price {
+struct ShownPrice {
     monthly: String,
     left: Option<String>,
 }
@@ -48,7 +48,7 @@ struct Price {
 /// What is applied when the visitor agrees.
 struct Preview {
     yaml: String,
-    price: Option<Price>,
+    price: Option<ShownPrice>,
     region: Option<String>,
 }
 
@@ -130,7 +130,7 @@ fn choice(lang: Lang, class: &OrchestraClass, here: &str) -> ClassChoice {
     }
 }
 
-fn price(lang: Lang, class: &OrchestraClass) -> Option<Price> {
+fn price(lang: Lang, class: &OrchestraClass) -> Option<ShownPrice> {
     let cost = class.status.as_ref()?.cost.as_ref()?;
     let limit = class
         .spec
@@ -140,7 +140,7 @@ fn price(lang: Lang, class: &OrchestraClass) -> Option<Price> {
     let left = limit
         .and_then(money::parse)
         .and_then(|limit| limit.checked_sub(money::parse(&cost.projected)?));
-    Some(Price {
+    Some(ShownPrice {
         monthly: format::money(lang, &cost.price_per_project, &cost.currency),
         left: left.map(|left| format::money(lang, &money::text(left.max(Decimal::ZERO)), &cost.currency)),
     })

@@ -13,7 +13,7 @@ use super::form::{Fields, QueryFields, link, tenant_path};
 use super::format::{self, Moment};
 use super::frame::Frame;
 use super::scope::NamespaceFilter;
-use super::snapshot::Snapshot;
+use super::snapshot::TenantSnapshot;
 use super::text::Lang;
 use super::visitor::Visitor;
 use crate::money;
@@ -120,7 +120,7 @@ pub async fn page(State(console): State<Arc<Console>>, visitor: Visitor, QueryFi
     }
 }
 
-fn drawn(frame: Frame, snapshot: &Snapshot, (filter, query): (&ListFilter, &Fields)) -> FleetPage {
+fn drawn(frame: Frame, snapshot: &TenantSnapshot, (filter, query): (&ListFilter, &Fields)) -> FleetPage {
     let (lang, now) = (frame.t, Timestamp::now());
     let page = select(&snapshot.tenants, filter, query.get("page").parse().unwrap_or(1));
     let to = |state: &str, number: usize| {

@@ -8,6 +8,7 @@ mod answer;
 mod approvals;
 mod assets;
 mod backups;
+mod cache;
 mod classes;
 mod cluster;
 mod cost;
@@ -18,7 +19,6 @@ mod format;
 mod frame;
 mod guard;
 pub mod issuer;
-mod kept;
 mod orphans;
 mod pager;
 mod pools;
@@ -45,9 +45,9 @@ use tokio::sync::Semaphore;
 use crate::telemetry::listener::{self, Limits};
 use crate::views::backups::Backup;
 use crate::views::orphans::Orphan;
+use cache::{READERS, VisitorCache};
 use cluster::Cluster;
 use issuer::Issuer;
-use kept::{Kept, READERS};
 use session::SessionKey;
 use snapshot::Snapshots;
 
@@ -74,7 +74,7 @@ pub struct SignInModes {
 }
 
 /// What the console is started with.
-pub struct Settings {
+pub struct ConsoleSettings {
     /// Where browsers reach it: `https://console.example.com`, without a path.
     pub origin: String,
     /// The key of the cookie. Replicas share it.
@@ -88,11 +88,11 @@ pub struct Settings {
 /// The console.
 pub struct Console {
     cluster: Cluster,
-    settings: Settings,
+    settings: ConsoleSettings,
     snapshots: Snapshots,
-    backups: Kept<Vec<Backup>>,
-    cost: Kept<cost::Reading>,
-    orphans: Kept<Vec<Orphan>>,
+    backups: VisitorCache<Vec<Backup>>,
+    cost: VisitorCache<cost::VisitorBill>,
+    orphans: VisitorCache<Vec<Orphan>>,
 }
 
 impl Console {
@@ -100,15 +100,15 @@ impl Console {
     ///
     /// # Errors
     /// When the configuration cannot be used.
-    pub fn new(config: Config, settings: Settings) -> anyhow::Result<Self> {
+    pub fn new(config: Config, settings: ConsoleSettings) -> anyhow::Result<Self> {
         let readers = Arc::new(Semaphore::new(READERS));
         Ok(Self {
             cluster: Cluster::new(config)?,
             settings,
             snapshots: Snapshots::new(readers.clone()),
-            backups: Kept::new(readers.clone()),
-            cost: Kept::new(readers.clone()),
-            orphans: Kept::new(readers),
+            backups: VisitorCache::new(readers.clone()),
+            cost: VisitorCache::new(readers.clone()),
+            orphans: VisitorCache::new(readers),
         })
     }
 }

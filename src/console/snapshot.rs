@@ -29,30 +29,31 @@ const STALE: Duration = Duration::from_mins(1);
 const REFRESH: Duration = Duration::from_secs(40);
 
 /// The most lists that are kept: one for each namespace that somebody looks at.
-const SCOPES: usize = 64;
+const SLOTS: usize = 64;
 
 /// A list as it was at a time.
 #[derive(Clone)]
-pub struct Snapshot {
+pub struct TenantSnapshot {
     /// The tenants in their order.
     pub tenants: Arc<Vec<ListedTenant>>,
     /// When they were read.
     pub at: Instant,
 }
 
+/// The last list of one namespace, or of all.
 #[derive(Default)]
-struct Scope {
-    kept: Mutex<Option<Snapshot>>,
+struct SnapshotSlot {
+    kept: Mutex<Option<TenantSnapshot>>,
     /// Held by the request that reads the list; others wait for that list.
     turn: Turn<()>,
 }
 
-impl Scope {
-    fn kept(&self, younger: Duration) -> Option<Snapshot> {
+impl SnapshotSlot {
+    fn kept(&self, younger: Duration) -> Option<TenantSnapshot> {
         self.kept.lock().clone().filter(|kept| kept.at.elapsed() < younger)
     }
 
-    async fn load(&self, client: &Client, namespace: &str, readers: &Semaphore) -> Result<Snapshot, kube::Error> {
+    async fn load(&self, client: &Client, namespace: &str, readers: &Semaphore) -> Result<TenantSnapshot, kube::Error> {
         let _turn = self.turn.lock().await;
         if let Some(kept) = self.kept(FRESH)
             && may(client, Wish::ours("list", "orchestras", namespace)).await
@@ -68,7 +69,7 @@ impl Scope {
         let at = Instant::now();
         let mut tenants = Vec::new();
         each(&api, |Slim(orchestra)| tenants.push(listed(&orchestra))).await?;
-        let snapshot = Snapshot {
+        let snapshot = TenantSnapshot {
             tenants: Arc::new(sorted(tenants)),
             at,
         };
@@ -79,7 +80,7 @@ impl Scope {
 
 /// The lists by namespace; that of all namespaces has the empty one.
 pub struct Snapshots {
-    scopes: Mutex<HashMap<String, Arc<Scope>>>,
+    slots: Mutex<HashMap<String, Arc<SnapshotSlot>>>,
     readers: Arc<Semaphore>,
 }
 
@@ -87,40 +88,40 @@ impl Snapshots {
     /// No list has been read yet. Other lists share the readers.
     pub fn new(readers: Arc<Semaphore>) -> Self {
         Self {
-            scopes: Mutex::default(),
+            slots: Mutex::default(),
             readers,
         }
     }
 
-    fn scope(&self, namespace: &str) -> Arc<Scope> {
-        let mut scopes = self.scopes.lock();
-        if scopes.len() >= SCOPES {
-            scopes.retain(|_, scope| scope.kept(STALE).is_some());
+    fn slot(&self, namespace: &str) -> Arc<SnapshotSlot> {
+        let mut slots = self.slots.lock();
+        if slots.len() >= SLOTS {
+            slots.retain(|_, slot| slot.kept(STALE).is_some());
         }
-        if scopes.len() >= SCOPES {
-            scopes.clear();
+        if slots.len() >= SLOTS {
+            slots.clear();
         }
-        scopes.entry(namespace.to_owned()).or_default().clone()
+        slots.entry(namespace.to_owned()).or_default().clone()
     }
 
     /// The tenants of a namespace, or of all, if the visitor may list them.
     ///
     /// # Errors
     /// When the API server refuses, or does not answer.
-    pub async fn tenants(&self, client: &Client, namespace: &str) -> Result<Snapshot, kube::Error> {
-        let scope = self.scope(namespace);
-        let Some(kept) = scope.kept(STALE) else {
-            return scope.load(client, namespace, &self.readers).await;
+    pub async fn tenants(&self, client: &Client, namespace: &str) -> Result<TenantSnapshot, kube::Error> {
+        let slot = self.slot(namespace);
+        let Some(kept) = slot.kept(STALE) else {
+            return slot.load(client, namespace, &self.readers).await;
         };
         if !may(client, Wish::ours("list", "orchestras", namespace)).await {
             // The API server tells why.
-            return scope.load(client, namespace, &self.readers).await;
+            return slot.load(client, namespace, &self.readers).await;
         }
-        if kept.at.elapsed() >= FRESH && scope.turn.try_lock().is_ok() {
+        if kept.at.elapsed() >= FRESH && slot.turn.try_lock().is_ok() {
             let (client, namespace, readers) = (client.clone(), namespace.to_owned(), self.readers.clone());
             tokio::spawn(async move {
                 // The next visitor reads what could not be read now.
-                let _ = tokio::time::timeout(REFRESH, scope.load(&client, &namespace, &readers)).await;
+                let _ = tokio::time::timeout(REFRESH, slot.load(&client, &namespace, &readers)).await;
             });
         }
         Ok(kept)
@@ -130,7 +131,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// When the visitor may list neither, or the API server does not answer.
-    pub async fn seen(&self, client: &Client, namespace: &str) -> Result<Snapshot, kube::Error> {
+    pub async fn seen(&self, client: &Client, namespace: &str) -> Result<TenantSnapshot, kube::Error> {
         match self.tenants(client, "").await {
             Err(error) if is_refused(&error) && is_object_name(namespace, NAMESPACE) => {
                 self.tenants(client, namespace).await

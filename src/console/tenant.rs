@@ -39,7 +39,7 @@ struct Told {
     advice: Option<String>,
 }
 
-struct Happened {
+struct HistoryEntry {
     at: Moment,
     what: String,
     message: String,
@@ -73,7 +73,7 @@ struct TenantPage {
     /// The name of the object, which is typed before it is deleted, and its identity.
     object: String,
     uid: String,
-    history: Vec<Happened>,
+    history: Vec<HistoryEntry>,
     incomplete: bool,
     yaml: String,
 }
@@ -188,9 +188,9 @@ fn of_waits(lang: Lang, waits: &Waits, now: Timestamp) -> Told {
     }
 }
 
-fn happened(lang: Lang, item: &TimelineItem, now: Timestamp) -> Happened {
+fn happened(lang: Lang, item: &TimelineItem, now: Timestamp) -> HistoryEntry {
     let count = usize::try_from(item.count).unwrap_or_default();
-    Happened {
+    HistoryEntry {
         at: Moment::of(lang, item.at, now),
         what: item.what.clone(),
         message: item.message.clone(),

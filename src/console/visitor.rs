@@ -14,10 +14,10 @@ use secrecy::SecretString;
 
 use super::Console;
 use super::answer;
+use super::cache::Bearer;
 use super::cluster;
 use super::form::link;
 use super::frame::Frame;
-use super::kept::Bearer;
 use super::session;
 use super::text::Lang;
 

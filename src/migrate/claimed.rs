@@ -11,14 +11,14 @@ use pg_query::protobuf::{
 };
 use serde_json::Value;
 
-use super::claims::Claims;
+use super::claims::TableClaims;
 use super::guard::names::{Name, inner, language, ranges, strings};
 use super::parse;
 
 /// The tables that exist after some scripts, according to their statements.
 #[derive(Default)]
 pub(super) struct ClaimedTables {
-    tables: Claims,
+    tables: TableClaims,
     /// When the script's own transaction began.
     began: Option<usize>,
     /// Code that is not parsed: bodies of functions and DO blocks, and statements that the parser refuses.

@@ -20,7 +20,7 @@ struct TableClaim {
 }
 
 /// The claims, in the order in which they were made.
-pub(super) struct Claims {
+pub(super) struct TableClaims {
     all: BTreeMap<usize, TableClaim>,
     /// The claims of a name in any schema.
     named: HashMap<String, BTreeSet<usize>>,
@@ -34,7 +34,7 @@ pub(super) struct Claims {
     left: usize,
 }
 
-impl Default for Claims {
+impl Default for TableClaims {
     fn default() -> Self {
         Self {
             all: BTreeMap::new(),
@@ -47,7 +47,7 @@ impl Default for Claims {
     }
 }
 
-impl Claims {
+impl TableClaims {
     /// The tables.
     pub(super) fn tables(&self) -> impl Iterator<Item = &Name> {
         self.all.values().map(|claim| &claim.table)

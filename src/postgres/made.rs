@@ -221,15 +221,15 @@ pub(super) async fn owner(conn: &mut PgConnection, role: &str) -> Result<Option<
 }
 
 /// A database that exists.
-pub(super) struct MadeObjects {
+pub(super) struct FoundDatabase {
     /// The role that owns it.
     pub(super) owner: String,
 }
 
-pub(super) async fn find(conn: &mut PgConnection, database: &str) -> Result<Option<MadeObjects>> {
+pub(super) async fn find(conn: &mut PgConnection, database: &str) -> Result<Option<FoundDatabase>> {
     let query = "SELECT pg_catalog.pg_get_userbyid(datdba)::text FROM pg_catalog.pg_database WHERE datname::text = $1";
     let owner = sqlx::query_scalar(query).bind(database).fetch_optional(conn).await?;
-    Ok(owner.map(|owner| MadeObjects { owner }))
+    Ok(owner.map(|owner| FoundDatabase { owner }))
 }
 
 /// Whether the server has a database of this name.

@@ -8,7 +8,7 @@ use kube::core::{Selector, SelectorExt};
 use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
-use super::plan::{Allowance, Participant, UpdateState};
+use super::plan::{Participant, RolloutLimits, UpdateState};
 use super::revisions::Revisions;
 use super::turns::{Ledger, Load, TurnOutcome, Turns};
 use crate::api::condition::Reason;
@@ -31,7 +31,7 @@ pub struct Enrolled {
 
 /// The rollout settings of a class.
 pub struct RolloutRules {
-    pub allowance: Allowance,
+    pub limits: RolloutLimits,
     canary: Option<Selector>,
 }
 
@@ -44,7 +44,7 @@ impl RolloutRules {
         let rollout = &class.spec.rollout;
         let canary = rollout.canary.as_ref().map(|canary| selector(class, &canary.selector));
         Ok(Self {
-            allowance: Allowance {
+            limits: RolloutLimits {
                 concurrent: usize::try_from(rollout.max_concurrent).unwrap_or(1),
                 failures: usize::try_from(rollout.max_failures).unwrap_or_default(),
                 per_server: turns.per_server(),

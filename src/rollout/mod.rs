@@ -171,7 +171,7 @@ fn revision_of(orchestra: &Orchestra) -> Option<&str> {
 
 fn decide(fleet: &[Enrolled], rules: &RolloutRules) -> Decision {
     let participants: Vec<_> = fleet.iter().map(|one| one.participant.clone()).collect();
-    plan::decide(&participants, &rules.allowance)
+    plan::decide(&participants, &rules.limits)
 }
 
 /// Decides on the rollout of a class. It only reads.

@@ -11,7 +11,7 @@ use crate::api::RolloutPhase as Phase;
 
 /// The limits that a class sets to its rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allowance {
+pub struct RolloutLimits {
     /// Orchestras that may be migrated at once.
     pub concurrent: usize,
     /// Orchestras that may fail before the rollout halts.
@@ -95,20 +95,20 @@ impl Decision {
 }
 
 /// Decides. Canaries are migrated first; of the others, broken ones before the rest, and then the oldest.
-pub fn decide(participants: &[Participant], allowance: &Allowance) -> Decision {
+pub fn decide(participants: &[Participant], limits: &RolloutLimits) -> Decision {
     let mut decision = count(participants);
     let active = || participants.iter().filter(|is| !is.pinned);
     let canaries = || active().filter(|is| is.canary);
     let testing = canaries().any(|is| is.standing != UpdateState::Updated);
-    let halted = decision.failed > allowance.failures || canaries().any(|is| is.standing == UpdateState::Failed);
+    let halted = decision.failed > limits.failures || canaries().any(|is| is.standing == UpdateState::Failed);
     decision.phase = match decision.pending + decision.running + decision.awaiting_approval + decision.failed {
         0 => Phase::Complete,
         _ if halted => Phase::Halted,
-        _ if allowance.paused => Phase::Paused,
+        _ if limits.paused => Phase::Paused,
         _ if testing => Phase::Canary,
         _ => Phase::Rolling,
     };
-    let mut capacity = Capacity::new(participants, allowance);
+    let mut capacity = Capacity::new(participants, limits);
     if matches!(decision.phase, Phase::Canary | Phase::Rolling) {
         let waits = |is: &&Participant| {
             matches!(is.standing, UpdateState::Pending | UpdateState::Broken) && is.able && (is.canary || !testing)
@@ -145,7 +145,7 @@ impl Participant {
 
 /// The rest of the limits.
 struct Capacity<'a> {
-    allowance: &'a Allowance,
+    limits: &'a RolloutLimits,
     used: usize,
     servers: HashMap<&'a str, RolloutServer<'a>>,
 }
@@ -159,9 +159,9 @@ struct RolloutServer<'a> {
 }
 
 impl<'a> Capacity<'a> {
-    fn new(participants: &'a [Participant], allowance: &'a Allowance) -> Self {
+    fn new(participants: &'a [Participant], limits: &'a RolloutLimits) -> Self {
         let mut capacity = Self {
-            allowance,
+            limits,
             used: 0,
             servers: HashMap::new(),
         };
@@ -178,7 +178,7 @@ impl<'a> Capacity<'a> {
     /// The participants that there is capacity for. A busy server does not delay participants on other servers,
     /// and those of one namespace leave a turn of their server to the others.
     fn take(&mut self, participants: impl IntoIterator<Item = &'a Participant>) -> Vec<String> {
-        let per_server = self.allowance.per_server;
+        let per_server = self.limits.per_server;
         let mut taken = Vec::new();
         for participant in participants.into_iter().filter(|is| !is.engaged) {
             let Some(server) = &participant.server else { continue };
@@ -186,7 +186,7 @@ impl<'a> Capacity<'a> {
             let shared = server.by_namespace.len() > 1;
             let of_namespace = server.by_namespace.entry(participant.namespace()).or_default();
             let fair = may_take_more(*of_namespace, per_server, shared);
-            if fair && self.used < self.allowance.concurrent && server.load < per_server {
+            if fair && self.used < self.limits.concurrent && server.load < per_server {
                 self.used += 1;
                 server.load += 1;
                 *of_namespace += 1;

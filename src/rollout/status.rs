@@ -140,7 +140,7 @@ mod tests {
     use kube::runtime::reflector::ObjectRef;
 
     use super::*;
-    use crate::rollout::plan::{Allowance, Participant, decide};
+    use crate::rollout::plan::{Participant, RolloutLimits, decide};
 
     fn at(phase: Phase) -> RolloutStatus {
         RolloutStatus {
@@ -198,14 +198,14 @@ mod tests {
             .iter()
             .flat_map(|fleet| [(false, 0), (false, 1), (true, 0), (true, 1)].map(|rules| (fleet, rules)))
         {
-            let allowance = Allowance {
+            let limits = RolloutLimits {
                 concurrent: 2,
                 failures,
                 per_server: 2,
                 paused,
             };
             let participants: Vec<_> = fleet.iter().map(|one| one.participant.clone()).collect();
-            let decision = decide(&participants, &allowance);
+            let decision = decide(&participants, &limits);
             let status = render(fleet, &decision, &Revisions::default());
             let (done, reason, message) = words(&status);
             let of = || format!("{reason:?} {message:?} of {participants:?}");

@@ -21,9 +21,9 @@ pub struct ProjectBackups {
 }
 
 /// One of them: its status, and when it was made.
-struct Backup(String, Option<Timestamp>);
+struct ListedBackup(String, Option<Timestamp>);
 
-impl Item for Backup {
+impl Item for ListedBackup {
     fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         Some(Self(fields.text("status")?, fields.time("inserted_at")))
     }
@@ -32,7 +32,7 @@ impl Item for Backup {
 impl Item for ProjectBackups {
     fn read(fields: &mut AnswerFields<'_>) -> Option<Self> {
         let point_in_time = fields.flag("pitr_enabled").unwrap_or_default();
-        let mut complete: Vec<Backup> = fields.items("backups");
+        let mut complete: Vec<ListedBackup> = fields.items("backups");
         complete.retain(|backup| backup.0 == COMPLETED);
         let mut span = fields.optional_object("physical_backup_data");
         let mut end = |name: &str| {

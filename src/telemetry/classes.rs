@@ -30,9 +30,9 @@ struct ClassRequestLabels {
     operation: &'static str,
 }
 
-/// What the rate limit of a class's token allows of one operation.
+/// The rate limit of a class's token for one operation, and what is left of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestBudget {
+pub struct RequestLimit {
     /// The operation.
     pub operation: &'static str,
     /// Requests that the provider allows in a window of its limit, which is a minute by its documentation.
@@ -67,7 +67,7 @@ pub struct ClassFacts {
     /// When its token was last changed, in seconds since 1970.
     pub token_since: Option<i64>,
     /// What is left of the request limits of its token.
-    pub requests: Vec<RequestBudget>,
+    pub requests: Vec<RequestLimit>,
     /// Tenants.
     pub tenants: i64,
     /// Numbers of its tenants by the state of their migrations.
@@ -169,8 +169,8 @@ impl Classes {
     fn register_migrations(&self, registry: &mut Registry) {
         registry.register(
             "class_migration_tenants",
-            "Tenants of a class with migrations, by their state: applied, pending, held by approval, by the rollout or by \
-             pinMigrations, or failed",
+            "Tenants of a class with migrations, by their state: applied, pending, waiting (for approval, for the rollout, or \
+             because of pinMigrations), or failed",
             self.migrations.clone(),
         );
         registry.register(
@@ -216,7 +216,7 @@ impl Classes {
                 let gauge = self.rollout.get_or_create(&RolloutLabels { class, state });
                 gauge.set((*tenants).into());
             }
-            for RequestBudget { operation, limit, left } in &facts.requests {
+            for RequestLimit { operation, limit, left } in &facts.requests {
                 let class = name();
                 let labels = ClassRequestLabels { class, operation };
                 self.requests_limit.get_or_create(&labels).set((*limit).into());

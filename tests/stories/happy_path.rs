@@ -59,7 +59,7 @@ async fn an_orchestra_becomes_a_migrated_seeded_database() {
         0
     );
 
-    // One create, one health check, one pooler read, one key read: the budget of a tenant.
+    // One create, one health check, one pooler read, one key read: all requests of a tenant.
     let ledger = world.api.ledger();
     let count = |method: &str, end: &str| {
         ledger

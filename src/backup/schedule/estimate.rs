@@ -40,14 +40,14 @@ impl Sizes {
 
 /// The prices of a gigabyte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Prices {
+pub struct GigabytePrices {
     /// That is stored for a month.
     pub stored: Option<Decimal>,
     /// That leaves a database.
     pub sent: Option<Decimal>,
 }
 
-impl Prices {
+impl GigabytePrices {
     /// Those of a class, for a database of a hosted project or of a pool.
     pub fn of(class: &OrchestraClass, is_hosted: bool) -> Self {
         let own = class.spec.backup.as_ref().and_then(|backup| backup.prices.clone());
@@ -65,7 +65,7 @@ impl Prices {
 }
 
 /// The estimate for a schedule with these rules.
-pub fn estimate(schedule: &Schedule, rules: &Rules, sizes: Sizes, prices: Prices) -> BackupEstimate {
+pub fn estimate(schedule: &Schedule, rules: &Rules, sizes: Sizes, prices: GigabytePrices) -> BackupEstimate {
     let made = schedule.times_in(MONTH);
     let kept = rules.most_kept(made, MONTH);
     let (sent, stored) = (two_digits(sizes.sent), two_digits(sizes.stored));
@@ -112,7 +112,7 @@ mod tests {
 
     const GB: u64 = 1_000_000_000;
 
-    fn of(cron: &str, retention: &str, limits: &str, sizes: Sizes, prices: Prices) -> BackupEstimate {
+    fn of(cron: &str, retention: &str, limits: &str, sizes: Sizes, prices: GigabytePrices) -> BackupEstimate {
         let rules = Rules {
             own: serde_saphyr::from_str::<Option<BackupRetention>>(retention).unwrap(),
             limits: serde_saphyr::from_str::<Option<RetentionLimits>>(limits).unwrap(),
@@ -132,7 +132,7 @@ mod tests {
             stored: GB / 5,
         };
         let class = OrchestraClass::new("standard", OrchestraClassSpec::default());
-        let hosted = Prices::of(&class, true);
+        let hosted = GigabytePrices::of(&class, true);
         for (cron, retention, limits, made, kept) in [
             ("0 2 * * *", "null", "null", 31, 31),
             ("0 2 * * *", "{last: 7}", "null", 31, 7),
@@ -161,7 +161,7 @@ mod tests {
     fn an_amount_needs_a_price() {
         let sizes = Sizes::of_database(GB);
         let monthly = |class: &OrchestraClass, is_hosted| {
-            let prices = Prices::of(class, is_hosted);
+            let prices = GigabytePrices::of(class, is_hosted);
             of("0 2 * * *", "{last: 10}", "null", sizes, prices).monthly
         };
         let mut class = OrchestraClass::new("standard", OrchestraClassSpec::default());
@@ -183,7 +183,7 @@ mod tests {
                 "{last: 2}",
                 "null",
                 Sizes { sent, stored: 1 },
-                Prices::default(),
+                GigabytePrices::default(),
             )
         };
         assert_eq!(of(1_234_567).sent_bytes, 1_300_000);

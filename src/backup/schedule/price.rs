@@ -4,7 +4,7 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 use rust_decimal::Decimal;
 
-use super::estimate::{Prices, Sizes, asks_for_more, estimate};
+use super::estimate::{GigabytePrices, Sizes, asks_for_more, estimate};
 use super::retention::Rules;
 use crate::api::condition::Reason;
 use crate::api::{BackupEstimate, Orchestra, OrchestraClass};
@@ -37,14 +37,14 @@ pub fn look(
     let known = object.status.as_ref().and_then(|status| status.backup.as_ref());
     let accepted = known.and_then(|known| known.estimate.as_ref());
     let runs = known.is_some_and(|known| known.next_time.is_some());
-    let prices = Prices::of(class, is_hosted(ctx, object));
+    let prices = GigabytePrices::of(class, is_hosted(ctx, object));
     let new = sizes.map(|sizes| estimate(schedule, rules, sizes, prices));
     let is_accepted = match (&new, accepted) {
         (Some(new), Some(accepted)) => runs && !asks_for_more(new, accepted),
         _ => runs,
     };
     let is_limited = budget::limits(class).is_some_and(|limits| limits.monthly.is_some());
-    if is_accepted || !is_limited || prices == Prices::default() {
+    if is_accepted || !is_limited || prices == GigabytePrices::default() {
         return Ok(Acceptance::Accepted(new));
     }
     let Some(new) = new else {

@@ -17,11 +17,11 @@ const TIME: Duration = Duration::from_secs(10);
 /// The most bytes of an answer.
 const ANSWER: usize = 256 << 10;
 
-/// What asks the issuer.
+/// The HTTP client of the issuer.
 #[derive(Clone)]
-pub(super) struct Http(Client);
+pub(super) struct IssuerHttp(Client);
 
-impl Http {
+impl IssuerHttp {
     /// With root certificates in PEM, or those of the system.
     pub(super) fn new(roots: Option<&[u8]>) -> anyhow::Result<Self> {
         let mut http = Client::builder()

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use self::error::Error;
-use self::http::Http;
+use self::http::IssuerHttp;
 use super::form::Fields;
 use super::session::{PendingCookie, SessionKey};
 use crate::loopback::is_loopback;
@@ -67,7 +67,7 @@ pub struct IssuerSettings {
 /// An issuer that visitors sign in at.
 pub struct Issuer {
     settings: IssuerSettings,
-    http: Http,
+    http: IssuerHttp,
     discovered: Mutex<Option<(Instant, Arc<Discovered>)>>,
 }
 
@@ -83,7 +83,7 @@ struct Discovered {
 
 /// A sign-in that was begun and has not come back: the content of a cookie.
 #[derive(Serialize, Deserialize)]
-struct Pending {
+struct PendingSignIn {
     state: String,
     nonce: String,
     verifier: String,
@@ -106,7 +106,7 @@ impl ExtraTokenFields for IdField {}
 
 /// What of an ID token is checked beside its signature, issuer, client and time.
 #[derive(Deserialize)]
-struct Claims {
+struct IdTokenClaims {
     nonce: Option<String>,
     azp: Option<String>,
 }
@@ -136,7 +136,7 @@ impl Issuer {
     /// When the root certificates cannot be read.
     pub fn new(settings: IssuerSettings) -> anyhow::Result<Self> {
         Ok(Self {
-            http: Http::new(settings.roots.as_deref())?,
+            http: IssuerHttp::new(settings.roots.as_deref())?,
             settings,
             discovered: Mutex::default(),
         })
@@ -164,7 +164,7 @@ impl Issuer {
             .add_extra_param("nonce", nonce.secret())
             .set_pkce_challenge(challenge)
             .url();
-        let pending = Pending {
+        let pending = PendingSignIn {
             state: state.into_secret(),
             nonce: nonce.into_secret(),
             verifier: verifier.into_secret(),
@@ -188,7 +188,7 @@ impl Issuer {
         query: &Fields,
         now: Timestamp,
     ) -> Result<(SecretString, String), Error> {
-        let pending: Option<Pending> = PendingCookie::of(headers).and_then(|cookie| key.begun(cookie, now));
+        let pending: Option<PendingSignIn> = PendingCookie::of(headers).and_then(|cookie| key.begun(cookie, now));
         let pending = pending.ok_or_else(|| Error::Odd("this browser has begun no sign-in, or too long ago".into()))?;
         if query.get("state") != pending.state {
             return Err(Error::Odd("another sign-in was begun since".into()));
@@ -249,7 +249,7 @@ impl Issuer {
         let mut wrong = Error::Odd("the issuer has no key of the ID token's signature".into());
         let is_named = |id: Option<&String>| header.kid.is_none() || id == header.kid.as_ref();
         for key in keys.keys.iter().filter(|key| is_named(key.common.key_id.as_ref())) {
-            let checked = DecodingKey::from_jwk(key).and_then(|key| decode::<Claims>(token, &key, &validation));
+            let checked = DecodingKey::from_jwk(key).and_then(|key| decode::<IdTokenClaims>(token, &key, &validation));
             match checked {
                 Ok(token) => return self.meant(&token.claims, nonce),
                 Err(error) => wrong = Error::odd(&error),
@@ -259,7 +259,7 @@ impl Issuer {
     }
 
     /// Whether the token was made for this client, in answer to this sign-in.
-    fn meant(&self, claims: &Claims, nonce: &str) -> Result<(), Error> {
+    fn meant(&self, claims: &IdTokenClaims, nonce: &str) -> Result<(), Error> {
         if claims
             .azp
             .as_ref()

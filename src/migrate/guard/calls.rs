@@ -158,7 +158,7 @@ impl<'a> Serializer for &'a mut Walk {
     type Ok = ();
     type Error = fmt::Error;
     type SerializeSeq = Elements<'a>;
-    type SerializeStruct = Fields<'a>;
+    type SerializeStruct = NodeFields<'a>;
     type SerializeTuple = Impossible<(), fmt::Error>;
     type SerializeTupleStruct = Impossible<(), fmt::Error>;
     type SerializeTupleVariant = Impossible<(), fmt::Error>;
@@ -223,13 +223,13 @@ impl<'a> Serializer for &'a mut Walk {
         })
     }
 
-    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Fields<'a>, fmt::Error> {
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<NodeFields<'a>, fmt::Error> {
         self.found.has_columns |= matches!(name, "ColumnRef" | "CurrentOfExpr");
         if name == "CurrentOfExpr" {
             self.found.columns.push(Vec::new());
         }
         self.found.varies |= matches!(name, "RangeVar" | "FuncCall" | "SqlValueFunction" | "ParamRef");
-        Ok(Fields {
+        Ok(NodeFields {
             walk: self,
             name,
             call: None,
@@ -307,7 +307,7 @@ impl ser::SerializeSeq for Elements<'_> {
 }
 
 /// The fields of one node.
-struct Fields<'a> {
+struct NodeFields<'a> {
     walk: &'a mut Walk,
     name: &'static str,
     call: Option<FunctionCall>,
@@ -315,7 +315,7 @@ struct Fields<'a> {
     schema: Option<String>,
 }
 
-impl Fields<'_> {
+impl NodeFields<'_> {
     fn texts<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<Vec<String>, fmt::Error> {
         let outer = self.walk.name.replace(Vec::new());
         value.serialize(&mut *self.walk)?;
@@ -323,7 +323,7 @@ impl Fields<'_> {
     }
 }
 
-impl ser::SerializeStruct for Fields<'_> {
+impl ser::SerializeStruct for NodeFields<'_> {
     type Ok = ();
     type Error = fmt::Error;
 

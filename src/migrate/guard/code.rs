@@ -6,8 +6,8 @@ use std::sync::Arc;
 use pg_query::protobuf::{CmdType, DoStmt, RuleStmt};
 use pg_query::{Node, NodeEnum, ParserOptions};
 
+use super::allowance::OBJECT;
 use super::bodies::{routine, routine_by};
-use super::budget::OBJECT;
 use super::calls::{FunctionCall, calls, references};
 use super::extensions::RunBy;
 use super::finding::FindingKind;
@@ -132,7 +132,7 @@ fn routine_of_script(name: Name, definition: Option<Arc<str>>) -> KnownRoutine {
 /// Remembers the code that a statement creates.
 fn remember(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     let certain = judge.is_certain();
-    if matches!(tree, NodeEnum::PrepareStmt(_)) && !judge.known.code.budget.remember(OBJECT + text.len()) {
+    if matches!(tree, NodeEnum::PrepareStmt(_)) && !judge.known.code.allowance.remember(OBJECT + text.len()) {
         return;
     }
     let code = &mut judge.known.code;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pg_query::protobuf::{CreateFunctionStmt, FunctionParameterMode as Mode};
 use pg_query::{Node, NodeEnum, ParserOptions};
 
-use super::budget::{ENTRY, OBJECT};
+use super::allowance::{ENTRY, OBJECT};
 use super::calls::references;
 use super::names::{Name, body_text, inner, is_on, language, strings};
 use super::{plpgsql_text, signatures};
@@ -43,14 +43,14 @@ pub struct Definition {
 #[derive(Debug)]
 pub struct Body {
     /// Its statements and expressions.
-    pub parts: Vec<Part>,
+    pub parts: Vec<BodyPart>,
     /// It runs a computed text.
     pub computed: bool,
 }
 
 /// A statement or expression.
 #[derive(Debug)]
-pub struct Part {
+pub struct BodyPart {
     /// The relations that it names.
     pub relations: Vec<Name>,
     /// The functions that it calls.
@@ -99,7 +99,7 @@ fn each_once(names: Vec<Name>) -> Vec<Name> {
     names.into_iter().filter(|name| seen.insert(name.clone())).collect()
 }
 
-impl Part {
+impl BodyPart {
     fn of(tree: &NodeEnum) -> Self {
         let found = references(tree);
         let gathers = |name: &Vec<String>| name.last().is_some_and(|name| GATHER.contains(&name.as_str()));
@@ -125,7 +125,7 @@ impl From<&CreateFunctionStmt> for Definition {
             definer: is_on(&it.options, "security"),
             returns: returns(it),
             body: trees.map(|(trees, computed)| Body {
-                parts: trees.iter().map(Part::of).collect(),
+                parts: trees.iter().map(BodyPart::of).collect(),
                 computed,
             }),
         }

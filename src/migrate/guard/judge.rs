@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pg_query::NodeEnum;
 
-use super::budget::{ENTRY, OBJECT, STATEMENT};
+use super::allowance::{ENTRY, OBJECT, STATEMENT};
 use super::finding::{Finding, FindingKind};
 use super::known::{Existence, KnownObjects};
 use super::makes::Makes;
@@ -167,8 +167,8 @@ impl<'a> Judge<'a> {
             return;
         }
         let bytes = OBJECT + finding.migration.len() + finding.object.len() + finding.statement.len();
-        if self.findings.len() >= MOST || !self.known.code.budget.remember(2 * bytes) {
-            self.known.code.budget.spend();
+        if self.findings.len() >= MOST || !self.known.code.allowance.remember(2 * bytes) {
+            self.known.code.allowance.spend();
             return;
         }
         self.of_line.insert(finding.clone());
@@ -183,7 +183,7 @@ impl<'a> Judge<'a> {
 
     /// Whether nothing more is judged, because the scripts make too much of it.
     pub fn is_spent(&self) -> bool {
-        self.known.code.budget.is_spent()
+        self.known.code.allowance.is_spent()
     }
 
     /// Reports that nothing is analysed from the current statement on.
@@ -202,7 +202,7 @@ impl<'a> Judge<'a> {
 
     /// Judges a statement that another one runs. `text`: the statement, if it is known.
     pub fn statement(&mut self, tree: &NodeEnum, text: &str) {
-        if self.known.code.budget.work(STATEMENT) {
+        if self.known.code.allowance.work(STATEMENT) {
             (self.each)(self, tree, text);
         }
     }
@@ -210,7 +210,7 @@ impl<'a> Judge<'a> {
     /// Judges statements that code runs.
     pub fn script(&mut self, text: &str) {
         for part in parse::statements(text, 0) {
-            if !self.known.code.budget.work(part.work()) {
+            if !self.known.code.allowance.work(part.work()) {
                 return;
             }
             match &part.tree {
@@ -244,7 +244,7 @@ impl<'a> Judge<'a> {
         if let Some(judged) = self.judged.get_mut(text) {
             return std::mem::replace(judged, state) == state;
         }
-        if self.known.code.budget.remember(ENTRY + text.len()) {
+        if self.known.code.allowance.remember(ENTRY + text.len()) {
             self.judged.insert(text.clone(), state);
         }
         false

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::budget::{COLUMN, ENTRY};
+use super::allowance::{COLUMN, ENTRY};
 use super::catalog::{Catalog, Column, Sort};
 use super::known_code::KnownCode;
 use super::names::Name;
@@ -65,7 +65,7 @@ impl KnownObjects {
     }
 
     fn ask_for(&mut self, name: &str) {
-        if !self.asked.contains(name) && self.code.budget.remember(ENTRY + name.len()) {
+        if !self.asked.contains(name) && self.code.allowance.remember(ENTRY + name.len()) {
             self.asked.insert(name.to_owned());
         }
     }
@@ -82,7 +82,7 @@ impl KnownObjects {
     /// The relations that the name can mean, with their numbers.
     fn meant<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = (usize, &'a KnownRelation)> {
         let namesakes = self.entries.named(&name.name);
-        let namesakes = if self.code.budget.work(1 + namesakes.len()) {
+        let namesakes = if self.code.allowance.work(1 + namesakes.len()) {
             namesakes
         } else {
             &[]
@@ -124,7 +124,7 @@ impl KnownObjects {
             (Some(only), None) => only.columns.as_ref(),
             _ => None,
         };
-        let columns = columns.filter(|columns| self.code.budget.work(columns.len()));
+        let columns = columns.filter(|columns| self.code.allowance.work(columns.len()));
         Existence::There {
             filled,
             columns: columns.cloned(),
@@ -178,7 +178,7 @@ impl KnownObjects {
     }
 
     fn add(&mut self, relation: KnownRelation) {
-        if self.code.budget.remember(relation.bytes()) {
+        if self.code.allowance.remember(relation.bytes()) {
             self.entries.push(relation);
         }
     }
@@ -200,7 +200,7 @@ impl KnownObjects {
             };
             let before = entry.bytes();
             change(entry);
-            self.code.budget.remember(entry.bytes().saturating_sub(before));
+            self.code.allowance.remember(entry.bytes().saturating_sub(before));
         }
     }
 
@@ -240,14 +240,14 @@ impl KnownObjects {
         self.ask_for(&from.name);
         self.forget(&from.name);
         self.forget(&to.name);
-        if !self.code.budget.work(self.entries.len()) {
+        if !self.code.allowance.work(self.entries.len()) {
             return;
         }
         // PostgreSQL also renames the constraint that an index belongs to.
         let found = self.entries.values_mut().filter_map(|entry| entry.found.as_mut());
         for constraints in found.filter_map(|found| found.constraints.as_mut()) {
             let kind = constraints.get(&from.name).copied();
-            if let Some(kind) = kind.filter(|_| self.code.budget.remember(COLUMN)) {
+            if let Some(kind) = kind.filter(|_| self.code.allowance.remember(COLUMN)) {
                 constraints.insert(to.name.clone(), kind);
             }
         }
@@ -255,7 +255,7 @@ impl KnownObjects {
         if !certain || !Self::are_one(self.meant(from)) {
             for at in &meant {
                 let Some(entry) = self.entries.get(*at) else { continue };
-                if self.code.budget.remember(entry.bytes()) {
+                if self.code.allowance.remember(entry.bytes()) {
                     let both = entry.clone();
                     self.entries.push(both);
                 }
@@ -274,14 +274,14 @@ impl KnownObjects {
     pub fn rename_schema(&mut self, from: &str, to: &str) {
         self.version += 1;
         self.made.doubt();
-        if !self.code.budget.work(self.entries.len()) {
+        if !self.code.allowance.work(self.entries.len()) {
             return;
         }
         let both = self
             .entries
             .values()
             .filter(|entry| entry.schema.as_deref() == Some(from));
-        let both = both.take_while(|entry| self.code.budget.remember(entry.bytes()));
+        let both = both.take_while(|entry| self.code.allowance.remember(entry.bytes()));
         let both: Vec<_> = both
             .cloned()
             .map(|entry| KnownRelation {

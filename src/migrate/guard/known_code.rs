@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::budget::{Budget, ENTRY, OBJECT};
+use super::allowance::{Allowance, ENTRY, OBJECT};
 use super::catalog::Catalog;
 use super::catalog_code::Use;
 use super::definitions::Definition;
@@ -62,7 +62,7 @@ type Rules = HashMap<String, Vec<(Name, Arc<str>)>>;
 #[derive(Debug, Default)]
 pub struct KnownCode {
     /// The limits of memory and work of the whole judgement.
-    pub budget: Budget,
+    pub allowance: Allowance,
     routines: HashMap<String, Vec<KnownRoutine>>,
     triggers: HashMap<String, Vec<KnownTrigger>>,
     /// Rules that the database has on a table.
@@ -154,28 +154,28 @@ impl KnownCode {
 
     /// What uses a function or view of this name, which is replaced.
     pub fn uses(&mut self, name: &str) -> Vec<Use> {
-        if !self.replaced.contains(name) && self.budget.remember(ENTRY + name.len()) {
+        if !self.replaced.contains(name) && self.allowance.remember(ENTRY + name.len()) {
             self.replaced.insert(name.to_owned());
         }
         let uses = self.uses.get(name);
-        uses.filter(|uses| self.budget.work(uses.len()))
+        uses.filter(|uses| self.allowance.work(uses.len()))
             .cloned()
             .unwrap_or_default()
     }
 
     /// Records that names in the functions which a name can mean may mean objects of any schema.
     pub fn unsettle(&mut self, name: &Name) {
-        if !self.asked.contains(&name.name) && self.budget.remember(ENTRY + name.name.len()) {
+        if !self.asked.contains(&name.name) && self.allowance.remember(ENTRY + name.name.len()) {
             self.asked.insert(name.name.clone());
         }
         for routine in self.routines.get_mut(&name.name).into_iter().flatten() {
-            routine.elsewhere |= self.budget.work(1) && routine.name.can_be(name);
+            routine.elsewhere |= self.allowance.work(1) && routine.name.can_be(name);
         }
     }
 
     /// The functions that a name can mean.
     pub fn routines(&mut self, name: &Name) -> Vec<KnownRoutine> {
-        if !self.asked.contains(&name.name) && self.budget.remember(ENTRY + name.name.len()) {
+        if !self.asked.contains(&name.name) && self.allowance.remember(ENTRY + name.name.len()) {
             self.asked.insert(name.name.clone());
         }
         let namesakes = self.of(&self.routines, name);
@@ -188,7 +188,7 @@ impl KnownCode {
         let namesakes = self.of(&self.routines, &routine.name);
         let bytes = routine.definition.as_ref().map_or(0, |text| text.len());
         let new = !namesakes.contains(&routine);
-        if new && self.budget.remember(OBJECT + 2 * routine.name.bytes() + bytes) {
+        if new && self.allowance.remember(OBJECT + 2 * routine.name.bytes() + bytes) {
             let name = routine.name.name.clone();
             self.routines.entry(name).or_default().push(routine);
         }
@@ -198,7 +198,7 @@ impl KnownCode {
     pub fn add_trigger(&mut self, trigger: KnownTrigger) {
         let new = !self.of(&self.triggers, &trigger.table).contains(&trigger);
         let bytes = OBJECT + 2 * trigger.table.bytes() + trigger.function.bytes();
-        if new && self.budget.remember(bytes) {
+        if new && self.allowance.remember(bytes) {
             let name = trigger.table.name.clone();
             self.triggers.entry(name).or_default().push(trigger);
         }
@@ -235,7 +235,7 @@ impl KnownCode {
     pub fn call(&mut self, name: &str, told: bool) {
         match self.called.get_mut(name) {
             Some(all) => *all |= told,
-            None if self.budget.remember(ENTRY + name.len()) => {
+            None if self.allowance.remember(ENTRY + name.len()) => {
                 self.called.insert(name.to_owned(), told);
             }
             None => {}
@@ -245,7 +245,7 @@ impl KnownCode {
     /// All that have the name in any schema.
     fn of<'a, T>(&self, all: &'a HashMap<String, Vec<T>>, name: &Name) -> &'a [T] {
         let namesakes = all.get(&name.name).map_or(&[][..], Vec::as_slice);
-        if self.budget.work(namesakes.len()) {
+        if self.allowance.work(namesakes.len()) {
             namesakes
         } else {
             &[]
@@ -257,18 +257,18 @@ impl KnownCode {
     /// The functions that a text defines. It is read once.
     pub fn defined(&mut self, text: &Arc<str>) -> Arc<[Definition]> {
         // The work is the comparison with the key here, and below three times the text: two parsers and the walk of their trees.
-        if !self.budget.work(1 + text.len() / 64) {
+        if !self.allowance.work(1 + text.len() / 64) {
             return Arc::default();
         }
         if let Some(read) = self.definitions.get(text) {
             return read.clone();
         }
-        if !self.budget.work(3 * text.len()) {
+        if !self.allowance.work(3 * text.len()) {
             return Arc::default();
         }
         let read = Definition::all(text);
         if self
-            .budget
+            .allowance
             .remember(ENTRY + read.iter().map(Definition::bytes).sum::<usize>())
         {
             self.definitions.insert(text.clone(), read.clone());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pg_query::protobuf::{AlterFunctionStmt, GrantStmt, GrantTargetType, ObjectType, RoleSpecType};
 use pg_query::{Node, NodeEnum};
 
-use super::budget::OBJECT;
+use super::allowance::OBJECT;
 use super::definitions::{Definition, Returns};
 use super::finding::{Finding, FindingKind};
 use super::judge::Judge;
@@ -50,7 +50,7 @@ fn tell(judge: &mut Judge<'_>, it: &Definition, words: &str, kept: bool) {
     judge.find_as(FindingKind::SecurityDefiner, Effect::Exposing, &name, statement.clone());
     let code = &mut judge.known.code;
     if code
-        .budget
+        .allowance
         .remember(OBJECT + name.len() + arguments.len() + statement.len())
     {
         code.leaks.push(Leak {
@@ -94,7 +94,7 @@ pub fn is_leak(judge: &mut Judge<'_>, object: &Node) -> bool {
     let name = Name::of(strings(std::slice::from_ref(object)));
     let arguments = signatures::named(Some(object));
     let leaks = &judge.known.code.leaks;
-    if !judge.known.code.budget.work(leaks.len()) {
+    if !judge.known.code.allowance.work(leaks.len()) {
         return true;
     }
     if leaks.iter().any(|leak| is_one(judge, leak, &name, arguments.as_ref())) {
@@ -135,9 +135,9 @@ fn close(judge: &mut Judge<'_>, it: &GrantStmt) {
         return;
     }
     let all = it.targtype() == GrantTargetType::AclTargetAllInSchema;
-    let budget = &judge.known.code.budget;
+    let allowance = &judge.known.code.allowance;
     let pairs = judge.known.code.leaks.len() * (it.objects.len() + judge.findings.len());
-    if !budget.work(pairs) {
+    if !allowance.work(pairs) {
         return;
     }
     let mut leaks = judge.known.code.leaks.clone();
@@ -192,7 +192,7 @@ pub fn read_by(judge: &mut Judge<'_>, calls: Vec<Name>) -> Vec<Name> {
         let bodies = functions(&definitions, None).filter_map(|it| it.body.as_ref());
         for part in bodies.flat_map(|body| &body.parts) {
             let names = part.relations.len() + part.calls.len();
-            if !judge.known.code.budget.work(names) {
+            if !judge.known.code.allowance.work(names) {
                 return read;
             }
             read.extend(part.relations.iter().cloned());

@@ -11,7 +11,7 @@ const DEEPEST: usize = 16;
 /// Judges code within the limits: each text once in a chain of calls, up to a depth, and up to a total size.
 pub fn run(judge: &mut Judge<'_>, text: &Arc<str>, label: &str, judges: impl Fn(&mut Judge<'_>)) {
     // The text is compared with those before.
-    if !judge.known.code.budget.work(1 + text.len() / 64) {
+    if !judge.known.code.allowance.work(1 + text.len() / 64) {
         return;
     }
     if judge.active.contains(text) || judge.was_judged(text) {

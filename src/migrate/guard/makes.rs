@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::budget::{Budget, ENTRY};
+use super::allowance::{Allowance, ENTRY};
 use super::objects::ObjectKey;
 
 /// Objects, each with the index of the last statement that creates it.
@@ -19,11 +19,11 @@ pub struct Makes {
 
 impl Makes {
     /// Adds an object that a statement creates, which comes after those of the objects before.
-    pub fn add(&mut self, at: usize, key: ObjectKey, budget: &Budget) {
+    pub fn add(&mut self, at: usize, key: ObjectKey, allowance: &Allowance) {
         if key.is_function() {
             match self.functions.get_mut(key.name()) {
                 Some(last) => *last = at,
-                None if budget.remember(ENTRY + key.name().len()) => {
+                None if allowance.remember(ENTRY + key.name().len()) => {
                     self.functions.insert(key.name().to_owned(), at);
                 }
                 None => {}
@@ -31,7 +31,7 @@ impl Makes {
         }
         match self.last.get_mut(&key) {
             Some(last) => *last = at,
-            None if budget.remember(key.bytes()) => {
+            None if allowance.remember(key.bytes()) => {
                 self.last.insert(key, at);
             }
             None => {}

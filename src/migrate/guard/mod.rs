@@ -4,9 +4,9 @@
 //! It also reads the code that statements run: DO blocks, functions, triggers and rules, whether a pending script
 //! creates them or the database has them. Code that it cannot analyse is a finding of its own.
 
+mod allowance;
 mod altered;
 mod bodies;
-mod budget;
 mod calls;
 mod catalog;
 mod catalog_code;
@@ -56,14 +56,14 @@ mod volatile;
 pub use clearance::{Clearance, decide};
 pub use consent::Consent;
 pub use finding::{Finding, FindingKind};
-pub use plan::{Pending, Plan};
+pub use plan::{PendingMigration, Plan};
 pub use review::Review;
 pub(super) use review::look;
 
 pub use super::history::Head;
 
 #[cfg(test)]
-mod budget_tests;
+mod allowance_tests;
 #[cfg(test)]
 mod bypass_tests;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use pg_query::protobuf::{ObjectType, RangeVar};
 use pg_query::{Node, NodeEnum};
 
-use super::budget::OBJECT;
+use super::allowance::OBJECT;
 use super::names::{Name, dotted, quoted, strings};
 use super::{made, signatures};
 

@@ -20,14 +20,14 @@ const LOCKING: &[Effect] = &[Effect::Locking, Effect::Rewriting];
 
 /// A migration that would be applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Pending {
+pub struct PendingMigration {
     /// Its name.
     pub name: String,
     /// Digest of its script.
     pub checksum: String,
 }
 
-impl From<&Migration> for Pending {
+impl From<&Migration> for PendingMigration {
     fn from(migration: &Migration) -> Self {
         Self {
             name: migration.name.clone(),
@@ -44,14 +44,14 @@ pub struct Plan {
     /// The history that the plan would be applied to.
     pub head: Head,
     /// The migrations, in order.
-    pub pending: Vec<Pending>,
+    pub pending: Vec<PendingMigration>,
     /// The findings, in the order of the scripts.
     pub findings: Vec<Finding>,
 }
 
 impl Plan {
     /// Makes a plan. The digest depends on the arguments only.
-    pub fn new(head: Head, pending: Vec<Pending>, findings: Vec<Finding>) -> Self {
+    pub fn new(head: Head, pending: Vec<PendingMigration>, findings: Vec<Finding>) -> Self {
         let mut hash = Sha256::new();
         let mut part = |text: &str| hash.update(format!("{}:{text}", text.len()));
         part("orchestra-migration-plan/1");

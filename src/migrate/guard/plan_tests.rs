@@ -44,7 +44,7 @@ fn a_long_insert_adds_rows_and_anything_else_that_is_long_is_not_judged() {
 }
 
 fn plan(findings: Vec<Finding>) -> Plan {
-    let pending = vec![Pending {
+    let pending = vec![PendingMigration {
         name: "m1".into(),
         checksum: "abc".into(),
     }];
@@ -124,7 +124,7 @@ fn a_digest_is_of_the_whole_plan() {
         Plan::new(Head::default(), Vec::new(), Vec::new()),
         Plan::new(
             Head::default(),
-            vec![Pending {
+            vec![PendingMigration {
                 name: "m1".into(),
                 checksum: "other".into(),
             }],
@@ -145,7 +145,7 @@ fn a_large_plan_fits_into_a_config_map() {
         finding.migration.clone_from(&name);
     }
     let pending = vec![
-        Pending {
+        PendingMigration {
             name,
             checksum: "a".repeat(96)
         };

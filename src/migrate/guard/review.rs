@@ -9,8 +9,8 @@ use super::finding::{Finding, FindingKind};
 use super::judge::PendingScript;
 use super::known::KnownObjects;
 use super::makes::Makes;
-use super::plan::{Pending, Plan};
-use super::{budget, statements};
+use super::plan::{PendingMigration, Plan};
+use super::{allowance, statements};
 use crate::api::Approval;
 use crate::migrate::aside::aside;
 use crate::migrate::error::{Error, Result};
@@ -46,7 +46,10 @@ pub async fn look(
     if pending.is_empty() || consent.policy == Approval::Automatic {
         return Ok(None);
     }
-    let listed = pending.iter().map(|(migration, _)| Pending::from(migration)).collect();
+    let listed = pending
+        .iter()
+        .map(|(migration, _)| PendingMigration::from(migration))
+        .collect();
     let scripts = pending.into_iter().map(|(migration, committed)| PendingScript {
         kept: run_mode::kept(
             run_mode::of(&migration, committed, per_statement),
@@ -73,13 +76,13 @@ pub async fn look(
 const ROUNDS: usize = 16;
 
 /// The most work of all rounds: after it, there is no further one.
-const ALL_ROUNDS: usize = 3 * budget::WORK;
+const ALL_ROUNDS: usize = 3 * allowance::WORK;
 
 /// Judges the scripts against the database. Also returns whether it holds no rows. A first judgement without a
 /// catalog collects the names to read from it.
 async fn judge(conn: &mut PgConnection, scripts: Vec<PendingScript>) -> Result<(Vec<Finding>, bool)> {
     let (mut scripts, _, known) = judged(scripts, KnownObjects::default()).await?;
-    let mut work = known.code.budget.done();
+    let mut work = known.code.allowance.done();
     let (mut relations, mut functions, mut replaced) = known.into_asked();
     for round in 1.. {
         let catalog = Catalog::read(conn, &relations, &functions, &replaced).await?;
@@ -92,7 +95,7 @@ async fn judge(conn: &mut PgConnection, scripts: Vec<PendingScript>) -> Result<(
                 .iter()
                 .map(|what| unseen(&scripts, FindingKind::Opaque, what)),
         );
-        work += known.code.budget.done();
+        work += known.code.allowance.done();
         let (named, called, again) = known.into_asked();
         let complete = named.is_subset(&relations) && called.is_subset(&functions) && again.is_subset(&replaced);
         let last = round == ROUNDS || work > ALL_ROUNDS;

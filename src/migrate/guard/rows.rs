@@ -74,7 +74,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
 
 /// Judges a DELETE or an UPDATE.
 fn changes(judge: &mut Judge<'_>, range: &RangeVar, condition: Option<&Node>, event: i32) {
-    let (name, target) = (Name::from(range), Target::of(judge, range));
+    let (name, target) = (Name::from(range), TargetTable::of(judge, range));
     let (kind, words) = match event {
         UPDATE => (FindingKind::UpdateAll, "UPDATE"),
         _ => (FindingKind::DeleteAll, "DELETE FROM"),
@@ -95,7 +95,7 @@ fn changes(judge: &mut Judge<'_>, range: &RangeVar, condition: Option<&Node>, ev
 fn merge(judge: &mut Judge<'_>, it: &MergeStmt) {
     with(judge, it.with_clause.as_ref());
     let Some(range) = it.relation.as_ref() else { return };
-    let (name, target) = (Name::from(range), Target::of(judge, range));
+    let (name, target) = (Name::from(range), TargetTable::of(judge, range));
     let all = is_unbounded(it.join_condition.as_deref(), &target);
     let does = |command| {
         it.merge_when_clauses.iter().any(|node| match &node.node {
@@ -165,14 +165,14 @@ fn select(judge: &mut Judge<'_>, it: &SelectStmt) {
 }
 
 /// The table whose rows a statement changes.
-struct Target {
+struct TargetTable {
     /// The name by which the statement knows it.
     called: String,
     /// The names of its columns, if they are known.
     columns: Option<BTreeSet<String>>,
 }
 
-impl Target {
+impl TargetTable {
     fn of(judge: &mut Judge<'_>, range: &RangeVar) -> Self {
         let called = range.alias.as_ref().map_or(&range.relname, |alias| &alias.aliasname);
         let columns = match judge.known.standing(&range.into()) {
@@ -203,7 +203,7 @@ const SYSTEM: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
 /// Whether a statement has no condition on rows: it has none, or one in which no column is. A column of another table is no
 /// condition on rows of the one that is changed.
-fn is_unbounded(condition: Option<&Node>, target: &Target) -> bool {
+fn is_unbounded(condition: Option<&Node>, target: &TargetTable) -> bool {
     let has_one = |node: &NodeEnum| references(node).columns.iter().any(|column| target.may_have(column));
     !inner(condition).is_some_and(has_one)
 }

@@ -30,40 +30,40 @@ pub fn judge(scripts: &[PendingScript], known: KnownObjects) -> (Vec<Finding>, K
 
 /// How a statement ends a transaction.
 #[derive(PartialEq, Eq)]
-enum End {
+enum TransactionEnd {
     Commits,
     RollsBack,
 }
 
-fn ends(tree: &NodeEnum) -> Option<End> {
+fn ends(tree: &NodeEnum) -> Option<TransactionEnd> {
     use pg_query::protobuf::TransactionStmtKind as Is;
     let NodeEnum::TransactionStmt(it) = tree else {
         return None;
     };
     match it.kind() {
-        Is::TransStmtCommit => Some(End::Commits),
-        Is::TransStmtRollback | Is::TransStmtRollbackTo => Some(End::RollsBack),
+        Is::TransStmtCommit => Some(TransactionEnd::Commits),
+        Is::TransStmtRollback | Is::TransStmtRollbackTo => Some(TransactionEnd::RollsBack),
         _ => None,
     }
 }
 
-/// Judges the statements of a script until the budget is spent.
+/// Judges the statements of a script until the allowance is spent.
 fn go_through<'a>(judge: &mut Judge<'a>, script: &'a PendingScript, makes: &mut Makes) {
     let mut committed = false;
     judge.enter(script);
     for (at, part) in parse::statements(&script.text, script.committed).enumerate() {
         judge.go_to(at, part.line);
-        let budget = &judge.known.code.budget;
-        budget.work(part.work());
+        let allowance = &judge.known.code.allowance;
+        allowance.work(part.work());
         makes.parted |= committed;
         match &part.tree {
             Some(tree) => {
                 let end = ends(tree);
-                committed |= end == Some(End::Commits);
-                makes.rolls_back |= end == Some(End::RollsBack);
+                committed |= end == Some(TransactionEnd::Commits);
+                makes.rolls_back |= end == Some(TransactionEnd::RollsBack);
                 let made = objects::made_by(tree).into_iter();
                 for key in made.filter(|key| judge.known.is_certain(key)) {
-                    makes.add(at, key, budget);
+                    makes.add(at, key, allowance);
                 }
                 judge.statement(tree, &script.text[part.span.clone()]);
             }

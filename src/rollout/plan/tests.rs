@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ALLOWANCE: Allowance = Allowance {
+const LIMITS: RolloutLimits = RolloutLimits {
     concurrent: 3,
     failures: 0,
     per_server: 100,
@@ -40,11 +40,11 @@ fn started(decision: &Decision) -> Vec<&str> {
 fn the_oldest_begin_and_no_more_than_may() {
     let mut participants = fleet(&[UpdateState::Pending; 5]);
     participants.reverse();
-    let decision = decide(&participants, &ALLOWANCE);
+    let decision = decide(&participants, &LIMITS);
     assert_eq!(started(&decision), ["uid-0", "uid-1", "uid-2"]);
     assert_eq!((decision.phase, decision.pending), (Phase::Rolling, 5));
     participants[4].engaged = true;
-    let decision = decide(&participants, &ALLOWANCE);
+    let decision = decide(&participants, &LIMITS);
     assert_eq!(started(&decision), ["uid-1", "uid-2"]);
     assert_eq!((decision.running, decision.pending), (1, 4));
 }
@@ -58,11 +58,11 @@ fn who_waits_for_approval_takes_no_place_and_is_no_failure() {
         UpdateState::Pending,
         UpdateState::Updated,
     ]);
-    let allowance = Allowance {
+    let limits = RolloutLimits {
         concurrent: 1,
-        ..ALLOWANCE
+        ..LIMITS
     };
-    let decision = decide(&participants, &allowance);
+    let decision = decide(&participants, &limits);
     assert_eq!((decision.phase, started(&decision)), (Phase::Rolling, vec!["uid-3"]));
     assert_eq!(
         (decision.awaiting_approval, decision.failed, decision.pending),
@@ -70,15 +70,11 @@ fn who_waits_for_approval_takes_no_place_and_is_no_failure() {
     );
     assert!(decision.retry.is_empty());
     participants.truncate(3);
-    assert_eq!(
-        decide(&participants, &allowance).phase,
-        Phase::Rolling,
-        "it is not over"
-    );
+    assert_eq!(decide(&participants, &limits).phase, Phase::Rolling, "it is not over");
     // The others wait for a waiting canary.
     let mut participants = fleet(&[UpdateState::AwaitsApproval, UpdateState::Pending]);
     participants[0].canary = true;
-    let decision = decide(&participants, &allowance);
+    let decision = decide(&participants, &limits);
     assert_eq!((decision.phase, decision.start.len()), (Phase::Canary, 0));
 }
 
@@ -87,23 +83,20 @@ fn canaries_come_first_and_alone() {
     let mut participants = fleet(&[UpdateState::Pending; 4]);
     participants[2].canary = true;
     participants[3].canary = true;
-    let decision = decide(&participants, &ALLOWANCE);
+    let decision = decide(&participants, &LIMITS);
     assert_eq!(
         (decision.phase, started(&decision)),
         (Phase::Canary, vec!["uid-2", "uid-3"])
     );
     participants[2].standing = UpdateState::Updated;
     participants[3].engaged = true;
-    assert!(
-        decide(&participants, &ALLOWANCE).start.is_empty(),
-        "one is not done yet"
-    );
+    assert!(decide(&participants, &LIMITS).start.is_empty(), "one is not done yet");
     participants[3] = Participant {
         standing: UpdateState::Updated,
         engaged: false,
         ..participants[3].clone()
     };
-    assert_eq!(started(&decide(&participants, &ALLOWANCE)), ["uid-0", "uid-1"]);
+    assert_eq!(started(&decide(&participants, &LIMITS)), ["uid-0", "uid-1"]);
 }
 
 #[test]
@@ -111,10 +104,10 @@ fn a_canary_that_cannot_be_updated_is_waited_for_unless_it_is_pinned() {
     let mut participants = fleet(&[UpdateState::Pending; 2]);
     participants[0].canary = true;
     participants[0].able = false;
-    let decision = decide(&participants, &ALLOWANCE);
+    let decision = decide(&participants, &LIMITS);
     assert_eq!((decision.phase, decision.start.len()), (Phase::Canary, 0));
     participants[0].pinned = true;
-    let decision = decide(&participants, &ALLOWANCE);
+    let decision = decide(&participants, &LIMITS);
     assert_eq!((decision.phase, started(&decision)), (Phase::Rolling, vec!["uid-1"]));
     assert_eq!(decision.pinned, 1);
 }
@@ -122,19 +115,16 @@ fn a_canary_that_cannot_be_updated_is_waited_for_unless_it_is_pinned() {
 #[test]
 fn too_many_failures_halt_and_only_the_failed_try_again() {
     let mut participants = fleet(&[UpdateState::Failed, UpdateState::Pending, UpdateState::Updated]);
-    let halted = decide(&participants, &ALLOWANCE);
+    let halted = decide(&participants, &LIMITS);
     assert_eq!((halted.phase, halted.start.len()), (Phase::Halted, 0));
     assert!(halted.lets("uid-0") && !halted.lets("uid-1"));
-    let one = Allowance {
-        failures: 1,
-        ..ALLOWANCE
-    };
+    let one = RolloutLimits { failures: 1, ..LIMITS };
     assert_eq!(started(&decide(&participants, &one)), ["uid-1"], "one may fail");
     participants[0].canary = true;
     assert_eq!(decide(&participants, &one).phase, Phase::Halted, "but no canary");
     // One that tries again counts as failed until it succeeds.
     participants[0].engaged = true;
-    let trying = decide(&participants, &ALLOWANCE);
+    let trying = decide(&participants, &LIMITS);
     assert_eq!(
         (trying.phase, trying.failed, trying.running, trying.start.len()),
         (Phase::Halted, 1, 0, 0)
@@ -147,9 +137,9 @@ fn a_changed_source_goes_first_to_those_that_wait_for_a_cure() {
     let participants = fleet(&[UpdateState::Pending, UpdateState::Pending, UpdateState::Broken]);
     let decision = decide(
         &participants,
-        &Allowance {
+        &RolloutLimits {
             concurrent: 1,
-            ..ALLOWANCE
+            ..LIMITS
         },
     );
     assert_eq!((decision.phase, started(&decision)), (Phase::Rolling, vec!["uid-2"]));
@@ -157,16 +147,13 @@ fn a_changed_source_goes_first_to_those_that_wait_for_a_cure() {
 
 #[test]
 fn nothing_begins_while_it_is_paused_and_all_is_well_when_all_have_it() {
-    let paused = Allowance {
-        paused: true,
-        ..ALLOWANCE
-    };
+    let paused = RolloutLimits { paused: true, ..LIMITS };
     let mut participants = fleet(&[UpdateState::Updated, UpdateState::Pending]);
     let decision = decide(&participants, &paused);
     assert_eq!((decision.phase, decision.start.len()), (Phase::Paused, 0));
     participants[1].standing = UpdateState::Updated;
     assert_eq!(decide(&participants, &paused).phase, Phase::Complete);
-    assert_eq!(decide(&[], &ALLOWANCE).phase, Phase::Complete);
+    assert_eq!(decide(&[], &LIMITS).phase, Phase::Complete);
 }
 
 #[test]
@@ -175,11 +162,11 @@ fn a_busy_server_holds_up_no_other_and_who_is_in_trouble_holds_up_nobody() {
     participants[5].server = Some("two:5432".into());
     participants[0].able = false;
     participants[1].server = None;
-    let allowance = Allowance {
+    let limits = RolloutLimits {
         per_server: 1,
-        ..ALLOWANCE
+        ..LIMITS
     };
-    assert_eq!(started(&decide(&participants, &allowance)), ["uid-2", "uid-5"]);
+    assert_eq!(started(&decide(&participants, &limits)), ["uid-2", "uid-5"]);
 }
 
 fn any_participant() -> impl Strategy<Value = Participant> {
@@ -213,9 +200,9 @@ fn any_fleet() -> impl Strategy<Value = Vec<Participant>> {
     })
 }
 
-fn any_allowance() -> impl Strategy<Value = Allowance> {
+fn any_limits() -> impl Strategy<Value = RolloutLimits> {
     (1..6_usize, 0..4_usize, 1..4_usize, prop::bool::weighted(0.2)).prop_map(
-        |(concurrent, failures, per_server, paused)| Allowance {
+        |(concurrent, failures, per_server, paused)| RolloutLimits {
             concurrent,
             failures,
             per_server,
@@ -230,18 +217,18 @@ proptest! {
     #[test]
     fn the_bounds_hold_at_every_moment(
         mut participants in any_fleet(),
-        allowance in any_allowance(),
+        limits in any_limits(),
         ends in prop::collection::vec((any::<prop::sample::Index>(), prop::bool::weighted(0.05)), 1..200),
     ) {
         for (which, fails) in ends {
-            let decision = decide(&participants, &allowance);
+            let decision = decide(&participants, &limits);
             let total = [decision.updated, decision.running, decision.pending, decision.awaiting_approval, decision.failed, decision.pinned];
             let total: usize = total.iter().sum();
             prop_assert_eq!(total, participants.len());
             let testing = participants.iter().any(|is| is.canary && !is.pinned && is.standing != UpdateState::Updated);
             for participant in &mut participants {
                 if decision.start.contains(&participant.uid) {
-                    prop_assert!(!allowance.paused && decision.failed <= allowance.failures);
+                    prop_assert!(!limits.paused && decision.failed <= limits.failures);
                     prop_assert!(!testing || participant.canary, "{} before the canaries", participant.uid);
                 }
                 if decision.lets(&participant.uid) {
@@ -250,11 +237,11 @@ proptest! {
                 }
             }
             let engaged: Vec<_> = participants.iter().filter(|is| is.engaged).map(|is| is.uid.clone()).collect();
-            prop_assert!(engaged.len() <= allowance.concurrent);
+            prop_assert!(engaged.len() <= limits.concurrent);
             for server in 0..3 {
                 let server = Some(format!("server-{server}"));
                 let load = participants.iter().filter(|is| is.engaged && is.server == server).count();
-                prop_assert!(load <= allowance.per_server);
+                prop_assert!(load <= limits.per_server);
             }
             if engaged.is_empty() {
                 let stuck = participants.iter().any(|is| {
@@ -275,18 +262,18 @@ proptest! {
 fn one_namespace_leaves_a_turn_of_a_shared_server_to_the_others() {
     let mut participants = fleet(&[UpdateState::Pending; 6]);
     participants[5].name = "modest/one".into();
-    let allowance = Allowance {
+    let limits = RolloutLimits {
         concurrent: 100,
         per_server: 4,
-        ..ALLOWANCE
+        ..LIMITS
     };
-    let decision = decide(&participants, &allowance);
+    let decision = decide(&participants, &limits);
     assert_eq!(started(&decision), ["uid-0", "uid-1", "uid-2", "uid-5"]);
     // Running migrations count, and a server with one namespace has no reserved turn.
     for participant in &mut participants[..3] {
         participant.engaged = true;
     }
-    assert_eq!(started(&decide(&participants, &allowance)), ["uid-5"]);
+    assert_eq!(started(&decide(&participants, &limits)), ["uid-5"]);
     participants.pop();
-    assert_eq!(started(&decide(&participants, &allowance)), ["uid-3"]);
+    assert_eq!(started(&decide(&participants, &limits)), ["uid-3"]);
 }

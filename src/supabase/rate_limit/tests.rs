@@ -104,7 +104,7 @@ fn what_the_server_counts_replaces_the_guess_for_each_endpoint_and_scope() {
 }
 
 #[test]
-fn the_budget_is_that_of_the_scope_with_the_fewest_requests_left() {
+fn what_is_left_is_told_of_the_scope_with_the_fewest_requests_left() {
     let start = Instant::now();
     let mut core = LimiterCore::new(start);
     assert!(core.requests_left(start).is_empty(), "no limit is known");

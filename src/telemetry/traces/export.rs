@@ -125,7 +125,7 @@ pub(super) fn start(endpoint: &str) -> Result<(SpanQueue, Exporting), Error> {
     let http = http.build().map_err(|error| wrong(&error.without_url()))?;
     let mut exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(Http(http))
+        .with_http_client(ExporterHttp(http))
         .with_endpoint(address.as_str())
         .build()
         .map_err(|error| wrong(&error))?;
@@ -222,10 +222,10 @@ async fn failed(exporter: &SpanExporter, batch: Vec<SpanData>) -> Option<String>
 
 /// The HTTP client of the exporter. An answer is bounded.
 #[derive(Debug)]
-struct Http(reqwest::Client);
+struct ExporterHttp(reqwest::Client);
 
 #[async_trait]
-impl HttpClient for Http {
+impl HttpClient for ExporterHttp {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let mut answer = self.0.execute(request.try_into()?).await?;
         let mut body = Vec::new();

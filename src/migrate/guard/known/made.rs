@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::migrate::guard::budget::Budget;
+use crate::migrate::guard::allowance::Allowance;
 use crate::migrate::guard::objects::{ObjectKey, is_type};
 
 /// Objects that the scripts created.
@@ -21,11 +21,11 @@ pub(super) fn table(key: &ObjectKey) -> Option<String> {
 }
 
 impl MadeObjects {
-    pub(super) fn add(&mut self, key: ObjectKey, sure: bool, budget: &Budget) {
-        if sure && !self.is_sure(&key) && budget.remember(key.bytes()) {
+    pub(super) fn add(&mut self, key: ObjectKey, sure: bool, allowance: &Allowance) {
+        if sure && !self.is_sure(&key) && allowance.remember(key.bytes()) {
             self.sure.entry(table(&key)).or_default().insert(key.clone());
         }
-        if !self.contains(&key) && budget.remember(key.bytes() + key.name().len()) {
+        if !self.contains(&key) && allowance.remember(key.bytes() + key.name().len()) {
             self.all.entry(key.name().to_owned()).or_default().insert(key);
         }
     }

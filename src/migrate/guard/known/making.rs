@@ -12,7 +12,7 @@ impl KnownObjects {
             return;
         }
         let sure = certain && self.is_certain(&key);
-        self.made.add(key, sure, &self.code.budget);
+        self.made.add(key, sure, &self.code.allowance);
     }
 
     /// Whether a key can mean one object only.
@@ -34,7 +34,7 @@ impl KnownObjects {
     /// Records that the script drops an existing object and creates it again.
     pub fn keep(&mut self, key: ObjectKey) {
         self.version += 1;
-        if !self.made.kept.contains(&key) && self.code.budget.remember(key.bytes()) {
+        if !self.made.kept.contains(&key) && self.code.allowance.remember(key.bytes()) {
             self.made.kept.insert(key);
         }
     }
@@ -57,7 +57,7 @@ impl KnownObjects {
     pub fn unmake_namesakes(&mut self, key: &ObjectKey) {
         self.made.all.remove(key.name());
         if let Some(sure) = self.made.sure.get_mut(&table(key))
-            && self.code.budget.work(sure.len())
+            && self.code.allowance.work(sure.len())
         {
             sure.retain(|made| made.name() != key.name());
         }

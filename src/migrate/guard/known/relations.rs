@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::migrate::guard::budget::{COLUMN, OBJECT};
+use crate::migrate::guard::allowance::{COLUMN, OBJECT};
 use crate::migrate::guard::catalog::{Column, Readers, Relation, Sort};
 use crate::migrate::guard::standing::Marks;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::KnownObjects;
-use crate::migrate::guard::budget::ENTRY;
+use crate::migrate::guard::allowance::ENTRY;
 use crate::migrate::guard::catalog::Sort;
 use crate::migrate::guard::known_code::{DELETE, UPDATE};
 use crate::migrate::guard::names::Name;
@@ -48,7 +48,7 @@ impl KnownObjects {
         let (lower, upper) = (self.ids(below), self.ids(above));
         for id in &lower {
             for above in &upper {
-                if self.code.budget.remember(2 * ENTRY) {
+                if self.code.allowance.remember(2 * ENTRY) {
                     self.links.add(*id, *above, tie);
                 }
             }
@@ -77,7 +77,7 @@ impl KnownObjects {
     pub fn fill_partitions(&mut self, name: &Name) {
         let mut left = self.ids(name);
         let mut seen = BTreeSet::new();
-        while let Some(id) = left.pop().filter(|_| self.code.budget.work(1)) {
+        while let Some(id) = left.pop().filter(|_| self.code.allowance.work(1)) {
             if !seen.insert(id) {
                 continue;
             }
@@ -101,7 +101,7 @@ impl KnownObjects {
     /// The relations that a name can mean, and their parents and partitioned tables at every level.
     pub fn lineage(&self, name: &Name) -> Vec<Name> {
         let (mut left, mut seen) = (self.ids(name), BTreeSet::new());
-        while let Some(id) = left.pop().filter(|_| self.code.budget.work(1)) {
+        while let Some(id) = left.pop().filter(|_| self.code.allowance.work(1)) {
             if seen.insert(id) {
                 let above = self.links.above(id).into_iter();
                 left.extend(
@@ -123,7 +123,7 @@ impl KnownObjects {
     pub fn reached(&self, name: &Name, events: i32) -> Vec<(Name, bool)> {
         let (mut left, mut seen) = (self.ids(name), BTreeMap::new());
         let own = left.clone();
-        while let Some(id) = left.pop().filter(|_| self.code.budget.work(1)) {
+        while let Some(id) = left.pop().filter(|_| self.code.allowance.work(1)) {
             let changed = seen.get(&id).copied().unwrap_or_default();
             for (below, tie) in self.links.below(id) {
                 let changed = changed
@@ -153,7 +153,7 @@ impl KnownObjects {
     /// The names that a relation may have.
     fn names(&self, id: usize) -> Vec<Name> {
         let same = self.entries.same(id).iter().filter_map(|at| self.entries.get(*at));
-        same.filter(|_| self.code.budget.work(1))
+        same.filter(|_| self.code.allowance.work(1))
             .map(|entry| Name {
                 schema: entry.schema.clone(),
                 name: entry.name.clone(),
@@ -168,7 +168,7 @@ impl KnownObjects {
     /// Adds the stakes of a relation to those of the relations above it.
     fn spread(&mut self, from: usize) {
         let mut left = vec![from];
-        while let Some(id) = left.pop().filter(|_| self.code.budget.work(1)) {
+        while let Some(id) = left.pop().filter(|_| self.code.allowance.work(1)) {
             let above = self.links.above(id);
             if above.is_empty() {
                 continue;
@@ -197,7 +197,7 @@ impl KnownObjects {
     fn raise(&mut self, id: usize, stakes: Stakes) -> bool {
         let mut raised = false;
         for at in self.entries.same(id).to_vec() {
-            let Some(entry) = self.entries.get_mut(at).filter(|_| self.code.budget.work(1)) else {
+            let Some(entry) = self.entries.get_mut(at).filter(|_| self.code.allowance.work(1)) else {
                 continue;
             };
             if stakes.filled && entry.found.as_ref().is_none_or(|found| !found.filled) {

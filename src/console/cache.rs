@@ -1,4 +1,4 @@
-//! What a page reads from whole lists, kept for some seconds for the visitor who asked for it, and for nobody else.
+//! The cache of what a page reads from whole lists: for some seconds it serves the visitor who asked for it, and nobody else.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ impl Bearer {
 /// A reading and its time. Whoever locks it reads; others with the same token wait for that reading.
 type Slot<T> = Arc<Turn<Option<(Instant, Arc<T>)>>>;
 
-/// Readings of one kind, by bearer and namespace; that of all namespaces has the empty one.
-pub struct Kept<T> {
+/// The cached readings of one kind, by bearer and namespace; that of all namespaces has the empty one.
+pub struct VisitorCache<T> {
     slots: Mutex<HashMap<(Bearer, String), Slot<T>>>,
     readers: Arc<Semaphore>,
 }
@@ -42,7 +42,7 @@ fn fresh<T>(kept: Option<&(Instant, Arc<T>)>) -> Option<&Arc<T>> {
     kept.filter(|(at, _)| at.elapsed() < FRESH).map(|(_, value)| value)
 }
 
-impl<T> Kept<T> {
+impl<T> VisitorCache<T> {
     /// Nothing is kept yet. All kinds share the readers.
     pub fn new(readers: Arc<Semaphore>) -> Self {
         Self {
@@ -96,8 +96,8 @@ mod tests {
 
     use super::*;
 
-    fn kept() -> Kept<usize> {
-        Kept::new(Arc::new(Semaphore::new(READERS)))
+    fn cache() -> VisitorCache<usize> {
+        VisitorCache::new(Arc::new(Semaphore::new(READERS)))
     }
 
     fn bearer(token: &str) -> Bearer {
@@ -106,10 +106,10 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_is_shown_what_another_has_read() {
-        let (kept, reads) = (kept(), AtomicUsize::new(0));
+        let (cache, reads) = (cache(), AtomicUsize::new(0));
         let read = async |token: &str, namespace: &str| {
             let next = async { Ok::<_, Infallible>(reads.fetch_add(1, Ordering::SeqCst)) };
-            *kept.of(bearer(token), namespace, next).await.unwrap()
+            *cache.of(bearer(token), namespace, next).await.unwrap()
         };
         assert_eq!(read("ada", "").await, 0);
         assert_eq!(read("ada", "").await, 0, "it is kept for her");
@@ -120,32 +120,32 @@ mod tests {
 
     #[tokio::test]
     async fn a_failed_reading_is_made_again() {
-        let kept = kept();
-        assert_eq!(kept.of(bearer("ada"), "", async { Err("away") }).await, Err("away"));
+        let cache = cache();
+        assert_eq!(cache.of(bearer("ada"), "", async { Err("away") }).await, Err("away"));
         assert_eq!(
-            kept.of(bearer("ada"), "", async { Ok::<_, &str>(7) }).await,
+            cache.of(bearer("ada"), "", async { Ok::<_, &str>(7) }).await,
             Ok(Arc::new(7))
         );
     }
 
     /// Reads a number; counts those that read now, and the most at once.
-    async fn numbered(kept: &Kept<usize>, [now, most]: &[AtomicUsize; 2], index: usize) -> usize {
+    async fn numbered(cache: &VisitorCache<usize>, [now, most]: &[AtomicUsize; 2], index: usize) -> usize {
         let reading = async {
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             tokio::task::yield_now().await;
             now.fetch_sub(1, Ordering::SeqCst);
             Ok::<_, Infallible>(index)
         };
-        *kept.of(bearer(&format!("token {index}")), "", reading).await.unwrap()
+        *cache.of(bearer(&format!("token {index}")), "", reading).await.unwrap()
     }
 
     #[tokio::test]
     async fn few_lists_are_read_at_once_and_few_are_kept() {
-        let (kept, counts) = (kept(), [AtomicUsize::new(0), AtomicUsize::new(0)]);
-        let all = join_all((0..100).map(|index| numbered(&kept, &counts, index))).await;
+        let (cache, counts) = (cache(), [AtomicUsize::new(0), AtomicUsize::new(0)]);
+        let all = join_all((0..100).map(|index| numbered(&cache, &counts, index))).await;
         assert_eq!(all, (0..100).collect::<Vec<_>>());
         assert_eq!(counts[1].load(Ordering::SeqCst), READERS);
-        assert_eq!(numbered(&kept, &counts, 100).await, 100);
-        assert!(kept.slots.lock().len() <= MOST);
+        assert_eq!(numbered(&cache, &counts, 100).await, 100);
+        assert!(cache.slots.lock().len() <= MOST);
     }
 }

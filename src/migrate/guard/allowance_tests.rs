@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::FindingKind::{self, DeleteAll, DropTable, Unjudged};
-use super::budget::Budget;
+use super::allowance::Allowance;
 use super::judge::PendingScript;
 use super::known::KnownObjects;
 use super::makes::Makes;
@@ -12,8 +12,8 @@ use super::statements;
 use super::tests::{catalog, kinds};
 use crate::migrate::run_mode::Kept;
 
-/// Judges scripts on a database with tables within a budget.
-fn judged(texts: &[&str], budget: Budget) -> (Vec<FindingKind>, KnownObjects) {
+/// Judges scripts on a database with tables within an allowance.
+fn judged(texts: &[&str], allowance: Allowance) -> (Vec<FindingKind>, KnownObjects) {
     let script = |(at, text): (usize, &&str)| PendingScript {
         migration: format!("m{at}"),
         text: Arc::new((*text).to_owned()),
@@ -23,16 +23,16 @@ fn judged(texts: &[&str], budget: Budget) -> (Vec<FindingKind>, KnownObjects) {
     };
     let scripts: Vec<_> = texts.iter().enumerate().map(script).collect();
     let mut known = KnownObjects::new(&catalog());
-    known.code.budget = budget;
+    known.code.allowance = allowance;
     let (findings, known, _) = statements::judge(&scripts, known);
     (findings.iter().map(|finding| finding.kind).collect(), known)
 }
 
 /// The work of a script, all of which is judged.
 fn work(text: &str) -> usize {
-    let (found, known) = judged(&[text], Budget::default());
+    let (found, known) = judged(&[text], Allowance::default());
     assert!(!found.contains(&Unjudged), "{}", &text[..80]);
-    known.code.budget.done()
+    known.code.allowance.done()
 }
 
 fn many(count: usize, text: impl Fn(usize) -> String) -> String {
@@ -101,17 +101,17 @@ fn what_equals_a_known_object_is_remembered_once() {
                 CREATE OR REPLACE TRIGGER t AFTER INSERT ON members EXECUTE FUNCTION f(); "
         .repeat(500);
     let name = Name::of(vec!["f".to_owned()]);
-    let (found, mut known) = judged(&[&text, &text, &text], Budget::of(64 << 10, 40_000_000));
+    let (found, mut known) = judged(&[&text, &text, &text], Allowance::of(64 << 10, 40_000_000));
     assert!(!found.contains(&Unjudged));
     assert_eq!(known.code.routines(&name).len(), 1);
     // Another one of its name is another one.
     let other = "CREATE OR REPLACE FUNCTION f() RETURNS int RETURN 2;";
-    let (_, mut known) = judged(&[&text, other], Budget::default());
+    let (_, mut known) = judged(&[&text, other], Allowance::default());
     assert_eq!(known.code.routines(&name).len(), 2);
 }
 
 #[test]
-fn beyond_the_budget_nothing_is_remembered_or_judged_and_the_plan_says_so() {
+fn beyond_the_allowance_nothing_is_remembered_or_judged_and_the_plan_says_so() {
     let last = "DELETE FROM members; DROP TABLE members;";
     let redefined = many(3_000, |at| {
         format!("CREATE OR REPLACE FUNCTION f() RETURNS int RETURN {at};\n")
@@ -152,13 +152,13 @@ fn beyond_the_budget_nothing_is_remembered_or_judged_and_the_plan_says_so() {
         ),
         ("statements", "SELECT 1;\n".repeat(10_000)),
     ] {
-        let (found, known) = judged(&[&script, last], Budget::of(300_000, 1_000_000));
+        let (found, known) = judged(&[&script, last], Allowance::of(300_000, 1_000_000));
         assert_eq!(found.last(), Some(&Unjudged), "{what}: {} findings", found.len());
         assert_eq!(found.iter().filter(|kind| **kind == Unjudged).count(), 1, "{what}");
         assert!(!found.contains(&DropTable) && !found.contains(&DeleteAll), "{what}");
-        assert!(known.code.budget.done() <= 1_000_000, "{what}");
+        assert!(known.code.allowance.done() <= 1_000_000, "{what}");
     }
-    let (found, _) = judged(&[last], Budget::of(300_000, 1_000_000));
+    let (found, _) = judged(&[last], Allowance::of(300_000, 1_000_000));
     assert_eq!(found, [DeleteAll, DropTable]);
 }
 

@@ -22,21 +22,21 @@ pub const STATEMENT: usize = 250;
 
 /// The memory and work that are left. When one of them has run out, the judgement ends.
 #[derive(Debug)]
-pub struct Budget {
+pub struct Allowance {
     memory: Cell<usize>,
     work: Cell<usize>,
     done: Cell<usize>,
     spent: Cell<bool>,
 }
 
-impl Default for Budget {
+impl Default for Allowance {
     fn default() -> Self {
         Self::of(MEMORY, WORK)
     }
 }
 
-impl Budget {
-    /// A budget of so many bytes and units of work.
+impl Allowance {
+    /// An allowance of so many bytes and units of work.
     pub fn of(memory: usize, work: usize) -> Self {
         Self {
             memory: Cell::new(memory),
