@@ -84,7 +84,7 @@ impl Schedule {
     }
 
     /// Whether it fires at this very time.
-    fn fires_at(&self, time: Timestamp) -> bool {
+    pub fn fires_at(&self, time: Timestamp) -> bool {
         // When clocks are set back, the search from shortly before may find another hour.
         [SignedDuration::from_secs(1), SignedDuration::from_hours(3)]
             .into_iter()

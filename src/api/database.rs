@@ -186,6 +186,11 @@ pub struct ClaimReference {
     /// UID of the Orchestra: another Orchestra of the same name does not hold this claim.
     #[schemars(length(min = 1, max = 64))]
     pub uid: String,
+    /// UID of the namespace: a later namespace of the same name may be another tenant's, and gets nothing of this claim. Absent
+    /// where the operator may not read namespaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub namespace_uid: Option<String>,
 }
 
 /// The last observed state of a database, and the journal of its creation.

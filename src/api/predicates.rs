@@ -1,6 +1,6 @@
 //! Questions about stored objects that have one answer for every room.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::Resource as _;
 
 use super::condition::{ConditionType, Reason, find, is_true, reason_of};
@@ -314,6 +314,21 @@ impl OrchestraDatabase {
     /// Whether an Orchestra holds the claim and has not released it.
     pub fn is_held(&self) -> bool {
         self.spec.claim_ref.is_some() && self.spec.released_at.is_none()
+    }
+
+    /// Whether `here`, the namespace that has the name of the claim's now, is another one than that of the claim. A claim without
+    /// the namespace's UID is of an earlier one if it was released before this one was created.
+    pub fn is_of_former_namespace(&self, here: &ObjectMeta) -> bool {
+        let then = self
+            .spec
+            .claim_ref
+            .as_ref()
+            .and_then(|claim| claim.namespace_uid.as_ref());
+        if let Some((then, now)) = then.zip(here.uid.as_ref()) {
+            return then != now;
+        }
+        let times = self.spec.released_at.as_ref().zip(here.creation_timestamp.as_ref());
+        times.is_some_and(|(released, born)| born.0 > released.0)
     }
 
     /// Whether this Orchestra holds the claim.

@@ -7,7 +7,7 @@ use super::manifest::SnapshotFacts;
 use super::outcome::OutcomeReason;
 use super::scope::SchemaScope;
 use super::sql::run;
-use super::toc::{OUTGOING, PROVIDERS_OWN, Target};
+use super::toc::{OUTGOING, PROVIDERS_OWN, TargetFacts};
 use crate::postgres::{self, quote};
 use crate::text;
 
@@ -247,12 +247,12 @@ pub(super) async fn close_defaults(conn: &mut PgConnection) -> Result<Vec<String
 ///
 /// # Errors
 /// When the database returns an error.
-pub(super) async fn describe(conn: &mut PgConnection, scope: &SchemaScope) -> Result<Target> {
+pub(super) async fn describe(conn: &mut PgConnection, scope: &SchemaScope) -> Result<TargetFacts> {
     let watchers = sqlx::query(
         "SELECT nspname || ' ' || proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' FROM pg_proc p \
             JOIN pg_namespace n ON n.oid = pronamespace WHERE p.oid IN (SELECT evtfoid FROM pg_event_trigger)",
     );
-    Ok(Target {
+    Ok(TargetFacts {
         extensions: extensions(conn).await?,
         watchers: postgres::column(conn, "event triggers", watchers).await?,
         user: scope.owner.clone(),

@@ -144,6 +144,7 @@ mod tests {
             namespace: "tenants".into(),
             name: "acme".into(),
             uid: "o-1".into(),
+            namespace_uid: None,
         };
         let backup = backup(&json!({"orchestraRef": {"name": "acme"}}), "");
         let written = new(&cluster, &claim, &backup, jiff::Timestamp::UNIX_EPOCH).to_string();

@@ -17,7 +17,7 @@ use crate::controller::error::Error;
 const KEPT: &str = ", or set deletionPolicy: Retain";
 
 /// Whose database is backed up, and the class that names the store. The status gets it before the first attempt.
-pub struct Origin {
+pub struct BackupOrigin {
     /// The Orchestra.
     pub claim: ClaimReference,
     /// The class.
@@ -32,7 +32,7 @@ pub struct Origin {
 #[derive(Default)]
 pub struct Needs {
     /// What is to be recorded, while nothing is recorded yet.
-    pub origin: Option<Origin>,
+    pub origin: Option<BackupOrigin>,
     /// The database to back up, when the backup is recorded and is to be made.
     pub database: Option<Arc<OrchestraDatabase>>,
     /// The class in whose store the backup is or will be.
@@ -133,7 +133,7 @@ fn recorded(pass: &Pass) -> Result<Arc<OrchestraDatabase>, Error> {
 }
 
 /// What is recorded before the first attempt. Later changes of the Orchestra and its class change nothing of it.
-fn origin(pass: &Pass) -> Result<Origin, Error> {
+fn origin(pass: &Pass) -> Result<BackupOrigin, Error> {
     if let Some(named) = &pass.object.spec.stored {
         return stored(pass, named);
     }
@@ -150,7 +150,7 @@ fn origin(pass: &Pass) -> Result<Origin, Error> {
     };
     let class = class::resolve(&pass.ctx.class, class.as_deref())?;
     order::of_class(&class)?;
-    Ok(Origin {
+    Ok(BackupOrigin {
         claim,
         class,
         database,
@@ -159,7 +159,7 @@ fn origin(pass: &Pass) -> Result<Origin, Error> {
 }
 
 /// What is recorded of a backup that is stored already. The class must admit the namespace, as it does for a claim.
-fn stored(pass: &Pass, named: &StoredBackup) -> Result<Origin, Error> {
+fn stored(pass: &Pass, named: &StoredBackup) -> Result<BackupOrigin, Error> {
     let namespace = pass.object.namespace().unwrap_or_default();
     let class = class::resolve(&pass.ctx.class, Some(&named.class_name))?;
     let path = folder::stored(&pass.object, named, order::of_class(&class)?)?;
@@ -167,11 +167,12 @@ fn stored(pass: &Pass, named: &StoredBackup) -> Result<Origin, Error> {
     if namespace != pass.core().settings.namespace {
         class::admission::admit(&pass.ctx.class, &class, &namespace)?;
     }
-    Ok(Origin {
+    Ok(BackupOrigin {
         claim: ClaimReference {
             namespace,
             name: path.orchestra.clone(),
             uid: path.orchestra_uid.clone(),
+            namespace_uid: None,
         },
         class,
         database: None,

@@ -145,6 +145,7 @@ pub fn claim_of(orchestra: &Orchestra) -> ClaimReference {
         namespace: orchestra.namespace().unwrap_or_default(),
         name: orchestra.name_any(),
         uid: orchestra.uid().unwrap_or_default(),
+        namespace_uid: None,
     }
 }
 

@@ -256,6 +256,7 @@ mod tests {
                 namespace: "tenants".into(),
                 name: name.into(),
                 uid: "1".into(),
+                namespace_uid: None,
             };
             let spec = OrchestraDatabaseSpec {
                 supabase: Some(SupabaseProject::default()),

@@ -253,6 +253,7 @@ mod tests {
             namespace: "tenants".into(),
             name: "first".into(),
             uid: "a-uid".into(),
+            namespace_uid: None,
         };
         for (stay, reason, anew) in [
             (Stay::Hosted, Reason::NotReset, false),

@@ -101,7 +101,10 @@ pub async fn make(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let Some(claim) = pass.object.spec.claim_ref.clone() else {
         return Ok(());
     };
-    if pass.object.final_backup().is_none() {
+    // A backup that does not exist cannot be created in a namespace that is gone; one of the same name may be another tenant's.
+    let own = &pass.ctx.core.settings.namespace;
+    let is_lost = |recorded: &FinalBackupReference| recorded.namespace != *own && !stays(pass, &claim);
+    if pass.object.final_backup().is_none_or(is_lost) {
         let reference = name(pass, &claim);
         status::change(pass, Step::MakeFinalBackup, observed, |status| {
             status.final_backup = Some(reference);
@@ -137,17 +140,23 @@ pub async fn make(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether the namespace of the claim exists, and is not being deleted.
+fn stays(pass: &Pass, claim: &ClaimReference) -> bool {
+    let there = pass.ctx.core.stores.namespaces.get(&ObjectRef::new(&claim.namespace));
+    there.is_some_and(|there| {
+        there.metadata.deletion_timestamp.is_none() && !pass.object.is_of_former_namespace(&there.metadata)
+    })
+}
+
 /// Where the backup will be: in the Orchestra's namespace, or in the operator's where that namespace is gone or is being
 /// deleted.
 fn name(pass: &Pass, claim: &ClaimReference) -> FinalBackupReference {
     let core = &pass.ctx.core;
-    let there = core.stores.namespaces.get(&ObjectRef::new(&claim.namespace));
-    let stays = there.is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_none());
     let mut named = claim.name.clone();
     named.truncate(NAMED);
     let marker = uuid::Uuid::new_v4().simple().to_string();
     FinalBackupReference {
-        namespace: if stays {
+        namespace: if stays(pass, claim) {
             claim.namespace.clone()
         } else {
             core.settings.namespace.clone()

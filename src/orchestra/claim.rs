@@ -220,6 +220,7 @@ pub fn claim_reference(pass: &Pass) -> ClaimReference {
         namespace: pass.namespace().into(),
         name: pass.name().into(),
         uid: pass.uid().into(),
+        namespace_uid: pass.here().and_then(|here| here.metadata.uid.clone()),
     }
 }
 

@@ -35,6 +35,7 @@ mod tests {
             namespace: "tenants".into(),
             name: "old".into(),
             uid: "1".into(),
+            namespace_uid: None,
         };
         let spec = OrchestraDatabaseSpec {
             claim_ref: Some(claim),

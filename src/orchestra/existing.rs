@@ -1,7 +1,7 @@
 //! A database that exists: one that an Orchestra released is taken back with its data.
 
-use jiff::Timestamp;
 use kube::ResourceExt as _;
+use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
 
@@ -71,7 +71,13 @@ fn judged(
     name: &str,
     database: Option<&OrchestraDatabase>,
 ) -> Result<(), (Reason, String)> {
-    match judge(&pass.object, (class, born(pass)), name, database) {
+    let here = pass.here();
+    match judge(
+        &pass.object,
+        (class, here.as_ref().map(|here| &here.metadata)),
+        name,
+        database,
+    ) {
         Err((Reason::InUse, _))
             if database.is_some_and(|database| deserted::is_claimed_by_no_other(pass, database)) =>
         {
@@ -81,29 +87,19 @@ fn judged(
     }
 }
 
-/// When the Orchestra's namespace was created, if the operator may read it.
-fn born(pass: &Pass) -> Option<Timestamp> {
-    let namespace = pass.ctx.core.stores.namespaces.get(&ObjectRef::new(pass.namespace()))?;
-    namespace.metadata.creation_timestamp.as_ref().map(|at| at.0)
-}
-
-/// Whether the namespace in which a database was released is gone, and this one has only its name.
-fn is_of_former_namespace(database: &OrchestraDatabase, born: Option<Timestamp>) -> bool {
-    let released = database.spec.released_at.as_ref();
-    released.is_some_and(|released| born.is_some_and(|born| born > released.0))
-}
-
-/// Whether an Orchestra of this class may take a database that it names. Tenants are not told about other namespaces.
+/// Whether an Orchestra of this class may take a database that it names. `here`: its namespace, where the operator may read it.
+/// Tenants are not told about other namespaces.
 fn judge(
     object: &Orchestra,
-    (class, born): (&OrchestraClass, Option<Timestamp>),
+    (class, here): (&OrchestraClass, Option<&ObjectMeta>),
     name: &str,
     database: Option<&OrchestraDatabase>,
 ) -> Result<(), (Reason, String)> {
     let Some(database) = database else {
         let message = format!(
-            "OrchestraDatabase {name}, which spec.source.existing names, does not exist: its data is gone, unless a backup has it. \
-             Delete this Orchestra, and create it with another source"
+            "OrchestraDatabase {name}, which spec.source.existing names, does not exist: check the name (kubectl get orchdb). If it \
+             was removed and its project was kept, the project is adopted by spec.source.existing.projectRef; an entry of a pool \
+             still holds its data, unless it was reset. Delete this Orchestra, and create it with another source"
         );
         return Err((Reason::ExistingNotFound, message));
     };
@@ -116,7 +112,8 @@ fn judge(
         ));
     };
     let namespace = object.namespace().unwrap_or_default();
-    let is_foreign = claim.namespace != namespace || is_of_former_namespace(database, born);
+    let is_of_former = here.is_some_and(|here| database.is_of_former_namespace(here));
+    let is_foreign = claim.namespace != namespace || is_of_former;
     if is_foreign && spec.offered_to.as_ref() != Some(&namespace) {
         return not_allowed(format!(
             "OrchestraDatabase {name} holds the data of an Orchestra of another namespace, or of a deleted namespace of this \
@@ -196,16 +193,20 @@ pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(),
     let Some(former) = database.spec.claim_ref.clone() else {
         return Ok(());
     };
-    if judge(&pass.object, (class, born(pass)), name, Some(&database)).is_err() {
+    if judged(pass, class, name, Some(&database)).is_err() {
         return Ok(());
     }
+    let claim = claim_reference(pass);
     let mut uids = database.spec.former_uids.clone();
     uids.retain(|uid| *uid != former.uid);
     uids.push(former.uid);
     let forgotten = uids.len().saturating_sub(REMEMBERED);
     let patch = json!({
         "spec": {
-            "claimRef": claim_reference(pass),
+            // Absent fields of the former claim must not stay.
+            "claimRef": {
+                "namespace": claim.namespace, "name": claim.name, "uid": claim.uid, "namespaceUid": claim.namespace_uid,
+            },
             "formerUids": uids.split_off(forgotten),
             "reclaimPolicy": reclaim::when_taken(&pass.object, class, &database),
             "releasedAt": null,
@@ -222,6 +223,11 @@ pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(),
 
 /// The database that an earlier Orchestra of this namespace and name released.
 fn earlier(pass: &Pass) -> Option<String> {
+    let here = pass.here();
+    let is_of_former = |database: &OrchestraDatabase| {
+        here.as_ref()
+            .is_some_and(|here| database.is_of_former_namespace(&here.metadata))
+    };
     let left = databases(pass).find(|database| {
         let claim = database.spec.claim_ref.as_ref();
         let is_same = claim.is_some_and(|claim| {
@@ -229,7 +235,7 @@ fn earlier(pass: &Pass) -> Option<String> {
         });
         is_same
             && database.spec.released_at.is_some()
-            && !is_of_former_namespace(database, born(pass))
+            && !is_of_former(database)
             && database.metadata.deletion_timestamp.is_none()
             && !database.is_being_reset()
             && !database.is_lost()
@@ -281,6 +287,7 @@ mod tests {
                 namespace: "tenants".into(),
                 name: "old".into(),
                 uid: "1".into(),
+                namespace_uid: None,
             }),
             released_at: now(),
             ..OrchestraDatabaseSpec::default()
@@ -356,14 +363,25 @@ mod tests {
             };
             assert!(refused.as_ref().is_err_and(is), "{part}: {refused:?}");
         }
-        let database = OrchestraDatabase::new("orchdb-1", spec.clone());
-        let second = |second| Timestamp::from_second(second).ok();
-        let of = |born| judge(&object, (&class, second(born)), "orchdb-1", Some(&database));
-        assert_eq!(of(-1), Ok(()));
-        assert!(
-            of(1).is_err_and(|(reason, _)| reason == Reason::ExistingNotAllowed),
-            "the namespace is another one of the same name"
-        );
+        let here = |uid: &str, born: i64| ObjectMeta {
+            uid: Some(uid.into()),
+            creation_timestamp: jiff::Timestamp::from_second(born).ok().map(Time),
+            ..ObjectMeta::default()
+        };
+        let is_another = |then: Option<&str>, released, here: &ObjectMeta| {
+            let mut database = OrchestraDatabase::new("orchdb-1", spec.clone());
+            if let Some(claim) = &mut database.spec.claim_ref {
+                claim.namespace_uid = then.map(Into::into);
+            }
+            database.spec.released_at = now().filter(|_| released);
+            let judged = judge(&object, (&class, Some(here)), "orchdb-1", Some(&database));
+            judged.is_err_and(|(reason, _)| reason == Reason::ExistingNotAllowed)
+        };
+        assert!(!is_another(None, true, &here("n", -1)));
+        assert!(is_another(None, true, &here("n", 1)), "another one of the same name");
+        assert!(!is_another(Some("n"), true, &here("n", 1)), "a clock is wrong");
+        assert!(is_another(Some("m"), true, &here("n", -1)));
+        assert!(is_another(Some("m"), false, &here("n", 1)), "it was never released");
         let gone = judge(&object, (&class, None), "orchdb-1", None);
         assert!(gone.is_err_and(|(reason, _)| reason == Reason::ExistingNotFound));
     }

@@ -49,7 +49,7 @@ mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::OwnedSemaphorePermit;
@@ -151,8 +151,9 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
     }
 }
 
-/// One pass over an Orchestra, with what it alone knows. Only `act` and the status writer change it, and each field has one
-/// writer.
+/// One pass over an Orchestra, with what it alone knows. `act` and the status writer change it, and each field has one writer.
+/// Besides, [`pass`] lends the open session to `observe`, and gives the turn back when `observe` fails inside the database
+/// ([`turn::give_back`]).
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Pass {
     ctx: Arc<Context>,
@@ -264,5 +265,11 @@ impl Pass {
 
     fn namespace(&self) -> &str {
         self.object.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// The namespace, where the operator may read it.
+    fn here(&self) -> Option<Arc<PartialObjectMeta<Namespace>>> {
+        let namespaces = &self.ctx.core.stores.namespaces;
+        namespaces.get(&ObjectRef::new(self.namespace()))
     }
 }

@@ -143,6 +143,7 @@ mod tests {
             namespace: "tenants".into(),
             name: "first".into(),
             uid: "1".into(),
+            namespace_uid: None,
         };
         let mut other = OrchestraDatabase::new(
             "orchdb-1",

@@ -161,6 +161,8 @@ fn tenant(
             namespace: namespace.clone(),
             name: name.clone(),
             uid: uid.clone(),
+            // The namespace of the lost cluster is not this cluster's.
+            namespace_uid: None,
         },
     })
 }

@@ -98,6 +98,7 @@ fn a_forged_claim_record_takes_nothing_from_its_owner() {
             namespace: "tenants".into(),
             name: name.into(),
             uid: "1".into(),
+            namespace_uid: None,
         },
         proven,
     };

@@ -2,6 +2,7 @@
 //! for what cannot be undone. What RBAC and admission say, the real API server says.
 
 mod deleted_class;
+mod second_key;
 
 use std::time::Duration;
 

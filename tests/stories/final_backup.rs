@@ -151,3 +151,48 @@ async fn a_forged_final_backup_permits_no_destruction() {
     assert_eq!(manifest["subject"]["databaseName"], name.as_str());
     assert_eq!(manifest["subject"]["orchestraUid"], object["metadata"]["uid"]);
 }
+
+/// The namespace of a deleted Orchestra is deleted before its final backup is complete, and created again, perhaps for another
+/// tenant: the backup is made in the operator's namespace.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_namespace_of_the_same_name_gets_no_final_backup() {
+    let world = world().await;
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    standard_class(
+        &world,
+        &format!("{DESTINATION}\n  deletion: {{policy: Delete, finalBackup: Required}}"),
+    );
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "brass"}}).to_string();
+    world.apply(&namespace).unwrap();
+    let object = json!({"apiVersion": "stagesub.io/v1alpha1", "kind": "Orchestra",
+        "metadata": {"name": "acme", "namespace": "brass"},
+        "spec": {"migrations": {"source": {"inline": {"1_a/migration.sql": "CREATE TABLE a (id int)"}}}}});
+    world.apply(&object.to_string()).unwrap();
+    let is_ready = |object: &Value| is_true(object, "Ready");
+    let object = world
+        .until(Kind::Orchestra, ("brass", "acme"), LONG, is_ready)
+        .await
+        .unwrap();
+    let name = object["status"]["databaseName"].as_str().unwrap().to_owned();
+    let claimed = world.get(Kind::Database, "", &name).await.unwrap().unwrap();
+    assert!(claimed["spec"]["claimRef"]["namespaceUid"].is_string(), "{claimed:#}");
+    world
+        .kubectl(["delete", "orch", "acme", "-n", "brass", "--wait=false"])
+        .unwrap();
+    // No Job is run: the backup is under way.
+    let begun = |object: &Value| object["status"]["finalBackup"]["namespace"] == "brass";
+    database(&world, &name, begun).await;
+    world.kubectl(["delete", "namespace", "brass"]).unwrap();
+    world.apply(&namespace).unwrap();
+    let moved = |object: &Value| object["status"]["finalBackup"]["namespace"] == "orchestra-system";
+    let held = database(&world, &name, moved).await;
+    assert!(held["metadata"]["deletionTimestamp"].is_null(), "{held:#}");
+    let _runner = runner(&world).await;
+    gone(&world, Kind::Database, "", &name).await;
+    let backups = world.list(Kind::Backup).await.unwrap();
+    let [backup] = &backups[..] else {
+        panic!("{backups:#?}");
+    };
+    assert_eq!(backup["metadata"]["namespace"], "orchestra-system");
+    assert!(is_true(backup, "Ready"), "{backup:#}");
+}

@@ -9,11 +9,11 @@ use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
 use rust_decimal::Decimal;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use super::Pass;
 use super::drills::Ask;
 use super::observe::Observed;
+use super::own;
 use super::plan::Step;
 use super::retention::BackupRemoval;
 use crate::api::condition::Reason;
@@ -114,7 +114,7 @@ async fn make(ctx: &Context, object: &Orchestra, due: Timestamp, observed: &Obse
         // Another operator made it, or this one before a crash.
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             let there = api.get(&wanted.name_any()).await?;
-            if there.labels().get(SCHEDULED_LABEL) != wanted.labels().get(SCHEDULED_LABEL) {
+            if own::fired(object, &there, observed.facts.now) != Some(times.fired(due)) {
                 return Err(Error::blocked(
                     Reason::ScheduleInvalid,
                     format!(
@@ -151,23 +151,13 @@ fn wanted(object: &Orchestra, fired: Timestamp, observed: &Observed) -> Orchestr
     ];
     OrchestraBackup {
         metadata: ObjectMeta {
-            name: Some(name(&orchestra, &uid, fired)),
+            name: Some(own::name(&orchestra, &uid, fired)),
             namespace: object.namespace(),
             labels: Some(BTreeMap::from(labels.map(|(label, value)| (label.to_owned(), value)))),
             ..ObjectMeta::default()
         },
         ..OrchestraBackup::new("", spec)
     }
-}
-
-/// The name of the backup of a time: the Orchestra's name, the time in UTC, and some digits of the UID's digest, so that it
-/// differs from that of an earlier Orchestra of the same name.
-fn name(orchestra: &str, uid: &str, fired: Timestamp) -> String {
-    const LONGEST: usize = 253;
-    let digits = hex::encode(Sha256::digest(uid));
-    let after = format!("-{}-{}", fired.strftime("%Y%m%d-%H%M"), &digits[..5]);
-    let begins = orchestra.get(..LONGEST - after.len()).unwrap_or(orchestra);
-    format!("{}{after}", begins.trim_end_matches(['.', '-']))
 }
 
 /// Deletes a backup, whose deletion policy decides about the data. A backup that is deleted because of its age must have that
@@ -184,6 +174,10 @@ async fn remove(
     let Some(backup) = ctx.core.stores.backups.get(&key) else {
         return Ok(None);
     };
+    // It has changed since the look, as when a person has taken it out of the retention.
+    if own::fired(object, &backup, observed.facts.now) != Some(made.fired) {
+        return Ok(None);
+    }
     let uid = backup.uid().unwrap_or_default();
     if let Some(since) = removal.since {
         let age = Duration::try_from(since.duration_since(made.taken)).unwrap_or_default();
@@ -195,30 +189,4 @@ async fn remove(
     ctx.core.clock.forget(&uid);
     tracing::info!(backup = made.name, "deleted a backup that the retention does not keep");
     Ok(None)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn a_name_is_that_of_one_orchestra_and_one_time() {
-        let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        let (one, other) = (at("2026-11-29T02:00:00Z"), at("2026-11-29T02:15:00Z"));
-        let is = name("acme", "uid-1", one);
-        assert!(is.starts_with("acme-20261129-0200-") && is.len() == 24, "{is}");
-        assert_eq!(is, name("acme", "uid-1", one));
-        for another in [
-            name("acme", "uid-1", other),
-            name("acme", "uid-2", one),
-            name("acm", "uid-1", one),
-        ] {
-            assert_ne!(is, another);
-        }
-        for long in ["a".repeat(253), format!("{}.{}", "a".repeat(232), "b".repeat(20))] {
-            let is = name(&long, "uid-1", one);
-            assert!(is.len() <= 253 && is.contains("aaa-20261129-0200-"), "{is}");
-        }
-    }
 }

@@ -6,6 +6,7 @@ mod act;
 mod drills;
 mod estimate;
 mod observe;
+mod own;
 pub mod plan;
 mod price;
 pub mod retention;

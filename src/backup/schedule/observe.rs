@@ -15,16 +15,16 @@ use super::plan::Facts;
 use super::price::Acceptance;
 use super::retention::{BackupState, Made, Rules};
 use super::times::Times;
-use super::{drills, price, sizes};
+use super::{drills, own, price, sizes};
 use crate::api::condition::{ConditionType, Reason, find};
-use crate::api::names::{HOLDER_LABEL, SCHEDULED_LABEL, VERIFY_ANNOTATION};
+use crate::api::names::VERIFY_ANNOTATION;
 use crate::api::{
     BackupEstimate, BackupSchedule, ClassBackup, DeletionPolicy, Orchestra, OrchestraBackup, OrchestraClass,
     ProviderBackups, RetentionLimits, known_reason,
 };
 use crate::backup::{Context, order, stored};
 use crate::controller::{Core, unreadable};
-use crate::cron::zone;
+use crate::cron::{Schedule, zone};
 
 /// The wait before a schedule that was refused for money, or whose cost is not known yet, is looked at again.
 const AGAIN: Duration = Duration::from_mins(1);
@@ -102,7 +102,7 @@ pub fn observe(ctx: &Context, object: &Orchestra, (sizes, taken): (Option<Sizes>
             room,
             known: known.and_then(|known| known.next_time.as_ref()).map(|next| next.0),
             usable: object.is_published() && !object.is_asleep(),
-            made: made(core, object),
+            made: made(core, object, &schedule, now),
             keep: rules,
             zone: zone.unwrap_or(TimeZone::UTC),
         },
@@ -260,19 +260,30 @@ fn times(
 }
 
 /// The backups that the schedule of this Orchestra has made (by UID).
-fn made(core: &Core, object: &Orchestra) -> Vec<Made> {
-    let (name, of) = (object.name_any(), &object.metadata);
-    let all = core.stores.backups.state_filter(|backup| {
-        backup.spec.orchestra_ref.name == name
-            && backup.metadata.namespace == of.namespace
-            && backup.labels().get(HOLDER_LABEL) == of.uid.as_ref()
-    });
-    let restored = if all.is_empty() {
-        BTreeSet::new()
-    } else {
-        being_restored(core, of.namespace.as_deref())
+fn made(core: &Core, object: &Orchestra, schedule: &BackupSchedule, now: Timestamp) -> Vec<Made> {
+    let is_own = |backup: &OrchestraBackup| own::fired(object, backup, now).is_some();
+    let all = core.stores.backups.state_filter(is_own);
+    if all.is_empty() {
+        return Vec::new();
+    }
+    let restored = being_restored(core, object.metadata.namespace.as_deref());
+    // Also while it is suspended.
+    let cron = schedule.schedule.as_deref();
+    let read = cron.and_then(|cron| Schedule::read("spec.backup", cron, schedule.time_zone.as_deref()).ok());
+    let one = |backup: &Arc<OrchestraBackup>| {
+        let fired = own::fired(object, backup, now)?;
+        Some(Made {
+            name: backup.name_any(),
+            fired,
+            taken: backup.taken()?,
+            state: state(backup),
+            verified: backup.is_verified(),
+            in_use: backup.is_being_verified() || restored.contains(&backup.name_any()),
+            prompt: own::is_prompt(backup, fired),
+            timed: read.as_ref().is_some_and(|schedule| schedule.fires_at(fired)),
+        })
     };
-    all.iter().filter_map(|backup| one(backup, &restored)).collect()
+    all.iter().filter_map(one).collect()
 }
 
 /// Names of the backups from which Orchestras of a namespace are being restored, or will be.
@@ -288,18 +299,6 @@ fn being_restored(core: &Core, namespace: Option<&str>) -> BTreeSet<String> {
         .iter()
         .filter_map(|object| Some(object.spec.backup()?.backup_name()));
     names.collect()
-}
-
-fn one(backup: &OrchestraBackup, restored: &BTreeSet<String>) -> Option<Made> {
-    let fired = backup.labels().get(SCHEDULED_LABEL)?.parse().ok()?;
-    Some(Made {
-        name: backup.name_any(),
-        fired: Timestamp::from_second(fired).ok()?,
-        taken: backup.taken()?,
-        state: state(backup),
-        verified: backup.is_verified(),
-        in_use: backup.is_being_verified() || restored.contains(&backup.name_any()),
-    })
 }
 
 fn state(backup: &OrchestraBackup) -> BackupState {

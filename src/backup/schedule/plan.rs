@@ -73,7 +73,7 @@ pub fn plan(facts: &Facts) -> (Step, Option<Timestamp>) {
     }
     if let Some(due) = due.filter(|due| *due <= facts.now)
         && facts.usable
-        && !facts.made.iter().any(|made| made.state.is_under_way())
+        && !is_held_up(&facts.made)
     {
         return (Step::Make(due), Some(due));
     }
@@ -91,6 +91,16 @@ fn due(facts: &Facts) -> Option<Timestamp> {
         return times.next(facts.now);
     }
     Some(due)
+}
+
+/// Whether the next backup waits for one that has not ended. One for an earlier time than that of a prompt backup does not
+/// count: the schedule has not made it, because it makes one after the other.
+fn is_held_up(made: &[Made]) -> bool {
+    let last = made.iter().filter(|made| made.prompt).map(|made| made.fired).max();
+    made.iter().any(|made| {
+        let is_last = made.timed && last.is_none_or(|last| last < made.fired);
+        made.state.is_under_way() && (made.replaces() || is_last)
+    })
 }
 
 /// What the backups of a schedule say about it.

@@ -16,6 +16,7 @@ const FAILED: usize = 3;
 
 /// A backup that the schedule has made.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Made {
     /// Its name.
     pub name: String,
@@ -29,6 +30,18 @@ pub struct Made {
     pub verified: bool,
     /// An Orchestra is being restored from it, or a drill is under way.
     pub in_use: bool,
+    /// It was created soon after its time. Another one makes up for a time that was missed, or a person has forged it.
+    pub prompt: bool,
+    /// Its time is one of the schedule as it is now.
+    pub timed: bool,
+}
+
+impl Made {
+    /// Whether it takes the place of an earlier prompt one: of those there is one for each time of the schedule, and nobody
+    /// can forge more of them than the schedule would have made.
+    pub fn replaces(&self) -> bool {
+        self.prompt && self.timed
+    }
 }
 
 /// The state of a backup.
@@ -95,7 +108,8 @@ pub struct BackupRemoval {
 
 /// The backups to delete, the oldest first. `zone` is where days begin.
 ///
-/// A backup that is not complete is kept while it is under way; of those that failed, the last three are.
+/// A backup that is not complete is kept while it is under way; of those that failed, the last three are. A prompt backup is
+/// displaced only by backups that the schedule has made promptly as well; every later one displaces one that is not prompt.
 pub fn removals(made: &[Made], rules: &Rules, zone: &TimeZone, now: Timestamp) -> Vec<BackupRemoval> {
     let newest_first = |is: fn(&Made) -> bool| {
         let mut found: Vec<usize> = (0..made.len()).filter(|of| is(&made[*of])).collect();
@@ -127,6 +141,8 @@ fn of_complete(
     let mut protected = BTreeSet::<usize>::new();
     protected.extend(complete.first());
     protected.extend(complete.iter().find(|of| made[**of].verified));
+    protected.extend(complete.iter().find(|of| made[**of].replaces()));
+    protected.extend(complete.iter().find(|of| made[**of].replaces() && made[**of].verified));
     protected.extend(complete.iter().filter(|of| made[**of].in_use));
     let limits = rules.limits.clone().unwrap_or_default();
     let counted = rules.own.as_ref().and_then(|own| counted(made, complete, own, zone));
@@ -151,8 +167,18 @@ fn of_complete(
         let since = limits.min_age.and_then(|age| old_since(of, age));
         (uncounted || is_beyond).then_some(BackupRemoval { of, since })
     };
-    let all = complete.iter().copied().enumerate();
-    all.filter_map(removal).collect()
+    places(made, complete).into_iter().filter_map(removal).collect()
+}
+
+/// The complete ones, each with the number of newer ones that may take its place.
+fn places(made: &[Made], complete: &[usize]) -> Vec<(usize, usize)> {
+    let mut replacing = 0;
+    let place = |(newer, of): (usize, &usize)| {
+        let place = if made[*of].prompt { replacing } else { newer };
+        replacing += usize::from(made[*of].replaces());
+        (place, *of)
+    };
+    complete.iter().enumerate().map(place).collect()
 }
 
 /// When a backup reaches this age; never, where that time cannot be represented.
@@ -170,14 +196,17 @@ fn counted(made: &[Made], complete: &[usize], keep: &BackupRetention, zone: &Tim
             return;
         };
         any = true;
-        let mut periods = BTreeSet::new();
+        let (mut replacing, mut all) = (BTreeSet::<(i32, i32)>::new(), BTreeSet::<(i32, i32)>::new());
         for (place, of) in complete.iter().enumerate() {
-            if periods.len() == most {
-                break;
-            }
-            if periods.insert(period(place, date(of))) {
+            let period = period(place, date(of));
+            let newer = if made[*of].prompt { &replacing } else { &all };
+            if newer.len() < most && !newer.contains(&period) {
                 counted.insert(*of);
             }
+            if made[*of].replaces() {
+                replacing.insert(period);
+            }
+            all.insert(period);
         }
     };
     count(keep.last, &|place, _| (i32::try_from(place).unwrap_or(i32::MAX), 0));

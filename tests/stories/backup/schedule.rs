@@ -96,6 +96,17 @@ async fn a_missed_time_is_made_up_for_once_and_old_backups_go() {
     );
     super::until(&world, "by-hand", |backup| is_true(backup, "Ready")).await;
 
+    // A person labels the other one as the schedule's oldest, so that the operator would delete it.
+    let uid = format!(
+        "stagesub.io/orchestra-uid={}",
+        done["metadata"]["uid"].as_str().unwrap()
+    );
+    let fired = (time - SignedDuration::from_hours(24 * 4)).as_second();
+    let fired = format!("stagesub.io/scheduled-at={}", fired - fired % 60);
+    world
+        .kubectl(["label", "orchbackup", "by-hand", "-n", TENANTS, &uid, &fired])
+        .unwrap();
+
     // Two more of the schedule, and the first is gone, with its data.
     for days in [2, 1] {
         let last = done_again(&world, time, days).await;

@@ -27,6 +27,8 @@ fn made(day: i8, state: BackupState) -> Made {
         state,
         verified: false,
         in_use: false,
+        prompt: true,
+        timed: true,
     }
 }
 
@@ -147,6 +149,27 @@ fn one_is_made_after_the_other_and_of_a_database_that_runs() {
         facts.usable = false;
         assert_eq!(plan(&facts), (Step::Wait, known), "a paused one stays due: {state:?}");
     }
+}
+
+#[test]
+fn a_forged_backup_that_does_not_end_holds_up_none() {
+    let (now, known) = (at("2026-11-10T12:00:00Z"), Some(time_of(10)));
+    let step = |day, prompt, timed| {
+        let forged = Made {
+            prompt,
+            timed,
+            ..made(day, BackupState::UnderWay)
+        };
+        plan(&facts(now, known, vec![made(8, BackupState::Complete), forged])).0
+    };
+    assert_eq!(step(7, false, true), Step::Make(time_of(10)), "for an earlier time");
+    assert_eq!(
+        step(9, true, false),
+        Step::Make(time_of(10)),
+        "for no time of the schedule"
+    );
+    assert_eq!(step(9, false, true), Step::Wait, "it makes up for a missed time");
+    assert_eq!(step(9, true, true), Step::Wait);
 }
 
 #[test]

@@ -13,6 +13,8 @@ fn made(taken: &str, state: BackupState, verified: bool) -> Made {
         state,
         verified,
         in_use: false,
+        prompt: true,
+        timed: true,
     }
 }
 
@@ -234,6 +236,68 @@ fn a_class_bounds_what_is_kept() {
         ("null", "{minCount: 2}", later, 10),
     ] {
         assert_eq!(kept(own, limits, now), left, "{own} {limits} {now}");
+    }
+}
+
+/// Whoever may create OrchestraBackups may give some the name and the labels of the schedule's, for times that have passed, or
+/// for times that the schedule does not have.
+#[test]
+fn forged_backups_displace_none_that_the_schedule_has_made() {
+    let mut all: Vec<_> = (1..=5)
+        .map(|day| complete(&format!("2026-11-{day:02}T02:00:00Z")))
+        .collect();
+    all[3].verified = true;
+    for minute in 10..30 {
+        let mut late = complete(&format!("2026-11-05T05:{minute}:00Z"));
+        (late.fired, late.prompt, late.verified) = (at("2026-10-01T02:00:00Z"), false, true);
+        let mut untimed = complete(&format!("2026-11-05T06:{minute}:00Z"));
+        untimed.timed = false;
+        all.extend([late, untimed]);
+    }
+    let now = at("2026-11-05T07:00:00Z");
+    let kept = |own: &str, limits: &str| {
+        let rules = Rules {
+            own: serde_saphyr::from_str(own).unwrap(),
+            limits: serde_saphyr::from_str(limits).unwrap(),
+        };
+        let removed = removals(&all, &rules, &TimeZone::UTC, now);
+        let is_kept = |of: &usize| !removed.iter().any(|removal| removal.of == *of);
+        (0..5).filter(is_kept).collect::<Vec<_>>()
+    };
+    for (own, limits, left) in [
+        ("{last: 3}", "null", vec![2, 3, 4]),
+        ("{daily: 3}", "null", vec![2, 3, 4]),
+        ("{last: 1}", "{minCount: 4}", vec![1, 2, 3, 4]),
+        ("{maxAge: 1h}", "{minCount: 3}", vec![2, 3, 4]),
+        ("null", "{maxCount: 3}", vec![2, 3, 4]),
+        // The last verified one that the schedule has made stays, beside a forged one.
+        ("{last: 1}", "null", vec![3, 4]),
+    ] {
+        assert_eq!(kept(own, limits), left, "{own} {limits}");
+    }
+}
+
+/// Those that make up for missed times, and those of the schedule before it was changed.
+#[test]
+fn late_backups_and_those_of_an_earlier_schedule_go_as_well() {
+    let mut all: Vec<_> = (1..=6)
+        .map(|day| complete(&format!("2026-11-{day:02}T02:00:00Z")))
+        .collect();
+    let now = "2026-11-06T07:00:00Z";
+    for late in &mut all[..5] {
+        late.prompt = false;
+    }
+    assert_eq!(kept(&all, "{last: 2}", "UTC", now), ["11-06T02", "11-05T02"]);
+    all[5].prompt = false;
+    assert_eq!(kept(&all, "{last: 2}", "UTC", now), ["11-06T02", "11-05T02"]);
+    // Of an earlier schedule all stay until the schedule has made as many.
+    for made in &mut all {
+        (made.prompt, made.timed) = (true, false);
+    }
+    assert_eq!(kept(&all, "{last: 2}", "UTC", now).len(), 6);
+    for (of, left) in [(5, 6), (4, 2)] {
+        all[of].timed = true;
+        assert_eq!(kept(&all, "{last: 2}", "UTC", now).len(), left, "{of}");
     }
 }
 
