@@ -15,6 +15,8 @@
 --     operator at 127.0.0.1; its Unix socket cannot be used.
 --   Azure Database for PostgreSQL, flexible server: the server's admin. Port 5432, since 6432 is its PgBouncer.
 \set ON_ERROR_STOP on
+-- Functions and operators that a tenant may have put into schema public of an open database are not used.
+SET search_path = pg_catalog, pg_temp;
 
 -- The login makes tenants' roles, so it needs CREATEROLE. No SUPERUSER, REPLICATION or CREATEDB, and no membership of
 -- another role but orchestra_app, below.
@@ -30,12 +32,12 @@ REVOKE :"entry" FROM CURRENT_USER;
 -- Once for each server: the databases for administration let every role connect otherwise. Where the provider owns them,
 -- this changes nothing, and the pool's condition ServersClosed names them. An admin who is neither their owner nor a
 -- superuser needs GRANT CONNECT ON DATABASE postgres TO name from then on.
-SELECT format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', datname)
-FROM pg_database WHERE datname IN ('postgres', 'template1') AND pg_has_role(datdba, 'USAGE')
+SELECT pg_catalog.format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', datname)
+FROM pg_catalog.pg_database WHERE datname IN ('postgres', 'template1') AND pg_catalog.pg_has_role(datdba, 'USAGE')
 \gexec
 
 -- Once for each server: the group of the tenants' logins, which policies and grants of migrations name. It has no rights.
-SELECT 'CREATE ROLE orchestra_app NOLOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'orchestra_app')
+SELECT 'CREATE ROLE orchestra_app NOLOGIN' WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'orchestra_app')
 \gexec
 
 -- On PostgreSQL 16 or later, the login makes its tenant's login a member of the group only with ADMIN OPTION. Where this is

@@ -7,18 +7,20 @@
 -- The Secret's DATABASE_URL is then postgresql://orchestra_maker:PASSWORD@HOST:5432/postgres?sslmode=verify-full with special
 -- characters of the password percent-encoded; HOST is the server itself, not a transaction pooler.
 \set ON_ERROR_STOP on
+-- Functions and operators that a tenant may have put into schema public of an open database are not used.
+SET search_path = pg_catalog, pg_temp;
 
 -- It makes databases and their owners, and keeps no right on either.
 CREATE ROLE orchestra_maker LOGIN CREATEDB CREATEROLE;
 
 -- The databases for administration let every role connect otherwise.
 GRANT CONNECT ON DATABASE postgres TO orchestra_maker;
-SELECT format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', datname)
-FROM pg_database WHERE datname IN ('postgres', 'template1') AND pg_has_role(datdba, 'USAGE')
+SELECT pg_catalog.format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', datname)
+FROM pg_catalog.pg_database WHERE datname IN ('postgres', 'template1') AND pg_catalog.pg_has_role(datdba, 'USAGE')
 \gexec
 
 -- The group of the tenants' logins, which policies and grants of migrations name. It has no rights.
-SELECT 'CREATE ROLE orchestra_app NOLOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'orchestra_app')
+SELECT 'CREATE ROLE orchestra_app NOLOGIN' WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'orchestra_app')
 \gexec
 GRANT orchestra_app TO orchestra_maker WITH ADMIN OPTION;
 

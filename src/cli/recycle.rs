@@ -58,15 +58,19 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Strin
         Some(name) => format!("Secret {namespace}/{name} has no key {key}"),
         None => format!("the entries of pool {pool} are in the operator's environment: set {key} here as it is there"),
     })?;
-    let login = Login::parse(url)?;
+    let login = Login::parse_elsewhere(url)?;
     let all: Vec<OrchestraDatabase> = cluster::list(client).await?;
-    // Another entry may lead to the same database.
-    let is_made_of_it = |member: &&OrchestraDatabase| {
-        let entry = member.spec.inventory.as_ref().filter(|entry| entry.pool == *pool);
-        let other = |entry: &str| urls.get(entry).is_some_and(|url| leads_there(&login, url));
-        entry.is_some_and(|entry| entry.key == *key || other(&entry.key))
-    };
-    let members: Vec<_> = all.iter().filter(is_made_of_it).collect();
+    let mut members = Vec::new();
+    for member in &all {
+        let Some(entry) = member.spec.inventory.as_ref().filter(|entry| entry.pool == *pool) else {
+            continue;
+        };
+        // Another entry may lead to the same database.
+        let other = urls.get(&entry.key).map(|url| leads_there(&login, &entry.key, url));
+        if entry.key == *key || other.transpose()?.unwrap_or_default() {
+            members.push(member);
+        }
+    }
     members.iter().try_for_each(|member| check_member(member))?;
     let claims = members.iter().filter_map(|member| member.spec.claim_ref.as_ref());
     let former = members.iter().flat_map(|member| &member.spec.former_uids);
@@ -103,9 +107,12 @@ fn check_member(member: &OrchestraDatabase) -> anyhow::Result<()> {
     }
 }
 
-fn leads_there(login: &Login, url: &SecretString) -> bool {
+/// Whether the entry of this key leads to the database of a login.
+fn leads_there(login: &Login, key: &str, url: &SecretString) -> anyhow::Result<bool> {
     let place = |login: &Login| (login.host.to_lowercase(), login.port, login.database.clone());
-    Login::parse(url).is_ok_and(|other| place(&other) == place(login))
+    let other = Login::parse_elsewhere(url)
+        .with_context(|| format!("entry {key} may lead to the same database: correct it, or remove it"))?;
+    Ok(place(&other) == place(login))
 }
 
 /// The entries of an inventory.
@@ -139,7 +146,7 @@ fn check(login: &Login, entry: &RecycledEntry) -> anyhow::Result<()> {
         host, database, user, ..
     } = login;
     ensure!(
-        !user.contains('.') && !matches!(database.as_str(), "postgres" | "template0" | "template1"),
+        !user.starts_with("postgres.") && !matches!(database.as_str(), "postgres" | "template0" | "template1"),
         "database {database} of {user} cannot be dropped: create a new hosted project at its provider"
     );
     let names = [host, database, user, &entry.name, &entry.place];
@@ -154,14 +161,17 @@ fn literal(name: &str) -> String {
     format!("'{}'", name.replace('\'', "''"))
 }
 
+/// Names in a session mean PostgreSQL's own functions and operators, also where any login may put others into `public`.
+const OWN_NAMES: &str = "SET search_path = pg_catalog, pg_temp;";
+
 /// Stops when the database does not carry the claim record of an Orchestra that had it, or where none had it, carries any.
-/// It runs in that database, which a script may have prepared for an admin: names mean PostgreSQL's own objects, and the record
-/// is read only from a table, whose column is a text, so that nothing of the script's runs.
+/// It runs in that database, which a script may have prepared for an admin: the record is read only from a table, whose column
+/// is a text, so that nothing of the script's runs.
 fn guard_inside(login: &Login, entry: &RecycledEntry) -> String {
     let connect = |database: &str| {
         let value = database.replace('\\', "\\\\").replace('\'', "\\'");
         format!(
-            "\\connect -reuse-previous=on \"dbname='{}'\"",
+            "\\connect -reuse-previous=on \"dbname='{}'\"\n{OWN_NAMES}",
             value.replace('"', "\"\"")
         )
     };
@@ -177,7 +187,6 @@ fn guard_inside(login: &Login, entry: &RecycledEntry) -> String {
         "\
 -- Whose the database is, says the claim record in it.
 {there}
-SET search_path = pg_catalog, pg_temp;
 DO $check$
 DECLARE
     found text[] := '{{}}';
@@ -196,11 +205,13 @@ BEGIN
     END IF;
     IF EXISTS (SELECT FROM unnest(found) uid WHERE uid <> ALL (own)) THEN
         RAISE EXCEPTION 'nothing was dropped: the database carries the claim record of another Orchestra: %', found
-            USING HINT = 'When no cluster has that Orchestra any more, delete its row from stagesub.claim, and run this again.';
+            USING HINT = 'When no cluster has that Orchestra any more, delete its row from stagesub.claim with the entry''s own login '
+                '(a trigger there would have the rights of an admin who does), and run this again.';
     END IF;
     IF {expected} AND coalesce(cardinality(found), 0) = 0 THEN
         RAISE EXCEPTION 'nothing was dropped: the database does not carry the claim record of the Orchestra that had it'
-            USING HINT = 'It may be somebody else''s by now. Find out whose it is; remove the entry, or put the record back.';
+            USING HINT = 'It may be somebody else''s by now. Find out whose it is; remove the entry, or put the record '
+                'back with the entry''s own login.';
     END IF;
 END $check$;
 {back}
@@ -217,11 +228,12 @@ fn guard(login: &Login, entry: &RecycledEntry) -> String {
     format!(
         "\
 -- Other roles that reach the database. Drop those that no admin has made, after this has run.
-SELECT format('DROP ROLE %I;', r.rolname) AS \"other roles\" FROM pg_roles r
+SELECT pg_catalog.format('DROP ROLE %I;', r.rolname) AS \"other roles\" FROM pg_catalog.pg_roles r
 WHERE NOT r.rolsuper AND r.rolname NOT IN ({known}, '{APP_GROUP}') AND (
-    EXISTS (SELECT FROM pg_shdepend s JOIN pg_database d ON s.dbid = d.oid OR s.dbid = 0 AND s.objid = d.oid
-        WHERE d.datname = {datname} AND s.refclassid = 'pg_authid'::regclass AND s.refobjid = r.oid)
-    OR EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles o ON o.rolname = {rolname}
+    EXISTS (SELECT FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_database d
+        ON s.dbid = d.oid OR s.dbid = 0 AND s.objid = d.oid
+        WHERE d.datname = {datname} AND s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND s.refobjid = r.oid)
+    OR EXISTS (SELECT FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles o ON o.rolname = {rolname}
         WHERE o.oid = m.roleid AND r.oid = m.member OR o.oid = m.member AND r.oid = m.roleid));
 DO $check$
 DECLARE tenant text := (SELECT r.rolname FROM pg_catalog.pg_roles r
@@ -265,7 +277,8 @@ fn statements(login: &Login, entry: &RecycledEntry) -> anyhow::Result<String> {
         // A role that owns objects in other databases cannot be dropped, and psql stops.
         let rotated = literal(&format!("^{name}_[0-9]+$"));
         format!(
-            "SELECT format('DROP ROLE %I', rolname) FROM pg_roles WHERE rolname ~ {rotated} \\gexec\n\
+            "SELECT pg_catalog.format('DROP ROLE %I', rolname) FROM pg_catalog.pg_roles \
+             WHERE rolname OPERATOR(pg_catalog.~) {rotated} \\gexec\n\
              DROP ROLE IF EXISTS {tenant};\n"
         )
     });
@@ -280,6 +293,8 @@ fn statements(login: &Login, entry: &RecycledEntry) -> anyhow::Result<String> {
 -- database is not that of the Orchestra that had it.
 --   psql -h {host} -p {port} -U postgres -d postgres -f recycle.sql
 \\set ON_ERROR_STOP on
+-- Functions and operators that a tenant may have put into schema public are not used.
+{OWN_NAMES}
 {guard}{inside}ALTER ROLE {role} NOLOGIN;
 DROP DATABASE {name} WITH (FORCE);
 {tenants}DROP OWNED BY {role};
@@ -336,10 +351,22 @@ mod tests {
             "kubectl delete orchdb orchdb-1",
             "\\connect -reuse-previous=on \"dbname='o\\'ne'\"\n",
             "own text[] := ARRAY['1']::text[];",
-            "r.rolname ~ '^orchestra_[0-9a-f]{32}(_[0-9]+)?$' AND left(r.rolname, 42) NOT IN ('orchestra_1', 'o\"wner')",
-            "WHERE rolname ~ '^orchestra_1_[0-9]+$' \\gexec\nDROP ROLE IF EXISTS",
+            "pg_catalog.left(r.rolname, 42) OPERATOR(pg_catalog.<>) ALL (ARRAY['orchestra_1', 'o\"wner'])",
+            "WHERE rolname OPERATOR(pg_catalog.~) '^orchestra_1_[0-9]+$' \\gexec\nDROP ROLE IF EXISTS",
         ] {
             assert!(sql.contains(part), "{part}: {sql}");
+        }
+    }
+
+    #[test]
+    fn every_session_finds_postgresqls_own_objects_alone() {
+        let sql = of("postgres://owner:hush@db.example/one").unwrap();
+        let lines = || sql.lines().filter(|line| !line.starts_with("--"));
+        let begins = |line: &str| line.starts_with("\\connect") || line == "\\set ON_ERROR_STOP on";
+        let next: Vec<_> = lines().zip(lines().skip(1)).filter(|(line, _)| begins(line)).collect();
+        assert_eq!(next.len(), 3, "{sql}");
+        for (line, next) in next {
+            assert_eq!(next, OWN_NAMES, "after {line}: {sql}");
         }
     }
 

@@ -142,6 +142,12 @@ fn address(login: &Login) -> String {
 /// Open databases of a server that are named.
 const NAMED: usize = 8;
 
+/// Lists the functions and operators of a schema `public` in which every login may create, but for those of superusers. A name
+/// in a statement of an admin may mean one of them, which then runs with the admin's rights.
+const FOREIGN: &str = "SET search_path = pg_catalog, pg_temp; SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = \
+     'public'::regnamespace AND proowner NOT IN (SELECT oid FROM pg_roles WHERE rolsuper) UNION ALL SELECT oid::regoperator::text \
+     FROM pg_operator WHERE oprnamespace = 'public'::regnamespace AND oprowner NOT IN (SELECT oid FROM pg_roles WHERE rolsuper)";
+
 /// What an admin of a server has to run.
 fn statements(address: &str, open: &[&Open]) -> String {
     let names: Vec<_> = open.iter().take(NAMED).map(|open| identifier(&open.database)).collect();
@@ -150,10 +156,18 @@ fn statements(address: &str, open: &[&Open]) -> String {
         let database = identifier(&open.database);
         format!(", and in database {database} REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     });
+    let schemas: String = schemas.collect();
+    let foreign = if schemas.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "; before an admin runs anything else there, look for functions and operators of tenants, which would run with the \
+             admin's rights: {FOREIGN}"
+        )
+    };
     format!(
         "every tenant's login can connect to {names} of server {address}; an admin of the server closes them: REVOKE \
-         CONNECT, TEMPORARY ON DATABASE {names} FROM PUBLIC{}",
-        schemas.collect::<String>()
+         CONNECT, TEMPORARY ON DATABASE {names} FROM PUBLIC{schemas}{foreign}"
     )
 }
 
@@ -242,6 +256,14 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    /// `entries::the_samples_run_nothing_of_a_tenants_in_an_open_database` runs it as the docs have it.
+    #[test]
+    fn the_docs_have_the_statement_that_lists_what_tenants_have_made() {
+        let docs = include_str!("../../docs/classes-and-pools.md");
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words(docs).contains(FOREIGN), "{FOREIGN}");
+    }
+
     fn open(database: &str, creates: bool) -> Open {
         Open {
             database: database.into(),
@@ -274,10 +296,12 @@ mod tests {
         for part in [
             "of server one:5432",
             "REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC",
-            "in database template1 REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+            "in database template1 REVOKE CREATE ON SCHEMA public FROM PUBLIC; before an admin runs anything else there",
+            FOREIGN,
         ] {
             assert!(says.contains(part), "{says}");
         }
+        assert!(says.len() < crate::text::MESSAGE, "it is not cut off: {}", says.len());
         assert!(!looks.is_due("pool", &login, true, Duration::from_mins(1)));
         assert!(looks.is_due("pool", &login, true, Duration::ZERO));
         looks.note("pool", &login, &[]);
@@ -291,7 +315,7 @@ mod tests {
             panic!("it is open");
         };
         let part = "ON DATABASE defaultdb, \"Our \"\"own\"\"\" FROM PUBLIC";
-        assert!(says.contains(part), "{says}");
+        assert!(says.ends_with(part), "{says}");
         looks.note("pool", &login, &[open("postgres", false)]);
         assert_eq!(looks.known("pool", &[]), KnownServers::Closed);
     }

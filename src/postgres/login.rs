@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use strum::{EnumString, IntoStaticStr};
 
 use super::error::Error;
+use super::session_settings;
 
 /// All characters except the unreserved ones of RFC 3986.
 pub const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -90,9 +91,25 @@ pub struct SessionOptions {
     pub may_be_pooled: bool,
 }
 
+impl SessionOptions {
+    /// Those of another user's sessions. A `search_path` with `$user` would lead that user to another schema than the owner,
+    /// and precede the setting of the tenant's role, which names the owner's schema as well: it is left out.
+    fn of_another_user(&self) -> Self {
+        match self.options.as_deref() {
+            Some(options) if session_settings::names_user(options) => Self {
+                options: session_settings::without_path(options).map(Into::into),
+                path: SessionPath::Default,
+                ..self.clone()
+            },
+            _ => self.clone(),
+        }
+    }
+}
+
 impl Login {
     /// The login as a URL that any client library reads. `sslmode` is left out if it is [`Tls::Prefer`]. `options` belong to
-    /// the address of the database, and are kept; for `schema`, the tenant's role has a setting.
+    /// the address of the database, and are kept; for `schema` and for a `search_path` with `$user`, the tenant's role has a
+    /// setting.
     pub fn url(&self) -> SecretString {
         let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
         let host = if self.host.contains(':') {
@@ -146,12 +163,19 @@ impl Login {
         matches!(self.tls, Tls::Disable | Tls::Prefer) && !loopback
     }
 
-    /// A login of another user to the same database.
+    /// A login of a user to the same database. Another user's has no `search_path` with `$user` in its `options`.
     #[must_use]
     pub fn as_user(&self, user: impl Into<String>, password: SecretString) -> Self {
+        let user = user.into();
+        let session = if user == self.user {
+            self.session.clone()
+        } else {
+            self.session.of_another_user()
+        };
         Self {
-            user: user.into(),
+            user,
             password,
+            session,
             ..self.clone()
         }
     }

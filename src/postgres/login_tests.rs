@@ -115,3 +115,34 @@ fn says_what_is_wrong_without_the_url() {
         assert!(text.contains(says) && !text.contains("hunter2"), "{url}: {text}");
     }
 }
+
+#[test]
+fn a_path_with_the_schema_of_the_user_stays_with_the_user() {
+    let login = |options: &str| parse(&format!("postgres://a:p@h/d?options={options}")).unwrap();
+    for (options, theirs) in [
+        ("-c%20search_path%3D%22%24user%22,public", None),
+        ("-csearch_path%3D$user", None),
+        ("--search-path%3Dapp,%5C$USER", None),
+        (
+            "-c%20work_mem%3D1MB%20--Search_Path%3D$user%20-cgeqo%3Doff",
+            Some("-c work_mem=1MB -cgeqo=off"),
+        ),
+        // The last one of several counts: none is left.
+        ("-c%20search_path%3Dapp%20-c%20search_path%3D$user", None),
+    ] {
+        let owner = login(options);
+        assert_eq!(owner.session.path, SessionPath::ByOptions);
+        let tenant = owner.as_user("t", "x".to_owned().into());
+        assert_eq!(
+            (tenant.session.options.as_deref(), tenant.session.path),
+            (theirs, SessionPath::Default),
+            "{options}"
+        );
+        let published = tenant.url();
+        assert_eq!(published.expose_secret().contains("options="), theirs.is_some());
+        // Another password of the owner is still the owner's.
+        assert_eq!(owner.as_user("a", "x".to_owned().into()).session, owner.session);
+    }
+    let owner = login("-c%20search_path%3Dapp%20-c%20work_mem%3D1MB");
+    assert_eq!(owner.as_user("t", "x".to_owned().into()).session, owner.session);
+}

@@ -36,6 +36,7 @@ mod row_security;
 pub mod scratch;
 mod search_path;
 mod session_end;
+mod session_settings;
 mod shares;
 mod shut;
 mod spare;

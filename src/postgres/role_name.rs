@@ -23,14 +23,17 @@ pub fn is_tenants(role: &str) -> bool {
 
 /// The SQL condition that a role, an expression of a name, has the name of a tenant's role, as [`is_tenants`] says.
 pub fn has_tenants_name(role: &str) -> String {
-    format!("{role} ~ '^{PREFIX}[0-9a-fA-F]{{{DIGITS}}}(_[0-9]+)?$'")
+    format!("{role} OPERATOR(pg_catalog.~) '^{PREFIX}[0-9a-fA-F]{{{DIGITS}}}(_[0-9]+)?$'")
 }
 
 /// The SQL condition that a role, an expression of type `text`, has the name of a tenant's role, and its tenant's first role is
-/// none of `known`, a list of expressions.
+/// none of `known`, a list of expressions. It means the same in a session of an admin, whatever its `search_path`.
 pub fn is_other_tenants(role: &str, known: &str) -> String {
     let first = PREFIX.len() + DIGITS;
-    format!("{role} ~ '^{PREFIX}[0-9a-f]{{{DIGITS}}}(_[0-9]+)?$' AND left({role}, {first}) NOT IN ({known})")
+    format!(
+        "{role} OPERATOR(pg_catalog.~) '^{PREFIX}[0-9a-f]{{{DIGITS}}}(_[0-9]+)?$' \
+         AND pg_catalog.left({role}, {first}) OPERATOR(pg_catalog.<>) ALL (ARRAY[{known}])"
+    )
 }
 
 #[cfg(test)]
@@ -53,7 +56,8 @@ mod tests {
         }
         assert_eq!(
             is_other_tenants("r.rolname", "'a', 'b'"),
-            "r.rolname ~ '^orchestra_[0-9a-f]{32}(_[0-9]+)?$' AND left(r.rolname, 42) NOT IN ('a', 'b')"
+            "r.rolname OPERATOR(pg_catalog.~) '^orchestra_[0-9a-f]{32}(_[0-9]+)?$' \
+             AND pg_catalog.left(r.rolname, 42) OPERATOR(pg_catalog.<>) ALL (ARRAY['a', 'b'])"
         );
     }
 }

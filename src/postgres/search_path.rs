@@ -30,8 +30,29 @@ fn settings(role: &str) -> String {
     )
 }
 
-/// The placeholder in `search_path` for the schema of the session's user.
-const USER: &str = "\"$user\"";
+/// The placeholder in `search_path` for the schema of the session's user, which is quoted only where `ALTER … SET` was
+/// given it so: `options` keep it as it was written.
+const USER: [&str; 2] = ["\"$user\"", "$user"];
+
+/// Where the placeholder ends in a path, if it is one of the path's names. PostgreSQL reads a name without quotes in lower
+/// case (`SplitIdentifierString`).
+fn end_of_user(path: &str) -> Option<usize> {
+    let (mut begin, mut quoted) = (0, false);
+    for (at, sign) in path.char_indices().chain([(path.len(), ',')]) {
+        match sign {
+            '"' => quoted = !quoted,
+            ',' if !quoted => {
+                let name = path[begin..at].trim();
+                if name == USER[0] || name.eq_ignore_ascii_case(USER[1]) {
+                    return Some(path[..at].trim_end().len());
+                }
+                begin = at + 1;
+            }
+            _ => {}
+        }
+    }
+    None
+}
 
 /// Whether the `options` of the owner's URL set the path: they come before the settings of roles and databases. A client
 /// that uses the parts of a connection Secret, and not its URL, has no options. Also reads the path where nothing is set.
@@ -57,8 +78,8 @@ impl Paths {
     /// The role's own `search_path`; none where the general setting is right.
     fn wanted(&self) -> Option<String> {
         let path = self.owners.as_ref().or(self.common.as_ref()).unwrap_or(&self.default);
-        match &self.owners_schema {
-            Some(schema) if path.contains(USER) => Some(path.replacen(USER, &format!("{USER}, {schema}"), 1)),
+        match (&self.owners_schema, end_of_user(path)) {
+            (Some(schema), Some(end)) => Some(format!("{}, {schema}{}", &path[..end], &path[end..])),
             _ => self
                 .owners
                 .clone()
@@ -144,5 +165,24 @@ mod tests {
         let both = r#""$user", one_owner, public"#;
         assert_eq!(wanted(None, None, Some("one_owner")).as_deref(), Some(both));
         assert_eq!(wanted(Some("app"), None, Some("one_owner")).as_deref(), Some("app"));
+    }
+
+    #[test]
+    fn the_schema_of_the_user_is_found_however_it_is_written() {
+        for (owners, theirs) in [
+            (r#""$user""#, r#""$user", one_owner"#),
+            ("$user", "$user, one_owner"),
+            ("$USER,public", "$USER, one_owner,public"),
+            ("public , $user , app", "public , $user, one_owner , app"),
+            (r#""a,b","$user",public"#, r#""a,b","$user", one_owner,public"#),
+            // Other names.
+            ("$users,public", "$users,public"),
+            (r#""$USER",public"#, r#""$USER",public"#),
+            (r#""$user, public""#, r#""$user, public""#),
+            (r#""a""$user""#, r#""a""$user""#),
+        ] {
+            let found = wanted(Some(owners), None, Some("one_owner"));
+            assert_eq!(found.as_deref(), Some(theirs), "{owners}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::channel;
 use super::error::Error;
 use super::login::{Login, SessionOptions, SessionPath, Tls};
+use super::session_settings;
 use super::url_parameters::{self, Parts, decode};
 use super::url_text;
 
@@ -43,11 +44,21 @@ impl Login {
     /// # Errors
     /// [`Error::InvalidUrl`], which never repeats the URL.
     pub fn parse(url: &SecretString) -> Result<Self, Error> {
-        parse(url.expose_secret())
+        parse(url.expose_secret(), true)
+    }
+
+    /// As [`Login::parse`], where the file that `sslrootcert` names cannot be read, because it is on a volume of the operator's pod:
+    /// no session is opened with this login.
+    ///
+    /// # Errors
+    /// As [`Login::parse`].
+    pub fn parse_elsewhere(url: &SecretString) -> Result<Self, Error> {
+        parse(url.expose_secret(), false)
     }
 }
 
-fn parse(text: &str) -> Result<Login, Error> {
+/// `loads`: whether the file of `sslrootcert` is read.
+fn parse(text: &str, loads: bool) -> Result<Login, Error> {
     let text = url_text::plain(text)?;
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(Error::invalid_url(url_text::no_url(text)));
@@ -83,7 +94,7 @@ fn parse(text: &str) -> Result<Login, Error> {
     parts.database = given(path)?;
     // What looks like a parameter may be the rest of a password.
     let parameters = url_parameters::read(query, authority.contains('@') || !query.contains('@'))?;
-    login(parameters.or(parts))
+    login(parameters.or(parts), loads)
 }
 
 /// A part that is not empty.
@@ -112,7 +123,7 @@ fn place_of(place: &str) -> Result<(Option<String>, Option<String>), Error> {
     Ok((given(host)?, given(port)?))
 }
 
-fn login(parts: Parts) -> Result<Login, Error> {
+fn login(parts: Parts, loads: bool) -> Result<Login, Error> {
     let host = parts.host.ok_or_else(|| Error::invalid_url("no host is named"))?;
     let user = parts.user.ok_or_else(|| Error::invalid_url("no user is named"))?;
     let database = parts.database.ok_or_else(|| Error::invalid_url(NO_DATABASE))?;
@@ -125,7 +136,8 @@ fn login(parts: Parts) -> Result<Login, Error> {
             _ => return Err(Error::invalid_url(NO_PORT)),
         },
     };
-    let (tls, roots) = security(parts.tls.as_deref(), parts.roots.as_deref())?;
+    let (tls, file) = security(parts.tls.as_deref(), parts.roots.as_deref())?;
+    let roots = file.filter(|_| loads).map(|file| root_certificates(Path::new(file)));
     let path = path(parts.options.as_deref(), parts.schema.as_deref())?;
     Ok(Login {
         host,
@@ -134,7 +146,7 @@ fn login(parts: Parts) -> Result<Login, Error> {
         user,
         password: parts.password.unwrap_or_default().into(),
         tls,
-        roots,
+        roots: roots.transpose()?,
         session: SessionOptions {
             options: parts.options.map(Into::into),
             path,
@@ -158,8 +170,9 @@ fn check_host(host: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// How the server is checked. libpq checks the authority whenever it has root certificates, also with `require`.
-fn security(mode: Option<&str>, file: Option<&str>) -> Result<(Tls, Option<Arc<str>>), Error> {
+/// How the server is checked, and the file of root certificates. libpq checks the authority whenever it has root certificates,
+/// also with `require`.
+fn security<'a>(mode: Option<&str>, file: Option<&'a str>) -> Result<(Tls, Option<&'a str>), Error> {
     let mode =
         match mode {
             None => None,
@@ -188,8 +201,7 @@ fn security(mode: Option<&str>, file: Option<&str>) -> Result<(Tls, Option<Arc<s
             ));
         }
     };
-    let roots = (file != "system").then(|| root_certificates(Path::new(file)));
-    Ok((tls, roots.transpose()?))
+    Ok((tls, Some(file).filter(|file| *file != "system")))
 }
 
 /// Reads the certificates of the file of `sslrootcert`, on a volume of the operator's pod. The file may hold more, and the
@@ -204,7 +216,7 @@ fn root_certificates(file: &Path) -> Result<Arc<str>, Error> {
 /// What the parameters `options` and `schema` say of the path of every session. Prisma Client names its tables with the
 /// schema of its URL, which other clients refuse, so that the published URL could not name another one than Prisma's default.
 fn path(given: Option<&str>, schema: Option<&str>) -> Result<SessionPath, Error> {
-    let by_options = given.map_or(Ok(false), options)?;
+    let by_options = given.map_or(Ok(false), session_settings::set_path)?;
     match schema {
         None if by_options => Ok(SessionPath::ByOptions),
         None => Ok(SessionPath::Default),
@@ -217,34 +229,6 @@ fn path(given: Option<&str>, schema: Option<&str>) -> Result<SessionPath, Error>
              options=-c%20search_path%3DNAME",
         )),
     }
-}
-
-/// Checks settings of the session, and returns whether one of them is the path: `-c name=value`, `-cname=value` or
-/// `--name=value`. A setting of the role is refused, and so are other switches of the server, several of which can be
-/// written as one word.
-fn options(options: &str) -> Result<bool, Error> {
-    let mut sets_path = false;
-    let mut words = options.split_whitespace();
-    while let Some(word) = words.next() {
-        let setting = match (word.strip_prefix("-c"), word.strip_prefix("--")) {
-            (Some(""), _) => words.next().unwrap_or_default(),
-            (Some(setting), _) | (None, Some(setting)) => setting,
-            (None, None) => {
-                return Err(Error::invalid_url(
-                    "options must be settings only, each as -c name=value, without white space in a value",
-                ));
-            }
-        };
-        let name = setting.split('=').next().unwrap_or_default();
-        let name = name.replace('-', "_").replace('\\', "").to_ascii_lowercase();
-        if matches!(name.as_str(), "role" | "session_authorization") {
-            return Err(Error::invalid_url(
-                "options must not set the role: name the owner as the URL's user",
-            ));
-        }
-        sets_path |= name == "search_path";
-    }
-    Ok(sets_path)
 }
 
 /// Zero and less mean no limit in libpq; then the operator's own applies.

@@ -1,6 +1,10 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
+fn parse(url: &str) -> Result<Login, Error> {
+    super::parse(url, true)
+}
+
 fn read(url: &str) -> Login {
     parse(url).unwrap_or_else(|error| panic!("{url}: {error}"))
 }
@@ -298,4 +302,12 @@ fn what_was_copied_behind_a_url_is_told() {
     // Encoded characters belong to the name.
     assert_eq!(read("postgresql://ada:hush@h/d%22").database, "d\"");
     assert_eq!(read("postgresql://ada:hu'sh;@[::1]/d").host, "::1");
+}
+
+#[test]
+fn where_no_session_is_opened_the_file_of_certificates_is_not_read() {
+    let url = "postgresql://u:p@db.example/d?sslmode=verify-full&sslrootcert=/nowhere/ca.crt";
+    assert!(parse(url).is_err());
+    let login = Login::parse_elsewhere(&url.to_owned().into()).unwrap();
+    assert_eq!((login.tls, login.roots), (Tls::VerifyFull, None));
 }

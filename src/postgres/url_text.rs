@@ -6,13 +6,10 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::error::Error;
-use crate::text::is_invisible;
+use crate::text::{QUOTES, is_invisible};
 
 /// The replacement for bytes that are not UTF-8.
 const REPLACEMENT: char = '\u{fffd}';
-
-/// Quotation marks that people and programs put around a text.
-const QUOTES: [char; 9] = ['"', '\'', '`', '“', '”', '‘', '’', '«', '»'];
 
 /// Ends that belong to the place where a URL was copied from.
 const ENDS: [&str; 6] = [";", ",", ">", "\\", "\\n", "\\r"];

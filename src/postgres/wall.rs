@@ -126,7 +126,7 @@ pub(super) async fn end_foreign_sessions(conn: &mut PgConnection) -> Result<()> 
             "55006",
             &format!(
                 "a session of the role {role} is still open in the database, from before the database was closed to \
-                 others, and this login may not end it; as a superuser: SELECT pg_terminate_backend({process})"
+                 others, and this login may not end it; as a superuser: SELECT pg_catalog.pg_terminate_backend({process})"
             ),
         )),
     }

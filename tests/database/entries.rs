@@ -48,6 +48,29 @@ async fn a_url_can_set_options_of_its_sessions() {
     assert!(is_prepared(&mut own, "tenant", &rights, Sharing::Shared).await.unwrap());
 }
 
+#[tokio::test]
+async fn a_path_with_the_schema_of_the_user_means_the_owners_to_the_tenant() {
+    let server = server().await;
+    let (owner, tenant) = database(&server).await;
+    let url = owner.url();
+    let url = url.expose_secret();
+    let mark = if url.contains('?') { '&' } else { '?' };
+    let mut conn = session(&owner).await;
+    execute(&mut conn, "CREATE SCHEMA owner; CREATE TABLE owner.mine (id int)")
+        .await
+        .unwrap();
+    for path in ["$user,public", "%22$user%22,public"] {
+        let login = Login::parse(&format!("{url}{mark}options=-c%20search_path%3D{path}").into()).unwrap();
+        drop(prepare(&login, &tenant, &TenantRights::default()).await);
+        let published = login.as_user(&tenant.name, tenant.password.clone());
+        let by_parts = owner.as_user(&tenant.name, tenant.password.clone());
+        for theirs in [Login::parse(&published.url()).unwrap(), by_parts] {
+            let mut app = session(&theirs).await;
+            assert_eq!(ask(&mut app, "SELECT count(*) FROM mine").await, "0", "{path}");
+        }
+    }
+}
+
 /// Prisma sets the path to the schema alone in every session; without the parameter it leaves the path as it is.
 #[tokio::test]
 async fn the_schema_public_of_a_url_is_the_path_of_every_session() {
@@ -217,6 +240,54 @@ async fn session_through(login: &Login) -> PgConnection {
 async fn ask_plainly(conn: &mut PgConnection, sql: &'static str) -> String {
     let row = sqlx::raw_sql(sql).fetch_one(conn).await.unwrap();
     row.get(0)
+}
+
+/// As on PostgreSQL 14: the databases for administration are open, and every login may create in their schemas `public`.
+#[tokio::test]
+async fn the_samples_run_nothing_of_a_tenants_in_an_open_database() {
+    let server = server().await;
+    let superuser = server.login("postgres");
+    let mut root = session(&superuser).await;
+    let open = "GRANT CREATE ON SCHEMA public TO PUBLIC; CREATE ROLE neighbour LOGIN PASSWORD 'neighbour'";
+    execute(&mut root, open).await.unwrap();
+    let neighbour = superuser.as_user("neighbour", "neighbour".to_owned().into());
+    let names = include_str!("../fixtures/names_of_a_tenant.sql");
+    execute(&mut session(&neighbour).await, names).await.unwrap();
+    let rose = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = 'neighbour'";
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    for sample in [
+        include_str!("../../deploy/samples/pool-entry.sql"),
+        include_str!("../../deploy/samples/pool-server.sql"),
+    ] {
+        // psql asks at a terminal.
+        let sample = sample.replace("\\password :\"entry\"", "ALTER ROLE :\"entry\" PASSWORD 'owner';");
+        std::fs::write(file.path(), sample).unwrap();
+        server.psql_as(&superuser, &["-v", "entry=one", "-f", path]);
+        assert_eq!(ask(&mut root, rose).await, "false");
+    }
+
+    // What the docs have an admin look at first names all of it.
+    let docs = include_str!("../../docs/classes-and-pools.md");
+    let (_, after) = docs.split_once("```sql\nSET search_path").unwrap();
+    let (statement, _) = after.split_once("```").unwrap();
+    let listed = server.psql_as(&superuser, &["-At", "-c", &format!("SET search_path{statement}")]);
+    let mut listed: Vec<_> = listed.lines().collect();
+    listed.sort_unstable();
+    let all = [
+        "public.\"left\"(name,integer)",
+        "public.format(text,name)",
+        "public.matches(name,name)",
+        "public.rise()",
+        "public.~(name,name)",
+    ];
+    assert_eq!(listed, all);
+    // The same names, as an admin would otherwise find them.
+    execute(&mut root, "SELECT format('%I', datname) FROM pg_database LIMIT 1")
+        .await
+        .unwrap();
+    assert_eq!(ask(&mut root, rose).await, "true", "they would run");
 }
 
 /// Runs the sample as an admin of the server, and checks what it has made as the pool does.

@@ -11,12 +11,14 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use self::recycled::recycle;
 use crate::entries::patch_inventory;
-use crate::orphans::command;
 use crate::proof::soon;
 use crate::support::{
     LONG, gate, gone, kill, login, orchestra, ready, reason, scalar, secret, sources, standard_class, world,
 };
+
+mod recycled;
 
 /// Databases on one server, each with an owner of its own; their URLs as the inventory's entries.
 pub async fn inventory(world: &World, names: &[&str]) -> Vec<String> {
@@ -283,39 +285,6 @@ pub async fn again(world: &World, is: impl Fn(&serde_json::Value) -> bool) {
         is(&world.get(Kind::Pool, "", "house").await.unwrap().unwrap())
     })
     .await;
-}
-
-/// Does what the command prints for the first entry, with the password that the entry has.
-async fn recycle(world: &World) {
-    let printed = command(world, &["recycle", "house", "DATABASE_URL_POOL_1"]);
-    assert!(printed.status.success(), "{printed:?}");
-    let printed = String::from_utf8(printed.stdout).unwrap();
-    let entry = secret(world, SYSTEM, "database-pool").await["DATABASE_URL_POOL_1"].clone();
-    let password = url::Url::parse(&entry).unwrap().password().unwrap().to_owned();
-    assert!(!printed.contains(&password), "{printed}");
-    let file = world.dir().join("recycle.sql");
-    // psql asks at a terminal.
-    let set = format!("ALTER ROLE \"one_owner\" PASSWORD '{password}';");
-    std::fs::write(&file, printed.replace("\\password \"one_owner\"", &set)).unwrap();
-    let server = world.api.postgres().unwrap();
-    let run = || {
-        let mut psql = std::process::Command::new(server.program("psql"));
-        psql.args(["-X", "-d", &server.admin_url(), "-f"]).arg(&file);
-        psql.output().unwrap()
-    };
-    // While the login of an Orchestra reaches the database, of whichever cluster, nothing is dropped.
-    let tenant = format!("orchestra_{}", "0".repeat(32));
-    let made = format!("CREATE ROLE {tenant}; GRANT CONNECT ON DATABASE one TO {tenant}");
-    admin(world, "one", &made).await;
-    let stopped = run();
-    let said = String::from_utf8_lossy(&stopped.stderr);
-    assert!(said.contains("nothing was dropped") && said.contains(&tenant), "{said}");
-    let rows = "SELECT count(*) FROM pg_tables WHERE tablename = 'Member'";
-    let url = server.admin_url().replace("/postgres?", "/one?");
-    assert_eq!(scalar(&mut login(&url).await.unwrap(), rows).await, 1);
-    admin(world, "one", &format!("DROP OWNED BY {tenant}; DROP ROLE {tenant}")).await;
-    let done = run();
-    assert!(done.status.success(), "{done:?}");
 }
 
 /// A server that accepts connections and never answers: its address, and when the operator gave up its

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap_complete::engine::ArgValueCandidates;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,9 +21,17 @@ use url::Url;
 use super::complete;
 use super::scope::{Scope, told};
 use crate::cli::words::FoundExit;
+use crate::postgres::RESERVED;
+use crate::text::line;
 
 /// What is printed instead of a password.
 const HIDDEN: &str = "xxxxx";
+
+/// The port of a URL that names none.
+const POSTGRESQL: u16 = 5432;
+
+/// Characters of a host's name that are shown.
+const LONGEST_NAME: usize = 255;
 
 /// Arguments of `psql`.
 #[derive(clap::Args, Debug)]
@@ -74,6 +84,10 @@ impl Values {
         self.0
             .get(key)
             .with_context(|| format!("the connection Secret has no key {key}"))
+    }
+
+    fn text(&self, key: &str) -> anyhow::Result<&str> {
+        Ok(self.get(key)?.expose_secret())
     }
 }
 
@@ -156,47 +170,115 @@ fn password_line(password: &str) -> String {
     format!("*:*:*:*:{escaped}\n")
 }
 
-/// The URL for psql: without a password, and without the parameters that only other programs know.
-fn for_psql(url: &Url, has_roots: bool) -> Url {
-    let mut bare = masked(url);
-    let _ = bare.set_password(None);
-    let foreign = |name: &str| {
-        matches!(
-            name,
-            "password" | "sslpassword" | "pgbouncer" | "schema" | "connection_limit"
-        )
+/// The parameters of the URL that psql gets. Whoever writes the Orchestra may replace the URL by a template, and the other
+/// parameters of libpq name files, services, credentials and addresses of the machine on which psql runs.
+const PASSED_ON: [&str; 6] = [
+    "sslmode",
+    "sslrootcert",
+    "options",
+    "application_name",
+    "connect_timeout",
+    "target_session_attrs",
+];
+
+/// The parameters of a URL as libpq reads them, which takes `+` for itself, and `ssl=true` for `sslmode=require`.
+fn parameters(url: &Url) -> Vec<(String, String)> {
+    let pairs = url.query().unwrap_or_default().split('&');
+    let pairs = pairs.filter_map(|pair| pair.split_once('='));
+    let read = pairs.map(|(name, value)| match (decoded(name), decoded(value)) {
+        (name, value) if name == "ssl" && value == "true" => ("sslmode".to_owned(), "require".to_owned()),
+        pair => pair,
+    });
+    read.collect()
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+/// A host as it is compared: an address in one notation and without brackets, a name in small letters.
+fn normal(host: &str) -> String {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let address = bare.parse::<IpAddr>().map(|address| address.to_string());
+    address.unwrap_or_else(|_| bare.to_lowercase())
+}
+
+/// Host and port to which a URL leads. As in libpq, the parameters come first.
+fn place(url: &Url) -> (String, String) {
+    let parameters = parameters(url);
+    let named = |name: &str| {
+        let found = parameters.iter().rev().find(|(parameter, _)| parameter == name);
+        found.map(|(_, value)| value.clone())
     };
-    let dropped = |name: &str| foreign(name) || (has_roots && name == "sslrootcert");
-    let pairs: Vec<_> = url.query_pairs().filter(|(name, _)| !dropped(name)).collect();
-    if pairs.is_empty() {
-        bare.set_query(None);
+    let host = named("host").unwrap_or_else(|| decoded(url.host_str().unwrap_or_default()));
+    let port = named("port").unwrap_or_else(|| url.port().unwrap_or(POSTGRESQL).to_string());
+    (normal(&host), port)
+}
+
+/// The URL for psql: without a password, to the place that the Secret's own keys name, as their user.
+fn for_psql(values: &Values) -> anyhow::Result<String> {
+    let url = Url::parse(values.text("uri")?)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "postgres" | "postgresql"));
+    let Some(url) = url else {
+        bail!("key uri of the connection Secret is not a database URL: does connection.template replace it?");
+    };
+    let host = normal(values.text("host")?);
+    let fits = |sign: char| sign.is_alphanumeric() || ".-_:%".contains(sign);
+    // libpq would take another one for a Unix socket of this machine, or for several hosts.
+    ensure!(
+        !host.is_empty() && host.chars().all(fits),
+        "key host of the connection Secret is neither a name nor an address: does connection.template replace it?"
+    );
+    let Ok(port) = values.text("port")?.parse::<u16>() else {
+        bail!("key port of the connection Secret is not a port: does connection.template replace it?");
+    };
+    let found = place(&url);
+    ensure!(
+        found == (host.clone(), port.to_string()),
+        "key uri of the connection Secret leads to {} port {}, and its keys host and port to {} port {port}: psql is not started. \
+         Correct connection.template, which replaces some of them",
+        line(&found.0, LONGEST_NAME),
+        line(&found.1, LONGEST_NAME),
+        line(&host, LONGEST_NAME),
+    );
+    let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
+    let host = if let Ok(IpAddr::V6(address)) = host.parse() {
+        format!("[{address}]")
     } else {
-        bare.query_pairs_mut().clear().extend_pairs(pairs);
-    }
-    bare
+        encode(&host)
+    };
+    let has_roots = values.0.contains_key("ca.crt");
+    let is_passed = |name: &str| PASSED_ON.contains(&name) && !(has_roots && name == "sslrootcert");
+    let passed: Vec<_> = parameters(&url)
+        .into_iter()
+        .filter(|(name, _)| is_passed(name))
+        .map(|(name, value)| format!("{name}={}", encode(&value)))
+        .collect();
+    let mark = if passed.is_empty() { "" } else { "?" };
+    let (user, database) = (encode(values.text("user")?), encode(values.text("dbname")?));
+    let parameters = passed.join("&");
+    Ok(format!(
+        "postgresql://{user}@{host}:{port}/{database}{mark}{parameters}"
+    ))
 }
 
 /// Runs psql with the login, and ends with its exit code.
 ///
 /// # Errors
-/// When there is no login, psql cannot be started, or it fails.
+/// When there is no login, its keys lead to different places, psql cannot be started, or it fails.
 pub async fn psql(scope: &Scope, arguments: &PsqlArguments) -> anyhow::Result<()> {
     let values = Values::read(scope, &arguments.name).await?;
-    let Ok(url) = Url::parse(values.get("uri")?.expose_secret()) else {
-        bail!("key uri of the connection Secret is not a database URL: does connection.template replace it?");
-    };
+    let url = for_psql(&values)?;
     let private = Private::new()?;
     let password = password_line(values.get("password")?.expose_secret());
     let mut command = Command::new("psql");
     command.env("PGPASSFILE", private.write("pgpass", &password)?);
-    let roots = values.0.get("ca.crt");
-    if let Some(roots) = roots {
+    if let Some(roots) = values.0.get("ca.crt") {
         let file: &Path = &private.write("ca.crt", roots.expose_secret())?;
         command.env("PGSSLROOTCERT", file);
     }
-    command
-        .env_remove("PGPASSWORD")
-        .arg(for_psql(&url, roots.is_some()).as_str());
+    command.env_remove("PGPASSWORD").arg(url);
     command.args(&arguments.arguments).kill_on_drop(true);
     drop(values);
     let ended = wait(command).await;
@@ -233,50 +315,5 @@ async fn wait(mut command: Command) -> anyhow::Result<ExitStatus> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-
-    const URL: &str =
-        "postgresql://o.x:p%3Aw-d@db.example:6543/postgres?sslmode=verify-full&sslrootcert=ca.crt&pgbouncer=true";
-
-    #[test]
-    fn a_password_is_hidden_wherever_it_stands() {
-        let url = |text: &str| masked(&Url::parse(text).unwrap()).to_string();
-        let shown = url(URL);
-        assert!(
-            shown.starts_with("postgresql://o.x:xxxxx@db.example:6543/postgres?sslmode"),
-            "{shown}"
-        );
-        let shown = url("postgres://a@h/d?password=hush&sslmode=require&sslpassword=hush");
-        assert!(!shown.contains("hush") && shown.contains("sslmode=require"), "{shown}");
-        assert_eq!(url("postgres://a@h/d"), "postgres://a@h/d");
-    }
-
-    #[test]
-    fn psql_gets_no_password_and_what_it_knows() {
-        let url = Url::parse(URL).unwrap();
-        assert_eq!(
-            for_psql(&url, true).as_str(),
-            "postgresql://o.x@db.example:6543/postgres?sslmode=verify-full"
-        );
-        assert!(
-            for_psql(&url, false)
-                .as_str()
-                .ends_with("sslmode=verify-full&sslrootcert=ca.crt")
-        );
-        assert_eq!(password_line(r"a:b\c"), "*:*:*:*:a\\:b\\\\c\n");
-    }
-
-    #[test]
-    fn the_files_are_the_users_own_and_do_not_stay() {
-        let private = Private::new().unwrap();
-        let (folder, file) = (private.0.clone(), private.write("pgpass", "x").unwrap());
-        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&folder), mode(&file)), (0o700, 0o600));
-        drop(private);
-        assert!(!folder.exists());
-    }
-}
+#[path = "login_tests.rs"]
+mod tests;
