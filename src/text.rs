@@ -1,6 +1,9 @@
 //! Text from outside (servers, registries, the Management API, scripts) before it reaches a log, a status, an event or
 //! a terminal.
 
+/// Quotation marks that people and programs put around a text.
+pub const QUOTES: [char; 9] = ['"', '\'', '`', '“', '”', '‘', '’', '«', '»'];
+
 /// Characters of a message of a server or registry that are repeated.
 pub const MESSAGE: usize = 1000;
 

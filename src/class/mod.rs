@@ -92,9 +92,11 @@ pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>,
     }
     // An admin's default class takes precedence over the one from the environment; of several, the youngest is used,
     // as with StorageClasses.
-    let mut classes = ctx.core.stores.classes.state_filter(|class| {
-        annotated(class, DEFAULT_CLASS_ANNOTATION) && class.metadata.deletion_timestamp.is_none()
-    });
+    let mut classes = ctx
+        .core
+        .stores
+        .classes
+        .state_filter(|class| is_default(class) && !is_ending(class));
     classes.sort_by_key(|class| {
         (
             !annotated(class, ENVIRONMENT_ANNOTATION),
@@ -125,6 +127,11 @@ fn forget(ctx: &Context, class: &OrchestraClass) {
 /// Whether a class is marked as a default one.
 pub fn is_default(class: &OrchestraClass) -> bool {
     annotated(class, DEFAULT_CLASS_ANNOTATION)
+}
+
+/// Whether a class is being deleted: it is no default one any more.
+fn is_ending(class: &OrchestraClass) -> bool {
+    class.metadata.deletion_timestamp.is_some()
 }
 
 fn annotated(class: &OrchestraClass, annotation: &str) -> bool {

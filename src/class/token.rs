@@ -21,6 +21,7 @@ use crate::api::{OrchestraClass, ProviderAccount, SecretKeyReference, SupabasePr
 use crate::class::Context;
 use crate::controller::error::Error;
 use crate::supabase::{Account, RequestsLeft};
+use crate::text::QUOTES;
 
 /// How long before a token's expiry the class warns of it: two weeks to create a new one.
 pub const WARNING: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -148,16 +149,17 @@ async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<S
     let api: Api<Secret> = Api::namespaced(ctx.core.client.clone(), namespace);
     let secret = api.get_opt(name).await?.ok_or_else(not_found)?;
     let value = secret.data.as_ref().and_then(|data| data.get(key));
-    let text = value
-        .and_then(|value| std::str::from_utf8(&value.0).ok())
-        .map(str::trim)
-        .filter(|text| !text.is_empty());
-    let empty = || {
-        missing(format!(
+    let text = text_of(value.map_or(&[][..], |value| value.0.as_slice()));
+    let token = text.map_err(|unusable| match unusable {
+        Unusable::Empty => missing(format!(
             "Secret {name} in namespace {namespace} has no key {key}, or it is empty"
-        ))
-    };
-    let token = SecretString::from(text.ok_or_else(empty)?);
+        )),
+        Unusable::Written(how) => Error::blocked(
+            Reason::TokenMissing,
+            format!("key {key} of Secret {name} in namespace {namespace} holds no token that can be sent: {how}"),
+        ),
+    })?;
+    let token = SecretString::from(token);
     let entry = TokenRead {
         changed: changed(&secret.metadata),
         version: secret.metadata.resource_version,
@@ -168,6 +170,37 @@ async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<S
     read.retain(|known, _| ctx.core.stores.classes.find(|class| names(class, known)).is_some());
     read.insert(reference.clone(), entry);
     Ok(token)
+}
+
+/// Why a value holds no token.
+#[derive(Debug, PartialEq, Eq)]
+enum Unusable {
+    /// There is none.
+    Empty,
+    /// It was written in another way; the text says how to correct that, and contains nothing of it.
+    Written(&'static str),
+}
+
+/// The token in a value, without white space around it. An editor or a shell may have written UTF-16, which is a NUL beside
+/// every letter, or a byte order mark; `--from-env-file` of kubectl keeps quotation marks.
+fn text_of(value: &[u8]) -> Result<&str, Unusable> {
+    let utf8 = Unusable::Written("the text is not plain UTF-8: save it as UTF-8 without a byte order mark");
+    let Ok(text) = std::str::from_utf8(value) else {
+        return Err(utf8);
+    };
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Unusable::Empty);
+    }
+    if text.contains(['\0', '\u{feff}']) {
+        return Err(utf8);
+    }
+    if text.starts_with(QUOTES) {
+        return Err(Unusable::Written(
+            "the text begins with a quotation mark: write it without quotes",
+        ));
+    }
+    Ok(text)
 }
 
 /// When the values of a Secret were last changed: the last time at which one of those who set them changed what it
@@ -257,6 +290,39 @@ mod tests {
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_value_that_is_no_plain_text_is_told_as_what_it_is() {
+        let token = "sbp_0123456789abcdef";
+        let utf16 = |units: &[u8], bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            units
+                .iter()
+                .copied()
+                .chain(token.encode_utf16().flat_map(bytes))
+                .collect()
+        };
+        for value in [token.to_owned(), format!(" {token}\r\n")] {
+            assert_eq!(text_of(value.as_bytes()), Ok(token));
+        }
+        for value in ["", " \r\n"] {
+            assert_eq!(text_of(value.as_bytes()), Err(Unusable::Empty));
+        }
+        for (value, says) in [
+            (utf16(&[0xff, 0xfe], u16::to_le_bytes), "without a byte order mark"),
+            (utf16(&[0xfe, 0xff], u16::to_be_bytes), "without a byte order mark"),
+            (utf16(&[], u16::to_le_bytes), "without a byte order mark"),
+            (format!("\u{feff}{token}").into_bytes(), "without a byte order mark"),
+            (vec![b's', b'b', b'p', 0xe5], "without a byte order mark"),
+            (format!("\"{token}\"\n").into_bytes(), "without quotes"),
+            (format!("’{token}’").into_bytes(), "without quotes"),
+        ] {
+            let told = text_of(&value).unwrap_err();
+            let Unusable::Written(how) = told else {
+                panic!("{says}: {told:?}");
+            };
+            assert!(how.contains(says) && !how.contains("sbp_"), "{how}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod made;
 pub mod owner;
 pub mod password;
 mod project;
+mod project_keys;
 pub mod published;
 pub mod rights;
 pub mod schedule;
@@ -19,6 +20,7 @@ pub mod servers;
 pub mod spare;
 pub mod template;
 pub mod tenant;
+mod tenant_login;
 
 use std::sync::Arc;
 

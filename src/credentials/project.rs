@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 use super::owner::{Address, DIGITS};
+use super::project_keys::{self, LONGEST};
 use crate::postgres::Login;
 use crate::text;
 
@@ -19,9 +20,6 @@ pub const SINGLE_KEY: &str = "DATABASE_URL";
 
 /// The keys of a hosted project's API, without what follows `DATABASE_URL` in the entry's key.
 const PARTS: [&str; 3] = ["SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY"];
-
-/// The longest URL and key of an API, in bytes.
-const LONGEST: usize = 8192;
 
 /// The entries of an inventory: database URLs by key, and the APIs of those that are hosted projects.
 #[derive(Clone, Debug, Default)]
@@ -162,9 +160,27 @@ impl Inventory {
     /// # Errors
     /// What is missing or wrong.
     pub fn project(&self, key: &str) -> Result<Option<&ProjectApi>, String> {
-        self.projects
-            .get(key)
-            .map_or(Ok(None), |project| project.as_ref().map(Some).map_err(Clone::clone))
+        let Some(project) = self.projects.get(key) else {
+            return Ok(None);
+        };
+        let project = project.as_ref().map_err(Clone::clone)?;
+        self.shared_key(key, project).map_or(Ok(Some(project)), Err)
+    }
+
+    /// What is wrong where the entry of another project has the same key for servers: one of the two has the keys of
+    /// somebody else's project.
+    fn shared_key(&self, key: &str, project: &ProjectApi) -> Option<String> {
+        let service = project.service_role_key.expose_secret();
+        let others = self.projects.iter();
+        let mut others = others.filter_map(|(key, other)| Some((key, other.as_ref().ok()?)));
+        let (other, _) =
+            others.find(|(_, other)| other.url != project.url && other.service_role_key.expose_secret() == service)?;
+        let name = |key: &str| key.replacen(SINGLE_KEY, PARTS[2], 1);
+        Some(format!(
+            "{} and {} are the same key, of entries of two projects: give each entry the key of its own project",
+            name(key),
+            name(other)
+        ))
     }
 
     /// What is wrong with the keys that belong to no entry, by the key that is missing.
@@ -240,15 +256,7 @@ fn digest(values: [&SecretString; 3]) -> String {
 
 /// What is wrong with the API of an entry. The message contains no value.
 fn check(project: &ProjectApi, names: &[String; 3], database: &SecretString) -> Option<String> {
-    let [address, ..] = names;
-    for (name, key) in names[1..].iter().zip([&project.anon_key, &project.service_role_key]) {
-        let key = key.expose_secret();
-        if key.len() > LONGEST || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Some(format!(
-                "{name} is no API key: it holds white space, or characters beyond ASCII, or is too long"
-            ));
-        }
-    }
+    let [address, anon, service] = names;
     let parsed = url::Url::parse(&project.url).ok();
     let plain = |url: &url::Url| {
         url.scheme() == "https"
@@ -262,31 +270,41 @@ fn check(project: &ProjectApi, names: &[String; 3], database: &SecretString) -> 
             "{address} is no URL of a project: write https:// and the host's name, and nothing else"
         ));
     };
-    let of_api = parsed.host_str().and_then(|host| host.strip_suffix(".supabase.co"));
+    let host = parsed.host_str().map(|host| host.trim_end_matches('.'));
+    let of_api = host.and_then(|host| host.strip_suffix(".supabase.co"));
     let of_database = Login::parse(database).ok().and_then(|login| reference(&login));
-    match (of_api, of_database) {
-        (Some(api), Some(database)) if api != database => Some(format!(
+    let of_database = of_database.as_deref();
+    if of_api.zip(of_database).is_some_and(|(api, database)| api != database) {
+        return Some(format!(
             "{address} is of another project than the database: its tenant would get the keys of somebody else's project"
-        )),
-        _ => None,
+        ));
     }
+    let keys = [
+        (anon.as_str(), &project.anon_key),
+        (service.as_str(), &project.service_role_key),
+    ];
+    project_keys::check(keys, of_database.or(of_api)).err()
 }
 
 /// The reference of the project to whose database a login leads, if its user or its host contains it.
 fn reference(login: &Login) -> Option<String> {
-    let of_host = login
-        .host
+    let host = host(login);
+    let of_host = host
         .strip_prefix("db.")
         .and_then(|host| host.strip_suffix(".supabase.co"));
-    let of_user = || {
-        login
-            .host
-            .ends_with(".pooler.supabase.com")
-            .then(|| login.user.split_once('.'))?
-    };
-    of_host
-        .or_else(|| of_user().map(|(_, reference)| reference))
-        .map(str::to_owned)
+    of_host.or_else(|| pooler_reference(login)).map(str::to_owned)
+}
+
+/// The project's reference in the user of a login at Supabase's pooler, `<role>.<ref>`. A role's name may hold dots.
+pub(super) fn pooler_reference(login: &Login) -> Option<&str> {
+    let (_, reference) = login.user.rsplit_once('.')?;
+    host(login).ends_with(".pooler.supabase.com").then_some(reference)
+}
+
+/// The host in lower case, without a final dot.
+fn host(login: &Login) -> String {
+    let host = login.host.to_ascii_lowercase();
+    host.strip_suffix('.').unwrap_or(&host).to_owned()
 }
 
 #[cfg(test)]

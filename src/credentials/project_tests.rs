@@ -150,6 +150,11 @@ fn an_api_that_cannot_be_the_databases_is_refused_and_no_key_is_told() {
             "hush hush",
             "SUPABASE_ANON_KEY_POOL_1 is no API key",
         ),
+        (
+            "SUPABASE_ANON_KEY_POOL_1",
+            "sb_secret_hush",
+            "SUPABASE_ANON_KEY_POOL_1 holds a secret key",
+        ),
     ] {
         let mut values = vec![("DATABASE_URL_POOL_1", url)];
         values.extend(
@@ -158,6 +163,22 @@ fn an_api_that_cannot_be_the_databases_is_refused_and_no_key_is_told() {
         );
         let told = of(None, &values).project("DATABASE_URL_POOL_1").unwrap_err();
         assert!(told.contains(says) && !told.contains("hush"), "{told}");
+    }
+    // However the database's place is written.
+    for url in [
+        "postgres://first.last.abc@AWS-0.pooler.supabase.com./postgres",
+        "postgres://postgres@DB.abc.Supabase.co./postgres",
+    ] {
+        for (api, fits) in [
+            ("https://abc.supabase.co", true),
+            ("https://ABC.supabase.co.", true),
+            ("https://last.supabase.co", false),
+        ] {
+            let mut values = vec![("DATABASE_URL_POOL_1", url), ("SUPABASE_URL_POOL_1", api)];
+            values.extend(&API[1..]);
+            let told = of(None, &values).project("DATABASE_URL_POOL_1").map(drop);
+            assert_eq!(told.is_ok(), fits, "{url} {api}: {told:?}");
+        }
     }
     // An own host does not identify the project.
     let mut values = vec![("DATABASE_URL_POOL_1", "postgres://a@db.example/b")];
@@ -175,4 +196,36 @@ fn a_change_of_any_part_changes_what_an_entry_says() {
     };
     assert_eq!(values("a"), values("a"));
     assert_ne!(values("a"), values("b"));
+}
+
+#[test]
+fn a_service_key_of_two_projects_is_refused_in_both() {
+    let add = |inventory: &mut Inventory, name: &str, url: &str, service: &str| {
+        let values = [
+            ("DATABASE_URL", "postgres://a@db.example/b"),
+            ("SUPABASE_URL", url),
+            ("SUPABASE_ANON_KEY", "anon-hush"),
+            ("SUPABASE_SERVICE_ROLE_KEY", service),
+        ];
+        let values = values.map(|(key, value)| (key.to_owned(), SecretString::from(value)));
+        inventory.add(Some(name), values);
+    };
+    let told = |inventory: &Inventory, name: &str| {
+        let told = inventory.project(&format!("{name}/DATABASE_URL")).map(drop);
+        told.err().unwrap_or_default()
+    };
+    let mut inventory = Inventory::default();
+    add(&mut inventory, "one", "https://one.example", "sb_secret_hush");
+    add(&mut inventory, "again", "https://one.example/", "sb_secret_hush");
+    add(&mut inventory, "three", "https://three.example", "sb_secret_other");
+    for name in ["one", "again", "three"] {
+        assert_eq!(told(&inventory, name), "");
+    }
+    add(&mut inventory, "two", "https://two.example", "sb_secret_hush");
+    for (name, other) in [("one", "two"), ("again", "two"), ("two", "again")] {
+        let says = format!("{name}/SUPABASE_SERVICE_ROLE_KEY and {other}/SUPABASE_SERVICE_ROLE_KEY are the same key");
+        let told = told(&inventory, name);
+        assert!(told.starts_with(&says) && !told.contains("hush"), "{told}");
+    }
+    assert_eq!(told(&inventory, "three"), "");
 }

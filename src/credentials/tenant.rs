@@ -10,19 +10,17 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::connection::Handover;
-use super::inventory::ProjectApi;
 pub use super::login_state::{LoginMarks, LoginState, MOST_FORMER};
 use super::login_state::{STATE_KEY, is_left_by_another};
-use super::owner::{self, Address};
-use super::{password, secrets};
+pub use super::tenant_login::handover;
+use super::{owner, password, secrets};
 use crate::api::names::{
     DATABASE_LABEL, ENDED_LABEL, GENERATION_LABEL, HOLDER_LABEL, MANAGED_BY, REVOKE_LABEL, ROTATED_LABEL,
     ROTATING_LABEL, TENANT_MANAGER, TENANT_PASSWORD_KEY, tenant_secret,
 };
 use crate::controller::Core;
 use crate::controller::error::Error;
-use crate::postgres::{Login, TenantRole, role_name};
+use crate::postgres::{TenantRole, role_name};
 
 /// Key of a tenant's Secret: the templates of the connection Secret that were published last, as JSON.
 const TEMPLATE_KEY: &str = "connection-template";
@@ -367,30 +365,6 @@ fn key(generation: u32) -> String {
         0 | 1 => TENANT_PASSWORD_KEY.to_string(),
         _ => format!("{TENANT_PASSWORD_KEY}-{generation}"),
     }
-}
-
-/// What the tenant is given: its own login, where the owner logs in.
-pub fn handover(owner: &Login, role: &TenantRole, address: Option<&Address>, project: Option<ProjectApi>) -> Handover {
-    let session = tenant_login(owner, role);
-    let transaction = address.map(|address| Login {
-        port: address.transaction_port,
-        ..session.clone()
-    });
-    Handover {
-        session,
-        transaction,
-        direct: None,
-        project: project.or_else(|| address.map(ProjectApi::from)),
-    }
-}
-
-/// At a pooler, the user of a role is `<role>.<ref>`, as it is for the owner.
-fn tenant_login(owner: &Login, role: &TenantRole) -> Login {
-    let user = match owner.user.split_once('.') {
-        Some((_, reference)) => format!("{}.{reference}", role.name),
-        None => role.name.clone(),
-    };
-    owner.as_user(user, role.password.clone())
 }
 
 #[cfg(test)]

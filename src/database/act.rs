@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::observe::{Observed, too_early};
 use super::plan::Step;
+use super::published_keys::PublishedKeys;
 use super::{
     Pass, adopted, create, deadline, entry, final_backup, former, grace, identity, key_rotation, keys, leaving, power,
     provider_backups, region, status,
@@ -232,7 +233,7 @@ async fn connect(pass: &mut Pass, observed: &mut Observed) -> Result<Option<Next
         keys: None,
     };
     owner::store_address(&owner::secrets(&pass.ctx.core), pass.name(), &address, keys.legacy).await?;
-    pass.keys_work = Some(true);
+    pass.keys_work = Some(PublishedKeys::Usable);
     Ok(None)
 }
 

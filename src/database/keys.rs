@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::Pass;
+use super::published_keys::{PublishedKeys, UnseenKeys, deleted};
 use crate::api::condition::Reason;
 use crate::api::names::{KEYS_LEGACY_LABEL, KEYS_MADE_LABEL};
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
 use crate::credentials::api_keys::KeyState;
-use crate::credentials::owner;
+use crate::credentials::owner::{self, OwnerSecret};
 use crate::error::ErrorClass;
 use crate::recent::Recent;
-use crate::supabase::keys::ChosenKeys;
+use crate::supabase::keys::{ApiKey, ChosenKeys};
 use crate::supabase::{self, Account};
 
 /// The resync intervals between two reads: an hour by default. So a thousand projects cost 17 requests a
@@ -31,6 +32,8 @@ pub struct KeyReads {
     due: Mutex<Recent<Instant>>,
     /// The rotations that could not continue.
     rotation_due: Mutex<Recent<Postponed>>,
+    /// The stored keys that the last reads have not found.
+    unseen: UnseenKeys,
 }
 
 /// A rotation of the keys that is tried again later.
@@ -55,6 +58,7 @@ impl Default for KeyReads {
             began: Instant::now(),
             due: Mutex::new(Recent::new(REMEMBERED)),
             rotation_due: Mutex::new(Recent::new(REMEMBERED)),
+            unseen: UnseenKeys::new(REMEMBERED),
         }
     }
 }
@@ -115,6 +119,7 @@ impl KeyReads {
     /// Forgets a database that is gone.
     pub fn forget(&self, database: &str) {
         self.due.lock().remove(database);
+        self.unseen.forget(database);
         self.allow_rotation(database);
     }
 }
@@ -129,14 +134,14 @@ fn share(database: &str) -> f64 {
 
 /// Reads the keys, and stores them when they have changed. A failure stops nothing and is not an error of the pass: the
 /// tenant keeps its keys, and they are read again after the interval, or when the request limit allows it. Returns whether
-/// working keys are left, if known.
-pub async fn read_again(pass: &Pass, account: &Account, reference: &str) -> Option<bool> {
+/// the published keys work, if known.
+pub async fn read_again(pass: &Pass, account: &Account, reference: &str) -> Option<PublishedKeys> {
     let usable = read(pass, account, reference).await;
     look_at_legacy(pass, account, reference).await;
     usable
 }
 
-async fn read(pass: &Pass, account: &Account, reference: &str) -> Option<bool> {
+async fn read(pass: &Pass, account: &Account, reference: &str) -> Option<PublishedKeys> {
     let (name, resync) = (pass.name(), pass.ctx.core.settings.resync);
     pass.ctx.keys.were_read(name, resync);
     let made = match made(pass).await {
@@ -147,11 +152,22 @@ async fn read(pass: &Pass, account: &Account, reference: &str) -> Option<bool> {
             return None;
         }
     };
-    let keys = match account.client().check_keys(reference, &made).await {
+    let mut listed = Vec::new();
+    let chosen = async {
+        listed = account.client().list_keys(reference).await?;
+        account.client().check_keys(reference, &listed, &made).await
+    }
+    .await;
+    let keys = match chosen {
         Ok(keys) => keys,
         Err(supabase::Error::KeysDisabled { .. }) => {
+            pass.ctx.keys.unseen.forget(name);
             pass.ctx.keys.postpone(name, resync);
-            return Some(false);
+            return Some(PublishedKeys::Disabled);
+        }
+        Err(error @ supabase::Error::KeyMissing { .. }) => {
+            tracing::info!(%error, "the stored keys are looked for in the list");
+            return look_for_stored(pass, &listed).await;
         }
         Err(error) => {
             if let ErrorClass::After(wait) = error.class() {
@@ -162,12 +178,60 @@ async fn read(pass: &Pass, account: &Account, reference: &str) -> Option<bool> {
             return None;
         }
     };
+    pass.ctx.keys.unseen.forget(name);
     if let Err(error) = store(pass, &keys, reference).await {
         tracing::info!(%error, "the keys cannot be stored; they are read again");
         pass.ctx.keys.postpone(name, resync);
         return None;
     }
-    Some(true)
+    Some(PublishedKeys::Usable)
+}
+
+/// Says which of the stored keys were deleted, where the project has no other of their kind. Two reads in a row must say so,
+/// because one list of the provider may be behind.
+async fn look_for_stored(pass: &Pass, listed: &[ApiKey]) -> Option<PublishedKeys> {
+    let (name, resync) = (pass.name(), pass.ctx.core.settings.resync);
+    let looked = async {
+        let stored = owner::read(&owner::secrets(&pass.ctx.core), name).await?;
+        let stored = stored.unwrap_or_default();
+        let kinds = deleted(listed, &stored);
+        if kinds.is_empty() {
+            pass.ctx.keys.unseen.forget(name);
+            return Ok(None);
+        }
+        pass.ctx.keys.postpone(name, resync);
+        if !pass.ctx.keys.unseen.confirm(name, &kinds, &stored) {
+            return Ok(None);
+        }
+        lose(pass, &stored, listed).await?;
+        Ok::<_, Error>(Some(PublishedKeys::Deleted(kinds)))
+    };
+    looked.await.unwrap_or_else(|error| {
+        tracing::info!(%error, "the keys that were deleted cannot be recorded; they are read again");
+        pass.ctx.keys.postpone(name, resync);
+        None
+    })
+}
+
+/// Records which published keys of the operator's are not listed: new ones are made for the last rotation of the login.
+async fn lose(pass: &Pass, stored: &OwnerSecret, listed: &[ApiKey]) -> Result<(), Error> {
+    let is_listed = |id: &String| listed.iter().any(|key| key.id.as_ref() == Some(id));
+    let left: Vec<_> = stored.api_keys.ids().into_iter().filter(is_listed).collect();
+    let lost = stored.api_keys.clone().lose(&left);
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let record = |state: &mut KeyState| {
+        state.lose(&left);
+    };
+    owner::change_keys(&owner::secrets(&pass.ctx.core), pass.name(), record).await?;
+    let note = format!(
+        "the API keys {} were deleted at the provider, and the project has no other of their kind: new ones are made where \
+         rotation asks for it",
+        lost.join(", ")
+    );
+    tell(&pass.ctx.core, &pass.object, &News::warning(Reason::KeysLost, note)).await;
+    Ok(())
 }
 
 async fn store(pass: &Pass, keys: &ChosenKeys, reference: &str) -> Result<(), Error> {

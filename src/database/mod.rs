@@ -21,6 +21,7 @@ mod password;
 pub mod plan;
 mod power;
 mod provider_backups;
+mod published_keys;
 mod refused;
 mod region;
 mod status;
@@ -130,7 +131,7 @@ struct Pass {
     /// Set when the intent to create was written in this pass and no request was sent since: the request may be sent.
     announced: Option<Permit>,
     /// Whether the keys that were published work, when that was asked in this pass.
-    keys_work: Option<bool>,
+    keys_work: Option<published_keys::PublishedKeys>,
     /// The provider's backups, when they were read in this pass.
     provider_backups: Option<ProviderBackups>,
     /// The database was found to equal an empty one in this pass.

@@ -8,18 +8,13 @@ use super::deadline::{self, REPLACEMENTS};
 use super::describe::{describe, is_at_rest, is_replacing};
 use super::observe::Observed;
 use super::plan::{ClaimState, DatabaseStop, Step};
+use super::published_keys::PublishedKeys;
 use super::{Context, Pass, entry, final_backup, former, grace, unclear};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
 use crate::controller::conditions::{Conditions, Standing};
 use crate::controller::error::Error;
 use crate::controller::status::{self, News};
-
-/// The message of a database whose keys no longer work. The login and the data are unaffected.
-const KEYS_DISABLED: &str = "the project's legacy API keys are disabled, and it has no publishable or no secret key: the \
-                             keys in the connection Secret no longer work. Create new ones in the provider's dashboard \
-                             (project settings, API keys): the operator publishes them; the login and the data are \
-                             unaffected";
 
 /// Who writes the status of a step, and when.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -141,10 +136,10 @@ fn render(pass: &Pass, step: Step, observed: &Observed, new: &mut OrchestraDatab
     // A project that keeps running is as usable as before.
     said.ready &= !matches!(step, Step::AwaitRequest | Step::RunOn) || pass.object.is_ready();
     conditions.set(ConditionType::Ready, said.ready, message.reason, &message.text);
-    match pass.keys_work {
+    match pass.keys_work.as_ref().map(PublishedKeys::wrong) {
         None => conditions.keep_shown(ConditionType::KeysUsable),
-        Some(true) => {}
-        Some(false) => conditions.set(ConditionType::KeysUsable, false, Reason::KeysDisabled, KEYS_DISABLED),
+        Some(None) => {}
+        Some(Some(wrong)) => conditions.set(ConditionType::KeysUsable, false, Reason::KeysDisabled, &wrong),
     }
     entry::tell(pass, observed, &mut conditions);
     former::report(pass, step, observed, &mut conditions);

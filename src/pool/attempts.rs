@@ -137,14 +137,11 @@ impl<T: Clone> Attempts<T> {
         };
     }
 
-    /// The keys of a pool whose last finished attempt was refused, with the reason; transient ones last.
-    pub fn refused(&self, pool: &str) -> Vec<(String, Reason)> {
+    /// The keys of a pool whose last finished attempt was refused, in no order.
+    pub fn refused(&self, pool: &str) -> Vec<(String, Refusal)> {
         let attempts = self.0.lock();
         let of_pool = attempts.get(pool).into_iter().flatten();
-        let refused = of_pool.filter_map(|(key, attempt)| Some((key, attempt.refusal.as_ref()?)));
-        let mut refused: Vec<_> = refused.collect();
-        refused.sort_by_key(|(key, refusal)| (refusal.is_passing(), key.len(), *key));
-        let refused = refused.into_iter().map(|(key, refusal)| (key.clone(), refusal.reason));
+        let refused = of_pool.filter_map(|(key, attempt)| Some((key.clone(), attempt.refusal.clone()?)));
         refused.collect()
     }
 

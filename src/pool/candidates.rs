@@ -9,11 +9,10 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
-use super::{Context, made, preparation};
+use super::{Context, broken, made, preparation};
 use crate::api::{AppliedTemplate, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::class;
 use crate::content;
-use crate::text;
 
 /// How long a pass has to claim the member that it chose, before other passes may choose it.
 const CHOSEN: Duration = Duration::from_secs(10);
@@ -192,7 +191,7 @@ pub fn shortage(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> St
         return short;
     }
     if free.is_empty() {
-        let (broken, cure) = match broken(ctx, names) {
+        let (broken, cure) = match broken::told(ctx, names) {
             Some(broken) => (format!("; {broken}"), "correct that, or add"),
             None => (String::new(), "add"),
         };
@@ -216,36 +215,6 @@ pub fn shortage(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> St
         "the free databases of {pools} were prepared from another template than this Orchestra's: add a database to the \
          pool's inventory, or let the pool prepare databases from this Orchestra's template"
     )
-}
-
-/// What is wrong with these pools and their entries: how many of how many cannot be used, and one of them by its key. The
-/// pool says more; it is not for tenants, since it may name others.
-fn broken(ctx: &Context, names: &[String]) -> Option<String> {
-    let (mut missing, mut refused, mut entries) = (Vec::new(), Vec::new(), 0);
-    for name in names {
-        let Some(pool) = ctx.core.stores.pools.get(&ObjectRef::new(name)) else {
-            missing.push(format!("OrchestraPool {name} does not exist"));
-            continue;
-        };
-        if pool.is_without_inventory() {
-            missing.push(format!("the inventory of OrchestraPool {name} is missing"));
-            continue;
-        }
-        entries += pool.status.as_ref().map_or(0, |status| status.desired);
-        let uid = pool.metadata.uid.as_deref().unwrap_or_default();
-        let keys = ctx.memory.probes.refused(uid).into_iter();
-        let keys = keys.chain(ctx.memory.checks.refused(uid));
-        refused.extend(keys.map(|(key, reason)| (name, key, reason)));
-    }
-    if let Some((name, key, reason)) = refused.first() {
-        let (count, among) = (refused.len(), if refused.len() > 1 { ", among them" } else { ":" });
-        // The message is repeated in each waiting Orchestra.
-        let count = text::about(count);
-        missing.push(format!(
-            "{count} of {entries} entries cannot be used{among} {key} ({reason}), as OrchestraPool {name} says"
-        ));
-    }
-    (!missing.is_empty()).then(|| missing.join("; "))
 }
 
 /// The pools that are triggered when an OrchestraDatabase is gone: one of their entries led to the same database.

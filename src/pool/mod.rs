@@ -9,6 +9,7 @@
 
 mod act;
 mod attempts;
+mod broken;
 pub mod candidates;
 mod checks;
 mod made;
@@ -162,7 +163,9 @@ struct Pass {
     /// The resource, as the last write of this pass left it.
     pool: Arc<OrchestraPool>,
     began: Instant,
-    /// What the members are to be prepared from, once it was looked up.
+    /// What the members are to be prepared with, as the first successful lookup of this pass has found it; an inner None:
+    /// nothing is to be prepared. `observe` sets it once, so that all steps of the pass prepare with the same contents. A
+    /// failed lookup is not remembered.
     wanted: OnceLock<Option<Arc<MemberContents>>>,
 }
 
@@ -171,7 +174,7 @@ impl Pass {
         Api::all(self.ctx.core.client.clone())
     }
 
-    /// What the members are to be prepared with, looked up once a pass.
+    /// What the members are to be prepared with. It is looked up until a lookup succeeds, and then remembered for the pass.
     async fn wanted(
         &self,
         look: impl Future<Output = Result<Option<Arc<MemberContents>>, Error>>,

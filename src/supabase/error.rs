@@ -166,7 +166,9 @@ pub enum Error {
     ListingChanged,
     /// The API counts more projects than it lists, each time it is asked.
     #[error(
-        "the Management API counts more projects in the organization than it lists, each time it is asked, so that a project          may be missing from the list; no project is created meanwhile, so that none is paid for twice. The operator continues          when the two agree; if this lasts, ask the provider's support"
+        "the Management API counts more projects in the organization than it lists, each time it is asked, so that a project \
+         may be missing from the list; no project is created meanwhile, so that none is paid for twice. The operator continues \
+         when the two agree; if this lasts, ask the provider's support"
     )]
     ListingIncomplete,
     /// The API masked the secret key.
@@ -182,6 +184,12 @@ pub enum Error {
     KeyNotAccepted {
         /// The HTTP status, or why there was no answer.
         cause: String,
+    },
+    /// The project has keys, and none of one kind: it is young, or somebody has deleted them.
+    #[error("the project has no {kind} API key: unless it is new, make one in the Supabase dashboard, under API keys")]
+    KeyMissing {
+        /// Which kind of key is missing: `publishable` or `secret`.
+        kind: String,
     },
     /// Only legacy keys are left, and the project's legacy keys are disabled.
     #[error(
@@ -212,6 +220,7 @@ impl Error {
             Self::NameTaken { .. }
             | Self::NotReady { .. }
             | Self::KeyNotAccepted { .. }
+            | Self::KeyMissing { .. }
             | Self::Unavailable { .. }
             | Self::Unreachable { .. }
             | Self::Undecodable { .. }
@@ -250,7 +259,7 @@ impl Error {
             Self::OrganizationNotFound { .. } => Reason::OrganizationNotFound,
             Self::NotReadyForDeletion => Reason::Deleting,
             Self::Gone { .. } => Reason::DatabaseLost,
-            Self::NotReady { .. } | Self::KeyNotAccepted { .. } => Reason::Provisioning,
+            Self::NotReady { .. } | Self::KeyNotAccepted { .. } | Self::KeyMissing { .. } => Reason::Provisioning,
             Self::Unavailable { .. }
             | Self::Unreachable { .. }
             | Self::Undecodable { .. }
@@ -321,3 +330,7 @@ fn missing_permissions(missing: &[String]) -> String {
         format!("; make a token that also has: {}", missing.join(", "))
     }
 }
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

@@ -111,12 +111,13 @@ pub struct ChosenKeys {
 /// legacy keys are enabled. Of each kind one whose identity is `preferred` goes first, then `default`.
 ///
 /// # Errors
-/// [`Error::NotReady`] while a key is missing, as for some time after the creation; [`Error::KeysDisabled`] when only
-/// disabled ones are left; [`Error::KeyMasked`] when the API masked a key.
+/// [`Error::NotReady`] while there are no keys, or one has no value, as for some time after the creation;
+/// [`Error::KeyMissing`] when there are others and [none of a kind](lacks); [`Error::KeysDisabled`] when only disabled ones
+/// are left; [`Error::KeyMasked`] when the API masked a key.
 pub fn choose(keys: &[ApiKey], legacy_enabled: bool, preferred: &[String]) -> Result<ChosenKeys, Error> {
     let rules = (legacy_enabled, preferred);
-    let (anon, old_anon) = one_of(keys, &KeyType::Publishable, "anon", rules)?;
-    let (service_role, old_service) = one_of(keys, &KeyType::Secret, SERVICE_ROLE, rules)?;
+    let (anon, old_anon) = one_of(keys, &KeyType::Publishable, rules)?;
+    let (service_role, old_service) = one_of(keys, &KeyType::Secret, rules)?;
     Ok(ChosenKeys {
         legacy: old_anon || old_service,
         ids: [anon, service_role]
@@ -130,19 +131,41 @@ pub fn choose(keys: &[ApiKey], legacy_enabled: bool, preferred: &[String]) -> Re
 
 /// Whether a key serves a tenant as one of this kind: a secret key of another role than `service_role` does not.
 pub fn serves(key: &ApiKey, kind: &KeyType) -> bool {
-    let role = key.role.as_deref();
-    key.is(kind)
-        && !key.value().is_empty()
-        && (*kind != KeyType::Secret || role.is_none_or(|role| role == SERVICE_ROLE))
+    is_for_tenants(key, kind) && !key.value().is_empty()
 }
 
-/// The best key of a kind, or the legacy one of this name; and whether it is a legacy key.
+fn is_for_tenants(key: &ApiKey, kind: &KeyType) -> bool {
+    let role = key.role.as_deref();
+    key.is(kind) && (*kind != KeyType::Secret || role.is_none_or(|role| role == SERVICE_ROLE))
+}
+
+/// The name of the legacy key that serves as one of this kind.
+fn legacy_name(kind: &KeyType) -> &'static str {
+    match kind {
+        KeyType::Secret => SERVICE_ROLE,
+        _ => "anon",
+    }
+}
+
+/// Whether a project that has keys has none of this kind: neither one that serves, nor a legacy one, enabled or not. A key
+/// whose value the API does not give counts as one, if it may be of the kind.
+pub fn lacks(keys: &[ApiKey], kind: &KeyType) -> bool {
+    let known = [KeyType::Legacy, KeyType::Publishable, KeyType::Secret];
+    let may_be = |key: &ApiKey| {
+        let unknown = key.kind.as_ref().is_none_or(|named| !known.contains(named));
+        let legacy = key.is(&KeyType::Legacy) && key.name == legacy_name(kind);
+        legacy || is_for_tenants(key, kind) || (unknown && key.value().is_empty())
+    };
+    !keys.is_empty() && !keys.iter().any(may_be)
+}
+
+/// The best key of a kind, or else the legacy one; and whether it is a legacy key.
 fn one_of<'a>(
     keys: &'a [ApiKey],
     kind: &KeyType,
-    legacy: &'static str,
     (legacy_enabled, preferred): (bool, &[String]),
 ) -> Result<(&'a ApiKey, bool), Error> {
+    let legacy = legacy_name(kind);
     let usable = |key: &&ApiKey| !key.value().is_empty();
     let new = keys.iter().filter(|key| serves(key, kind));
     let is_preferred = |key: &ApiKey| key.id.as_ref().is_some_and(|id| preferred.contains(id));
@@ -157,6 +180,7 @@ fn one_of<'a>(
         (Some(new), _) => (new, false),
         (None, Some(old)) if legacy_enabled => (old, true),
         (None, Some(_)) => return Err(Error::KeysDisabled { kind: kind.to_string() }),
+        (None, None) if lacks(keys, kind) => return Err(Error::KeyMissing { kind: kind.to_string() }),
         (None, None) => {
             return Err(Error::NotReady {
                 operation: Operation::GetApiKeys,
@@ -219,14 +243,14 @@ mod tests {
 
     #[test]
     fn a_partial_list_is_waited_for_and_a_masked_key_is_refused() {
-        let [anon, service] = legacy();
+        let [anon, _] = legacy();
         for partial in [
             json!([]),
-            json!([anon]),
-            json!([service]),
             json!([anon, {"name": "service_role", "type": "legacy", "api_key": null}]),
+            json!([anon, {"name": "default", "type": "secret", "api_key": null}]),
+            json!([anon, {"name": "default", "type": "of another age", "api_key": null}]),
         ] {
-            assert!(matches!(chosen(&partial), Err(Error::NotReady { .. })));
+            assert!(matches!(chosen(&partial), Err(Error::NotReady { .. })), "{partial}");
         }
         for masked in [
             "sb_secret_ab\u{b7}\u{b7}\u{b7}",
@@ -306,7 +330,29 @@ mod tests {
             assert_eq!(chosen_where(false, &list).unwrap().1, service, "{list}");
         }
         let reader = json!([publishable, secret("a", json!({"role": "reader"}))]);
-        assert!(matches!(chosen(&reader), Err(Error::NotReady { .. })));
+        let missing = Error::KeyMissing { kind: "secret".into() };
+        assert_eq!(chosen(&reader).unwrap_err(), missing);
+    }
+
+    #[test]
+    fn a_kind_without_a_key_is_named_where_there_are_others() {
+        let [anon, service] = legacy();
+        let publishable = json!({"name": "default", "type": "publishable", "api_key": "sb_publishable_1"});
+        let unnamed = json!({"name": "default", "api_key": "sb_secret_1"});
+        for (list, kind) in [
+            (json!([publishable]), "secret"),
+            (json!([publishable, anon]), "secret"),
+            (json!([anon]), "secret"),
+            (json!([service]), "publishable"),
+            (json!([unnamed]), "publishable"),
+        ] {
+            let error = chosen(&list).unwrap_err();
+            assert_eq!(error, Error::KeyMissing { kind: kind.into() }, "{list}");
+            // A young project may get it later.
+            assert_eq!(error.class(), crate::error::ErrorClass::Transient);
+        }
+        assert!(!lacks(&keys(&json!([publishable, service])), &KeyType::Secret));
+        assert!(!lacks(&[], &KeyType::Secret));
     }
 
     #[test]

@@ -42,6 +42,17 @@ async fn delete(world: &World, id: &Value) {
     assert!(request.send().await.unwrap().status().is_success());
 }
 
+/// The project lists no legacy keys, as one that was made without them.
+fn without_legacy_keys(world: &World) {
+    let rule = Rule {
+        method: Some("GET".into()),
+        path: Some("/api-keys$".into()),
+        edit: ["/1", "/0"].map(|path| json!({"op": "remove", "path": path})).into(),
+        ..Rule::default()
+    };
+    world.api.rules().add(rule).unwrap();
+}
+
 /// The names of the keys that the operator has made, with their types.
 async fn ours(world: &World) -> Vec<(String, String)> {
     let mut ours: Vec<_> = listed(world)
@@ -180,7 +191,7 @@ async fn api_keys_are_rotated_with_the_login_and_only_the_operators_own_are_dele
     delete(&world, &mine.unwrap()["id"]).await;
     operator.kill().unwrap();
     operator = start("third", "300ms");
-    renewed(&world, "deleted by hand", &published).await;
+    published = renewed(&world, "deleted by hand", &published).await;
     for reason in ["KeysRotated", "KeysRevoked", "KeysKept", "KeysLost"] {
         events_with(&world, reason).await;
     }
@@ -191,6 +202,16 @@ async fn api_keys_are_rotated_with_the_login_and_only_the_operators_own_are_dele
         .await
         .unwrap();
     assert!((1..4).contains(&calls(Operation::ListBackups)));
+    // So is one that was the last of its kind.
+    without_legacy_keys(&world);
+    delete(&world, &theirs["id"]).await;
+    let all = listed(&world).await;
+    let mine = all
+        .iter()
+        .find(|key| key["api_key"] == published["SUPABASE_SERVICE_ROLE_KEY"].as_str());
+    delete(&world, &mine.unwrap()["id"]).await;
+    renewed(&world, "the last of its kind", &published).await;
+    events_with(&world, "the project has no other of their kind").await;
     nothing_is_shown(&world, &database).await;
     drop(operator);
 }

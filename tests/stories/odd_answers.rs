@@ -307,6 +307,25 @@ async fn keys_that_change_at_the_provider_are_published_and_disabled_ones_are_no
         .await
         .unwrap();
 
+    // Somebody deletes the secret key where there are no legacy ones.
+    let deleted = Rule {
+        path: Some("/api-keys$".into()),
+        edit: ["/3", "/1", "/0"]
+            .map(|path| json!({"op": "remove", "path": path}))
+            .into(),
+        ..Rule::default()
+    };
+    let deleted = world.api.rules().add(deleted).unwrap();
+    let told = |object: &Value| condition(object, dead).2.contains("no secret API key") && is_true(object, usable);
+    for (kind, at) in [(Kind::Orchestra, (TENANTS, "one")), (Kind::Database, ("", &*database))] {
+        world.until(kind, at, LONG, told).await.unwrap();
+    }
+    assert!(world.api.rules().remove(deleted));
+    world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, well)
+        .await
+        .unwrap();
+
     // The request for the keys has to wait: nothing of a database in use waits for it.
     let limited = Rule {
         path: Some("/api-keys$".into()),

@@ -233,6 +233,16 @@ async fn a_token_that_cannot_be_one_says_so_and_one_that_ends_soon_warns() {
         store(&world, &good);
         token_is(&world, "TokenAccepted").await;
     }
+    for (wrong, says) in [
+        (format!("\"{good}\""), "write it without quotes"),
+        (format!("\u{feff}{good}"), "without a byte order mark"),
+    ] {
+        store(&world, &wrong);
+        let message = token_is(&world, "TokenMissing").await;
+        assert!(message.contains(says) && !message.contains(&good), "{message}");
+        store(&world, &good);
+        token_is(&world, "TokenAccepted").await;
+    }
     let sent = world.api.ledger().requests().len();
     store(&world, &format!("{}\n{}", &good[..20], &good[20..]));
     let message = token_is(&world, "TokenRejected").await;

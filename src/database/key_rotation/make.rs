@@ -10,6 +10,7 @@ use crate::controller::status::{News, tell};
 use crate::credentials::api_keys::{FIRST, KeyKind, KeyState, MadeKey, NewKeys, PendingKeys, name_of, number_of};
 use crate::credentials::owner::{self, OwnerSecret};
 use crate::database::plan::ClaimState;
+use crate::database::published_keys::{PublishedKeys, had};
 use crate::database::{Pass, holder};
 use crate::supabase::keys::{ApiKey, serves};
 use crate::supabase::operation::Operation;
@@ -40,10 +41,13 @@ pub async fn begin(
         Ok(keys) => keys,
         Err(error) => return Ok(Err(error)),
     };
-    let (kinds, legacy) = rotated(&keys);
+    let (mut kinds, legacy) = rotated(&keys, stored);
     let (secrets, name) = (owner::secrets(&pass.ctx.core), pass.name().to_owned());
+    if keys.is_empty() && claim == ClaimState::Released {
+        // It has none to end.
+        kinds.clear();
+    }
     if kinds.is_empty() {
-        // A released project that has no keys has none to end.
         if legacy.is_empty() && claim != ClaimState::Released {
             return Ok(Err(supabase::Error::NotReady {
                 operation: Operation::GetApiKeys,
@@ -95,9 +99,10 @@ fn only_legacy(claim: ClaimState) -> &'static str {
     }
 }
 
-/// The kinds of new keys: those that the project has besides its legacy keys; and the names of the existing ones.
-pub(super) fn rotated(keys: &[ApiKey]) -> (Vec<KeyKind>, Vec<String>) {
-    let has = |kind: &KeyKind| keys.iter().any(|key| serves(key, &kind.type_()));
+/// The kinds of new keys: those that the project has besides its legacy keys, or had before somebody deleted them; and the
+/// names of the legacy ones.
+pub(super) fn rotated(keys: &[ApiKey], stored: &OwnerSecret) -> (Vec<KeyKind>, Vec<String>) {
+    let has = |kind: &KeyKind| had(stored, *kind) || keys.iter().any(|key| serves(key, &kind.type_()));
     let legacy = keys.iter().filter(|key| key.is(&KeyType::Legacy));
     (
         KeyKind::ALL.into_iter().filter(has).collect(),
@@ -128,10 +133,8 @@ pub async fn make(
         first.map(|(_, value)| value.clone())
     };
     let values = (value(KeyKind::Publishable), value(KeyKind::Secret));
-    for new in [&values.0, &values.1].into_iter().flatten() {
-        if let Err(error) = account.client().try_api_key(reference, new).await {
-            return Ok(Err(error));
-        }
+    if let Err(error) = accepted(account, reference, [values.0.as_ref(), values.1.as_ref()]).await {
+        return Ok(Err(error));
     }
     let mut first = Vec::new();
     if pass.object.adopted().is_none() {
@@ -147,6 +150,7 @@ pub async fn make(
         legacy_left: is_legacy_left(account, reference, stored, former.as_ref()).await,
         former,
     };
+    let all_new = values.0.is_some() && values.1.is_some();
     let mut ended = false;
     let end = |state: &mut KeyState| {
         ended = state.end(keys, now);
@@ -157,6 +161,9 @@ pub async fn make(
         over(pass);
         return Ok(Ok(()));
     }
+    if all_new {
+        pass.keys_work = Some(PublishedKeys::Usable);
+    }
     let title = name_of(&name, pending.number);
     tracing::info!(
         project = reference,
@@ -166,6 +173,14 @@ pub async fn make(
     tell_of_new(pass, claim, &title, &kept).await;
     settled(pass);
     Ok(Ok(()))
+}
+
+/// Asks the project's own API whether it accepts the new keys.
+async fn accepted(account: &Account, reference: &str, new: [Option<&SecretString>; 2]) -> ProviderResult {
+    for key in new.into_iter().flatten() {
+        account.client().try_api_key(reference, key).await?;
+    }
+    Ok(())
 }
 
 /// Says under which name the new keys are, and which of the project's keys stay.

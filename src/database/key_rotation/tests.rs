@@ -199,8 +199,9 @@ fn legacy_keys_are_never_rotated_and_what_is_not_the_operators_is_told() {
         ..key("3", KeyType::Secret, "reader")
     };
     let all = [anon.clone(), default, secret, reader.clone()];
-    assert_eq!(rotated(&all), (KeyKind::ALL.into(), vec!["anon".to_owned()]));
-    assert_eq!(rotated(&[anon, reader]), (vec![], vec!["anon".to_owned()]));
+    let none = OwnerSecret::default();
+    assert_eq!(rotated(&all, &none), (KeyKind::ALL.into(), vec!["anon".to_owned()]));
+    assert_eq!(rotated(&[anon, reader], &none), (vec![], vec!["anon".to_owned()]));
     let state = KeyState {
         current: vec![made("2", "default")],
         ..KeyState::default()
@@ -215,6 +216,25 @@ fn legacy_keys_are_never_rotated_and_what_is_not_the_operators_is_told() {
     let first = [own("1", KeyKind::Publishable), own("2", KeyKind::Secret)];
     assert_eq!(first_keys(&all, &KeyKind::ALL), first);
     assert_eq!(first_keys(&all, &[KeyKind::Secret]), first[1..]);
+}
+
+#[test]
+fn a_kind_whose_keys_were_deleted_is_made_again() {
+    let publishable = [key("1", KeyType::Publishable, "default")];
+    let lost = |current: Vec<MadeKey>| {
+        let mut state = KeyState {
+            current,
+            ..KeyState::default()
+        };
+        state.lose(&[]);
+        OwnerSecret {
+            api_keys: state,
+            ..OwnerSecret::default()
+        }
+    };
+    assert_eq!(rotated(&publishable, &lost(vec![])).0, [KeyKind::Publishable]);
+    assert_eq!(rotated(&publishable, &lost(vec![made("2", "one_1")])).0, KeyKind::ALL);
+    assert_eq!(rotated(&[], &lost(vec![made("2", "one_1")])).0, [KeyKind::Secret]);
 }
 
 #[test]

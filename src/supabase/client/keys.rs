@@ -44,27 +44,34 @@ impl Client {
     /// request reads whether those are enabled (`v1-get-project-legacy-api-keys`): the list holds them also after they were
     /// disabled.
     pub async fn chosen_keys(&self, reference: &str, preferred: &[String]) -> Result<ChosenKeys, Error> {
-        self.choose_keys(Operation::into, reference, preferred).await
+        let listed = self.api_keys(reference).await?;
+        let legacy = Operation::GetLegacyKeys.into();
+        self.choose_keys(legacy, reference, (&listed, preferred)).await
     }
 
-    /// The same for a database in use: nobody waits for it.
-    pub async fn check_keys(&self, reference: &str, preferred: &[String]) -> Result<ChosenKeys, Error> {
-        self.choose_keys(Operation::as_check, reference, preferred).await
-    }
-
-    async fn choose_keys(
+    /// The same for a database in use, from the keys that [`Self::list_keys`] has read: nobody waits for it.
+    pub async fn check_keys(
         &self,
-        call: fn(Operation) -> ApiCall,
         reference: &str,
+        listed: &[ApiKey],
         preferred: &[String],
     ) -> Result<ChosenKeys, Error> {
-        let keys = self.keys(call(Operation::GetApiKeys), reference).await?;
-        let chosen = keys::choose(&keys, true, preferred)?;
-        let legacy = call(Operation::GetLegacyKeys);
+        let legacy = Operation::GetLegacyKeys.as_check();
+        self.choose_keys(legacy, reference, (listed, preferred)).await
+    }
+
+    /// `legacy` asks whether the legacy keys are enabled.
+    async fn choose_keys(
+        &self,
+        legacy: ApiCall,
+        reference: &str,
+        (listed, preferred): (&[ApiKey], &[String]),
+    ) -> Result<ChosenKeys, Error> {
+        let chosen = keys::choose(listed, true, preferred)?;
         if !chosen.legacy || self.are_legacy_keys_enabled(legacy, reference).await? {
             return Ok(chosen);
         }
-        keys::choose(&keys, false, preferred)
+        keys::choose(listed, false, preferred)
     }
 
     /// Whether the project's legacy keys work. Nobody waits for it.
