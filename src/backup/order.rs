@@ -255,7 +255,7 @@ async fn enter(
 async fn passwords(ctx: &Context, database: &OrchestraDatabase) -> Result<(Login, Option<SecretString>), Error> {
     let core = &ctx.core;
     if let Some(entry) = &database.spec.inventory {
-        let (login, _) = inventory::login(&ctx.credentials, entry).await?;
+        let login = inventory::owner_login(&ctx.credentials, entry).await?;
         return Ok((login, None));
     }
     let stored = owner::read(&owner::secrets(core), &database.name_any())

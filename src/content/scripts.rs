@@ -253,7 +253,7 @@ async fn load(ctx: &Context, key: ScriptsKey) -> Result<Loaded, Error> {
         return known.map_err(Error::from);
     }
     if ctx.sources.is_tight(place) {
-        ctx.sources.forget_small();
+        ctx.sources.forget_small(place);
         ctx.scripts.forget_most(place.by_class);
     }
     let files = ctx.sources.files(place, &version).await?;
@@ -300,7 +300,8 @@ fn read(
             let found = layout::seed(files, path).map_err(flaw)?;
             let bytes = size(&found);
             let source = SeedSource::read(found).map_err(RefusedSource::Scripts)?;
-            Ok((ReadScripts::Seed(source.with_permit(files.permit().clone())), bytes))
+            let (permit, bytes) = files.part(bytes);
+            Ok((ReadScripts::Seed(source.with_permit(permit)), bytes))
         }
         ScriptsPurpose::Migrations(wanted) => {
             let (found, format) = layout::migrations(files, path, wanted).map_err(flaw)?;
@@ -310,7 +311,8 @@ fn read(
             if let Some(without) = without.filter(|_| source.is_empty()) {
                 return Err(flaw(without));
             }
-            let source = source.with_revision(revision).with_permit(files.permit().clone());
+            let (permit, bytes) = files.part(bytes);
+            let source = source.with_revision(revision).with_permit(permit);
             Ok((ReadScripts::Migrations(source), bytes))
         }
     }

@@ -7,9 +7,9 @@ use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 use sqlx::PgConnection;
 
-use super::Context;
 pub use super::listing::{Inventories, concerns, inventory, versions};
 pub use super::project::{Inventory, KEY_PREFIX, ProjectApi, is_meant};
+use super::{Context, kept};
 use crate::api::condition::Reason;
 use crate::api::names::IDENTITY_ANNOTATION;
 use crate::api::{InventoryEntry, OrchestraDatabase};
@@ -79,10 +79,28 @@ pub fn moved(found: &DatabaseIdentity, database: &OrchestraDatabase) -> Option<E
 }
 
 /// The login of an entry's owner, as the inventory holds it now, and its API when it is a hosted project that brings one.
+/// While the API's keys are refused, the tenant keeps those that were published last.
 ///
 /// # Errors
-/// When the entry does not exist, or is invalid.
+/// When the entry does not exist, its URL is invalid, or its keys are refused and its tenant has no others.
 pub async fn login(ctx: &Context, entry: &InventoryEntry) -> Result<(Login, Option<ProjectApi>), Error> {
+    let (login, inventory) = look_up(ctx, entry).await?;
+    let project = match project(&inventory, &entry.key) {
+        Ok(project) => project.cloned(),
+        Err(wrong) => kept::api(ctx, entry, inventory.given(&entry.key), wrong).await?,
+    };
+    Ok((login, project))
+}
+
+/// The login of an entry's owner, as the inventory holds it now, whatever its API's keys are.
+///
+/// # Errors
+/// When the entry does not exist, or its URL is invalid.
+pub async fn owner_login(ctx: &Context, entry: &InventoryEntry) -> Result<Login, Error> {
+    look_up(ctx, entry).await.map(|(login, _)| login)
+}
+
+async fn look_up(ctx: &Context, entry: &InventoryEntry) -> Result<(Login, Arc<Inventory>), Error> {
     let missing = || {
         let (pool, key) = (&entry.pool, &entry.key);
         Error::blocked(
@@ -99,7 +117,7 @@ pub async fn login(ctx: &Context, entry: &InventoryEntry) -> Result<(Login, Opti
     let inventory = inventory(ctx, &pool).await?;
     let url = inventory.get(&entry.key).ok_or_else(missing)?;
     let login = read(url, &ctx.core.settings.database_roots)?;
-    Ok((login, project(&inventory, &entry.key)?.cloned()))
+    Ok((login, inventory))
 }
 
 /// The API of an entry.

@@ -5,6 +5,7 @@ pub mod connection;
 pub mod entries;
 pub mod given;
 pub mod inventory;
+mod kept;
 mod listing;
 mod login_state;
 pub mod made;

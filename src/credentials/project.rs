@@ -19,13 +19,28 @@ pub const KEY_PREFIX: &str = "DATABASE_URL_POOL_";
 pub const SINGLE_KEY: &str = "DATABASE_URL";
 
 /// The keys of a hosted project's API, without what follows `DATABASE_URL` in the entry's key.
-const PARTS: [&str; 3] = ["SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY"];
+pub(super) const PARTS: [&str; 3] = ["SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY"];
 
 /// The entries of an inventory: database URLs by key, and the APIs of those that are hosted projects.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
     urls: BTreeMap<String, SecretString>,
-    projects: BTreeMap<String, Result<ProjectApi, String>>,
+    projects: BTreeMap<String, Result<ProjectApi, RefusedApi>>,
+}
+
+/// An API that cannot be used.
+#[derive(Clone, Debug)]
+struct RefusedApi {
+    /// What is missing or wrong.
+    wrong: String,
+    /// What the entry gives; none where a part is missing.
+    given: Option<ProjectApi>,
+}
+
+impl From<String> for RefusedApi {
+    fn from(wrong: String) -> Self {
+        Self { wrong, given: None }
+    }
 }
 
 /// The API of a hosted project.
@@ -122,7 +137,7 @@ impl Inventory {
         }
         for (key, close) in others.keys().filter_map(|key| Some((key, close_to(key)?))) {
             let told = format!("no entry has this key: name it {close} and a number or a word, or remove it");
-            self.projects.insert(own(key), Err(told));
+            self.projects.insert(own(key), Err(told.into()));
         }
         // Beside a first entry it belongs to something else, such as the application of an .env file.
         let follows = numbers.contains("_POOL_2") && !numbers.contains("_POOL_1");
@@ -131,7 +146,7 @@ impl Inventory {
                 "no entry has this key, and the entries begin with {KEY_PREFIX}2: name it {KEY_PREFIX}1 if it is the first, or \
                  remove it"
             );
-            self.projects.insert(SINGLE_KEY.to_owned(), Err(told));
+            self.projects.insert(SINGLE_KEY.to_owned(), Err(told.into()));
         }
         if !numbers.is_empty() {
             return;
@@ -140,7 +155,7 @@ impl Inventory {
             Some(name) => {
                 let told =
                     format!("Secret {name} is selected and has no key {SINGLE_KEY}: add the URL, or remove its label");
-                self.projects.insert(own(SINGLE_KEY), Err(told));
+                self.projects.insert(own(SINGLE_KEY), Err(told.into()));
             }
             None if others.keys().all(|key| close_to(key).is_some()) => {}
             None => {
@@ -150,7 +165,7 @@ impl Inventory {
                      entries so, or select the Secret with static.selector, where {SINGLE_KEY} is an entry",
                     text::names(&names, 5, names.len())
                 );
-                self.projects.insert(format!("{KEY_PREFIX}1"), Err(told));
+                self.projects.insert(format!("{KEY_PREFIX}1"), Err(told.into()));
             }
         }
     }
@@ -163,12 +178,18 @@ impl Inventory {
         let Some(project) = self.projects.get(key) else {
             return Ok(None);
         };
-        let project = project.as_ref().map_err(Clone::clone)?;
+        let project = project.as_ref().map_err(|refused| refused.wrong.clone())?;
         self.shared_key(key, project).map_or(Ok(Some(project)), Err)
     }
 
+    /// The API that an entry gives, also where it is refused.
+    pub(super) fn given(&self, key: &str) -> Option<&ProjectApi> {
+        let project = self.projects.get(key)?.as_ref();
+        project.map_or_else(|refused| refused.given.as_ref(), Some)
+    }
+
     /// What is wrong where the entry of another project has the same key for servers: one of the two has the keys of
-    /// somebody else's project.
+    /// somebody else's project. Self-hosted projects may share a key, which names no project.
     fn shared_key(&self, key: &str, project: &ProjectApi) -> Option<String> {
         let service = project.service_role_key.expose_secret();
         let others = self.projects.iter();
@@ -176,26 +197,31 @@ impl Inventory {
         let (other, _) =
             others.find(|(_, other)| other.url != project.url && other.service_role_key.expose_secret() == service)?;
         let name = |key: &str| key.replacen(SINGLE_KEY, PARTS[2], 1);
-        Some(format!(
-            "{} and {} are the same key, of entries of two projects: give each entry the key of its own project",
-            name(key),
-            name(other)
-        ))
+        project_keys::is_of_one_project(service).then(|| {
+            format!(
+                "{} and {} are the same key, of entries of two projects: give each entry the key of its own project",
+                name(key),
+                name(other)
+            )
+        })
     }
 
     /// What is wrong with the keys that belong to no entry, by the key that is missing.
     pub fn strays(&self) -> impl Iterator<Item = (&String, &String)> {
         let alone = self.projects.iter().filter(|(key, _)| !self.urls.contains_key(*key));
-        alone.filter_map(|(key, project)| Some((key, project.as_ref().err()?)))
+        alone.filter_map(|(key, project)| Some((key, &project.as_ref().err()?.wrong)))
     }
 
-    /// A digest of all values of the entry of a key.
+    /// A digest of all values of the entry of a key, and of what other entries make wrong with them.
     pub fn digest(&self, key: &str) -> Option<String> {
         let url = self.urls.get(key)?;
         let project = match self.projects.get(key) {
             None => String::new(),
-            Some(Ok(project)) => project.digest.clone().unwrap_or_default(),
-            Some(Err(wrong)) => wrong.clone(),
+            Some(Ok(project)) => {
+                let shared = self.shared_key(key, project);
+                [project.digest.clone(), shared].map(Option::unwrap_or_default).concat()
+            }
+            Some(Err(refused)) => refused.wrong.clone(),
         };
         let hash = Sha256::new_with_prefix(url.expose_secret())
             .chain_update([0])
@@ -209,7 +235,7 @@ fn project(
     values: &BTreeMap<String, SecretString>,
     number: &str,
     url: Option<&SecretString>,
-) -> Option<Result<ProjectApi, String>> {
+) -> Option<Result<ProjectApi, RefusedApi>> {
     let names = PARTS.map(|part| format!("{part}{number}"));
     let given = names
         .clone()
@@ -228,13 +254,15 @@ fn project(
             "{} missing: an entry gives all of {}, or none of them",
             missing.join(" and "),
             names.join(", ")
-        )));
+        )
+        .into()));
     };
     let Some(database) = url else {
         return Some(Err(format!(
             "{SINGLE_KEY}{number} is missing: it must hold the URL of the database of the project of {}",
             names[0]
-        )));
+        )
+        .into()));
     };
     let project = ProjectApi {
         url: address.expose_secret().trim_end_matches('/').to_owned(),
@@ -242,7 +270,31 @@ fn project(
         service_role_key: service.clone(),
         digest: Some(digest([address, anon, service])),
     };
-    Some(check(&project, &names, database).map_or(Ok(project), Err))
+    Some(match check(&project, &names, database) {
+        None => Ok(project),
+        Some(wrong) => Err(RefusedApi {
+            wrong,
+            given: Some(project),
+        }),
+    })
+}
+
+impl ProjectApi {
+    /// The API with the URL, the key for browsers and the key for servers that a connection Secret holds, if they are those
+    /// with this digest. The URL is published without the slash that an entry may give.
+    pub(super) fn published([url, anon, service]: [String; 3], digest_of_all: &str) -> Option<Self> {
+        let (anon_key, service_role_key) = (SecretString::from(anon), SecretString::from(service));
+        let mut given = ["", "/"]
+            .map(|end| SecretString::from(format!("{url}{end}")))
+            .into_iter();
+        let is_same = given.any(|url| digest([&url, &anon_key, &service_role_key]) == digest_of_all);
+        is_same.then(|| Self {
+            url,
+            anon_key,
+            service_role_key,
+            digest: Some(digest_of_all.to_owned()),
+        })
+    }
 }
 
 fn digest(values: [&SecretString; 3]) -> String {
@@ -296,7 +348,7 @@ fn reference(login: &Login) -> Option<String> {
 }
 
 /// The project's reference in the user of a login at Supabase's pooler, `<role>.<ref>`. A role's name may hold dots.
-pub(super) fn pooler_reference(login: &Login) -> Option<&str> {
+fn pooler_reference(login: &Login) -> Option<&str> {
     let (_, reference) = login.user.rsplit_once('.')?;
     host(login).ends_with(".pooler.supabase.com").then_some(reference)
 }

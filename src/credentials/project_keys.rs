@@ -101,6 +101,12 @@ pub(super) fn check(keys: [(&str, &SecretString); 2], project: Option<&str>) -> 
     Ok(())
 }
 
+/// Whether a key for servers is of one project only: the legacy key of a self-hosted project names none, and another one with
+/// the same JWT secret may have the same key.
+pub(super) fn is_of_one_project(service: &str) -> bool {
+    service.starts_with("sb_secret_") || claims(service).is_some_and(|claims| claims.project.is_some())
+}
+
 /// The claims of a JSON Web Token, without a look at its signature.
 fn claims(token: &str) -> Option<Claims> {
     let [_, payload, _]: [&str; 3] = token.split('.').collect::<Vec<_>>().try_into().ok()?;
@@ -126,6 +132,13 @@ mod tests {
     fn checked(anon: &str, service: &str, project: Option<&str>) -> Result<(), String> {
         let (anon, service) = (SecretString::from(anon), SecretString::from(service));
         check([("ANON", &anon), ("SERVICE", &service)], project)
+    }
+
+    #[test]
+    fn a_legacy_key_without_a_project_may_be_of_several() {
+        assert!(is_of_one_project("sb_secret_a") && is_of_one_project(&of("service_role", REF)));
+        let own = token(r#"{"iss":"own","role":"service_role"}"#);
+        assert!(!is_of_one_project(&own) && !is_of_one_project("hush"));
     }
 
     #[test]

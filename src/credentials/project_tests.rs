@@ -221,11 +221,25 @@ fn a_service_key_of_two_projects_is_refused_in_both() {
     for name in ["one", "again", "three"] {
         assert_eq!(told(&inventory, name), "");
     }
+    let alone = inventory.digest("one/DATABASE_URL");
     add(&mut inventory, "two", "https://two.example", "sb_secret_hush");
+    assert_ne!(inventory.digest("one/DATABASE_URL"), alone, "it is looked at again");
+    // What is refused stays known.
+    assert!(inventory.given("one/DATABASE_URL").is_some());
     for (name, other) in [("one", "two"), ("again", "two"), ("two", "again")] {
         let says = format!("{name}/SUPABASE_SERVICE_ROLE_KEY and {other}/SUPABASE_SERVICE_ROLE_KEY are the same key");
         let told = told(&inventory, name);
         assert!(told.starts_with(&says) && !told.contains("hush"), "{told}");
     }
     assert_eq!(told(&inventory, "three"), "");
+    add(&mut inventory, "two", "https://two.example", "sb_secret_its_own");
+    assert_eq!(told(&inventory, "one"), "");
+    assert_eq!(inventory.digest("one/DATABASE_URL"), alone);
+    // Two self-hosted projects with one JWT secret: {"role":"service_role"}.
+    let own = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.aHVzaA";
+    add(&mut inventory, "four", "https://four.example", own);
+    add(&mut inventory, "five", "https://five.example", own);
+    for name in ["four", "five"] {
+        assert_eq!(told(&inventory, name), "");
+    }
 }

@@ -138,7 +138,7 @@ async fn read(
     };
     let mode = orchestra.spec.connection.mode;
     let place = if let Some(entry) = &database.spec.inventory {
-        Some(inventory::login(ctx, entry).await?.0)
+        Some(inventory::owner_login(ctx, entry).await?)
     } else {
         let stored = owner::read(&owner::secrets(&ctx.core), &database.name_any()).await?;
         stored.and_then(|stored| hosted(&stored, ctx, mode, trusted, &keys))

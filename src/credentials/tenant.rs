@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use super::login_state::{LoginMarks, LoginState, MOST_FORMER};
 use super::login_state::{STATE_KEY, is_left_by_another};
-pub use super::tenant_login::handover;
+pub use super::tenant_login::{handover, is_owners_own_dot};
 use super::{owner, password, secrets};
 use crate::api::names::{
     DATABASE_LABEL, ENDED_LABEL, GENERATION_LABEL, HOLDER_LABEL, MANAGED_BY, REVOKE_LABEL, ROTATED_LABEL,

@@ -2,15 +2,12 @@
 
 use super::connection::Handover;
 use super::owner::Address;
-use super::project::{ProjectApi, pooler_reference};
+use super::project::ProjectApi;
 use crate::postgres::{Login, TenantRole};
-
-/// The owner of the database in every Supabase project, hosted or self-hosted.
-const SUPABASE_OWNER: &str = "postgres";
 
 /// What the tenant is given: its own login, where the owner logs in.
 pub fn handover(owner: &Login, role: &TenantRole, address: Option<&Address>, project: Option<ProjectApi>) -> Handover {
-    let session = tenant_login(owner, role, address);
+    let session = tenant_login(owner, role);
     let transaction = address.map(|address| Login {
         port: address.transaction_port,
         ..session.clone()
@@ -23,23 +20,20 @@ pub fn handover(owner: &Login, role: &TenantRole, address: Option<&Address>, pro
     }
 }
 
-/// At Supabase's pooler, the user of a role is `<role>.<ref>`, as it is for the owner.
-fn tenant_login(owner: &Login, role: &TenantRole, address: Option<&Address>) -> Login {
-    let user = match pooler_suffix(owner, address) {
-        Some(suffix) => format!("{}.{suffix}", role.name),
+/// At a pooler, the user of a role is `<role>.<suffix>`, as it is for the owner: what follows the last dot is the pooler's,
+/// hosted or self-hosted. A pool refuses an owner whose own name holds a dot ([`is_owners_own_dot`]), because a paused database
+/// is handed over without a session, and only a session tells the two apart.
+fn tenant_login(owner: &Login, role: &TenantRole) -> Login {
+    let user = match owner.user.rsplit_once('.') {
+        Some((_, suffix)) => format!("{}.{suffix}", role.name),
         None => role.name.clone(),
     };
     owner.as_user(user, role.password.clone())
 }
 
-/// What follows the role in the owner's user, where that is a pooler's and no part of the role's own name, which may hold
-/// dots. It is told by the address alone, because a paused database is handed over without a session: the provider's API has
-/// named the pooler, or the host is the provider's pooler, where each user has a suffix. At other hosts it is a pooler's
-/// behind `postgres`, as at a self-hosted Supavisor, `postgres.<tenant>`.
-fn pooler_suffix<'a>(owner: &'a Login, address: Option<&Address>) -> Option<&'a str> {
-    let (role, suffix) = owner.user.rsplit_once('.')?;
-    let is_poolers = address.is_some() || pooler_reference(owner).is_some() || role == SUPABASE_OWNER;
-    is_poolers.then_some(suffix)
+/// Whether a dot in the owner's user is part of its own name, by the `role` that the server names in its session.
+pub fn is_owners_own_dot(owner: &Login, role: &str) -> bool {
+    role.contains('.') && owner.user == role
 }
 
 #[cfg(test)]
@@ -48,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dot_of_the_owners_own_name_is_no_poolers() {
+    fn what_follows_the_last_dot_of_the_owners_user_is_a_poolers() {
         const REF: &str = "abcdefghijklmnopqrst";
         let role = TenantRole {
             name: "orchestra_1".into(),
@@ -56,10 +50,9 @@ mod tests {
         };
         let with_reference = format!("orchestra_1.{REF}");
         for (login, user) in [
-            ("first.last:p@db.example", "orchestra_1"),
-            (&*format!("first.{REF}:p@db.example"), "orchestra_1"),
-            (&*format!("first.last:p@db.{REF}.supabase.co"), "orchestra_1"),
             ("postgres:p@db.example", "orchestra_1"),
+            ("entry1.mytenant:p@supavisor.example", "orchestra_1.mytenant"),
+            ("first.last.mytenant:p@supavisor.example", "orchestra_1.mytenant"),
             ("postgres.own-tenant:p@supavisor.example", "orchestra_1.own-tenant"),
             (&*format!("postgres.{REF}:p@127.0.0.1"), &*with_reference),
             (
@@ -74,6 +67,19 @@ mod tests {
             let owner = Login::parse(&format!("postgresql://{login}/d").into()).unwrap();
             let given = handover(&owner, &role, None, None);
             assert_eq!(given.session.user, user, "{login}");
+        }
+    }
+
+    #[test]
+    fn the_server_tells_whose_a_dot_is() {
+        for (user, role, own) in [
+            ("first.last", "first.last", true),
+            ("first.last.mytenant", "first.last", false),
+            ("entry1.mytenant", "entry1", false),
+            ("entry1", "entry1", false),
+        ] {
+            let owner = Login::parse(&format!("postgresql://{user}:p@db.example/d").into()).unwrap();
+            assert_eq!(is_owners_own_dot(&owner, role), own, "{user} {role}");
         }
     }
 

@@ -160,7 +160,7 @@ async fn run(ctx: &super::Context, object: &crate::api::OrchestraDatabase) -> Re
     let (Some(entry), Some(claim)) = (&object.spec.inventory, &object.spec.claim_ref) else {
         return Ok(());
     };
-    let (login, _) = inventory::login(&ctx.credentials, entry).await?;
+    let login = inventory::owner_login(&ctx.credentials, entry).await?;
     let spacing = ctx.core.settings.login_spacing;
     let mut session = ctx.logins.connect(&object.name_any(), &login, spacing).await?;
     inventory::check_identity(&mut session, object).await?;

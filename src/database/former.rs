@@ -72,7 +72,7 @@ pub async fn revoke(pass: &mut Pass) -> Result<Option<Next>, Error> {
 async fn shut(pass: &Pass, claim: &ClaimReference) -> Result<Vec<String>, Error> {
     let (ctx, spec) = (&pass.ctx, &pass.object.spec);
     let (login, second) = if let Some(entry) = &spec.inventory {
-        (inventory::login(&ctx.credentials, entry).await?.0, None)
+        (inventory::owner_login(&ctx.credentials, entry).await?, None)
     } else {
         let stored = owner::read(&owner::secrets(&ctx.core), pass.name()).await?;
         let stored = stored.unwrap_or_default();

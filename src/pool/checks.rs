@@ -166,6 +166,9 @@ pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str, member: &Orches
             // Another URL is tried at once, whatever the last result was; the same one at the interval of checks.
             let mut session = logins.connect(&member.name_any(), &login, Duration::ZERO).await?;
             let found = postgres::identity(&mut session).await?;
+            if member.is_unclaimed() {
+                probe::check_owner(&mut session, &login).await?;
+            }
             Ok(inventory::moved(&found, &member).map(|error| Refusal::from(&error)))
         });
         let outcome = outcome.await.map_err(|error| Refusal::from(&error));

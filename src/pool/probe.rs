@@ -16,11 +16,13 @@ use crate::controller::Core;
 use crate::controller::background::WorkKind;
 use crate::controller::error::{Error, caught};
 use crate::credentials::inventory::{self, Inventory, member_name};
+use crate::credentials::tenant::is_owners_own_dot;
 use crate::error::ErrorClass;
 use crate::migrate::Watch;
 use crate::postgres::claim_record::RecordHolder;
 use crate::postgres::holdings::{self, AcceptedHoldings, Open};
 use crate::postgres::{self, APPLICATION, Login};
+use crate::text;
 
 /// The longest that one probe may take: a server that stalls affects only its own probe.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -125,6 +127,7 @@ async fn probe(
     if let Some(other) = users::of_identity(core, &identity).filter(is_other) {
         return Ok(Err(Refusal::duplicate(&other)));
     }
+    check_owner(&mut session, login).await?;
     let found = holdings::observe(&mut session).await?;
     // Nothing that a tenant has made is read as a superuser.
     if !found.login.superuser {
@@ -142,6 +145,29 @@ async fn probe(
     holdings::look_inside(login, &mut open).await;
     Ok(Ok((member_name(&identity), open)))
 }
+
+/// Refuses an owner whose own name holds a dot: at a pooler what follows the last dot is the pooler's, and is in the names of
+/// the tenants' logins as well.
+///
+/// # Errors
+/// The refusal, and when the server cannot be asked.
+pub async fn check_owner(session: &mut PgConnection, login: &Login) -> Result<(), Error> {
+    if !login.user.contains('.') || !is_owners_own_dot(login, &holdings::session_role(session).await?) {
+        return Ok(());
+    }
+    Err(Error::blocked(
+        Reason::InvalidEntry,
+        format!(
+            "the name of the owner's role, {}, holds a dot: in the user of an entry, what follows the last dot must be a pooler's \
+             (<role>.<tenant of the pooler>). Use an owner without a dot in its name: rename the role (ALTER ROLE … RENAME TO …), \
+             and correct the URL",
+            text::line(&login.user, NAME)
+        ),
+    ))
+}
+
+/// Bytes of a name in a message.
+const NAME: usize = 63;
 
 /// Refuses a database that an Orchestra has used: it is neither claimed nor prepared. `anew`: how the database is recreated;
 /// the database is asked for it where it is not known, after the refusal.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::digest::written;
 use super::flaw::Flaw;
 use super::limits::{MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES};
-use super::room::Share;
+use super::room::{Share, bytes_of};
 use crate::migrate::{Content, MemoryPermit};
 
 /// Files and folders with relative paths that stay inside the set.
@@ -76,6 +76,13 @@ impl Files {
     /// Returns the memory that was taken and is not needed: the set is complete.
     pub fn settle(&mut self) {
         self.share.shrink(self.weight());
+    }
+
+    /// The memory of scripts among the files, which outlive the others, and how many bytes the cache is to count for them.
+    pub fn part(&self, bytes: usize) -> (MemoryPermit, usize) {
+        let permit = self.share.part(bytes);
+        let held = bytes_of(&permit);
+        (permit, bytes.max(held))
     }
 
     /// The memory that the set takes.

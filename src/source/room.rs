@@ -139,6 +139,26 @@ impl Share {
     pub fn permit(&self) -> &MemoryPermit {
         &self.permit
     }
+
+    /// The memory of a part of the set, which outlives the rest: as many bytes where so much is free now, or else that of the
+    /// whole set.
+    pub fn part(&self, bytes: usize) -> MemoryPermit {
+        let room = self.room.as_ref().filter(|_| !self.permit.is_large());
+        let part = room.and_then(|room| room.small.clone().try_acquire_many_owned(units(bytes)).ok());
+        part.map_or_else(
+            || self.permit.clone(),
+            |part| {
+                let mut permit = MemoryPermit::default();
+                permit.add(part);
+                permit
+            },
+        )
+    }
+}
+
+/// The bytes of small sources that a permit stands for.
+pub fn bytes_of(permit: &MemoryPermit) -> usize {
+    if permit.is_large() { 0 } else { permit.size() * UNIT }
 }
 
 /// The permits for this many bytes of a small source.
@@ -217,6 +237,28 @@ mod tests {
         assert_eq!(room.small.available_permits(), 2 * SMALL as usize - 100);
         drop((next, two, late));
         assert_eq!(room.small.available_permits(), 3 * SMALL as usize);
+    }
+
+    #[test]
+    fn a_part_takes_the_memory_of_the_part_where_it_can() {
+        let room = SourceRoom::new(SMALL_BYTES);
+        let mut whole = Share::of(&room);
+        whole.cover(SMALL_BYTES / 2).unwrap();
+        let part = whole.part(100 * UNIT);
+        drop(whole);
+        assert_eq!((part.size(), bytes_of(&part)), (100, 100 * UNIT));
+        assert_eq!(room.small.available_permits(), SMALL as usize - 100);
+        drop(part);
+        let mut whole = Share::of(&room);
+        whole.cover(SMALL_BYTES).unwrap();
+        let part = whole.part(UNIT);
+        drop(whole);
+        assert_eq!(bytes_of(&part), SMALL_BYTES, "nothing else was free");
+        drop(part);
+        let mut large = Share::of(&room);
+        large.cover(SMALL_BYTES + 1).unwrap();
+        assert!(large.part(UNIT).is_large());
+        assert!(Share::default().part(UNIT).size() == 0);
     }
 
     #[test]

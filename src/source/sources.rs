@@ -133,10 +133,13 @@ impl Sources {
         self.room(place).is_tight()
     }
 
-    /// Drops the files of small sources, which are kept for another reader only.
-    pub fn forget_small(&self) {
-        self.folders
-            .forget(Duration::ZERO, |(_, files)| !files.permit().is_large());
+    /// Drops the files of small sources, which are kept for another reader only. The version of a folder is read with its files,
+    /// which are needed next: those of folders stay where `place` is one.
+    pub fn forget_small(&self, place: &SourcePlace) {
+        if place.source.folder.is_none() {
+            self.folders
+                .forget(Duration::ZERO, |(_, files)| !files.permit().is_large());
+        }
         self.files.forget(Duration::ZERO, |files| !files.permit().is_large());
     }
 

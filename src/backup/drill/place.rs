@@ -212,7 +212,7 @@ pub async fn maker(ctx: &Context, scratch: &ScratchDatabase) -> Result<(Login, b
         pool: name.clone(),
         key: key.clone(),
     };
-    let (login, _) = inventory::login(&ctx.credentials, &entry).await?;
+    let login = inventory::owner_login(&ctx.credentials, &entry).await?;
     if is_supabases(&login.host) {
         return Err(of_hosted());
     }

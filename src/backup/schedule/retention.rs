@@ -108,8 +108,9 @@ pub struct BackupRemoval {
 
 /// The backups to delete, the oldest first. `zone` is where days begin.
 ///
-/// A backup that is not complete is kept while it is under way; of those that failed, the last three are. A prompt backup is
-/// displaced only by backups that the schedule has made promptly as well; every later one displaces one that is not prompt.
+/// A backup that is not complete is kept while it is under way; of those that failed, the last three are. A prompt backup of a
+/// time of the schedule is displaced only by newer ones of that kind, every other by any newer one. The most that the class
+/// allows counts them all, whatever the schedule was when they were made.
 pub fn removals(made: &[Made], rules: &Rules, zone: &TimeZone, now: Timestamp) -> Vec<BackupRemoval> {
     let newest_first = |is: fn(&Made) -> bool| {
         let mut found: Vec<usize> = (0..made.len()).filter(|of| is(&made[*of])).collect();
@@ -149,12 +150,24 @@ fn of_complete(
     let old_since = |of: usize, age: GoDuration| old_since(made[of].taken, age.as_std());
     let max_age = rules.own.as_ref().and_then(|own| own.max_age).into_iter();
     let max_age = max_age.chain(limits.max_age).min_by_key(|age| age.as_std());
+    let most = limits
+        .max_count
+        .map(|most| within(made, complete, &protected, limits.min_count, most));
     let removal = |(place, of): (usize, usize)| {
         let is_within = |count: Option<i32>| count.is_some_and(|count| place < number(count) as usize);
         let is_young = limits
             .min_age
             .is_some_and(|age| old_since(of, age).is_none_or(|since| now < since));
-        if protected.contains(&of) || is_within(limits.min_count) || is_young {
+        if protected.contains(&of) || is_young {
+            return None;
+        }
+        // Its age decides as well: until it is certain that it is not younger than it must be, it is kept.
+        let not_young_since = limits.min_age.and_then(|age| old_since(of, age));
+        if most.as_ref().is_some_and(|most| !most.contains(&of)) {
+            let since = not_young_since;
+            return Some(BackupRemoval { of, since });
+        }
+        if is_within(limits.min_count) {
             return None;
         }
         let since = max_age.and_then(|age| old_since(of, age));
@@ -162,10 +175,8 @@ fn of_complete(
             return Some(BackupRemoval { of, since });
         }
         let uncounted = counted.as_ref().is_some_and(|counted| !counted.contains(&of));
-        let is_beyond = limits.max_count.is_some() && !is_within(limits.max_count);
-        // Its age decides as well: until it is certain that it is not younger than it must be, it is kept.
-        let since = limits.min_age.and_then(|age| old_since(of, age));
-        (uncounted || is_beyond).then_some(BackupRemoval { of, since })
+        let since = not_young_since;
+        uncounted.then_some(BackupRemoval { of, since })
     };
     places(made, complete).into_iter().filter_map(removal).collect()
 }
@@ -174,11 +185,32 @@ fn of_complete(
 fn places(made: &[Made], complete: &[usize]) -> Vec<(usize, usize)> {
     let mut replacing = 0;
     let place = |(newer, of): (usize, &usize)| {
-        let place = if made[*of].prompt { replacing } else { newer };
+        let place = if made[*of].replaces() { replacing } else { newer };
         replacing += usize::from(made[*of].replaces());
         (place, *of)
     };
     complete.iter().enumerate().map(place).collect()
+}
+
+/// Those within the most that the class allows: those that stay in any case; then the least that it keeps, of those that only
+/// prompt ones of the schedule's times replace, so that forged ones do not displace them; then the newest.
+fn within(
+    made: &[Made],
+    complete: &[usize],
+    protected: &BTreeSet<usize>,
+    min_count: Option<i32>,
+    max_count: i32,
+) -> BTreeSet<usize> {
+    let (least, most) = (min_count.map_or(0, number) as usize, number(max_count) as usize);
+    let mut within = protected.clone();
+    within.extend(complete.iter().filter(|of| made[**of].replaces()).take(least));
+    for of in complete {
+        if within.len() >= most {
+            break;
+        }
+        within.insert(*of);
+    }
+    within
 }
 
 /// When a backup reaches this age; never, where that time cannot be represented.
@@ -199,7 +231,7 @@ fn counted(made: &[Made], complete: &[usize], keep: &BackupRetention, zone: &Tim
         let (mut replacing, mut all) = (BTreeSet::<(i32, i32)>::new(), BTreeSet::<(i32, i32)>::new());
         for (place, of) in complete.iter().enumerate() {
             let period = period(place, date(of));
-            let newer = if made[*of].prompt { &replacing } else { &all };
+            let newer = if made[*of].replaces() { &replacing } else { &all };
             if newer.len() < most && !newer.contains(&period) {
                 counted.insert(*of);
             }

@@ -12,7 +12,7 @@ use super::wall::isolate;
 
 pub use facts::{DatabaseHoldings, Holdings, LoginFacts, Open, Role, ServerHoldings};
 pub use judge::{AcceptedHoldings, LeftBy, Objection, judge};
-pub use observe::{check_project_is_alone, is_hosted_project, observe};
+pub use observe::{check_project_is_alone, is_hosted_project, observe, session_role};
 pub use open::{look_inside, open_databases};
 
 /// Closes a database of which nothing that was `found` forbids its use, unless it is a hosted project's, and looks again:

@@ -78,6 +78,15 @@ pub async fn is_hosted_project(conn: &mut PgConnection) -> Result<bool> {
     Ok(first(&rows)?.try_get(0)?)
 }
 
+/// The role as which the session has logged in, as the server names it: a pooler's suffix is no part of it.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn session_role(conn: &mut PgConnection) -> Result<String> {
+    let [rows] = look(conn, ["SELECT session_user::text".to_owned()]).await?;
+    Ok(first(&rows)?.try_get(0)?)
+}
+
 /// Refuses a hosted project on whose server somebody else has a database by now: then it is no server of one tenant. Any other
 /// server is accepted.
 ///

@@ -13,6 +13,17 @@ const OPERATOR: &str = "system:serviceaccount:orchestra-system:orchestra-operato
 /// A ttl that is over soon.
 const BRIEF: &str = r#"{"spec":{"deletionPolicy":"Delete","ttl":"10s"}}"#;
 
+/// Another class, with a ttl of its own.
+const BRIEF_CLASS: &str = "
+apiVersion: stagesub.io/v1alpha1
+kind: OrchestraClass
+metadata: {name: brief}
+spec:
+  provider: {supabase: {organization: acme-org, tokenSecretRef: {name: supabase-token}}}
+  deletion: {policy: Delete}
+  ttl: 24h
+";
+
 /// Tries a change as a person who may change everything in the namespace, and delete nothing.
 fn patch(world: &World, kind: &str, name: &str, patch: &str) -> Result<String, String> {
     let arguments = [
@@ -43,11 +54,19 @@ async fn a_ttl_that_begins_or_becomes_shorter_takes_the_second_key() {
         ("own", "  deletionPolicy: Delete"),
         ("kept", "  deletionPolicy: Retain"),
         ("demo", "  deletionPolicy: Delete\n  ttl: 48h"),
+        ("of-brief", ""),
+        ("of-brief-longer", "  deletionPolicy: Delete\n  ttl: 48h"),
+        ("of-brief-kept", "  deletionPolicy: Retain"),
     ] {
         orchestra(&world, name, more);
     }
     for name in ["by-class", "kept"] {
         patch_status(&world, "orch", name, &json!({"className": "standard"}));
+    }
+    // The policy is evaluated for every class; what another one says about the ttl does not count.
+    world.apply(BRIEF_CLASS).unwrap();
+    for name in ["of-brief", "of-brief-longer", "of-brief-kept"] {
+        patch_status(&world, "orch", name, &json!({"className": "brief"}));
     }
     let sample = project().join("deploy/samples/second-key.yaml");
     world.plane.apply(&sample).unwrap();
@@ -77,6 +96,21 @@ async fn a_ttl_that_begins_or_becomes_shorter_takes_the_second_key() {
         let answer = patch(&world, "orch", "demo", &format!(r#"{{"spec":{{"ttl":{ttl}}}}}"#));
         assert_eq!(answer.is_err(), is_refused, "{ttl}: {answer:?}");
     }
+    for (name, ttl, is_refused) in [
+        ("of-brief", "72h", false),
+        ("of-brief", "24h", false),
+        ("of-brief", "23h", true),
+        ("of-brief-longer", "72h", false),
+        ("of-brief-longer", "47h", true),
+        ("of-brief-kept", "72h", true),
+    ] {
+        let change = format!(r#"{{"spec":{{"deletionPolicy":"Delete","ttl":"{ttl}"}}}}"#);
+        let answer = patch(&world, "orch", name, &change);
+        assert_eq!(answer.is_err(), is_refused, "{name} {ttl}: {answer:?}");
+    }
+    // The class's ttl is the shorter one.
+    let by_class = patch(&world, "orch", "of-brief-longer", r#"{"spec":{"ttl":null}}"#);
+    assert!(refused(&by_class, "ttl 24h"), "{by_class:?}");
 
     // An extension is not taken back either.
     let extended = |at: &str| format!(r#"{{"metadata":{{"annotations":{{"stagesub.io/extended-at":{at}}}}}}}"#);

@@ -23,9 +23,13 @@ fn complete(taken: &str) -> Made {
 }
 
 fn keep(text: &str) -> Rules {
+    rules(text, "null")
+}
+
+fn rules(own: &str, limits: &str) -> Rules {
     Rules {
-        own: Some(serde_saphyr::from_str(text).unwrap()),
-        limits: None,
+        own: serde_saphyr::from_str(own).unwrap(),
+        limits: serde_saphyr::from_str(limits).unwrap(),
     }
 }
 
@@ -203,10 +207,7 @@ fn a_class_bounds_what_is_kept() {
         .map(|day| complete(&format!("2026-11-{day:02}T02:00:00Z")))
         .collect();
     let kept = |own: &str, limits: &str, now: &str| {
-        let rules = Rules {
-            own: serde_saphyr::from_str(own).unwrap(),
-            limits: serde_saphyr::from_str(limits).unwrap(),
-        };
+        let rules = rules(own, limits);
         let removed = removals(&all, &rules, &TimeZone::UTC, at(now));
         assert!(removed.iter().all(|one| one.since.is_none_or(|since| since <= at(now))));
         all.len() - removed.len()
@@ -256,10 +257,7 @@ fn forged_backups_displace_none_that_the_schedule_has_made() {
     }
     let now = at("2026-11-05T07:00:00Z");
     let kept = |own: &str, limits: &str| {
-        let rules = Rules {
-            own: serde_saphyr::from_str(own).unwrap(),
-            limits: serde_saphyr::from_str(limits).unwrap(),
-        };
+        let rules = rules(own, limits);
         let removed = removals(&all, &rules, &TimeZone::UTC, now);
         let is_kept = |of: &usize| !removed.iter().any(|removal| removal.of == *of);
         (0..5).filter(is_kept).collect::<Vec<_>>()
@@ -269,7 +267,11 @@ fn forged_backups_displace_none_that_the_schedule_has_made() {
         ("{daily: 3}", "null", vec![2, 3, 4]),
         ("{last: 1}", "{minCount: 4}", vec![1, 2, 3, 4]),
         ("{maxAge: 1h}", "{minCount: 3}", vec![2, 3, 4]),
-        ("null", "{maxCount: 3}", vec![2, 3, 4]),
+        // The most that the class allows counts forged ones as well, beyond the least.
+        ("null", "{maxCount: 3}", vec![3, 4]),
+        ("null", "{minCount: 3, maxCount: 3}", vec![2, 3, 4]),
+        ("null", "{minCount: 4, maxCount: 10}", vec![1, 2, 3, 4]),
+        ("null", "{minAge: 54h, maxCount: 3}", vec![2, 3, 4]),
         // The last verified one that the schedule has made stays, beside a forged one.
         ("{last: 1}", "null", vec![3, 4]),
     ] {
@@ -290,14 +292,50 @@ fn late_backups_and_those_of_an_earlier_schedule_go_as_well() {
     assert_eq!(kept(&all, "{last: 2}", "UTC", now), ["11-06T02", "11-05T02"]);
     all[5].prompt = false;
     assert_eq!(kept(&all, "{last: 2}", "UTC", now), ["11-06T02", "11-05T02"]);
-    // Of an earlier schedule all stay until the schedule has made as many.
+    // Of an earlier schedule the newest stay, beside those of the schedule as it is now.
     for made in &mut all {
         (made.prompt, made.timed) = (true, false);
     }
-    assert_eq!(kept(&all, "{last: 2}", "UTC", now).len(), 6);
-    for (of, left) in [(5, 6), (4, 2)] {
-        all[of].timed = true;
-        assert_eq!(kept(&all, "{last: 2}", "UTC", now).len(), left, "{of}");
+    assert_eq!(kept(&all, "{last: 2}", "UTC", now), ["11-06T02", "11-05T02"]);
+    all[5].timed = true;
+    assert_eq!(kept(&all, "{last: 2}", "UTC", now), ["11-06T02", "11-05T02"]);
+    all[1].timed = true;
+    assert_eq!(kept(&all, "{last: 2}", "UTC", now).len(), 3);
+}
+
+/// Each change makes the backups of the schedule before it ones of an earlier schedule, and those of the one before that again
+/// ones of the schedule.
+#[test]
+fn a_schedule_that_changes_all_the_time_keeps_no_more_than_its_bounds() {
+    for (own, limits, most) in [
+        ("null", "{maxCount: 6}", 6),
+        ("null", "{minCount: 2, maxCount: 6}", 6),
+        ("{last: 20}", "{minCount: 5, maxCount: 6}", 6),
+        ("{maxAge: 9600h}", "{minCount: 1, maxCount: 2}", 2),
+        // Without a bound of the class: as many of the schedule, and as many of an earlier one.
+        ("{last: 3}", "null", 6),
+        ("{daily: 2, weekly: 1}", "null", 6),
+    ] {
+        let rules = rules(own, limits);
+        // How many backups each schedule makes.
+        for each in 1..=5 {
+            let mut all: Vec<(usize, Made)> = Vec::new();
+            for number in 0..60 {
+                let schedule = number / each % 2;
+                let taken = format!("2026-{:02}-{:02}T02:00:00Z", 1 + number / 28, 1 + number % 28);
+                all.push((schedule, complete(&taken)));
+                for (by, made) in &mut all {
+                    made.timed = *by == schedule;
+                }
+                let facts: Vec<_> = all.iter().map(|(_, made)| made.clone()).collect();
+                let removed = removals(&facts, &rules, &TimeZone::UTC, at(&taken));
+                let removed: BTreeSet<_> = removed.iter().map(|removal| removal.of).collect();
+                let left = all.into_iter().enumerate().filter(|(of, _)| !removed.contains(of));
+                all = left.map(|(_, one)| one).collect();
+                assert!(all.len() <= most, "{own} {limits} {each} {number}: {}", all.len());
+            }
+            assert!(all.len() * 3 >= most, "{own} {limits} {each}: {}", all.len());
+        }
     }
 }
 
