@@ -61,7 +61,9 @@ async fn an_entry_is_given_back_by_hand(world: &World, entries: &[String]) {
     let (_, rest) = message.split_once("tenants/entry (").unwrap();
     let (uid, _) = rest.split_once(')').unwrap();
     let page = std::fs::read_to_string(project().join("docs/disaster-recovery.md")).unwrap();
-    let (_, rest) = page.split_once("-Atc \"").unwrap();
+    let (_, rest) = page
+        .split_once("-c \"SET search_path = pg_catalog, pg_temp\" -c \"")
+        .unwrap();
     let (query, _) = rest.split_once('"').unwrap();
     let url: String = serde_json::from_str(entries[0].split_once(": ").unwrap().1).unwrap();
     let name: String = sqlx::query_scalar(AssertSqlSafe(query))
