@@ -66,8 +66,12 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Strin
             continue;
         };
         // Another entry may lead to the same database.
-        let other = urls.get(&entry.key).map(|url| leads_there(&login, &entry.key, url));
-        if entry.key == *key || other.transpose()?.unwrap_or_default() {
+        let is_made_of_it = match urls.get(&entry.key) {
+            _ if entry.key == *key => true,
+            Some(url) => leads_there(&login, &entry.key, url)?,
+            None => false,
+        };
+        if is_made_of_it {
             members.push(member);
         }
     }

@@ -225,13 +225,15 @@ async fn lose(pass: &Pass, stored: &OwnerSecret, listed: &[ApiKey]) -> Result<()
         state.lose(&left);
     };
     owner::change_keys(&owner::secrets(&pass.ctx.core), pass.name(), record).await?;
-    let note = format!(
-        "the API keys {} were deleted at the provider, and the project has no other of their kind: new ones are made where \
-         rotation asks for it",
-        lost.join(", ")
-    );
-    tell(&pass.ctx.core, &pass.object, &News::warning(Reason::KeysLost, note)).await;
+    let left = ", and the project has no other of their kind: new ones are made where rotation asks for it";
+    tell_lost(pass, &lost, left).await;
     Ok(())
+}
+
+/// Publishes an event about keys that were deleted at the provider. `left`: what is published instead.
+async fn tell_lost(pass: &Pass, lost: &[String], left: &str) {
+    let note = format!("the API keys {} were deleted at the provider{left}", lost.join(", "));
+    tell(&pass.ctx.core, &pass.object, &News::warning(Reason::KeysLost, note)).await;
 }
 
 async fn store(pass: &Pass, keys: &ChosenKeys, reference: &str) -> Result<(), Error> {
@@ -261,12 +263,8 @@ async fn store(pass: &Pass, keys: &ChosenKeys, reference: &str) -> Result<(), Er
         "the provider has changed the API keys; they are stored and published again"
     );
     if !lost.is_empty() {
-        let note = format!(
-            "the API keys {} were deleted at the provider: others of the project are published instead, and new ones \
-             are made where rotation asks for it",
-            lost.join(", ")
-        );
-        tell(&pass.ctx.core, &pass.object, &News::warning(Reason::KeysLost, note)).await;
+        let left = ": others of the project are published instead, and new ones are made where rotation asks for it";
+        tell_lost(pass, &lost, left).await;
     }
     Ok(())
 }

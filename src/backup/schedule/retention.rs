@@ -154,7 +154,7 @@ fn of_complete(
         .max_count
         .map(|most| within(made, complete, &protected, limits.min_count, most));
     let removal = |(place, of): (usize, usize)| {
-        let is_within = |count: Option<i32>| count.is_some_and(|count| place < number(count) as usize);
+        let is_within_least = limits.min_count.is_some_and(|least| place < number(least) as usize);
         let is_young = limits
             .min_age
             .is_some_and(|age| old_since(of, age).is_none_or(|since| now < since));
@@ -162,12 +162,14 @@ fn of_complete(
             return None;
         }
         // Its age decides as well: until it is certain that it is not younger than it must be, it is kept.
-        let not_young_since = limits.min_age.and_then(|age| old_since(of, age));
+        let counts = BackupRemoval {
+            of,
+            since: limits.min_age.and_then(|age| old_since(of, age)),
+        };
         if most.as_ref().is_some_and(|most| !most.contains(&of)) {
-            let since = not_young_since;
-            return Some(BackupRemoval { of, since });
+            return Some(counts);
         }
-        if is_within(limits.min_count) {
+        if is_within_least {
             return None;
         }
         let since = max_age.and_then(|age| old_since(of, age));
@@ -175,8 +177,7 @@ fn of_complete(
             return Some(BackupRemoval { of, since });
         }
         let uncounted = counted.as_ref().is_some_and(|counted| !counted.contains(&of));
-        let since = not_young_since;
-        uncounted.then_some(BackupRemoval { of, since })
+        uncounted.then_some(counts)
     };
     places(made, complete).into_iter().filter_map(removal).collect()
 }
