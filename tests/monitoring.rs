@@ -25,7 +25,7 @@ use orchestra_operator::telemetry::metrics::{Credential, Metrics, PassOutcome, R
 use orchestra_operator::telemetry::orphans::OrphanFacts;
 use orchestra_operator::telemetry::pools::PoolFacts;
 use orchestra_operator::telemetry::tenants::{Connections, TenantFacts};
-use orchestra_sandbox::prometheus::Programs;
+use orchestra_sandbox::prometheus::find_or_say;
 use serde_json::Value;
 
 fn project(path: &str) -> PathBuf {
@@ -186,7 +186,7 @@ fn text_format(page: &str) -> String {
 }
 
 fn promtool(arguments: &[&str], input: &str) -> Option<String> {
-    let programs = Programs::find_or_say(&format!("promtool {}", arguments.join(" ")))?;
+    let programs = find_or_say(&format!("promtool {}", arguments.join(" ")))?;
     let mut child = Command::new(programs.promtool)
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))

@@ -1,8 +1,10 @@
 //! Questions about backups that have one answer for every room.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::condition::{ConditionType, Reason, find, is_true};
 use super::names::request;
-use super::{BackupFailure, OrchestraBackup, RETRY_ANNOTATION, VERIFY_ANNOTATION};
+use super::{BackupFailure, OrchestraBackup, RETRY_ANNOTATION, VERIFY_ANNOTATION, known_reason};
 
 impl OrchestraBackup {
     /// Whether its manifest is stored.
@@ -25,8 +27,23 @@ impl OrchestraBackup {
 
     /// Whether a person must act.
     pub fn is_stalled(&self) -> bool {
-        let status = self.status.as_ref();
-        status.is_some_and(|status| is_true(&status.conditions, ConditionType::Stalled))
+        is_true(self.conditions(), ConditionType::Stalled)
+    }
+
+    /// Why a person must act, with the message in the status. A reason that another version of the operator wrote is
+    /// `BackupFailed`.
+    pub fn stalled(&self) -> Option<(Reason, &str)> {
+        let stalled = find(self.conditions(), ConditionType::Stalled)?;
+        Some((known_reason(stalled).unwrap_or(Reason::BackupFailed), &stalled.message))
+    }
+
+    /// What its Ready condition says; none before the first pass.
+    pub fn ready_message(&self) -> Option<&str> {
+        Some(find(self.conditions(), ConditionType::Ready)?.message.as_str())
+    }
+
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
     }
 
     /// Whether a drill has restored it, and no later one has found it different.

@@ -60,6 +60,12 @@ impl fmt::Display for GoDuration {
     }
 }
 
+impl From<Duration> for GoDuration {
+    fn from(duration: Duration) -> Self {
+        Self(duration)
+    }
+}
+
 impl From<String> for GoDuration {
     /// A text that admission accepted and that is not a duration becomes 100 years: an object that cannot be decoded would
     /// stop the watch of its whole kind.

@@ -214,6 +214,9 @@ pub struct OrchestraStatus {
     /// Digest of the seed that was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<String>,
+    /// The plan of a seed that waits for approval; its files are counted as pending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed_plan: Option<MigrationPlan>,
     /// Digests of the places of the sources whose content was all applied, as of the last time when nothing was left to
     /// apply: one of them that is gone is a warning (the condition `SourceAvailable` is False).
     #[serde(default, skip_serializing_if = "Option::is_none")]

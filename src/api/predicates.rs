@@ -7,8 +7,8 @@ use super::condition::{ConditionType, Reason, find, is_true, reason_of};
 use super::names::request;
 use super::unreadable::unreadable;
 use super::{
-    ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, CHECK_ANNOTATION, DeletionPolicy, HealthStatus, Orchestra,
-    OrchestraClass, OrchestraDatabase, OrchestraStatus, RETRY_ANNOTATION, SeedPolicy,
+    ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, CHECK_ANNOTATION, DeletionPolicy, HealthStatus, MigrationPlan,
+    Orchestra, OrchestraClass, OrchestraDatabase, OrchestraStatus, RETRY_ANNOTATION, SeedPolicy,
 };
 
 /// Whether an object is being deleted, and a person wants the operator to stop managing it.
@@ -68,7 +68,7 @@ impl Orchestra {
         is_quiet(self.conditions())
     }
 
-    /// Whether a condition tells of something that failed or is missing, also while nothing is waited for.
+    /// Whether any condition except Reconciling and Stalled is False.
     pub fn is_warned(&self) -> bool {
         let standing = [ConditionType::Reconciling, ConditionType::Stalled].map(ConditionType::as_str);
         let mut told = self
@@ -159,6 +159,12 @@ impl OrchestraStatus {
     pub fn has_failed_seed(&self) -> bool {
         reason_of(&self.conditions, ConditionType::Seeded) == Some(Reason::SeedFailed)
     }
+
+    /// The plan that waits for approval: of migrations, or else of a seed.
+    pub fn waiting_plan(&self) -> Option<&MigrationPlan> {
+        let migrations = self.migrations.as_ref().and_then(|migrations| migrations.plan.as_ref());
+        migrations.or(self.seed_plan.as_ref())
+    }
 }
 
 impl OrchestraClass {
@@ -225,6 +231,13 @@ impl OrchestraDatabase {
     pub fn stalled(&self) -> Option<(Reason, &str)> {
         let stalled = find(self.conditions(), ConditionType::Stalled)?;
         Some((self.stalled_reason()?, &stalled.message))
+    }
+
+    /// What its status says to people: why a person must act, or how far it is.
+    pub fn message(&self) -> Option<&str> {
+        let stalled = find(self.conditions(), ConditionType::Stalled);
+        let said = stalled.or_else(|| find(self.conditions(), ConditionType::Ready))?;
+        Some(&said.message)
     }
 
     /// Whether it is paused on purpose.

@@ -19,6 +19,7 @@ use super::snapshot::{self, Snapshot};
 use super::stop::StopSignal;
 use super::store::Folder;
 use super::stream;
+use super::sweep::sweep;
 use super::whose;
 use crate::postgres::{Login, quote};
 
@@ -63,6 +64,7 @@ pub async fn backup(context: &Environment, order: &BackupOrder, key: &SecretStri
             written.lock().clear();
         }
         stored?;
+        sweep(&context.folder, &manifest).await;
         let mut outcome = Outcome::done("the backup was made");
         outcome.backup = Some(facts_of(&context.folder, &manifest, &bytes));
         Ok(outcome)
@@ -111,6 +113,7 @@ async fn earlier(context: &Environment, order: &BackupOrder, key: &SecretString)
             return Err(Error::new(OutcomeReason::Damaged, message));
         }
     }
+    sweep(&context.folder, &manifest).await;
     let mut outcome = Outcome::done("the backup was made by an earlier run");
     outcome.backup = Some(facts_of(&context.folder, &manifest, &bytes));
     Ok(outcome)

@@ -29,6 +29,7 @@ mod sql;
 mod stop;
 pub mod store;
 mod stream;
+mod sweep;
 mod target;
 mod toc;
 mod upload;

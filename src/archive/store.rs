@@ -49,9 +49,9 @@ pub struct Folder {
     store: Arc<dyn ObjectStore>,
     path: Path,
     /// Its directory, on a mounted volume.
-    directory: Option<std::path::PathBuf>,
+    pub(super) directory: Option<std::path::PathBuf>,
     /// The time limit of a list and of a removal.
-    patience: Duration,
+    pub(super) patience: Duration,
 }
 
 impl Folder {
@@ -138,7 +138,7 @@ impl Folder {
         Self { patience, ..self }
     }
 
-    fn too_slow(&self, what: &str) -> Error {
+    pub(super) fn too_slow(&self, what: &str) -> Error {
         Error::new(
             OutcomeReason::StoreUnreachable,
             format!(
@@ -271,7 +271,7 @@ impl Folder {
         Ok(Upload::new(upload.map_err(|error| refused(&error, "write to"))?))
     }
 
-    async fn delete(&self, name: &str) -> Result<()> {
+    pub(super) async fn delete(&self, name: &str) -> Result<()> {
         match self.store.delete(&self.at(name)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(refused(&error, "delete from")),

@@ -107,7 +107,7 @@ async fn start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(), E
     started
 }
 
-/// Makes the Job if it is still the backup's turn. One Job is made at a time, so that the count of Jobs is right.
+/// Makes the Job if the queue still gives the backup its slot. One Job is made at a time, so that the count of Jobs is right.
 async fn try_start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(), Error> {
     let status = pass.status();
     let Some(class) = &observed.needs.class else {

@@ -236,7 +236,7 @@ pub fn asker(pass: &Pass, task: Task) -> Asker {
     }
 }
 
-/// Whether the Job of a backup may be made: the class and the server have room, no other backup has the turn, and no other
+/// Whether the Job of a backup may be made: the class and the server have room, no other backup has the slot, and no other
 /// Job of the same Orchestra runs.
 pub fn is_next(ctx: &Context, asker: &Asker, settings: &ClassBackup) -> bool {
     let of_class = |job: &PartialObjectMeta<Job>| job.labels().get(BACKUP_CLASS_LABEL) == Some(&asker.class);

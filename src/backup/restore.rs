@@ -127,8 +127,8 @@ fn asker(ctx: &Context, backup: &OrchestraBackup, (uid, database): (&str, &Orche
     }
 }
 
-/// Whether it is the turn of a restore: the backup's class and the database's server have room, and no other backup or
-/// restore has the turn.
+/// Whether the queue gives a restore its slot: the backup's class and the database's server have room, and no other backup or
+/// restore has the slot.
 pub fn is_next(ctx: &Context, backup: &OrchestraBackup, restored: (&str, &OrchestraDatabase)) -> bool {
     let name = backup.status.as_ref().and_then(|status| status.class_name.as_deref());
     let class = name.and_then(|name| ctx.core.stores.classes.get(&ObjectRef::new(name)));
@@ -150,7 +150,7 @@ fn image<'a>(class: &'a OrchestraClass, database: &OrchestraDatabase, operators:
     own.filter(|_| is_one_class).unwrap_or(operators)
 }
 
-/// Makes the Job if it is still the restore's turn, and returns whether it was made.
+/// Makes the Job if the queue still gives the restore its slot, and returns whether it was made.
 ///
 /// # Errors
 /// When the store, its credentials or the key do not exist; when the Kubernetes API refuses or fails.

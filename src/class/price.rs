@@ -142,7 +142,7 @@ impl ProviderPrices {
 
 /// Requests the prices of the provider, which lists them for a project: once a day, for all classes of the
 /// organization together. Without an answer the tables are used, and the class is not stopped. Returns when to come
-/// back if the request has to wait for its turn.
+/// back if the request has to wait for the request limit.
 pub(super) async fn ask(
     ctx: &Context,
     class: &OrchestraClass,

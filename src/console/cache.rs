@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{Mutex as Turn, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 /// How long a reading is shown again: while its visitor turns pages and changes filters.
 const FRESH: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ impl Bearer {
 }
 
 /// A reading and its time. Whoever locks it reads; others with the same token wait for that reading.
-type Slot<T> = Arc<Turn<Option<(Instant, Arc<T>)>>>;
+type Slot<T> = Arc<AsyncMutex<Option<(Instant, Arc<T>)>>>;
 
 /// The cached readings of one kind, by bearer and namespace; that of all namespaces has the empty one.
 pub struct VisitorCache<T> {

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use kube::ResourceExt as _;
-use kube::api::{Api, ApiResource, Patch, PatchParams};
+use kube::api::{Api, ApiResource, Patch, PatchParams, PostParams};
 use kube::core::DynamicObject;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
@@ -227,8 +227,12 @@ pub async fn submit(State(_): State<Arc<Console>>, visitor: Visitor, form: Field
         // The same form was sent twice.
         Ok(Some(found)) if agreed && is_made_by(&found, &manifest) => return created(namespace, name),
         Ok(Some(_)) => return page.refused(lang.named("create-exists", name)),
-        // Who may not read may still create.
-        Err(kube::Error::Api(status)) if status.code == 403 => {}
+        // Who may not read may still create. The apply would change what is there.
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            if is_there(&api, &manifest).await {
+                return page.refused(lang.named("create-exists", name));
+            }
+        }
         Err(error) => return visitor.failed(&error),
     }
     let params = PatchParams {
@@ -256,6 +260,18 @@ pub async fn submit(State(_): State<Arc<Console>>, visitor: Visitor, form: Field
         }
         Err(error) => visitor.failed(&error),
     }
+}
+
+/// Whether the object of this manifest exists, for a visitor who may not read it.
+async fn is_there(api: &Api<DynamicObject>, manifest: &Value) -> bool {
+    let Ok(object) = serde_json::from_value(manifest.clone()) else {
+        return false;
+    };
+    let params = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    matches!(api.create(&params, &object).await, Err(kube::Error::Api(status)) if status.is_already_exists())
 }
 
 fn created(namespace: &str, name: &str) -> Response {

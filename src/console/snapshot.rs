@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use kube::Client;
 use kube::api::Api;
 use parking_lot::Mutex;
-use tokio::sync::{Mutex as Turn, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 use super::cluster::{Wish, each, is_refused, may};
 use super::form::NAMESPACE;
@@ -45,7 +45,7 @@ pub struct TenantSnapshot {
 struct SnapshotSlot {
     kept: Mutex<Option<TenantSnapshot>>,
     /// Held by the request that reads the list; others wait for that list.
-    turn: Turn<()>,
+    loading: AsyncMutex<()>,
 }
 
 impl SnapshotSlot {
@@ -54,7 +54,7 @@ impl SnapshotSlot {
     }
 
     async fn load(&self, client: &Client, namespace: &str, readers: &Semaphore) -> Result<TenantSnapshot, kube::Error> {
-        let _turn = self.turn.lock().await;
+        let _loading = self.loading.lock().await;
         if let Some(kept) = self.kept(FRESH)
             && may(client, Wish::ours("list", "orchestras", namespace)).await
         {
@@ -117,7 +117,7 @@ impl Snapshots {
             // The API server tells why.
             return slot.load(client, namespace, &self.readers).await;
         }
-        if kept.at.elapsed() >= FRESH && slot.turn.try_lock().is_ok() {
+        if kept.at.elapsed() >= FRESH && slot.loading.try_lock().is_ok() {
             let (client, namespace, readers) = (client.clone(), namespace.to_owned(), self.readers.clone());
             tokio::spawn(async move {
                 // The next visitor reads what could not be read now.

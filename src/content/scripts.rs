@@ -308,6 +308,8 @@ fn read(
             let bytes = size(&found);
             let without = layout::without_migration(&found, &place.source);
             let source = Source::read(format, found).map_err(RefusedSource::Scripts)?;
+            let above = layout::settings_above(files, path);
+            source.check_settings(&above).map_err(RefusedSource::Scripts)?;
             if let Some(without) = without.filter(|_| source.is_empty()) {
                 return Err(flaw(without));
             }
@@ -321,6 +323,7 @@ fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::ScriptSource;
 
     #[test]
     fn what_was_used_longest_ago_makes_room() {
@@ -345,6 +348,33 @@ mod tests {
             assert_eq!(oldest_that_fits(sizes, 100), Some(used(3 - stay)), "{entries:?}");
         }
         assert_eq!(oldest_that_fits(Vec::new(), 100), None);
+    }
+
+    #[test]
+    fn settings_of_sqlx_above_the_path_are_refused() {
+        let mut files = Files::default();
+        let settings = b"[migrate]\ntable-name = \"app.done\"".to_vec();
+        for (path, text) in [
+            ("app/sqlx.toml", settings),
+            ("app/migrations/1_a.sql", b"SELECT 1".to_vec()),
+        ] {
+            assert!(files.insert(path, text).is_ok());
+        }
+        let refused = |format, path: &str| {
+            let source = ScriptSource {
+                path: Some(path.to_owned()),
+                ..ScriptSource::default()
+            };
+            let place = SourcePlace::of_class("operator", &source);
+            let read = read(&place, ScriptsPurpose::Migrations(Some(format)), &files, None);
+            let Err(RefusedSource::Scripts(error)) = read else {
+                return String::new();
+            };
+            error.to_string()
+        };
+        let said = refused(MigrationFormat::Sqlx, "app/migrations/");
+        assert!(said.starts_with("app/sqlx.toml: it sets table-name, "), "{said}");
+        assert_eq!(refused(MigrationFormat::Supabase, "app/migrations"), "");
     }
 
     #[test]

@@ -15,8 +15,8 @@ use super::error::{Error, caught};
 use crate::api::condition::Reason;
 use crate::migrate::Watch;
 
-/// How long a pass waits for work that has just begun, so that what is quick is done in one pass. The end of a longer one
-/// brings the object back.
+/// How long a pass waits for work that has just begun, so that what is quick is done in one pass. When longer
+/// work ends, it triggers the object.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The kind of a piece of work.

@@ -10,7 +10,7 @@ use crate::recent::Recent;
 /// The longest wait, which is also the pace at which a Stalled object is reconciled again.
 pub const SLOWEST: Duration = Duration::from_mins(10);
 
-/// How long the attempts of an object are remembered that makes no further one: several of the longest waits.
+/// How long failed attempts are remembered after an object's last one: several times the longest wait.
 pub const REMEMBERED: Duration = SLOWEST.saturating_mul(12);
 
 /// Failed attempts of each object.

@@ -11,6 +11,9 @@ use crate::text;
 /// a table.
 pub const MESSAGE_LIMIT: usize = 1000;
 
+/// What begins the message of a condition whose part is lost.
+const LAST_SEEN: &str = "as last seen: ";
+
 /// How an object stands: whether anything is to be done, and by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -89,12 +92,22 @@ impl<'a> Conditions<'a> {
         last.is_some()
     }
 
-    /// Keeps a condition of a part that was not looked at, because the pass failed before: it still describes the generation
-    /// that it did before. One that did not exist is False with the reason of the failure.
+    /// Keeps a condition of a part that was not looked at, because the pass failed before or the part is not there now: it
+    /// still describes the generation that it did before. One that did not exist is False with the reason of the failure.
     pub fn keep_stale(&mut self, type_: ConditionType, failure: Reason) {
         match find(self.old, type_) {
             Some(last) => self.new.push(last.clone()),
             None => self.set(type_, false, failure, "not started"),
+        }
+    }
+
+    /// The same for a part that is lost: the message says that it is the last one.
+    pub fn keep_last_seen(&mut self, type_: ConditionType, failure: Reason) {
+        self.keep_stale(type_, failure);
+        let existed = find(self.old, type_).is_some();
+        let kept = self.new.last_mut().filter(|_| existed);
+        if let Some(kept) = kept.filter(|kept| !kept.message.starts_with(LAST_SEEN)) {
+            kept.message = text::whole_words(&format!("{LAST_SEEN}{}", kept.message), MESSAGE_LIMIT);
         }
     }
 
@@ -103,18 +116,23 @@ impl<'a> Conditions<'a> {
         is_true(self.old, type_)
     }
 
-    /// Whether a condition was True for this very generation before. That of an earlier one tells nothing of what the spec
-    /// asks for now.
+    /// Whether a condition was True for this very generation before. One of an earlier generation says nothing about the
+    /// current spec.
     pub fn was_met(&self, type_: ConditionType) -> bool {
         let last = find(self.old, type_);
         self.was_true(type_) && last.is_some_and(|last| last.observed_generation == Some(self.generation))
     }
 
-    /// Keeps a condition that is shown only while there is something to tell: as it was, if it was.
+    /// Keeps an optional condition, which exists only while it reports something, if it exists.
     pub fn keep_shown(&mut self, type_: ConditionType) {
         if find(self.old, type_).is_some() {
             self.keep(type_, Reason::Pending);
         }
+    }
+
+    /// The same under the generation that it describes.
+    pub fn keep_shown_stale(&mut self, type_: ConditionType) {
+        self.new.extend(find(self.old, type_).cloned());
     }
 
     /// Adds Reconciling or Stalled, never both, and neither for a settled object.
@@ -232,6 +250,28 @@ mod tests {
             ),
             ("False", "SourceInvalid", Some(2))
         );
+
+        let mut paused = Conditions::new(&first, Some(2));
+        paused.keep_shown_stale(ConditionType::Migrated);
+        paused.keep_shown_stale(ConditionType::HistoryAgrees);
+        assert_eq!(paused.finish(), first);
+    }
+
+    #[test]
+    fn what_is_lost_is_told_once_as_last_seen() {
+        let mut first = Conditions::new(&[], Some(1));
+        first.set(ConditionType::Migrated, true, Reason::Ready, "everything is applied");
+        let mut kept = first.finish();
+        for generation in [1, 2] {
+            let mut lost = Conditions::new(&kept, Some(generation));
+            lost.keep_last_seen(ConditionType::Migrated, Reason::Pending);
+            lost.keep_last_seen(ConditionType::TablesReadable, Reason::Pending);
+            kept = lost.finish();
+            let migrated = (kept[0].status.as_str(), kept[0].message.as_str());
+            assert_eq!(migrated, ("True", "as last seen: everything is applied"));
+            assert_eq!(kept[0].observed_generation, Some(1));
+            assert!(kept[1].message.ends_with("not started"), "{kept:?}");
+        }
     }
 
     #[test]

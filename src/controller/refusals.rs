@@ -96,14 +96,14 @@ impl Refusals {
         })
     }
 
-    /// How long an attempt that a person has requested has to wait; none when nobody has.
+    /// How long a requested retry still has to wait; none when no retry was requested.
     pub fn asked(&self, key: &str) -> Option<Duration> {
         let refused = self.0.lock();
         let last = refused.get(key).filter(|last| last.asked)?;
         Some(last.wait().saturating_sub(last.at.elapsed()))
     }
 
-    /// Whether there was a refusal that was not forgotten since, whatever was refused.
+    /// Whether a refusal is remembered for this key, whatever was refused.
     pub fn is_known(&self, key: &str) -> bool {
         self.0.lock().get(key).is_some()
     }

@@ -138,11 +138,10 @@ const SERVICES: &str = "waiting for the project's services, pooler and keys";
 
 const OTHER_PASSWORD: &str = "the project has another password; setting the stored one";
 
-const DROPS_ALL: &str = "everything that the former tenant left in the database is being dropped, \
-    once no Job of a backup reads it";
+const DROPS_ALL: &str = "the former tenant's objects are being dropped, after any backup Job that still reads them";
 
 const BACKED_UP: &str =
-    "the database is to be destroyed, and is backed up before, as deletion.finalBackup of its class says";
+    "the database will be destroyed after its final backup (deletion.finalBackup of its class), which is being made";
 
 const IN_USE: &str = "deletion was requested, but an Orchestra uses the database: it stays usable, and is deleted when that Orchestra is \
     deleted and releases it";

@@ -11,7 +11,7 @@ use super::Pass;
 use super::observe::Observed;
 use super::plan::{FinalBackupState as Fact, Step};
 use super::status;
-use crate::api::condition::{ConditionType, Reason, find, is_true};
+use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, FIELD_MANAGER, MANAGED_BY, RETRY_ANNOTATION};
 use crate::api::{
     ClaimReference, DeletionPolicy, FinalBackup, FinalBackupReference, OrchestraBackup, OrchestraBackupSpec,
@@ -73,10 +73,8 @@ fn state(object: &OrchestraDatabase, backup: &OrchestraBackup, wanted: FinalBack
     if object.final_manifest(backup).is_some() {
         return (Fact::Settled, None);
     }
-    let conditions = backup.status.as_ref().map_or(&[][..], |status| &status.conditions[..]);
-    let said = find(conditions, ConditionType::Ready).map(|ready| ready.message.clone());
-    let said = said.unwrap_or_else(|| "it has not started".into());
-    match (is_true(conditions, ConditionType::Stalled), wanted) {
+    let said = backup.ready_message().unwrap_or("it has not started").to_owned();
+    match (backup.is_stalled(), wanted) {
         (false, _) => (Fact::UnderWay, Some(said)),
         (true, FinalBackup::Required) => (Fact::Failed, Some(said)),
         (true, _) => (Fact::Settled, Some(said)),

@@ -225,7 +225,7 @@ async fn lose(pass: &Pass, stored: &OwnerSecret, listed: &[ApiKey]) -> Result<()
         state.lose(&left);
     };
     owner::change_keys(&owner::secrets(&pass.ctx.core), pass.name(), record).await?;
-    let left = ", and the project has no other of their kind: new ones are made where rotation asks for it";
+    let left = ", and the project has no other of their kind: the operator makes new ones where connection.rotation.also contains APIKeys";
     tell_lost(pass, &lost, left).await;
     Ok(())
 }
@@ -263,7 +263,7 @@ async fn store(pass: &Pass, keys: &ChosenKeys, reference: &str) -> Result<(), Er
         "the provider has changed the API keys; they are stored and published again"
     );
     if !lost.is_empty() {
-        let left = ": others of the project are published instead, and new ones are made where rotation asks for it";
+        let left = ": others of the project are published instead, and the operator makes new ones where connection.rotation.also contains APIKeys";
         tell_lost(pass, &lost, left).await;
     }
     Ok(())

@@ -252,7 +252,7 @@ async fn look(ctx: &Context, subject: &ProbeSubject, measures: bool) -> ProbeRes
         Ok(Err(_)) | Err(_) => Err(Fault {
             kind: FaultKind::Unreachable,
             message: format!(
-                "{server} does not answer as PostgreSQL does: look at the server, and at what is in between"
+                "{server} does not answer as PostgreSQL does: check the server, and any proxy or pooler in front of it"
             ),
             needs_login: false,
         }),

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 /// One at a time, so that the memory that such work needs meanwhile is needed once.
 static AT_WORK: Semaphore = Semaphore::const_new(1);
 
-/// Texts of up to so many bytes are read where they are: that takes less than giving the thread's other tasks away.
+/// Texts up to this size are parsed on the current thread: moving its other tasks to another thread costs more.
 const SHORT: usize = 4 << 10;
 
 /// Work on longer texts than this is done one at a time.

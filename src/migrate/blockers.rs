@@ -8,8 +8,7 @@ use tokio::time::sleep;
 
 use super::error::Result;
 use super::lexer;
-use crate::postgres::APPLICATION;
-use crate::postgres::{self, Login};
+use crate::postgres::CountedLogin;
 
 /// Time between two checks, and before the first one.
 const PACE: Duration = Duration::from_secs(1);
@@ -17,14 +16,14 @@ const PACE: Duration = Duration::from_secs(1);
 /// Checks over a second session whether another session blocks the script's session.
 pub(super) struct Blockers {
     process: i32,
-    login: Option<Login>,
+    login: Option<CountedLogin>,
     session: Option<PgConnection>,
     last: Option<String>,
 }
 
 impl Blockers {
     /// Watches the session `conn`. Without a login no blocker is ever reported.
-    pub async fn new(conn: &mut PgConnection, login: Option<&Login>) -> Result<Self> {
+    pub async fn new(conn: &mut PgConnection, login: Option<&CountedLogin>) -> Result<Self> {
         let process = sqlx::query_scalar("SELECT pg_catalog.pg_backend_pid()")
             .fetch_one(conn)
             .await?;
@@ -60,9 +59,9 @@ impl Blockers {
         self.last.clone()
     }
 
-    async fn look(&mut self, login: &Login) -> Option<Option<String>> {
+    async fn look(&mut self, login: &CountedLogin) -> Option<Option<String>> {
         if self.session.is_none() {
-            self.session = Some(postgres::connect(login, APPLICATION).await.ok()?);
+            self.session = Some(login.connect().await.ok()?);
         }
         let session = self.session.as_mut()?;
         blocker(session, self.process).await.ok()

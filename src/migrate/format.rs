@@ -51,12 +51,16 @@ pub fn is_numbered(path: &str) -> bool {
 /// Scripts with these names in the folder of a Prisma migration undo it. Prisma does not run them.
 const REVERSE: [&str; 4] = ["down.sql", "revert.sql", "rollback.sql", "undo.sql"];
 
+fn is_reverse(file: &str) -> bool {
+    REVERSE.iter().any(|name| file.eq_ignore_ascii_case(name))
+}
+
 /// `<name>.sql`, or `<name>/migration.sql` as in a Prisma project. Prisma ignores other files in such a folder.
 fn prisma(file: &str) -> FileUse {
     if let Some((folder, rest)) = file.split_once('/') {
         return if rest == SCRIPT {
             FileUse::Migration(MigrationName::Prisma(folder.into()))
-        } else if is_script(rest) && !REVERSE.iter().any(|name| rest.eq_ignore_ascii_case(name)) {
+        } else if is_script(rest) && !is_reverse(rest) {
             FileUse::Refused(format!(
                 "Prisma runs only {SCRIPT} in a migration's folder: move the statements there, or remove the file"
             ))
@@ -64,14 +68,28 @@ fn prisma(file: &str) -> FileUse {
             FileUse::Ignored
         };
     }
-    let plain = file == LOCK_FILE || has_extension(file, "md") || file.starts_with('.') && !is_script(file);
-    if plain {
+    if file == LOCK_FILE || has_extension(file, "md") || file.starts_with('.') && !is_script(file) {
         return FileUse::Ignored;
     }
-    match file.strip_suffix(".sql") {
-        Some(name) if !name.is_empty() => FileUse::Migration(MigrationName::Prisma(name.into())),
+    match (without_folder(file), file.strip_suffix(".sql")) {
+        (Some(what), _) => FileUse::Refused(what.into()),
+        (None, Some(name)) if !name.is_empty() => FileUse::Migration(MigrationName::Prisma(name.into())),
         _ => FileUse::Refused("a migration's key must be <migration name>.sql".into()),
     }
+}
+
+/// Why a script of a Prisma migration's folder cannot be used without the folder.
+fn without_folder(file: &str) -> Option<&'static str> {
+    if file.eq_ignore_ascii_case(SCRIPT) {
+        return Some(
+            "the name of a Prisma migration is that of its folder, which is missing here: pack the folder (tar czf), or name \
+             the key <folder>.sql",
+        );
+    }
+    is_reverse(file).then_some(
+        "by its name it undoes a migration, which Prisma does not do: remove it, and pack the migration's folder (tar czf), or \
+         name the key of its migration.sql <folder>.sql",
+    )
 }
 
 /// A file whose name is not that of a migration: refused if it could be meant as one.
@@ -153,7 +171,7 @@ fn numbered(stem: &str) -> Option<(&str, &str)> {
 /// The file in which Prisma records the provider, beside the migrations.
 pub(super) const LOCK_FILE: &str = "migration_lock.toml";
 
-/// The file of sqlx's settings (from 0.9 on), usually beside the folder of the migrations.
+/// The file of sqlx's settings (from 0.9 on), which sqlx reads beside `Cargo.toml`: usually a folder above the migrations.
 pub(super) const SQLX_SETTINGS: &str = "sqlx.toml";
 
 /// The name of the script in a Prisma migration's folder.
@@ -315,6 +333,10 @@ mod tests {
             (
                 Format::Prisma,
                 &["1_a.SQL", "1_a/more.sql", "1_a/old/migration.sql", "1_a/MIGRATION.SQL"][..],
+            ),
+            (
+                Format::Prisma,
+                &["migration.sql", "MIGRATION.sql", "down.sql", "Undo.sql"],
             ),
             (
                 Format::Supabase,

@@ -55,7 +55,8 @@ pub use options::{Options, TimeLimits};
 pub use run_event::RunEvent;
 pub use script_text::MAX_SCRIPT_BYTES;
 pub use seed::{
-    Rendered, Script, SeedOutcome, SeedSource, SeedVariables, Seeded, SequenceBehind, seed, seeded, sequences_behind,
+    Rendered, Script, SeedOutcome, SeedSource, SeedVariables, Seeded, SequenceBehind, review_seed, seed, seeded,
+    sequences_behind,
 };
 pub use session::supervised;
 pub use source::{MAX_NAME_BYTES, Migration, MigrationId, Source};

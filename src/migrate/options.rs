@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::guard::consent::Consent;
 use crate::api::Resolution;
-use crate::postgres::Login;
+use crate::postgres::CountedLogin;
 
 /// The time limits of a run.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ pub struct Options {
     /// The last migration whose changes a database without a history already holds (`migrations.baseline`).
     pub baseline: Option<String>,
     /// The login for a second session that finds out which session blocks a script; the same as the script's.
-    pub login: Option<Login>,
+    pub login: Option<CountedLogin>,
     /// When the pending migrations need approval; without it they never do.
     pub consent: Option<Consent>,
     /// Becomes true when the operator is stopping: it then starts no further script.

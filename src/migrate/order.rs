@@ -2,8 +2,8 @@
 //! 6.6 on as JavaScript's `localeCompare` sorts them. The Supabase CLI: by the bytes of the files' names up to version 2
 //! (`afero.ReadDir`), and by the versions as texts in version 3. Both were observed.
 
+use icu_collator::CollatorBorrowed;
 use icu_collator::options::CollatorOptions;
-use icu_collator::{CollatorBorrowed, CollatorPreferences};
 
 /// The names of the Supabase CLI's migrations that it applies at another position up to version 2. `names` must be in the order
 /// of their versions.
@@ -15,10 +15,8 @@ pub fn displaced_by_file<'a>(names: &[&'a str]) -> Vec<&'a str> {
 
 /// The names that Prisma from 6.6 on applies at another position. `names` must be in byte order.
 pub fn displaced<'a>(names: &[&'a str]) -> Vec<&'a str> {
-    // This fails only if collation data is missing, and the data of the root collation is compiled in.
-    let Ok(collator) = CollatorBorrowed::try_new(CollatorPreferences::default(), CollatorOptions::default()) else {
-        return Vec::new();
-    };
+    // `try_new` would link the tailorings of every language, which is a megabyte.
+    let collator = CollatorBorrowed::new_root(CollatorOptions::default());
     let mut sorted = names.to_vec();
     sorted.sort_by(|one, other| collator.compare(one, other));
     differing(names, &sorted)

@@ -4,6 +4,7 @@
 
 mod csv;
 mod csv_records;
+mod review;
 mod seed_files;
 mod sequences;
 mod source;
@@ -26,6 +27,7 @@ use super::source_error::line_and_column;
 use crate::api::{MigrationFormat, SeedPolicy};
 use crate::postgres::{self, OPERATOR_SCHEMA, SoundRecords, begin, check_record, column, quote};
 
+pub use review::review_seed;
 pub use sequences::{SequenceBehind, sequences_behind};
 pub use source::{Script, SeedSource};
 pub use variables::{Rendered, SeedVariables};

@@ -141,6 +141,18 @@ impl Source {
         })
     }
 
+    /// Refuses settings of sqlx in folders above the scripts, as [`Source::read`] refuses those beside them.
+    ///
+    /// # Errors
+    /// The first file with a setting that the operator does not follow.
+    pub fn check_settings(&self, above: &[(String, Content)]) -> Result<(), SourceError> {
+        if self.format != MigrationFormat::Sqlx {
+            return Ok(());
+        }
+        let mut above = above.iter();
+        above.try_for_each(|(file, content)| check_settings(file, content.as_bytes()))
+    }
+
     /// Sets the revision that the source was read from.
     #[must_use]
     pub fn with_revision(self, revision: Option<String>) -> Self {

@@ -100,6 +100,29 @@ fn refuses_with_place_and_cure() {
     assert!(source(&[(&long, b"")]).unwrap_err().to_string().contains("longer"));
 }
 
+/// As `kubectl create configmap --from-file=prisma/migrations/<name>/` packs them.
+#[test]
+fn the_files_of_one_prisma_migration_need_its_folder() {
+    let (script, undo) = (("migration.sql", &b"SELECT 1"[..]), ("down.sql", &b"SELECT 2"[..]));
+    for files in [&[script, undo][..], &[undo, script], &[script], &[undo]] {
+        for format in [None, Some(MigrationFormat::Prisma)] {
+            let given = files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec()));
+            let error = Source::read(format, given.collect()).unwrap_err().to_string();
+            assert!(
+                error.contains("pack the") && error.contains("(tar czf), or name the key"),
+                "{error}"
+            );
+        }
+    }
+    let error = source(&[script]).unwrap_err().to_string();
+    assert!(
+        error.starts_with(
+            "migration.sql: the name of a Prisma migration is that of its folder, which is missing here: "
+        ),
+        "{error}"
+    );
+}
+
 #[test]
 fn settings_of_sqlx_that_change_its_history_are_refused() {
     let read = |format, settings: &str| {

@@ -34,7 +34,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
     let done = match step {
         Step::AddFinalizer => pass.set_finalizer(true).await,
         Step::Reserve => {
-            take_place(pass).await;
+            take_permit(pass).await;
             claim::reserve(pass, &observed);
             Ok(())
         }
@@ -205,10 +205,10 @@ fn end_work(pass: &Pass) {
     pass.ctx.looks.forget(pass.uid());
 }
 
-/// Takes a place from the first write of a claim on, so that the claims that came first are finished first.
-async fn take_place(pass: &mut Pass) {
-    if pass.place.is_none() {
-        pass.place = pass.ctx.places.take().await;
+/// Takes a permit from the first write of a claim on, so that the claims that came first are finished first.
+async fn take_permit(pass: &mut Pass) {
+    if pass.permit.is_none() {
+        pass.permit = pass.ctx.pass_limit.take().await;
     }
 }
 
@@ -220,7 +220,7 @@ async fn prepare_login(pass: &mut Pass, observed: &Observed) -> Result<Option<Ne
     if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
-    take_place(pass).await;
+    take_permit(pass).await;
     let prepared = login::within(
         login::LOGIN_LIMIT,
         login::prepare(pass, database, observed.class.as_deref(), observed.now),

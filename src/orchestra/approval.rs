@@ -8,16 +8,18 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
 
-use super::Pass;
 use super::plan::Notice;
+use super::{Pass, migrating};
 use crate::api::condition::Reason;
 use crate::api::names::{FIELD_MANAGER, MANAGED_BY, PLAN_DIGEST};
 use crate::api::{APPROVE_MIGRATIONS, Approval, Effect, MigrationPlan};
-use crate::content::TenantContext;
+use crate::content::{SeedRows, TenantContext};
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
 use crate::credentials::connection;
+use crate::migrate;
 use crate::migrate::guard::{Clearance, Consent, Plan, Review};
 
 /// Key of the plan for people.
@@ -117,6 +119,23 @@ pub fn status(pass: &Pass, review: Option<&Review>) -> Result<Option<MigrationPl
     }))
 }
 
+/// The guard's review of the seed that is due.
+///
+/// # Errors
+/// When the database cannot be read, or a variable of the seed has no usable value.
+pub async fn review_seed(
+    pass: &Pass,
+    tenant: &TenantContext<'_>,
+    session: &mut PgConnection,
+    rows: Option<&SeedRows>,
+) -> Result<Option<Review>, Error> {
+    let Some(SeedRows::Wanted(seed)) = rows else {
+        return Ok(None);
+    };
+    let consent = migrating::consent(pass, tenant);
+    Ok(migrate::review_seed(session, &seed.source, &seed.variables, &consent).await?)
+}
+
 /// The message while a plan waits for approval.
 pub fn message(pass: &Pass, review: Option<&Review>) -> Option<String> {
     let plan = waiting(review)?;
@@ -124,10 +143,14 @@ pub fn message(pass: &Pass, review: Option<&Review>) -> Option<String> {
         Some(_) => "the plan or the history changed after the approval, so it no longer counts; ",
         None => "",
     };
+    let (count, pending) = match (&plan.seed, plan.pending.len()) {
+        (None, count) => (count, "migrations are pending"),
+        (Some(_), 1) => (1, "file of the seed is due in a database in use"),
+        (Some(_), count) => (count, "files of the seed are due in a database in use"),
+    };
     Some(format!(
-        "{void}{} migrations are pending ({} destructive or not analysable, {} expose data or grant rights, {} lock tables \
-         for long). Read ConfigMap {}, then approve with: {}",
-        plan.pending.len(),
+        "{void}{count} {pending} ({} destructive or not analysable, {} expose data or grant rights, {} lock tables for long). \
+         Read ConfigMap {}, then approve with: {}",
         plan.destructive(),
         plan.exposing(),
         plan.locking(),

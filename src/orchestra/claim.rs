@@ -10,7 +10,7 @@ use super::observe::Observed;
 use super::plan::{DatabaseState, Inside, Intent, Supply};
 use super::wait::{Stop, Wait};
 use super::{Context, Pass, existing, power, reclaim, restore};
-use crate::api::condition::{self, ConditionType, Reason};
+use crate::api::condition::Reason;
 use crate::api::names::{POOL_LABEL, tenant_secret};
 use crate::api::slim::Slim;
 use crate::api::{
@@ -60,11 +60,7 @@ pub fn state(database: &OrchestraDatabase) -> (DatabaseState, String) {
     if database.is_ready() {
         return (DatabaseState::Usable(Inside::UNSEEN), String::new());
     }
-    let told = |type_| condition::find(database.conditions(), type_);
-    let message = told(ConditionType::Stalled)
-        .or(told(ConditionType::Ready))
-        .map(|told| told.message.clone())
-        .unwrap_or_default();
+    let message = database.message().unwrap_or_default().to_owned();
     match database.stalled_reason() {
         Some(reason) => (DatabaseState::Stopped(reason), message),
         None if database.is_queued() => (DatabaseState::Queued, message),

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
@@ -29,11 +28,6 @@ const LAST: Duration = Duration::from_hours(1);
 
 /// How far the clock of a person who extends an Orchestra may be ahead.
 const AHEAD: Duration = Duration::from_mins(5);
-
-/// The text of a span of time.
-const PRINTER: SpanPrinter = SpanPrinter::new()
-    .spacing(Spacing::None)
-    .designator(Designator::Compact);
 
 /// The end of an Orchestra with a ttl; the default is for one without.
 #[derive(Default)]
@@ -294,7 +288,7 @@ impl Ends {
 pub async fn warn(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let Some(ends) = &observed.life.ends else { return Ok(()) };
     let end = ends.after_warning();
-    let left = PRINTER.unsigned_duration_to_string(&Duration::from_secs(clock::left(end, ends.now).as_secs()));
+    let left = GoDuration::from(Duration::from_secs(clock::left(end, ends.now).as_secs()));
     let (namespace, name) = (pass.namespace(), pass.name());
     let what = kept_project(pass).map_or_else(
         || "its database and Secrets".to_owned(),

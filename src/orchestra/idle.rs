@@ -229,7 +229,7 @@ pub fn warning(pass: &Pass, observed: &Observed) -> String {
     let policy = policy(&pass.object, observed.class.as_deref());
     let policy = policy.map(|policy| policy.to_string()).unwrap_or_default();
     format!(
-        "nobody uses the database; it is paused when nobody has used it for {policy}. To keep it running, use it, or set \
+        "the database is unused and will be paused after {policy} without use. To keep it running, connect to it, or set \
          spec.idle to {{}}"
     )
 }

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
-use super::found::{InsideLook, SecretState};
+use super::found::{InsideLook, SecretState, is_untouched};
 use super::plan::{Inside, RestoreState, RotationState, WorkState};
 use super::restore::RestoreLook;
 use super::wait::Wait;
@@ -15,12 +14,11 @@ use super::wanted::{WantedContents, refused, wanted, without_a_look, without_a_t
 use super::{
     Pass, approval, carried_out, drift, failure, former, former_login, login, migrating, restore, rotation, unavailable,
 };
-use crate::api::names::KEYS_LABEL;
-use crate::api::{MigrationStatus, PublishedSecret};
+use crate::api::{MigrationPlan, MigrationStatus, PublishedSecret};
 use crate::content::{self, SeedRows, TenantContext};
 use crate::controller::background::WorkKind;
 use crate::controller::error::Error;
-use crate::credentials::{Secrets, connection, inventory};
+use crate::credentials::{Secrets, connection};
 use crate::migrate;
 use crate::migrate::guard::Review;
 
@@ -40,6 +38,10 @@ pub struct InsideFacts {
     pub wanted: WantedContents,
     /// The result of a look into the database, when one was taken.
     pub found: Option<Arc<InsideLook>>,
+    /// The guard's review of the seed that is due.
+    pub seed_review: Option<Review>,
+    /// The plan of that seed, while it waits for approval.
+    pub seed_plan: Option<MigrationPlan>,
     /// The connection Secret.
     pub secret: SecretState,
 }
@@ -55,13 +57,16 @@ impl InsideFacts {
             restoring: RestoreLook::default(),
             wanted: WantedContents::default(),
             found: None,
+            seed_review: None,
+            seed_plan: None,
             secret: SecretState::default(),
         }
     }
 
-    /// The guard's review of the pending migrations.
+    /// The guard's review of the pending migrations, or else of the seed after them.
     pub fn review(&self) -> Option<&Review> {
-        self.found.as_ref()?.review.as_ref()
+        let migrations = self.found.as_ref().and_then(|found| found.review.as_ref());
+        migrations.or(self.seed_review.as_ref())
     }
 
     /// The state of the migrations.
@@ -236,7 +241,7 @@ async fn look_inside(
         None => Arc::new(ask(pass, tenant, session, facts).await?),
     };
     facts.message = drift::lost(pass, found.migrations.as_ref()).or(facts.message.take());
-    let awaits_approval = found.migrations.as_ref().is_some_and(|is| is.plan.is_some());
+    let mut awaits_approval = found.migrations.as_ref().is_some_and(|is| is.plan.is_some());
     facts.inside.migrations = match (found.migrated, awaits_approval) {
         (true, _) => WorkState::Done,
         (false, true) => WorkState::AwaitsApproval,
@@ -251,10 +256,16 @@ async fn look_inside(
         }
     }
     let rows = facts.wanted.rows.as_ref();
+    facts.found = Some(found.clone());
     if rows.is_none_or(|rows| rows.are_met_by(found.seed.as_deref())) {
         facts.inside.seed = WorkState::Done;
+    } else if found.migrated {
+        facts.seed_review = approval::review_seed(pass, tenant, session, rows).await?;
+        facts.seed_plan = approval::status(pass, facts.seed_review.as_ref())?;
+        if facts.seed_plan.is_some() {
+            (facts.inside.seed, awaits_approval) = (WorkState::AwaitsApproval, true);
+        }
     }
-    facts.found = Some(found);
     let done = (facts.inside.migrations, facts.inside.seed) == (WorkState::Done, WorkState::Done);
     // What was published stays as it is.
     let is_kept = facts.inside.invalid && (facts.inside.published || !facts.inside.serving);
@@ -324,40 +335,6 @@ async fn secret(pass: &Pass) -> Result<SecretState, Error> {
         exists: found.is_some(),
         right,
     })
-}
-
-/// Whether the connection Secret is the version that was written last, with the keys that are stored for the
-/// database.
-pub fn is_untouched(pass: &Pass) -> bool {
-    if pass.published.is_some() {
-        return true;
-    }
-    let name = pass.secret_name();
-    let status = pass.object.status.as_ref();
-    let written = status
-        .and_then(|status| status.secret_ref.as_ref())
-        .filter(|written| written.name == name);
-    pass.known_secret().is_some_and(|secret| {
-        written.is_some_and(|written| {
-            written.resource_version == secret.metadata.resource_version && has_stored_keys(pass, written)
-        })
-    })
-}
-
-/// Whether a Secret was written with the keys that are stored for the database, according to the watch.
-fn has_stored_keys(pass: &Pass, written: &PublishedSecret) -> bool {
-    let status = pass.object.status.as_ref();
-    let Some(database) = status.and_then(|status| status.database_name.as_ref()) else {
-        return true;
-    };
-    let core = &pass.ctx.core;
-    let known = core.stores.databases.get(&ObjectRef::new(database));
-    if let Some(entry) = known.as_ref().and_then(|database| database.spec.inventory.as_ref()) {
-        return inventory::has_published(&pass.ctx.credentials, entry, written.keys.as_ref());
-    }
-    let owner = ObjectRef::new(database).within(&core.settings.namespace);
-    let owner = core.stores.secrets.get(&owner);
-    owner.is_none_or(|owner| owner.labels().get(KEYS_LABEL) == written.keys.as_ref())
 }
 
 /// Whether everything that is wanted was done for this generation.

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
+use kube::ResourceExt as _;
 
 use super::observe::Observed;
 use super::{Pass, approval};
 use crate::api::condition::Reason;
-use crate::api::{MigrationFormat, Transactions};
+use crate::api::{MigrationFormat, OrchestraDatabase, Transactions};
 use crate::content::{self, MigrationSpec, TenantContext};
 use crate::controller::Core;
 use crate::controller::status::{News, tell_of};
+use crate::migrate::guard::Consent;
 use crate::migrate::{Notes, Options};
+use crate::postgres::CountedLogin;
 
 /// The migrations that apply; `None` when there are none.
 pub fn spec<'a>(pass: &Pass, tenant: &TenantContext<'a>) -> Option<MigrationSpec<'a>> {
@@ -24,16 +27,32 @@ pub fn options(pass: &Pass, tenant: &TenantContext<'_>) -> Options {
         return Options::default();
     };
     let transactions = wanted.either(|migrations| migrations.transactions);
-    let policy = wanted.either(|migrations| migrations.approval).unwrap_or_default();
     Options {
         limits: wanted.limits(pass.ctx.core.settings.migration_limit),
         per_statement: transactions == Some(Transactions::PerStatement),
         resolve: wanted.own.and_then(|own| own.resolve.clone()).unwrap_or_default(),
         baseline: wanted.own.and_then(|own| own.baseline.clone()),
-        login: pass.access.way_in().map(|way_in| way_in.owner.clone()),
-        consent: Some(approval::consent(pass, tenant, policy)),
+        login: None,
+        consent: Some(consent(pass, tenant)),
         stop: Some(pass.ctx.works.stopping()),
     }
+}
+
+/// The consent that the guard needs. The seed of a tenant without migrations has the default policy.
+pub fn consent(pass: &Pass, tenant: &TenantContext<'_>) -> Consent {
+    let policy = spec(pass, tenant).and_then(|wanted| wanted.either(|migrations| migrations.approval));
+    approval::consent(pass, tenant, policy.unwrap_or_default())
+}
+
+/// The owner's login to the database that this pass has opened, for the sessions beside the one that runs the scripts.
+pub fn second_login(pass: &Pass, database: Option<&OrchestraDatabase>) -> Option<CountedLogin> {
+    let (way_in, database) = pass.access.way_in().zip(database)?;
+    Some(CountedLogin {
+        login: way_in.owner.clone(),
+        database: database.name_any(),
+        logins: pass.ctx.database.logins.clone(),
+        spacing: pass.ctx.core.settings.login_spacing,
+    })
 }
 
 /// Publishes the notes of a run as events of its Orchestra, until the run has ended.

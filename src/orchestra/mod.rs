@@ -28,8 +28,8 @@ mod news;
 mod object;
 mod observe;
 mod parts;
+mod pass_limit;
 mod placed;
-mod places;
 pub mod plan;
 mod power;
 mod reach;
@@ -71,7 +71,7 @@ pub use approval::{PLAN_JSON, PLAN_TEXT, digest as plan_text_digest};
 pub use foreign::Awaited;
 use idle::Looked;
 pub use idle::UseLooks;
-pub use places::Places;
+pub use pass_limit::PassLimit;
 pub use status::report;
 
 /// Everything that passes over Orchestras need.
@@ -101,7 +101,7 @@ pub struct Context {
     /// When it was last looked whether anybody uses a database.
     pub looks: UseLooks,
     /// Passes that claim databases and work inside them.
-    pub places: Places,
+    pub pass_limit: PassLimit,
 }
 
 impl AsRef<Core> for Context {
@@ -191,8 +191,8 @@ struct Pass {
     shut: bool,
     /// The Job of a restore has ended, or does not end in time, of an Orchestra that is being deleted.
     restore_ended: bool,
-    /// Its place among those that claim and work inside databases.
-    place: Option<OwnedSemaphorePermit>,
+    /// Its permit among those that claim and work inside databases.
+    permit: Option<OwnedSemaphorePermit>,
     /// The API server refused to delete it when its ttl had ended: its answer.
     outlives: Option<String>,
 }
@@ -218,7 +218,7 @@ impl Pass {
             recorded: false,
             shut: false,
             restore_ended: false,
-            place: None,
+            permit: None,
             outlives: None,
         }
     }

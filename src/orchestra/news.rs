@@ -42,17 +42,15 @@ fn applied_since(old: Option<&MigrationStatus>, new: Option<&MigrationStatus>) -
 
 /// The event of an approval. The annotation does not say who gave it.
 pub fn approved(old: &OrchestraStatus, observed: &Observed) -> Option<News> {
-    let waited = old
-        .migrations
-        .as_ref()
-        .and_then(|migrations| migrations.plan.as_ref())?;
+    let waited = old.waiting_plan()?;
     let review = observed.inside.review()?;
     let is_approved = review.clearance == Clearance::Approved && waited.digest == review.plan.digest;
     is_approved.then(|| {
-        let note = format!(
-            "plan {} is approved; its migrations are applied when their turn comes",
-            review.plan.digest
-        );
+        let next = match review.plan.seed {
+            None => "its migrations are applied when their turn comes",
+            Some(_) => "the seed is applied next",
+        };
+        let note = format!("plan {} is approved; {next}", review.plan.digest);
         News::normal(Reason::Approved, note)
     })
 }

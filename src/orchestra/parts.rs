@@ -11,14 +11,7 @@ use crate::rollout::NoTurn;
 pub fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reason: Reason) {
     let runs = matches!(observed.facts.power, Power::Running | Power::Refused(_));
     let Some(inside) = usable(&observed.facts.database).filter(|_| runs) else {
-        for part in [Is::CredentialsReady, Is::Migrated, Is::Seeded] {
-            conditions.keep(part, Reason::Pending);
-        }
-        if !runs {
-            conditions.keep_shown(Is::HistoryAgrees);
-            conditions.keep_shown(Is::TablesReadable);
-        }
-        return;
+        return unseen(observed, conditions, runs);
     };
     let proven = pass.published.is_some() || observed.inside.secret.right.is_some() || pass.object.is_settled();
     let database = observed.database.as_ref();
@@ -40,7 +33,7 @@ pub fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, 
         (Is::Seeded, inside.seed, seeds),
     ] {
         match (asked, work) {
-            _ if observed.inside.wanted.is_without_template() => conditions.keep(part, Reason::Pending),
+            _ if observed.inside.wanted.is_without_template() => conditions.keep_stale(part, Reason::Pending),
             (false, _) => conditions.set(part, true, Reason::NotRequested, "nothing is asked for"),
             (true, WorkState::Done) => {
                 let (why, told) = done(kept.filter(|_| part == Is::Migrated));
@@ -63,6 +56,25 @@ pub fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, 
         }
     }
     reach::condition(observed, conditions);
+}
+
+/// The parts of a database that cannot be looked at now. They are as they were, also for a spec that has changed since.
+fn unseen(observed: &Observed, conditions: &mut Conditions<'_>, runs: bool) {
+    let lost = matches!(
+        observed.facts.database,
+        DatabaseState::Lost | DatabaseState::Stopped(Reason::DatabaseLost)
+    );
+    for part in [Is::CredentialsReady, Is::Migrated, Is::Seeded] {
+        if lost {
+            conditions.keep_last_seen(part, Reason::Pending);
+        } else {
+            conditions.keep_stale(part, Reason::Pending);
+        }
+    }
+    if !runs {
+        conditions.keep_shown_stale(Is::HistoryAgrees);
+        conditions.keep_shown_stale(Is::TablesReadable);
+    }
 }
 
 /// Whether migrations, and a seed, are asked for.

@@ -305,11 +305,13 @@ fn clear_plan(inside: &Inside) -> Option<Step> {
     (inside.notice == Notice::Leftover).then_some(Step::ClearPlan)
 }
 
-/// After the migrations.
+/// After the migrations. In a database in use, a seed that destroys something waits for approval as they do.
 fn seed(inside: &Inside) -> Option<Step> {
-    match (inside.migrations, inside.seed) {
-        (WorkState::Waiting(wait), _) | (_, WorkState::Waiting(wait)) => Some(Step::Wait(wait)),
-        (_, WorkState::Done) => None,
+    match (inside.migrations, inside.seed, inside.notice) {
+        (WorkState::Waiting(wait), ..) | (_, WorkState::Waiting(wait), _) => Some(Step::Wait(wait)),
+        (_, WorkState::Done, _) => None,
+        (_, WorkState::AwaitsApproval, Notice::Told) => Some(Step::Wait(Wait::Approval)),
+        (_, WorkState::AwaitsApproval, _) => Some(Step::TellPlan),
         _ => Some(Step::Seed),
     }
 }

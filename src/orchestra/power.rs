@@ -13,8 +13,8 @@ use super::long_pause::{self, RESTORABLE};
 use super::observe::Observed;
 use super::plan::{DatabaseState, Power, Step};
 use super::wait::{Stop, UNWATCHED, Wait};
-use super::{Pass, act, claim, idle, inside, login, reclaim, status};
-use crate::api::condition::{ConditionType, Reason, find};
+use super::{Pass, act, claim, found, idle, login, reclaim, status};
+use crate::api::condition::Reason;
 use crate::api::names::request;
 use crate::api::{
     DeletionPolicy, FinalBackup, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseStatus, PausedBy,
@@ -142,7 +142,7 @@ fn is_unsettled(database: &OrchestraDatabase) -> bool {
 
 /// A paused database, whose connection Secret is kept as any other.
 fn asleep(pass: &Pass) -> Power {
-    if inside::is_untouched(pass) {
+    if found::is_untouched(pass) {
         Power::Paused
     } else {
         Power::ToGiveBack
@@ -173,11 +173,9 @@ pub fn message(pass: &Pass, observed: &Observed) -> Option<String> {
             ),
         },
         Power::Refused(Stop::PauseRefused(_)) => {
-            let stalled = observed.database.as_ref().map(OrchestraDatabase::conditions);
-            let stalled = find(stalled.unwrap_or_default(), ConditionType::Stalled)?;
+            let message = observed.database.as_ref()?.message()?;
             return Some(format!(
-                "the provider does not pause the project, which still runs: {}",
-                stalled.message
+                "the provider does not pause the project, which still runs: {message}"
             ));
         }
         _ => return None,

@@ -11,7 +11,7 @@ use super::describe::{begins_nothing, describe, is_progress, rests};
 use super::inside::InsideFacts;
 use super::news::{approved, news};
 use super::observe::Observed;
-use super::plan::{DatabaseState, Power, Step};
+use super::plan::{DatabaseState, Power, Step, WorkState};
 use super::wait::{Description, Stop, WILL_QUEUE, Wait};
 use super::wanted::Newer;
 use super::{
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{
-    AppliedTemplate, MigrationStatus, Orchestra, OrchestraDatabaseStatus, OrchestraStatus, PowerStatus,
+    AppliedTemplate, MigrationPlan, MigrationStatus, Orchestra, OrchestraDatabaseStatus, OrchestraStatus, PowerStatus,
     ProjectReference, PublishedSecret,
 };
 use crate::controller;
@@ -175,6 +175,15 @@ fn migrations(inside: &InsideFacts, old: Option<MigrationStatus>) -> Option<Migr
     Some(now)
 }
 
+/// The plan of a seed that waits; the one of the last status while nothing was found out about the seed.
+fn seed_plan(inside: &InsideFacts, old: Option<MigrationPlan>) -> Option<MigrationPlan> {
+    match inside.inside.seed {
+        WorkState::AwaitsApproval => inside.seed_plan.clone(),
+        WorkState::Done | WorkState::Running => None,
+        _ => old,
+    }
+}
+
 /// The new status: the facts of this pass, and else the values of the last status. A check that was asked for counts as
 /// done when the pass has nothing left to do.
 fn facts(
@@ -219,6 +228,7 @@ fn facts(
         handled_check: drift::asked(pass).filter(|_| settled).or(old.handled_check),
         template: template.or(old.template),
         seed: observed.inside.seed().or(old.seed),
+        seed_plan: seed_plan(&observed.inside, old.seed_plan),
         applied_sources: unavailable::applied(pass, observed),
         backup: old.backup,
         expires_at: old.expires_at,
@@ -348,7 +358,7 @@ fn conditions_of_error(
             conditions.set(part, false, reason, message);
         } else if standing == Standing::Reconciling && same {
             // A transient failure changes no message.
-            conditions.keep(part, Reason::Pending);
+            conditions.keep_stale(part, Reason::Pending);
         } else {
             conditions.keep_stale(part, reason);
         }

@@ -62,7 +62,7 @@ pub enum Wait {
     ClassCheck,
     /// A free member of a pool.
     Member,
-    /// The turn of its creation in the queue of requests.
+    /// The queue of creations in the request limit.
     Creation,
     /// The backup that it is restored from.
     Backup,
@@ -131,7 +131,7 @@ impl Wait {
                 UNWATCHED,
                 "Queued",
                 R::Queued,
-                "the request for a project waits for its turn in the provider's request limit",
+                "the request for a project waits in the queue of the provider's request limit",
             ),
             Self::Turn => WaitRow(
                 UNWATCHED,

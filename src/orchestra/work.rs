@@ -23,7 +23,7 @@ use crate::controller::error::{Error, caught};
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell_of};
 use crate::credentials::rights;
-use crate::migrate::{self, SeedOutcome, Watch};
+use crate::migrate::{self, Options, SeedOutcome, Watch};
 use crate::postgres;
 use crate::rollout;
 use crate::rollout::turns::TurnOutcome;
@@ -39,7 +39,10 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
     let (Some(session), Some(source)) = (pass.access.take_session(), wanted.source.clone()) else {
         return Ok(None);
     };
-    let options = migrating::options(pass, &observed.tenant(&pass.object));
+    let options = Options {
+        login: migrating::second_login(pass, observed.database.as_ref()),
+        ..migrating::options(pass, &observed.tenant(&pass.object))
+    };
     let (watch, notes) = Watch::with_notes();
     let subject = pass.object.object_ref(&());
     tokio::spawn(migrating::publish_notes(pass.ctx.core.clone(), subject.clone(), notes).in_current_span());
@@ -55,7 +58,7 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
     let work = async move {
         let apply = async {
             let tell = &mut |event: migrate::RunEvent<'_>| run.tell(&event);
-            let login = options.login.as_ref();
+            let login = options.login.as_ref().map(|counted| &counted.login);
             let apply = async |session| migrate::apply(session, &source, &options, tell).await;
             let (mut session, status) = migrate::supervised(session, login, apply).await?;
             // Default privileges cover what the owner creates; this covers objects that a script gave to other roles.
@@ -136,7 +139,7 @@ pub fn tell_of_preparation(pass: &mut Pass, observed: &Observed) {
     };
     let role = login::published_role(pass, database);
     let work = async move {
-        let _place = ctx.places.take().await;
+        let _permit = ctx.pass_limit.take().await;
         let told = login::within(login::LOGIN_LIMIT, async {
             reach::tell(&ctx.core, &subject, &mut session, &role, hints).await?;
             tell_of_sequences(&ctx.core, &subject, &mut session).await

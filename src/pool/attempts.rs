@@ -21,6 +21,8 @@ pub struct Attempts<T>(Mutex<HashMap<String, HashMap<String, Attempt<T>>>>);
 pub struct Attempt<T> {
     /// What was tried, as a digest: an attempt on something else does not count.
     subject: String,
+    /// What a person had asked for when it started ([`crate::api::retry_wish`]).
+    wish: String,
     /// When it started; once it has ended, when it ended.
     at: Instant,
     /// Its state.
@@ -93,6 +95,11 @@ impl<T> Attempt<T> {
     pub fn age(&self) -> Duration {
         self.at.elapsed()
     }
+
+    /// Whether a person has asked for another attempt since it started.
+    pub fn is_asked_again(&self, wish: &str) -> bool {
+        !wish.is_empty() && self.wish != wish
+    }
 }
 
 impl<T> Default for Attempts<T> {
@@ -111,11 +118,17 @@ impl<T: Clone> Attempts<T> {
 
     /// Records that an attempt starts. The refusal of an earlier one with the same subject is kept.
     pub fn begin(&self, pool: &str, key: &str, subject: &str) {
+        self.begin_for(pool, key, subject, "");
+    }
+
+    /// The same for what a person has asked for.
+    pub fn begin_for(&self, pool: &str, key: &str, subject: &str, wish: &str) {
         let mut attempts = self.0.lock();
         let attempts = attempts.entry(pool.into()).or_default();
         let last = attempts.remove(key).filter(|last| last.subject == subject);
         let attempt = Attempt {
             subject: subject.into(),
+            wish: wish.into(),
             at: Instant::now(),
             state: AttemptState::Running,
             refusal: last.and_then(|last| last.refusal),
@@ -203,6 +216,16 @@ mod tests {
         assert_eq!(attempts.get("pool", "key", "one").unwrap().state, AttemptState::Done(1));
         attempts.end("pool", "gone", "one", Ok(1));
         assert!(attempts.get("pool", "gone", "one").is_none());
+    }
+
+    #[test]
+    fn a_request_that_an_attempt_has_not_seen_is_for_another_one() {
+        let attempts = Attempts::<u8>::default();
+        attempts.begin_for("pool", "key", "one", "first");
+        attempts.end("pool", "key", "one", Err(Error::blocked(Reason::InUse, "full").into()));
+        let attempt = attempts.get("pool", "key", "one").unwrap();
+        let asked = ["", "first", "second"].map(|wish| attempt.is_asked_again(wish));
+        assert_eq!(asked, [false, false, true]);
     }
 
     #[test]

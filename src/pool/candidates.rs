@@ -207,8 +207,8 @@ pub fn shortage(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> St
     }
     if object.spec.backup().is_some() {
         return format!(
-            "the free databases of {pools} are prepared, and a backup is restored into an empty one: add a database to the \
-             pool's inventory, or use a class with a provider"
+            "a backup can be restored only into an empty database, and every free database of {pools} already has migrations \
+             applied: add a database to the pool's inventory, or use a class with a provider"
         );
     }
     format!(

@@ -25,7 +25,7 @@ pub type CheckResult = Option<Refusal>;
 
 /// The states of a pool's members.
 #[derive(Default)]
-pub struct Standings {
+pub struct MemberChecks {
     /// For the plan.
     pub members: Vec<EntryMember>,
     /// Names of the unclaimed members whose entries lead to other databases.
@@ -39,18 +39,18 @@ pub fn observe<'a>(
     pass: &Pass,
     inventory: &Inventory,
     members: impl Iterator<Item = (&'a str, &'a OrchestraDatabase)>,
-) -> Standings {
-    let mut standings = Standings::default();
+) -> MemberChecks {
+    let mut checks = MemberChecks::default();
     for (key, member) in members {
         let free = member.is_unclaimed();
         if !(free || member.is_held()) {
-            standings
+            checks
                 .refusals
                 .extend(not_reset(member).map(|refusal| (key.to_owned(), refusal)));
             continue;
         }
         let Some(url) = inventory.get(key) else {
-            standings
+            checks
                 .refusals
                 .extend((!free).then(|| (key.to_owned(), removed(key, member))));
             continue;
@@ -65,21 +65,21 @@ pub fn observe<'a>(
             _ => None,
         });
         if free && other.is_some() {
-            standings.moved.push(member.name_any());
+            checks.moved.push(member.name_any());
             continue;
         }
         let refusal = attempt.as_ref().and_then(|attempt| attempt.refusal.clone());
         let told = other.or_else(|| refusal.filter(|refusal| free || !refusal.is_passing()));
-        standings.refusals.extend(told.map(|refusal| (key.to_owned(), refusal)));
+        checks.refusals.extend(told.map(|refusal| (key.to_owned(), refusal)));
         let login = Login::parse(url).ok();
-        standings.members.push(EntryMember {
+        checks.members.push(EntryMember {
             key: key.to_owned(),
             server: login.map(|login| format!("{}:{}", login.host, login.port)),
             free,
             state: attempt.map_or(EntryMemberState::Unknown, state),
         });
     }
-    standings
+    checks
 }
 
 fn state(attempt: Attempt<CheckResult>) -> EntryMemberState {

@@ -76,9 +76,9 @@ pub fn shortage(ctx: &Context, free: &[Arc<OrchestraDatabase>], names: &[String]
         ));
     }
     Some(format!(
-        "no free database of {pools} fits: they have the pool's class, region and defaults, or another Orchestra is about to \
-         claim them. The operator claims one as soon as one fits. For own migrations, seed or region set policy PoolFirst or \
-         CloudFirst on the class"
+        "no free database of {pools} has the class, region and template that this Orchestra needs, or another Orchestra is \
+         about to claim it. The operator claims one as soon as one fits. For migrations, a seed or a region of its own, set \
+         policy PoolFirst or CloudFirst on the class"
     ))
 }
 

@@ -13,8 +13,8 @@ use super::plan::{EntryState, Facts, Pace, PoolEntry, PreparationWork, RefusedEn
 use super::wanted::{self, MemberContents};
 use super::{PASS_TIME, PATIENCE, Pass, plan, probe, servers};
 use super::{checks, preparation};
-use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
+use crate::api::{OrchestraDatabase, retry_wish};
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
 use crate::credentials::inventory::{self, Inventory};
@@ -24,6 +24,9 @@ use crate::postgres::Login;
 
 /// How old a successful probe may be when its entry becomes a member: by then the database may hold data.
 const FRESH: Duration = Duration::from_secs(30);
+
+/// The wait after a refusal when a person has asked for another attempt since.
+const ASKED: Duration = Duration::from_secs(10);
 
 /// What was looked up.
 pub struct Observed {
@@ -172,7 +175,7 @@ fn entry(pass: &Pass, (inventory, key): (&Inventory, &str), refusals: &mut Vec<(
 }
 
 fn entry_state(pass: &Pass, attempt: Attempt<String>) -> EntryState {
-    let age = attempt.age();
+    let (age, asked) = (attempt.age(), attempt.is_asked_again(&retry_wish(&*pass.pool)));
     match (attempt.state, attempt.refusal) {
         // Its task was interrupted, or it would have ended by now.
         (AttemptState::Running, _) if age > probe::LIMIT + PATIENCE => EntryState::Unprobed,
@@ -189,9 +192,12 @@ fn entry_state(pass: &Pass, attempt: Attempt<String>) -> EntryState {
                 Some(_) => Duration::ZERO,
                 None => pace(&refusal, pass.ctx.core.settings.login_spacing),
             };
+            // A request does not shorten the wait that a server has asked for.
+            let asked = asked && !matches!(refusal.class, ErrorClass::After(_));
+            let wait = if asked { wait.min(ASKED) } else { wait };
             EntryState::Refused(RefusedEntry {
                 again: wait.saturating_sub(age),
-                passing: refusal.is_passing(),
+                passing: asked || refusal.is_passing(),
             })
         }
     }
@@ -242,10 +248,13 @@ pub fn unprepared_state(
         return None;
     }
     let (uid, subject) = (member.uid().unwrap_or_default(), wanted.subject());
-    if let Some(error) = pass.ctx.core.refusals.refusal(&uid, (&subject, "")) {
+    let (refusals, wish) = (&pass.ctx.core.refusals, retry_wish(&*pass.pool));
+    if let Some(error) = refusals.refusal(&uid, (&subject, &wish)) {
+        // A pass comes back for the attempt that a person has requested of the pool.
+        let asked = refusals.asked(&uid);
         let refused = RefusedEntry {
-            again: SLOWEST,
-            passing: false,
+            again: asked.unwrap_or(SLOWEST),
+            passing: asked.is_some(),
         };
         return Some((UnpreparedState::Refused(refused), Some(Refusal::from(&error))));
     }

@@ -82,7 +82,7 @@ pub enum EntryState {
 pub struct RefusedEntry {
     /// Time until it may be tried again; zero when it may be now.
     pub again: Duration,
-    /// It is transient.
+    /// It is transient, or a person has asked for another attempt: a pass comes back for it.
     pub passing: bool,
 }
 

@@ -17,7 +17,7 @@ use super::users::Anew;
 use super::wanted::MemberContents;
 use super::{Context, Pass, plan, probe};
 use crate::api::condition::Reason;
-use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
+use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus, retry_wish};
 use crate::controller::Core;
 use crate::controller::background::WorkKind;
 use crate::controller::error::{Error, caught};
@@ -25,7 +25,7 @@ use crate::controller::status::write;
 use crate::credentials::{inventory, spare};
 use crate::error::ErrorClass;
 use crate::migrate::{self, Options, Watch};
-use crate::postgres::{self, Login, TenantRights, claim_record, holdings};
+use crate::postgres::{self, CountedLogin, Login, TenantRights, claim_record, holdings};
 use crate::rollout;
 use crate::rollout::turns::Turn;
 
@@ -63,7 +63,8 @@ pub async fn begin(pass: &Pass, wanted: &Arc<MemberContents>, member: &Orchestra
         // Claimed or deleted meanwhile; the watch will show it.
         Ok(false) => attempts.end(pass.uid(), &uid, &subject, Ok(())),
         Err(error) => {
-            pass.ctx.core.refusals.refuse(&uid, (&subject, ""), &error);
+            let wish = retry_wish(&*pass.pool);
+            pass.ctx.core.refusals.refuse(&uid, (&subject, &wish), &error);
             attempts.end(pass.uid(), &uid, &subject, Err(Refusal::from(&error)));
         }
     }
@@ -86,13 +87,13 @@ async fn start(
     let Some(member) = announced else { return Ok(false) };
     let uid = member.uid().unwrap_or_default();
     let (all, pool, id, subject) = (ctx.clone(), pass.uid().to_owned(), uid.clone(), wanted.subject());
-    let wanted = wanted.clone();
+    let (wanted, wish) = (wanted.clone(), retry_wish(&*pass.pool));
     let object = wanted.pool.clone();
     let work = async move {
         let outcome = caught(Box::pin(prepare(&all, &wanted, &member, login, (preparing, turn)))).await;
         let outcome = outcome.map_err(|error| of_password(&all, &member, error));
         if let Err(error) = &outcome {
-            all.core.refusals.refuse(&id, (&subject, ""), error);
+            all.core.refusals.refuse(&id, (&subject, &wish), error);
         }
         let outcome = outcome.map_err(|error| Refusal::from(&error));
         all.memory.preparations.end(&pool, &id, &subject, outcome);
@@ -144,13 +145,19 @@ async fn prepare(
     if let Some(exposed) = wanted.exposed {
         postgres::expose_new_tables(&mut session, exposed).await?;
     }
+    let counted = CountedLogin {
+        login,
+        database: member.name_any(),
+        logins: ctx.logins.clone(),
+        spacing: ctx.core.settings.login_spacing,
+    };
     let options = Options {
-        login: Some(login),
+        login: Some(counted),
         stop: Some(ctx.preparations.stopping()),
         ..wanted.options()
     };
     let run = Watch::default();
-    let login = options.login.as_ref();
+    let login = options.login.as_ref().map(|counted| &counted.login);
     let apply = async |session| migrate::apply(session, &wanted.source, &options, &mut |event| run.tell(&event)).await;
     let applied = migrate::supervised(session, login, apply).await;
     let (mut session, _) = applied.map_err(|error| Error::from(error).of_run(&run))?;

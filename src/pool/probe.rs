@@ -10,8 +10,8 @@ use sqlx::postgres::PgConnection;
 use super::Pass;
 use super::attempts::Refusal;
 use super::users::{self, Anew};
-use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
+use crate::api::{OrchestraDatabase, retry_wish};
 use crate::controller::Core;
 use crate::controller::background::WorkKind;
 use crate::controller::error::{Error, caught};
@@ -43,7 +43,8 @@ pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str) {
     let (ctx, memory) = (&pass.ctx, pass.ctx.memory.clone());
     // A probe of the earlier URL of the entry, or one that was interrupted.
     ctx.probes.stop(&id(&uid, key));
-    memory.probes.begin(&uid, key, &subject);
+    let wish = retry_wish(&*pass.pool);
+    memory.probes.begin_for(&uid, key, &subject, &wish);
     let (work, entry, inventory) = (id(&uid, key), key.to_owned(), inventory.clone());
     let (legacy_servers, non_empty) = pass.pool.accepted();
     let (core, credentials, pool) = (ctx.core.clone(), ctx.credentials.clone(), pass.name().to_owned());

@@ -68,7 +68,7 @@ fn advice(core: &Core, left_by: &LeftBy, anew: Anew) -> String {
     let anew = anew.how();
     let LeftBy::Tenants(roles) = left_by else {
         return format!(
-            "Remove the entry. Only if nobody needs what the database holds, {anew}; if an admin vouches for all of it, set \
+            "Remove the entry. Only if nobody needs what the database holds, {anew}; if an admin has checked that its contents are safe for the next tenant, set \
              static.acceptNonEmpty of the pool"
         );
     };

@@ -12,7 +12,7 @@ use super::error::{Error, Result};
 use super::login::{Login, SessionOptions, SessionPath, Tls};
 use super::pooler;
 use super::relay::{Opening, Relay};
-use super::sql::own;
+use super::sql::{own, unhindered};
 
 /// Name of the operator's sessions in `pg_stat_activity`.
 pub const APPLICATION: &str = "orchestra-operator";
@@ -20,7 +20,8 @@ pub const APPLICATION: &str = "orchestra-operator";
 /// How long a connection and its login may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Opens a session in which names mean PostgreSQL's own objects. The server checks every two seconds whether the
+/// Opens a session in which names mean PostgreSQL's own objects, and whose statements may take their time and write as the
+/// login itself, whatever a script has set for the login or its database. The server checks every two seconds whether the
 /// connection is still open (`client_connection_check_interval`, PostgreSQL 14), so that a script ends when the operator
 /// does. sqlx logs no statement of the session. Only a
 /// server whose certificate is that of its host may ask for the password in clear text or as MD5.
@@ -29,19 +30,64 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// See [`Error`]; [`Error::Timeout`] after [`CONNECT_TIMEOUT`], or the `connect_timeout` of the login's URL.
 pub async fn connect(login: &Login, application_name: &str) -> Result<PgConnection> {
     bounded(login, async {
-        let (mut conn, process) = open_on_path(login, application_name).await?;
-        if login.session.may_be_pooled {
-            // This comes before any setting: a transaction pooler would pass the setting to its other clients.
-            let second = async || Ok(open_on_path(login, application_name).await?.0);
-            pooler::check(&mut conn, login, process, second).await?;
-        }
-        check_path(&mut conn, login.session.path).await?;
-        let own = format!("{}; SET standard_conforming_strings = on", own());
-        sqlx::raw_sql(AssertSqlSafe(own)).execute(&mut conn).await?;
-        watch_client(&mut conn).await?;
-        Ok(conn)
+        let error = match Box::pin(own_session(login, application_name)).await {
+            Err(error) => error,
+            opened => return opened,
+        };
+        let Some(login) = with_begin(login, &error) else {
+            return Err(error);
+        };
+        let opened = Box::pin(own_session(&login, application_name)).await;
+        // A pooler that refuses them is not the cause.
+        opened.map_err(|again| {
+            if matches!(again, Error::OptionsLost(_)) {
+                error
+            } else {
+                again
+            }
+        })
     })
     .await
+}
+
+async fn own_session(login: &Login, application_name: &str) -> Result<PgConnection> {
+    let (mut conn, process) = open_on_path(login, application_name).await?;
+    if login.session.may_be_pooled {
+        // This comes before any setting: a transaction pooler would pass the setting to its other clients.
+        let second = async || Ok(open_on_path(login, application_name).await?.0);
+        pooler::check(&mut conn, login, process, second).await?;
+    }
+    check_path(&mut conn, login.session.path).await?;
+    let unhindered = unhindered(conn.server_version_num());
+    let own = format!("{unhindered}; {}; SET standard_conforming_strings = on", own());
+    sqlx::raw_sql(AssertSqlSafe(own)).execute(&mut conn).await?;
+    watch_client(&mut conn).await?;
+    Ok(conn)
+}
+
+/// Settings that act before the first statement of a session: limits of time, and a library that cannot be loaded, without
+/// which the server refuses the login. In `options` they precede what a script has set for the login or its database.
+const BEGIN: &str = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 \
+     -c local_preload_libraries=";
+
+/// The login with [`BEGIN`], if the error may come from such a setting. Only then, because not every pooler knows them.
+fn with_begin(login: &Login, error: &Error) -> Option<Login> {
+    let Error::Refused { sqlstate, .. } = error else {
+        return None;
+    };
+    let more = match sqlstate.as_str() {
+        // query_canceled, idle_in_transaction_session_timeout, idle_session_timeout; undefined_file and
+        // insufficient_privilege of a library.
+        "57014" | "25P03" | "57P05" | "58P01" | "42501" => None,
+        // transaction_timeout: servers before PostgreSQL 17 do not have it.
+        "25P04" => Some("-c transaction_timeout=0"),
+        _ => return None,
+    };
+    let given = login.session.options.as_deref();
+    let all: Vec<_> = given.into_iter().chain([BEGIN]).chain(more).collect();
+    let mut login = login.clone();
+    login.session.options = Some(all.join(" ").into());
+    Some(login)
 }
 
 /// SQL: whether the `options` of the session set the path.
@@ -186,6 +232,26 @@ fn is_fatal(error: &dyn DatabaseError) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn only_what_a_setting_may_cause_is_tried_again_without_it() {
+        let url = "postgresql://u:hush@127.0.0.1/x?options=-c%20work_mem%3D1MB";
+        let login = Login::parse(&url.to_owned().into()).unwrap();
+        let options = |sqlstate: &str| {
+            let again = with_begin(&login, &Error::refused(sqlstate, "no"))?;
+            again.session.options.map(|options| options.to_string())
+        };
+        let all = options("58P01").unwrap();
+        assert!(all.starts_with("-c work_mem=1MB -c statement_timeout=0 "), "{all}");
+        assert!(
+            !all.contains("transaction_timeout=0 ") && all.ends_with("-c local_preload_libraries="),
+            "{all}"
+        );
+        assert!(options("25P04").unwrap().ends_with(" -c transaction_timeout=0"));
+        for other in ["3D000", "53300", "57P03"] {
+            assert_eq!(options(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_transaction_pooler_that_asks_for_clear_text_is_told_by_its_port() {

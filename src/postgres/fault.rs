@@ -215,8 +215,8 @@ impl Fault {
 
     fn closed(login: &Login, cause: &str) -> Self {
         let message = format!(
-            "{} closes the connection before the session is answered ({}): look at the log of the server, and of what is in \
-             between",
+            "{} closes the connection before the session is answered ({}): check the log of the server, and of any proxy or pooler \
+             in front of it",
             place(login),
             words(cause)
         );

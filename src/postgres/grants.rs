@@ -4,7 +4,7 @@ use sqlx::{PgConnection, Row as _};
 
 use super::error::Result;
 use super::groups::shut_out;
-use super::records::IS_RECORD;
+use super::records::{IS_RECORD, SHOWS_RECORD, shown};
 use super::sql::{OPERATOR_SCHEMA, ask, first, literal, literals, quote, run};
 use super::wall::PASSED_ON;
 use crate::api::{ExposeNewTables, LoginLimits, RowSecurity};
@@ -80,6 +80,7 @@ async fn carry_out(conn: &mut PgConnection, role: &str, queries: &[String]) -> R
 /// SQL: the common tables of the queries of [`carry_out`]. PostgreSQL reads one only if a query names it.
 ///
 /// - `schema`: the tenant's schemas.
+/// - `shown`: see [`shown`].
 /// - `relation`: tables, views and sequences there, on which the owner may grant and which are no extension's.
 /// - `granted`: what others than their owners may do with them and their columns, sequences apart.
 /// - `routine`: the same routines, and whether each is [`WITHHELD`].
@@ -87,7 +88,9 @@ async fn carry_out(conn: &mut PgConnection, role: &str, queries: &[String]) -> R
 fn objects(role: &str) -> String {
     format!(
         "schema AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE {schemas}), \
-         relation AS (SELECT c.oid, format('%I.%I', nspname, relname) AS name, relkind, relowner, relacl, {IS_RECORD} AS is_record \
+         {shown}, \
+         relation AS (SELECT c.oid, format('%I.%I', nspname, relname) AS name, relkind, relowner, relacl, \
+                 {IS_RECORD} OR {SHOWS_RECORD} AS is_record \
              FROM pg_class c JOIN schema n ON n.oid = relnamespace \
              WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {own_relation}), \
          granted AS (SELECT name, grantee, privilege_type FROM relation, aclexplode(relacl) \
@@ -100,6 +103,7 @@ fn objects(role: &str) -> String {
              WHERE r.rolname::text = {role} \
              UNION SELECT m.roleid FROM pg_auth_members m JOIN reached ON m.member = reached.roleid)",
         schemas = schemas(),
+        shown = shown(),
         own_relation = own("pg_class", "c.oid", "relowner"),
         own_routine = own("pg_proc", "p.oid", "proowner"),
         role = literal(role),

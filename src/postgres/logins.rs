@@ -2,6 +2,7 @@
 //! failing, for up to two minutes and longer with each attempt (Supavisor's circuit breaker), so the next login has
 //! to wait.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -18,6 +19,12 @@ pub struct RefusedLogins(Mutex<Recent<LoginRefusal>>);
 
 /// How long a refused login is remembered if no other login follows.
 const REMEMBERED: Duration = Duration::from_hours(24);
+
+impl std::fmt::Debug for RefusedLogins {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RefusedLogins").finish_non_exhaustive()
+    }
+}
 
 impl Default for RefusedLogins {
     fn default() -> Self {
@@ -57,6 +64,30 @@ impl OwnerRefusal {
             Self::Login { sqlstate, message } => Error::LoginFailed { sqlstate, message },
             Self::UnknownTenant => Error::UnknownTenant,
         }
+    }
+}
+
+/// The owner's login to one database, for further sessions beside the one that was opened with it. Refused ones are counted
+/// with the other logins to the database, and wait for each other.
+#[derive(Clone, Debug)]
+pub struct CountedLogin {
+    /// The address, user and password.
+    pub login: Login,
+    /// The name of the OrchestraDatabase.
+    pub database: String,
+    /// Where refused logins are counted.
+    pub logins: Arc<RefusedLogins>,
+    /// The least time between a refused login and the next one.
+    pub spacing: Duration,
+}
+
+impl CountedLogin {
+    /// As [`RefusedLogins::connect`].
+    ///
+    /// # Errors
+    /// As [`connect`].
+    pub async fn connect(&self) -> Result<PgConnection> {
+        self.logins.connect(&self.database, &self.login, self.spacing).await
     }
 }
 

@@ -7,13 +7,13 @@
 //! Each step may be interrupted and repeated.
 
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::{PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::error::{Error, Result};
 use super::groups::{self, APP_GROUP};
 use super::identity::{DatabaseIdentity, identity, identity_of};
 use super::objections::{self, CONFINED, TAKES_NO_WRITES};
-use super::sql::{begin, end, literal, permitted, quote, run};
+use super::sql::{IS_READ_ONLY, begin, end, literal, permitted, quote, run};
 
 /// The login that makes databases, as the server describes it.
 #[allow(clippy::struct_excessive_bools, reason = "each is an attribute of a role")]
@@ -101,11 +101,12 @@ impl Maker {
 /// See [`Error`].
 pub async fn maker(conn: &mut PgConnection) -> Result<Maker> {
     begin(conn).await?;
-    let query = "SELECT rolname::text, rolsuper, rolcreatedb, rolcreaterole, rolbypassrls, \
-            current_setting('server_version_num')::int / 10000, current_setting('transaction_read_only') = 'on' \
-        FROM pg_roles WHERE rolname = current_user";
+    let query = format!(
+        "SELECT rolname::text, rolsuper, rolcreatedb, rolcreaterole, rolbypassrls, \
+             current_setting('server_version_num')::int / 10000, {IS_READ_ONLY} FROM pg_roles WHERE rolname = current_user"
+    );
     let read = async {
-        let row = sqlx::query(query).fetch_one(&mut *conn).await?;
+        let row = sqlx::query(AssertSqlSafe(query)).fetch_one(&mut *conn).await?;
         let version: i32 = row.try_get(5)?;
         Ok(Maker {
             role: row.try_get(0)?,

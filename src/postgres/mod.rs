@@ -60,7 +60,7 @@ pub use groups::{APP_GROUP, ensure_app_group};
 pub use heir::{FoundLogins, KeptRole, tenant_logins, undropped};
 pub use identity::{DatabaseIdentity, identity, identity_inside};
 pub use login::{Login, RESERVED, SessionOptions, Tls};
-pub use logins::RefusedLogins;
+pub use logins::{CountedLogin, RefusedLogins};
 pub use measure::{Measured, SCOPES as CONNECTION_SCOPES, measure};
 pub use probe::{LONGEST as PROBE_LONGEST, probe};
 pub use provided::PROVIDER_SCHEMAS;

@@ -17,6 +17,21 @@ use super::sql::{OPERATOR_SCHEMA, ask, begin, end, literal, literals, quote, run
 pub(super) const IS_RECORD: &str = "(c.relname IN ('_prisma_migrations', '_sqlx_migrations') \
      OR n.nspname IN ('supabase_migrations', 'stagesub'))";
 
+/// SQL: a recursive common table, `shown`: these tables, and the views that show one or its views. Who writes a view writes what
+/// it shows, with the rights of the view's owner.
+pub(super) fn shown() -> String {
+    format!(
+        "shown AS (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {IS_RECORD} \
+         UNION SELECT v.oid FROM shown JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = shown.oid \
+                 AND d.classid = 'pg_rewrite'::regclass \
+             JOIN pg_rewrite w ON w.oid = d.objid JOIN pg_class v ON v.oid = w.ev_class AND v.relkind = 'v')"
+    )
+}
+
+/// SQL with [`shown`]: whether the relation `c` is a view that shows one of these tables with its owner's rights.
+pub(super) const SHOWS_RECORD: &str = "(c.relkind = 'v' AND c.oid IN (SELECT oid FROM shown) \
+    AND NOT EXISTS (SELECT FROM pg_options_to_table(c.reloptions) WHERE option_name = 'security_invoker' AND option_value::bool))";
+
 /// SQL: whether the role of this oid is no other login: the session's own role, a superuser, the database's owner, or a
 /// group whose rights the session's role has, and with it nobody else who may log in or once could: neither the role of a
 /// tenant nor a login that is not the owner. [`protect`] covers the tables of each of them but a superuser.
@@ -101,8 +116,14 @@ impl SoundRecords {
         Ok(Self { which, sound })
     }
 
-    /// What is wrong with one of them now. Names must mean what they mean in a transaction of [`begin`].
+    /// What is wrong with one of them now. Of views that scripts have made over such tables, others than the owner keep at
+    /// most SELECT, before the transaction shows the views to them. Names must mean what they mean in a transaction of
+    /// [`begin`].
+    ///
+    /// # Errors
+    /// As [`protect`].
     pub async fn flaw(&self, conn: &mut PgConnection) -> Result<Option<RecordFlaw>> {
+        leave_reading(conn, SHOWS_RECORD).await?;
         let [rows] = ask(conn, [query(&self.which)]).await?;
         for row in &rows {
             if self.sound.contains(&name(row)?)
@@ -241,12 +262,13 @@ const TOGETHER: i64 = 1000;
 /// How often as many are revoked, before the operator gives up.
 const ROUNDS: usize = 20;
 
-/// A grant on one of these tables to a role that does not own it.
+/// A grant on one of these tables, or on a view over them, to a role that does not own it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Grant {
     table: String,
     grantee: String,
     reads: bool,
+    is_view: bool,
 }
 
 /// SQL over `pg_class c`: the rights on the table and its columns.
@@ -257,17 +279,18 @@ const ACL: &str = "(SELECT * FROM aclexplode(relacl) UNION ALL \
 const BY_OTHERS: &str = "grantee NOT IN (relowner, (SELECT oid FROM pg_roles WHERE rolname = current_user)) \
     AND NOT EXISTS (SELECT FROM pg_roles WHERE oid = grantee AND rolsuper)";
 
-/// What others than the owner may do with these tables beyond reading the histories, in the current transaction.
-async fn grants(conn: &mut PgConnection) -> Result<Vec<Grant>> {
+/// What others than the owner may do with these relations beyond reading the histories, in the current transaction.
+async fn grants(conn: &mut PgConnection, which: &str) -> Result<Vec<Grant>> {
     let query = format!(
-        "SELECT format('%I.%I', nspname, relname), \
+        "WITH RECURSIVE {shown} SELECT format('%I.%I', nspname, relname), \
              CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END, \
-             bool_or(privilege_type = 'SELECT') AND nspname <> '{OPERATOR_SCHEMA}' \
+             bool_or(privilege_type = 'SELECT') AND nspname <> '{OPERATOR_SCHEMA}', relkind = 'v' \
          FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, LATERAL {ACL} \
-         WHERE {IS_RECORD} AND relkind IN ('r', 'p') AND pg_has_role(current_user, relowner, 'USAGE') AND {is_own} \
+         WHERE {which} AND pg_has_role(current_user, relowner, 'USAGE') AND {is_own} \
              AND {BY_OTHERS} \
-         GROUP BY nspname, relname, grantee \
+         GROUP BY nspname, relname, relkind, grantee \
          HAVING nspname = '{OPERATOR_SCHEMA}' OR bool_or(privilege_type <> 'SELECT') ORDER BY 1, 2 LIMIT {TOGETHER}",
+        shown = shown(),
         is_own = is_own("relowner")
     );
     let [rows] = ask(conn, [query]).await?;
@@ -276,18 +299,26 @@ async fn grants(conn: &mut PgConnection) -> Result<Vec<Grant>> {
             table: row.try_get(0)?,
             grantee: row.try_get(1)?,
             reads: row.try_get(2)?,
+            is_view: row.try_get(3)?,
         })
     };
     rows.iter().map(grant).collect()
 }
 
-/// Leaves others than the owner at most SELECT on the histories, and nothing on the operator's own tables. The lock waits
-/// for a trigger that is being created with the rights that are revoked. The transaction must be one of [`begin`].
+/// Leaves others than the owner at most SELECT on the histories and on views over them, and nothing on the operator's own
+/// tables. The lock waits for a trigger that is being created with the rights that are revoked. The transaction must be one
+/// of [`begin`].
 ///
 /// # Errors
 /// [`Error::Untrusted`] when somebody else than the owner has granted a right that stays.
 pub(crate) async fn protect(conn: &mut PgConnection) -> Result<()> {
-    let mut found = grants(conn).await?;
+    let which = format!("({IS_RECORD} AND relkind IN ('r', 'p') OR {SHOWS_RECORD})");
+    leave_reading(conn, &which).await
+}
+
+/// As [`protect`], on the relations `c` of the schemas `n` for which the condition holds.
+async fn leave_reading(conn: &mut PgConnection, which: &str) -> Result<()> {
+    let mut found = grants(conn, which).await?;
     for _ in 0..ROUNDS {
         if found.is_empty() {
             return Ok(());
@@ -295,11 +326,18 @@ pub(crate) async fn protect(conn: &mut PgConnection) -> Result<()> {
         for grant in &found {
             revoke(conn, grant).await?;
         }
-        let left = grants(conn).await?;
+        let left = grants(conn, which).await?;
         let stays = left.iter().find(|grant| found.contains(grant));
-        if let Some(Grant { table, grantee, .. }) = stays {
+        if let Some(Grant {
+            table,
+            grantee,
+            is_view,
+            ..
+        }) = stays
+        {
+            let kind = if *is_view { "view" } else { "table" };
             return Err(Error::Untrusted(format!(
-                "the role {grantee} may write to table {table} by a grant that is not the owner's, and could have a \
+                "the role {grantee} may write to {kind} {table} by a grant that is not the owner's, and could have a \
                  migration skipped: revoke it as the role that granted it"
             )));
         }
@@ -311,16 +349,21 @@ pub(crate) async fn protect(conn: &mut PgConnection) -> Result<()> {
     ))
 }
 
-async fn revoke(conn: &mut PgConnection, Grant { table, grantee, reads }: &Grant) -> Result<()> {
-    let again = if *reads {
-        format!("; GRANT SELECT ON TABLE {table} TO {grantee}")
-    } else {
-        String::new()
-    };
-    let sql = format!(
-        "LOCK TABLE ONLY {table} IN SHARE ROW EXCLUSIVE MODE; \
-         REVOKE ALL ON TABLE {table} FROM {grantee} CASCADE{again}"
-    );
+async fn revoke(conn: &mut PgConnection, grant: &Grant) -> Result<()> {
+    let Grant {
+        table,
+        grantee,
+        reads,
+        is_view,
+    } = grant;
+    let mut sql = format!("REVOKE ALL ON TABLE {table} FROM {grantee} CASCADE");
+    if *reads {
+        sql = format!("{sql}; GRANT SELECT ON TABLE {table} TO {grantee}");
+    }
+    // The lock of a view locks all tables that it shows.
+    if !is_view {
+        sql = format!("LOCK TABLE ONLY {table} IN SHARE ROW EXCLUSIVE MODE; {sql}");
+    }
     run(conn, sql).await
 }
 

@@ -33,6 +33,33 @@ pub(crate) fn own() -> String {
     format!("SET {OWN_PATH}; SET {NO_JIT}")
 }
 
+/// Limits of time that end a statement, a transaction or a session, and the first version of PostgreSQL that has each.
+const LIMITS: [(u32, &str); 4] = [
+    (0, "statement_timeout"),
+    (0, "idle_in_transaction_session_timeout"),
+    (140_000, "idle_session_timeout"),
+    (170_000, "transaction_timeout"),
+];
+
+/// Statements that undo what a script may have set for its role or its database, and what would keep the operator from its
+/// work in a session that begins with it: limits of time, transactions that only read, and another role. `RESET` would bring
+/// each of them back. The limit of a statement comes first, because it holds for those that follow. `version`: the server's
+/// `server_version_num`.
+pub(super) fn unhindered(version: Option<u32>) -> String {
+    let limits = LIMITS.iter().filter(|(since, _)| *since <= version.unwrap_or_default());
+    let limits: Vec<_> = limits.map(|(_, limit)| format!("SET {limit} = 0; ")).collect();
+    format!(
+        "{}SET default_transaction_read_only = off; SET default_transaction_deferrable = off; \
+         SET default_transaction_isolation = 'read committed'; SET ROLE NONE",
+        limits.concat()
+    )
+}
+
+/// SQL: whether the server takes no writes in a session that begins as the login's do: it is a standby, or transactions only
+/// read by default. The operator's own sessions have another value of that setting ([`unhindered`]).
+pub(super) const IS_READ_ONLY: &str = "(pg_catalog.pg_is_in_recovery() OR EXISTS (SELECT FROM pg_catalog.pg_settings \
+    WHERE name OPERATOR(pg_catalog.=) 'default_transaction_read_only' AND reset_val OPERATOR(pg_catalog.=) 'on'))";
+
 /// The statements at the start of a transaction.
 fn beginning() -> [String; 4] {
     let local = |setting: &str| format!("SET LOCAL {setting}");
@@ -140,5 +167,25 @@ pub(super) async fn permitted(conn: &mut PgConnection, sql: String, refusals: &[
                 .map(|()| false)
         }
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_version_gets_the_settings_that_it_has() {
+        for (version, idle, transaction) in [
+            (None, false, false),
+            (Some(130_022), false, false),
+            (Some(140_000), true, false),
+            (Some(170_002), true, true),
+        ] {
+            let sql = unhindered(version);
+            assert!(sql.starts_with("SET statement_timeout = 0; "), "{sql}");
+            assert_eq!(sql.contains("; SET idle_session_timeout = 0;"), idle, "{sql}");
+            assert_eq!(sql.contains("; SET transaction_timeout = 0;"), transaction, "{sql}");
+        }
     }
 }

@@ -41,7 +41,7 @@ const MET: [(&str, &[&str]); 13] = [
 ];
 
 /// Parameters with the advice for an unsupported value.
-const REFUSED: [(&str, &str); 13] = [
+const REFUSED: [(&str, &str); 14] = [
     (
         "channel_binding",
         "channel_binding=require cannot be met: remove it, and write sslmode=verify-full, which checks the server as well",
@@ -60,6 +60,11 @@ const REFUSED: [(&str, &str); 13] = [
         "service cannot be used: write host, user and database into the URL",
     ),
     ("ssl", "ssl must be true; for anything else write sslmode"),
+    (
+        "sslaccept",
+        "sslaccept is Prisma's: for strict write sslmode=verify-full, with sslrootcert for an authority of your own; \
+         otherwise remove it",
+    ),
     ("sslcert", CLIENT_CERTIFICATE),
     ("sslkey", CLIENT_CERTIFICATE),
     ("sslpassword", CLIENT_CERTIFICATE),
@@ -71,7 +76,7 @@ const REFUSED: [(&str, &str); 13] = [
 ];
 
 /// Further parameters of libpq and of drivers. Their names are no secrets, wherever they stand.
-const KNOWN: [&str; 32] = [
+const KNOWN: [&str; 31] = [
     "currentSchema",
     "gssdelegation",
     "gssencmode",
@@ -96,7 +101,6 @@ const KNOWN: [&str; 32] = [
     "socket_timeout",
     "ssl_max_protocol_version",
     "ssl_min_protocol_version",
-    "sslaccept",
     "sslcertmode",
     "sslcompression",
     "sslcrl",
@@ -106,8 +110,8 @@ const KNOWN: [&str; 32] = [
     "sslsni",
 ];
 
-const CLIENT_CERTIFICATE: &str =
-    "sslcert and sslkey cannot be used, because the operator has no client certificate: log in with a password";
+const CLIENT_CERTIFICATE: &str = "sslcert and sslkey cannot be used, because the operator has no client certificate: log in \
+     with a password; Prisma's sslcert is an authority's certificate: write sslmode=verify-full and sslrootcert";
 
 /// The values that the parts and parameters of a URL give, as text.
 #[derive(Default)]

@@ -143,6 +143,18 @@ fn what_is_not_honoured_is_refused_by_name() {
         ("postgresql://a:hush@h/s?service=s", "service"),
         ("postgresql://a:hush@h/s?passfile=/x", "passfile"),
         ("postgresql://a:hush@h/s?sslcert=/x", "client certificate"),
+        (
+            "postgresql://a:hush@h/s?sslmode=require&sslcert=./server-ca.pem",
+            "Prisma's sslcert is an authority's certificate: write sslmode=verify-full and sslrootcert",
+        ),
+        (
+            "postgresql://a:hush@h/s?sslmode=require&sslaccept=strict&sslcert=./server-ca.pem",
+            "sslaccept is Prisma's: for strict write sslmode=verify-full",
+        ),
+        (
+            "postgresql://a:hush@h/s?sslaccept=accept_invalid_certs",
+            "otherwise remove it",
+        ),
         ("postgresql://a:hush@h/s?sslnegotiation=direct", "sslnegotiation"),
         ("postgresql://a:hush@h/s?require_auth=none", "require_auth"),
         ("postgresql://a:hush@h/s?currentSchema=x", "currentSchema"),

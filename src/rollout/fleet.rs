@@ -120,7 +120,7 @@ fn enroll(
         participant: Participant {
             name: format!("{}/{}", orchestra.namespace().unwrap_or_default(), orchestra.name_any()),
             created: orchestra.creation_timestamp().map_or(Timestamp::MAX, |at| at.0),
-            standing: standing_of(migrations, ledger.outcome(&uid, revision), revision),
+            standing: update_state_of(migrations, ledger.outcome(&uid, revision), revision),
             canary: canary.is_some_and(|canary| canary.matches(orchestra.labels())),
             pinned: orchestra.spec.pin_migrations,
             engaged: ledger.is_engaged(&uid) || is_inherited(orchestra, ledger),
@@ -135,7 +135,7 @@ fn enroll(
 }
 
 /// The last outcome of this process is newer than the status.
-fn standing_of(migrations: Option<&MigrationStatus>, outcome: Option<TurnOutcome>, revision: &str) -> UpdateState {
+fn update_state_of(migrations: Option<&MigrationStatus>, outcome: Option<TurnOutcome>, revision: &str) -> UpdateState {
     let Some(migrations) = migrations else {
         return match outcome {
             Some(TurnOutcome::Applied) => UpdateState::Updated,
@@ -159,9 +159,9 @@ fn standing_of(migrations: Option<&MigrationStatus>, outcome: Option<TurnOutcome
 }
 
 /// How far an Orchestra is with a source, as known without a query to its database.
-pub fn standing(orchestra: &Orchestra, ledger: &Ledger, revision: &str) -> UpdateState {
+pub fn update_state(orchestra: &Orchestra, ledger: &Ledger, revision: &str) -> UpdateState {
     let uid = orchestra.metadata.uid.as_deref().unwrap_or_default();
-    standing_of(orchestra.migrations(), ledger.outcome(uid, revision), revision)
+    update_state_of(orchestra.migrations(), ledger.outcome(uid, revision), revision)
 }
 
 /// Whether an earlier process started its migration, which may still be running.
@@ -259,7 +259,11 @@ mod tests {
             ("new", 2, false, Some(AwaitsApproval), UpdateState::Broken),
         ] {
             let status = migrations(source, pending, failed);
-            assert_eq!(standing_of(Some(&status), outcome, "new"), is, "{status:?} {outcome:?}");
+            assert_eq!(
+                update_state_of(Some(&status), outcome, "new"),
+                is,
+                "{status:?} {outcome:?}"
+            );
         }
         let waits = |source: &str, failed| MigrationStatus {
             plan: Some(MigrationPlan::default()),
@@ -273,17 +277,17 @@ mod tests {
             ("old", false, None, UpdateState::Broken),
         ] {
             assert_eq!(
-                standing_of(Some(&waits(source, failed)), outcome, "new"),
+                update_state_of(Some(&waits(source, failed)), outcome, "new"),
                 is,
                 "{source} {failed}"
             );
         }
         assert_eq!(
-            standing_of(None, Some(AwaitsApproval), "new"),
+            update_state_of(None, Some(AwaitsApproval), "new"),
             UpdateState::AwaitsApproval
         );
-        assert_eq!(standing_of(None, None, "new"), UpdateState::Pending);
-        assert_eq!(standing_of(None, Some(Failed), "new"), UpdateState::Failed);
+        assert_eq!(update_state_of(None, None, "new"), UpdateState::Pending);
+        assert_eq!(update_state_of(None, Some(Failed), "new"), UpdateState::Failed);
     }
 
     fn orchestra(reason: &str, pending: i32) -> Orchestra {

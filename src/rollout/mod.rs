@@ -83,7 +83,10 @@ pub fn gate(ctx: &Context, orchestra: &Orchestra, revision: &str) -> Gate {
         return Gate::Kept(NoTurn::Pinned);
     }
     // An Orchestra that waits for approval looks for it without a turn.
-    match ctx.turns.look(|ledger| fleet::standing(orchestra, ledger, revision)) {
+    match ctx
+        .turns
+        .look(|ledger| fleet::update_state(orchestra, ledger, revision))
+    {
         UpdateState::Updated | UpdateState::AwaitsApproval => Gate::Open,
         _ => Gate::Closed,
     }
@@ -127,7 +130,9 @@ pub fn released(
 
 /// Whether its migration to this source waited for approval, as known without a query to its database.
 pub fn awaited_approval(ctx: &Context, orchestra: &Orchestra, revision: &str) -> bool {
-    ctx.turns.look(|ledger| fleet::standing(orchestra, ledger, revision)) == UpdateState::AwaitsApproval
+    ctx.turns
+        .look(|ledger| fleet::update_state(orchestra, ledger, revision))
+        == UpdateState::AwaitsApproval
 }
 
 /// Asks for a turn outside of any rollout: only the limit of the server counts.

@@ -149,6 +149,6 @@ pub fn orchestra(
         health,
         foreign: orchestra::Awaited::default(),
         looks: orchestra::UseLooks::default(),
-        places: orchestra::Places::default(),
+        pass_limit: orchestra::PassLimit::default(),
     }))
 }

@@ -43,13 +43,13 @@ pub enum Flaw {
     TooLarge,
     /// The memory for large sources is in use; it is no fault of the files.
     #[error(
-        "it has more than {} MiB, and the operator reads one source of that size at a time: it waits until the scripts of the other one are applied",
+        "the source is larger than {} MiB, and the operator reads one such source at a time: this one is read when the scripts of the other are applied",
         SMALL_BYTES >> 20
     )]
     Busy,
     /// The memory for small sources is in use; it is no fault of the files.
     #[error(
-        "the scripts that are applied now take the operator's memory for sources: it waits until one of them is applied"
+        "the operator's memory for sources is full: this source is read when running migrations or seeds have ended"
     )]
     Full,
     /// Not an archive, or a damaged one.

@@ -1,6 +1,7 @@
 //! Finds the folder of a source that holds the scripts: the one that `path` names, or the only candidate.
 
 use std::collections::BTreeSet;
+use std::iter;
 use std::path::Path;
 
 use super::archive::is_packed;
@@ -23,6 +24,9 @@ const PROJECTS: [(&str, Format); 2] = [
 
 /// The script of a Prisma migration; the name of its folder is the name of the migration.
 const PRISMA_SCRIPT: &str = "migration.sql";
+
+/// The file of sqlx's settings.
+const SQLX_SETTINGS: &str = "sqlx.toml";
 
 /// The files of migrations, and their format if the name of the folder determines it. Without `path`, every file that could
 /// be a migration is among them.
@@ -61,7 +65,7 @@ pub fn without_migration(found: &[(String, Content)], source: &ScriptSource) -> 
         (None, false) if source.config_maps().next().is_some() => (
             format!(", only {}", text::names(&seen, NAMED, seen.len())),
             "kubectl create configmap --from-file takes no folders: pack them (tar czf) into a key that ends in .tar.gz, or make \
-             each script a key of its own",
+             each script a key of its own, named after its migration",
         ),
         (_, false) => (
             format!(", only {}", text::names(&seen, NAMED, seen.len())),
@@ -106,7 +110,7 @@ fn chosen(files: &Files, path: Option<&str>, wanted: Option<Format>) -> Result<(
             Ok((below(files, folder), format))
         }
         (Some((first, _)), _) => {
-            let all = std::iter::once(first).chain(projects.map(|(folder, _)| folder));
+            let all = iter::once(first).chain(projects.map(|(folder, _)| folder));
             Err(Flaw::Several(all.take(5).collect::<Vec<_>>().join(", ")))
         }
     }
@@ -170,6 +174,22 @@ fn at(files: &Files, path: &str) -> Result<FoundFiles, Flaw> {
         });
     }
     Ok(found)
+}
+
+/// The files of sqlx's settings in the folders above what `path` names: sqlx reads the one beside `Cargo.toml`.
+pub fn settings_above(files: &Files, path: Option<&str>) -> FoundFiles {
+    let Some(path) = path.map(|path| path.trim_end_matches('/')) else {
+        return FoundFiles::new();
+    };
+    let ends = path.match_indices('/').map(|(end, _)| &path[..=end]);
+    let wanted: BTreeSet<_> = iter::once("")
+        .chain(ends)
+        .map(|folder| format!("{folder}{SQLX_SETTINGS}"))
+        .collect();
+    let found = files.contents().filter(|(file, _)| wanted.contains(*file));
+    found
+        .map(|(file, content)| (file.to_owned(), content.clone()))
+        .collect()
 }
 
 fn below(files: &Files, folder: &str) -> FoundFiles {

@@ -138,6 +138,45 @@ fn a_seed_lies_in_one_folder() {
 }
 
 #[test]
+fn settings_of_sqlx_are_found_above_the_path() {
+    for (given, path, found) in [
+        (
+            &["sqlx.toml", "migrations/1_a.sql"][..],
+            Some("migrations"),
+            "sqlx.toml",
+        ),
+        (
+            &["sqlx.toml", "app/sqlx.toml", "app/db/1_a.sql", "b/sqlx.toml"],
+            Some("app/db/"),
+            "app/sqlx.toml sqlx.toml",
+        ),
+        (&["db/sqlx.toml", "db/1_a.sql"], Some("db/1_a.sql"), "db/sqlx.toml"),
+        // Beside the scripts it is one of the files that are read.
+        (&["db/sqlx.toml", "db/1_a.sql"], Some("db"), ""),
+        (&["sqlx.toml", "1_a.sql"], None, ""),
+        (&["my-sqlx.toml", "db/1_a.sql"], Some("db"), ""),
+    ] {
+        assert_eq!(names(settings_above(&files(given), path)), found, "{given:?}");
+    }
+}
+
+#[test]
+fn the_script_of_one_prisma_migration_keeps_no_name_without_its_folder() {
+    let all = files(&["prisma/migrations/1_a/migration.sql", "prisma/migrations/1_a/down.sql"]);
+    for (path, found) in [
+        ("prisma/migrations/1_a", "down.sql migration.sql"),
+        ("prisma/migrations/1_a/migration.sql", "migration.sql"),
+    ] {
+        let (is, format) = migrations(&all, Some(path), None).unwrap();
+        let refused = crate::migrate::Source::read(format, is.clone())
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains("<folder>.sql"), "{refused}");
+        assert_eq!(names(is), found);
+    }
+}
+
+#[test]
 fn files_without_a_migration_are_told_unless_there_are_none() {
     let maps = ScriptSource {
         config_map_ref: Some(ConfigMapReference { name: "schema".into() }),

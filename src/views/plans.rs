@@ -35,9 +35,9 @@ pub struct PlanFinding {
     pub statement: String,
 }
 
-/// The summary of the plan in the status of an Orchestra; none when no migrations wait for approval.
+/// The summary of the plan in the status of an Orchestra; none when neither migrations nor a seed wait for approval.
 pub fn waiting(orchestra: &Orchestra) -> Option<&MigrationPlan> {
-    orchestra.status.as_ref()?.migrations.as_ref()?.plan.as_ref()
+    orchestra.status.as_ref()?.waiting_plan()
 }
 
 impl PlanView {

@@ -1,15 +1,20 @@
 //! Runs that are interrupted by the end of the operator or the server: the record is true, and the next run continues from
 //! there.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::tenant::database;
 use crate::support::{
-    INIT, ask, execute, migrate, migrate_with, postgres::server, resolve, session, source, source_of,
+    INIT, ask, counted, execute, migrate, migrate_with, postgres::server, resolve, session, source, source_of,
 };
 use orchestra_operator::api::{MigrationFormat, ResolvedAs};
 use orchestra_operator::migrate::{Error, Options, RunEvent, TimeLimits, apply, supervised};
-use orchestra_operator::postgres::{connect, end_owners_sessions};
+use orchestra_operator::postgres::{Login, connect, end_owners_sessions};
 
 /// The script switches off what would end its session with the connection, and everything that shows whose session it is.
 const HIDDEN: &str = "SET client_connection_check_interval = 0; SET application_name = 'x'; SELECT pg_advisory_unlock_all(); \
@@ -31,7 +36,7 @@ async fn a_script_that_hides_its_session_goes_on_after_no_run() {
             async move {
                 let options = Options {
                     limits,
-                    login: Some(owner.clone()),
+                    login: Some(counted(&owner)),
                     ..Options::default()
                 };
                 let conn = connect(&owner, "test").await.unwrap();
@@ -233,4 +238,36 @@ async fn a_server_that_fails_at_every_step_ends_alike() {
             assert_eq!(server.dump("cut"), wanted, "step {step}, {delay} ms");
         }
     }
+}
+
+/// A session beside the one of the scripts tells who blocks them. After a refusal, as when the password was changed meanwhile,
+/// it does not try again in each second: the hosted pooler blocks an address that keeps failing.
+#[tokio::test]
+async fn a_refused_login_beside_a_run_is_not_repeated_every_second() {
+    let server = server().await;
+    let (owner, _) = database(&server).await;
+    let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let wrong = Login {
+        host: "127.0.0.1".into(),
+        port: front.local_addr().unwrap().port(),
+        ..owner.as_user(owner.user.clone(), "is-no-longer-right".into())
+    };
+    let address = (owner.host.clone(), owner.port);
+    let logins = Arc::new(AtomicUsize::new(0));
+    let counter = logins.clone();
+    let relay = tokio::spawn(async move {
+        while let Ok((mut client, _)) = front.accept().await {
+            counter.fetch_add(1, Ordering::Relaxed);
+            let mut server = TcpStream::connect((address.0.as_str(), address.1)).await.unwrap();
+            tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    let options = Options {
+        login: Some(counted(&wrong)),
+        ..Options::default()
+    };
+    let slow = source(&[("1_slow", "SELECT pg_sleep(3.5)"), ("2_slow", "SELECT pg_sleep(2.5)")]);
+    migrate_with(&owner, &slow, &options).await.unwrap();
+    assert_eq!(logins.load(Ordering::Relaxed), 1);
+    relay.abort();
 }

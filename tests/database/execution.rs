@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{
-    INIT, ask, execute, migrate, migrate_with, pending, postgres::server, resolve, session, source, source_of,
+    INIT, ask, counted, execute, migrate, migrate_with, pending, postgres::server, resolve, session, source, source_of,
 };
 use orchestra_operator::api::{MigrationFormat, ResolvedAs};
 use orchestra_operator::migrate::{Error, Options, RunEvent, TimeLimits, apply};
@@ -320,7 +320,7 @@ async fn it_says_who_holds_it_up() {
             table_lock: Duration::from_secs(3),
             ..TimeLimits::default()
         },
-        login: Some(login.clone()),
+        login: Some(counted(&login)),
         ..Options::default()
     };
     let all = source(&[INIT, ("2_alter", "ALTER TABLE a ADD b int;")]);

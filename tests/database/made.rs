@@ -203,9 +203,8 @@ async fn what_a_login_lacks_is_read_from_the_server() {
     let may: Maker = maker(&mut session).await.unwrap();
     let said = may.objection(true).unwrap();
     assert!(said.contains("ALTER ROLE \"weak\" CREATEDB"), "{said}");
-    execute(&mut session, "SET default_transaction_read_only = on")
-        .await
-        .unwrap();
+    admin(&server, "ALTER ROLE weak SET default_transaction_read_only = on").await;
+    let mut session = postgres::connect(&login, APPLICATION).await.unwrap();
     let said = maker(&mut session).await.unwrap().objection(true).unwrap();
     assert!(said.contains("takes no writes"), "{said}");
 }

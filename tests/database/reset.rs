@@ -102,7 +102,7 @@ const LEFT: &str = "\
     ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO mallory; ALTER DEFAULT PRIVILEGES IN SCHEMA secret GRANT ALL ON TABLES TO PUBLIC; \
     ALTER DATABASE one SET search_path = secret, public; ALTER ROLE one_owner SET statement_timeout = '1h'; \
     ALTER ROLE one_owner IN DATABASE one SET row_security = off; COMMENT ON DATABASE one IS 'mine'; COMMENT ON SCHEMA public IS 'mine'; \
-    ALTER DATABASE one WITH IS_TEMPLATE true; SELECT lo_create(0) FROM generate_series(1, 700)";
+    ALTER DATABASE one WITH IS_TEMPLATE true CONNECTION LIMIT 30; SELECT lo_create(0) FROM generate_series(1, 700)";
 
 /// What a role of the script does then: it makes another role, and owns something.
 const NESTED: &str = "CREATE ROLE eve LOGIN; CREATE SCHEMA hers; CREATE TABLE hers.t AS SELECT 1 AS x; GRANT USAGE ON SCHEMA hers TO eve";

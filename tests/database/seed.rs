@@ -269,7 +269,10 @@ async fn a_broken_row_is_placed_and_not_shown() {
         &mut conn,
         "CREATE FUNCTION told() RETURNS trigger LANGUAGE plpgsql AS \
          $$ BEGIN RAISE EXCEPTION 'no %', NEW.title USING ERRCODE = '23514'; END $$;
-         CREATE TRIGGER told BEFORE INSERT ON part FOR EACH ROW WHEN (NEW.title LIKE 'geheim%') EXECUTE FUNCTION told()",
+         CREATE TRIGGER told BEFORE INSERT ON part FOR EACH ROW WHEN (NEW.title LIKE 'geheim%') EXECUTE FUNCTION told();
+         CREATE TABLE act (data jsonb, raw text); CREATE FUNCTION casts() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN NEW.data := NEW.raw::jsonb; RETURN NEW; END $$;
+         CREATE TRIGGER casts BEFORE INSERT ON act FOR EACH ROW WHEN (NEW.raw <> '') EXECUTE FUNCTION casts()",
     )
     .await
     .unwrap();
@@ -319,6 +322,16 @@ async fn a_broken_row_is_placed_and_not_shown() {
             "20_part.csv",
             "title,member\nx,1\ngeheim,1\n",
             "20_part.csv failed at line 3: a trigger or a function refused the row (SQLSTATE 23514)",
+        ),
+        (
+            "20_act.csv",
+            "data\n{}\n{geheim: 1}\n",
+            "20_act.csv failed at line 3, column data: invalid input syntax for type json (SQLSTATE 22P02)",
+        ),
+        (
+            "20_act.csv",
+            "raw\ngeheim\n",
+            "20_act.csv failed at line 2: a trigger or a function refused the row (SQLSTATE 22P02)",
         ),
         (
             "20_app.pay.csv",

@@ -5,6 +5,7 @@
 //! `not-run` is only parsed.
 
 mod commands;
+mod demo;
 mod links;
 mod named;
 mod place;

@@ -1,6 +1,7 @@
 //! Migrations that wait for a person: what is shown, what keeps working, and which word counts.
 
 mod forged;
+mod seeds;
 
 use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};

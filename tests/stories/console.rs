@@ -25,6 +25,7 @@ async fn a_visitor_can_do_in_the_console_what_their_token_can() {
     a_database_is_created_by_its_form(&world, &editor).await;
     let viewer = console.signed_in(&world, "viewer", VIEWER).await;
     a_viewer_sees_and_changes_nothing(&world, &viewer).await;
+    who_may_not_read_changes_nothing_by_the_form(&world, &console).await;
     every_page_is_there_in_both_languages(&viewer).await;
     a_visitor_of_one_namespace_sees_what_is_in_it(&world, &console).await;
     a_plan_is_read_and_approved(&world, &console).await;
@@ -220,6 +221,23 @@ async fn kept_by_a_repository(world: &World, editor: &Browser<'_>) {
     let forged = editor.post("/tenants/tenants/kept/pause", &[("uid", uid)]).await;
     assert_eq!(forged.status, StatusCode::CONFLICT);
     assert!(forged.text.contains("repository"), "{}", forged.text);
+}
+
+/// The form of a new database is none to change one.
+async fn who_may_not_read_changes_nothing_by_the_form(world: &World, console: &Running) {
+    let role = "--resource=orchestras.stagesub.io";
+    world
+        .kubectl(["create", "clusterrole", "blind", "--verb=create,patch", role])
+        .unwrap();
+    let blind = console.signed_in_within(world, "blind", "blind", TENANTS).await;
+    let before = world.get(Kind::Orchestra, TENANTS, "acme").await.unwrap().unwrap();
+    for agreed in [&[][..], &[("agreed", "yes")][..]] {
+        let form = [&[("namespace", TENANTS), ("name", "acme"), ("ttl", "72h")], agreed].concat();
+        let page = blind.post("/create", &form).await;
+        assert!(page.text.contains("exists already"), "{}", page.text);
+    }
+    let after = world.get(Kind::Orchestra, TENANTS, "acme").await.unwrap().unwrap();
+    assert_eq!(after["spec"], before["spec"]);
 }
 
 async fn a_viewer_sees_and_changes_nothing(world: &World, viewer: &Browser<'_>) {

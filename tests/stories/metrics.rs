@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use orchestra_operator::supabase::marker::{ClusterMarker, mint};
 use orchestra_sandbox::api::{Fault, Operation, Rule};
-use orchestra_sandbox::prometheus::{Programs, Prometheus};
+use orchestra_sandbox::prometheus::{Prometheus, find_or_say};
 use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -149,7 +149,7 @@ async fn every_metric_is_documented_and_every_query_has_data() {
         })
         .unwrap();
     soon("it leads", async || operator.log().contains("leading")).await;
-    let prometheus = match Programs::find_or_say("queries of the dashboard") {
+    let prometheus = match find_or_say("queries of the dashboard") {
         Some(programs) => {
             let dir = world.dir().join("prometheus");
             Some(Prometheus::start(&programs, &dir, &config(&operator)).await.unwrap())

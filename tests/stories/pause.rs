@@ -2,6 +2,7 @@
 //! password that the provider has reverted.
 
 mod interrupted;
+mod newer_spec;
 mod released;
 mod sources_gone;
 
@@ -161,7 +162,7 @@ async fn a_project_is_paused_and_restored_once_whatever_goes_wrong() {
     let object = paused(&world, "tour").await;
     assert_eq!(object["status"]["power"]["pausedBy"], "Idle");
     assert_eq!(world.api.ledger().count(Operation::PauseProject), 1);
-    assert!(events(&world).contains("Warning PauseAnnounced nobody uses the database"));
+    assert!(events(&world).contains("Warning PauseAnnounced the database is unused"));
 
     // The sample is created, handed over and paused; its deletion waits for nothing.
     world.api.behave(|provider| provider.pooler_after = Duration::ZERO);
@@ -277,7 +278,7 @@ async fn an_unused_database_of_a_pool_is_shut_after_a_warning_and_a_new_annotati
         "{object:#}"
     );
     let all = events(&world);
-    assert!(all.contains("Warning PauseAnnounced nobody uses the database"), "{all}");
+    assert!(all.contains("Warning PauseAnnounced the database is unused"), "{all}");
     assert!(login(&url).await.is_err(), "its login is shut");
 
     // What is in the spec already does not wake it, nor does a longer time, after which it is not paused again here.

@@ -19,6 +19,7 @@ use crate::support::{
 };
 
 mod recycled;
+mod retried;
 
 /// Databases on one server, each with an owner of its own; their URLs as the inventory's entries.
 pub async fn inventory(world: &World, names: &[&str]) -> Vec<String> {

@@ -78,7 +78,8 @@ async fn a_seed_carries_the_orchestras_own_values_and_follows_them() {
     let spec = |policy: &str| {
         json!({
             "displayName": EVIL, "locale": "fr-CA",
-            "migrations": {"format": "Prisma", "source": {"configMapRef": {"name": "schema"}}},
+            // The seed deletes rows, also in the database in use.
+            "migrations": {"format": "Prisma", "source": {"configMapRef": {"name": "schema"}}, "approval": "Automatic"},
             "seed": {"configMapRef": {"name": "rows"}, "policy": policy},
         })
     };

@@ -6,16 +6,21 @@ pub mod pgbouncer;
 pub mod postgres;
 pub mod tenant;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use orchestra_operator::api::{MigrationFormat, Resolution, ResolvedAs};
 use orchestra_operator::migrate::guard::Review;
 use orchestra_operator::migrate::{Error, HistoryLook, MigrationsStatus, Options, Source, TimeLimits, apply};
-use orchestra_operator::postgres::{Login, connect};
+use orchestra_operator::postgres::{CountedLogin, Login, connect};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-/// A session as any client has it: `connect` gives it the search path of the operator's own statements.
+/// A session as any client has it: `connect` gives it the settings of the operator's own statements.
 pub async fn session(login: &Login) -> PgConnection {
     let mut conn = connect(login, "test").await.unwrap();
-    execute(&mut conn, "SET search_path TO DEFAULT").await.unwrap();
+    let theirs = "SET search_path TO DEFAULT; RESET ROLE; RESET default_transaction_read_only; \
+        RESET default_transaction_isolation; RESET statement_timeout; RESET idle_in_transaction_session_timeout";
+    execute(&mut conn, theirs).await.unwrap();
     conn
 }
 
@@ -56,6 +61,16 @@ pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<
     let options = Options::default();
     let look = HistoryLook::take(conn, source, &options).await?;
     look.missing_tables(conn).await
+}
+
+/// The owner's login as the operator has it beside a run of scripts. The next login after a refused one is far away.
+pub fn counted(login: &Login) -> CountedLogin {
+    CountedLogin {
+        login: login.clone(),
+        database: "one".to_owned(),
+        logins: Arc::default(),
+        spacing: Duration::from_mins(1),
+    }
 }
 
 pub async fn migrate(login: &Login, source: &Source) -> Result<MigrationsStatus, Error> {

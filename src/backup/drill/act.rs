@@ -182,7 +182,7 @@ async fn end(pass: &mut Pass, ended: &DrillEnd, now: Timestamp) -> Result<(), Er
     Ok(())
 }
 
-/// Makes the scratch database, empty, and then the Job, if it is still its turn.
+/// Makes the scratch database, empty, and then the Job, if the queue still gives it the slot.
 async fn start(pass: &mut Pass, class: Option<&Arc<OrchestraClass>>) -> Result<(), Error> {
     let (status, drill) = (pass.status(), pass.drill());
     let Some(at) = drill.scratch else { return Ok(()) };

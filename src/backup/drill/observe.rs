@@ -66,7 +66,7 @@ pub async fn observe(pass: &Pass, class: Option<Arc<OrchestraClass>>, now: Times
             job: look.job,
             left_over: left_over || look.job != Job::None,
             scratch: drill.scratch.is_some(),
-            rest: pass.ctx.drops.rest(pass.uid()),
+            drop_wait: pass.ctx.drops.wait(pass.uid()),
             due: due(pass, now),
             has_place: matches!(place, Some(Ok(_))),
             has_room,

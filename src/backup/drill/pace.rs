@@ -28,11 +28,11 @@ impl Default for Drops {
 
 impl Drops {
     /// How long the next drop has to wait.
-    pub fn rest(&self, uid: &str) -> Duration {
-        self.rest_at(uid, Instant::now())
+    pub fn wait(&self, uid: &str) -> Duration {
+        self.wait_at(uid, Instant::now())
     }
 
-    fn rest_at(&self, uid: &str, now: Instant) -> Duration {
+    fn wait_at(&self, uid: &str, now: Instant) -> Duration {
         let drops = self.0.lock();
         drops.get(uid).map_or(Duration::ZERO, |last| {
             last.wait.saturating_sub(now.saturating_duration_since(last.at))
@@ -69,15 +69,15 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..12 {
             drops.dropped_at("a", now);
-            let wait = drops.rest_at("a", now);
+            let wait = drops.wait_at("a", now);
             now += wait;
-            assert_eq!(drops.rest_at("a", now), Duration::ZERO);
+            assert_eq!(drops.wait_at("a", now), Duration::ZERO);
             waits.push(wait.as_secs());
         }
         assert_eq!((&waits[..4], waits[11]), (&[5, 10, 20, 40][..], SLOWEST.as_secs()));
-        assert_eq!(drops.rest("b"), Duration::ZERO);
+        assert_eq!(drops.wait("b"), Duration::ZERO);
         drops.dropped_at("a", now);
         drops.announced("a");
-        assert_eq!(drops.rest_at("a", now), Duration::ZERO);
+        assert_eq!(drops.wait_at("a", now), Duration::ZERO);
     }
 }

@@ -18,8 +18,8 @@ pub struct Facts {
     pub left_over: bool,
     /// A scratch database may be there.
     pub scratch: bool,
-    /// How long the server is left alone after the last drop, when no drill was announced since.
-    pub rest: Duration,
+    /// The time until the next scratch database may be dropped; zero once another drill was announced since the last drop.
+    pub drop_wait: Duration,
     /// When the next attempt may be made.
     pub due: Due,
     /// There is a server for the scratch database.
@@ -82,10 +82,10 @@ pub fn leave(facts: &Facts) -> Option<Step> {
     if facts.left_over || facts.job != Job::None {
         return Some(Step::CleanUp);
     }
-    match facts.rest {
+    match facts.drop_wait {
         _ if !facts.scratch => None,
         Duration::ZERO => Some(Step::Drop),
-        rest => Some(Step::Pause(rest)),
+        wait => Some(Step::Pause(wait)),
     }
 }
 

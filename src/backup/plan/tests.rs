@@ -23,7 +23,7 @@ const NO_DRILL: drill::Facts = drill::Facts {
     job: Job::None,
     left_over: false,
     scratch: false,
-    rest: Duration::ZERO,
+    drop_wait: Duration::ZERO,
     due: Due::Now,
     has_place: false,
     has_room: true,

@@ -16,7 +16,7 @@ pub struct Newest {
 
 /// What one pass has observed.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct DrillFacts {
     /// The times of the schedule; none where there is none, it is suspended, or it is invalid.
     pub times: Option<Times>,
     /// The next time that is recorded.
@@ -38,7 +38,7 @@ pub struct Ask {
     pub value: String,
 }
 
-impl Facts {
+impl DrillFacts {
     /// The next time, which may have passed: without a complete backup it stays due.
     pub fn due(&self, now: Timestamp) -> Option<Timestamp> {
         let times = self.times.as_ref()?;
@@ -87,16 +87,16 @@ mod tests {
     }
 
     /// Each day at four, checked some time later.
-    fn facts(known: Option<Timestamp>, asked: Option<&str>) -> Facts {
+    fn facts(known: Option<Timestamp>, asked: Option<&str>) -> DrillFacts {
         let schedule = Schedule::read("spec.backup.verify", "0 4 * * *", None).unwrap();
-        Facts {
+        DrillFacts {
             times: Some(Times::new(schedule, "uid-1")),
             known,
             newest: Some(Newest {
                 name: "last".into(),
                 asked: asked.map(Into::into),
             }),
-            ..Facts::default()
+            ..DrillFacts::default()
         }
     }
 
@@ -119,7 +119,7 @@ mod tests {
         assert!(facts(Some(first), Some("now")).ask(now).is_some());
         let asked = facts(Some(first), Some(&ask.value));
         assert_eq!((asked.ask(now), asked.due(now)), (None, Some(first + day + day)));
-        let without = Facts {
+        let without = DrillFacts {
             newest: None,
             ..facts(Some(first), None)
         };
@@ -128,7 +128,7 @@ mod tests {
             (None, Some(first)),
             "it stays due"
         );
-        assert_eq!(Facts::default().due(now), None);
+        assert_eq!(DrillFacts::default().due(now), None);
     }
 
     #[test]
@@ -137,7 +137,7 @@ mod tests {
         let next = facts(None, None).due(now).unwrap();
         let day = SignedDuration::from_hours(24);
         assert_eq!(facts(None, None).deadline(now), Some(next + day));
-        let known = Facts {
+        let known = DrillFacts {
             deadline: Some(next - day),
             ..facts(None, None)
         };
@@ -146,7 +146,7 @@ mod tests {
             Some(next - day),
             "it does not move while nothing is verified"
         );
-        let verified = Facts {
+        let verified = DrillFacts {
             verified: Some(now),
             ..known
         };

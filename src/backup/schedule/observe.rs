@@ -16,11 +16,11 @@ use super::price::Acceptance;
 use super::retention::{BackupState, Made, Rules};
 use super::times::Times;
 use super::{drills, own, price, sizes};
-use crate::api::condition::{ConditionType, Reason, find};
+use crate::api::condition::Reason;
 use crate::api::names::VERIFY_ANNOTATION;
 use crate::api::{
     BackupEstimate, BackupSchedule, ClassBackup, DeletionPolicy, Orchestra, OrchestraBackup, OrchestraClass,
-    ProviderBackups, RetentionLimits, known_reason,
+    ProviderBackups, RetentionLimits,
 };
 use crate::backup::{Context, order, stored};
 use crate::controller::{Core, unreadable};
@@ -38,7 +38,7 @@ pub struct Observed {
     /// The schedule that applies to the Orchestra.
     pub schedule: BackupSchedule,
     /// The drills that the schedule asks for.
-    pub drills: drills::Facts,
+    pub drills: drills::DrillFacts,
     /// The drill that is to be requested now.
     pub ask: Option<drills::Ask>,
     /// Why the schedule of backups, or that of drills, is invalid.
@@ -166,10 +166,10 @@ fn drills_and_trouble(
     core: &Core,
     object: &Orchestra,
     times: Result<Option<Times>, String>,
-) -> (drills::Facts, Option<(Reason, String)>) {
+) -> (drills::DrillFacts, Option<(Reason, String)>) {
     match times {
         Ok(times) => (drills_of(core, object, times), None),
-        Err(wrong) => (drills::Facts::default(), Some((Reason::ScheduleInvalid, wrong))),
+        Err(wrong) => (drills::DrillFacts::default(), Some((Reason::ScheduleInvalid, wrong))),
     }
 }
 
@@ -192,14 +192,14 @@ fn drill_times(
 }
 
 /// The backups of which a drill may be requested, whoever has made them.
-fn drills_of(core: &Core, object: &Orchestra, times: Option<Times>) -> drills::Facts {
+fn drills_of(core: &Core, object: &Orchestra, times: Option<Times>) -> drills::DrillFacts {
     let known = object
         .status
         .as_ref()
         .and_then(|status| status.backup.clone())
         .unwrap_or_default();
     if times.is_none() {
-        return drills::Facts::default();
+        return drills::DrillFacts::default();
     }
     let (name, of) = (object.name_any(), &object.metadata);
     let all = core.stores.backups.state_filter(|backup| {
@@ -220,7 +220,7 @@ fn drills_of(core: &Core, object: &Orchestra, times: Option<Times>) -> drills::F
             .last_verified_time
             .clone()
     });
-    drills::Facts {
+    drills::DrillFacts {
         times,
         known: known.next_verify_time.map(|at| at.0),
         newest: newest.map(|backup| drills::Newest {
@@ -316,12 +316,8 @@ fn state(backup: &OrchestraBackup) -> BackupState {
         let reason = failure.known_reason().unwrap_or(Reason::BackupFailed);
         return BackupState::Failed(reason, failure.message.clone());
     }
-    let conditions = status.map_or(&[][..], |status| &status.conditions[..]);
-    match find(conditions, ConditionType::Stalled) {
-        Some(stalled) => {
-            let reason = known_reason(stalled).unwrap_or(Reason::BackupFailed);
-            BackupState::Stalled(reason, stalled.message.clone())
-        }
+    match backup.stalled() {
+        Some((reason, message)) => BackupState::Stalled(reason, message.to_owned()),
         None => BackupState::UnderWay,
     }
 }

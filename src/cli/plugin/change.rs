@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use super::complete;
 use super::scope::{Scope, told};
 use crate::api::names::COMMAND_MANAGER;
-use crate::api::{EXTENDED_ANNOTATION, Orchestra, PowerState, RETRY_ANNOTATION, ROTATE_ANNOTATION, WAKE_ANNOTATION};
+use crate::api::{
+    EXTENDED_ANNOTATION, Orchestra, OrchestraClass, PowerState, RETRY_ANNOTATION, ROTATE_ANNOTATION, WAKE_ANNOTATION,
+};
 
 /// Arguments of `pause` and `resume`.
 #[derive(clap::Args, Debug)]
@@ -102,7 +104,32 @@ pub async fn retry(scope: &Scope, name: &str) -> anyhow::Result<String> {
         return Ok(format!("{} has nothing to retry", told(&orchestra)));
     }
     annotate(&scope.orchestras(), name, RETRY_ANNOTATION, MAY).await?;
-    Ok(format!("{} retry requested", told(&orchestra)))
+    let requested = format!("{} retry requested", told(&orchestra));
+    Ok(match pools_waited_for(scope, &orchestra).await {
+        Some(pools) => format!("{requested}\n{}", of_pools(&pools)),
+        None => requested,
+    })
+}
+
+/// The pools that a tenant without a database may get one of; none where its class has none, or may not be read.
+async fn pools_waited_for(scope: &Scope, orchestra: &Orchestra) -> Option<Vec<String>> {
+    let status = orchestra.status.as_ref()?;
+    if status.database_name.is_some() {
+        return None;
+    }
+    let classes: Api<OrchestraClass> = Api::all(scope.client.clone());
+    let class = classes.get_opt(status.class_name.as_deref()?).await.ok()??;
+    class.spec.pools.map(|pools| pools.names)
+}
+
+/// What asks for another attempt at what these pools have refused, which the request of an Orchestra does not.
+fn of_pools(names: &[String]) -> String {
+    format!(
+        "it has no database yet; where an entry or a member of a pool has failed, an admin asks the pool:\n  \
+         kubectl annotate orchpool {} --overwrite {RETRY_ANNOTATION}={}",
+        names.join(" "),
+        Timestamp::now().strftime("%FT%TZ")
+    )
 }
 
 /// Asks for a new login.
@@ -161,4 +188,16 @@ pub async fn extend(scope: &Scope, arguments: &ExtendArguments) -> anyhow::Resul
     }
     annotate(&scope.orchestras(), &arguments.name, EXTENDED_ANNOTATION, MAY).await?;
     Ok(format!("{} extended: its ttl counts from now", told(&orchestra)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_pools;
+
+    #[test]
+    fn the_pools_to_ask_are_named() {
+        let told = of_pools(&["house".to_owned(), "garden".to_owned()]);
+        let command = "kubectl annotate orchpool house garden --overwrite stagesub.io/retry-requested-at=20";
+        assert!(told.contains(command), "{told}");
+    }
 }

@@ -70,7 +70,7 @@ fn code(state: TenantState) -> Option<u8> {
     }
 }
 
-fn standing(tenant: &Tenant) -> String {
+fn state(tenant: &Tenant) -> String {
     let reason = tenant.waits.as_ref().map(|waits| waits.reason.as_str());
     let with = |words: &str| reason.map_or_else(|| words.to_owned(), |reason| format!("{words} ({reason})"));
     match tenant.state {
@@ -99,7 +99,7 @@ fn text(tenant: &Tenant, without_events: bool) -> String {
     let facts = [
         ("Name", Some(tenant.name.clone())),
         ("Namespace", Some(tenant.namespace.clone())),
-        ("State", Some(standing(tenant))),
+        ("State", Some(state(tenant))),
         ("Available", Some(if tenant.available { "yes" } else { "no" }.into())),
         ("Class", tenant.class.clone()),
         ("Database", tenant.database.clone()),

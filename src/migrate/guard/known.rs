@@ -114,7 +114,7 @@ impl KnownObjects {
     }
 
     /// As [`Self::presence`], with the columns if the name means one relation only.
-    pub fn standing(&mut self, name: &Name) -> Existence {
+    pub fn existence(&mut self, name: &Name) -> Existence {
         let filled = match self.presence(name) {
             Existence::There { filled, .. } => filled,
             other => return other,

@@ -58,7 +58,7 @@ pub use consent::Consent;
 pub use finding::{Finding, FindingKind};
 pub use plan::{PendingMigration, Plan};
 pub use review::Review;
-pub(super) use review::look;
+pub(super) use review::{SeedScript, judge_seed, look};
 
 pub use super::history::Head;
 

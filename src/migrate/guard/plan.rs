@@ -43,6 +43,9 @@ pub struct Plan {
     pub digest: String,
     /// The history that the plan would be applied to.
     pub head: Head,
+    /// Of a plan of a seed: the digest of its files and values. Its files are listed in place of migrations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<String>,
     /// The migrations, in order.
     pub pending: Vec<PendingMigration>,
     /// The findings, in the order of the scripts.
@@ -52,9 +55,22 @@ pub struct Plan {
 impl Plan {
     /// Makes a plan. The digest depends on the arguments only.
     pub fn new(head: Head, pending: Vec<PendingMigration>, findings: Vec<Finding>) -> Self {
+        Self::of(head, None, pending, findings)
+    }
+
+    /// Makes the plan of a seed with this digest, whose files are pending.
+    pub fn of_seed(seed: String, pending: Vec<PendingMigration>, findings: Vec<Finding>) -> Self {
+        Self::of(Head::default(), Some(seed), pending, findings)
+    }
+
+    fn of(head: Head, seed: Option<String>, pending: Vec<PendingMigration>, findings: Vec<Finding>) -> Self {
         let mut hash = Sha256::new();
         let mut part = |text: &str| hash.update(format!("{}:{text}", text.len()));
         part("orchestra-migration-plan/1");
+        if let Some(seed) = &seed {
+            part("seed");
+            part(seed);
+        }
         part(&head.count.to_string());
         part(&head.digest);
         part(&pending.len().to_string());
@@ -75,6 +91,7 @@ impl Plan {
         Self {
             digest: format!("sha256:{}", hex::encode(hash.finalize())),
             head,
+            seed,
             pending,
             findings,
         }
@@ -102,14 +119,18 @@ impl Plan {
     /// The plan as text. `approve`: the command that approves it.
     pub fn text(&self, approve: &str) -> String {
         let mut text = format!("Plan {}\n\n", self.digest);
-        let history = match &self.head.last {
-            Some(last) => format!(
-                "Applied so far: {} migrations, the last of which is {last}.",
+        let heading = match (&self.seed, &self.head.last) {
+            (Some(_), _) => {
+                "The migrations are applied.\n\nFiles of the seed, which run in this order and in one transaction:"
+                    .into()
+            }
+            (None, Some(last)) => format!(
+                "Applied so far: {} migrations, the last of which is {last}.\n\nPending migrations, in this order:",
                 self.head.count
             ),
-            None => "Applied so far: no migrations.".into(),
+            (None, None) => "Applied so far: no migrations.\n\nPending migrations, in this order:".into(),
         };
-        let _ = writeln!(text, "{history}\n\nPending migrations, in this order:");
+        let _ = writeln!(text, "{heading}");
         for migration in self.pending.iter().take(LISTED) {
             let _ = writeln!(text, "  {}", migration.name);
         }

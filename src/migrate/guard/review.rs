@@ -1,5 +1,7 @@
 //! Reviews the pending migrations of one database: scripts → findings → plan → clearance.
 
+use std::sync::Arc;
+
 use sqlx::PgConnection;
 
 use super::catalog::Catalog;
@@ -15,7 +17,7 @@ use crate::api::Approval;
 use crate::migrate::aside::aside;
 use crate::migrate::error::{Error, Result};
 use crate::migrate::history::History;
-use crate::migrate::run_mode;
+use crate::migrate::run_mode::{self, Kept};
 use crate::migrate::source::{Migration, Source};
 
 /// The result of a review.
@@ -70,6 +72,47 @@ pub async fn look(
     };
     let clearance = decide(consent, &plan, untouched);
     Ok(Some(Review { plan, clearance }))
+}
+
+/// A script of a seed, with its values.
+pub(in crate::migrate) struct SeedScript {
+    /// Name of its file.
+    pub file: String,
+    /// The text that is sent to the server.
+    pub text: Arc<String>,
+}
+
+/// Judges the scripts of a seed, which run in one transaction. `unread`: the first file whose text is too long to be judged.
+pub(in crate::migrate) async fn judge_seed(
+    conn: &mut PgConnection,
+    scripts: Vec<SeedScript>,
+    unread: Option<String>,
+) -> Result<Vec<Finding>> {
+    let scripts = scripts.into_iter().map(|script| PendingScript {
+        migration: script.file,
+        text: script.text,
+        committed: 0,
+        kept: Kept::Nothing,
+        makes: Makes::default(),
+    });
+    let (mut findings, _) = judge(conn, scripts.collect()).await?;
+    findings.extend(unread.map(|file| Finding {
+        migration: file,
+        line: 1,
+        kind: FindingKind::Unjudged,
+        effect: FindingKind::Unjudged.effect(),
+        object: String::new(),
+        statement: "the scripts with variables are too long to be analysed".into(),
+    }));
+    Ok(findings)
+}
+
+impl Review {
+    /// The review of a seed in a database that a tenant has used.
+    pub(in crate::migrate) fn of_seed(consent: &Consent, plan: Plan) -> Self {
+        let clearance = decide(consent, &plan, false);
+        Self { plan, clearance }
+    }
 }
 
 /// How often the catalog is read again because the code in it names further objects.

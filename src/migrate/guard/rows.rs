@@ -175,7 +175,7 @@ struct TargetTable {
 impl TargetTable {
     fn of(judge: &mut Judge<'_>, range: &RangeVar) -> Self {
         let called = range.alias.as_ref().map_or(&range.relname, |alias| &alias.aliasname);
-        let columns = match judge.known.standing(&range.into()) {
+        let columns = match judge.known.existence(&range.into()) {
             Existence::There { columns, .. } => columns.map(|columns| columns.into_keys().collect()),
             Existence::New | Existence::Absent => None,
         };

@@ -77,7 +77,7 @@ pub fn alter(judge: &mut Judge<'_>, it: &AlterTableStmt) {
         return;
     };
     let is_type = it.objtype() == ObjectType::ObjectType;
-    let (filled, columns) = match judge.known.standing(&name) {
+    let (filled, columns) = match judge.known.existence(&name) {
         Existence::New => return attach(judge, &name, it),
         Existence::Absent if it.missing_ok => return,
         Existence::Absent => (true, None),
@@ -250,7 +250,7 @@ fn whole(judge: &mut Judge<'_>, table: &AlteredTable, what: AlterTableType, comm
         return;
     }
     // A partition that the plan made has no rows that were there before.
-    if what == Is::AtDetachPartition && partition().is_some_and(|name| judge.known.standing(&name) == Existence::New) {
+    if what == Is::AtDetachPartition && partition().is_some_and(|name| judge.known.existence(&name) == Existence::New) {
         return;
     }
     let other = partition().map(|name| format!(" {name}")).unwrap_or_default();

@@ -168,7 +168,7 @@ pub(super) async fn fail(
     log(history, conn, id, &logs).await
 }
 
-/// As Prisma compares: the checksum of the file as it is, or with the other line ends.
+/// As Prisma compares: the checksum of the file as it is, or with the other line ends, also as versions before 2021 wrote it.
 pub(super) fn matches(recorded: &str, migration: &Migration) -> bool {
     let sum = |end: &str| {
         let (mut hash, mut lines) = (Sha256::new(), migration.script.split('\n'));
@@ -186,5 +186,25 @@ pub(super) fn matches(recorded: &str, migration: &Migration) -> bool {
         }
         hex::encode(hash.finalize())
     };
-    recorded == migration.checksum || { recorded == sum("\n") || recorded == sum("\r\n") }
+    let is = |sum: &str| recorded == sum || recorded.len() < sum.len() && recorded == unpadded(sum);
+    is(&migration.checksum) || is(&sum("\n")) || is(&sum("\r\n"))
+}
+
+/// A checksum whose bytes are written without a leading zero (`{:x}`).
+fn unpadded(sum: &str) -> String {
+    let bytes = sum.as_bytes().chunks(2);
+    let digits = bytes.flat_map(|byte| byte.strip_prefix(b"0").unwrap_or(byte));
+    digits.map(|digit| char::from(*digit)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_byte_of_an_old_checksum_loses_its_leading_zero() {
+        let digest: [u8; 6] = [0x00, 0x0a, 0xa0, 0x10, 0xff, 0x01];
+        let old: Vec<_> = digest.iter().map(|byte| format!("{byte:x}")).collect();
+        assert_eq!(unpadded(&hex::encode(digest)), old.concat());
+    }
 }

@@ -161,6 +161,7 @@ fn header(text: &str) -> Result<Vec<String>, String> {
 impl SeedTable {
     fn failure(&self, error: &PgDatabaseError) -> RowFailure {
         let context = error.r#where().unwrap_or_default();
+        let inside = self.is_inside(context, error.file().unwrap_or_default());
         let (mut line, mut column) = self.place(context);
         if line.is_none() {
             (line, column) = self.with_key(error.detail().unwrap_or_default());
@@ -174,15 +175,9 @@ impl SeedTable {
             line,
             column: column.or(error.column().map(|column| text::kept(column, KEPT))),
             sqlstate: error.code().to_owned(),
-            message: text::kept(
-                &without_values(error.code(), self.is_inside(context), error.message()),
-                KEPT,
-            ),
+            message: text::kept(&without_values(error.code(), inside, error.message()), KEPT),
             // That of a function of the tenant's can consist of values.
-            hint: error
-                .hint()
-                .filter(|_| !self.is_inside(context))
-                .map(|hint| text::kept(hint, KEPT)),
+            hint: error.hint().filter(|_| !inside).map(|hint| text::kept(hint, KEPT)),
         }
     }
 
@@ -229,9 +224,14 @@ impl SeedTable {
         (line, (indices.len() == 1).then(|| names.trim_matches('"').to_owned()))
     }
 
-    /// Whether the error comes from a function that was called for a row.
-    fn is_inside(&self, context: &str) -> bool {
-        !context.is_empty() && !context.starts_with(&self.context())
+    /// Whether the error comes from a function that was called for a row. `source` is the file of PostgreSQL's that reports
+    /// it.
+    fn is_inside(&self, context: &str, source: &str) -> bool {
+        let is_json = ["jsonfuncs.c", "json.c"].iter().any(|file| source.ends_with(file));
+        let is_row = |context: &str| context.starts_with(&self.context());
+        // The server puts a line of its own before that of the row, or of a function: `JSON data, line 1: …`.
+        let rest = context.split_once('\n').filter(|_| is_json);
+        !context.is_empty() && !is_row(context) && rest.is_none_or(|(_, rest)| !is_row(rest))
     }
 
     fn context(&self) -> String {

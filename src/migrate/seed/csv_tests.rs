@@ -103,6 +103,32 @@ fn the_servers_context_tells_the_place() {
 }
 
 #[test]
+fn bad_json_is_the_rows_and_what_code_refuses_is_not() {
+    let read = table("20_act.csv", "data\n").unwrap();
+    let row = "COPY act, line 2, column data: \"{secret\"";
+    for (context, source, inside) in [
+        (row.to_owned(), "numutils.c", false),
+        (String::new(), "ri_triggers.c", false),
+        (format!("JSON data, line 1: {{secret\n{row}"), "jsonfuncs.c", false),
+        (format!("JSON-Daten, Zeile 1: {{secret\n{row}"), "json.c", false),
+        (row.to_owned(), "jsonfuncs.c", false),
+        (row.replace("secret", "a\nsecret"), "jsonfuncs.c", false),
+        (
+            format!("JSON data, line 1: secret\nPL/pgSQL function f() line 1 at assignment\n{row}"),
+            "jsonfuncs.c",
+            true,
+        ),
+        (
+            format!("PL/pgSQL function f() line 1 at RAISE\n{row}"),
+            "pl_exec.c",
+            true,
+        ),
+    ] {
+        assert_eq!(read.is_inside(&context, source), inside, "{context}");
+    }
+}
+
+#[test]
 fn messages_hold_no_values() {
     for (sqlstate, inside, message, shown) in [
         (

@@ -189,7 +189,7 @@ pub struct Inside {
     pub serving: bool,
     /// The overlap of a Secret of a former name is over.
     pub leftover: bool,
-    /// The state of the rotation of its login stands.
+    /// The state of the rotation of its login.
     pub rotation: RotationState,
     /// The overlap of a former login is over.
     pub overdue: bool,
@@ -197,7 +197,7 @@ pub struct Inside {
     pub invalid: bool,
 }
 
-/// The state of the rotation of a tenant's login stands.
+/// The state of the rotation of a tenant's login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RotationState {
     /// Nothing is to be done.

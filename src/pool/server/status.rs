@@ -92,8 +92,8 @@ fn describe(made: &Observed, of_entries: &[(String, Refusal)]) -> Description {
             standing: Standing::Stalled,
             reason: Reason::PoolExhausted,
             message: format!(
-                "the pool has as many databases on the server as server.max says ({}): raise it, lower replicas, or delete \
-                 Orchestras and released databases that nobody needs",
+                "the pool has reached server.max ({}): raise it, lower replicas, or delete Orchestras and released databases \
+                 that nobody needs",
                 made.most
             ),
         };

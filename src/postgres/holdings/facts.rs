@@ -60,7 +60,7 @@ pub struct LoginFacts {
     pub other_databases: Vec<String>,
     /// Roles that it is a member of, also indirectly, or administers.
     pub member_of: Vec<Role>,
-    /// It has more memberships or members than are read.
+    /// It has more members, or memberships in roles that are not harmless, than are read.
     pub entangled: bool,
     /// Roles that are members of it, also indirectly. Superusers are left out, and roles that may only administer it because
     /// they created it.
@@ -74,8 +74,8 @@ pub struct Role {
     pub name: String,
     /// It is a superuser.
     pub superuser: bool,
-    /// Nobody reaches the database by it. Another login of the server has made it, and this one may not change it
-    /// (PostgreSQL 16 and later); or it is dropped but for what another database grants it.
+    /// Nobody reaches the database by it. Another login of the server has made it, and it owns no database (PostgreSQL 16 and
+    /// later); or it is dropped but for what another database grants it.
     pub is_harmless: bool,
 }
 

@@ -9,7 +9,7 @@ use crate::postgres::bounded::{all, column};
 use crate::postgres::error::{Error, Result};
 use crate::postgres::groups::APP_GROUP;
 use crate::postgres::heir::IS_STUCK;
-use crate::postgres::sql::{FIRST_OWN, OPERATOR_SCHEMA, begin, end, first, look, quote, run};
+use crate::postgres::sql::{FIRST_OWN, IS_READ_ONLY, OPERATOR_SCHEMA, begin, end, first, look, quote, run};
 use crate::text;
 
 /// The most memberships that are read: a login with more is refused.
@@ -120,7 +120,9 @@ async fn names(conn: &mut PgConnection, query: &'static str) -> Result<Vec<Strin
 async fn login(conn: &mut PgConnection) -> Result<LoginFacts> {
     let row = sqlx::query(
         "SELECT r.rolname::text, r.rolsuper, r.rolreplication, d.datdba = r.oid, NOT r.rolcreaterole, \
-             session_user <> current_user \
+             session_user <> current_user OR EXISTS (SELECT FROM pg_catalog.pg_db_role_setting s, \
+                 pg_catalog.unnest(s.setconfig) setting WHERE s.setdatabase IN (0, d.oid) AND s.setrole IN (0, r.oid) \
+                 AND setting LIKE 'role=%' AND setting NOT IN ('role=none', 'role=' || r.rolname::text)) \
          FROM pg_catalog.pg_roles r, pg_catalog.pg_database d \
          WHERE r.rolname = current_user AND d.datname = pg_catalog.current_database()",
     )
@@ -135,7 +137,7 @@ async fn login(conn: &mut PgConnection) -> Result<LoginFacts> {
     };
     let roles = format!(
         "{reached} SELECT r.rolname::text, r.rolsuper, {harmless} OR {IS_STUCK} FROM pg_catalog.pg_roles r JOIN reached USING (oid) \
-         WHERE r.rolname <> current_user ORDER BY 1 LIMIT $1"
+         WHERE r.rolname <> current_user ORDER BY 3, 1 LIMIT $1"
     );
     let roles = sqlx::query(AssertSqlSafe(roles)).bind(MEMBERSHIPS);
     let roles: Vec<(String, bool, bool)> = all(conn, "memberships of the login", roles).await?;
@@ -145,6 +147,8 @@ async fn login(conn: &mut PgConnection) -> Result<LoginFacts> {
         is_harmless,
     });
     let member_of: Vec<_> = member_of.collect();
+    // Every login of the server can make this one a member of as many harmless roles as it likes.
+    let harmful = member_of.iter().filter(|role| !role.is_harmless).count();
     let members = members(conn).await?;
     let databases = format!(
         "{reached} SELECT d.datname::text FROM pg_catalog.pg_database d JOIN reached ON d.datdba = reached.oid \
@@ -157,17 +161,19 @@ async fn login(conn: &mut PgConnection) -> Result<LoginFacts> {
         owns_database: row.try_get(3)?,
         acts_as_another: row.try_get(5)?,
         lacks_createrole: row.try_get(4)?,
-        entangled: member_of.len().max(members.len()) >= usize::try_from(MEMBERSHIPS).unwrap_or(usize::MAX),
+        entangled: harmful.max(members.len()) >= usize::try_from(MEMBERSHIPS).unwrap_or(usize::MAX),
         member_of,
         other_databases: column(conn, "databases", sqlx::query(AssertSqlSafe(databases)).bind(MOST)).await?,
         members,
     })
 }
 
-/// SQL over `pg_roles r`: whether another login of the server has created the role, which this one may not change. The
-/// creator of a role could make this login a member of it, and gains nothing by that. The creator's own membership is
-/// granted by the bootstrap superuser, with no option other than ADMIN (`createrole` in `commands/user.c`).
-const MADE_BY_OTHERS: &str = "(NOT r.rolsuper AND NOT pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER WITH ADMIN OPTION') \
+/// SQL over `pg_roles r`: whether another login of the server has created the role, which is none of this one's. The
+/// creator of a role could make this login a member of it, also with ADMIN OPTION, and gains nothing by that. The creator's
+/// own membership is granted by the bootstrap superuser, with no option other than ADMIN (`createrole` in `commands/user.c`).
+/// A role that owns a database, as another entry's login does, is not one of these.
+const MADE_BY_OTHERS: &str = "(NOT r.rolsuper \
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_database b WHERE b.datdba = r.oid) \
     AND EXISTS (SELECT FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles o ON o.oid = m.member \
         WHERE m.roleid = r.oid AND m.grantor = 10 AND m.admin_option AND NOT m.inherit_option AND NOT m.set_option \
             AND NOT o.rolsuper AND NOT pg_catalog.pg_has_role(current_user, o.oid, 'MEMBER')))";
@@ -202,10 +208,8 @@ async fn members(conn: &mut PgConnection) -> Result<Vec<String>> {
 }
 
 async fn server(conn: &mut PgConnection) -> Result<ServerHoldings> {
-    let query = format!(
-        "SELECT pg_catalog.current_setting('server_version_num')::int / 10000, {SUPABASE}, \
-         pg_catalog.current_setting('transaction_read_only') = 'on'"
-    );
+    let query =
+        format!("SELECT pg_catalog.current_setting('server_version_num')::int / 10000, {SUPABASE}, {IS_READ_ONLY}");
     let row = sqlx::query(AssertSqlSafe(query)).fetch_one(&mut *conn).await?;
     let version: i32 = row.try_get(0)?;
     let neighbours = names(

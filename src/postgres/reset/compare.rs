@@ -11,7 +11,7 @@ pub struct Catalogue {
     pub count: i64,
     /// The schema `public`; none when it is gone.
     pub public: Option<Public>,
-    /// Settings of the database and of its owner, apart from those that only a superuser sets.
+    /// Settings of the database and of its owner, apart from those that only a superuser sets, and its connection limit.
     pub settings: Vec<String>,
     /// Roles other than the owner and superusers that have rights on the database itself.
     pub grantees: Vec<String>,

@@ -15,7 +15,7 @@ use super::error::Result;
 use super::holdings::{self, AcceptedHoldings, LeftBy};
 pub use super::objections::CONFINED;
 use super::session_end::end_owners_sessions;
-use super::sql::{begin, end, run};
+use super::sql::{begin, end};
 
 pub use compare::{Catalogue, left};
 
@@ -37,17 +37,12 @@ pub enum Stay {
     Left(Vec<String>),
 }
 
-/// A script may have set other values for the sessions of its role.
-const OWN_SETTINGS: &str = "SET default_transaction_read_only = off; SET statement_timeout = 0; \
-    SET idle_in_transaction_session_timeout = 0";
-
 /// Drops everything of the tenant from the current database, whose owner the connection's user is. `uids` are those of the
 /// Orchestras that had it: the record in the database must name one of them.
 ///
 /// # Errors
 /// See [`super::Error`].
 pub async fn reset(conn: &mut PgConnection, uids: &[&str]) -> Result<std::result::Result<(), Stay>> {
-    run(conn, OWN_SETTINGS.into()).await?;
     if let Some(stay) = refuse(conn, uids).await? {
         return Ok(Err(stay));
     }

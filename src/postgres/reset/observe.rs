@@ -92,7 +92,8 @@ const SETTINGS: &str = "SELECT DISTINCT split_part(setting, '=', 1) FROM pg_db_r
     CROSS JOIN unnest(s.setconfig) setting \
     WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) \
         AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user)) AND (s.setdatabase <> 0 OR s.setrole <> 0) \
-        AND NOT EXISTS (SELECT FROM pg_settings g WHERE g.name = split_part(setting, '=', 1) AND g.context = 'superuser')";
+        AND NOT EXISTS (SELECT FROM pg_settings g WHERE g.name = split_part(setting, '=', 1) AND g.context = 'superuser') \
+    UNION SELECT 'CONNECTION LIMIT' FROM pg_database WHERE datname = current_database() AND datconnlimit <> -1";
 
 /// PUBLIC has at most the rights that every fresh database gives it.
 const GRANTEES: &str = "SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE coalesce(r.rolname::text, a.grantee::text) END \

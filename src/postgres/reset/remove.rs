@@ -139,13 +139,15 @@ async fn large_objects(conn: &mut PgConnection) -> Result<i64> {
 }
 
 /// The statements that restore the settings and rights of a fresh database and of its owner. The limit of the database's
-/// connections is an admin's, and stays.
+/// connections goes as well: the owner may change it, so that nothing tells an admin's from a script's.
 const FRESH: &str = "SELECT format('ALTER DATABASE %I RESET ALL', current_database()) \
     UNION ALL SELECT format('GRANT ALL ON DATABASE %I TO CURRENT_USER', current_database()) \
     UNION ALL SELECT 'ALTER ROLE CURRENT_USER RESET ALL' \
     UNION ALL SELECT format('ALTER ROLE CURRENT_USER IN DATABASE %I RESET ALL', current_database()) \
     UNION ALL SELECT format('ALTER DATABASE %I WITH IS_TEMPLATE false', datname) FROM pg_database \
         WHERE datname = current_database() AND datistemplate \
+    UNION ALL SELECT format('ALTER DATABASE %I WITH CONNECTION LIMIT -1', datname) FROM pg_database \
+        WHERE datname = current_database() AND datconnlimit <> -1 \
     UNION ALL SELECT format('COMMENT ON DATABASE %I IS NULL', current_database()) \
     UNION ALL SELECT DISTINCT format('REVOKE ALL ON DATABASE %I FROM %I CASCADE', d.datname, r.rolname) FROM pg_database d \
         CROSS JOIN aclexplode(d.datacl) a JOIN pg_roles r ON r.oid = a.grantee \

@@ -31,6 +31,10 @@ impl ListedMigrations {
         let (found, format) = found.map_err(|flaw| wrong(flaw.to_string()))?;
         let without = layout::without_migration(&found, &place.source);
         let source = Source::read(format, found).map_err(|error| wrong(error.to_string()))?;
+        let above = layout::settings_above(files, place.source.path.as_deref());
+        source
+            .check_settings(&above)
+            .map_err(|error| wrong(error.to_string()))?;
         if let Some(without) = without.filter(|_| source.is_empty()) {
             return Err(wrong(without.to_string()));
         }

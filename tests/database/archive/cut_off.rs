@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use orchestra_operator::archive::OutcomeReason as Reason;
 use serde_json::json;
 
-use super::job::{Place, backup};
+use super::job::{Job, Place, backup};
 use super::pool::{database, fill};
 use crate::support::postgres::server;
 use crate::support::{execute, session};
@@ -56,19 +56,7 @@ async fn a_dumper_that_is_killed_leaves_nothing() {
     let mut place = Place::new();
     for (whom, reason) in [("dumper", None), ("job", Some(Reason::Interrupted))] {
         let job = place.start(&backup(&json!({})), &source);
-        let began = Instant::now();
-        // pg_dump --version comes first.
-        let dumper = loop {
-            let found = job.children().into_iter().find(|pid| {
-                let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-                String::from_utf8_lossy(&line).contains("--snapshot")
-            });
-            if let Some(found) = found {
-                break found;
-            }
-            assert!(began.elapsed() < Duration::from_mins(1), "{}", job.said());
-            sleep(Duration::from_millis(1));
-        };
+        let dumper = dumper(&job);
         match whom {
             "dumper" => signal(dumper, "-KILL"),
             _ => signal(job.child.id(), "-TERM"),
@@ -81,6 +69,39 @@ async fn a_dumper_that_is_killed_leaves_nothing() {
         assert_eq!(place.stored(), [""; 0], "{whom}");
     }
     assert_eq!(place.backup(&source).reason, Reason::Done);
+    let complete = place.stored().len();
+
+    // A lost node leaves what was written; the next run of the same backup removes it once it is complete.
+    let mut place = Place::new();
+    let mut job = place.start(&backup(&json!({})), &source);
+    dumper(&job);
+    let began = Instant::now();
+    while place.stored().is_empty() {
+        assert!(began.elapsed() < Duration::from_mins(1), "{}", job.said());
+        sleep(Duration::from_millis(1));
+    }
+    signal(job.child.id(), "-KILL");
+    job.child.wait().unwrap();
+    assert_ne!(place.stored(), [""; 0]);
+    assert_eq!(place.backup(&source).reason, Reason::Done);
+    assert_eq!(place.stored().len(), complete, "{:?}", place.stored());
+}
+
+/// The process of `pg_dump`, once it runs.
+fn dumper(job: &Job) -> u32 {
+    let began = Instant::now();
+    loop {
+        // pg_dump --version comes first.
+        let found = job.children().into_iter().find(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains("--snapshot")
+        });
+        if let Some(found) = found {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_mins(1), "{}", job.said());
+        sleep(Duration::from_millis(1));
+    }
 }
 
 #[tokio::test]

@@ -171,6 +171,16 @@ async fn a_neighbours_script_keeps_no_entry_out() {
     for role in [TENANT, "eve"] {
         execute(&mut own, &format!("GRANT {role} TO two_owner")).await.unwrap();
     }
+    execute(
+        &mut own,
+        &format!(
+            "GRANT {TENANT}, eve TO two_owner WITH ADMIN OPTION; \
+             DO $$ BEGIN FOR n IN 1..1100 LOOP EXECUTE 'CREATE ROLE many_' || n; \
+             EXECUTE format('GRANT many_%s TO two_owner', n); END LOOP; END $$"
+        ),
+    )
+    .await
+    .unwrap();
     accepted(&two).await;
     // What the login itself has made is its own affair, also by way of a role that it has made.
     let mut theirs = session(&two).await;

@@ -37,6 +37,67 @@ async fn a_tenants_login_makes_no_schema_of_the_owners_name() {
     }
 }
 
+/// What would have a migration skipped, by a view over a history.
+fn forging(view: &str) -> [String; 3] {
+    [
+        format!("INSERT INTO {view} (id, checksum, migration_name, finished_at) VALUES ('9', '9', '9_never', now())"),
+        format!("UPDATE {view} SET finished_at = now()"),
+        format!("DELETE FROM {view}"),
+    ]
+}
+
+#[tokio::test]
+async fn a_view_over_a_history_is_read_and_never_written() {
+    let early = (
+        "2_early",
+        "CREATE VIEW early AS SELECT * FROM _prisma_migrations; CREATE VIEW over_early AS SELECT * FROM early;",
+    );
+    let late = (
+        "3_late",
+        "CREATE VIEW late AS SELECT * FROM _prisma_migrations; CREATE VIEW over_late AS SELECT * FROM late; \
+         CREATE VIEW plain AS SELECT * FROM a;",
+    );
+    for server in [server().await, server_as_hosted().await] {
+        let (owner, tenant) = database(&server).await;
+        let mut own = session(&owner).await;
+        migrate(&owner, &source(&[INIT, early])).await.unwrap();
+        let given = "GRANT ALL ON early TO PUBLIC; GRANT UPDATE (finished_at) ON over_early TO PUBLIC";
+        execute(&mut own, given).await.unwrap();
+        let mut theirs = prepare(&owner, &tenant, &creates()).await;
+        // Default privileges grant on the later ones, and the script's own transaction takes that.
+        let all = source(&[INIT, early, late]);
+        assert_eq!(migrate(&owner, &all).await.unwrap().applied, 3);
+        let views = ["early", "over_early", "late", "over_late"];
+        let granted = [
+            "GRANT ALL ON early, late TO orchestra_app",
+            "GRANT ALL ON over_early, over_late TO PUBLIC",
+            "GRANT INSERT (id, checksum, migration_name, finished_at), UPDATE (finished_at) ON late, over_late TO tenant",
+        ];
+        for given in [None].into_iter().chain(granted.map(Some)) {
+            if let Some(given) = given {
+                execute(&mut own, given).await.unwrap();
+                // As after each script.
+                grant_existing(&mut own, &tenant.name, &creates()).await.unwrap();
+            }
+            for view in views {
+                for forged in forging(view) {
+                    denied(&mut theirs, &forged).await;
+                }
+                execute(&mut theirs, &format!("SELECT count(*) FROM {view}"))
+                    .await
+                    .unwrap();
+            }
+        }
+        execute(
+            &mut theirs,
+            "INSERT INTO plain VALUES (3); DELETE FROM plain WHERE id = 3",
+        )
+        .await
+        .unwrap();
+        assert_eq!(migrate(&owner, &all).await.unwrap().pending, 0);
+    }
+}
+
 #[tokio::test]
 async fn a_right_to_refer_to_a_column_is_taken_as_one_to_the_table() {
     for server in [server().await, server_as_hosted().await] {

@@ -77,6 +77,52 @@ async fn attributes_of_a_script_let_no_rotated_login_survive() {
     }
 }
 
+/// What a script may set for the sessions of its role, or of all roles in its database, and since which version.
+const HINDRANCES: [(u32, &str, &str); 9] = [
+    (0, "default_transaction_read_only", "on"),
+    (0, "default_transaction_isolation", "serializable"),
+    (0, "statement_timeout", "1ms"),
+    (0, "lock_timeout", "1ms"),
+    (0, "idle_in_transaction_session_timeout", "1ms"),
+    (0, "idle_session_timeout", "1ms"),
+    (17, "transaction_timeout", "1ms"),
+    (0, "role", "powerless"),
+    // No session of the login begins with it.
+    (0, "local_preload_libraries", "missing"),
+];
+
+#[tokio::test]
+async fn no_setting_of_a_script_keeps_a_former_login_alive() {
+    for server in [server().await, server_as_hosted().await] {
+        let (owner, _) = database(&server).await;
+        let mut root = session(&server.login("postgres")).await;
+        execute(&mut root, "CREATE ROLE powerless; GRANT powerless TO owner")
+            .await
+            .unwrap();
+        let version = ask(&mut root, "current_setting('server_version_num')::int / 10000").await;
+        let version: u32 = version.parse().unwrap();
+        for (_, name, value) in HINDRANCES.into_iter().filter(|(since, ..)| *since <= version) {
+            for whose in ["ROLE owner", "ROLE owner IN DATABASE one", "DATABASE one"] {
+                let setting = format!("ALTER {whose} SET {name} = '{value}'");
+                let mut own = connect(&owner, "test").await.unwrap();
+                ensure(&mut own, BASE).await;
+                let mut theirs = session(&owner.as_user(BASE, "tenant".to_owned().into())).await;
+                execute(&mut own, &setting).await.unwrap();
+                let mut own = connect(&owner, "test")
+                    .await
+                    .unwrap_or_else(|error| panic!("{setting}: {error}"));
+                assert_eq!(shut_tenant_logins(&mut own, BASE).await.unwrap(), [], "{setting}");
+                assert!(execute(&mut theirs, "SELECT 1").await.is_err(), "{setting}");
+                assert!(!logs_in(&owner, BASE).await, "{setting}");
+                assert_eq!(drop_tenant_role(&mut own, BASE).await.unwrap(), [], "{setting}");
+                let claimed = claim(&mut own, ("1", "tenants", "one"), &[]).await.unwrap();
+                assert_eq!(claimed, ClaimRecord::Ours, "{setting}");
+                execute(&mut own, &format!("ALTER {whose} RESET {name}")).await.unwrap();
+            }
+        }
+    }
+}
+
 /// Another tenant of the server, in its own database, `two`, where it has granted rights to both logins of the first one.
 async fn lending_neighbour(server: &Server, owner: &Login) -> PgConnection {
     let mut root = session(&server.login("postgres")).await;

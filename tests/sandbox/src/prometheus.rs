@@ -13,6 +13,13 @@ use crate::control_plane::process::{Process, free_port};
 /// How long the server may take to start.
 const START: Duration = Duration::from_secs(30);
 
+/// Prometheus and its `promtool`; where they cannot be had, a line on standard error says what is not tested.
+pub fn find_or_say(what: &str) -> Option<Programs> {
+    Programs::find()
+        .inspect_err(|error| crate::left_out(&format!("{what}: {error:#}")))
+        .ok()
+}
+
 /// A running server, on a loopback address. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Prometheus {

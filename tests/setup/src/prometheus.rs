@@ -56,13 +56,6 @@ impl Programs {
         }
         Self::below(&dir).context("Debian's package prometheus has no prometheus or no promtool")
     }
-
-    /// The same; where they cannot be had, a line on standard error says what is not tested.
-    pub fn find_or_say(what: &str) -> Option<Self> {
-        Self::find()
-            .inspect_err(|error| eprintln!("not tested: {what}: {error:#}"))
-            .ok()
-    }
 }
 
 /// Downloads and unpacks the package. The lists of packages of the system are used, and where there are none, ones that

@@ -6,7 +6,7 @@ fn all() -> Vec<Facts> {
     let mut all = Vec::new();
     for bits in 0..128_u8 {
         let bit = |number: u8| bits & (1 << number) != 0;
-        let rest = Duration::from_secs(u64::from(bit(6)));
+        let drop_wait = Duration::from_secs(u64::from(bit(6)));
         for job in [Job::None, Job::Runs, Job::Done, Job::Failed] {
             for due in [Due::Now, Due::In(Duration::from_secs(1)), Due::Never] {
                 all.push(Facts {
@@ -15,7 +15,7 @@ fn all() -> Vec<Facts> {
                     job,
                     left_over: bit(2) || job != Job::None,
                     scratch: bit(3),
-                    rest,
+                    drop_wait,
                     due,
                     has_place: bit(4),
                     has_room: bit(5),
@@ -60,10 +60,10 @@ fn a_scratch_database_that_is_there_again_is_not_dropped_at_once() {
     for facts in all() {
         for step in [plan(&facts), leave(&facts)] {
             match step {
-                Some(Step::Drop) => assert_eq!(facts.rest, Duration::ZERO, "{facts:?}"),
-                Some(Step::Pause(rest)) => {
+                Some(Step::Drop) => assert_eq!(facts.drop_wait, Duration::ZERO, "{facts:?}"),
+                Some(Step::Pause(wait)) => {
                     assert!(facts.scratch && !facts.left_over, "{facts:?}");
-                    assert!(rest == facts.rest && rest > Duration::ZERO, "{facts:?}");
+                    assert!(wait == facts.drop_wait && wait > Duration::ZERO, "{facts:?}");
                 }
                 _ => {}
             }
