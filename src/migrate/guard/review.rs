@@ -75,7 +75,7 @@ pub async fn look(
 }
 
 /// A script of a seed, with its values.
-pub(in crate::migrate) struct SeedScript {
+pub struct SeedScript {
     /// Name of its file.
     pub file: String,
     /// The text that is sent to the server.
@@ -83,7 +83,7 @@ pub(in crate::migrate) struct SeedScript {
 }
 
 /// Judges the scripts of a seed, which run in one transaction. `unread`: the first file whose text is too long to be judged.
-pub(in crate::migrate) async fn judge_seed(
+pub async fn judge_seed(
     conn: &mut PgConnection,
     scripts: Vec<SeedScript>,
     unread: Option<String>,
@@ -109,7 +109,7 @@ pub(in crate::migrate) async fn judge_seed(
 
 impl Review {
     /// The review of a seed in a database that a tenant has used.
-    pub(in crate::migrate) fn of_seed(consent: &Consent, plan: Plan) -> Self {
+    pub fn of_seed(consent: &Consent, plan: Plan) -> Self {
         let clearance = decide(consent, &plan, false);
         Self { plan, clearance }
     }
