@@ -5,9 +5,10 @@ use pg_query::protobuf::{AlterFunctionStmt, AlterOwnerStmt, ObjectType, Variable
 
 use super::finding::FindingKind;
 use super::judge::Judge;
-use super::names::{Name, dotted, is_on, strings};
+use super::names::{Name, dotted, is_on, quoted, strings};
 use super::replaced::{self, is_routine};
 use super::{objects, rights, settings, signatures};
+use crate::api::Effect;
 
 /// Judges a statement that alters a function. Its body is judged by its definition, with names that may mean anything
 /// of their kind from then on.
@@ -25,6 +26,11 @@ fn alter(judge: &mut Judge<'_>, it: &AlterFunctionStmt) {
     let elsewhere = judge.known.elsewhere;
     for set in rights::settings(&it.actions) {
         settings::set(judge, set);
+        if settings::is_custom(&set.name) && !is_new(judge, it, &parts) {
+            let name = dotted(&parts);
+            let statement = format!("ALTER FUNCTION {name} SET {}", quoted(&set.name));
+            judge.find_as(FindingKind::ChangeReading, Effect::Exposing, &name, statement);
+        }
         if !is_usual(judge, set) && changes_names(set) {
             unsettled = true;
             if set.kind() == VariableSetKind::VarSetValue && set.name == "search_path" && !is_new(judge, it, &parts) {

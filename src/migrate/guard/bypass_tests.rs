@@ -298,6 +298,17 @@ fn what_reaches_other_servers_exposes_by_every_statement() {
             "ALTER ROLE authenticator SET pgrst.db_schemas = 'public, private'",
             (ChangeRole, Exposing),
         ),
+        // Policies may read custom settings.
+        ("ALTER DATABASE app SET app.bypass = 'on'", (ChangeRole, Exposing)),
+        ("ALTER ROLE anon SET app.tenant = '1'", (ChangeRole, Exposing)),
+        ("ALTER ROLE anon SET App.Tenant FROM CURRENT", (ChangeRole, Exposing)),
+        ("ALTER ROLE anon RESET app.tenant", (ChangeRole, Exposing)),
+        ("ALTER ROLE anon SET statement_timeout = '3s'", (ChangeRole, Granting)),
+        ("ALTER FUNCTION f() SET app.bypass = 'on'", (ChangeReading, Exposing)),
+        (
+            "ALTER FUNCTION f() SET app.bypass FROM CURRENT",
+            (ChangeReading, Exposing),
+        ),
     ] {
         assert_eq!(kinds(script), [found], "{script}");
     }
@@ -306,4 +317,26 @@ fn what_reaches_other_servers_exposes_by_every_statement() {
         []
     );
     assert_eq!(kinds("CREATE EXTENSION plpgsql; CREATE EXTENSION pg_trgm"), []);
+}
+
+#[test]
+fn a_script_that_the_server_reads_in_another_encoding_is_opaque() {
+    for (script, opaque) in [
+        ("DROP TABLE IF EXISTS \"\u{e4}\"", true),
+        ("SELECT 'caf\u{e9}'", true),
+        ("DROP TABLE IF EXISTS U&\"\\00e4\"", true),
+        ("DROP TABLE IF EXISTS u&\"!00e4\" UESCAPE '!'", true),
+        ("SELECT E'\\u00e4'", true),
+        ("SELECT E'\\303\\244'", true),
+        ("DROP TABLE IF EXISTS plain", false),
+        ("SELECT E'a\\nb'", false),
+    ] {
+        let mut catalog = catalog();
+        assert_eq!(findings_in(&[script], &catalog), [], "{script}");
+        catalog.recoded = true;
+        let found = findings_in(&["SELECT 1", script], &catalog);
+        let found: Vec<_> = found.iter().map(|it| (it.migration.as_str(), it.kind)).collect();
+        let expected: &[(&str, FindingKind)] = if opaque { &[("m2", Opaque)] } else { &[] };
+        assert_eq!(found, expected, "{script}");
+    }
 }

@@ -24,6 +24,8 @@ pub struct Catalog {
     pub relations: Vec<Relation>,
     /// No table that a migration could change holds a row.
     pub empty: bool,
+    /// The database has another encoding than UTF-8, so that its server may read other names than the parser.
+    pub recoded: bool,
     /// The role that runs the scripts.
     pub user: Option<String>,
     /// The code that statements can run.
@@ -104,8 +106,15 @@ pub struct Column {
     pub type_: Type,
     /// It is NOT NULL.
     pub required: bool,
+    /// A function that belongs to no extension and is not PostgreSQL's own converts its values to text.
+    pub cast: bool,
+    /// A sequence that was there before goes with it, by a statement of the scripts.
+    pub owns: bool,
 }
 
+/// The relations of these names, a row for each column. The last field: a function may convert the column's values to text, which is
+/// not PostgreSQL's own (whose casts have OIDs below `FirstNormalObjectId`) and belongs to no extension. The values of a domain are
+/// converted as those of the type below it, so for a domain every such cast counts.
 const RELATIONS: &str = "\
 WITH RECURSIVE named AS (
     SELECT c.oid, nspname, relname, relkind, is_table AND OPEN AS open, is_table AND SHARED AS shared, relrowsecurity
@@ -148,7 +157,10 @@ SELECT nspname::text, relname::text, nspname = ANY($2),
     relkind::text, EXISTS (SELECT FROM pg_index WHERE indexrelid = named.oid AND indisunique), open, shared, walled, bare,
     EXISTS (SELECT FROM stakes WHERE root = named.oid AND act = 'deletes'),
     EXISTS (SELECT FROM stakes WHERE root = named.oid AND act = 'updates'),
-    (SELECT nspname::text FROM pg_namespace WHERE oid = coalesce(e.typnamespace, t.typnamespace))
+    (SELECT nspname::text FROM pg_namespace WHERE oid = coalesce(e.typnamespace, t.typnamespace)),
+    EXISTS (SELECT FROM pg_cast k WHERE k.oid >= 16384 AND castmethod <> 'i' AND (castsource = t.oid OR t.typtype = 'd')
+        AND casttarget IN ('text'::regtype, 'varchar'::regtype) AND NOT EXISTS (SELECT FROM pg_depend d
+            WHERE d.classid = 'pg_cast'::regclass AND d.objid = k.oid AND d.deptype = 'e'))
 FROM named
 LEFT JOIN pg_attribute a ON attrelid = named.oid AND attnum > 0 AND NOT attisdropped AND relkind NOT IN ('i', 'I')
 LEFT JOIN pg_type t ON t.oid = atttypid
@@ -224,6 +236,8 @@ impl Catalog {
             catalog.code.read(conn, names, functions, replaced).await?;
             let user = sqlx::query_scalar("SELECT current_user::pg_catalog.text");
             catalog.user = Some(user.fetch_one(&mut *conn).await?);
+            let recoded = sqlx::query_scalar("SELECT pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.<>) 'UTF8'");
+            catalog.recoded = recoded.fetch_one(&mut *conn).await?;
             Ok(catalog)
         };
         let catalog = catalog.await;
@@ -294,8 +308,13 @@ async fn relations(conn: &mut PgConnection, names: &[&str], path: &[String], all
             (relation.deletes, relation.updates) = (row.try_get(16)?, row.try_get(17)?);
             if let Some(column) = row.try_get::<Option<String>, _>(4)? {
                 let type_ = Type::of_catalog(row.try_get(18)?, row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
-                let required = row.try_get(8)?;
-                relation.columns.insert(column, Column { type_, required });
+                let facts = Column {
+                    type_,
+                    required: row.try_get(8)?,
+                    cast: row.try_get(19)?,
+                    owns: false,
+                };
+                relation.columns.insert(column, facts);
             }
             Ok(())
         },

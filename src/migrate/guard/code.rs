@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use pg_query::protobuf::{CmdType, DoStmt, RuleStmt};
+use pg_query::protobuf::{CmdType, CreateCastStmt, DoStmt, RuleStmt};
 use pg_query::{Node, NodeEnum, ParserOptions};
 
 use super::allowance::OBJECT;
@@ -69,11 +69,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
         }
         // An update of such a view changes settings.
         NodeEnum::ViewStmt(_) if reads_settings(tree) => settings::set_config(judge, None),
-        NodeEnum::CreateCastStmt(it) => {
-            if let Some(function) = &it.func {
-                routine(judge, &Name::of(strings(&function.objname)));
-            }
-        }
+        NodeEnum::CreateCastStmt(it) => cast(judge, it),
         _ => {}
     }
     let told = runs_later(tree);
@@ -82,6 +78,14 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     }
     for call in when(tree) {
         judge.telling(ReportedFindings::Unknown, |judge| called(judge, &call, true));
+    }
+}
+
+/// Judges the function of a cast, which runs wherever the cast is used.
+fn cast(judge: &mut Judge<'_>, it: &CreateCastStmt) {
+    judge.known.add_cast();
+    if let Some(function) = &it.func {
+        routine(judge, &Name::of(strings(&function.objname)));
     }
 }
 

@@ -20,6 +20,7 @@ mod relations;
 mod tied;
 
 /// The relations, and other objects that the pending scripts create.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Debug, Default)]
 pub struct KnownObjects {
     entries: Relations,
@@ -28,8 +29,12 @@ pub struct KnownObjects {
     shadowed: bool,
     /// The script has set a search path: a name without a schema can mean a relation of any schema.
     pub elsewhere: bool,
+    /// The database has another encoding than UTF-8.
+    pub recoded: bool,
     /// Objects other than relations that the scripts created.
     made: MadeObjects,
+    /// The scripts created a cast.
+    cast: bool,
     /// What ties relations to others.
     links: links::Links,
     /// Names of relations in the statements, to be read from the catalog.
@@ -51,6 +56,7 @@ impl KnownObjects {
             links: links::Links::new(catalog),
             current: catalog.current.clone(),
             shadowed: catalog.shadowed,
+            recoded: catalog.recoded,
             user: catalog.user.clone(),
             code: KnownCode::new(catalog),
             open_defaults: catalog.code.open_defaults.clone(),

@@ -122,12 +122,13 @@ fn owned(judge: &mut Judge<'_>, it: &AlterSeqStmt) {
             Some(NodeEnum::List(list)) if option.defname == "owned_by" => strings(&list.items),
             _ => continue,
         };
-        parts.pop();
+        let column = parts.pop().unwrap_or_default();
         if parts.is_empty() || judge.known.presence(&sequence) == Existence::New {
             continue;
         }
         let table = Name::of(parts);
         judge.known.presence(&table);
         judge.known.fill(&table);
+        judge.known.own(&table, &column);
     }
 }

@@ -1,13 +1,14 @@
 //! Statements that lock or rewrite whole tables while other sessions wait.
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{IndexStmt, ReindexObjectType, ReindexStmt, VacuumStmt};
+use pg_query::protobuf::{IndexStmt, RefreshMatViewStmt, ReindexObjectType, ReindexStmt, VacuumStmt};
 
 use super::catalog::Sort;
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Existence;
 use super::names::{Name, is_on, quoted, ranges};
+use crate::api::Effect;
 
 /// Judges a statement that locks or rewrites a table.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
@@ -24,17 +25,23 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
                 judge.find(FindingKind::LockTable, &name, format!("LOCK TABLE {name}"));
             }
         }
-        NodeEnum::RefreshMatViewStmt(it) if !it.concurrent => {
-            if let Some(name) = it
-                .relation
-                .as_ref()
-                .map(Name::from)
-                .filter(|name| judge.is_filled(name))
-            {
-                judge.find(FindingKind::Refresh, &name, format!("REFRESH MATERIALIZED VIEW {name}"));
-            }
-        }
+        NodeEnum::RefreshMatViewStmt(it) if !it.concurrent => refresh(judge, it),
         _ => {}
+    }
+}
+
+fn refresh(judge: &mut Judge<'_>, it: &RefreshMatViewStmt) {
+    let name = it.relation.as_ref().map(Name::from);
+    let Some(name) = name.filter(|name| judge.is_filled(name)) else {
+        return;
+    };
+    let statement = format!("REFRESH MATERIALIZED VIEW {name}");
+    if it.skip_data {
+        // Its rows go, and it cannot be read until another refresh.
+        let statement = format!("{statement} WITH NO DATA");
+        judge.find_as(FindingKind::Refresh, Effect::Destructive, &name, statement);
+    } else {
+        judge.find(FindingKind::Refresh, &name, statement);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Rows that are lost through another name than the table's.
 
 use super::finding::FindingKind::*;
-use super::tests::kinds;
+use super::tests::{findings, kinds};
+use crate::api::Effect::{Destructive, Locking};
 
 #[test]
 fn rows_are_lost_by_other_names_too() {
@@ -187,4 +188,16 @@ fn a_unique_index_is_lost_by_any_name() {
     for (text, found) in cases {
         assert_eq!(kinds(text), found, "{text}");
     }
+}
+
+#[test]
+fn a_refresh_without_data_loses_the_rows() {
+    for (script, effect) in [
+        ("REFRESH MATERIALIZED VIEW members", Locking),
+        ("REFRESH MATERIALIZED VIEW members WITH NO DATA", Destructive),
+    ] {
+        let found: Vec<_> = findings(&[script]).iter().map(|it| (it.kind, it.effect)).collect();
+        assert_eq!(found, [(Refresh, effect)], "{script}");
+    }
+    assert_eq!(kinds("REFRESH MATERIALIZED VIEW empty WITH NO DATA"), []);
 }

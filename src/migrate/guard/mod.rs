@@ -32,6 +32,7 @@ mod locks;
 mod made;
 mod makes;
 pub(super) mod names;
+mod new_tables;
 mod objects;
 mod plan;
 mod plpgsql;

@@ -39,6 +39,11 @@ pub fn changes_names(setting: &str) -> bool {
     matches!(changes(setting), Changes::Path | Changes::Role)
 }
 
+/// Whether a setting is none of PostgreSQL's own. Policies may read it.
+pub fn is_custom(setting: &str) -> bool {
+    setting.contains('.')
+}
+
 /// Whether the value is the one with which the guard and the operator's splitter read scripts.
 fn is_usual(setting: &str, value: Option<&str>) -> bool {
     let value = value.unwrap_or_default().to_ascii_lowercase().replace(['-', '_'], "");
@@ -141,9 +146,10 @@ fn lasting(judge: &mut Judge<'_>, words: &str, whose: &str, set: Option<&Variabl
         Changes::Triggers if !usual => FindingKind::DisableTrigger,
         _ => FindingKind::ChangeRole,
     };
-    // Any other setting of a role changes no right, apart from those of the Data API: which schemas it shows, and to whom.
+    // Any other setting changes no right, apart from the custom ones, which have a dot in their names: policies may read them, and
+    // those of the Data API say which schemas it shows, and to whom.
     let effect = match kind {
-        FindingKind::ChangeRole if set.name.to_ascii_lowercase().starts_with("pgrst.") => Effect::Exposing,
+        FindingKind::ChangeRole if is_custom(&set.name) => Effect::Exposing,
         FindingKind::ChangeRole => Effect::Granting,
         kind => kind.effect(),
     };

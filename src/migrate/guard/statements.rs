@@ -47,10 +47,22 @@ fn ends(tree: &NodeEnum) -> Option<TransactionEnd> {
     }
 }
 
+/// Whether a server whose database is not in UTF-8 may read another name in a text than the parser does: it folds and cuts names
+/// by its own encoding. Apart from letters beyond ASCII, these are `U&` texts and the escapes that stand for such letters.
+fn may_read_otherwise(text: &str) -> bool {
+    let escapes = |pair: &[u8]| matches!(pair, [b'u' | b'U', b'&'] | [b'\\', b'u' | b'U' | b'x' | b'0'..=b'9']);
+    !text.is_ascii() || text.as_bytes().windows(2).any(escapes)
+}
+
 /// Judges the statements of a script until the allowance is spent.
 fn go_through<'a>(judge: &mut Judge<'a>, script: &'a PendingScript, makes: &mut Makes) {
     let mut committed = false;
     judge.enter(script);
+    if judge.known.recoded && may_read_otherwise(&script.text) {
+        judge.go_to(0, 1);
+        let statement = "the database is not in UTF-8: names in the script may mean other objects there";
+        judge.find(FindingKind::Opaque, "", statement.into());
+    }
     for (at, part) in parse::statements(&script.text, script.committed).enumerate() {
         judge.go_to(at, part.line);
         let allowance = &judge.known.code.allowance;

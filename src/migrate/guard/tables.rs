@@ -13,9 +13,9 @@ use super::judge::Judge;
 use super::known::{Existence, KnownConstraint};
 use super::made::is_serial;
 use super::names::{Name, inner, quoted, strings};
-use super::types::{Type, TypeChange, change};
+use super::types::{Type, TypeChange, change, is_text};
 use super::volatile::is_volatile;
-use super::{made, objects};
+use super::{made, new_tables, objects};
 use crate::api::Effect;
 
 /// Adds the relation that a statement creates to the known ones.
@@ -78,7 +78,7 @@ pub fn alter(judge: &mut Judge<'_>, it: &AlterTableStmt) {
     };
     let is_type = it.objtype() == ObjectType::ObjectType;
     let (filled, columns) = match judge.known.existence(&name) {
-        Existence::New => return attach(judge, &name, it),
+        Existence::New => return new_tables::alter(judge, &name, it),
         Existence::Absent if it.missing_ok => return,
         Existence::Absent => (true, None),
         Existence::There { filled, columns } => (filled || is_type, columns),
@@ -104,25 +104,6 @@ pub fn alter(judge: &mut Judge<'_>, it: &AlterTableStmt) {
     }
 }
 
-/// Judges the attachment of partitions to a table that the pending scripts create.
-fn attach(judge: &mut Judge<'_>, parent: &Name, it: &AlterTableStmt) {
-    for node in &it.cmds {
-        let Some(NodeEnum::AlterTableCmd(command)) = &node.node else {
-            continue;
-        };
-        let child = match inner(command.def.as_deref()) {
-            Some(NodeEnum::PartitionCmd(partition)) if command.subtype() == AlterTableType::AtAttachPartition => {
-                partition.name.as_ref().map(Name::from)
-            }
-            _ => None,
-        };
-        if let Some(child) = child.filter(|child| judge.is_filled(child)) {
-            let statement = format!("ALTER TABLE {parent} ATTACH PARTITION {child}");
-            judge.find(FindingKind::AttachPartition, parent, statement);
-        }
-    }
-}
-
 /// Whether the scripts added the column. Such a column has an empty type here, and holds nothing to lose.
 fn is_added(table: &AlteredTable, column: &str) -> bool {
     let known = table.columns.get(column).filter(|_| table.complete);
@@ -138,17 +119,7 @@ fn part(judge: &mut Judge<'_>, table: &mut AlteredTable, command: &AlterTableCmd
                 add_column(judge, table, column, command.missing_ok);
             }
         }
-        Is::AtDropColumn => {
-            let absent = command.missing_ok && table.complete && !table.columns.contains_key(name);
-            if !is_added(table, name) && !absent {
-                judge.find(
-                    FindingKind::DropColumn,
-                    table.column(name),
-                    table.says("DROP COLUMN", name),
-                );
-            }
-            table.columns.remove(name);
-        }
+        Is::AtDropColumn => drop_column(judge, table, command),
         Is::AtSetNotNull => {
             let required = table.columns.get(name).is_some_and(|column| column.required);
             if table.filled && !required {
@@ -185,16 +156,33 @@ fn part(judge: &mut Judge<'_>, table: &mut AlteredTable, command: &AlterTableCmd
     }
 }
 
+/// Dropping a column is no finding if the scripts added it, unless something goes with it that was there before: a sequence that
+/// it owns by now or, with CASCADE, a view or a policy that uses it.
+fn drop_column(judge: &mut Judge<'_>, table: &mut AlteredTable, command: &AlterTableCmd) {
+    let name = command.name.as_str();
+    let absent = command.missing_ok && table.complete && !table.columns.contains_key(name);
+    let owns = table.columns.get(name).is_some_and(|column| column.owns);
+    let alone = is_added(table, name) && !owns && command.behavior() != DropBehavior::DropCascade;
+    if !alone && !absent {
+        judge.find(
+            FindingKind::DropColumn,
+            table.column(name),
+            table.says("DROP COLUMN", name),
+        );
+    }
+    table.columns.remove(name);
+}
+
 /// Dropping a constraint is no finding if the plan made it, or if the same script adds one of the same kind that all rows
 /// satisfy.
 fn drop_constraint(judge: &mut Judge<'_>, table: &AlteredTable, command: &AlterTableCmd) {
     let name = command.name.as_str();
     let key = objects::constraint(&table.name, name);
-    if judge.known.unmake(&key) {
+    // CASCADE also drops the foreign keys that refer to a key, and views that group by it.
+    let cascades = command.behavior() == DropBehavior::DropCascade;
+    if judge.known.unmake(&key) && !cascades {
         return;
     }
-    // CASCADE also drops the foreign keys that refer to a key.
-    let cascades = command.behavior() == DropBehavior::DropCascade;
     let again = !cascades
         && match judge.known.constraint(&table.name, name) {
             KnownConstraint::Unknown => false,
@@ -313,8 +301,8 @@ fn add_column(judge: &mut Judge<'_>, table: &mut AlteredTable, column: &ColumnDe
     }
     // An existing column stays if code catches the error.
     table.columns.entry(name.to_owned()).or_insert(Column {
-        type_: Type::default(),
         required,
+        ..Column::default()
     });
 }
 
@@ -331,11 +319,17 @@ fn alter_type(judge: &mut Judge<'_>, table: &mut AlteredTable, name: &str, colum
         if matches!(inner(cast.arg.as_deref()), Some(NodeEnum::ColumnRef(of)) if strings(&of.fields) == [name])
             && cast.type_name.as_ref().map(Type::from).as_ref() == Some(&new))
     });
+    // PostgreSQL takes a cast function, if there is one, instead of the text form of a value.
+    let cast = judge.known.has_cast() || table.columns.get(name).is_some_and(|column| column.cast);
     let effect = match &old {
-        Some(old) if plain && !(new.bare && judge.known.may_hide_type(&new.name)) => change(old, &new),
+        Some(old) if plain && !(new.bare && judge.known.may_hide_type(&new.name)) => match change(old, &new) {
+            TypeChange::Rewrites if cast && is_text(&new) => TypeChange::Narrows,
+            effect => effect,
+        },
         _ => TypeChange::Narrows,
     };
-    let from = old.as_ref().map(|old| format!(" (from {old})")).unwrap_or_default();
+    let from = old.as_ref().filter(|old| !old.name.is_empty());
+    let from = from.map(|old| format!(" (from {old})")).unwrap_or_default();
     let statement = format!("{} TYPE {new}{from}", table.says("ALTER COLUMN", name));
     match effect {
         TypeChange::Free => {}

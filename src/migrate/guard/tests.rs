@@ -15,13 +15,13 @@ pub(super) fn catalog() -> Catalog {
     let column = |name: &str, modifier, required| Column {
         type_: Type::of_catalog("pg_catalog".into(), name.into(), modifier, false),
         required,
+        ..Column::default()
     };
     let relation = |schema: &str, name: &str, filled| Relation {
         schema: schema.into(),
         name: name.into(),
         visible: schema == "public",
         filled,
-        owned: false,
         unique: name == "members_unique",
         sort: match name {
             "members_view" => Sort::View,

@@ -1,11 +1,12 @@
 //! Rows that are lost, changed or shown with another relation than their own, to which theirs is tied.
 
-use super::catalog::{Catalog, Relation, Sort};
+use super::catalog::{Catalog, Column, Relation, Sort};
 use super::catalog_code::{CatalogRoutine, CatalogTrigger};
 use super::finding::FindingKind::{self, *};
 use super::names::Name;
 use super::tests::{catalog, findings, findings_in, kinds};
 use super::ties::Tie;
+use super::types::Type;
 use crate::api::Effect::Exposing;
 
 fn kinds_in(script: &str, catalog: &Catalog) -> Vec<FindingKind> {
@@ -187,6 +188,25 @@ fn a_sequence_is_lost_with_what_owns_it() {
             "ALTER TABLE empty ADD COLUMN n int; ALTER SEQUENCE numbers OWNED BY empty.n; ALTER TABLE empty DROP COLUMN n",
             &[DropColumn],
         ),
+        // The table has rows.
+        (
+            "ALTER TABLE members ADD COLUMN n int; ALTER SEQUENCE numbers OWNED BY members.n; ALTER TABLE members DROP COLUMN n",
+            &[DropColumn],
+        ),
+        (
+            "ALTER TABLE members ADD COLUMN n int; ALTER SEQUENCE numbers OWNED BY members.n; \
+             ALTER TABLE members DROP COLUMN IF EXISTS n",
+            &[DropColumn],
+        ),
+        (
+            "ALTER TABLE members ADD COLUMN n int; DO $$ BEGIN ALTER SEQUENCE numbers OWNED BY members.n; END $$; \
+             ALTER TABLE members DROP COLUMN n",
+            &[DropColumn],
+        ),
+        (
+            "ALTER TABLE members ADD COLUMN n int; CREATE SEQUENCE s OWNED BY members.n; ALTER TABLE members DROP COLUMN n",
+            &[],
+        ),
         (
             "CREATE TABLE t (id int); CREATE SEQUENCE s OWNED BY t.id; ALTER SEQUENCE s OWNED BY t.id; DROP TABLE t",
             &[],
@@ -194,6 +214,73 @@ fn a_sequence_is_lost_with_what_owns_it() {
         ("ALTER SEQUENCE numbers OWNED BY NONE", &[]),
     ] {
         assert_eq!(kinds_in(script, &catalog), found, "{script}");
+    }
+}
+
+#[test]
+fn what_cascade_drops_with_a_part_that_the_plan_made_is_found() {
+    for (script, found) in [
+        (
+            "ALTER TABLE members ADD x int; ALTER TABLE members DROP x CASCADE",
+            &[DropColumn][..],
+        ),
+        ("ALTER TABLE members ADD x int; ALTER TABLE members DROP x", &[]),
+        ("ALTER TABLE members DROP IF EXISTS x CASCADE", &[]),
+        ("CREATE TABLE t (x int); ALTER TABLE t DROP x CASCADE", &[DropColumn]),
+        ("CREATE TABLE t (x int); ALTER TABLE t DROP x", &[]),
+        (
+            "CREATE TABLE t (x int CONSTRAINT k PRIMARY KEY); ALTER TABLE t DROP CONSTRAINT k CASCADE",
+            &[DropConstraint],
+        ),
+        (
+            "CREATE TABLE t (x int CONSTRAINT k PRIMARY KEY); ALTER TABLE t DROP CONSTRAINT k",
+            &[],
+        ),
+        (
+            "ALTER TABLE empty ADD CONSTRAINT k UNIQUE (id); ALTER TABLE empty DROP CONSTRAINT k CASCADE",
+            &[DropConstraint],
+        ),
+        (
+            "ALTER TABLE empty ADD CONSTRAINT k UNIQUE (id); ALTER TABLE empty DROP CONSTRAINT k",
+            &[],
+        ),
+    ] {
+        assert_eq!(kinds(script), found, "{script}");
+    }
+}
+
+#[test]
+fn a_cast_function_may_lose_what_the_text_form_keeps() {
+    let with = |cast| {
+        let mut catalog = catalog();
+        for relation in catalog.relations.iter_mut().filter(|it| it.name == "members") {
+            let mood = Column {
+                type_: Type::of_catalog("app".into(), "mood".into(), -1, false),
+                cast,
+                ..Column::default()
+            };
+            relation.columns.insert("m".into(), mood);
+        }
+        catalog
+    };
+    let create = "CREATE CAST (app.mood AS text) WITH FUNCTION app.f(app.mood) AS ASSIGNMENT";
+    let alter = "ALTER TABLE members ALTER m TYPE text";
+    for (script, there, found) in [
+        (alter.to_owned(), false, RewriteTable),
+        (alter.to_owned(), true, NarrowType),
+        (format!("{alter} USING m::text"), true, NarrowType),
+        ("ALTER TABLE members ALTER m TYPE varchar".to_owned(), true, NarrowType),
+        (format!("{create}; {alter}"), false, NarrowType),
+        (format!("{create}; {alter} USING m::text"), false, NarrowType),
+        (format!("DO $$ BEGIN {create}; END $$; {alter}"), false, NarrowType),
+        // PostgreSQL has casts of its own for these.
+        (
+            format!("{create}; ALTER TABLE members ALTER id TYPE bigint"),
+            true,
+            RewriteTable,
+        ),
+    ] {
+        assert_eq!(kinds_in(&script, &with(there)), [found], "{script}");
     }
 }
 

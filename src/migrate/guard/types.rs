@@ -94,7 +94,7 @@ pub enum TypeChange {
 /// that omit a cast of length. A change that is not known to keep every value narrows.
 pub fn change(old: &Type, new: &Type) -> TypeChange {
     use TypeChange::{Free, Narrows, Rewrites};
-    if new.odd || old.schema != new.schema && new.schema.is_some() {
+    if old.odd || new.odd || old.schema != new.schema && new.schema.is_some() {
         return Narrows;
     }
     if old.schema.is_some() {
@@ -131,13 +131,14 @@ pub fn change(old: &Type, new: &Type) -> TypeChange {
         {
             Rewrites
         }
-        // The text form of a value is complete.
+        // The text form of a value is complete, where no cast function takes its place.
         _ if is_text(new) && open => Rewrites,
         _ => Narrows,
     }
 }
 
-fn is_text(of: &Type) -> bool {
+/// Whether values of another type become their text form in this one.
+pub fn is_text(of: &Type) -> bool {
     !of.array && of.schema.is_none() && matches!(of.name.as_str(), "text" | "varchar")
 }
 

@@ -54,3 +54,44 @@ async fn a_changed_reading_runs_nothing_that_was_not_judged() {
         }
     }
 }
+
+/// In a database that is not in UTF-8 the server cuts and folds names otherwise than the parser.
+#[tokio::test]
+async fn a_script_that_is_read_in_another_encoding_waits_for_approval() {
+    let server = server().await;
+    let mut first = session(&server.login("postgres")).await;
+    execute(
+        &mut first,
+        "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'",
+    )
+    .await
+    .unwrap();
+    let login = server.login("latin");
+    migrate(&login, &source(&[INIT])).await.unwrap();
+    let mut conn = session(&login).await;
+    // More than 63 bytes in UTF-8, to which the parser cuts the name, and fewer in this database.
+    let long = "\u{e4}".repeat(40);
+    let create = format!("CREATE TABLE \"{long}\" (id int); INSERT INTO \"{long}\" VALUES (1)");
+    execute(&mut conn, &create).await.unwrap();
+    let drop = format!("DROP TABLE IF EXISTS \"{long}\";");
+    let escaped = format!("DROP TABLE IF EXISTS U&\"{}\";", "\\00e4".repeat(40));
+    for (script, expected) in [
+        (drop.as_str(), Clearance::Waits),
+        (escaped.as_str(), Clearance::Waits),
+        ("CREATE TABLE plain (id int);", Clearance::Free),
+    ] {
+        let review = look(
+            &mut conn,
+            &source(&[INIT, ("2_next", script)]),
+            &options(&consent(None)),
+        )
+        .await;
+        let opaque = review.plan.findings.iter().any(|it| it.kind == FindingKind::Opaque);
+        let waits = expected == Clearance::Waits;
+        assert_eq!((opaque, review.clearance), (waits, expected), "{script}");
+    }
+    // Without the guard the table is gone.
+    migrate(&login, &source(&[INIT, ("2_next", &escaped)])).await.unwrap();
+    let left = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname = repeat(chr(228), 40)";
+    assert_eq!(ask(&mut conn, left).await, "0");
+}

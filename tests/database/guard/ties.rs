@@ -103,6 +103,125 @@ async fn what_is_lost_or_shown_with_another_relation_is_found() {
     .await;
 }
 
+/// What was there before may go with a column or a constraint that the same script adds.
+#[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
+async fn what_goes_with_a_part_of_a_table_that_the_script_adds_is_found() {
+    let drops = (FindingKind::DropColumn, Effect::Destructive);
+    let no_sequence = "SELECT to_regclass('public.numbers') IS NULL";
+    let view = "CREATE VIEW v AS SELECT id FROM members";
+    let no_view = "SELECT to_regclass('public.v') IS NULL";
+    all_are_found(&[
+        (
+            "a sequence that a new column of a table with rows owns",
+            "CREATE SEQUENCE numbers",
+            "ALTER TABLE members ADD COLUMN n int; ALTER SEQUENCE numbers OWNED BY members.n;
+             ALTER TABLE members DROP COLUMN n",
+            drops,
+            no_sequence,
+        ),
+        (
+            "a sequence that a column owns which a parent gave",
+            "CREATE SEQUENCE numbers; CREATE TABLE root (id int); ALTER TABLE members INHERIT root",
+            "ALTER TABLE root ADD COLUMN n int; ALTER SEQUENCE numbers OWNED BY members.n; ALTER TABLE root DROP COLUMN n",
+            drops,
+            no_sequence,
+        ),
+        (
+            "a view that uses a new column",
+            view,
+            "ALTER TABLE members ADD COLUMN x int; CREATE OR REPLACE VIEW v AS SELECT id, x FROM members;
+             ALTER TABLE members DROP COLUMN x CASCADE",
+            drops,
+            no_view,
+        ),
+        (
+            "a restrictive policy that uses a new column",
+            "CREATE POLICY every ON members TO anon USING (true);
+             CREATE POLICY wall ON members AS RESTRICTIVE TO anon USING (false)",
+            "ALTER TABLE members ADD COLUMN x int; ALTER POLICY wall ON members USING (x = 1);
+             ALTER TABLE members DROP COLUMN x CASCADE",
+            drops,
+            &format!("{SHOWN}members"),
+        ),
+        (
+            "a view that uses a column of a new table",
+            view,
+            "CREATE TABLE t (x int); CREATE OR REPLACE VIEW v AS SELECT id, x FROM members, t;
+             ALTER TABLE t DROP COLUMN x CASCADE",
+            drops,
+            no_view,
+        ),
+        (
+            "a view that groups by a new key",
+            view,
+            "CREATE TABLE t (id int CONSTRAINT k PRIMARY KEY, x int);
+             CREATE OR REPLACE VIEW v AS SELECT id, x FROM t GROUP BY id; ALTER TABLE t DROP CONSTRAINT k CASCADE",
+            (FindingKind::DropConstraint, Effect::Destructive),
+            no_view,
+        ),
+    ])
+    .await;
+}
+
+/// PostgreSQL takes a cast function, where there is one, instead of a value's text form. A refresh may leave nothing.
+#[tokio::test]
+async fn values_that_a_cast_function_or_a_refresh_loses_are_found() {
+    let narrows = (FindingKind::NarrowType, Effect::Destructive);
+    let moods =
+        "CREATE TYPE mood AS ENUM ('good'); ALTER TABLE members ADD COLUMN m mood; UPDATE members SET m = 'good'";
+    let cast = "CREATE FUNCTION f(mood) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT ''::text $$;
+                CREATE CAST (mood AS text) WITH FUNCTION f(mood) AS ASSIGNMENT";
+    let alter = "ALTER TABLE members ALTER COLUMN m TYPE text";
+    let lost = "SELECT bool_and(m = '') FROM members";
+    let of_array = cast.replace("(mood", "(mood[]");
+    all_are_found(&[
+        (
+            "a cast of the script",
+            moods,
+            &format!("{cast}; {alter}"),
+            narrows,
+            lost,
+        ),
+        (
+            "a cast that is there",
+            &format!("{moods}; {cast}"),
+            alter,
+            narrows,
+            lost,
+        ),
+        (
+            "a cast that is there, in USING",
+            &format!("{moods}; {cast}"),
+            &format!("{alter} USING m::text"),
+            narrows,
+            lost,
+        ),
+        (
+            "a cast from the type below a domain",
+            &format!("{moods}; {cast}; CREATE DOMAIN feeling AS mood; ALTER TABLE members ALTER COLUMN m TYPE feeling"),
+            alter,
+            narrows,
+            lost,
+        ),
+        (
+            "a cast from an array",
+            &format!("{moods}; {of_array}; ALTER TABLE members ALTER COLUMN m TYPE mood[] USING ARRAY[m]"),
+            alter,
+            narrows,
+            lost,
+        ),
+        (
+            "a refresh without data",
+            "CREATE MATERIALIZED VIEW counts AS SELECT id FROM members",
+            "REFRESH MATERIALIZED VIEW counts WITH NO DATA",
+            (FindingKind::Refresh, Effect::Destructive),
+            "SELECT NOT relispopulated FROM pg_class WHERE relname = 'counts'",
+        ),
+    ])
+    .await;
+}
+
 #[tokio::test]
 #[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn what_is_lost_behind_a_name_a_type_or_a_transaction_is_found() {

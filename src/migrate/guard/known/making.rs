@@ -15,6 +15,19 @@ impl KnownObjects {
         self.made.add(key, sure, &self.code.allowance);
     }
 
+    /// Records that the scripts created a cast.
+    pub fn add_cast(&mut self) {
+        if !self.cast {
+            self.cast = true;
+            self.version += 1;
+        }
+    }
+
+    /// Whether the scripts created a cast.
+    pub fn has_cast(&self) -> bool {
+        self.cast
+    }
+
     /// Whether a key can mean one object only.
     pub fn is_certain(&self, key: &ObjectKey) -> bool {
         let one = key.table.as_ref().is_none_or(|table| {

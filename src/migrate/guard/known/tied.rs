@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::KnownObjects;
 use crate::migrate::guard::allowance::ENTRY;
-use crate::migrate::guard::catalog::Sort;
+use crate::migrate::guard::catalog::{Column, Sort};
 use crate::migrate::guard::known_code::{DELETE, UPDATE};
 use crate::migrate::guard::names::Name;
 use crate::migrate::guard::ties::Tie;
+use crate::migrate::guard::types::Type;
 
 /// How a change of a relation can lose or change existing rows.
 #[derive(Clone, Copy, Default)]
@@ -70,6 +71,23 @@ impl KnownObjects {
                 },
             );
             self.spread(id);
+        }
+    }
+
+    /// Records that an existing sequence is dropped with a column of a table, also where it is dropped from a table above.
+    pub fn own(&mut self, table: &Name, column: &str) {
+        for name in self.lineage(table) {
+            self.columns(&name, |columns| {
+                // A table above may have added the column, and its type is not known.
+                let column = columns.entry(column.to_owned()).or_insert_with(|| Column {
+                    type_: Type {
+                        odd: true,
+                        ..Type::default()
+                    },
+                    ..Column::default()
+                });
+                column.owns = true;
+            });
         }
     }
 
