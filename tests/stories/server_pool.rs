@@ -247,7 +247,7 @@ async fn a_pool_makes_its_databases_on_a_server() {
         .unwrap();
     let full = |pool: &Value| {
         let (_, reason, message) = condition(pool, "Stalled");
-        reason == "PoolExhausted" && message.contains("server.max says (3)")
+        reason == "PoolExhausted" && message.contains("server.max (3)")
     };
     pool(&world, full).await;
     if !server.is_legacy() {
