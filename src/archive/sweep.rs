@@ -22,16 +22,16 @@ async fn all(folder: &Folder, manifest: &Manifest) -> Result<()> {
         let mut archives = manifest.objects.iter();
         name == manifest::NAME || name.contains('/') || archives.any(|object| object.name == name)
     };
-    let mut found = folder.list();
-    while let Some((name, _)) = found.try_next().await? {
-        if !is_kept(&name) {
-            folder.delete(&name).await?;
-        }
-    }
     let Some(directory) = &folder.directory else {
+        let mut found = folder.list();
+        while let Some((name, _)) = found.try_next().await? {
+            if !is_kept(&name) {
+                folder.delete(&name).await?;
+            }
+        }
         return Ok(());
     };
-    // The parts of an interrupted upload are in no list.
+    // The parts of an interrupted upload are files here, and in no list.
     let unreadable = |error: std::io::Error| {
         let message = format!("cannot clean {}: {error}", directory.display());
         Error::new(OutcomeReason::StoreRefused, message)

@@ -225,14 +225,17 @@ async fn lose(pass: &Pass, stored: &OwnerSecret, listed: &[ApiKey]) -> Result<()
         state.lose(&left);
     };
     owner::change_keys(&owner::secrets(&pass.ctx.core), pass.name(), record).await?;
-    let left = ", and the project has no other of their kind: the operator makes new ones where connection.rotation.also contains APIKeys";
-    tell_lost(pass, &lost, left).await;
+    tell_lost(pass, &lost, ", and the project has no other of their kind:").await;
     Ok(())
 }
 
 /// Publishes an event about keys that were deleted at the provider. `left`: what is published instead.
 async fn tell_lost(pass: &Pass, lost: &[String], left: &str) {
-    let note = format!("the API keys {} were deleted at the provider{left}", lost.join(", "));
+    let note = format!(
+        "the API keys {} were deleted at the provider{left} the operator makes new ones where connection.rotation.also contains \
+         APIKeys",
+        lost.join(", ")
+    );
     tell(&pass.ctx.core, &pass.object, &News::warning(Reason::KeysLost, note)).await;
 }
 
@@ -263,8 +266,7 @@ async fn store(pass: &Pass, keys: &ChosenKeys, reference: &str) -> Result<(), Er
         "the provider has changed the API keys; they are stored and published again"
     );
     if !lost.is_empty() {
-        let left = ": others of the project are published instead, and the operator makes new ones where connection.rotation.also contains APIKeys";
-        tell_lost(pass, &lost, left).await;
+        tell_lost(pass, &lost, ": others of the project are published instead, and").await;
     }
     Ok(())
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
 
 use super::csv_records::records;
+use crate::migrate::aside::in_place;
 use crate::migrate::content::Content;
 use crate::migrate::error::Error;
 use crate::migrate::failure::{KEPT, RowFailure};
@@ -99,6 +101,13 @@ impl SeedTable {
                 Err(SourceError::text(&self.file, text, end.start, what))
             }
         }
+    }
+
+    /// SHA-256 of its text, in hexadecimal.
+    pub(super) fn hash(&self) -> String {
+        in_place(self.file_text.len(), || {
+            hex::encode(Sha256::digest(self.file_text.as_bytes()))
+        })
     }
 
     fn statement(&self) -> String {

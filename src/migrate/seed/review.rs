@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
-use super::source::{SeedPart, SeedSource};
+use super::source::SeedSource;
 use super::variables::SeedVariables;
 use crate::api::Approval;
 use crate::migrate::error::Result;
@@ -29,34 +28,28 @@ pub async fn review_seed(
     if !consent.handed_over || consent.policy == Approval::Automatic {
         return Ok(None);
     }
-    let (mut listed, mut scripts, mut rendered) = (Vec::new(), Vec::new(), 0);
-    let mut unread = None;
-    for part in source.parts() {
-        let checksum = match part {
-            SeedPart::Table(table) => hex::encode(Sha256::digest(table.file.as_bytes())),
-            SeedPart::Script(script) => {
-                rendered += if script.is_constant() { 0 } else { script.text().len() };
-                if rendered > RENDERED {
-                    unread = unread.or(Some(script.file.clone()));
-                } else {
-                    scripts.push(SeedScript {
-                        file: script.file.clone(),
-                        text: if script.is_constant() {
-                            Arc::clone(script.text())
-                        } else {
-                            script.render(variables)?.text
-                        },
-                    });
-                }
-                script.hash()
-            }
+    let listed = source.parts().iter().map(|part| PendingMigration {
+        name: part.file().to_owned(),
+        checksum: part.hash(),
+    });
+    let (mut scripts, mut rendered, mut unread) = (Vec::new(), 0, None);
+    for script in source.scripts() {
+        if !script.is_constant() {
+            rendered += script.text().len();
+        }
+        if rendered > RENDERED {
+            unread = Some(script.file.clone());
+            break;
+        }
+        let text = if script.is_constant() {
+            Arc::clone(script.text())
+        } else {
+            script.render(variables)?.text
         };
-        listed.push(PendingMigration {
-            name: part.file().to_owned(),
-            checksum,
-        });
+        let file = script.file.clone();
+        scripts.push(SeedScript { file, text });
     }
     let findings = guard::judge_seed(conn, scripts, unread).await?;
-    let plan = Plan::of_seed(source.digest(variables)?, listed, findings);
+    let plan = Plan::of_seed(source.digest(variables)?, listed.collect(), findings);
     Ok(Some(Review::of_seed(consent, plan)))
 }

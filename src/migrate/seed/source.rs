@@ -36,6 +36,14 @@ impl SeedPart {
             Self::Table(table) => &table.file,
         }
     }
+
+    /// SHA-256 of its content, in hexadecimal.
+    pub(super) fn hash(&self) -> String {
+        match self {
+            Self::Script(script) => script.hash(),
+            Self::Table(table) => table.hash(),
+        }
+    }
 }
 
 /// A script of a seed.

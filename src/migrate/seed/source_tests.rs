@@ -33,6 +33,15 @@ fn files_run_in_the_order_of_their_names() {
 }
 
 #[test]
+fn the_hash_of_a_file_is_that_of_its_content() {
+    let hash = |file: &str, text: &str| SeedSource::read(files(&[(file, text)])).unwrap().parts()[0].hash();
+    for (file, one, other) in [("a.sql", "SELECT 1", "SELECT 2"), ("1_a.csv", "id\n1\n", "id\n2\n")] {
+        assert_ne!(hash(file, one), hash(file, other), "{file}");
+        assert_eq!(hash(file, one), hash(file, one), "{file}");
+    }
+}
+
+#[test]
 fn refuses_with_place_and_cure() {
     for (file, text, says) in [
         ("a.txt", "", "the seed: it holds neither a .sql nor a .csv file"),
