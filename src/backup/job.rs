@@ -8,7 +8,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod, Secret};
 use kube::Resource as _;
-use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, PropagationPolicy};
+use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PropagationPolicy};
 use kube::runtime::reflector::ObjectRef;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -19,6 +19,7 @@ use crate::api::names::{FIELD_MANAGER, MANAGED_BY};
 use crate::archive::{Order, Outcome};
 use crate::controller::Core;
 use crate::controller::error::Error;
+use crate::controller::write::{patch_parameters, post_parameters};
 use crate::text;
 
 /// Folder of the Secret in the pod.
@@ -120,10 +121,10 @@ pub async fn start(core: &Core, new: &NewJob<'_>) -> Result<(), Error> {
     let namespace = &core.settings.namespace;
     let secrets: Api<Secret> = Api::namespaced(core.client.clone(), namespace);
     let mut secret = secret(new)?;
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    let parameters = patch_parameters(FIELD_MANAGER).force();
     secrets.patch(&new.name, &parameters, &Patch::Apply(&secret)).await?;
     let jobs: Api<Job> = Api::namespaced(core.client.clone(), namespace);
-    let made = match jobs.create(&PostParams::default(), &job(core, new)?).await {
+    let made = match jobs.create(&post_parameters(FIELD_MANAGER), &job(core, new)?).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => jobs.get(&new.name).await?,
         made => made?,
     };

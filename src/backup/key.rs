@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, ObjectMeta, PostParams};
+use kube::api::{DeleteParams, ObjectMeta};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::api::condition::Reason;
-use crate::api::names::{BACKUP_LABEL, MANAGED_BY};
+use crate::api::names::{BACKUP_LABEL, FIELD_MANAGER, MANAGED_BY};
 use crate::controller::Core;
 use crate::controller::error::Error;
+use crate::controller::write::post_parameters;
 use crate::credentials::password;
 
 /// The key in the Secret, and the file of the Job.
@@ -30,7 +31,7 @@ pub async fn file(core: &Core, uid: &str) -> Result<(&'static str, SecretString)
     let (api, name) = (core.own::<Secret>(), name(uid));
     let found = match api.get_opt(&name).await? {
         Some(found) => found,
-        None => match api.create(&PostParams::default(), &secret(&name, uid)).await {
+        None => match api.create(&post_parameters(FIELD_MANAGER), &secret(&name, uid)).await {
             Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&name).await?,
             created => created?,
         },

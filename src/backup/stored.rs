@@ -1,7 +1,7 @@
 //! The OrchestraBackup of a manifest that an Orchestra names: the operator makes it as a person would, and restores from it.
 
 use kube::ResourceExt as _;
-use kube::api::{Api, ObjectMeta, PostParams};
+use kube::api::{Api, ObjectMeta};
 use kube::runtime::reflector::ObjectRef;
 
 use super::{Context, folder, order};
@@ -11,7 +11,7 @@ use crate::api::{Orchestra, OrchestraBackup, OrchestraBackupSpec, OrchestraClass
 use crate::archive::path::BackupPath;
 use crate::class;
 use crate::controller::error::Error;
-use crate::controller::write::namespaced;
+use crate::controller::write::{namespaced, post_parameters};
 
 /// The OrchestraBackup of the manifest that an Orchestra of this class names; none where it names no manifest. It has the
 /// deletion policy `Retain`.
@@ -87,10 +87,7 @@ pub fn missing(ctx: &Context, object: &Orchestra) -> Option<OrchestraBackup> {
 /// # Errors
 /// When the Kubernetes API refuses or fails.
 pub async fn make(ctx: &Context, object: &Orchestra, wanted: &OrchestraBackup) -> Result<(), Error> {
-    let parameters = PostParams {
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..PostParams::default()
-    };
+    let parameters = post_parameters(FIELD_MANAGER);
     let api: Api<OrchestraBackup> = namespaced(&ctx.core.client, object);
     let made = match api.create(&parameters, wanted).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&wanted.name_any()).await?,

@@ -4,16 +4,18 @@
 use std::collections::BTreeMap;
 
 use kube::Client;
-use kube::api::{Api, ListParams, PostParams, Resource};
+use kube::api::{Api, ListParams, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::api::names::FIELD_MANAGER;
 use crate::api::{
     DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, GoDuration, OrchestraClass, OrchestraClassSpec, OrchestraPool,
     OrchestraPoolSpec, Pools, Provider, StaticInventory,
 };
 use crate::controller::Settings;
 use crate::controller::error::Error;
+use crate::controller::write::post_parameters;
 
 /// Name of the class and of the pool that are created from the environment.
 pub const NAME: &str = "environment";
@@ -71,7 +73,7 @@ async fn create<K>(api: &Api<K>, object: &K) -> Result<(), Error>
 where
     K: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug,
 {
-    match api.create(&PostParams::default(), object).await {
+    match api.create(&post_parameters(FIELD_MANAGER), object).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
         Err(error) => Err(error.into()),

@@ -2,12 +2,14 @@
 
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, Patch};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::output::{self, Cell, Output};
+use crate::api::names::COMMAND_MANAGER;
 use crate::api::{APPROVE_MIGRATIONS, MigrationPlan, Orchestra};
+use crate::controller::write::patch_parameters;
 use crate::views::plans::{PlanFinding, PlanView, waiting};
 
 /// Flags of `orchestra-operator plan`.
@@ -96,7 +98,7 @@ pub async fn approve(client: &Client, arguments: &ApproveArguments) -> anyhow::R
     written(client, &orchestra, plan).await?;
     let api: Api<Orchestra> = Api::namespaced(client.clone(), &namespace);
     let patch = json!({"metadata": {"annotations": {APPROVE_MIGRATIONS: plan.digest}}});
-    api.patch(&name, &PatchParams::default(), &Patch::Merge(patch))
+    api.patch(&name, &patch_parameters(COMMAND_MANAGER), &Patch::Merge(patch))
         .await
         .with_context(|| format!("cannot annotate {namespace}/{name} (ClusterRole orchestra-editor grants it)"))?;
     Ok(format!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, Patch};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::output::{self, Cell, TextFormat, say};
 use crate::api::names::ROLLOUT_MANAGER;
 use crate::api::{OrchestraClass, RETRY_ROLLOUT_ANNOTATION, RevisionSkew, RolloutStatus};
+use crate::controller::write::patch_parameters;
 use crate::rollout::status::{names, short};
 use crate::views::fleet::{self, Stage};
 
@@ -119,10 +120,7 @@ async fn set(classes: &Api<OrchestraClass>, name: &str, paused: bool, annotation
         "metadata": {"annotations": annotations},
         "spec": {"rollout": {"paused": paused}},
     });
-    let parameters = PatchParams {
-        field_manager: Some(ROLLOUT_MANAGER.into()),
-        ..PatchParams::default()
-    };
+    let parameters = patch_parameters(ROLLOUT_MANAGER);
     let patched = classes.patch(name, &parameters, &Patch::Merge(patch)).await;
     patched
         .map(drop)

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, Patch, Preconditions};
 use serde_json::{Value, json};
 use strum::{EnumIter, EnumString, IntoEnumIterator as _, IntoStaticStr};
 
@@ -22,6 +22,7 @@ use crate::api::{
     DeletionPolicy, EXTENDED_ANNOTATION, Orchestra, OrchestraBackup, OrchestraBackupSpec, OrchestraReference,
     PowerState, RETRY_ANNOTATION, ROTATE_ANNOTATION, WAKE_ANNOTATION,
 };
+use crate::controller::write::{patch_parameters, post_parameters};
 use crate::views::owner::git_owner;
 
 /// Something that can be done to a tenant.
@@ -189,10 +190,7 @@ async fn perform(visitor: &Visitor, action: Action, orchestra: &Orchestra) -> Re
 /// When the API server refuses, or does not answer.
 pub async fn patch(api: &Api<Orchestra>, orchestra: &Orchestra, mut change: Value) -> Result<(), kube::Error> {
     change["metadata"]["uid"] = json!(orchestra.uid());
-    let params = PatchParams {
-        field_manager: Some(CONSOLE_MANAGER.into()),
-        ..PatchParams::default()
-    };
+    let params = patch_parameters(CONSOLE_MANAGER);
     api.patch(&orchestra.name_any(), &params, &Patch::Merge(change))
         .await
         .map(drop)
@@ -211,10 +209,7 @@ async fn back_up(visitor: &Visitor, orchestra: &Orchestra) -> Result<(), kube::E
     // The API server adds five characters.
     let begin: String = name.chars().take(200).collect();
     backup.metadata.generate_name = Some(format!("{begin}-"));
-    let params = PostParams {
-        field_manager: Some(CONSOLE_MANAGER.into()),
-        ..PostParams::default()
-    };
+    let params = post_parameters(CONSOLE_MANAGER);
     api.create(&params, &backup).await.map(drop)
 }
 

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, Patch};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 use serde_json::json;
@@ -22,6 +22,7 @@ use super::text::Lang;
 use super::visitor::Visitor;
 use crate::api::OrchestraClass;
 use crate::api::names::CONSOLE_MANAGER;
+use crate::controller::write::patch_parameters;
 use crate::money;
 use crate::views::fleet::{rollout as rollout_of, stage, total};
 
@@ -148,10 +149,7 @@ pub async fn rollout(
 ) -> Response {
     let api: Api<OrchestraClass> = Api::all(visitor.client.clone());
     let change = json!({"spec": {"rollout": {"paused": form.get("paused") == "true"}}});
-    let params = PatchParams {
-        field_manager: Some(CONSOLE_MANAGER.into()),
-        ..PatchParams::default()
-    };
+    let params = patch_parameters(CONSOLE_MANAGER);
     match api.patch(&name, &params, &Patch::Merge(change)).await {
         Ok(_) => answer::see("/classes"),
         Err(error) => visitor.failed(&error),

@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, Request, Response};
 use futures::future::{BoxFuture, join_all};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
-use kube::api::{Api, ListParams, PostParams};
+use kube::api::{Api, ListParams};
 use kube::client::Body;
 use kube::config::AuthInfo;
 use kube::{Client, Config, Resource};
@@ -18,7 +18,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use tower_service::Service;
 
+use crate::api::names::CONSOLE_MANAGER;
 use crate::api::slim::Slim;
+use crate::controller::write::post_parameters;
 
 /// Time limits of a request to the API server.
 const CONNECT: Duration = Duration::from_secs(4);
@@ -89,7 +91,7 @@ impl Service<Request<Body>> for WithToken {
 pub async fn identity(client: &Client) -> Result<Option<String>, kube::Error> {
     let api: Api<SelfSubjectReview> = Api::all(client.clone());
     let review = api
-        .create(&PostParams::default(), &SelfSubjectReview::default())
+        .create(&post_parameters(CONSOLE_MANAGER), &SelfSubjectReview::default())
         .await?;
     let user = review.status.and_then(|status| status.user_info).unwrap_or_default();
     let nobody = user.groups.iter().flatten().any(|group| group == UNAUTHENTICATED);
@@ -144,7 +146,7 @@ pub async fn may(client: &Client, wish: Wish<'_>) -> bool {
         },
         ..SelfSubjectAccessReview::default()
     };
-    let answer = api.create(&PostParams::default(), &review).await;
+    let answer = api.create(&post_parameters(CONSOLE_MANAGER), &review).await;
     answer.is_ok_and(|review| review.status.is_some_and(|status| status.allowed))
 }
 

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use kube::ResourceExt as _;
-use kube::api::{Api, ApiResource, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, Patch};
 use kube::core::DynamicObject;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
@@ -25,6 +25,7 @@ use crate::api::names::{CONSOLE_MANAGER, is_object_name};
 use crate::api::{DEFAULT_CLASS_ANNOTATION, Near, Orchestra, OrchestraClass, Placement};
 use crate::class::placement::choose;
 use crate::controller::error::Error;
+use crate::controller::write::{patch_parameters, post_parameters};
 use crate::money;
 
 /// The longest name of an Orchestra.
@@ -235,10 +236,8 @@ pub async fn submit(State(_): State<Arc<Console>>, visitor: Visitor, form: Field
         }
         Err(error) => return visitor.failed(&error),
     }
-    let params = PatchParams {
-        dry_run: !agreed,
-        ..PatchParams::apply(CONSOLE_MANAGER)
-    };
+    let mut params = patch_parameters(CONSOLE_MANAGER);
+    params.dry_run = !agreed;
     match api.patch(name, &params, &Patch::Apply(&manifest)).await {
         Ok(_) if agreed => created(namespace, name),
         Ok(_) => {
@@ -267,10 +266,8 @@ async fn is_there(api: &Api<DynamicObject>, manifest: &Value) -> bool {
     let Ok(object) = serde_json::from_value(manifest.clone()) else {
         return false;
     };
-    let params = PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    };
+    let mut params = post_parameters(CONSOLE_MANAGER);
+    params.dry_run = true;
     matches!(api.create(&params, &object).await, Err(kube::Error::Api(status)) if status.is_already_exists())
 }
 

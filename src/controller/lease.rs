@@ -15,13 +15,15 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease as Record, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Client;
-use kube::api::{Api, PostParams};
+use kube::api::Api;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::Error;
+use super::write::post_parameters;
 use crate::api::condition::Reason;
+use crate::api::names::FIELD_MANAGER;
 
 /// Durations of the election.
 #[derive(Clone, Copy, Debug)]
@@ -186,14 +188,17 @@ impl Lease {
             metadata,
             spec: Some(self.spec(LeaseSpec::default(), true)),
         };
-        Ok(self.api.create(&PostParams::default(), &record).await?)
+        Ok(self.api.create(&post_parameters(FIELD_MANAGER), &record).await?)
     }
 
     /// Replaces the record and returns the new one. The request names the version of `record`, so the API server
     /// answers with a conflict when the stored record is newer.
     async fn write(&self, mut record: Record, takes: bool) -> Result<Record, Error> {
         record.spec = Some(self.spec(record.spec.unwrap_or_default(), takes));
-        Ok(self.api.replace(&self.name, &PostParams::default(), &record).await?)
+        Ok(self
+            .api
+            .replace(&self.name, &post_parameters(FIELD_MANAGER), &record)
+            .await?)
     }
 
     /// Removes this operator from the record, if it is still the holder.
@@ -204,7 +209,9 @@ impl Lease {
         let spec = record.spec.get_or_insert_default();
         if spec.holder_identity.as_ref() == Some(&self.identity) {
             spec.holder_identity = None;
-            self.api.replace(&self.name, &PostParams::default(), &record).await?;
+            self.api
+                .replace(&self.name, &post_parameters(FIELD_MANAGER), &record)
+                .await?;
         }
         Ok(())
     }

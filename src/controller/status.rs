@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
 use kube::runtime::events::{Event, EventType};
 use kube::runtime::reflector::ObjectRef;
 use serde::Serialize;
@@ -16,7 +16,7 @@ use super::conditions::{Standing, find};
 use super::error::Error;
 use super::latest::{self, Remembered};
 use super::unreadable;
-use super::write::clean;
+use super::write::{clean, patch_parameters};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::names::FIELD_MANAGER;
 use crate::api::{
@@ -138,10 +138,7 @@ async fn write_status<K: Reported>(core: &Core, object: &K, new: &K::Status) -> 
         return Ok(None);
     }
     let meta = object.meta();
-    let parameters = PatchParams {
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..PatchParams::default()
-    };
+    let parameters = patch_parameters(FIELD_MANAGER);
     let patch = replacement(meta.resource_version.as_deref(), &status)?;
     let (api, name) = (object.api(&core.client), meta.name.as_deref().unwrap_or_default());
     let written = api.patch_status(name, &parameters, &patch).await?;

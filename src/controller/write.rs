@@ -1,6 +1,6 @@
 //! Writing to Kubernetes: changes, finalizers and deletions.
 
-use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
@@ -10,8 +10,26 @@ use serde_json::{Value, json};
 use super::Core;
 use super::error::Error;
 use super::latest::Remembered;
+use crate::api::names::FIELD_MANAGER;
 use crate::api::{STATUS_ITEMS, STATUS_TEXT};
 use crate::text;
+
+/// Parameters of a request that creates or replaces an object as this field manager. Only this function and
+/// [`patch_parameters`] make such parameters, so no write goes without the name of who wrote (`tests/layers`).
+pub fn post_parameters(manager: &str) -> PostParams {
+    PostParams {
+        field_manager: Some(manager.into()),
+        ..PostParams::default()
+    }
+}
+
+/// Parameters of a request that changes an object as this field manager, by any kind of patch.
+pub fn patch_parameters(manager: &str) -> PatchParams {
+    PatchParams {
+        field_manager: Some(manager.into()),
+        ..PatchParams::default()
+    }
+}
 
 /// Makes a status one that its schema accepts.
 pub(super) fn clean(value: &mut Value) {
@@ -37,7 +55,11 @@ where
     patch["metadata"]["resourceVersion"] = json!(object.resource_version());
     let changed = object
         .api(&core.client)
-        .patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+        .patch(
+            &object.name_any(),
+            &patch_parameters(FIELD_MANAGER),
+            &Patch::Merge(patch),
+        )
         .await?;
     K::latest(&core.stores).wrote(&changed);
     Ok(changed)

@@ -5,7 +5,7 @@
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{ListParams, Patch};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -20,6 +20,7 @@ use crate::api::condition::Reason;
 use crate::api::names::{ENTRY_LABEL, ENTRY_MANAGER, LEAVING_ANNOTATION, MADE_ANNOTATION, MANAGED_BY, pool_label};
 use crate::controller::Core;
 use crate::controller::error::Error;
+use crate::controller::write::patch_parameters;
 use crate::postgres::{DatabaseIdentity, Login};
 
 /// Key of the Secret of a server: the URL of the login that makes databases.
@@ -163,10 +164,7 @@ pub async fn note_leaving(core: &Core, name: &str, leaving: bool) -> Result<bool
 }
 
 async fn annotate(core: &Core, name: &str, annotations: serde_json::Value) -> Result<bool, Error> {
-    let parameters = PatchParams {
-        field_manager: Some(ENTRY_MANAGER.into()),
-        ..PatchParams::default()
-    };
+    let parameters = patch_parameters(ENTRY_MANAGER);
     let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
     match core.own::<Secret>().patch(name, &parameters, &patch).await {
         Ok(written) => core.stores.secrets.wrote_whole(&written),

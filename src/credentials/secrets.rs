@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ObjectMeta, Patch};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use serde_json::{Map, Value, json};
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::controller::latest::Latest;
+use crate::controller::write::{patch_parameters, post_parameters};
 
 /// The Secrets of one namespace. The result of each write replaces what the watch shows until it has caught up.
 pub struct Secrets<'a> {
@@ -72,17 +73,14 @@ pub(super) async fn create(secrets: &Secrets<'_>, manager: &str, secret: &Secret
 
 /// Creates a Secret.
 pub(super) async fn make(secrets: &Secrets<'_>, manager: &str, secret: &Secret) -> Result<Secret, Error> {
-    let parameters = PostParams {
-        field_manager: Some(manager.into()),
-        ..PostParams::default()
-    };
+    let parameters = post_parameters(manager);
     Ok(secrets.wrote(secrets.api.create(&parameters, secret).await?))
 }
 
 /// Server-side applies the whole of a Secret. Forced, because earlier versions of the operator wrote parts of
 /// it as other field managers.
 pub(super) async fn apply(secrets: &Secrets<'_>, manager: &str, secret: &Secret) -> Result<(), Error> {
-    let parameters = PatchParams::apply(manager).force();
+    let parameters = patch_parameters(manager).force();
     let patch = Patch::Apply(secret);
     let written = secrets.api.patch(&secret.name_any(), &parameters, &patch).await?;
     secrets.wrote(written);
@@ -114,10 +112,7 @@ pub(super) async fn amend(
     found: &Secret,
     wanted: &Secret,
 ) -> Result<Secret, Error> {
-    let parameters = PatchParams {
-        field_manager: Some(manager.into()),
-        ..PatchParams::default()
-    };
+    let parameters = patch_parameters(manager);
     let patch = amendment(manager, found, wanted).map_err(kube::Error::SerdeError)?;
     let patch = Patch::Merge(patch);
     let written = secrets.api.patch(&found.name_any(), &parameters, &patch).await?;

@@ -4,7 +4,7 @@
 //! The status of an OrchestraBackup is in a tenant's namespace, where somebody else may write it. A backup counts as complete
 //! once the digest of its manifest is recorded in the database's status, by the pass that has read the outcome of its Job.
 
-use kube::api::{Api, ObjectMeta, PostParams};
+use kube::api::{Api, ObjectMeta};
 use kube::runtime::reflector::ObjectRef;
 
 use super::Pass;
@@ -19,6 +19,7 @@ use crate::api::{
 };
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
+use crate::controller::write::post_parameters;
 use crate::text;
 
 /// The longest part of an Orchestra's name in the name of its final backup.
@@ -125,10 +126,7 @@ pub async fn make(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
         spec,
         status: None,
     };
-    let parameters = PostParams {
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..PostParams::default()
-    };
+    let parameters = post_parameters(FIELD_MANAGER);
     let api = api(pass, &recorded.namespace);
     let made = match api.create(&parameters, &backup).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&recorded.name).await?,

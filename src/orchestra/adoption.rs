@@ -5,17 +5,19 @@ use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
-use kube::api::{Api, PostParams};
+use kube::api::Api;
 
 use super::Pass;
 use super::claim::{api, claim_reference, databases};
 use crate::api::condition::Reason;
+use crate::api::names::FIELD_MANAGER;
 use crate::api::{
     Adopt, AdoptedProject, DeletionPolicy, ExistingDatabase, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec,
     SupabaseProject,
 };
 use crate::class;
 use crate::controller::error::Error;
+use crate::controller::write::post_parameters;
 use crate::credentials::given;
 use crate::supabase::Account;
 use crate::supabase::listed::ListedProject;
@@ -79,7 +81,7 @@ pub async fn take(pass: &Pass, class: &OrchestraClass, existing: &ExistingDataba
         ..OrchestraDatabaseSpec::default()
     };
     let database = OrchestraDatabase::new(&name_of(reference), spec);
-    let created = match api(&pass.ctx).create(&PostParams::default(), &database).await {
+    let created = match api(&pass.ctx).create(&post_parameters(FIELD_MANAGER), &database).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             match api(&pass.ctx).get_opt(&database.name_any()).await? {
                 Some(other) => other,

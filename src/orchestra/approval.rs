@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, ObjectMeta, Patch, Preconditions};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
@@ -17,7 +17,7 @@ use crate::api::names::{FIELD_MANAGER, MANAGED_BY, PLAN_DIGEST};
 use crate::api::{APPROVE_MIGRATIONS, Approval, Effect, MigrationPlan};
 use crate::content::{SeedRows, TenantContext};
 use crate::controller::error::Error;
-use crate::controller::write::namespaced;
+use crate::controller::write::{namespaced, patch_parameters, post_parameters};
 use crate::credentials::connection;
 use crate::migrate;
 use crate::migrate::guard::{Clearance, Consent, Plan, Review};
@@ -177,14 +177,11 @@ pub async fn tell(pass: &Pass, review: Option<&Review>) -> Result<(), Error> {
     let maps = &pass.ctx.core.stores.config_maps;
     match api.get_metadata_opt(&name).await? {
         None => {
-            let parameters = PostParams {
-                field_manager: Some(FIELD_MANAGER.into()),
-                ..PostParams::default()
-            };
+            let parameters = post_parameters(FIELD_MANAGER);
             maps.wrote_whole(&api.create(&parameters, &wanted).await?);
         }
         Some(found) if is_ours(pass, &found) => {
-            let parameters = PatchParams::apply(FIELD_MANAGER).force();
+            let parameters = patch_parameters(FIELD_MANAGER).force();
             maps.wrote_whole(&api.patch(&name, &parameters, &Patch::Apply(&wanted)).await?);
         }
         Some(found) => {

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams, PostParams};
+use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use super::plan::{DatabaseState, Inside, Intent, Supply};
 use super::wait::{Stop, Wait};
 use super::{Context, Pass, existing, power, reclaim, restore};
 use crate::api::condition::Reason;
-use crate::api::names::{POOL_LABEL, tenant_secret};
+use crate::api::names::{FIELD_MANAGER, POOL_LABEL, tenant_secret};
 use crate::api::slim::Slim;
 use crate::api::{
     ClaimReference, FormerLogins, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, PowerState,
@@ -21,7 +21,7 @@ use crate::class::{self, Way, budget};
 use crate::controller::error::Error;
 use crate::controller::latest::Latest;
 use crate::controller::status::{News, tell};
-use crate::controller::write::change;
+use crate::controller::write::{change, post_parameters};
 use crate::credentials::{secrets, tenant};
 use crate::pool::candidates;
 use crate::supabase::marker;
@@ -248,7 +248,7 @@ pub async fn create(pass: &Pass, observed: &Observed) -> Result<(), Error> {
         ..OrchestraDatabaseSpec::default()
     };
     let database = OrchestraDatabase::new(&name, spec);
-    let created = match api(&pass.ctx).create(&PostParams::default(), &database).await {
+    let created = match api(&pass.ctx).create(&post_parameters(FIELD_MANAGER), &database).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api(&pass.ctx).get(&name).await?,
         other => other?,
     };

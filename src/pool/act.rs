@@ -4,19 +4,19 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
-use kube::api::{Api, PostParams};
+use kube::api::Api;
 
 use super::attempts::Refusal;
 use super::observe::Observed;
 use super::plan::{PreparationWork, Step, UnpreparedState};
 use super::servers::Looker;
 use super::{PATIENCE, Pass, checks, preparation, probe, servers};
-use crate::api::names::{POOL_LABEL, pool_label};
+use crate::api::names::{FIELD_MANAGER, POOL_LABEL, pool_label};
 use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, OrchestraPool};
 use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::write::delete;
+use crate::controller::write::{delete, post_parameters};
 use crate::credentials::inventory;
 
 /// Executes a step; `None` when the pass continues at once.
@@ -147,7 +147,7 @@ async fn create(pass: &Pass, key: &str, name: &str) -> Result<(), Refusal> {
     if pass.pool.spec.server.is_some() {
         member.labels_mut().insert(POOL_LABEL.into(), pool_label(pass.name()));
     }
-    let member = match api.create(&PostParams::default(), &member).await {
+    let member = match api.create(&post_parameters(FIELD_MANAGER), &member).await {
         Ok(member) => member,
         Err(kube::Error::Api(status)) if status.is_already_exists() => existing(pass, &api, key, name).await?,
         Err(error) => return Err(Refusal::from(&Error::from(error))),

@@ -7,9 +7,11 @@ use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::Client;
-use kube::api::{Api, PostParams};
+use kube::api::Api;
 
 use super::WatchScope;
+use crate::api::names::FIELD_MANAGER;
+use crate::controller::write::post_parameters;
 use crate::text;
 
 /// How often missing rights are checked again.
@@ -223,7 +225,7 @@ async fn is_allowed(api: &Api<SelfSubjectAccessReview>, right: &Right) -> Result
         },
         ..SelfSubjectAccessReview::default()
     };
-    let answer = api.create(&PostParams::default(), &review).await?;
+    let answer = api.create(&post_parameters(FIELD_MANAGER), &review).await?;
     Ok(answer.status.is_some_and(|status| status.allowed))
 }
 

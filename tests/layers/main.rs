@@ -222,6 +222,24 @@ fn no_file_is_longer_than_can_be_read() {
     }
 }
 
+/// Without a field manager `managedFields` names the writer `unknown`, and nobody can tell whose a field is.
+#[test]
+fn every_write_to_kubernetes_names_its_field_manager() {
+    let (files, tests) = files(&source());
+    let all = files.into_values().chain(tests);
+    let others: Vec<_> = all.filter(|file| !file.ends_with("controller/write.rs")).collect();
+    assert!(others.len() > 100, "the sources are not read");
+    for file in others {
+        let text = fs::read_to_string(&file).unwrap();
+        let made = ["PostParams", "PatchParams"].iter().find(|name| text.contains(*name));
+        let shown = file.display();
+        assert!(
+            made.is_none(),
+            "{shown} makes {made:?} of its own: take those of controller::write, which name the field manager"
+        );
+    }
+}
+
 /// The owner of the database decides how many rows an answer has: only `postgres::bounded` reads them, and no other code
 /// keeps all rows of an answer.
 #[test]

@@ -1,6 +1,8 @@
 //! `kubectl apply -f orchestra.yaml`, and a login that works.
 
-use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, condition, is_true};
+use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
+
+use serde_json::Value;
 
 use crate::support::{login, orchestra, ready, scalar, secret, sources, standard_class, world};
 
@@ -82,10 +84,38 @@ async fn an_orchestra_becomes_a_migrated_seeded_database() {
     for password in [&owner["password"], &keys["password"]] {
         assert!(!raw.windows(password.len()).any(|window| window == password.as_bytes()));
     }
+    writes_name_their_field_manager(&world, database).await;
     let database = world.get(Kind::Database, "", database).await.unwrap().unwrap();
     assert_eq!(database["status"]["phase"], "Bound");
     assert_eq!(database["status"]["claim"], "tenants/one");
     drop(operator);
+}
+
+/// Everything that the operator wrote for the tenant says so in `managedFields`, whichever part of it wrote.
+async fn writes_name_their_field_manager(world: &World, database: &str) {
+    for (kind, namespace, name) in [
+        (Kind::Database, "", database),
+        (Kind::Secret, SYSTEM, database),
+        (Kind::Secret, TENANTS, "one-connection"),
+        (Kind::Lease, SYSTEM, "orchestra-operator"),
+    ] {
+        let object = world.get(kind, namespace, name).await.unwrap().unwrap();
+        for entry in object["metadata"]["managedFields"].as_array().unwrap() {
+            let manager = entry["manager"].as_str().unwrap();
+            assert!(manager.starts_with("orchestra-operator"), "{kind:?} {name}: {entry}");
+        }
+    }
+    for (kind, namespace, name) in [(Kind::Orchestra, TENANTS, "one"), (Kind::Class, "", "standard")] {
+        let object = world.get(kind, namespace, name).await.unwrap().unwrap();
+        let managers = object["metadata"]["managedFields"].as_array().unwrap();
+        let finalizers = |entry: &&Value| entry["fieldsV1"]["f:metadata"]["f:finalizers"].is_object();
+        let of_finalizer: Vec<_> = managers
+            .iter()
+            .filter(finalizers)
+            .map(|entry| &entry["manager"])
+            .collect();
+        assert_eq!(of_finalizer, ["orchestra-operator"], "{kind:?} {name}: {managers:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

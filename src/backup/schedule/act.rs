@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, ObjectMeta, Patch};
 use kube::runtime::reflector::ObjectRef;
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -26,7 +26,7 @@ use crate::class::budget;
 use crate::controller::clock::{self, TimeCheck};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::write::{delete, namespaced};
+use crate::controller::write::{delete, namespaced, patch_parameters, post_parameters};
 
 /// The longest wait for a time, after which the clock is read again.
 const LONGEST: Duration = Duration::from_hours(1);
@@ -81,10 +81,7 @@ fn reserve(ctx: &Context, object: &Orchestra, monthly: Decimal) -> Option<Decima
 /// Asks for a drill of a backup.
 async fn ask(ctx: &Context, object: &Orchestra, ask: &Ask) -> Result<(), Error> {
     let api: Api<OrchestraBackup> = namespaced(&ctx.core.client, object);
-    let parameters = PatchParams {
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..PatchParams::default()
-    };
+    let parameters = patch_parameters(FIELD_MANAGER);
     let patch = json!({"metadata": {"annotations": {VERIFY_ANNOTATION: ask.value}}});
     match api.patch(&ask.name, &parameters, &Patch::Merge(patch)).await {
         Ok(asked) => ctx.core.stores.backups.wrote(&asked),
@@ -106,10 +103,7 @@ async fn make(ctx: &Context, object: &Orchestra, due: Timestamp, observed: &Obse
     };
     let wanted = wanted(object, times.fired(due), observed);
     let api: Api<OrchestraBackup> = namespaced(&ctx.core.client, object);
-    let parameters = PostParams {
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..PostParams::default()
-    };
+    let parameters = post_parameters(FIELD_MANAGER);
     let made = match api.create(&parameters, &wanted).await {
         // Another operator made it, or this one before a crash.
         Err(kube::Error::Api(status)) if status.is_already_exists() => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap_complete::engine::ArgValueCandidates;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::api::{Api, ListParams, ObjectMeta, PostParams};
+use kube::api::{Api, ListParams, ObjectMeta};
 
 use super::change::hinted;
 use super::complete;
@@ -16,6 +16,7 @@ use super::top::{TopFormat, age};
 use crate::api::names::COMMAND_MANAGER;
 use crate::api::{DeletionPolicy, OrchestraBackup, OrchestraBackupSpec, OrchestraReference};
 use crate::cli::output::{self, Cell, say, size};
+use crate::controller::write::post_parameters;
 use crate::views::backups::{self, Backup};
 
 /// Backups that are read at once.
@@ -87,10 +88,7 @@ pub async fn make(scope: &Scope, arguments: &MakeArguments) -> anyhow::Result<()
             },
         )
     };
-    let parameters = PostParams {
-        field_manager: Some(COMMAND_MANAGER.into()),
-        ..PostParams::default()
-    };
+    let parameters = post_parameters(COMMAND_MANAGER);
     let api = of(scope, false);
     let created = hinted(api.create(&parameters, &wanted).await, MAY)?;
     say(&format!("{} created", told(&created)))?;

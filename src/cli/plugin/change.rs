@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap_complete::engine::ArgValueCandidates;
 use jiff::Timestamp;
 use kube::Resource as _;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, Patch};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -16,6 +16,7 @@ use crate::api::names::COMMAND_MANAGER;
 use crate::api::{
     EXTENDED_ANNOTATION, Orchestra, OrchestraClass, PowerState, RETRY_ANNOTATION, ROTATE_ANNOTATION, WAKE_ANNOTATION,
 };
+use crate::controller::write::patch_parameters;
 
 /// Arguments of `pause` and `resume`.
 #[derive(clap::Args, Debug)]
@@ -56,10 +57,7 @@ where
 {
     let value = Timestamp::now().to_string();
     let patch = json!({"metadata": {"annotations": {annotation: value}}});
-    let parameters = PatchParams {
-        field_manager: Some(COMMAND_MANAGER.into()),
-        ..PatchParams::default()
-    };
+    let parameters = patch_parameters(COMMAND_MANAGER);
     let patched = api.patch(name, &parameters, &Patch::Merge(patch)).await;
     Ok((hinted(patched, may)?, value))
 }
@@ -88,7 +86,7 @@ async fn set(scope: &Scope, orchestra: &Orchestra, field: &str, value: Value, fo
         "metadata": {"name": name, "namespace": scope.namespace, "uid": orchestra.metadata.uid},
         "spec": {field: value},
     });
-    let mut parameters = PatchParams::apply(&format!("{COMMAND_MANAGER}-{field}"));
+    let mut parameters = patch_parameters(&format!("{COMMAND_MANAGER}-{field}"));
     parameters.force = force;
     let applied = scope.orchestras().patch(name, &parameters, &Patch::Apply(body)).await;
     hinted(applied, MAY).map(drop)

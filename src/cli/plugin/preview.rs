@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap_complete::engine::ArgValueCandidates;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, ListParams, PostParams};
+use kube::api::{Api, ListParams};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -18,6 +18,7 @@ use crate::api::names::COMMAND_MANAGER;
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::cli::output::{self, Output};
 use crate::cli::{plan, words};
+use crate::controller::write::post_parameters;
 use crate::money;
 use crate::views::preview::{ClusterObjects, PreviewAction, PreviewChange, applied, deleted, totals};
 
@@ -90,10 +91,8 @@ async fn one(
     if delete {
         return Ok(current.map(|current| deleted(cluster, &current)));
     }
-    let parameters = PostParams {
-        dry_run: true,
-        field_manager: Some(COMMAND_MANAGER.into()),
-    };
+    let mut parameters = post_parameters(COMMAND_MANAGER);
+    parameters.dry_run = true;
     let stored = match &current {
         Some(current) => api.replace(&name, &parameters, &over(current, object)).await,
         None => api.create(&parameters, object).await,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap_complete::engine::ArgValueCandidates;
 use kube::ResourceExt as _;
-use kube::api::{Api, ListParams, PostParams};
+use kube::api::{Api, ListParams};
 
 use super::complete;
 use super::preview::orchestras_in;
@@ -13,6 +13,7 @@ use super::scope::{Scope, told};
 use crate::api::names::COMMAND_MANAGER;
 use crate::api::{DatabaseSource, ExistingDatabase, Orchestra, OrchestraDatabase, OrchestraSpec};
 use crate::cli::output;
+use crate::controller::write::post_parameters;
 
 /// Arguments of `restore`.
 #[derive(clap::Args, Debug)]
@@ -51,10 +52,7 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<String>
     if arguments.dry_run {
         return output::yaml(&orchestra);
     }
-    let parameters = PostParams {
-        field_manager: Some(COMMAND_MANAGER.into()),
-        ..PostParams::default()
-    };
+    let parameters = post_parameters(COMMAND_MANAGER);
     let created = scope.orchestras().create(&parameters, &orchestra).await?;
     Ok(format!(
         "{} created: it takes back {}",

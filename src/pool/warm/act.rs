@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
-use kube::api::{ListParams, PostParams};
+use kube::api::ListParams;
 use uuid::Uuid;
 
 use super::observe::Observed;
 use super::plan::{Step, WarmMemberState};
 use super::status;
 use crate::api::condition::Reason;
-use crate::api::names::{POOL_LABEL, pool_label};
+use crate::api::names::{FIELD_MANAGER, POOL_LABEL, pool_label};
 use crate::api::{DeletionPolicy, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, SupabaseProject};
 use crate::class::{self, budget};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::write::delete;
+use crate::controller::write::{delete, post_parameters};
 use crate::credentials::owner;
 use crate::pool::act::await_end;
 use crate::pool::plan::UnpreparedState;
@@ -143,7 +143,7 @@ async fn create(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(), E
     };
     let mut member = OrchestraDatabase::new(name, spec);
     member.labels_mut().insert(POOL_LABEL.into(), pool_label(pass.name()));
-    let created = match pass.api().create(&PostParams::default(), &member).await {
+    let created = match pass.api().create(&post_parameters(FIELD_MANAGER), &member).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => existing(pass, name).await?,
         other => other?,
     };
