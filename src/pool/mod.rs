@@ -25,7 +25,7 @@ pub mod users;
 mod wanted;
 pub mod warm;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::api::Api;
@@ -127,7 +127,7 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
         ctx,
         pool: Arc::new(pool),
         began: Instant::now(),
-        wanted: OnceLock::new(),
+        wanted: None,
     };
     are_known(&pass)?;
     if pass.pool.spec.server.is_some() {
@@ -138,6 +138,7 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
     }
     loop {
         let observed = observe::observe(&pass).await?;
+        pass.keep(observed.wanted.as_ref());
         let step = plan::plan(&observed.facts);
         tracing::debug!(?step, "next");
         status::write(&mut pass, &step, &observed).await?;
@@ -163,10 +164,9 @@ struct Pass {
     /// The resource, as the last write of this pass left it.
     pool: Arc<OrchestraPool>,
     began: Instant,
-    /// What the members are to be prepared with, as the first successful lookup of this pass has found it; an inner None:
-    /// nothing is to be prepared. `observe` sets it once, so that all steps of the pass prepare with the same contents. A
-    /// failed lookup is not remembered.
-    wanted: OnceLock<Option<Arc<MemberContents>>>,
+    /// What the members are to be prepared with, as the first look of this pass that found it has returned it: all steps of the
+    /// pass prepare with the same contents.
+    wanted: Option<Arc<MemberContents>>,
 }
 
 impl Pass {
@@ -174,16 +174,22 @@ impl Pass {
         Api::all(self.ctx.core.client.clone())
     }
 
-    /// What the members are to be prepared with. It is looked up until a lookup succeeds, and then remembered for the pass.
+    /// What the members are to be prepared with: what the pass keeps, or else what is looked up.
     async fn wanted(
         &self,
         look: impl Future<Output = Result<Option<Arc<MemberContents>>, Error>>,
     ) -> Result<Option<Arc<MemberContents>>, Error> {
-        if let Some(known) = self.wanted.get() {
-            return Ok(known.clone());
+        match &self.wanted {
+            Some(known) => Ok(Some(known.clone())),
+            None => look.await,
         }
-        let found = look.await?;
-        Ok(self.wanted.get_or_init(|| found).clone())
+    }
+
+    /// Keeps for the rest of the pass what a look has found. A lookup that failed, or found nothing, is repeated.
+    fn keep(&mut self, wanted: Option<&Arc<MemberContents>>) {
+        if self.wanted.is_none() {
+            self.wanted = wanted.cloned();
+        }
     }
 
     fn uid(&self) -> &str {

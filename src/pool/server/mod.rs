@@ -21,6 +21,7 @@ use crate::controller::reconcile::Next;
 pub(super) async fn pass(mut pass: Pass) -> Result<Next, Error> {
     loop {
         let made = observe::observe(&pass).await?;
+        pass.keep(made.template.as_ref());
         let step = plan::plan(&made.facts);
         tracing::debug!(?step, "next on the server");
         let plan::Step::Idle(wait) = step else {
@@ -36,6 +37,7 @@ pub(super) async fn pass(mut pass: Pass) -> Result<Next, Error> {
             return Ok(Next::Rest);
         }
         let observed = super::observe::observe(&pass).await?;
+        pass.keep(observed.wanted.as_ref());
         let step = super::plan::plan(&observed.facts);
         tracing::debug!(?step, "next of the entries");
         status::write(&mut pass, &step, &observed, &made).await?;

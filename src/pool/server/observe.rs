@@ -50,6 +50,8 @@ pub struct Observed {
     pub bound: usize,
     /// What the status says about entries, by the names of their Secrets.
     pub refusals: Vec<(String, Refusal)>,
+    /// What the databases are to be prepared with; none where that is unknown.
+    pub template: Option<Arc<MemberContents>>,
 }
 
 pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
@@ -82,6 +84,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         most,
         bound: 0,
         refusals: Vec::new(),
+        template: None,
     };
     // A pool without entries can be deleted even if the Secret of its server is gone.
     let inventory = if entries.is_empty() && deleting {
@@ -94,6 +97,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     for entry in &entries {
         observe_entry(pass, (&inventory, template.as_deref()), entry, &mut observed);
     }
+    observed.template = template;
     let counted = &mut observed.facts.counted;
     // Those that cannot wait for a claim take room.
     let taken = entries.len() - counted.members.len();

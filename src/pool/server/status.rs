@@ -151,6 +151,7 @@ mod tests {
             most: 2,
             bound: 0,
             refusals: Vec::new(),
+            template: None,
         }
     }
 

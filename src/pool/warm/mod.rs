@@ -18,6 +18,7 @@ use crate::controller::reconcile::Next;
 pub(super) async fn pass(mut pass: Pass) -> Result<Next, Error> {
     loop {
         let observed = observe::observe(&pass).await?;
+        pass.keep(observed.wanted.as_ref());
         let step = plan::plan(&observed.facts);
         tracing::debug!(?step, "next");
         status::write(&mut pass, &step, &observed).await?;
