@@ -31,11 +31,6 @@ impl<V> Recent<V> {
         self.values.get(key).map(|(_, value)| value)
     }
 
-    /// The value of a key, to be changed. It does not count as used.
-    pub fn get_mut(&mut self, key: &str) -> Option<&mut V> {
-        self.values.get_mut(key).map(|(_, value)| value)
-    }
-
     /// The value of a key, or a new one, to be changed.
     pub fn get_or(&mut self, key: &str, new: impl FnOnce() -> V) -> &mut V {
         self.sweep(Instant::now());

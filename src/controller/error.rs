@@ -48,6 +48,14 @@ pub enum Error {
         /// The problem, and the script that ran.
         message: String,
     },
+    /// What was refused is not tried again yet, and a person has asked for another attempt since.
+    #[error("{refusal}")]
+    Asked {
+        /// The refusal.
+        refusal: Box<Self>,
+        /// How long the attempt has to wait.
+        again: Duration,
+    },
 }
 
 impl Error {
@@ -97,6 +105,7 @@ impl Error {
             Self::Migrate(error) => error.class(),
             Self::Source(error) => error.class(),
             Self::Stop { class, .. } | Self::OfRun { class, .. } => *class,
+            Self::Asked { refusal, .. } => refusal.class(),
         }
     }
 
@@ -109,6 +118,24 @@ impl Error {
             Self::Migrate(error) => error.reason(),
             Self::Source(error) => error.reason(),
             Self::Stop { reason, .. } | Self::OfRun { reason, .. } => *reason,
+            Self::Asked { refusal, .. } => refusal.reason(),
+        }
+    }
+
+    /// How long the attempt has to wait that a person has asked for; none when nobody has.
+    pub fn again(&self) -> Option<Duration> {
+        match self {
+            Self::Asked { again, .. } => Some(*again),
+            _ => None,
+        }
+    }
+
+    /// Whether the message names the migration that ran.
+    pub fn names_run(&self) -> bool {
+        match self {
+            Self::OfRun { .. } => true,
+            Self::Asked { refusal, .. } => refusal.names_run(),
+            _ => false,
         }
     }
 

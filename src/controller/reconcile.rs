@@ -89,9 +89,7 @@ where
                 if let Err(error) = tell(report, object.clone(), ctx.clone(), error.clone()).await {
                     tracing::debug!(%error, "the status could not be written");
                 }
-                let asked = [object.uid().unwrap_or_default(), object.name_any()];
-                let asked = asked.iter().find_map(|key| core.refusals.asked(key));
-                after_error(&error, &key, asked, core)
+                after_error(&error, &key, core)
             }
         };
         Ok(action)
@@ -189,15 +187,15 @@ fn after_success(next: Next, core: &Core) -> Action {
     }
 }
 
-/// `asked`: how long an attempt that a person has requested has to wait.
-fn after_error(error: &Error, key: &str, asked: Option<Duration>, core: &Core) -> Action {
+fn after_error(error: &Error, key: &str, core: &Core) -> Action {
     let wait = match error.class() {
         // A person may fix it outside Kubernetes, which the operator does not watch.
         ErrorClass::Transient | ErrorClass::Blocked => core.backoff.next(key),
         ErrorClass::After(wait) => wait,
         ErrorClass::Invalid => jittered(SLOWEST),
     };
-    Action::requeue(asked.map_or(wait, |asked| wait.min(asked + CONFLICT)))
+    // An attempt that a person has asked for is made in time.
+    Action::requeue(error.again().map_or(wait, |again| wait.min(again + CONFLICT)))
 }
 
 /// Up to a tenth more, so that after a restart the objects do not return all at the same moment.

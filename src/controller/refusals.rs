@@ -34,8 +34,6 @@ impl Default for Refusals {
 struct LastRefusal {
     digest: String,
     wish: String,
-    /// A person has asked for another attempt since.
-    asked: bool,
     times: u32,
     at: Instant,
     class: ErrorClass,
@@ -46,8 +44,9 @@ struct LastRefusal {
 }
 
 impl LastRefusal {
-    fn wait(&self) -> Duration {
-        let longest = if self.asked { FIRST } else { SLOWEST };
+    /// `asked`: a person has asked for another attempt since.
+    fn wait(&self, asked: bool) -> Duration {
+        let longest = if asked { FIRST } else { SLOWEST };
         FIRST.saturating_mul(2_u32.saturating_pow(self.times)).min(longest)
     }
 }
@@ -67,40 +66,38 @@ impl Refusals {
         let last = LastRefusal {
             digest: digest.into(),
             wish: wish.into(),
-            asked: false,
             times,
             at: Instant::now(),
             class: error.class(),
             reason: error.reason(),
             message: text::kept(&error.to_string(), KEPT),
-            of_run: matches!(error, Error::OfRun { .. }),
+            of_run: error.names_run(),
         };
         refused.insert(key, last);
     }
 
-    /// The refusal, as long as the same must not be tried again.
+    /// The refusal, as long as the same must not be tried again. After a request that a person has made since, it says when
+    /// the attempt is made ([`Error::again`]). Once that is due, nothing is said: failures before the attempt have their own
+    /// interval.
     pub fn refusal(&self, key: &str, (digest, wish): AttemptKey<'_>) -> Option<Error> {
-        let mut refused = self.0.lock();
-        let last = refused.get_mut(key).filter(|last| last.digest == digest)?;
-        last.asked = !wish.is_empty() && last.wish != wish;
-        if last.at.elapsed() >= last.wait() {
-            // Failures before the attempt have their own interval.
-            last.asked = false;
+        let refused = self.0.lock();
+        let last = refused.get(key).filter(|last| last.digest == digest)?;
+        let asked = !wish.is_empty() && last.wish != wish;
+        let again = last.wait(asked).saturating_sub(last.at.elapsed());
+        if again.is_zero() {
             return None;
         }
         let (class, reason, message) = (last.class, last.reason, last.message.clone());
-        Some(if last.of_run {
+        let refusal = if last.of_run {
             Error::OfRun { class, reason, message }
         } else {
             Error::Stop { class, reason, message }
-        })
-    }
-
-    /// How long a requested retry still has to wait; none when no retry was requested.
-    pub fn asked(&self, key: &str) -> Option<Duration> {
-        let refused = self.0.lock();
-        let last = refused.get(key).filter(|last| last.asked)?;
-        Some(last.wait().saturating_sub(last.at.elapsed()))
+        };
+        if !asked {
+            return Some(refusal);
+        }
+        let refusal = Box::new(refusal);
+        Some(Error::Asked { refusal, again })
     }
 
     /// Whether a refusal is remembered for this key, whatever was refused.
@@ -138,6 +135,8 @@ mod tests {
         };
         refusals.refuse("a", ("one", ""), &of_run);
         assert!(matches!(refusals.refusal("a", ("one", "")), Some(Error::OfRun { .. })));
+        let asked = refusals.refusal("a", ("one", "now"));
+        assert!(asked.is_some_and(|asked| asked.again().is_some() && asked.names_run()));
     }
 
     #[test]
@@ -149,20 +148,25 @@ mod tests {
         }
         let ago = |back: Duration| {
             let mut refused = refusals.0.lock();
-            let last = refused.get_mut("a").unwrap();
+            let last = refused.get_or("a", || unreachable!());
             last.at = last.at.checked_sub(back).unwrap();
         };
+        let again = |wish| refusals.refusal("a", ("one", wish)).map(|error| error.again());
         // A request from before the attempt is answered by it.
-        assert!(refusals.refusal("a", ("one", "before")).is_some() && refusals.asked("a").is_none());
-        assert!(refusals.refusal("a", ("one", "now")).is_some());
-        let left = refusals.asked("a").unwrap();
+        assert_eq!(again("before"), Some(None));
+        let told = refusals.refusal("a", ("one", "now")).unwrap();
+        let left = told.again().unwrap();
         assert!(left <= FIRST && left > FIRST / 2, "{left:?}");
+        assert_eq!((told.reason(), told.class()), (error.reason(), error.class()));
+        assert_eq!(told.to_string(), "failed");
+        // To look changes nothing.
+        assert_eq!(again("before"), Some(None));
         ago(FIRST);
-        assert!(refusals.refusal("a", ("one", "before")).is_some());
-        assert!(refusals.refusal("a", ("one", "now")).is_none() && refusals.asked("a").is_none());
+        assert_eq!(again("before"), Some(None));
+        assert_eq!(again("now"), None);
         // It failed again: the waits start again from the shortest one, and the request is answered.
         refusals.refuse("a", ("one", "now"), &error);
-        assert!(refusals.refusal("a", ("one", "now")).is_some() && refusals.asked("a").is_none());
+        assert_eq!(again("now"), Some(None));
         ago(FIRST);
         assert!(refusals.refusal("a", ("one", "now")).is_none());
     }
@@ -189,7 +193,6 @@ mod tests {
         let refused = |times| LastRefusal {
             digest: String::new(),
             wish: String::new(),
-            asked: false,
             times,
             at: Instant::now(),
             class: ErrorClass::Blocked,
@@ -197,8 +200,9 @@ mod tests {
             message: String::new(),
             of_run: false,
         };
-        assert_eq!(refused(0).wait(), FIRST);
-        assert_eq!(refused(1).wait(), FIRST * 2);
-        assert_eq!(refused(40).wait(), SLOWEST);
+        assert_eq!(refused(0).wait(false), FIRST);
+        assert_eq!(refused(1).wait(false), FIRST * 2);
+        assert_eq!(refused(40).wait(false), SLOWEST);
+        assert_eq!(refused(40).wait(true), FIRST);
     }
 }

@@ -85,7 +85,7 @@ pub fn named(old: &OrchestraStatus, error: &Error) -> String {
         .filter(|_| error.reason() == Reason::DatabaseRefused);
     let last = migrations.and_then(|is| is.current.as_ref());
     match last {
-        Some(last) if !matches!(error, Error::OfRun { .. }) => {
+        Some(last) if !error.names_run() => {
             format!("{message}; the last migration that ran is {last}")
         }
         _ => message,

@@ -251,10 +251,9 @@ pub fn unprepared_state(
     let (refusals, wish) = (&pass.ctx.core.refusals, retry_wish(&*pass.pool));
     if let Some(error) = refusals.refusal(&uid, (&subject, &wish)) {
         // A pass comes back for the attempt that a person has requested of the pool.
-        let asked = refusals.asked(&uid);
         let refused = RefusedEntry {
-            again: asked.unwrap_or(SLOWEST),
-            passing: asked.is_some(),
+            again: error.again().unwrap_or(SLOWEST),
+            passing: error.again().is_some(),
         };
         return Some((UnpreparedState::Refused(refused), Some(Refusal::from(&error))));
     }
