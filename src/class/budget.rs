@@ -53,7 +53,7 @@ struct BudgetGrant {
 
 impl Budgets {
     /// Decides under the lock, from the items that are `shown`, the grants, and those who wait `ahead`. When the
-    /// room is to be `taken`, a granted candidate counts from now on.
+    /// room is to be `taken`, a granted candidate counts from now on; else nothing changes.
     fn decide(
         &self,
         (class, limits): (&str, &BudgetLimits),
@@ -66,7 +66,10 @@ impl Budgets {
         let mut grants = self.grants.lock();
         // Read under the lock: a grant is dropped only when the items shown here include it.
         let mut items = shown();
-        merge(&mut grants, class, &mut items, now);
+        let over = merge(&grants, class, &mut items, now);
+        if taken {
+            grants.retain(|name, _| !over.contains(name));
+        }
         let known: HashSet<String> = items.iter().map(|item| item.name.clone()).collect();
         items.extend(ahead.into_iter().filter(|waiting| !known.contains(&waiting.name)));
         room(&items, candidate, limits)?;
@@ -89,29 +92,39 @@ impl Budgets {
     /// Drops the grants that are shown by now, so that a project that is deleted later makes room at once.
     fn settle(&self, class: &str, shown: impl FnOnce() -> Vec<BudgetItem>) {
         let mut grants = self.grants.lock();
-        merge(&mut grants, class, &mut shown(), Instant::now());
+        if !grants.is_empty() {
+            let over = merge(&grants, class, &mut shown(), Instant::now());
+            grants.retain(|name, _| !over.contains(name));
+        }
     }
 }
 
-/// Adds the grants to the items that are shown, and drops the grants that are shown or have expired.
-fn merge(grants: &mut HashMap<String, BudgetGrant>, class: &str, items: &mut Vec<BudgetItem>, now: Instant) {
-    grants.retain(|_, grant| now.saturating_duration_since(grant.at) < GRANT);
-    let mut seen = HashSet::new();
+/// Adds the grants to the items that are shown. Returns the names of the grants that no longer count, because they are shown or
+/// have expired.
+fn merge(
+    grants: &HashMap<String, BudgetGrant>,
+    class: &str,
+    items: &mut Vec<BudgetItem>,
+    now: Instant,
+) -> HashSet<String> {
+    let is_expired = |grant: &BudgetGrant| now.saturating_duration_since(grant.at) >= GRANT;
+    let expired = grants.iter().filter(|(_, grant)| is_expired(grant));
+    let mut over: HashSet<String> = expired.map(|(name, _)| name.clone()).collect();
     for shown in items.iter_mut() {
-        if let Some(grant) = grants.get(&shown.name)
+        if let Some(grant) = grants.get(&shown.name).filter(|grant| !is_expired(grant))
             && !counts_more(&grant.item, shown)
         {
-            seen.insert(shown.name.clone());
+            over.insert(shown.name.clone());
         }
     }
-    grants.retain(|name, _| !seen.contains(name));
     let shown: HashSet<&str> = items.iter().map(|item| item.name.as_str()).collect();
     let unseen: Vec<BudgetItem> = grants
         .values()
-        .filter(|grant| grant.class == class && !shown.contains(grant.item.name.as_str()))
+        .filter(|grant| grant.class == class && !is_expired(grant) && !shown.contains(grant.item.name.as_str()))
         .map(|grant| grant.item.clone())
         .collect();
     items.extend(unseen);
+    over
 }
 
 /// Whether a grant counts for more than what is shown, which then counts for as much: a project that is not shown as
@@ -232,7 +245,7 @@ pub fn uses_pool(class: &OrchestraClass) -> bool {
     on_exceed == Some(OnExceed::UsePool) && class.spec.pools.is_some()
 }
 
-/// Drops the grants that are shown by now; called when databases of the class have changed.
+/// Drops the grants that are shown by now: in each pass of the class, which a change of its databases triggers.
 pub(super) fn settle(ctx: &Context, class: &OrchestraClass) {
     ctx.budgets.settle(&class.name_any(), || items(ctx, class));
 }

@@ -31,10 +31,8 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
     }
     let class = leaving::hold(class, &ctx).await?;
     let known = check(&class, &ctx).await;
+    budget::settle(&ctx, &class);
     // Rollouts continue even while the provider fails.
-    if ways(&class).contains(&Way::Provider) {
-        budget::settle(&ctx, &class);
-    }
     let progress = progress::drive(&ctx, &class).await;
     let (facts, next) = known?;
     let rolling = status::write(&class, &ctx, Ok(facts), progress).await?;

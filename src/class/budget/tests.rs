@@ -139,6 +139,25 @@ fn what_was_shown_and_goes_makes_room_at_once() {
 }
 
 #[test]
+fn a_look_for_room_changes_nothing() {
+    let budgets = Budgets::default();
+    let limits = limits("10", None);
+    let granted = project("a", 1, true, "9.81");
+    let ask = |shown: &[BudgetItem], candidate: &BudgetItem, taken| {
+        budgets.decide(("standard", &limits), || shown.to_vec(), Vec::new(), candidate, taken)
+    };
+    assert_eq!(ask(&[], &granted, true), Ok(()));
+    let next = project("b", 2, true, "9.81");
+    // The grant is shown, and counts once; what only looks does not drop it.
+    assert_eq!(ask(std::slice::from_ref(&granted), &next, false), Err(Full::Money));
+    assert_eq!(ask(&[], &next, false), Err(Full::Money));
+    assert_eq!(ask(&[], &next, false), Err(Full::Money));
+    // What takes room does.
+    assert_eq!(ask(std::slice::from_ref(&granted), &next, true), Err(Full::Money));
+    assert_eq!(ask(&[], &next, false), Ok(()));
+}
+
+#[test]
 fn what_was_announced_counts_as_such_before_the_watch_says_so() {
     let budgets = Budgets::default();
     let limits = limits("10", None);
@@ -168,14 +187,14 @@ fn a_grant_that_never_shows_runs_out_and_counts_for_its_class_only() {
     };
     let now = Instant::now();
     let seen = |class: &str, later| {
-        let mut grants = HashMap::from([("a".to_owned(), grant("standard", now))]);
+        let grants = HashMap::from([("a".to_owned(), grant("standard", now))]);
         let mut projects = Vec::new();
-        merge(&mut grants, class, &mut projects, now + later);
-        projects.len()
+        let over = merge(&grants, class, &mut projects, now + later);
+        (projects.len(), over.len())
     };
-    assert_eq!(seen("standard", Duration::ZERO), 1);
-    assert_eq!(seen("standard", GRANT), 0);
-    assert_eq!(seen("other", Duration::ZERO), 0);
+    assert_eq!(seen("standard", Duration::ZERO), (1, 0));
+    assert_eq!(seen("standard", GRANT), (0, 1));
+    assert_eq!(seen("other", Duration::ZERO), (0, 0));
 }
 
 #[test]
