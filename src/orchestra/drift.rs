@@ -89,7 +89,7 @@ pub async fn check(
         return Ok(Check::skipped());
     };
     let options = migrating::options(pass, tenant);
-    let mut session = login::open(pass, database).await?;
+    let mut session = login::look(pass, database).await?;
     let look = migrate::HistoryLook::take(&mut session, source, &options).await?;
     let ran = migrate::seeded(&mut session).await?.map(|seeded| seeded.digest);
     let seeded = wanted.rows.as_ref().is_none_or(|rows| rows.are_met_by(ran.as_deref()));

@@ -99,7 +99,14 @@ async fn tell_kept(pass: &Pass, database: &OrchestraDatabase, kept: &[KeptRole])
     }
 }
 
-/// Opens the owner's session to look, and changes nothing.
+/// Opens the owner's session for a look that `observe` takes. A wrong password is reported when the look has failed, by
+/// [`report`].
+pub async fn look(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
+    let (login, stored, _) = owner(pass, database).await?;
+    Ok(connect(pass, (login, stored.pending), database).await?.0)
+}
+
+/// Opens the owner's session, and changes nothing in the database.
 pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
     let (login, stored, _) = owner(pass, database).await?;
     enter(pass, (login, stored.pending), database)
@@ -107,21 +114,33 @@ pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnect
         .map(|(session, _)| session)
 }
 
-/// Opens the owner's session in the claimed database. While the owner's password is being rotated, either of two is valid. A
-/// wrong owner's password is reported to the database's controller.
+/// As [`connect`]; a wrong owner's password is reported.
 async fn enter(
+    pass: &Pass,
+    passwords: (Login, Option<SecretString>),
+    database: &OrchestraDatabase,
+) -> Result<(PgConnection, Login), Error> {
+    let entered = connect(pass, passwords, database).await;
+    entered.inspect_err(|error| report(pass, database, error))
+}
+
+/// Reports a wrong password of the owner to the database's controller, which sets a new one.
+pub fn report(pass: &Pass, database: &OrchestraDatabase, error: &Error) {
+    let is_wrong = matches!(error, Error::Postgres(error) if error.is_wrong_password());
+    if is_wrong && database.spec.supabase.is_some() {
+        pass.ctx.database.wake(&database.name_any());
+    }
+}
+
+/// Opens the owner's session in the claimed database. While the owner's password is being rotated, either of two is valid.
+async fn connect(
     pass: &Pass,
     passwords: (Login, Option<SecretString>),
     database: &OrchestraDatabase,
 ) -> Result<(PgConnection, Login), Error> {
     let (ctx, name) = (&pass.ctx.database, database.name_any());
     let spacing = ctx.core.settings.login_spacing;
-    let entered = ctx.logins.connect_with(&name, passwords, spacing).await;
-    let (mut session, login) = entered.inspect_err(|error| {
-        if error.is_wrong_password() && database.spec.supabase.is_some() {
-            ctx.wake(&name);
-        }
-    })?;
+    let (mut session, login) = ctx.logins.connect_with(&name, passwords, spacing).await?;
     inventory::check_identity(&mut session, database).await?;
     Ok((session, login))
 }

@@ -125,7 +125,7 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         let mut session = pass.access.take_session();
         let observed = observe::observe(&pass, session.as_mut()).await;
         pass.access.give_back(session);
-        let observed = observed.inspect_err(|error| turn::give_back(&mut pass, error))?;
+        let observed = observed.inspect_err(|error| look_failed(&mut pass, error))?;
         let step = plan::plan(&observed.facts);
         tracing::debug!(?step, "next");
         let under_way = status::under_way(&pass, step);
@@ -151,9 +151,18 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
     }
 }
 
+/// What follows from a look that has failed, since no step does: the turn is given back, and a wrong password of the owner is
+/// reported.
+fn look_failed(pass: &mut Pass, error: &Error) {
+    turn::give_back(pass, error);
+    if let Some(database) = claim::known(pass) {
+        login::report(pass, &database, error);
+    }
+}
+
 /// One pass over an Orchestra, with what it alone knows. `act` and the status writer change it, and each field has one writer.
 /// Besides, [`pass`] lends the open session to `observe`, and gives the turn back when `observe` fails inside the database
-/// ([`turn::give_back`]).
+/// ([`look_failed`]).
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Pass {
     ctx: Arc<Context>,
