@@ -122,7 +122,8 @@ pub async fn start(core: &Core, new: &NewJob<'_>) -> Result<(), Error> {
     let secrets: Api<Secret> = Api::namespaced(core.client.clone(), namespace);
     let mut secret = secret(new)?;
     let parameters = patch_parameters(FIELD_MANAGER).force();
-    secrets.patch(&new.name, &parameters, &Patch::Apply(&secret)).await?;
+    let written = secrets.patch(&new.name, &parameters, &Patch::Apply(&secret)).await?;
+    core.stores.secrets.wrote_whole(&written);
     let jobs: Api<Job> = Api::namespaced(core.client.clone(), namespace);
     let made = match jobs.create(&post_parameters(FIELD_MANAGER), &job(core, new)?).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => jobs.get(&new.name).await?,
@@ -131,7 +132,8 @@ pub async fn start(core: &Core, new: &NewJob<'_>) -> Result<(), Error> {
     core.stores.jobs.wrote_whole(&made);
     // The garbage collector deletes the Secret with the Job.
     secret.metadata.owner_references = made.owner_ref(&()).map(|owner| vec![owner]);
-    secrets.patch(&new.name, &parameters, &Patch::Apply(&secret)).await?;
+    let written = secrets.patch(&new.name, &parameters, &Patch::Apply(&secret)).await?;
+    core.stores.secrets.wrote_whole(&written);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, ObjectMeta};
+use kube::runtime::reflector::ObjectRef;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::api::condition::Reason;
@@ -31,10 +32,14 @@ pub async fn file(core: &Core, uid: &str) -> Result<(&'static str, SecretString)
     let (api, name) = (core.own::<Secret>(), name(uid));
     let found = match api.get_opt(&name).await? {
         Some(found) => found,
-        None => match api.create(&post_parameters(FIELD_MANAGER), &secret(&name, uid)).await {
-            Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&name).await?,
-            created => created?,
-        },
+        None => {
+            let made = match api.create(&post_parameters(FIELD_MANAGER), &secret(&name, uid)).await {
+                Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&name).await?,
+                created => created?,
+            };
+            core.stores.secrets.wrote_whole(&made);
+            made
+        }
     };
     let key = found.data.and_then(|mut data| data.remove(KEY));
     match key.and_then(|key| String::from_utf8(key.0).ok()) {
@@ -73,11 +78,12 @@ fn secret(name: &str, uid: &str) -> Secret {
 /// # Errors
 /// When the Kubernetes API refuses or fails.
 pub async fn forget(core: &Core, uid: &str) -> Result<(), Error> {
-    match core.own::<Secret>().delete(&name(uid), &DeleteParams::default()).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        deleted => {
-            deleted?;
-            Ok(())
-        }
+    let name = name(uid);
+    match core.own::<Secret>().delete(&name, &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => {}
+        deleted => drop(deleted?),
     }
+    let key = ObjectRef::new(&name).within(&core.settings.namespace);
+    core.stores.secrets.removed(&key);
+    Ok(())
 }
