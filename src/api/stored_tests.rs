@@ -17,17 +17,27 @@ fn read<K: DeserializeOwned + Serialize>(text: &str) -> K {
 
 #[test]
 fn a_hosted_database_is_the_same() {
-    let database: OrchestraDatabase = read(include_str!("../../tests/fixtures/stored/hosted/database.yaml"));
-    assert!(database.is_ready() && database.is_held() && database.is_issued() && database.was_usable());
-    assert!(database.is_quiet() && !database.is_paused() && !database.is_to_be_destroyed());
-    assert_eq!(database.project_ref(), Some("abcdefghijklmnopqrst"));
+    for text in [
+        include_str!("../../tests/fixtures/stored/1/hosted/database.yaml"),
+        include_str!("../../tests/fixtures/stored/2/hosted/database.yaml"),
+    ] {
+        let database: OrchestraDatabase = read(text);
+        assert!(database.is_ready() && database.is_held() && database.is_issued() && database.was_usable());
+        assert!(database.is_quiet() && !database.is_paused() && !database.is_to_be_destroyed());
+        assert_eq!(database.project_ref(), Some("abcdefghijklmnopqrst"));
+    }
 }
 
 #[test]
 fn a_pool_that_makes_its_members_is_the_same() {
-    let pool: OrchestraPool = read(include_str!("../../tests/fixtures/stored/hosted/pool.yaml"));
-    assert!(pool.stalled_reason().is_none() && pool.recycle().is_none());
-    assert_eq!(pool.status.unwrap().planned, Vec::<String>::new());
+    for text in [
+        include_str!("../../tests/fixtures/stored/1/hosted/pool.yaml"),
+        include_str!("../../tests/fixtures/stored/2/hosted/pool.yaml"),
+    ] {
+        let pool: OrchestraPool = read(text);
+        assert!(pool.stalled_reason().is_none() && pool.recycle().is_none());
+        assert_eq!(pool.status.unwrap().planned, Vec::<String>::new());
+    }
 }
 
 /// The statements of docs/upgrade.md about a downgrade.

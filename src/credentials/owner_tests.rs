@@ -103,8 +103,13 @@ fn a_tenants_password_of_an_earlier_version_is_read_and_never_written() {
 
 #[test]
 fn what_an_earlier_version_stored_is_written_as_it_is() {
-    let stored = secrets::fixture(include_str!("../../tests/fixtures/stored/hosted/owner-secret.yaml"));
-    let read = OwnerSecret::parse(&stored.data.clone().unwrap());
-    assert!(read.login(&"roots".into()).is_some() && read.rotated_at == Some(1_795_845_600));
-    assert_eq!(read.render("orchdb-hosted"), stored);
+    for text in [
+        include_str!("../../tests/fixtures/stored/1/hosted/owner-secret.yaml"),
+        include_str!("../../tests/fixtures/stored/2/hosted/owner-secret.yaml"),
+    ] {
+        let stored = secrets::fixture(text);
+        let read = OwnerSecret::parse(&stored.data.clone().unwrap());
+        assert!(read.login(&"roots".into()).is_some() && read.rotated_at == Some(1_795_845_600));
+        assert_eq!(read.render("orchdb-hosted"), stored);
+    }
 }

@@ -213,12 +213,22 @@ fn a_number_that_a_role_of_the_server_has_is_skipped_once() {
 fn what_an_earlier_version_stored_is_written_as_it_is() {
     for (text, current, passwords) in [
         (
-            include_str!("../../tests/fixtures/stored/hosted/first-tenant-secret.yaml"),
+            include_str!("../../tests/fixtures/stored/1/hosted/first-tenant-secret.yaml"),
             1,
             1,
         ),
         (
-            include_str!("../../tests/fixtures/stored/hosted/tenant-secret.yaml"),
+            include_str!("../../tests/fixtures/stored/1/hosted/tenant-secret.yaml"),
+            2,
+            2,
+        ),
+        (
+            include_str!("../../tests/fixtures/stored/2/hosted/first-tenant-secret.yaml"),
+            1,
+            1,
+        ),
+        (
+            include_str!("../../tests/fixtures/stored/2/hosted/tenant-secret.yaml"),
             2,
             2,
         ),

@@ -1,12 +1,14 @@
-//! The promise of docs/upgrade.md: what a release accepted, later ones accept.
+//! The promise of docs/upgrade.md: what a release accepted, later ones accept, and what a version was seen to store is compared
+//! with as it was.
 //!
 //! `tests/fixtures/stored/fields.json` has the fields of the specs that people write, as the last release had them.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use super::schemas::schemas;
 
@@ -16,8 +18,60 @@ const AT_LEAST: [&str; 4] = ["minLength", "minItems", "minProperties", "minimum"
 
 type Fields = BTreeMap<String, Map<String, Value>>;
 
+/// The captured versions of `tests/fixtures/stored`, with the digests of their files.
+const CAPTURED: [(&str, &str); 2] = [
+    ("1", "e03494498b0866b9a640537ec4793e3b3d937f8e2d986adbc6fb5c2c8a62ac35"),
+    ("2", "1bcf0c136641d0e4ea95f2d0f0e2da6b9da037b43b6d86ab23cbf708f4c9bd86"),
+];
+
+fn stored() -> PathBuf {
+    crate::project().join("tests/fixtures/stored")
+}
+
 fn file() -> PathBuf {
-    crate::project().join("tests/fixtures/stored/fields.json")
+    stored().join("fields.json")
+}
+
+/// The files below a folder, by their paths in it.
+fn contents(root: &Path, folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            contents(root, &path, found);
+        } else {
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap();
+            found.insert(name.to_owned(), fs::read(&path).unwrap());
+        }
+    }
+}
+
+/// What a version has stored is what clusters hold, whatever a later one would store: where that differs, the later version is
+/// captured as well.
+#[test]
+fn a_captured_version_is_never_edited() {
+    let folders = fs::read_dir(stored()).unwrap().map(|entry| entry.unwrap().path());
+    let mut digests: Vec<_> = folders
+        .filter(|path| path.is_dir())
+        .map(|folder| {
+            let mut files = BTreeMap::new();
+            contents(&folder, &folder, &mut files);
+            let mut digest = Sha256::new();
+            for (name, content) in &files {
+                for part in [name.as_bytes(), content.as_slice()] {
+                    digest.update(part);
+                    digest.update([0_u8]);
+                }
+            }
+            let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, hex::encode(digest.finalize()))
+        })
+        .collect();
+    digests.sort();
+    let captured = CAPTURED.map(|(name, digest)| (name.to_owned(), digest.to_owned()));
+    assert_eq!(
+        digests, captured,
+        "capture another version, see tests/fixtures/stored/README.md"
+    );
 }
 
 #[test]

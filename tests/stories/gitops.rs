@@ -240,12 +240,12 @@ async fn what_the_operator_writes_is_no_drift() {
     repository.is_in_sync();
 }
 
-/// A hosted database at rest, and the owner's Secret, have no field that those of earlier releases have not
-/// (`tests/fixtures/stored/hosted`): what those have stored is not written again. A claim is written once.
+/// A hosted database at rest, and the owner's Secret, have no field that those of the last captured version have not
+/// (`tests/fixtures/stored`): what that one has stored is not written again. A claim is written once.
 async fn is_as_stored(world: &World, tenant: &Value) {
     let name = tenant["status"]["databaseName"].as_str().unwrap();
     for (kind, namespace, file) in [(Kind::Database, "", "database"), (Kind::Secret, SYSTEM, "owner-secret")] {
-        let path = crate::support::project().join(format!("tests/fixtures/stored/hosted/{file}.yaml"));
+        let path = crate::support::project().join(format!("tests/fixtures/stored/2/hosted/{file}.yaml"));
         let mut stored: Value = serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap();
         stored["data"] = stored["stringData"].take();
         let object = get(world, (kind, namespace, name)).await;

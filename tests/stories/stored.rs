@@ -1,7 +1,8 @@
-//! Objects that the previous version of the operator wrote: this version finds nothing to change in them.
+//! Objects that earlier versions of the operator wrote: this version finds nothing to change in those of the last one, and
+//! completes those of the ones before once.
 //!
-//! `tests/fixtures/stored` holds a settled tenant of a static pool, with what its database holds. Parts that differ
-//! from one cluster and server to the next are written `${NAME}` there, see [`Places`].
+//! Each folder of `tests/fixtures/stored` holds a settled tenant of a static pool, with what its database holds, as one version
+//! stored it. Parts that differ from one cluster and server to the next are written `${NAME}` there, see [`Places`].
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -32,8 +33,51 @@ const FIXTURES: [(&str, &str); 6] = [
     ("connection-secret", ""),
 ];
 
+/// A version as it was captured. No file of it is ever edited.
+struct Captured {
+    /// Its folder.
+    folder: &'static str,
+    /// The fields of statuses that later versions write beside those that are there: such a status is written once.
+    completed: &'static [(Kind, &'static [&'static str])],
+}
+
+/// The captured versions, the last one at the end.
+const VERSIONS: [Captured; 2] = [
+    Captured {
+        folder: "1",
+        completed: &[(Kind::Orchestra, &["appliedSources"])],
+    },
+    Captured {
+        folder: "2",
+        completed: &[],
+    },
+];
+
+impl Captured {
+    /// The fields that are added to the status of an object of this kind.
+    fn added(&self, kind: Kind) -> &'static [&'static str] {
+        let completed = self.completed.iter().find(|(of, _)| *of == kind);
+        completed.map(|(_, fields)| *fields).unwrap_or_default()
+    }
+}
+
+/// What an upgrade keeps of an object whose status it completes: all but these fields, and the words of conditions.
+fn kept(object: &Value, added: &[&str]) -> Value {
+    let mut kept = object.clone();
+    let metadata = kept["metadata"].as_object_mut().unwrap();
+    metadata.retain(|field, _| field != "resourceVersion" && field != "managedFields");
+    let status = kept["status"].as_object_mut().unwrap();
+    status.retain(|field, _| !added.contains(&field.as_str()));
+    for condition in status["conditions"].as_array_mut().unwrap() {
+        condition.as_object_mut().unwrap().remove("message");
+    }
+    kept
+}
+
 /// What differs from one cluster and server to the next.
 struct Places {
+    /// The folder of the version.
+    folder: String,
     /// `${ORCHESTRA_UID}`, and without hyphens `${ORCHESTRA_HEX}`.
     uid: String,
     /// `${HOST}` of the server; its port is 5432.
@@ -47,9 +91,10 @@ struct Places {
 }
 
 impl Places {
-    async fn of(world: &World, uid: &str, url: &str) -> Self {
+    async fn of(world: &World, folder: &str, uid: &str, url: &str) -> Self {
         let mut session = login(url).await.unwrap();
         Self {
+            folder: folder.to_owned(),
             uid: uid.to_owned(),
             host: world.api.postgres().unwrap().address().ip().to_string(),
             identity: identity(&mut session).await,
@@ -71,6 +116,11 @@ impl Places {
         ]
     }
 
+    /// The path of a fixture.
+    fn fixture(&self, name: &str) -> PathBuf {
+        project().join("tests/fixtures/stored").join(&self.folder).join(name)
+    }
+
     fn fill(&self, text: &str) -> String {
         self.all()
             .iter()
@@ -87,10 +137,6 @@ async fn identity(session: &mut PgConnection) -> String {
         write!(hex, "{byte:02x}").unwrap();
         hex
     })
-}
-
-fn fixture(name: &str) -> PathBuf {
-    project().join("tests/fixtures/stored").join(name)
 }
 
 /// The database `one` and its owner; the URL of the owner's login.
@@ -114,7 +160,7 @@ async fn admin(world: &World) -> PgConnection {
 
 /// Reads a fixture; kubectl turns it into JSON.
 fn read(world: &World, name: &str, places: &Places) -> (PathBuf, Value) {
-    let text = std::fs::read_to_string(fixture(&format!("{name}.yaml"))).unwrap();
+    let text = std::fs::read_to_string(places.fixture(&format!("{name}.yaml"))).unwrap();
     let file = world.dir().join(format!("{name}.yaml"));
     std::fs::write(&file, places.fill(&text)).unwrap();
     let read = world
@@ -155,9 +201,9 @@ fn patch(world: &World, file: &str, more: &[&str], change: &Value) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Puts the fixtures into the cluster and the server.
-async fn put(world: &World, url: &str) -> Places {
-    let mut places = Places::of(world, "", url).await;
+/// Puts the fixtures of a version into the cluster and the server.
+async fn put(world: &World, folder: &str, url: &str) -> Places {
+    let mut places = Places::of(world, folder, "", url).await;
     for fixture in FIXTURES {
         create(world, fixture, &places);
         if fixture.0 == "orchestra" {
@@ -171,7 +217,7 @@ async fn put(world: &World, url: &str) -> Places {
         write_status(world, name, &places);
     }
     let mut session = admin(world).await;
-    let dump = std::fs::read_to_string(fixture("database.sql")).unwrap();
+    let dump = std::fs::read_to_string(places.fixture("database.sql")).unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(places.fill(&dump)))
         .execute(&mut session)
         .await
@@ -182,10 +228,26 @@ async fn put(world: &World, url: &str) -> Places {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_previous_version_wrote_is_not_changed() {
+    let [.., last] = &VERSIONS;
+    assert!(
+        last.completed.is_empty(),
+        "capture this version: its statuses have new fields"
+    );
+    takes_over(last).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_first_version_wrote_is_completed_once() {
+    let [first, ..] = &VERSIONS;
+    takes_over(first).await;
+}
+
+/// This version takes over what a captured one has stored.
+async fn takes_over(captured: &Captured) {
     let world = world().await;
     sources(&world);
     let url = database(&world).await;
-    let places = put(&world, &url).await;
+    let places = put(&world, captured.folder, &url).await;
     let mut versions = Vec::new();
     for (kind, namespace, name) in stored(&places) {
         let object = world.get(kind, namespace, &name).await.unwrap().unwrap();
@@ -203,6 +265,18 @@ async fn what_the_previous_version_wrote_is_not_changed() {
         })
         .unwrap();
     soon("it leads", async || operator.log().contains("leading")).await;
+    for (kind, namespace, name, before) in &mut versions {
+        let added = captured.added(*kind);
+        if !added.is_empty() {
+            let is_completed = |object: &Value| added.iter().all(|field| !object["status"][*field].is_null());
+            let now = world
+                .until(*kind, (*namespace, name.as_str()), LONG, is_completed)
+                .await;
+            let now = now.unwrap();
+            assert_eq!(kept(&now, added), kept(before, added));
+            *before = now;
+        }
+    }
     // Several passes of each controller.
     tokio::time::sleep(Duration::from_secs(8)).await;
     for (kind, namespace, name, before) in versions {

@@ -9,8 +9,19 @@ use super::*;
 use crate::pool::{house, pool_only};
 use crate::support::{orchestra, ready};
 
-/// Writes the fixtures again, with the operator that `ORCHESTRA_OPERATOR` names and the `pg_dump` that `PG_DUMP`
-/// names.
+/// The folder of the next version.
+fn next() -> String {
+    let stored = project().join("tests/fixtures/stored");
+    let folder = (1..)
+        .map(|number: u32| number.to_string())
+        .find(|name| !stored.join(name).exists());
+    let folder = folder.unwrap();
+    std::fs::create_dir(stored.join(&folder)).unwrap();
+    folder
+}
+
+/// Writes the fixtures of the next version, with the operator that `ORCHESTRA_OPERATOR` names and the `pg_dump` that
+/// `PG_DUMP` names. Those of earlier versions stay as they are.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "writes the fixtures, after a release"]
 async fn capture() {
@@ -33,7 +44,7 @@ async fn capture() {
     let places = Places {
         version: text(&object["status"]["secretRef"]["resourceVersion"]),
         checked: text(&object["status"]["migrations"]["checkedAt"]),
-        ..Places::of(&world, &text(&object["metadata"]["uid"]), &url).await
+        ..Places::of(&world, &next(), &text(&object["metadata"]["uid"]), &url).await
     };
     let password = secret(&world, TENANTS, "stored-connection").await["password"].clone();
     let keep = |name: &str, text: &str| {
@@ -50,7 +61,7 @@ async fn capture() {
         for (place, value) in places.all().iter().take(5) {
             text = text.replace(value, place);
         }
-        std::fs::write(fixture(name), text).unwrap();
+        std::fs::write(places.fixture(name), text).unwrap();
     };
     for ((file, _), (kind, namespace, name)) in FIXTURES.iter().zip(stored(&places)) {
         keep(&format!("{file}.yaml"), &manifest(&world, kind, namespace, &name).await);
