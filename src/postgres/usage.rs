@@ -44,6 +44,9 @@ const POOLER: &str = "^supavisor";
 /// without case: `SELECT 1`, an empty statement, and the ping of pgx.
 const CHECK: &str = "^\\s*(select\\s+1|-- ping)?\\s*;?\\s*$";
 
+/// What a pooler in session mode runs when a client has left, as `PgBouncer` does: what is left is no client's session.
+const CLIENT_LEFT: &str = "DISCARD ALL";
+
 /// The result of a look at a database. It counts sessions of roles that are neither the owner, nor a superuser, nor a
 /// service's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,7 +64,8 @@ pub struct Usage {
 }
 
 /// SQL: the sessions, with their last statements. The server shows neither `backend_type` nor the state of a session whose
-/// role the owner is no member of. `probed`: the last statement is one of a probe or of a health check.
+/// role the owner is no member of. `probed`: the last statement is one of a probe, of a health check,
+/// or of a pooler whose client has left.
 const SESSIONS: &str = "SELECT a.state, a.state_change, a.backend_type IS NULL AS hidden, \
        coalesce(a.application_name, '') = $1 AS own, \
        a.query = ANY ($6) OR coalesce(a.application_name, '') ~* $7 AND a.query ~* $8 AS probed \
@@ -100,7 +104,7 @@ pub async fn usage(conn: &mut PgConnection) -> Result<Usage> {
         .bind(SERVICE_SCHEMAS.map(str::to_owned).to_vec())
         .bind(OPERATOR_SCHEMA)
         .bind(HISTORIES.map(str::to_owned).to_vec())
-        .bind([QUESTION, MEASURED].map(str::to_owned).to_vec())
+        .bind([QUESTION, MEASURED, CLIENT_LEFT].map(str::to_owned).to_vec())
         .bind(POOLER)
         .bind(CHECK)
         .fetch_one(conn)

@@ -129,20 +129,26 @@ async fn sessions_of_a_pooler_that_only_probes_and_health_checks_use_are_idle() 
         alone(&mut owner).await;
     }
 
+    // The client of a pooler in session mode has left.
+    let pooled = left_idle(&published, "app", &["SELECT 2", "DISCARD ALL"]).await;
+    until(&mut owner, "DISCARD ALL", is_quiet).await;
+    drop(pooled);
+    alone(&mut owner).await;
+
     // The operator's own probe leaves a session behind in a pooler, which may give it another name.
-    for measures in [false, true] {
-        let Some(pooler) = PgBouncer::start(&published, "pool_mode = transaction").await else {
+    for (mode, measures) in [("transaction", false), ("transaction", true), ("session", true)] {
+        let Some(pooler) = PgBouncer::start(&published, &format!("pool_mode = {mode}")).await else {
             return;
         };
         let through = pooler.login(&published);
         let measured = probe(&through, measures).await.unwrap();
         assert_eq!(measured.is_some(), measures);
-        let found = usage(&mut owner).await.unwrap();
-        assert!(is_quiet(&found), "{found:?}");
+        until(&mut owner, mode, is_quiet).await;
         let last = ask(&mut owner, LAST).await;
         assert_ne!(last, "NULL", "the pooler keeps its session");
         drop(pooler);
-        // The text of the end of a transaction without one is only a warning.
+        alone(&mut owner).await;
+        // A COMMIT without a transaction is only a warning.
         let pooled = left_idle(&published, "Supavisor", &[&last]).await;
         until(&mut owner, &last, is_quiet).await;
         drop(pooled);
