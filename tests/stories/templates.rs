@@ -116,6 +116,7 @@ async fn a_template_is_one_versioned_unit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_pool_is_prepared_and_meets_claims_of_its_template_only() {
     let world = generous_world().await;
     scripts(&world);
