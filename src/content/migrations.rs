@@ -8,6 +8,7 @@ use kube::ResourceExt as _;
 use crate::api::condition::Reason;
 use crate::api::{
     DriftCheck, GoDuration, MigrationFormat, MigrationTimeouts, Migrations, Orchestra, OrchestraClass, Template,
+    Transactions,
 };
 use crate::controller::error::Error;
 use crate::migrate::TimeLimits;
@@ -124,6 +125,11 @@ impl MigrationSpec<'_> {
     pub fn limits(&self, total: Duration) -> TimeLimits {
         let timeouts = self.either(|migrations| migrations.timeouts.as_ref());
         limits(timeouts, total)
+    }
+
+    /// Whether every script runs statement by statement.
+    pub fn per_statement(&self) -> bool {
+        self.either(|migrations| migrations.transactions) == Some(Transactions::PerStatement)
     }
 }
 

@@ -12,7 +12,9 @@ use super::plan::{ClaimState, EntryFacts, Reset, Step};
 use super::{Pass, former, status};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::names::{BACKUP_DATABASE_LABEL, label_of};
-use crate::api::{ABANDON_ANNOTATION, ClaimReference, OrchestraClass, Recycle, ResetDecision, is_abandoned};
+use crate::api::{
+    ABANDON_ANNOTATION, ClaimReference, FormerLogins, OrchestraClass, Recycle, ResetDecision, is_abandoned,
+};
 use crate::class;
 use crate::controller::background::{PATIENCE, WorkKind, WorkProgress};
 use crate::controller::conditions::Conditions;
@@ -164,6 +166,10 @@ async fn run(ctx: &super::Context, object: &crate::api::OrchestraDatabase) -> Re
     let spacing = ctx.core.settings.login_spacing;
     let mut session = ctx.logins.connect(&object.name_any(), &login, spacing).await?;
     inventory::check_identity(&mut session, object).await?;
+    if object.spec.former_logins == Some(FormerLogins::Left) {
+        // The Orchestra was deleted while the database did not answer, perhaps in the middle of its claim.
+        former::record(&mut session, object, claim).await;
+    }
     let uids = object.spec.former_uids.iter().chain([&claim.uid]);
     let uids: Vec<_> = uids.map(String::as_str).collect();
     let limit = ctx.core.settings.migration_limit;

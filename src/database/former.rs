@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use sqlx::PgConnection;
 
 use super::Pass;
 use super::key_rotation::{self, KeysLeft};
@@ -85,11 +86,7 @@ async fn shut(pass: &Pass, claim: &ClaimReference) -> Result<Vec<String>, Error>
     inventory::check_identity(&mut session, &pass.object).await?;
     let role = postgres::role_name(&claim.uid);
     let shut = postgres::shut_tenant_logins(&mut session, &role).await?;
-    let record = (&*claim.uid, &*claim.namespace, &*claim.name);
-    if let Err(error) = claim_record::claim(&mut session, record, &spec.former_uids).await {
-        // Whatever replaces the record keeps other tenants away as well.
-        tracing::warn!(%error, "the claim record cannot be written");
-    }
+    record(&mut session, &pass.object, claim).await;
     if let Some(left) = shut.iter().find(|kept| kept.logs_in()) {
         return Err(Error::blocked(Reason::DatabaseRefused, left.to_string()));
     }
@@ -102,6 +99,16 @@ async fn shut(pass: &Pass, claim: &ClaimReference) -> Result<Vec<String>, Error>
             .collect(),
         Err(error) => vec![postgres::undropped(&role, &error)],
     })
+}
+
+/// Writes the claim record of the Orchestra that has released the database, which its release could not: it may not have been
+/// there yet, or a script may have dropped it.
+pub async fn record(session: &mut PgConnection, object: &OrchestraDatabase, claim: &ClaimReference) {
+    let record = (&*claim.uid, &*claim.namespace, &*claim.name);
+    if let Err(error) = claim_record::claim(session, record, &object.spec.former_uids).await {
+        // Whatever replaces the record keeps other tenants away as well.
+        tracing::warn!(%error, "the claim record cannot be written");
+    }
 }
 
 /// Tells of logins that nobody revokes any more, because the operator stops managing the database.

@@ -1,18 +1,30 @@
 //! The end of an OrchestraDatabase whose database is gone, or stays without it.
 
+use kube::runtime::reflector::ObjectRef;
+
 use super::observe::Observed;
 use super::{Pass, adopted, former};
+use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
 use crate::api::names::PASSWORD_LABEL;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
 use crate::credentials::owner;
+use crate::postgres::role_name;
 
 /// Removes the finalizer from a database that is gone, or that the operator stops managing.
 pub async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     if pass.object.spec.inventory.is_some() || !observed.facts.leaves_nothing() {
         former::tell_left(pass).await;
+    }
+    if let Some(note) = entry_left(&pass.object, is_made(pass)).filter(|_| !pass.is_reset) {
+        let reason = if observed.facts.abandon {
+            Reason::Abandoned
+        } else {
+            Reason::Released
+        };
+        tell(&pass.ctx.core, &pass.object, &News::warning(reason, note)).await;
     }
     if observed.facts.leaves_nothing() {
         // The password belongs to no project.
@@ -42,6 +54,41 @@ pub async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>
         }
     }
     let_go(pass).await
+}
+
+/// Whether the entry's pool makes its databases itself.
+fn is_made(pass: &Pass) -> bool {
+    let entry = pass.object.spec.inventory.as_ref();
+    let pool = entry.and_then(|entry| pass.ctx.core.stores.pools.get(&ObjectRef::new(&entry.pool)));
+    pool.is_some_and(|pool| pool.spec.server.is_some())
+}
+
+/// What remains of an entry that an Orchestra has used, and what to do about it.
+fn entry_left(object: &OrchestraDatabase, made: bool) -> Option<String> {
+    let (entry, claim) = object.spec.inventory.as_ref().zip(object.spec.claim_ref.as_ref())?;
+    let (key, pool) = (&entry.key, &entry.pool);
+    let how = if made {
+        let secret = key.split('/').next().unwrap_or_default();
+        format!(
+            "an admin of the server drops the database and its owner, and deletes Secret {secret} of the operator's namespace"
+        )
+    } else {
+        "remove the entry, or recreate its database with the statements that `orchestra-operator recycle` prints"
+            .to_owned()
+    };
+    let login = if object.spec.released_at.is_some() {
+        String::new()
+    } else {
+        let role = role_name(&claim.uid);
+        format!(
+            " Its login was never revoked: run ALTER ROLE … NOLOGIN on its server for {role} and every role named {role}_<n>."
+        )
+    };
+    Some(format!(
+        "the database of entry {key} of pool {pool} remains, with its claim record and whatever Orchestra {}/{} ({}) has left in it: \
+         no other Orchestra gets it.{login} Only when nobody needs its data, {how}",
+        claim.namespace, claim.name, claim.uid
+    ))
 }
 
 /// Removes the finalizer without a request to the provider, whose token may be invalid; the project, if there is one, stays.
@@ -86,4 +133,41 @@ async fn let_go(pass: &mut Pass) -> Result<Option<Next>, Error> {
     pass.ctx.forget(pass.name());
     pass.set_finalizer(false).await?;
     Ok(Some(Next::Gone))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_remains_of_an_entry_that_was_used_is_told_with_what_to_do() {
+        let told = |released: Option<&str>, claimed: bool, made: bool| {
+            let claim = json!({"namespace": "tenants", "name": "one", "uid": "01234567-89ab-cdef-0123-456789abcdef"});
+            let spec = json!({
+                "inventory": {"pool": "house", "key": "orchestra-entry-1/DATABASE_URL"},
+                "claimRef": claimed.then_some(claim), "releasedAt": released,
+            });
+            let object = OrchestraDatabase::new("orchdb-1", serde_json::from_value(spec).unwrap());
+            entry_left(&object, made)
+        };
+        let at = Some("2026-01-01T00:00:00Z");
+        assert_eq!(told(None, false, true), None, "nobody has used it");
+        let of_server = told(at, true, true).unwrap();
+        assert!(
+            of_server.contains("tenants/one") && of_server.contains("deletes Secret orchestra-entry-1 of"),
+            "{of_server}"
+        );
+        assert!(
+            !of_server.contains("recycle") && !of_server.contains("NOLOGIN"),
+            "{of_server}"
+        );
+        let of_inventory = told(None, true, false).unwrap();
+        assert!(
+            of_inventory.contains("recycle") && of_inventory.contains("orchestra_0123456789abcdef0123456789abcdef and"),
+            "{of_inventory}"
+        );
+    }
 }

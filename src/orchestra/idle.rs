@@ -173,7 +173,8 @@ fn is_backed_up_since(pass: &Pass, last: Timestamp) -> bool {
     backups.find(is).is_some()
 }
 
-/// The step that a look leads to. Scans of whole tables alone do not count as use if a backup was made meanwhile.
+/// The step that a look leads to. Scans of whole tables alone do not count as use if a backup was made meanwhile, and an idle
+/// session counts by [`has_acted`].
 fn judge(
     policy: GoDuration,
     power: Option<&PowerStatus>,
@@ -184,7 +185,7 @@ fn judge(
     let used = power.and_then(|power| power.uses.as_ref()) != Some(&usage.uses);
     let scanned = power.and_then(|power| power.scans.as_ref()) != Some(&usage.scans);
     let changed = used || scanned && !backed_up;
-    if usage.sessions > 0 {
+    if usage.sessions > 0 || has_acted(policy, usage, since.map(|since| now.duration_since(since))) {
         // Written once: the status does not change with every use.
         let unused = Unused::default();
         return (
@@ -215,6 +216,16 @@ fn judge(
     (step, None)
 }
 
+/// Whether an idle session has run a statement after the time since when the database is unused, or, of one in use, about
+/// since the last look. Ages are compared, because the server has another clock.
+fn has_acted(policy: GoDuration, usage: &Usage, unused: Option<SignedDuration>) -> bool {
+    let Some(ago) = usage.acted else { return false };
+    match unused {
+        Some(unused) => SignedDuration::try_from(ago).is_ok_and(|ago| ago < unused),
+        None => ago < pace(policy, Duration::ZERO),
+    }
+}
+
 fn counted(since: Time, usage: &Usage, keeps_warning: bool) -> Unused {
     Unused {
         since: Some(since),
@@ -229,7 +240,7 @@ pub fn warning(pass: &Pass, observed: &Observed) -> String {
     let policy = policy(&pass.object, observed.class.as_deref());
     let policy = policy.map(|policy| policy.to_string()).unwrap_or_default();
     format!(
-        "the database is unused and will be paused after {policy} without use. To keep it running, connect to it, or set \
+        "the database is unused and will be paused after {policy} without use. To keep it running, use it, or set \
          spec.idle to {{}}"
     )
 }
@@ -265,9 +276,9 @@ mod tests {
     fn a_database_is_warned_of_and_then_paused_when_nobody_uses_it() {
         let hour = GoDuration::from_mins(60);
         let quiet = Usage {
-            sessions: 0,
             uses: "7".into(),
             scans: "3".into(),
+            ..Usage::default()
         };
         for (since, warned, now, step) in [
             (None, None, 0, IdleState::Note),
@@ -294,6 +305,7 @@ mod tests {
             sessions,
             uses: uses.into(),
             scans: "3".into(),
+            ..Usage::default()
         };
         let (is, look) = judge(hour, Some(&unused(Some(0), Some(50))), (&usage(0, "8"), false), at(70));
         let look = look.unwrap_or_default();
@@ -308,12 +320,40 @@ mod tests {
     }
 
     #[test]
+    fn an_idle_session_counts_from_its_last_statement() {
+        let hour = GoDuration::from_mins(60);
+        // Minutes since the last statement, at minute 70, of a database that is unused since minute 0, and of one in use.
+        for (acted, of_unused, of_used) in [
+            (None, IdleState::Sleep, IdleState::Note),
+            (Some(500), IdleState::Sleep, IdleState::Note),
+            (Some(70), IdleState::Sleep, IdleState::Note),
+            (Some(69), IdleState::Note, IdleState::Note),
+            (Some(5), IdleState::Note, IdleState::Note),
+            (Some(4), IdleState::Note, IdleState::No),
+        ] {
+            let usage = Usage {
+                acted: acted.map(Duration::from_mins),
+                uses: "7".into(),
+                scans: "3".into(),
+                ..Usage::default()
+            };
+            let (is, look) = judge(hour, Some(&unused(Some(0), Some(50))), (&usage, false), at(70));
+            assert_eq!(is, of_unused, "{acted:?}");
+            assert_eq!(look, (is == IdleState::Note).then(Unused::default), "{acted:?}");
+            let (is, look) = judge(hour, Some(&unused(None, None)), (&usage, false), at(70));
+            assert_eq!(is, of_used, "{acted:?}");
+            let since = look.and_then(|look| look.since).map(|since| since.0);
+            assert_eq!(since, (is == IdleState::Note).then(|| at(70)), "{acted:?}");
+        }
+    }
+
+    #[test]
     fn a_backup_is_no_use() {
         let hour = GoDuration::from_mins(60);
         let usage = |uses: &str, scans: &str| Usage {
-            sessions: 0,
             uses: uses.into(),
             scans: scans.into(),
+            ..Usage::default()
         };
         let power = unused(Some(0), Some(50));
         for (uses, scans, backed_up, since, keeps_warning) in [

@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 use super::observe::Observed;
 use super::{Pass, approval};
 use crate::api::condition::Reason;
-use crate::api::{MigrationFormat, OrchestraDatabase, Transactions};
+use crate::api::{MigrationFormat, OrchestraDatabase};
 use crate::content::{self, MigrationSpec, TenantContext};
 use crate::controller::Core;
 use crate::controller::status::{News, tell_of};
@@ -26,10 +26,9 @@ pub fn options(pass: &Pass, tenant: &TenantContext<'_>) -> Options {
     let Some(wanted) = spec(pass, tenant) else {
         return Options::default();
     };
-    let transactions = wanted.either(|migrations| migrations.transactions);
     Options {
         limits: wanted.limits(pass.ctx.core.settings.migration_limit),
-        per_statement: transactions == Some(Transactions::PerStatement),
+        per_statement: wanted.per_statement(),
         resolve: wanted.own.and_then(|own| own.resolve.clone()).unwrap_or_default(),
         baseline: wanted.own.and_then(|own| own.baseline.clone()),
         login: None,

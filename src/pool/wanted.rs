@@ -11,8 +11,8 @@ use super::attempts::Refusal;
 use super::preparation::waits;
 use crate::api::condition::Reason;
 use crate::api::{
-    AppliedTemplate, ExposeNewTables, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseStatus,
-    OrchestraPool, OrchestraSpec, Prepared, SeedPolicy, Template, Transactions,
+    AppliedTemplate, DatabaseSource, ExposeNewTables, Orchestra, OrchestraClass, OrchestraDatabase,
+    OrchestraDatabaseStatus, OrchestraPool, OrchestraSpec, Prepared, SeedPolicy, Template, TemplateReference,
 };
 use crate::class;
 use crate::content::{self, SeedRun};
@@ -20,7 +20,6 @@ use crate::controller::error::Error;
 use crate::credentials::rights;
 use crate::migrate::{Options, Source, TimeLimits};
 use crate::postgres::TenantRights;
-use crate::source::SourcePlace;
 
 /// The wanted contents of a pool's members.
 pub struct MemberContents {
@@ -67,24 +66,37 @@ pub async fn of_entries(pass: &Pass) -> Result<Option<Arc<MemberContents>>, Erro
         let message = format!("OrchestraClass {class_name} has no template {name}: add it there");
         Error::blocked(Reason::TemplateNotFound, message)
     })?;
-    let Some(from) = &template.migrations.source else {
+    // As an Orchestra of the template would apply them.
+    let (claimant, settings) = (of_template(&template.name), &ctx.core.settings);
+    let Some(spec) = content::migrations_of(&claimant, Some(&*class), &settings.namespace) else {
         return Ok(None);
     };
-    let place = SourcePlace::of_class(&ctx.core.settings.namespace, from);
+    let (limits, per_statement) = (spec.limits(settings.migration_limit), spec.per_statement());
     Ok(Some(Arc::new(MemberContents {
         pool: ObjectRef::from_obj(pool),
         class: class_name,
         what: Requester::Template(Box::new(template.clone())),
-        source: content::migrations(&ctx.content, place, template.migrations.format).await?,
+        source: content::migrations(&ctx.content, spec.place, spec.format).await?,
         seed: None,
         exposed: None,
         rights: None,
-        limits: TimeLimits {
-            total: ctx.core.settings.migration_limit,
-            ..TimeLimits::default()
-        },
-        per_statement: false,
+        limits,
+        per_statement,
     })))
+}
+
+/// An Orchestra that names this template of its class, and nothing else.
+fn of_template(name: &str) -> Orchestra {
+    let template_ref = Some(TemplateReference { name: name.to_owned() });
+    let source = DatabaseSource {
+        template_ref,
+        ..DatabaseSource::default()
+    };
+    let spec = OrchestraSpec {
+        source: Some(source),
+        ..OrchestraSpec::default()
+    };
+    Orchestra::new("", spec)
 }
 
 /// The wanted contents of members that a pool creates: those of an Orchestra of the class that names neither migrations nor
@@ -104,10 +116,7 @@ pub async fn of_class(pass: &Pass, class: &OrchestraClass) -> Result<Option<Arc<
         Some(template) => content::seed_before_claim(&ctx.content, template).await?,
         None => None,
     };
-    let (limits, transactions) = (
-        spec.limits(settings.migration_limit),
-        spec.either(|migrations| migrations.transactions),
-    );
+    let (limits, per_statement) = (spec.limits(settings.migration_limit), spec.per_statement());
     Ok(Some(Arc::new(MemberContents {
         pool: ObjectRef::from_obj(pool),
         class: class.name_any(),
@@ -117,7 +126,7 @@ pub async fn of_class(pass: &Pass, class: &OrchestraClass) -> Result<Option<Arc<
         exposed: class.spec.data_api.as_ref().and_then(|api| api.expose_new_tables),
         rights: Some(rights::of(&blank, Some(class))),
         limits,
-        per_statement: transactions == Some(Transactions::PerStatement),
+        per_statement,
     })))
 }
 
@@ -166,15 +175,20 @@ impl MemberContents {
         self.seed.as_ref().is_none_or(met)
     }
 
-    /// What attempts to prepare a member are remembered by.
+    /// What attempts to prepare a member are remembered by: a script that failed in one transaction is tried again when it is to
+    /// run statement by statement.
     pub fn subject(&self) -> String {
         let digest = self.source.digest();
+        let manner = if self.per_statement { "/PerStatement" } else { "" };
         match &self.what {
-            Requester::Template(template) => format!("{}/{}/{}/{digest}", self.class, template.name, template.version),
+            Requester::Template(template) => {
+                let (name, version) = (&template.name, &template.version);
+                format!("{}/{name}/{version}/{digest}{manner}", self.class)
+            }
             Requester::Defaults(template) => {
                 let seed = self.seed.as_ref().map(|seed| seed.digest.as_str());
                 let (template, seed) = (template.as_deref().unwrap_or_default(), seed.unwrap_or_default());
-                format!("{}/{template}/{digest}/{seed}", self.class)
+                format!("{}/{template}/{digest}/{seed}{manner}", self.class)
             }
         }
     }

@@ -46,6 +46,9 @@ pub struct OwnedDatabase<'a> {
     pub record: &'a str,
 }
 
+/// What follows the record in the comment of an owner whose database is complete, before the database's identity.
+const COMPLETED: &str = ", database ";
+
 /// How the removal of an entry ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RemovalEnd {
@@ -155,7 +158,7 @@ pub(super) async fn database(
     );
     in_transaction(conn, close).await?;
     let identity = identity_of(conn, entry.name).await?;
-    let record = literal(&format!("{}, database {}", entry.record, identity.record()));
+    let record = literal(&format!("{}{COMPLETED}{}", entry.record, identity.record()));
     let leave = (!maker.superuser).then(|| format!("; REVOKE {name} FROM CURRENT_USER"));
     in_transaction(
         conn,
@@ -180,7 +183,11 @@ async fn role(conn: &mut PgConnection, maker: &Maker, entry: &OwnedDatabase<'_>)
     };
     let (name, record) = (quote(entry.name), literal(entry.record));
     let verifier = verifier(entry.password);
-    let make = format!("{verb} ROLE {name} LOGIN CREATEROLE PASSWORD '{verifier}'; COMMENT ON ROLE {name} IS {record}");
+    let mut make = format!("{verb} ROLE {name} LOGIN CREATEROLE PASSWORD '{verifier}'");
+    // That of a role that exists may say that its database is complete.
+    if verb == "CREATE" {
+        make = format!("{make}; COMMENT ON ROLE {name} IS {record}");
+    }
     run(conn, make).await?;
     as_owner(conn, maker, entry.name).await?;
     // Where another login has created the group, tenants' logins are not members of it; [`super::unreadable`] says what to
@@ -239,6 +246,21 @@ pub(super) async fn find(conn: &mut PgConnection, database: &str) -> Result<Opti
 /// See [`Error`].
 pub async fn exists(conn: &mut PgConnection, database: &str) -> Result<bool> {
     Ok(find(conn, database).await?.is_some())
+}
+
+/// The recorded identity of the entry's database, if the server has the database and its creation was completed: then somebody
+/// may have used it, whatever is recorded elsewhere. The comment of the owner says so, which neither the owner nor a tenant can
+/// change.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn completed(conn: &mut PgConnection, (name, record): (&str, &str)) -> Result<Option<DatabaseIdentity>> {
+    let comment = owner(conn, name).await?;
+    let identity = comment.as_deref().and_then(|comment| {
+        let rest = comment.strip_prefix(record)?;
+        DatabaseIdentity::from_record(rest.strip_prefix(COMPLETED)?)
+    });
+    Ok(if exists(conn, name).await? { identity } else { None })
 }
 
 /// Drops the database of an entry and then its owner. `made`: its recorded identity; none when the entry was never complete,

@@ -33,6 +33,10 @@ SELECT pg_database_size(d.oid),
 FROM pg_database d, pg_roles r
 WHERE d.datname = current_database() AND r.rolname = current_user";
 
+/// The statement at the end of a measurement. A pooler's session shows it as its last one, and a look for use does not
+/// take it for one.
+pub(super) const MEASURED: &str = "COMMIT /* orchestra-operator */";
+
 /// Measures the database of a session. A pooler of either mode may be in between.
 ///
 /// # Errors
@@ -56,6 +60,9 @@ pub async fn measure(conn: &mut PgConnection) -> Result<Measured> {
             oldest_transaction: if oldest.is_finite() { oldest.max(0.0) } else { 0.0 },
         })
     };
-    let asked = asked.await;
-    sql::end(conn, asked).await
+    let asked: Result<Measured> = asked.await;
+    match asked {
+        Ok(measured) => sql::run(conn, MEASURED.to_owned()).await.map(|()| measured),
+        failed => sql::end(conn, failed).await,
+    }
 }

@@ -29,7 +29,7 @@ pub const LONGEST: Duration = Duration::from_secs(40);
 
 /// Whether the server is a standby, and whether a transaction would be read-only because of somebody else than the role
 /// itself, which may do so to itself.
-const QUESTION: &str = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only'), \
+pub(super) const QUESTION: &str = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only'), \
      (SELECT source FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) 'default_transaction_read_only')";
 
 /// Sources of a setting that the role itself, or its URL, has set (the column `source` of `pg_settings`).

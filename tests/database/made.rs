@@ -6,7 +6,7 @@ mod scratch_databases;
 use crate::support::postgres::{Server, server, server_as_hosted};
 use crate::support::{ask, execute, session};
 use orchestra_operator::postgres::holdings::{AcceptedHoldings, judge, observe};
-use orchestra_operator::postgres::made::{Maker, OwnedDatabase, RemovalEnd, exists, make, maker, unmake};
+use orchestra_operator::postgres::made::{Maker, OwnedDatabase, RemovalEnd, completed, exists, make, maker, unmake};
 use orchestra_operator::postgres::{self, APPLICATION, DatabaseIdentity, Error, Login};
 use secrecy::SecretString;
 use sqlx::PgConnection;
@@ -78,6 +78,14 @@ async fn is_gone(session: &mut PgConnection, name: &str) {
     assert_eq!(ask(session, &role).await, "0");
 }
 
+/// The server itself tells that the database is complete, also when it is made once more, and until it is dropped.
+async fn is_known_to_be_complete(session: &mut PgConnection, name: &str, identity: &DatabaseIdentity) {
+    let complete = completed(session, (name, RECORD)).await.unwrap();
+    assert_eq!(complete.map(|found| found.digest()), Some(identity.digest()), "{name}");
+    let another = "orchestra-operator: entry f of OrchestraPool house";
+    assert_eq!(completed(session, (name, another)).await.unwrap(), None, "{name}");
+}
+
 /// What an operator that was killed may have left, up to each step.
 const CUT_OFF: [&str; 5] = [
     "SELECT 1",
@@ -109,6 +117,7 @@ async fn a_login_that_is_no_superuser_makes_databases_and_drops_them() {
         // Again is the same.
         assert_eq!(made(&mut session, "one").await.digest(), one.digest());
         is_fit(&server, "one", &one).await;
+        is_known_to_be_complete(&mut session, "one", &one).await;
         assert_eq!(removed(&mut session, "one", Some(&one)).await, RemovalEnd::Done);
         assert_eq!(removed(&mut session, "one", Some(&one)).await, RemovalEnd::Done);
         is_gone(&mut session, "one").await;
@@ -123,8 +132,10 @@ async fn work_that_was_cut_off_at_any_step_is_ended_and_leaves_nothing() {
         for steps in 0..=CUT_OFF.len() {
             let name = format!("{kind}_{steps}");
             cut_off(&mut session, &name, steps).await;
+            assert_eq!(completed(&mut session, (&name, RECORD)).await.unwrap(), None, "{name}");
             let identity = made(&mut session, &name).await;
             is_fit(&server, &name, &identity).await;
+            is_known_to_be_complete(&mut session, &name, &identity).await;
             let name = format!("{kind}_{steps}_gone");
             cut_off(&mut session, &name, steps).await;
             assert_eq!(removed(&mut session, &name, None).await, RemovalEnd::Done, "{name}");

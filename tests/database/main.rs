@@ -26,6 +26,7 @@ mod sqlx;
 mod supabase;
 mod tables;
 mod tls;
+mod usage;
 mod values;
 
 #[path = "../support/artifact.rs"]

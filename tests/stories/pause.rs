@@ -252,7 +252,8 @@ async fn an_unused_database_of_a_pool_is_shut_after_a_warning_and_a_new_annotati
     ready(&world, "quiet").await;
     let url = secret(&world, TENANTS, "quiet-connection").await["DATABASE_URL"].clone();
     let mut session = login(&url).await.unwrap();
-    // From now on the class's time counts.
+    // From now on the class's time counts. Its transaction is open all the time.
+    execute(&mut session, "BEGIN").await;
     idle(&world, "quiet", &Value::Null);
     tokio::time::sleep(Duration::from_secs(16)).await;
     assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"Member\"").await, 3);
@@ -261,8 +262,9 @@ async fn an_unused_database_of_a_pool_is_shut_after_a_warning_and_a_new_annotati
         .until(Kind::Orchestra, (TENANTS, "quiet"), LONG, in_use)
         .await
         .unwrap();
-    assert!(is_true(&object, "Available"), "a session is use: {object:#}");
-    drop(session);
+    assert!(is_true(&object, "Available"), "a transaction is use: {object:#}");
+    // A session that does nothing keeps no database awake.
+    execute(&mut session, "COMMIT").await;
 
     let unused = |object: &Value| object["status"]["power"]["unusedSince"].is_string();
     world
@@ -280,6 +282,10 @@ async fn an_unused_database_of_a_pool_is_shut_after_a_warning_and_a_new_annotati
     let all = events(&world);
     assert!(all.contains("Warning PauseAnnounced the database is unused"), "{all}");
     assert!(login(&url).await.is_err(), "its login is shut");
+    assert!(
+        sqlx::query("SELECT 1").execute(&mut session).await.is_err(),
+        "its session is ended"
+    );
 
     // What is in the spec already does not wake it, nor does a longer time, after which it is not paused again here.
     idle(&world, "quiet", &json!({"pauseAfter": "1h"}));

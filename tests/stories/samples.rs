@@ -1,4 +1,4 @@
-//! The sample orchestras of deploy/samples/, applied as a user applies them.
+//! The sample orchestras of deploy/samples/, and its files of single tenants, applied as a user applies them.
 
 mod portal;
 
@@ -240,6 +240,33 @@ async fn three_orchestras_are_what_their_samples_say() {
         assert_eq!(text(&mut session, query).await, value, "{query}");
     }
     again(&world).await;
+    the_single_files(&world).await;
+}
+
+/// The samples of a whole first tenant, of a second one beside it, and of the smallest one. The pool of the first is without its
+/// Secret, so that all are met by the provider.
+async fn the_single_files(world: &World) {
+    for (file, name) in [
+        ("orchestra.yaml", "test-orchestra-ab"),
+        ("second-orchestra.yaml", "second-orchestra"),
+        ("minimal.yaml", "minimal"),
+    ] {
+        let sample = project().join("deploy/samples").join(file);
+        world.kubectl(["apply", "-f", sample.to_str().unwrap()]).unwrap();
+        let object = ready(world, name).await;
+        assert_eq!(object["status"]["project"]["region"], "eu-central-1", "{object:#}");
+        let mut session = tenant(world, name).await;
+        if name == "minimal" {
+            let tables = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
+            assert_eq!(text(&mut session, tables).await, "0");
+            continue;
+        }
+        assert_eq!(object["status"]["migrations"]["applied"], 4, "{object:#}");
+        assert!(is_true(&object, "Seeded"), "{object:#}");
+        let rows = "SELECT (SELECT count(*) FROM \"Member\") || ' ' || (SELECT count(*) FROM \"Piece\") || ' ' || \
+                    (SELECT count(*) FROM \"SubstituteRequest\")";
+        assert_eq!(text(&mut session, rows).await, "3 2 0", "{name}");
+    }
 }
 
 /// The youth orchestra's seed runs again for a new term, doubles nothing, and leaves daily work alone.

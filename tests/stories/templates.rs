@@ -32,6 +32,10 @@ data:
   1_members.sql: CREATE TABLE "Member" (id serial PRIMARY KEY, name text NOT NULL);
   2_concerts.sql: CREATE TABLE "Concert" (id serial PRIMARY KEY);
   3_halls.sql: DROP TABLE "Concert"; CREATE TABLE "Concert" (id serial PRIMARY KEY, hall text);
+  4_manner.sql: |
+    CREATE TABLE "Manner" (transaction xid8 DEFAULT pg_current_xact_id(), "limit" text DEFAULT current_setting('statement_timeout'));
+    INSERT INTO "Manner" DEFAULT VALUES;
+    INSERT INTO "Manner" DEFAULT VALUES;
 ---
 apiVersion: v1
 kind: ConfigMap
@@ -44,11 +48,16 @@ data:
 }
 
 fn class(world: &World, version: &str, source: &str, more: &str) {
+    class_with(world, (version, source), "", more);
+}
+
+/// The class, with these settings of the template's migrations.
+fn class_with(world: &World, (version, source): (&str, &str), settings: &str, more: &str) {
     standard_class(
         world,
         &format!(
             "  templates:\n  - name: symphony\n    version: {version:?}\n    \
-             migrations: {{format: Prisma, source: {{configMapRef: {{name: {source}}}}}}}\n    \
+             migrations: {{format: Prisma, {settings}source: {{configMapRef: {{name: {source}}}}}}}\n    \
              seed: {{configMapRef: {{name: symphony-seed}}}}\n{more}"
         ),
     );
@@ -107,6 +116,7 @@ async fn a_template_is_one_versioned_unit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_pool_is_prepared_and_meets_claims_of_its_template_only() {
     let world = generous_world().await;
     scripts(&world);
@@ -142,10 +152,10 @@ async fn a_pool_is_prepared_and_meets_claims_of_its_template_only() {
     );
     prepared("2.0.0", 2).await;
     // Nor does one that destroys need approval, while nobody has anything to lose.
-    class(
+    class_with(
         &world,
-        "3.0.0",
-        "symphony-3",
+        ("3.0.0", "symphony-3"),
+        "transactions: PerStatement, timeouts: {statement: 7m}, ",
         "  pools: {names: [house], policy: PoolOnly}\n  template: symphony",
     );
     prepared("3.0.0", 2).await;
@@ -170,6 +180,12 @@ async fn a_pool_is_prepared_and_meets_claims_of_its_template_only() {
         "the seed came with the claim"
     );
     assert_eq!(scalar(&mut session, "SELECT count(hall) FROM \"Concert\"").await, 0);
+    let manner = "SELECT count(DISTINCT transaction) FROM \"Manner\" WHERE \"limit\" = '7min'";
+    assert_eq!(
+        scalar(&mut session, manner).await,
+        2,
+        "each statement by itself, within the template's limit"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

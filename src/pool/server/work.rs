@@ -21,7 +21,7 @@ use crate::pool::attempts::Refusal;
 use crate::pool::users::Anew;
 use crate::pool::{Pass, preparation, probe};
 use crate::postgres::made::{Maker, OwnedDatabase, RemovalEnd};
-use crate::postgres::{self, APPLICATION};
+use crate::postgres::{self, APPLICATION, DatabaseIdentity};
 
 /// The longest that one piece of work may take: a copy of a large template writes many files.
 pub const LIMIT: Duration = Duration::from_mins(2);
@@ -128,11 +128,17 @@ async fn make(work: &RunningWork) -> Result<(), Error> {
         password: &password,
         record: &record,
     };
+    let known = postgres::made::completed(&mut session, (&database, &record)).await?;
     let identity = postgres::made::make(&mut session, &maker, &entry).await.map_err(told)?;
     if made::note_made(&work.core, name, &identity).await? {
         let stands_for = member_name(&identity);
         tracing::info!(entry = name, database = stands_for, "a database was made");
         return Ok(());
+    }
+    if known.is_some() {
+        let message =
+            format!("Secret {name} is gone, and somebody may have used its database {database}: it is not dropped");
+        return Err(Error::blocked(Reason::InUse, message));
     }
     // The entry was deleted meanwhile, and nobody has its password.
     let removed = postgres::made::unmake(&mut session, &maker, (&database, &record), Some(&identity)).await;
@@ -147,10 +153,12 @@ async fn remove(work: &RunningWork) -> Result<(), Error> {
         check_unlisted(work, &member_name(identity)).await?;
     }
     let (mut session, maker) = session(work).await?;
-    if made.is_some() && postgres::made::exists(&mut session, &database).await? {
-        check_unclaimed(work).await?;
+    let complete = complete(work, &mut session, (&database, &record)).await?;
+    if let Some(identity) = &complete {
+        check_unclaimed(work, identity).await?;
     }
-    match postgres::made::unmake(&mut session, &maker, (&database, &record), made.as_ref())
+    let made = complete.as_ref().or(made.as_ref());
+    match postgres::made::unmake(&mut session, &maker, (&database, &record), made)
         .await
         .map_err(told_of_removal)?
     {
@@ -161,6 +169,24 @@ async fn remove(work: &RunningWork) -> Result<(), Error> {
             Ok(())
         }
     }
+}
+
+/// The identity of the entry's database, if there is one that somebody may have used. The entry's Secret may have lost that, as
+/// one that was restored from a backup of the cluster, and then the owner's record on the server decides.
+async fn complete(
+    work: &RunningWork,
+    session: &mut PgConnection,
+    (database, record): (&str, &str),
+) -> Result<Option<DatabaseIdentity>, Error> {
+    if let Some(made) = &work.entry.made {
+        let exists = postgres::made::exists(session, database).await?;
+        return Ok(exists.then(|| made.clone()));
+    }
+    let found = postgres::made::completed(session, (database, record)).await?;
+    if let Some(identity) = &found {
+        check_unlisted(work, &member_name(identity)).await?;
+    }
+    Ok(found)
 }
 
 /// Checks in the API server that the entry has no OrchestraDatabase: from then on none is created, since the entry is not in
@@ -183,13 +209,12 @@ async fn check_unlisted(work: &RunningWork, member: &str) -> Result<(), Error> {
 }
 
 /// Checks the database's claim record: nobody has claimed it. It is read as the owner, the only role that may connect.
-async fn check_unclaimed(work: &RunningWork) -> Result<(), Error> {
+async fn check_unclaimed(work: &RunningWork, made: &DatabaseIdentity) -> Result<(), Error> {
     let login = made::entry_login(&work.core, &work.server, &work.entry.name).await?;
     let looked = probe::bounded(async {
         let mut session = postgres::connect(&login, APPLICATION).await?;
         let found = postgres::identity(&mut session).await?;
-        let made = work.entry.made.as_ref();
-        if made.is_none_or(|made| made.digest() != found.digest()) {
+        if made.digest() != found.digest() {
             let message = "the entry's URL leads to another database than the one that was made: nothing is dropped";
             return Err(Error::blocked(Reason::InUse, message));
         }

@@ -23,6 +23,13 @@ const COMING_UP: Duration = Duration::from_millis(200);
 /// As good as never: what refills the pool during the measurement is requested, and nothing more.
 const NEVER: Duration = Duration::from_hours(24);
 
+/// The targets: the median from apply to Ready, and the operator's processor time for each claim, which is what a claim takes
+/// besides PostgreSQL and the API server.
+const TARGET: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(50));
+
+/// Up to how many claims at once the targets hold.
+const UP_TO: u32 = 50;
+
 /// Applies many Orchestras at once whose databases wait in a pool, created and migrated, and measures the time until each
 /// is Ready.
 ///
@@ -42,6 +49,15 @@ pub struct Arguments {
     /// Folder of the project, where `deploy/` is.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../.."), hide_default_value = true)]
     project: PathBuf,
+    /// Print the numbers, and do not fail when a target is missed.
+    #[arg(long)]
+    only_print: bool,
+}
+
+/// What is compared with the targets, in seconds.
+struct Measured {
+    median: f64,
+    operator: f64,
 }
 
 impl Arguments {
@@ -53,7 +69,8 @@ impl Arguments {
 /// Runs the measurement, and prints what it found.
 ///
 /// # Errors
-/// When something cannot be started, a claim is not met in time or not by the pool, or a database is given twice.
+/// When something cannot be started, a claim is not met in time or not by the pool, a database is given twice, or a target is
+/// missed.
 pub async fn run(arguments: Arguments) -> Result<()> {
     let world = world(&arguments).await?;
     let operator = operator(&world)?;
@@ -77,8 +94,36 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         .map(|(after, before)| after.since(before))
         .collect();
     check(&arguments, &world).await?;
-    print(&arguments, &ready, &used);
+    let missed = judge(arguments.claims, &print(&arguments, &ready, &used));
+    ensure!(
+        missed.is_empty() || arguments.only_print,
+        "missed: {}",
+        missed.join("; ")
+    );
     Ok(())
+}
+
+/// Prints the targets and whether each is met, and returns those that are missed.
+fn judge(claims: u32, measured: &Measured) -> Vec<String> {
+    if claims > UP_TO {
+        println!("targets: none for more than {UP_TO} claims at once");
+        return Vec::new();
+    }
+    let (median, operator) = TARGET;
+    let judged = [
+        ("p50 from apply to Ready", measured.median, median),
+        ("the operator's processor time a claim", measured.operator, operator),
+    ];
+    let mut missed = Vec::new();
+    for (what, is, most) in judged {
+        let met = is <= most.as_secs_f64();
+        let word = if met { "met" } else { "missed" };
+        println!("target: {what} at most {most:?}: {word}");
+        if !met {
+            missed.push(format!("{what} is {is:.3} s, and the target {most:?} at most"));
+        }
+    }
+    missed
 }
 
 async fn world(arguments: &Arguments) -> Result<World> {
@@ -188,7 +233,8 @@ async fn check(arguments: &Arguments, world: &World) -> Result<()> {
     Ok(())
 }
 
-fn print(arguments: &Arguments, ready: &Ready, used: &[Usage]) {
+/// Prints what was measured, and returns what is judged of it.
+fn print(arguments: &Arguments, ready: &Ready, used: &[Usage]) -> Measured {
     let mut waits: Vec<_> = ready.tenants.iter().map(|(applied, ready)| *ready - *applied).collect();
     waits.sort();
     let at = |percent: usize| {
@@ -207,10 +253,14 @@ fn print(arguments: &Arguments, ready: &Ready, used: &[Usage]) {
         at(100)
     );
     // PostgreSQL serves each session by a process of its own.
-    let each: Vec<_> = used
-        .iter()
-        .zip(["operator", "API server", "PostgreSQL"])
-        .map(|(used, name)| format!("{name} {:.0} ms", (used.cpu + used.ended) * 1000.0 / claims))
+    let each: Vec<_> = used.iter().map(|used| (used.cpu + used.ended) / claims).collect();
+    let named = each.iter().zip(["operator", "API server", "PostgreSQL"]);
+    let named: Vec<_> = named
+        .map(|(seconds, name)| format!("{name} {:.0} ms", seconds * 1000.0))
         .collect();
-    println!("processor time a claim: {}", each.join(", "));
+    println!("processor time a claim: {}", named.join(", "));
+    Measured {
+        median: at(50),
+        operator: each.first().copied().unwrap_or_default(),
+    }
 }
