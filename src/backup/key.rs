@@ -30,16 +30,15 @@ fn name(uid: &str) -> String {
 /// When the Kubernetes API refuses or fails; when somebody has changed the Secret.
 pub async fn file(core: &Core, uid: &str) -> Result<(&'static str, SecretString), Error> {
     let (api, name) = (core.own::<Secret>(), name(uid));
-    let found = match api.get_opt(&name).await? {
-        Some(found) => found,
-        None => {
-            let made = match api.create(&post_parameters(FIELD_MANAGER), &secret(&name, uid)).await {
-                Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&name).await?,
-                created => created?,
-            };
-            core.stores.secrets.wrote_whole(&made);
-            made
-        }
+    let found = if let Some(found) = api.get_opt(&name).await? {
+        found
+    } else {
+        let made = match api.create(&post_parameters(FIELD_MANAGER), &secret(&name, uid)).await {
+            Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&name).await?,
+            created => created?,
+        };
+        core.stores.secrets.wrote_whole(&made);
+        made
     };
     let key = found.data.and_then(|mut data| data.remove(KEY));
     match key.and_then(|key| String::from_utf8(key.0).ok()) {

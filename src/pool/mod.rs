@@ -131,7 +131,7 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
     };
     are_known(&pass)?;
     if pass.pool.spec.server.is_some() {
-        return server::pass(pass).await;
+        return Box::pin(server::pass(pass)).await;
     }
     if pass.pool.spec.inventory.is_none() {
         return warm::pass(pass).await;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use orchestra_sandbox::api::{Fault, Operation, Options as ApiOptions, Organization, RateLimit, Rule};
 use orchestra_sandbox::world::{Kind, Operator, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 
 use crate::pool::{house, inventory};
 use crate::proof::{generous_world, one_project_and_both_logins, soon, tenant};
@@ -253,7 +254,7 @@ async fn an_unused_database_of_a_pool_is_shut_after_a_warning_and_a_new_annotati
     let url = secret(&world, TENANTS, "quiet-connection").await["DATABASE_URL"].clone();
     let mut session = login(&url).await.unwrap();
     // From now on the class's time counts. Its transaction is open all the time.
-    execute(&mut session, "BEGIN").await;
+    session.execute("BEGIN").await.unwrap();
     idle(&world, "quiet", &Value::Null);
     tokio::time::sleep(Duration::from_secs(16)).await;
     assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"Member\"").await, 3);
@@ -264,7 +265,7 @@ async fn an_unused_database_of_a_pool_is_shut_after_a_warning_and_a_new_annotati
         .unwrap();
     assert!(is_true(&object, "Available"), "a transaction is use: {object:#}");
     // A session that does nothing keeps no database awake.
-    execute(&mut session, "COMMIT").await;
+    session.execute("COMMIT").await.unwrap();
 
     let unused = |object: &Value| object["status"]["power"]["unusedSince"].is_string();
     world
