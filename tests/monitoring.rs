@@ -116,12 +116,14 @@ fn page() -> String {
     metrics.backups().drilled(Reason::Verified);
     metrics.backups().restored(took);
     metrics.backups().set_unverified([text("standard")]);
+    metrics.backups().set_overdue([text("standard")]);
     metrics.backups().set_troubles([(text("standard"), Reason::StoreFull)]);
     metrics.backups().set_ages(vec![TenantBackup {
         class: text("standard"),
         namespace: text("tenants"),
         name: text("one"),
         age: 1,
+        scheduled: true,
         named: true,
     }]);
     metrics.provisioning().succeeded(Some("standard"), took);
