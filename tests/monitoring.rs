@@ -113,6 +113,7 @@ fn page() -> String {
     metrics.backups().made(took);
     metrics.backups().set_phases([(text("Completed"), 1)]);
     metrics.backups().set_stored([(text("standard"), 1)]);
+    metrics.backups().set_progress([(text("standard"), 1)]);
     metrics.backups().drilled(Reason::Verified);
     metrics.backups().restored(took);
     metrics.backups().set_unverified([text("standard")]);

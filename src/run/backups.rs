@@ -21,6 +21,7 @@ pub fn count(stores: &Stores, tenants: &[Arc<Orchestra>], metrics: &Metrics) {
     let (all, metrics) = (stores.backups.state(), metrics.backups());
     metrics.set_phases(phases(&all));
     metrics.set_stored(all.iter().filter_map(|backup| stored(backup)));
+    metrics.set_progress(all.iter().filter_map(|backup| progress(backup)));
     metrics.set_troubles(tenants.iter().filter_map(|object| trouble(object)));
     let asking = stores.classes.state_filter(ages::asks);
     let asking: BTreeSet<_> = asking.iter().map(|class| class.name_any()).collect();
@@ -47,6 +48,11 @@ fn phases(all: &[Arc<OrchestraBackup>]) -> BTreeMap<String, i64> {
 fn stored(backup: &OrchestraBackup) -> Option<(String, i64)> {
     let status = backup.status.as_ref()?;
     Some((status.class_name.clone()?, status.bytes?))
+}
+
+fn progress(backup: &OrchestraBackup) -> Option<(String, i64)> {
+    let status = backup.status.as_ref()?;
+    Some((status.class_name.clone()?, status.progress.as_ref()?.bytes))
 }
 
 /// The class of a tenant that is not backed up, and why. A schedule that has just started is not a problem.

@@ -55,6 +55,7 @@ pub struct Backups {
     attempts: Family<ReasonLabels, Counter>,
     duration: Histogram,
     stored: Family<ClassLabels, Gauge>,
+    progress: Family<ClassLabels, Gauge>,
     troubles: Family<TroubleLabels, Gauge>,
     oldest: Family<ClassLabels, Gauge>,
     tenants: Family<TenantLabels, Gauge>,
@@ -71,6 +72,7 @@ impl Default for Backups {
             attempts: Family::default(),
             duration: Histogram::new(BUCKETS),
             stored: Family::default(),
+            progress: Family::default(),
             troubles: Family::default(),
             oldest: Family::default(),
             tenants: Family::default(),
@@ -118,6 +120,17 @@ impl Backups {
             "Age of the newest data in a good backup of a tenant whose class has health.metrics: what is newer would be lost with the database",
             Unit::Seconds,
             self.tenants.clone(),
+        );
+        self.register_jobs(registry);
+    }
+
+    /// Registers the metrics of running Jobs, and of drills.
+    fn register_jobs(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "class_backup_progress",
+            "What the running Jobs of a class's backups and drills have written or read of their archives, before compression",
+            Unit::Bytes,
+            self.progress.clone(),
         );
         registry.register(
             "backup_drills",
@@ -184,15 +197,12 @@ impl Backups {
 
     /// Replaces the stored bytes, each given for a backup of a class.
     pub fn set_stored(&self, all: impl IntoIterator<Item = (String, i64)>) {
-        let mut sums = BTreeMap::<String, i64>::new();
-        for (class, bytes) in all {
-            let sum = sums.entry(class).or_default();
-            *sum = sum.saturating_add(bytes);
-        }
-        self.stored.clear();
-        for (class, sum) in sums {
-            self.stored.get_or_create(&ClassLabels { class }).set(sum);
-        }
+        sum(&self.stored, all);
+    }
+
+    /// Replaces the progress of running Jobs, each given as its bytes for a backup of a class.
+    pub fn set_progress(&self, all: impl IntoIterator<Item = (String, i64)>) {
+        sum(&self.progress, all);
     }
 
     /// Replaces the counts of tenants whose last scheduled backup is not complete, each given as its class and reason.
@@ -236,15 +246,21 @@ impl Backups {
     }
 }
 
-/// Counts the tenants of each class. A class without any loses its gauge.
+/// Counts the tenants of each class.
 fn count(gauges: &Family<ClassLabels, Gauge>, all: impl IntoIterator<Item = String>) {
-    let mut counts = BTreeMap::new();
-    for class in all {
-        *counts.entry(class).or_insert(0) += 1;
+    sum(gauges, all.into_iter().map(|class| (class, 1)));
+}
+
+/// Adds up what is given of each class. A class of which nothing is given loses its gauge.
+fn sum(gauges: &Family<ClassLabels, Gauge>, all: impl IntoIterator<Item = (String, i64)>) {
+    let mut sums = BTreeMap::<String, i64>::new();
+    for (class, number) in all {
+        let sum = sums.entry(class).or_default();
+        *sum = sum.saturating_add(number);
     }
     gauges.clear();
-    for (class, count) in counts {
-        gauges.get_or_create(&ClassLabels { class }).set(count);
+    for (class, sum) in sums {
+        gauges.get_or_create(&ClassLabels { class }).set(sum);
     }
 }
 
@@ -275,6 +291,7 @@ mod tests {
         backups.made(Duration::from_secs(20));
         backups.set_phases([("Completed".to_owned(), 2)]);
         backups.set_stored([(standard(), 5), (standard(), 7)]);
+        backups.set_progress([(standard(), 5)]);
         backups.set_troubles([(standard(), Reason::StoreFull), (standard(), Reason::StoreFull)]);
         let by_hand = tenant("by-hand", 900, true);
         backups.set_ages(vec![tenant("one", 60, true), tenant("two", 90, false), by_hand]);
@@ -287,6 +304,7 @@ mod tests {
             r#"orchestra_backup_duration_seconds_bucket{le="60.0"} 1"#,
             r#"orchestra_backups{phase="Completed"} 2"#,
             r#"orchestra_class_backups_stored_bytes{class="standard"} 12"#,
+            r#"orchestra_class_backup_progress_bytes{class="standard"} 5"#,
             r#"orchestra_tenants_not_backed_up{class="standard",reason="StoreFull"} 2"#,
             r#"orchestra_class_oldest_backup_age_seconds{class="standard"} 90"#,
             r#"orchestra_backup_drills_total{reason="BackupDamaged"} 1"#,
@@ -301,6 +319,7 @@ mod tests {
         assert!(!page().contains(r#"name="two""#), "its class does not ask for it");
         backups.set_phases([]);
         backups.set_stored([]);
+        backups.set_progress([]);
         backups.set_troubles([]);
         backups.set_unverified([]);
         backups.set_overdue([]);
