@@ -108,7 +108,7 @@ pub fn observe(ctx: &Context, object: &Orchestra, (sizes, taken): (Option<Sizes>
             room,
             known: known.and_then(|known| known.next_time.as_ref()).map(|next| next.0),
             usable,
-            made: made(core, object, (&own, &schedule), now),
+            made: made(core, object, (own.as_slice(), &schedule), now),
             keep: rules,
             zone: zone.unwrap_or(TimeZone::UTC),
         },
