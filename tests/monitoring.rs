@@ -113,15 +113,18 @@ fn page() -> String {
     metrics.backups().made(took);
     metrics.backups().set_phases([(text("Completed"), 1)]);
     metrics.backups().set_stored([(text("standard"), 1)]);
+    metrics.backups().set_progress([(text("standard"), 1)]);
     metrics.backups().drilled(Reason::Verified);
     metrics.backups().restored(took);
     metrics.backups().set_unverified([text("standard")]);
+    metrics.backups().set_overdue([text("standard")]);
     metrics.backups().set_troubles([(text("standard"), Reason::StoreFull)]);
     metrics.backups().set_ages(vec![TenantBackup {
         class: text("standard"),
         namespace: text("tenants"),
         name: text("one"),
         age: 1,
+        scheduled: true,
         named: true,
     }]);
     metrics.provisioning().succeeded(Some("standard"), took);

@@ -50,6 +50,12 @@ const DIGEST: &str = "^[0-9a-f]{64}$";
         json_path = ".status.snapshotTime"
     ),
     printcolumn(
+        name = "Progress",
+        type_ = "integer",
+        priority = 1,
+        json_path = ".status.progress.bytes"
+    ),
+    printcolumn(
         name = "Message",
         type_ = "string",
         priority = 1,
@@ -140,6 +146,9 @@ pub struct OrchestraBackupStatus {
     /// Why the last Job failed; absent once one was successful.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<BackupFailure>,
+    /// How far the Job is that makes the backup, or verifies it; absent while none runs, or its log cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<BackupProgress>,
     /// When the manifest was stored, if the operator knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
@@ -173,6 +182,23 @@ pub struct OrchestraBackupStatus {
     /// The drills; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<BackupDrill>,
+}
+
+/// How far a running Job is, by its log.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupProgress {
+    /// What the Job does: `snapshot`, `manifest`, `empty`, `compare`, or the archive that it writes or reads: `app`, `managed` or
+    /// `hooks`.
+    pub stage: String,
+    /// Bytes of the archive so far, before compression.
+    pub bytes: i64,
+    /// Bytes that are expected: of a restore those of the archive, and of a backup the size of the whole database, of which an
+    /// archive has less, because it contains no indexes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_bytes: Option<i64>,
+    /// When the operator read it. It is written every 25 seconds at most.
+    pub time: Time,
 }
 
 /// Why a Job of a backup failed.

@@ -100,6 +100,10 @@ pub struct BackupDrill {
     /// How long the last drill's restore took, in seconds. A restore into an Orchestra's database takes about as long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_seconds: Option<i64>,
+    /// Age of the backup's data when the last drill began, in seconds: a recovery from it at that time would have lost what
+    /// was written in them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_age_seconds: Option<i64>,
     /// Number of differences that the last drill found, assertions that do not hold included.
     #[serde(default)]
     pub discrepancy_count: i64,

@@ -50,8 +50,12 @@ impl OrchestraBackup {
     pub fn is_verified(&self) -> bool {
         let Some(status) = &self.status else { return false };
         let drill = status.verification.as_ref();
-        let failed = find(&status.conditions, ConditionType::Verified).is_some_and(|is| is.status == "False");
-        drill.is_some_and(|drill| drill.last_verified_time.is_some()) && !failed
+        drill.is_some_and(|drill| drill.last_verified_time.is_some()) && !self.is_refuted()
+    }
+
+    /// Whether the last drill has found it damaged or different from its snapshot.
+    pub fn is_refuted(&self) -> bool {
+        find(self.conditions(), ConditionType::Verified).is_some_and(|is| is.status == "False")
     }
 
     /// The value of the annotation that asks for a drill, while none was started for it.

@@ -159,6 +159,14 @@ pub struct ScheduledBackups {
     /// Until when the next one should have: the second time of the schedule after the last, or after its beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify_deadline: Option<Time>,
+    /// Time of the newest data in a backup of this Orchestra, whoever has made it, that is there, complete, and not found
+    /// damaged by a drill. Newer data would be lost with the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_point_time: Option<Time>,
+    /// Until when newer data should be in a backup: the second time of the schedule after that, or after its beginning. Absent
+    /// while no schedule runs, and while the database is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_point_deadline: Option<Time>,
     /// What the accepted schedule stores and transfers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimate: Option<BackupEstimate>,

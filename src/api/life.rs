@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BackupFailure, LABEL, NAME, OrchestraSpec, PROJECT, TemplateReference};
+use super::{BackupFailure, BackupProgress, LABEL, NAME, OrchestraSpec, PROJECT, TemplateReference};
 
 /// The form of the address of a manifest.
 const MANIFEST: &str = "^(s3|persistentvolumeclaim)://[a-z0-9][A-Za-z0-9._/-]*/[0-9a-f]{12}/[a-z0-9-]+/[a-z0-9.-]+/\
@@ -97,6 +97,9 @@ pub struct RestoreStatus {
     /// Why the last Job failed; absent once one was successful.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<BackupFailure>,
+    /// How far the Job is; absent while none runs, or its log cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<BackupProgress>,
     /// When the first Job was about to be made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,

@@ -42,7 +42,7 @@ pub use error::{Error, Result};
 pub use manifest::Manifest;
 pub use order::{Order, Work};
 pub use outcome::{Outcome, OutcomeReason};
-pub use progress::Progress;
+pub use progress::{Progress, ProgressLine};
 pub use restore::restore;
 pub use stop::{StopSignal, Stopper, stop};
 pub use verify::verify;

@@ -1,10 +1,10 @@
-//! Reports the progress of the work, as lines on standard output.
+//! Reports the progress of the work, as lines on standard output. The operator reads them in the pod's log.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use super::stream::Passed;
 
@@ -20,6 +20,24 @@ struct CurrentWork {
     stage: &'static str,
     of: Option<u64>,
     passed: Passed,
+}
+
+/// A line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgressLine {
+    /// How far the work is.
+    pub progress: StageProgress,
+}
+
+/// How far the work is in its current stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageProgress {
+    /// The stage.
+    pub stage: String,
+    /// Bytes of its archive so far, before compression.
+    pub bytes: u64,
+    /// Bytes that are expected, where that is known.
+    pub of: Option<u64>,
 }
 
 impl Progress {
@@ -38,7 +56,14 @@ impl Progress {
     /// One line of JSON.
     pub fn line(&self) -> String {
         let now = self.0.lock();
-        json!({"progress": {"stage": now.stage, "bytes": now.passed.bytes(), "of": now.of}}).to_string()
+        let line = ProgressLine {
+            progress: StageProgress {
+                stage: now.stage.to_owned(),
+                bytes: now.passed.bytes(),
+                of: now.of,
+            },
+        };
+        serde_json::to_string(&line).unwrap_or_default()
     }
 
     /// Prints the lines, and never ends.

@@ -149,6 +149,7 @@ async fn try_start(pass: &mut Pass, task: Task, observed: &Observed) -> Result<(
 async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let mut new = pass.status();
     new.concluded = new.attempts;
+    new.progress = None;
     let now = clock::whole(observed.now);
     match &observed.end {
         Some(JobEnd::Done(outcome)) => {

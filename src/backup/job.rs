@@ -25,6 +25,9 @@ use crate::text;
 /// Folder of the Secret in the pod.
 const FOLDER: &str = "/job";
 
+/// Name of the container of the pod.
+pub const CONTAINER: &str = "job";
+
 /// Folder of the volume in the pod, where the destination is one.
 pub const VOLUME: &str = "/store";
 
@@ -84,10 +87,19 @@ impl<'a> NewJob<'a> {
 pub enum JobState {
     /// There is no Job of this name.
     None,
-    /// It is pending or runs; with the cause why its pod does not start, where that is known.
-    Runs(Option<String>),
+    /// It is pending or runs.
+    Runs(JobPod),
     /// It has ended with this outcome; or its pod left none, with the cause, if known.
     Ended(Result<Box<Outcome>, String>),
+}
+
+/// The pod of a Job that has not ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobPod {
+    /// Its name, once it runs.
+    pub name: Option<String>,
+    /// Why it does not start, where that is known.
+    pub waits: Option<String>,
 }
 
 /// The deadline of an order, by that of its Job.
@@ -159,7 +171,7 @@ pub async fn look(core: &Core, name: &str) -> Result<JobState, Error> {
             )
     });
     let Some(ended) = ended else {
-        return Ok(JobState::Runs(pod.as_ref().and_then(waits)));
+        return Ok(JobState::Runs(pod.as_ref().map(unended).unwrap_or_default()));
     };
     let terminated = pod.as_ref().and_then(terminated);
     let said = terminated.and_then(|terminated| terminated.message.as_deref());
@@ -173,6 +185,14 @@ pub async fn look(core: &Core, name: &str) -> Result<JobState, Error> {
 fn terminated(pod: &Pod) -> Option<&ContainerStateTerminated> {
     let status = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
     status.state.as_ref()?.terminated.as_ref()
+}
+
+fn unended(pod: &Pod) -> JobPod {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    JobPod {
+        name: pod.metadata.name.clone().filter(|_| phase == Some("Running")),
+        waits: waits(pod),
+    }
 }
 
 /// Why a pod does not start.
@@ -313,7 +333,7 @@ fn job(core: &Core, new: &NewJob<'_>) -> Result<Job, Error> {
                         "seccompProfile": {"type": "RuntimeDefault"},
                     },
                     "containers": [{
-                        "name": "job",
+                        "name": CONTAINER,
                         "image": new.image,
                         "args": ["--order", FOLDER],
                         "securityContext": {

@@ -1,5 +1,5 @@
 //! OrchestraBackup: Jobs in the operator's namespace make a backup, or read the manifest of a stored one, and remove its data. [`plan`] has the whole life of a
-//! backup; [`needs`] looks up what a Job needs; [`job`] makes Jobs for backups, restores and drills; [`drill`] restores a
+//! backup; [`needs`] looks up what a Job needs; [`job`] makes Jobs for backups, restores and drills; [`progress`] reads how far they are; [`drill`] restores a
 //! backup into a scratch database and compares it; [`schedule`] makes and deletes OrchestraBackups by the schedules of
 //! Orchestras.
 
@@ -16,6 +16,7 @@ mod observe;
 mod order;
 pub mod outcome;
 pub mod plan;
+pub mod progress;
 pub mod queue;
 pub mod restore;
 pub mod schedule;

@@ -10,16 +10,18 @@ use kube::runtime::reflector::ObjectRef;
 use sha2::{Digest as _, Sha256};
 
 use super::drill;
-use super::job::{self, JobState};
+use super::job::{self, JobPod, JobState};
 use super::needs::{self, Needs};
 use super::outcome::JobEnd;
 use super::plan::{self, Due, Facts, Removal, Task};
 use super::queue::{Asker, JobLimits};
-use super::{Context, Pass};
+use super::{Context, Pass, progress};
 use crate::api::names::{
     BACKUP_CLASS_LABEL, BACKUP_DATABASE_LABEL, BACKUP_LABEL, BACKUP_SERVER_LABEL, RETRY_ANNOTATION, label_of, request,
 };
-use crate::api::{BACKUP_FINALIZER, BackupFailure, ClassBackup, DeletionPolicy, OrchestraBackup, OrchestraDatabase};
+use crate::api::{
+    BACKUP_FINALIZER, BackupFailure, BackupProgress, ClassBackup, DeletionPolicy, OrchestraBackup, OrchestraDatabase,
+};
 use crate::archive::{Outcome, OutcomeReason};
 use crate::controller::error::Error;
 use crate::credentials::servers;
@@ -43,6 +45,8 @@ pub struct Observed {
     pub end: Option<JobEnd>,
     /// Why the Job's pod does not start.
     pub waits: Option<String>,
+    /// How far the Job is that makes or verifies the backup.
+    pub progress: Option<BackupProgress>,
     /// What was looked up for the next Job.
     pub needs: Needs,
     /// The drills.
@@ -55,8 +59,8 @@ pub struct JobLook<E> {
     pub job: plan::Job,
     /// How it ended; none while it runs.
     pub end: Option<E>,
-    /// Why the Job's pod does not start.
-    pub waits: Option<String>,
+    /// The Job's pod, while it has not ended.
+    pub pod: JobPod,
 }
 
 impl<E> JobLook<E> {
@@ -64,16 +68,19 @@ impl<E> JobLook<E> {
     pub const NONE: Self = Self {
         job: plan::Job::None,
         end: None,
-        waits: None,
+        pod: JobPod {
+            name: None,
+            waits: None,
+        },
     };
 
     /// What the state of a Job means. `end`: what its outcome says, or that it left none for this cause.
     pub fn of(state: JobState, end: impl FnOnce(Result<Box<Outcome>, String>) -> E) -> Self {
         match state {
             JobState::None => Self::NONE,
-            JobState::Runs(waits) => Self {
+            JobState::Runs(pod) => Self {
                 job: plan::Job::Runs,
-                waits,
+                pod,
                 ..Self::NONE
             },
             JobState::Ended(outcome) => {
@@ -122,6 +129,8 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         });
     let (needs, source, store) = Needs::look(pass, class.as_ref(), removal.is_some());
     let drill = drill::observe(pass, class, now).await?;
+    let pod = current.pod.name.as_ref().or(drill.pod.name.as_ref());
+    let progress = progress::look(core, pod.map(String::as_str), status.progress.as_ref(), now).await;
     Ok(Observed {
         now,
         facts: Facts {
@@ -141,7 +150,8 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             drill: drill.facts,
         },
         drill,
-        waits: current.waits,
+        waits: current.pod.waits,
+        progress,
         end: current.end,
         needs,
     })

@@ -10,10 +10,12 @@ use super::observe::JobLook;
 use super::outcome::JobEnd;
 use super::plan::Due;
 use super::queue::Asker;
-use super::{Context, folder, job, observe, order, stored};
+use super::{Context, folder, job, observe, order, progress, stored};
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, HOLDER_LABEL, RETRY_ANNOTATION, label_of};
-use crate::api::{BackupFailure, Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase};
+use crate::api::{
+    BackupFailure, BackupProgress, Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase, RestoreStatus,
+};
 use crate::archive::order::{Order, RestoreOrder, RestoreTarget, Work};
 use crate::controller::error::Error;
 use crate::credentials::inventory;
@@ -94,13 +96,20 @@ pub fn job_name(uid: &str, attempt: i32) -> String {
     format!("restore-{uid}-{attempt}")
 }
 
-/// Looks at the Job of an attempt.
+/// Looks at the Job of the last attempt, and how far it is.
 ///
 /// # Errors
 /// When the Kubernetes API refuses or fails.
-pub async fn look(ctx: &Context, uid: &str, attempt: i32) -> Result<JobLook<JobEnd>, Error> {
-    let state = job::look(&ctx.core, &job_name(uid, attempt)).await?;
-    Ok(JobLook::of(state, JobEnd::of))
+pub async fn look(
+    ctx: &Context,
+    uid: &str,
+    known: &RestoreStatus,
+    now: jiff::Timestamp,
+) -> Result<(JobLook<JobEnd>, Option<BackupProgress>), Error> {
+    let state = job::look(&ctx.core, &job_name(uid, known.attempts)).await?;
+    let look = JobLook::of(state, JobEnd::of);
+    let progress = progress::look(&ctx.core, look.pod.name.as_deref(), known.progress.as_ref(), now).await;
+    Ok((look, progress))
 }
 
 /// When the next attempt may be made. `asked`: the value of the retry annotation.

@@ -10,7 +10,7 @@ use super::plan::{Step, Task};
 use super::{Context, Pass, drill, job};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::names::RETRY_ANNOTATION;
-use crate::api::{OrchestraBackup, OrchestraBackupStatus};
+use crate::api::{BackupProgress, OrchestraBackup, OrchestraBackupStatus};
 use crate::controller::conditions::{Conditions, Standing};
 use crate::controller::error::Error;
 use crate::controller::status::{self, News, current};
@@ -29,7 +29,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let Some(described) = describe(&pass.status(), step, observed, stored) else {
         return Ok(());
     };
-    let (new, news) = described.fill(&pass.object);
+    let (new, news) = described.fill(&pass.object, observed.progress.clone());
     pass.write_status(new, news).await
 }
 
@@ -126,7 +126,7 @@ fn describe(of: &OrchestraBackupStatus, step: Step, observed: &Observed, stored:
 
 /// What the status says at a step of a drill; none where the next step writes it.
 fn describe_drill(of: &OrchestraBackupStatus, step: Drill, observed: &Observed) -> Option<Description> {
-    let is_waiting = || match &observed.drill.waits {
+    let is_waiting = || match &observed.drill.pod.waits {
         Some(why) => format!("; its pod does not start: {why}"),
         None => String::new(),
     };
@@ -192,7 +192,8 @@ pub async fn report(backup: Arc<OrchestraBackup>, ctx: Arc<Context>, error: Arc<
         reason: error.reason(),
         message: error.to_string(),
     };
-    let (new, news) = described.fill(&backup);
+    let progress = backup.status.as_ref().and_then(|status| status.progress.clone());
+    let (new, news) = described.fill(&backup, progress);
     status::write(&ctx.core, &backup, new, news).await.map(drop)
 }
 
@@ -215,7 +216,7 @@ fn phase_at_error(backup: &OrchestraBackup, has_job: bool, is_passing: bool) -> 
 
 impl Description {
     /// The status of the backup that says this, and the event, if it is news.
-    fn fill(self, backup: &OrchestraBackup) -> (OrchestraBackupStatus, Option<News>) {
+    fn fill(self, backup: &OrchestraBackup, progress: Option<BackupProgress>) -> (OrchestraBackupStatus, Option<News>) {
         let Self {
             phase,
             standing,
@@ -234,6 +235,7 @@ impl Description {
         conditions.stand(standing, reason, &message);
         new.conditions = conditions.finish();
         new.phase = Some(phase.into());
+        new.progress = progress;
         new.observed_generation = backup.metadata.generation.unwrap_or_default();
         let news = status::is_news(&old, &new.conditions).then(|| News::of(standing, reason, message));
         (new, news)

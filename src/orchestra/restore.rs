@@ -18,7 +18,8 @@ use super::{Pass, act, login, record};
 use crate::api::condition::Reason;
 use crate::api::names::request;
 use crate::api::{
-    BackupFailure, BackupReference, OrchestraBackup, OrchestraClass, OrchestraDatabase, RETRY_ANNOTATION, RestoreStatus,
+    BackupFailure, BackupProgress, BackupReference, OrchestraBackup, OrchestraClass, OrchestraDatabase,
+    RETRY_ANNOTATION, RestoreStatus,
 };
 use crate::backup::attempts;
 use crate::backup::job;
@@ -44,10 +45,21 @@ pub struct RestoreLook {
     pub end: Option<JobEnd>,
     /// The wait before the next attempt.
     pub again: Option<Duration>,
+    /// How far it is.
+    pub progress: Option<BackupProgress>,
 }
 
 fn status(pass: &Pass) -> Option<&RestoreStatus> {
     pass.object.status.as_ref()?.restore.as_ref()
+}
+
+/// The state of the restore, with how far its Job is.
+pub fn told(old: Option<RestoreStatus>, look: &RestoreLook) -> Option<RestoreStatus> {
+    let known = old?;
+    Some(RestoreStatus {
+        progress: look.progress.clone().or(known.progress),
+        ..known
+    })
 }
 
 /// Why an Orchestra that is restored from a backup claims no database yet: the backup must exist and be complete before
@@ -112,11 +124,12 @@ pub async fn observe(
     if is_done {
         return Ok(RestoreState::Settled);
     }
-    if attempts > 0 && !concluded {
-        let look = restore::look(&pass.ctx.backup, pass.uid(), attempts).await?;
-        facts.message = look
-            .waits
-            .map(|why| format!("a Job is restoring the backup into the database; its pod does not start: {why}"));
+    if let Some(known) = known.filter(|_| attempts > 0 && !concluded) {
+        let (look, progress) = restore::look(&pass.ctx.backup, pass.uid(), known, facts.now).await?;
+        facts.restoring.progress = progress;
+        let waits = look.pod.waits;
+        facts.message =
+            waits.map(|why| format!("a Job is restoring the backup into the database; its pod does not start: {why}"));
         facts.restoring.end = look.end;
         return Ok(match look.job {
             Job::None => {
@@ -240,6 +253,7 @@ pub async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error>
     pass.change_status(|new| {
         if let Some(restore) = &mut new.restore {
             restore.concluded = restore.attempts;
+            restore.progress = None;
             restore.failure = failure;
             restore.completion_time = is_done.then_some(now);
         }

@@ -15,8 +15,8 @@ use super::plan::{DatabaseState, Power, Step, WorkState};
 use super::wait::{Description, Stop, WILL_QUEUE, Wait};
 use super::wanted::Newer;
 use super::{
-    Pass, claim, drift, existing, failure, foreign, former, long_pause, parts, placed, power, reach, rotation, serving,
-    telling, unavailable,
+    Pass, claim, drift, existing, failure, foreign, former, long_pause, parts, placed, power, reach, restore, rotation,
+    serving, telling, unavailable,
 };
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{
@@ -219,7 +219,7 @@ fn facts(
             .or(old.placement),
         former_secrets: former::after(&pass.object, published.as_ref(), now),
         binding: former::binding(&pass.object, published.as_ref()),
-        restore: old.restore,
+        restore: restore::told(old.restore, &observed.inside.restoring),
         secret_ref: published.or(old.secret_ref),
         health: serving::health(pass, settled, old.health.as_ref(), now).filter(|_| step != Step::Sleep),
         credentials: rotation::status(pass, database, old.credentials, now),

@@ -21,12 +21,19 @@ pub fn count(stores: &Stores, tenants: &[Arc<Orchestra>], metrics: &Metrics) {
     let (all, metrics) = (stores.backups.state(), metrics.backups());
     metrics.set_phases(phases(&all));
     metrics.set_stored(all.iter().filter_map(|backup| stored(backup)));
+    metrics.set_progress(all.iter().filter_map(|backup| progress(backup)));
     metrics.set_troubles(tenants.iter().filter_map(|object| trouble(object)));
     let asking = stores.classes.state_filter(ages::asks);
     let asking: BTreeSet<_> = asking.iter().map(|class| class.name_any()).collect();
     let now = Timestamp::now();
     metrics.set_unverified(tenants.iter().filter_map(|object| unverified(object, now)));
-    metrics.set_ages(tenants.iter().filter_map(|object| last(object, &asking, now)).collect());
+    metrics.set_overdue(tenants.iter().filter_map(|object| overdue(object, now)));
+    metrics.set_ages(
+        tenants
+            .iter()
+            .filter_map(|object| newest(object, &asking, now))
+            .collect(),
+    );
 }
 
 fn phases(all: &[Arc<OrchestraBackup>]) -> BTreeMap<String, i64> {
@@ -43,6 +50,11 @@ fn stored(backup: &OrchestraBackup) -> Option<(String, i64)> {
     Some((status.class_name.clone()?, status.bytes?))
 }
 
+fn progress(backup: &OrchestraBackup) -> Option<(String, i64)> {
+    let status = backup.status.as_ref()?;
+    Some((status.class_name.clone()?, status.progress.as_ref()?.bytes))
+}
+
 /// The class of a tenant that is not backed up, and why. A schedule that has just started is not a problem.
 fn trouble(object: &Orchestra) -> Option<(String, Reason)> {
     let condition = find(object.conditions(), ConditionType::BackedUp)?;
@@ -57,13 +69,25 @@ fn unverified(object: &Orchestra, now: Timestamp) -> Option<String> {
     (deadline.0 <= now).then_some(object.decided_class()?.to_owned())
 }
 
-/// The last complete backup of a tenant whose schedule runs.
-fn last(object: &Orchestra, asking: &BTreeSet<String>, now: Timestamp) -> Option<TenantBackup> {
-    find(object.conditions(), ConditionType::BackedUp)?;
+/// The class of a tenant without newer data in a good backup when its schedule should have made one.
+fn overdue(object: &Orchestra, now: Timestamp) -> Option<String> {
+    let deadline = object
+        .status
+        .as_ref()?
+        .backup
+        .as_ref()?
+        .recovery_point_deadline
+        .as_ref()?;
+    (deadline.0 <= now).then_some(object.decided_class()?.to_owned())
+}
+
+/// The newest data of a tenant that is in a good backup.
+fn newest(object: &Orchestra, asking: &BTreeSet<String>, now: Timestamp) -> Option<TenantBackup> {
     let class = object.decided_class()?.to_owned();
     let backup = object.status.as_ref()?.backup.as_ref()?;
-    let at = backup.last_complete_time.as_ref()?.0;
+    let at = backup.recovery_point_time.as_ref()?.0;
     Some(TenantBackup {
+        scheduled: find(object.conditions(), ConditionType::BackedUp).is_some(),
         namespace: object.namespace().unwrap_or_default(),
         name: object.name_any(),
         age: now.duration_since(at).as_secs().max(0),
@@ -96,27 +120,37 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_counts_whose_last_verified_backup_is_too_old() {
+    fn a_tenant_counts_whose_last_verified_backup_or_newest_data_is_too_old() {
         let now = "2026-11-29T02:00:00Z".parse().unwrap();
-        for (backup, is) in [
-            (json!({}), false),
-            (json!({"verifyDeadline": "2026-11-29T02:00:01Z"}), false),
-            (json!({"verifyDeadline": "2026-11-29T02:00:00Z"}), true),
+        for (backup, (is_unverified, is_overdue)) in [
+            (json!({}), (false, false)),
+            (json!({"verifyDeadline": "2026-11-29T02:00:01Z"}), (false, false)),
+            (json!({"verifyDeadline": "2026-11-29T02:00:00Z"}), (true, false)),
+            (json!({"recoveryPointDeadline": "2026-11-29T02:00:01Z"}), (false, false)),
+            (json!({"recoveryPointDeadline": "2026-11-29T02:00:00Z"}), (false, true)),
         ] {
-            assert_eq!(unverified(&tenant("", "", &backup), now).is_some(), is, "{backup}");
+            let object = tenant("", "", &backup);
+            let counts = (unverified(&object, now).is_some(), overdue(&object, now).is_some());
+            assert_eq!(counts, (is_unverified, is_overdue), "{backup}");
         }
     }
 
     #[test]
-    fn a_tenant_counts_whose_schedule_runs() {
-        let complete = json!({"lastCompleteTime": "2026-11-29T02:00:00Z"});
+    fn the_age_is_that_of_the_newest_data_and_a_schedule_that_fails_is_trouble() {
+        let complete = json!({"recoveryPointTime": "2026-11-29T02:00:00Z"});
         let now = "2026-11-29T02:01:40Z".parse().unwrap();
         let asking = BTreeSet::from(["standard".to_owned()]);
         for (status, reason, backup, is_trouble, age) in [
-            ("", "", &complete, None, None),
-            ("True", "BackedUp", &complete, None, Some(100)),
+            ("", "", &complete, None, Some((100, false))),
+            ("True", "BackedUp", &complete, None, Some((100, true))),
             ("False", "Pending", &json!(null), None, None),
-            ("False", "StoreFull", &complete, Some(Reason::StoreFull), Some(100)),
+            (
+                "False",
+                "StoreFull",
+                &complete,
+                Some(Reason::StoreFull),
+                Some((100, true)),
+            ),
             ("False", "OfALaterVersion", &json!({}), Some(Reason::BackupFailed), None),
         ] {
             let object = tenant(status, reason, backup);
@@ -125,12 +159,9 @@ mod tests {
                 is_trouble.map(|reason| ("standard".to_owned(), reason)),
                 "{reason}"
             );
-            let last = last(&object, &asking, now);
-            assert_eq!(
-                last.map(|last| (last.age, last.named)),
-                age.map(|age| (age, true)),
-                "{reason}"
-            );
+            let newest = newest(&object, &asking, now);
+            let is = newest.map(|newest| (newest.age, newest.scheduled, newest.named));
+            assert_eq!(is, age.map(|(age, scheduled)| (age, scheduled, true)), "{reason}");
         }
     }
 }

@@ -97,7 +97,7 @@ pub fn backup_facts(backup: &OrchestraBackup) -> u64 {
         user_changes(backup),
         backup.is_complete(),
         backup.has_failed(),
-        backup.is_verified(),
+        (backup.is_verified(), backup.is_refuted()),
         (backup.is_being_verified(), verified),
         stalled,
     )

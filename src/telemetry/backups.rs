@@ -1,5 +1,5 @@
-//! Metrics of backups: counts, ages of the last ones, durations and sizes, and the tenants whose last scheduled backup is not
-//! complete.
+//! Metrics of backups: counts, ages of the newest data in them, durations and sizes, and the tenants whose last scheduled backup
+//! is not complete, or old.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,7 +31,7 @@ struct TroubleLabels {
     reason: &'static str,
 }
 
-/// The last complete backup of a tenant with a schedule.
+/// The newest data of a tenant that is in a good backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantBackup {
     /// Name of its class.
@@ -40,8 +40,10 @@ pub struct TenantBackup {
     pub namespace: String,
     /// Name of its Orchestra.
     pub name: String,
-    /// The age of the backup in seconds.
+    /// The age of the data in seconds: what is newer would be lost with the database.
     pub age: i64,
+    /// Whether a schedule makes backups of it.
+    pub scheduled: bool,
     /// Whether its class asks for metrics of its tenants.
     pub named: bool,
 }
@@ -53,12 +55,14 @@ pub struct Backups {
     attempts: Family<ReasonLabels, Counter>,
     duration: Histogram,
     stored: Family<ClassLabels, Gauge>,
+    progress: Family<ClassLabels, Gauge>,
     troubles: Family<TroubleLabels, Gauge>,
     oldest: Family<ClassLabels, Gauge>,
     tenants: Family<TenantLabels, Gauge>,
     drills: Family<ReasonLabels, Counter>,
     restores: Histogram,
     unverified: Family<ClassLabels, Gauge>,
+    overdue: Family<ClassLabels, Gauge>,
 }
 
 impl Default for Backups {
@@ -68,12 +72,14 @@ impl Default for Backups {
             attempts: Family::default(),
             duration: Histogram::new(BUCKETS),
             stored: Family::default(),
+            progress: Family::default(),
             troubles: Family::default(),
             oldest: Family::default(),
             tenants: Family::default(),
             drills: Family::default(),
             restores: Histogram::new(BUCKETS),
             unverified: Family::default(),
+            overdue: Family::default(),
         }
     }
 }
@@ -105,15 +111,26 @@ impl Backups {
         );
         registry.register_with_unit(
             "class_oldest_backup_age",
-            "The greatest age of a last complete scheduled backup among the tenants of a class",
+            "The greatest age of the newest data in a good backup, among the tenants of a class with a schedule",
             Unit::Seconds,
             self.oldest.clone(),
         );
         registry.register_with_unit(
             "tenant_backup_age",
-            "Age of the last complete scheduled backup of a tenant whose class has health.metrics",
+            "Age of the newest data in a good backup of a tenant whose class has health.metrics: what is newer would be lost with the database",
             Unit::Seconds,
             self.tenants.clone(),
+        );
+        self.register_jobs(registry);
+    }
+
+    /// Registers the metrics of running Jobs, and of drills.
+    fn register_jobs(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "class_backup_progress",
+            "What the running Jobs of a class's backups and drills have written or read of their archives, before compression",
+            Unit::Bytes,
+            self.progress.clone(),
         );
         registry.register(
             "backup_drills",
@@ -130,6 +147,11 @@ impl Backups {
             "tenants_not_verified",
             "Tenants with scheduled drills and no verified backup for two periods of the schedule",
             self.unverified.clone(),
+        );
+        registry.register(
+            "tenants_backup_overdue",
+            "Tenants with a schedule and without newer data in a good backup for two periods of the schedule",
+            self.overdue.clone(),
         );
     }
 
@@ -157,14 +179,12 @@ impl Backups {
 
     /// Replaces the counts of tenants whose last verified backup is too old, each given as its class.
     pub fn set_unverified(&self, all: impl IntoIterator<Item = String>) {
-        let mut counts = BTreeMap::new();
-        for class in all {
-            *counts.entry(class).or_insert(0) += 1;
-        }
-        self.unverified.clear();
-        for (class, count) in counts {
-            self.unverified.get_or_create(&ClassLabels { class }).set(count);
-        }
+        count(&self.unverified, all);
+    }
+
+    /// Replaces the counts of tenants the newest data of whose backups is too old, each given as its class.
+    pub fn set_overdue(&self, all: impl IntoIterator<Item = String>) {
+        count(&self.overdue, all);
     }
 
     /// Replaces the counts of backups by phase. A phase that is not named loses its gauge.
@@ -177,15 +197,12 @@ impl Backups {
 
     /// Replaces the stored bytes, each given for a backup of a class.
     pub fn set_stored(&self, all: impl IntoIterator<Item = (String, i64)>) {
-        let mut sums = BTreeMap::<String, i64>::new();
-        for (class, bytes) in all {
-            let sum = sums.entry(class).or_default();
-            *sum = sum.saturating_add(bytes);
-        }
-        self.stored.clear();
-        for (class, sum) in sums {
-            self.stored.get_or_create(&ClassLabels { class }).set(sum);
-        }
+        sum(&self.stored, all);
+    }
+
+    /// Replaces the progress of running Jobs, each given as its bytes for a backup of a class.
+    pub fn set_progress(&self, all: impl IntoIterator<Item = (String, i64)>) {
+        sum(&self.progress, all);
     }
 
     /// Replaces the counts of tenants whose last scheduled backup is not complete, each given as its class and reason.
@@ -201,12 +218,12 @@ impl Backups {
         }
     }
 
-    /// Replaces the ages of the last backups: the oldest of each class, and those of the first tenants, by namespace and
-    /// name, whose class asks for it.
+    /// Replaces the ages of the newest data: the oldest of each class, of tenants with a schedule, and those of the first tenants,
+    /// by namespace and name, whose class asks for it.
     pub fn set_ages(&self, mut all: Vec<TenantBackup>) {
         all.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
         let mut oldest = BTreeMap::<String, i64>::new();
-        for backup in &all {
+        for backup in all.iter().filter(|backup| backup.scheduled) {
             let age = oldest.entry(backup.class.clone()).or_insert(backup.age);
             *age = (*age).max(backup.age);
         }
@@ -229,6 +246,24 @@ impl Backups {
     }
 }
 
+/// Counts the tenants of each class.
+fn count(gauges: &Family<ClassLabels, Gauge>, all: impl IntoIterator<Item = String>) {
+    sum(gauges, all.into_iter().map(|class| (class, 1)));
+}
+
+/// Adds up what is given of each class. A class of which nothing is given loses its gauge.
+fn sum(gauges: &Family<ClassLabels, Gauge>, all: impl IntoIterator<Item = (String, i64)>) {
+    let mut sums = BTreeMap::<String, i64>::new();
+    for (class, number) in all {
+        let sum = sums.entry(class).or_default();
+        *sum = sum.saturating_add(number);
+    }
+    gauges.clear();
+    for (class, sum) in sums {
+        gauges.get_or_create(&ClassLabels { class }).set(sum);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -248,6 +283,7 @@ mod tests {
             namespace: "tenants".into(),
             name: name.into(),
             age,
+            scheduled: name != "by-hand",
             named,
         };
         let standard = || "standard".to_owned();
@@ -255,21 +291,27 @@ mod tests {
         backups.made(Duration::from_secs(20));
         backups.set_phases([("Completed".to_owned(), 2)]);
         backups.set_stored([(standard(), 5), (standard(), 7)]);
+        backups.set_progress([(standard(), 5)]);
         backups.set_troubles([(standard(), Reason::StoreFull), (standard(), Reason::StoreFull)]);
-        backups.set_ages(vec![tenant("one", 60, true), tenant("two", 90, false)]);
+        let by_hand = tenant("by-hand", 900, true);
+        backups.set_ages(vec![tenant("one", 60, true), tenant("two", 90, false), by_hand]);
         backups.drilled(Reason::BackupDamaged);
         backups.restored(Duration::from_secs(20));
         backups.set_unverified([standard(), standard()]);
+        backups.set_overdue([standard()]);
         for line in [
             r#"orchestra_backup_attempts_total{reason="StoreFull"} 1"#,
             r#"orchestra_backup_duration_seconds_bucket{le="60.0"} 1"#,
             r#"orchestra_backups{phase="Completed"} 2"#,
             r#"orchestra_class_backups_stored_bytes{class="standard"} 12"#,
+            r#"orchestra_class_backup_progress_bytes{class="standard"} 5"#,
             r#"orchestra_tenants_not_backed_up{class="standard",reason="StoreFull"} 2"#,
             r#"orchestra_class_oldest_backup_age_seconds{class="standard"} 90"#,
             r#"orchestra_backup_drills_total{reason="BackupDamaged"} 1"#,
             r#"orchestra_backup_drill_restore_duration_seconds_bucket{le="60.0"} 1"#,
             r#"orchestra_tenants_not_verified{class="standard"} 2"#,
+            r#"orchestra_tenants_backup_overdue{class="standard"} 1"#,
+            r#"orchestra_tenant_backup_age_seconds{class="standard",namespace="tenants",name="by-hand"} 900"#,
             r#"orchestra_tenant_backup_age_seconds{class="standard",namespace="tenants",name="one"} 60"#,
         ] {
             assert!(page().contains(line), "{line} is not in\n{}", page());
@@ -277,8 +319,10 @@ mod tests {
         assert!(!page().contains(r#"name="two""#), "its class does not ask for it");
         backups.set_phases([]);
         backups.set_stored([]);
+        backups.set_progress([]);
         backups.set_troubles([]);
         backups.set_unverified([]);
+        backups.set_overdue([]);
         backups.set_ages(
             (0..MOST + 3)
                 .map(|number| tenant(&format!("t{number}"), 1, true))

@@ -9,7 +9,8 @@ use orchestra_sandbox::postgres::ensure_clients;
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
 use serde_json::Value;
 
-use crate::support::{LONG, gone, orchestra, ready, sources, standard_class, world};
+use crate::proof::soon;
+use crate::support::{LONG, gate, gone, orchestra, ready, sources, standard_class, world};
 
 pub const DESTINATION: &str = "  backup: {destination: {persistentVolumeClaim: {claimName: backups, prefix: eu}}}";
 
@@ -38,6 +39,43 @@ pub async fn runner(world: &World) -> JobRunner {
 
 pub async fn until(world: &World, name: &str, is: impl Fn(&Value) -> bool) -> Value {
     world.until(Kind::Backup, (TENANTS, name), LONG, is).await.unwrap()
+}
+
+/// Makes a backup of `acme`. While it waits for a table that is locked, its status says how far it is.
+async fn says_how_far_it_is(world: &World, name: &str) {
+    let object = ready(world, "acme").await;
+    let reference = object["status"]["project"]["ref"].as_str().unwrap();
+    let mut locks = world.api.project(reference).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE \"Member\"")
+        .execute(&mut locks)
+        .await
+        .unwrap();
+    backup(world, name, "acme", "Delete");
+    let running = until(world, name, |object| object["status"]["attempts"] == 1).await;
+    let job = format!("backup-{}-1", running["metadata"]["uid"].as_str().unwrap());
+    let says = |folder: &Path| {
+        let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+        log.contains("{\"progress\":")
+    };
+    soon("its log says how far it is", async || {
+        let pods = std::fs::read_dir(world.dir().join("jobs")).unwrap().flatten();
+        let mut of_job = pods.filter(|pod| pod.file_name().to_string_lossy().starts_with(&job));
+        of_job.any(|pod| says(&pod.path()))
+    })
+    .await;
+    // Not only at the next look.
+    world
+        .kubectl(["annotate", "orchbackup", name, "-n", TENANTS, "look=now"])
+        .unwrap();
+    let told = until(world, name, |object| object["status"]["progress"]["stage"].is_string()).await;
+    let progress = &told["status"]["progress"];
+    assert!(
+        ["snapshot", "app"].contains(&progress["stage"].as_str().unwrap()) && progress["time"].is_string(),
+        "{progress:#}"
+    );
+    drop(locks);
+    let done = until(world, name, |object| is_true(object, "Ready")).await;
+    assert!(done["status"]["progress"].is_null(), "{done:#}");
 }
 
 /// The manifests in the volume.
@@ -85,7 +123,13 @@ async fn a_backup_is_made_kept_and_removed() {
         .unwrap();
     operator.kill().unwrap();
     let _runner = runner(&world).await;
-    let _operator = world.operator("second", |_| {}).unwrap();
+    let gate = gate(&world).await;
+    gate.serve_logs(&world.dir().join("jobs"));
+    let _operator = world
+        .operator("second", |command| {
+            command.env("KUBECONFIG", gate.kubeconfig());
+        })
+        .unwrap();
     let done = until(&world, "early", |object| is_true(object, "Ready")).await;
     let status = &done["status"];
     assert_eq!(
@@ -115,8 +159,7 @@ async fn a_backup_is_made_kept_and_removed() {
         "the manifest is sealed"
     );
 
-    backup(&world, "late", "acme", "Delete");
-    until(&world, "late", |object| is_true(object, "Ready")).await;
+    says_how_far_it_is(&world, "late").await;
     assert_eq!(manifests(&world).len(), 2);
     world
         .kubectl(["delete", "orchbackup", "early", "late", "-n", TENANTS, "--wait=false"])

@@ -180,6 +180,7 @@ async fn a_backup_is_verified_and_what_is_wrong_with_it_is_told() {
         "{drill:#}"
     );
     assert!(drill["restoreSeconds"].as_i64().unwrap() > 0 && drill["durationSeconds"].is_i64());
+    assert!(drill["dataAgeSeconds"].as_i64().unwrap() >= 0, "{drill:#}");
     nothing_is_left(&world, &mut root, roles).await;
     events_with(&world, "the backup was restored, and equals the snapshot").await;
     let columns = world.kubectl(["get", "orchbackup", "last", "-n", TENANTS]).unwrap();
@@ -303,8 +304,16 @@ async fn a_schedule_asks_for_a_drill_on_the_tenants_own_server() {
     );
     let is = |object: &Value| of(object, "lastVerifiedTime").is_some() && of(object, "nextVerifyTime") == Some(time);
     world.until(Kind::Orchestra, (TENANTS, "acme"), LONG, is).await.unwrap();
-    until(&world, "last", |object| object["status"]["phase"] == "Completed").await;
+    let last = until(&world, "last", |object| object["status"]["phase"] == "Completed").await;
     nothing_is_left(&world, &mut root, roles).await;
+    // A backup by hand is a recovery point; without a schedule of backups no newer one is due.
+    let object = world.get(Kind::Orchestra, TENANTS, "acme").await.unwrap().unwrap();
+    assert_eq!(
+        of(&object, "recoveryPointTime"),
+        last["status"]["snapshotTime"].as_str().and_then(|at| at.parse().ok()),
+        "{object:#}"
+    );
+    assert_eq!(of(&object, "recoveryPointDeadline"), None, "{object:#}");
 
     // And so may a person, by the plugin.
     let ada = User::ada(&world).await;

@@ -81,6 +81,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
 async fn change(pass: &mut Pass, change: impl FnOnce(&mut BackupDrill), news: Option<News>) -> Result<(), Error> {
     let mut new = pass.status();
     change(new.verification.get_or_insert_default());
+    new.progress = None;
     new.conditions = verdict::with(
         &new.conditions,
         new.verification.as_ref(),

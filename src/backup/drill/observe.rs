@@ -9,7 +9,7 @@ use super::plan::Facts;
 use super::verdict::DrillEnd;
 use crate::api::names::label_of;
 use crate::api::{OrchestraClass, ScratchDatabase};
-use crate::backup::job;
+use crate::backup::job::{self, JobPod};
 use crate::backup::observe::{JobLook, after, digest_of, is_next, rest};
 use crate::backup::order;
 use crate::backup::plan::{Due, Job};
@@ -25,8 +25,8 @@ pub struct Observed {
     pub facts: Facts,
     /// How the Job of the last attempt ended, once it has.
     pub end: Option<DrillEnd>,
-    /// Why its pod does not start.
-    pub waits: Option<String>,
+    /// The pod of its Job, while that has not ended.
+    pub pod: JobPod,
     /// The class in whose store the backup is, where it is there.
     pub class: Option<Arc<OrchestraClass>>,
     /// Where the next scratch database is to be, or why there is no place for one; none while nobody asks for a drill.
@@ -72,7 +72,7 @@ pub async fn observe(pass: &Pass, class: Option<Arc<OrchestraClass>>, now: Times
             has_room,
         },
         end: look.end,
-        waits: look.waits,
+        pod: look.pod,
         class,
         place,
     })

@@ -102,6 +102,9 @@ impl DrillEnd {
         drill.discrepancies = facts.map(|facts| facts.discrepancies.clone()).unwrap_or_default();
         if let Some(facts) = facts {
             drill.restore_seconds = Some(number(facts.restore_seconds));
+            let began = drill.start_time.as_ref().map(|began| began.0);
+            let age = began.map(|began| began.duration_since(facts.snapshot_time).as_secs());
+            drill.data_age_seconds = age.map(|age| age.max(0));
         }
     }
 }
@@ -150,6 +153,7 @@ pub fn condition(conditions: &mut Conditions<'_>, drill: Option<&BackupDrill>) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use jiff::Timestamp;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use strum::IntoEnumIterator as _;
 
     use super::*;
@@ -185,13 +189,15 @@ mod tests {
                 failure: (reason != OutcomeReason::Done).then(|| BackupFailure {
                     reason: ended.reason.as_str().into(),
                     message: ended.message.clone(),
-                    time: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH),
+                    time: Time(Timestamp::UNIX_EPOCH),
                     last: true,
                     retry: None,
                 }),
+                start_time: Some(Time(Timestamp::constant(3600, 0))),
                 ..BackupDrill::default()
             };
             ended.tell(&mut drill);
+            assert_eq!((drill.restore_seconds, drill.data_age_seconds), (Some(7), Some(3600)));
             let mut conditions = Conditions::new(&[], Some(1));
             condition(&mut conditions, Some(&drill));
             let conditions = conditions.finish();

@@ -9,6 +9,7 @@ mod observe;
 mod own;
 pub mod plan;
 mod price;
+mod recovery;
 pub mod retention;
 mod sizes;
 mod status;

@@ -15,7 +15,7 @@ use super::plan::Facts;
 use super::price::Acceptance;
 use super::retention::{BackupState, Made, Rules};
 use super::times::Times;
-use super::{drills, own, price, sizes};
+use super::{drills, own, price, recovery, sizes};
 use crate::api::condition::Reason;
 use crate::api::names::VERIFY_ANNOTATION;
 use crate::api::{
@@ -41,6 +41,8 @@ pub struct Observed {
     pub drills: drills::DrillFacts,
     /// The drill that is to be requested now.
     pub ask: Option<drills::Ask>,
+    /// How new the data in backups is, and should be.
+    pub recovery: recovery::RecoveryFacts,
     /// Why the schedule of backups, or that of drills, is invalid.
     pub trouble: Option<(Reason, String)>,
     /// What the accepted schedule stores and transfers, if that is known.
@@ -60,16 +62,13 @@ pub fn observe(ctx: &Context, object: &Orchestra, (sizes, taken): (Option<Sizes>
     };
     let of_class = class.as_ref().ok().and_then(|it| it.as_ref()?.spec.backup.as_ref());
     let schedule = schedule(object, of_class);
-    let times = match &class {
+    let (mut times, mut trouble) = split(match &class {
         Ok(class) => times(object, class.as_deref(), &schedule, now),
         Err(unknown) => Err((unknown.reason(), unknown.to_string())),
-    };
-    let (mut times, mut trouble) = match times {
-        Ok(times) => (times, None),
-        Err(trouble) => (None, Some(trouble)),
-    };
+    });
+    let own = backups_of(core, object);
     let of_drills = |class: &Option<Arc<OrchestraClass>>| drill_times(object, class.as_deref(), &schedule, now);
-    let (drills, wrong) = drills_and_trouble(core, object, class.as_ref().map_or(Ok(None), of_drills));
+    let (drills, wrong) = drills_and_trouble(&own, object, class.as_ref().map_or(Ok(None), of_drills));
     trouble = trouble.or(wrong);
     let known = object.status.as_ref().and_then(|status| status.backup.as_ref());
     let zone = zone(schedule.time_zone.as_deref());
@@ -93,6 +92,13 @@ pub fn observe(ctx: &Context, object: &Orchestra, (sizes, taken): (Option<Sizes>
     }
     let stored = stored::missing(ctx, object);
     let ask = drills.ask(now);
+    let usable = object.is_published() && !object.is_asleep();
+    let recovery = recovery_of(
+        &own,
+        object,
+        times.clone().filter(|_| usable),
+        usable && trouble.is_some(),
+    );
     Observed {
         facts: Facts {
             now,
@@ -101,19 +107,28 @@ pub fn observe(ctx: &Context, object: &Orchestra, (sizes, taken): (Option<Sizes>
             times,
             room,
             known: known.and_then(|known| known.next_time.as_ref()).map(|next| next.0),
-            usable: object.is_published() && !object.is_asleep(),
-            made: made(core, object, &schedule, now),
+            usable,
+            made: made(core, object, (own.as_slice(), &schedule), now),
             keep: rules,
             zone: zone.unwrap_or(TimeZone::UTC),
         },
         stored,
         drills,
         ask,
+        recovery,
         schedule,
         trouble,
         estimate,
         provider: provider_backups(core, object),
         again,
+    }
+}
+
+/// The times of a schedule, and what is wrong with it.
+fn split(read: Result<Option<Times>, (Reason, String)>) -> (Option<Times>, Option<(Reason, String)>) {
+    match read {
+        Ok(times) => (times, None),
+        Err(trouble) => (None, Some(trouble)),
     }
 }
 
@@ -163,12 +178,12 @@ fn provider_backups(core: &Core, object: &Orchestra) -> Option<ProviderBackups> 
 
 /// The drills that are asked for, and what is wrong with their schedule.
 fn drills_and_trouble(
-    core: &Core,
+    own: &[Arc<OrchestraBackup>],
     object: &Orchestra,
     times: Result<Option<Times>, String>,
 ) -> (drills::DrillFacts, Option<(Reason, String)>) {
     match times {
-        Ok(times) => (drills_of(core, object, times), None),
+        Ok(times) => (drills_of(own, object, times), None),
         Err(wrong) => (drills::DrillFacts::default(), Some((Reason::ScheduleInvalid, wrong))),
     }
 }
@@ -191,8 +206,43 @@ fn drill_times(
     Ok(read.map(|schedule| Times::new(schedule, &object.uid().unwrap_or_default())))
 }
 
-/// The backups of which a drill may be requested, whoever has made them.
-fn drills_of(core: &Core, object: &Orchestra, times: Option<Times>) -> drills::DrillFacts {
+/// The backups of this Orchestra, whoever has made them.
+fn backups_of(core: &Core, object: &Orchestra) -> Vec<Arc<OrchestraBackup>> {
+    let (name, namespace) = (object.name_any(), &object.metadata.namespace);
+    let is_of =
+        |backup: &OrchestraBackup| backup.spec.orchestra_ref.name == name && backup.metadata.namespace == *namespace;
+    core.stores.backups.state_filter(is_of)
+}
+
+/// Whether a backup is complete, of the Orchestra with this UID.
+fn is_complete_of(backup: &OrchestraBackup, uid: Option<&String>) -> bool {
+    let of = backup.status.as_ref().and_then(|status| status.orchestra_uid.as_ref());
+    of == uid && state(backup) == BackupState::Complete
+}
+
+/// How new the data in this Orchestra's backups is, and should be. A backup that a drill has found damaged does not count.
+fn recovery_of(
+    own: &[Arc<OrchestraBackup>],
+    object: &Orchestra,
+    times: Option<Times>,
+    is_wrong: bool,
+) -> recovery::RecoveryFacts {
+    let known = object.status.as_ref().and_then(|status| status.backup.as_ref());
+    let deadline = known.and_then(|known| known.recovery_point_deadline.as_ref());
+    let uid = object.metadata.uid.as_ref();
+    let good = own
+        .iter()
+        .filter(|backup| is_complete_of(backup, uid) && !backup.is_refuted());
+    recovery::RecoveryFacts {
+        times,
+        is_wrong,
+        point: good.filter_map(|backup| backup.taken()).max(),
+        deadline: deadline.map(|at| at.0),
+    }
+}
+
+/// The drills of this Orchestra's backups, whoever has made them.
+fn drills_of(own: &[Arc<OrchestraBackup>], object: &Orchestra, times: Option<Times>) -> drills::DrillFacts {
     let known = object
         .status
         .as_ref()
@@ -201,14 +251,8 @@ fn drills_of(core: &Core, object: &Orchestra, times: Option<Times>) -> drills::D
     if times.is_none() {
         return drills::DrillFacts::default();
     }
-    let (name, of) = (object.name_any(), &object.metadata);
-    let all = core.stores.backups.state_filter(|backup| {
-        let uid = backup.status.as_ref().and_then(|status| status.orchestra_uid.as_ref());
-        backup.spec.orchestra_ref.name == name
-            && backup.metadata.namespace == of.namespace
-            && uid == of.uid.as_ref()
-            && state(backup) == BackupState::Complete
-    });
+    let uid = object.metadata.uid.as_ref();
+    let all: Vec<_> = own.iter().filter(|backup| is_complete_of(backup, uid)).collect();
     let newest = all.iter().max_by_key(|backup| (backup.taken(), backup.name_any()));
     let verified = all.iter().filter(|backup| backup.is_verified());
     let verified = verified.filter_map(|backup| {
@@ -260,10 +304,13 @@ fn times(
 }
 
 /// The backups that the schedule of this Orchestra has made (by UID).
-fn made(core: &Core, object: &Orchestra, schedule: &BackupSchedule, now: Timestamp) -> Vec<Made> {
-    let is_own = |backup: &OrchestraBackup| own::fired(object, backup, now).is_some();
-    let all = core.stores.backups.state_filter(is_own);
-    if all.is_empty() {
+fn made(
+    core: &Core,
+    object: &Orchestra,
+    (all, schedule): (&[Arc<OrchestraBackup>], &BackupSchedule),
+    now: Timestamp,
+) -> Vec<Made> {
+    if !all.iter().any(|backup| own::fired(object, backup, now).is_some()) {
         return Vec::new();
     }
     let restored = being_restored(core, object.metadata.namespace.as_deref());

@@ -133,6 +133,8 @@ fn scheduled(observed: &Observed, due: Option<Timestamp>) -> Option<ScheduledBac
         next_verify_time: drills.due(now).map(Time),
         last_verified_time: drills.verified.map(Time),
         verify_deadline: drills.deadline(now).map(Time),
+        recovery_point_time: observed.recovery.point.map(Time),
+        recovery_point_deadline: observed.recovery.deadline(now).map(Time),
         estimate: observed.estimate.clone(),
         provider: observed.provider.clone(),
     };

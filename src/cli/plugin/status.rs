@@ -138,9 +138,9 @@ fn text(tenant: &Tenant, without_events: bool) -> String {
 /// The backups by schedule.
 fn own_backups(known: &ScheduledBackups) -> Option<String> {
     let last = known
-        .last_complete_time
+        .recovery_point_time
         .as_ref()
-        .map(|at| format!("the last complete one of {}", time(at.0)));
+        .map(|at| format!("the newest complete one of {}", time(at.0)));
     let next = known
         .next_time
         .as_ref()

@@ -16,7 +16,7 @@ use anyhow::{Context, ensure};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
-pub use clients::ensure_clients;
+pub use clients::{ensure_clients, find_clients};
 use install::Account;
 pub(crate) use keeper::{Keeper, Stop};
 

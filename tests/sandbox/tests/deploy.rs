@@ -93,7 +93,8 @@ const RIGHTS: Rights = &[
     ("list", "pods", "orchestra-system", true),
     ("list", "pods", "tenant", false),
     ("list", "pods", "", false),
-    ("get", "pods/log", "orchestra-system", false),
+    ("get", "pods/log", "orchestra-system", true),
+    ("get", "pods/log", "tenant", false),
     ("create", "pods/exec", "orchestra-system", false),
     ("escalate", "clusterroles.rbac.authorization.k8s.io", "tenant", false),
     ("impersonate", "users", "tenant", false),
@@ -143,6 +144,8 @@ const LIMITED: Rights = &[
     ("list", "jobs.batch", "", false),
     ("list", "pods", "orchestra-system", true),
     ("list", "pods", "tenants", false),
+    ("get", "pods/log", "orchestra-system", true),
+    ("get", "pods/log", "tenants", false),
     ("create", "rolebindings.rbac.authorization.k8s.io", "tenants", false),
 ];
 

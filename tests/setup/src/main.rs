@@ -10,7 +10,7 @@ use clap::Parser;
 use orchestra_setup::progress::Progress;
 use orchestra_setup::{binaries, cargo, go, prometheus};
 
-/// What cargo builds for the demo: it makes no backups.
+/// What cargo builds for the demo: it makes backups only where the tests have left what they need.
 const PROGRAMS_OF_DEMO: [&str; 6] = [
     "build",
     "--workspace",

@@ -86,7 +86,13 @@ async fn a_missed_time_is_made_up_for_once_and_old_backups_go() {
         "the times between are not made up for as well"
     );
     let first = done["status"]["backup"]["last"].as_str().unwrap().to_owned();
-    assert!(done["status"]["backup"]["lastCompleteTime"].is_string());
+    let known = &done["status"]["backup"];
+    let at = |field: &str| -> Timestamp { known[field].as_str().unwrap().parse().unwrap() };
+    assert!(at("recoveryPointTime") >= at("lastCompleteTime"), "{known:#}");
+    assert!(
+        at("recoveryPointDeadline") > time,
+        "the missed one was made up for: {known:#}"
+    );
     assert_eq!(names(&world).await, [first.clone(), "by-hand".to_owned()]);
     let made = world.get(Kind::Backup, TENANTS, &first).await.unwrap().unwrap();
     assert_eq!(made["spec"]["deletionPolicy"], "Delete", "with a retention");

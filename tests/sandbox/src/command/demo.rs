@@ -1,5 +1,6 @@
 //! `orchestra-sandbox demo`: the whole of what a user sees, on this machine alone.
 
+mod backup;
 mod console;
 mod screen;
 mod story;

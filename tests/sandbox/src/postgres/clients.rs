@@ -38,6 +38,16 @@ pub fn ensure_clients() -> Result<PathBuf> {
     Ok(dir)
 }
 
+/// The folder of [`ensure_clients`], where it or the system has the clients of a major version already.
+pub fn find_clients(major: &str) -> Option<PathBuf> {
+    let fetched = cache_dir().ok()?.join("postgresql-clients");
+    let packaged = PathBuf::from(format!("/usr/lib/postgresql/{major}/bin"));
+    let is_there = [fetched.join(major).join("bin"), packaged]
+        .iter()
+        .any(|bin| bin.join("pg_dump").is_file());
+    is_there.then_some(fetched)
+}
+
 /// Has the system's clients of a version run with the libpq of [`MAJOR`].
 fn wrap(dir: &Path, major: &str) -> Result<()> {
     let (system, own) = (

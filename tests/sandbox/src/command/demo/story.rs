@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use orchestra_sandbox::random::alphanumeric;
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition};
 
+use super::backup;
 use super::console::Console;
 use super::screen::{headline, kubectl, kubectl_as, say};
 use super::tenant::Tenant;
@@ -23,6 +24,7 @@ pub(super) async fn tell(world: &World, project: &Path) -> Result<()> {
     give_secrets(world).await?;
     first_tenant(world, project).await?;
     first_login(world).await?;
+    first_backup(world)?;
     portal(world, project)?;
     second_tenant(world, project).await?;
     isolation(world).await
@@ -120,6 +122,11 @@ async fn first_login(world: &World) -> Result<()> {
     )?;
     println!();
     Tenant::of(world, FIRST).await?.look(&["Member", "Piece"]).await
+}
+
+fn first_backup(world: &World) -> Result<()> {
+    headline("A backup of the tenant's database, by a Job");
+    backup::take(world, FIRST)
 }
 
 async fn second_tenant(world: &World, project: &Path) -> Result<()> {
