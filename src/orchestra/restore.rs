@@ -157,17 +157,20 @@ pub async fn observe(
             RestoreState::Again
         }
         Due::Never => {
-            facts.message = failure.map(|failure| {
-                format!(
-                    "{} (attempt {attempts}). Fix the cause, then annotate this Orchestra with {RETRY_ANNOTATION}, or \
-                     delete it and create it again",
-                    failure.message
-                )
-            });
+            facts.message = failure.map(|failure| needs_a_person(failure, attempts));
             let reason = failure.and_then(BackupFailure::known_reason);
             RestoreState::Failed(reason.unwrap_or(Reason::RestoreFailed))
         }
     })
+}
+
+/// Says that a restore is not tried again, and what to do.
+fn needs_a_person(failure: &BackupFailure, attempts: i32) -> String {
+    format!(
+        "{} (attempt {attempts}). Fix the cause, then annotate this Orchestra with {RETRY_ANNOTATION}, or delete it and \
+         create it again",
+        failure.message
+    )
 }
 
 /// Writes the claim record into the database, and records in the status that a Job is about to be made. A database with

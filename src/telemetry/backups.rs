@@ -270,6 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "one line for each metric")]
     fn what_is_gone_loses_its_gauge_and_the_oldest_of_a_class_counts() {
         let (backups, mut registry) = (Backups::default(), Registry::with_prefix("orchestra"));
         backups.register(&mut registry);

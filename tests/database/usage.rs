@@ -154,8 +154,8 @@ async fn sessions_of_a_pooler_that_only_probes_and_health_checks_use_are_idle() 
             return;
         };
         let through = pooler.login(&published);
-        let measured = probe(&through, measures).await.unwrap();
-        assert_eq!(measured.is_some(), measures);
+        let found = probe(&through, measures).await.unwrap();
+        assert_eq!(found.is_some(), measures);
         until(&mut owner, mode, is_quiet).await;
         let last = last_statement(&mut owner).await;
         drop(pooler);

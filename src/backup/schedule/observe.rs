@@ -23,6 +23,7 @@ use crate::api::{
     ProviderBackups, RetentionLimits,
 };
 use crate::backup::{Context, order, stored};
+use crate::controller::error::Error;
 use crate::controller::{Core, unreadable};
 use crate::cron::{Schedule, zone};
 
@@ -56,10 +57,7 @@ pub struct Observed {
 /// Reads everything. `sizes`: those of a backup, if they are known. `taken`: the room in the budget that this pass has taken.
 pub fn observe(ctx: &Context, object: &Orchestra, (sizes, taken): (Option<Sizes>, Option<Decimal>)) -> Observed {
     let (core, now) = (&*ctx.core, Timestamp::now());
-    let class = match object.decided_class() {
-        Some(name) => unreadable::get(&core.stores.classes, &ObjectRef::new(name)),
-        None => Ok(None),
-    };
+    let class = class_of(core, object);
     let of_class = class.as_ref().ok().and_then(|it| it.as_ref()?.spec.backup.as_ref());
     let schedule = schedule(object, of_class);
     let (mut times, mut trouble) = split(match &class {
@@ -93,12 +91,8 @@ pub fn observe(ctx: &Context, object: &Orchestra, (sizes, taken): (Option<Sizes>
     let stored = stored::missing(ctx, object);
     let ask = drills.ask(now);
     let usable = object.is_published() && !object.is_asleep();
-    let recovery = recovery_of(
-        &own,
-        object,
-        times.clone().filter(|_| usable),
-        usable && trouble.is_some(),
-    );
+    let makes = times.clone().filter(|_| usable);
+    let recovery = recovery_of(&own, object, makes, usable && trouble.is_some());
     Observed {
         facts: Facts {
             now,
@@ -121,6 +115,14 @@ pub fn observe(ctx: &Context, object: &Orchestra, (sizes, taken): (Option<Sizes>
         estimate,
         provider: provider_backups(core, object),
         again,
+    }
+}
+
+/// The class that the Orchestra has, if its resource can be read.
+fn class_of(core: &Core, object: &Orchestra) -> Result<Option<Arc<OrchestraClass>>, Error> {
+    match object.decided_class() {
+        Some(name) => unreadable::get(&core.stores.classes, &ObjectRef::new(name)),
+        None => Ok(None),
     }
 }
 
