@@ -11,7 +11,6 @@ use crate::api::{Orchestra, OrchestraDatabase};
 use crate::money;
 
 mod lines;
-mod month;
 mod row;
 
 pub use lines::Lines;

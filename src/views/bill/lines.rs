@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::month;
 use super::row::{Amounts, Row};
-use crate::api::{BackupEstimate, Cost, DeletionPolicy, Orchestra, OrchestraDatabase};
+use crate::api::{BackupEstimate, Charges, Cost, DeletionPolicy, Orchestra, OrchestraDatabase};
 use crate::class::orphan::is_billed;
 use crate::money;
+use crate::money::charged::{self, Month};
 
 /// Namespace and name of a tenant, and the name of its OrchestraDatabase.
 type Holding = (Option<String>, Option<String>, String);
@@ -142,10 +142,6 @@ fn row(database: &OrchestraDatabase, now: Timestamp) -> Option<Row> {
     let wanted = database.spec.supabase.as_ref().filter(|_| is_billed(database))?;
     let status = database.status.as_ref()?;
     let claim = database.spec.claim_ref.as_ref();
-    let since = status
-        .create_issued_at
-        .as_ref()
-        .or(database.metadata.creation_timestamp.as_ref());
     let state = state(database);
     // The cluster does not know when a lost project ended, so no cost is computed for it.
     let cost = status.cost.as_ref().filter(|_| state != LOST);
@@ -160,7 +156,7 @@ fn row(database: &OrchestraDatabase, now: Timestamp) -> Option<Row> {
         project: project.map(|project| project.reference.clone()),
         region: Some(region.clone()),
         state,
-        amounts: amounts(cost, since.map_or(now, |at| at.0), now),
+        amounts: amounts(cost, &charges(database, now), now),
     })
 }
 
@@ -184,16 +180,26 @@ fn state(database: &OrchestraDatabase) -> String {
         .unwrap_or_else(|| "Pending".into())
 }
 
+/// When its project ran. One of which nothing is recorded was never paused, or not since an operator records it.
+fn charges(database: &OrchestraDatabase, now: Timestamp) -> Charges {
+    let recorded = database.status.as_ref().and_then(|status| status.charges.clone());
+    recorded.unwrap_or_else(|| {
+        let since = database.charged_since().map_or(now, |at| at.0);
+        charged::since(since, database.instance_size().unwrap_or_default())
+    })
+}
+
 /// Amounts of one row. They are rounded to cents here, so that the rows add up to the printed totals.
-fn amounts(cost: Option<&Cost>, since: Timestamp, now: Timestamp) -> Amounts {
+fn amounts(cost: Option<&Cost>, charges: &Charges, now: Timestamp) -> Amounts {
     let read = |cost: &Cost| Some((money::parse(&cost.monthly)?, money::parse(&cost.hourly)?));
     let Some((cost, (monthly, hourly))) = cost.and_then(|cost| Some((cost, read(cost)?))) else {
         return Amounts::default();
     };
+    let to_date = charged::in_month(charges, Month::of(now), hourly, now);
     Amounts {
         currency: Some(cost.currency.clone()),
         monthly: Some(money::text(monthly)),
-        month_to_date: Some(money::text(month::to_date(hourly, since, now))),
+        month_to_date: Some(money::text(to_date.amount)),
         backups: None,
     }
 }

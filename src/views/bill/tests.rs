@@ -93,6 +93,53 @@ fn a_lost_project_is_shown_without_a_cost() {
     assert_eq!((row.state.as_str(), &row.amounts), ("Lost", &Amounts::default()));
 }
 
+#[test]
+fn what_was_paused_or_resized_is_billed_as_it_ran() {
+    let to_date = |charges: Value| {
+        let mut database = several().remove(0);
+        database.status.as_mut().unwrap().charges = serde_json::from_value(charges).unwrap();
+        let bill = serde_json::to_value(bill_of(&[database])).unwrap();
+        let row = &bill["rows"][0];
+        assert_eq!(row["monthly"], "9.81", "a month, if it runs");
+        (row["monthToDate"].clone(), bill["totals"][0]["monthToDate"].clone())
+    };
+    let micro =
+        |begin: &str, end: Value| json!({"begin": begin, "end": end, "instanceSize": "micro", "hourly": "0.01344"});
+    for (charges, amount, why) in [
+        (json!(null), "7.20", "it has run since October: 536 hours"),
+        (json!({}), "0.00", "it was never found running"),
+        (
+            json!({"periods": [micro("2026-10-01T00:00:00Z", json!("2026-11-03T12:00:00Z"))]}),
+            "0.81",
+            "60 hours, and paused since",
+        ),
+        (
+            json!({"periods": [
+                micro("2026-10-01T00:00:00Z", json!("2026-10-30T12:00:00Z")), micro("2026-11-23T00:00:00Z", Value::Null),
+            ]}),
+            "0.11",
+            "eight hours after a pause over the month's beginning",
+        ),
+        (
+            json!({"periods": [
+                {"begin": "2026-10-01T00:00:00Z", "end": "2026-11-01T10:30:00Z", "instanceSize": "large", "hourly": "0.1517"},
+                micro("2026-11-01T10:30:00Z", json!("2026-11-01T12:00:00Z")),
+            ]}),
+            "1.70",
+            "eleven hours of a large and two of a micro",
+        ),
+        (
+            json!({"months": [
+                {"month": "2026-10", "hours": 700, "amount": "9.408"}, {"month": "2026-11", "hours": 100, "amount": "1.344"},
+            ]}),
+            "1.34",
+            "the sum of this month",
+        ),
+    ] {
+        assert_eq!(to_date(charges), (json!(amount), json!(amount)), "{why}");
+    }
+}
+
 /// An Orchestra whose schedule of backups is estimated at an amount.
 pub fn backed_up(name: &str, database: &str, monthly: &str) -> Orchestra {
     let estimate = json!({
