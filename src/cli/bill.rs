@@ -5,7 +5,7 @@ use kube::Client;
 
 use super::cluster;
 use super::output::{self, Cell, Output};
-use crate::views::bill::{self, Amounts, Bill, BillRows, Group, Query, Row};
+use crate::views::bill::{self, Amounts, Bill, BillRows, Group, Query, Row, focus};
 
 /// What one row of the bill represents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -41,6 +41,9 @@ pub struct Arguments {
     /// Only databases of tenants in this namespace.
     #[arg(short, long)]
     pub namespace: Option<String>,
+    /// CSV with the columns of FOCUS 1.2: one charge for each hosted project.
+    #[arg(long, conflicts_with_all = ["by", "output"])]
+    pub focus: bool,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
@@ -58,6 +61,9 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Strin
     };
     let (databases, orchestras) = (cluster::list(client).await?, cluster::list(client).await?);
     let bill = bill::bill(&databases, &orchestras, &query, Timestamp::now());
+    if arguments.focus {
+        return output::csv(&focus::COLUMNS, focus::charges(&bill));
+    }
     render(&bill, arguments.output)
 }
 

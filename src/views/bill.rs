@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::api::{Orchestra, OrchestraDatabase};
 use crate::money;
 
+pub mod focus;
 mod lines;
 mod row;
 

@@ -171,6 +171,12 @@ fn a_price_that_is_not_known_is_not_summed(world: &World, database: &str) {
         "{csv}"
     );
     assert_eq!(csv.lines().count(), 4);
+    let charges = String::from_utf8(command(world, &["bill", "--focus"]).stdout).unwrap();
+    assert!(
+        charges.starts_with("BilledCost,BillingAccountId,") && charges.contains(",acme-org,"),
+        "{charges}"
+    );
+    assert_eq!(charges.lines().count(), 4);
 }
 
 async fn whoever_may_look_may_have_it(world: &World) {

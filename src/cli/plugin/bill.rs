@@ -16,6 +16,9 @@ pub struct Arguments {
     /// Only databases of this class.
     #[arg(long, add = ArgValueCandidates::new(complete::classes))]
     pub class: Option<String>,
+    /// CSV with the columns of FOCUS 1.2: one charge for each hosted project.
+    #[arg(long, conflicts_with_all = ["by", "output"])]
+    pub focus: bool,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
@@ -30,6 +33,7 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<String>
         by: arguments.by,
         class: arguments.class.clone(),
         namespace: scope.is_named.then(|| scope.namespace.clone()),
+        focus: arguments.focus,
         output: arguments.output,
     };
     bill::run(&scope.client, &arguments).await

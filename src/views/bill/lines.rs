@@ -129,10 +129,12 @@ fn of_orchestra(orchestra: &Orchestra) -> Row {
             .unwrap_or_default(),
         is_hosted: false,
         project: None,
+        account: None,
         region: None,
         state: status
             .and_then(|status| status.phase.clone())
             .unwrap_or_else(|| "Pending".into()),
+        hours: None,
         amounts: Amounts::default(),
     }
 }
@@ -147,6 +149,7 @@ fn row(database: &OrchestraDatabase, now: Timestamp) -> Option<Row> {
     let cost = status.cost.as_ref().filter(|_| state != LOST);
     let project = status.project.as_ref();
     let region = project.map_or(&wanted.region, |project| &project.region);
+    let (hours, amounts) = amounts(cost, &charges(database, now), now);
     Some(Row {
         namespace: claim.map(|claim| claim.namespace.clone()),
         name: claim.map(|claim| claim.name.clone()),
@@ -154,9 +157,11 @@ fn row(database: &OrchestraDatabase, now: Timestamp) -> Option<Row> {
         database: database.name_any(),
         is_hosted: true,
         project: project.map(|project| project.reference.clone()),
+        account: status.organization.clone(),
         region: Some(region.clone()),
         state,
-        amounts: amounts(cost, &charges(database, now), now),
+        hours,
+        amounts,
     })
 }
 
@@ -189,17 +194,18 @@ fn charges(database: &OrchestraDatabase, now: Timestamp) -> Charges {
     })
 }
 
-/// Amounts of one row. They are rounded to cents here, so that the rows add up to the printed totals.
-fn amounts(cost: Option<&Cost>, charges: &Charges, now: Timestamp) -> Amounts {
+/// Hours and amounts of one row. Amounts are rounded to cents here, so that the rows add up to the printed totals.
+fn amounts(cost: Option<&Cost>, charges: &Charges, now: Timestamp) -> (Option<i32>, Amounts) {
     let read = |cost: &Cost| Some((money::parse(&cost.monthly)?, money::parse(&cost.hourly)?));
     let Some((cost, (monthly, hourly))) = cost.and_then(|cost| Some((cost, read(cost)?))) else {
-        return Amounts::default();
+        return (None, Amounts::default());
     };
     let to_date = charged::in_month(charges, Month::of(now), hourly, now);
-    Amounts {
+    let amounts = Amounts {
         currency: Some(cost.currency.clone()),
         monthly: Some(money::text(monthly)),
         month_to_date: Some(money::text(to_date.amount)),
         backups: None,
-    }
+    };
+    (Some(to_date.hours), amounts)
 }

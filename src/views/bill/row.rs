@@ -19,10 +19,16 @@ pub struct Row {
     pub is_hosted: bool,
     /// The provider's reference of the project.
     pub project: Option<String>,
+    /// The provider's organization, which pays for the project.
+    #[serde(skip)]
+    pub account: Option<String>,
     /// Region of the project.
     pub region: Option<String>,
     /// Phase of the database, or `Lost`, `Deleting` or `Released`.
     pub state: String,
+    /// Hours of the current calendar month for which it is charged; absent when no price is known.
+    #[serde(skip)]
+    pub hours: Option<i32>,
     /// What it costs.
     #[serde(flatten)]
     pub amounts: Amounts,

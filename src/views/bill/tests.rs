@@ -10,7 +10,7 @@ fn database(name: &str, of: &Value) -> OrchestraDatabase {
     if of["released"] == true {
         spec["releasedAt"] = json!("2026-11-20T00:00:00Z");
     }
-    let mut status = json!({"phase": "Bound", "createIssuedAt": of["since"], "project": {"ref": format!("ref{name}"), "region": "eu-west-1"}});
+    let mut status = json!({"phase": "Bound", "createIssuedAt": of["since"], "organization": "acme-org", "project": {"ref": format!("ref{name}"), "region": "eu-west-1"}});
     if of["hourly"].is_string() {
         let currency = of["currency"].as_str().unwrap_or("USD");
         status["cost"] = json!({"currency": currency, "monthly": of["monthly"], "hourly": of["hourly"]});
