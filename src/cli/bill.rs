@@ -81,14 +81,21 @@ fn render(bill: &Bill, output: Output) -> anyhow::Result<String> {
             let shown = output::table(
                 header,
                 cells,
-                &["databases", "unpriced", "monthly", "month_to_date", "backups"],
+                &[
+                    "databases",
+                    "unpriced",
+                    "monthly",
+                    "month_to_date",
+                    "month_end",
+                    "backups",
+                ],
             );
             Ok(format!("{shown}\n\n{}", summary(bill)))
         }
     }
 }
 
-const TENANT: [&str; 11] = [
+const TENANT: [&str; 12] = [
     "namespace",
     "name",
     "class",
@@ -99,15 +106,17 @@ const TENANT: [&str; 11] = [
     "currency",
     "monthly",
     "month_to_date",
+    "month_end",
     "backups",
 ];
-const GROUP: [&str; 7] = [
+const GROUP: [&str; 8] = [
     "name",
     "databases",
     "unpriced",
     "currency",
     "monthly",
     "month_to_date",
+    "month_end",
     "backups",
 ];
 
@@ -131,11 +140,12 @@ fn cells_of_group(group: &Group) -> Vec<Cell> {
     first.into_iter().chain(cells_of(&group.amounts)).collect()
 }
 
-fn cells_of(amounts: &Amounts) -> [Cell; 4] {
+fn cells_of(amounts: &Amounts) -> [Cell; 5] {
     [
         &amounts.currency,
         &amounts.monthly,
         &amounts.month_to_date,
+        &amounts.month_end,
         &amounts.backups,
     ]
     .map(Clone::clone)
@@ -158,18 +168,21 @@ fn total(total: &Group) -> Option<String> {
         currency: Some(currency),
         monthly: Some(monthly),
         month_to_date,
+        month_end,
         backups,
     } = &total.amounts
     else {
         return None;
     };
     let to_date = month_to_date.as_deref().unwrap_or("-");
+    let month_end = month_end.as_deref().unwrap_or("-");
     let priced = total.databases - total.unpriced;
     let backups = backups.as_ref().map_or_else(String::new, |backups| {
         format!("; backups by schedule: an estimated {backups} {currency} a month more")
     });
     Some(format!(
-        "total: {monthly} {currency} a month projected, {to_date} {currency} this month to date, for {priced} databases{backups}"
+        "total: {monthly} {currency} a month projected, {to_date} {currency} this month to date and {month_end} at its end, \
+         for {priced} databases{backups}"
     ))
 }
 

@@ -35,6 +35,7 @@ struct CostRow {
     state: String,
     monthly: String,
     to_date: String,
+    month_end: String,
     backups: String,
 }
 
@@ -142,14 +143,15 @@ async fn billed(console: &Console, visitor: Visitor, query: &Fields, by: By) -> 
     }
 }
 
-/// The price a month, the cost of this month so far, and what its backups are estimated to cost a month.
-fn amounts(lang: Lang, amounts: &Amounts) -> [String; 3] {
+/// The price a month, the cost of this month so far and as a whole, and what its backups are estimated to cost a month.
+fn amounts(lang: Lang, amounts: &Amounts) -> [String; 4] {
     let currency = amounts.currency.as_deref().unwrap_or_default();
     let money = |sum: &Option<String>| sum.as_deref().map(|sum| format::money(lang, sum, currency));
     let known = |sum: &Option<String>| money(sum).unwrap_or_else(|| lang.say("cost-unknown"));
     [
         known(&amounts.monthly),
         known(&amounts.month_to_date),
+        known(&amounts.month_end),
         money(&amounts.backups).unwrap_or_default(),
     ]
 }
@@ -170,7 +172,7 @@ impl Line<'_> {
 }
 
 fn of_row(lang: Lang, row: &Row) -> CostRow {
-    let [monthly, to_date, backups] = amounts(lang, &row.amounts);
+    let [monthly, to_date, month_end, backups] = amounts(lang, &row.amounts);
     let tenant = row.namespace.as_deref().zip(row.name.as_deref());
     let held = tenant.filter(|_| row.state != "Released" && row.state != "Reclaiming");
     let class = row.class.as_deref().unwrap_or_default();
@@ -184,12 +186,13 @@ fn of_row(lang: Lang, row: &Row) -> CostRow {
         state: lang.word("phase", &row.state),
         monthly,
         to_date,
+        month_end,
         backups,
     }
 }
 
 fn of_group(lang: Lang, group: &Group) -> CostRow {
-    let [monthly, to_date, backups] = amounts(lang, &group.amounts);
+    let [monthly, to_date, month_end, backups] = amounts(lang, &group.amounts);
     CostRow {
         name: group.name.clone().unwrap_or_else(|| lang.say("cost-nobody")),
         path: None,
@@ -197,6 +200,7 @@ fn of_group(lang: Lang, group: &Group) -> CostRow {
         state: String::new(),
         monthly,
         to_date,
+        month_end,
         backups,
     }
 }

@@ -130,6 +130,7 @@ struct Sums {
     unpriced: usize,
     monthly: Decimal,
     to_date: Decimal,
+    month_end: Decimal,
     /// A database with a price, of which nobody knows since when it costs that.
     is_to_date_unknown: bool,
     backups: Option<Decimal>,
@@ -144,6 +145,8 @@ impl Sums {
         self.is_to_date_unknown |= monthly.is_some() && to_date.is_none();
         self.monthly = self.monthly.saturating_add(monthly.unwrap_or_default());
         self.to_date = self.to_date.saturating_add(to_date.unwrap_or_default());
+        let month_end = amount(&row.amounts.month_end);
+        self.month_end = self.month_end.saturating_add(month_end.unwrap_or_default());
         if let Some(backups) = amount(&row.amounts.backups) {
             self.backups = Some(self.backups.unwrap_or_default().saturating_add(backups));
         }
@@ -175,6 +178,7 @@ fn groups(rows: &[Row], name: impl Fn(&Row) -> Option<String>) -> Vec<Group> {
                 currency: Some(currency),
                 monthly: Some(money::text(sum.monthly)),
                 month_to_date: (!sum.is_to_date_unknown).then(|| money::text(sum.to_date)),
+                month_end: (!sum.is_to_date_unknown).then(|| money::text(sum.month_end)),
                 backups: sum.backups.map(money::text),
             },
         });

@@ -151,6 +151,7 @@ fn a_pause_is_not_billed(world: &World, database: &str) {
         .find(|row| row["database"] == database)
         .unwrap();
     assert_eq!((&row["monthly"], &row["monthToDate"]), (&json!("9.81"), &json!("0.00")));
+    assert_eq!(row["monthEnd"], "0.00", "it is paused");
 }
 
 fn a_price_that_is_not_known_is_not_summed(world: &World, database: &str) {
@@ -167,7 +168,9 @@ fn a_price_that_is_not_known_is_not_summed(world: &World, database: &str) {
     );
     let csv = String::from_utf8(command(world, &["bill", "-o", "csv"]).stdout).unwrap();
     assert!(
-        csv.starts_with("namespace,name,class,database,project,region,state,currency,monthly,month_to_date,backups\n"),
+        csv.starts_with(
+            "namespace,name,class,database,project,region,state,currency,monthly,month_to_date,month_end,backups\n"
+        ),
         "{csv}"
     );
     assert_eq!(csv.lines().count(), 4);

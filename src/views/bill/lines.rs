@@ -149,7 +149,8 @@ fn row(database: &OrchestraDatabase, now: Timestamp) -> Option<Row> {
     let cost = status.cost.as_ref().filter(|_| state != LOST);
     let project = status.project.as_ref();
     let region = project.map_or(&wanted.region, |project| &project.region);
-    let (hours, amounts) = amounts(cost, &charges(database, now), now);
+    let end = leaves(database, &state, now).unwrap_or(Timestamp::MAX);
+    let (hours, amounts) = amounts(cost, &charges(database, now), now, end);
     Some(Row {
         namespace: claim.map(|claim| claim.namespace.clone()),
         name: claim.map(|claim| claim.name.clone()),
@@ -166,6 +167,8 @@ fn row(database: &OrchestraDatabase, now: Timestamp) -> Option<Row> {
 }
 
 const LOST: &str = "Lost";
+const DELETING: &str = "Deleting";
+const RECLAIMING: &str = "Reclaiming";
 
 fn state(database: &OrchestraDatabase) -> String {
     let status = database.status.as_ref();
@@ -173,12 +176,12 @@ fn state(database: &OrchestraDatabase) -> String {
         return LOST.into();
     }
     if database.metadata.deletion_timestamp.is_some() {
-        return "Deleting".into();
+        return DELETING.into();
     }
     if database.spec.released_at.is_some() {
         let is_reclaimed =
             database.spec.reclaim_after.is_some() && database.spec.reclaim_policy == DeletionPolicy::Delete;
-        return if is_reclaimed { "Reclaiming" } else { "Released" }.into();
+        return if is_reclaimed { RECLAIMING } else { "Released" }.into();
     }
     status
         .and_then(|status| status.phase.clone())
@@ -194,17 +197,30 @@ fn charges(database: &OrchestraDatabase, now: Timestamp) -> Charges {
     })
 }
 
-/// Hours and amounts of one row. Amounts are rounded to cents here, so that the rows add up to the printed totals.
-fn amounts(cost: Option<&Cost>, charges: &Charges, now: Timestamp) -> (Option<i32>, Amounts) {
+/// When a project that is being destroyed, or will be, is gone; none when it stays.
+fn leaves(database: &OrchestraDatabase, state: &str, now: Timestamp) -> Option<Timestamp> {
+    match state {
+        DELETING => Some(now),
+        RECLAIMING => database.spec.reclaim_after.as_ref().map(|at| at.0.max(now)),
+        _ => None,
+    }
+}
+
+/// Hours and amounts of one row, of a project that exists until `end`. Amounts are rounded to cents here, so that the rows add
+/// up to the printed totals.
+fn amounts(cost: Option<&Cost>, charges: &Charges, now: Timestamp, end: Timestamp) -> (Option<i32>, Amounts) {
     let read = |cost: &Cost| Some((money::parse(&cost.monthly)?, money::parse(&cost.hourly)?));
     let Some((cost, (monthly, hourly))) = cost.and_then(|cost| Some((cost, read(cost)?))) else {
         return (None, Amounts::default());
     };
-    let to_date = charged::in_month(charges, Month::of(now), hourly, now);
+    let month = Month::of(now);
+    let to_date = charged::in_month(charges, month, hourly, now);
+    let whole = charged::in_month(charges, month, hourly, month.end().min(end));
     let amounts = Amounts {
         currency: Some(cost.currency.clone()),
         monthly: Some(money::text(monthly)),
         month_to_date: Some(money::text(to_date.amount)),
+        month_end: Some(money::text(whole.amount)),
         backups: None,
     };
     (Some(to_date.hours), amounts)

@@ -47,10 +47,13 @@ impl Row {
 pub struct Amounts {
     /// Currency of the amounts.
     pub currency: Option<String>,
-    /// Cost of a month of 730 hours.
+    /// Cost of a month of 730 hours, of a paused project too.
     pub monthly: Option<String>,
     /// Cost of the hours started in the current calendar month; of a sum, absent where that of one database is not known.
     pub month_to_date: Option<String>,
+    /// Cost of the whole current calendar month if nothing changes: what runs goes on, what is paused stays so, and what is to
+    /// be destroyed is. Absent where the cost to date is.
+    pub month_end: Option<String>,
     /// Estimated cost of a month of the backups by schedule, which is not in the other amounts.
     pub backups: Option<String>,
 }

@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used)]
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::DeletionPolicy;
 
 fn database(name: &str, of: &Value) -> OrchestraDatabase {
     let claim = json!({"namespace": of["namespace"], "name": name, "uid": name});
@@ -71,7 +73,7 @@ fn json_has_nulls_and_decimal_strings() {
         json!({
             "namespace": "tenants", "name": "kept", "class": "standard", "database": "orchdb-kept", "project": "refkept",
             "region": "eu-west-1", "state": "Released", "currency": "USD", "monthly": "9.81", "monthToDate": "0.12",
-            "backups": null,
+            "monthEnd": "2.59", "backups": null,
         })
     );
     assert_eq!(
@@ -101,15 +103,22 @@ fn what_was_paused_or_resized_is_billed_as_it_ran() {
         let bill = serde_json::to_value(bill_of(&[database])).unwrap();
         let row = &bill["rows"][0];
         assert_eq!(row["monthly"], "9.81", "a month, if it runs");
-        (row["monthToDate"].clone(), bill["totals"][0]["monthToDate"].clone())
+        assert_eq!(bill["totals"][0]["monthToDate"], row["monthToDate"]);
+        (row["monthToDate"].clone(), row["monthEnd"].clone())
     };
     let micro =
         |begin: &str, end: Value| json!({"begin": begin, "end": end, "instanceSize": "micro", "hourly": "0.01344"});
-    for (charges, amount, why) in [
-        (json!(null), "7.20", "it has run since October: 536 hours"),
-        (json!({}), "0.00", "it was never found running"),
+    for (charges, amount, month_end, why) in [
+        (
+            json!(null),
+            "7.20",
+            "9.68",
+            "it has run since October: 536 hours of 720",
+        ),
+        (json!({}), "0.00", "0.00", "it was never found running"),
         (
             json!({"periods": [micro("2026-10-01T00:00:00Z", json!("2026-11-03T12:00:00Z"))]}),
+            "0.81",
             "0.81",
             "60 hours, and paused since",
         ),
@@ -118,6 +127,7 @@ fn what_was_paused_or_resized_is_billed_as_it_ran() {
                 micro("2026-10-01T00:00:00Z", json!("2026-10-30T12:00:00Z")), micro("2026-11-23T00:00:00Z", Value::Null),
             ]}),
             "0.11",
+            "2.58",
             "eight hours after a pause over the month's beginning",
         ),
         (
@@ -126,6 +136,7 @@ fn what_was_paused_or_resized_is_billed_as_it_ran() {
                 micro("2026-11-01T10:30:00Z", json!("2026-11-01T12:00:00Z")),
             ]}),
             "1.70",
+            "1.70",
             "eleven hours of a large and two of a micro",
         ),
         (
@@ -133,11 +144,46 @@ fn what_was_paused_or_resized_is_billed_as_it_ran() {
                 {"month": "2026-10", "hours": 700, "amount": "9.408"}, {"month": "2026-11", "hours": 100, "amount": "1.344"},
             ]}),
             "1.34",
+            "1.34",
             "the sum of this month",
         ),
     ] {
-        assert_eq!(to_date(charges), (json!(amount), json!(amount)), "{why}");
+        assert_eq!(to_date(charges), (json!(amount), json!(month_end)), "{why}");
     }
+}
+
+#[test]
+fn what_is_to_be_destroyed_is_not_billed_until_the_months_end() {
+    let month_end = |change: &dyn Fn(&mut OrchestraDatabase)| {
+        let mut kept = several().remove(1);
+        change(&mut kept);
+        let bill = serde_json::to_value(bill_of(&[kept])).unwrap();
+        (bill["rows"][0]["state"].clone(), bill["rows"][0]["monthEnd"].clone())
+    };
+    let time = |text: &str| Some(Time(text.parse().unwrap()));
+    let reclaimed_at = |text: &'static str| {
+        month_end(&|kept| {
+            kept.spec.reclaim_policy = DeletionPolicy::Delete;
+            kept.spec.reclaim_after = time(text);
+        })
+    };
+    let (reclaiming, deleting) = (json!("Reclaiming"), json!("Deleting"));
+    assert_eq!(
+        reclaimed_at("2026-11-24T00:00:00Z"),
+        (reclaiming.clone(), json!("0.34")),
+        "25 hours"
+    );
+    assert_eq!(
+        reclaimed_at("2026-12-24T00:00:00Z"),
+        (reclaiming.clone(), json!("2.59"))
+    );
+    assert_eq!(
+        reclaimed_at("2026-11-01T00:00:00Z"),
+        (reclaiming, json!("0.12")),
+        "it is late"
+    );
+    let deleted = month_end(&|kept| kept.metadata.deletion_timestamp = time("2026-11-23T07:00:00Z"));
+    assert_eq!(deleted, (deleting, json!("0.12")));
 }
 
 /// An Orchestra whose schedule of backups is estimated at an amount.
@@ -225,6 +271,7 @@ fn without_the_databases_a_tenant_has_its_price_and_no_cost_so_far() {
     assert_eq!(names, ["new", "one", "pooled"]);
     let one = &bill["rows"][1];
     assert_eq!((&one["monthly"], &one["monthToDate"]), (&json!("9.81"), &Value::Null));
+    assert_eq!(one["monthEnd"], Value::Null);
     assert_eq!(one["region"], "eu-north-1");
     for sum in [&bill["totals"][0], &of(By::Class)["rows"][0]] {
         assert_eq!((&sum["monthly"], &sum["backups"]), (&json!("9.81"), &json!("0.21")));
