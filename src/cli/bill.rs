@@ -41,8 +41,11 @@ pub struct Arguments {
     /// Only databases of tenants in this namespace.
     #[arg(short, long)]
     pub namespace: Option<String>,
+    /// One row for all databases of the Orchestras with the same value of this label, such as a cost centre.
+    #[arg(long, value_name = "LABEL", conflicts_with = "by")]
+    pub by_label: Option<String>,
     /// CSV with the columns of FOCUS 1.2: one charge for each hosted project.
-    #[arg(long, conflicts_with_all = ["by", "output"])]
+    #[arg(long, conflicts_with_all = ["by", "by_label", "output"])]
     pub focus: bool,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
@@ -54,8 +57,13 @@ pub struct Arguments {
 /// # Errors
 /// When the cluster cannot be read.
 pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<String> {
+    let by = match arguments.by_label {
+        Some(_) => bill::By::Label,
+        None => arguments.by.into(),
+    };
     let query = Query {
-        by: arguments.by.into(),
+        by,
+        label: arguments.by_label.clone(),
         class: arguments.class.clone(),
         namespace: arguments.namespace.clone(),
     };

@@ -91,8 +91,8 @@ pub enum ClusterCommand {
     /// Amounts in different currencies are not added.
     ///
     /// JSON: `{at, by, rows, totals, unpriced}`. A row by tenant is `{namespace, name, class, database,
-    /// project, region, state, currency, monthly, monthToDate, monthEnd, backups}`. A row by class or
-    /// namespace, and the total of a currency, is `{name, databases, unpriced, currency, monthly,
+    /// project, region, state, currency, monthly, monthToDate, monthEnd, backups}`. A row by class,
+    /// namespace or label, and the total of a currency, is `{name, databases, unpriced, currency, monthly,
     /// monthToDate, monthEnd, backups}`. Amounts are
     /// decimal strings, and null when they are not known.
     Bill(bill::Arguments),

@@ -77,6 +77,7 @@ fn by_of(query: &Fields) -> By {
 fn of_query(query: &Fields, by: By) -> Query {
     Query {
         by,
+        label: None,
         class: query.some("class").map(Into::into),
         namespace: query.some("namespace").map(Into::into),
     }
@@ -106,7 +107,7 @@ async fn read(client: Client, namespace: &str) -> Result<VisitorBill, kube::Erro
     };
     each(&orchestras, |Slim(orchestra)| {
         if whole {
-            lines.add_backups(&orchestra);
+            lines.add_orchestra(&orchestra);
         } else {
             lines.add_tenant(&orchestra);
         }

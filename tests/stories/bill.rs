@@ -82,6 +82,7 @@ async fn the_bill_shows_who_costs_what_and_adds_up() {
     let running = rows.iter().find(|row| row["name"] == "one").unwrap();
     is_billed_in_its_new_size(&world, running).await;
     drop(operator);
+    a_label_groups_its_tenants(&world);
     a_pause_is_not_billed(&world, kept["database"].as_str().unwrap());
     a_price_that_is_not_known_is_not_summed(&world, kept["database"].as_str().unwrap());
     whoever_may_look_may_have_it(&world).await;
@@ -138,6 +139,24 @@ async fn is_billed_in_its_new_size(world: &World, before: &Value) {
         .until(Kind::Database, ("", database), LONG, is_micro)
         .await
         .unwrap();
+}
+
+fn a_label_groups_its_tenants(world: &World) {
+    world
+        .kubectl(["label", "orchestra", "one", "two", "-n", TENANTS, "team=web"])
+        .unwrap();
+    let rows = bill(world, &["--by-label=team"])["rows"].clone();
+    let found: Vec<_> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (&row["name"], &row["monthly"]))
+        .collect();
+    assert_eq!(
+        found,
+        [(&Value::Null, &json!("9.81")), (&json!("web"), &json!("19.62"))],
+        "the Orchestra of the released one is gone"
+    );
 }
 
 fn a_pause_is_not_billed(world: &World, database: &str) {

@@ -18,6 +18,8 @@ type Holding = (Option<String>, Option<String>, String);
 #[derive(Debug)]
 pub struct Lines {
     at: Timestamp,
+    /// The label of the Orchestras whose values the rows have.
+    label: Option<String>,
     rows: Vec<Row>,
     /// The place of each database's row in `rows`.
     places: HashMap<Holding, usize>,
@@ -26,8 +28,14 @@ pub struct Lines {
 impl Lines {
     /// No rows, of a bill at this time.
     pub fn new(at: Timestamp) -> Self {
+        Self::with_label(at, None)
+    }
+
+    /// No rows, of a bill at this time whose rows have the values of a label of the Orchestras.
+    pub fn with_label(at: Timestamp, label: Option<String>) -> Self {
         Self {
             at,
+            label,
             rows: Vec::new(),
             places: HashMap::new(),
         }
@@ -45,6 +53,7 @@ impl Lines {
     pub fn add_tenant(&mut self, orchestra: &Orchestra) {
         let status = orchestra.status.as_ref();
         let hosted = status.filter(|status| status.cost.is_some() || status.project.is_some());
+        let own = self.own(orchestra);
         if let Some(status) = hosted {
             let project = status.project.as_ref();
             let priced = status
@@ -60,14 +69,22 @@ impl Lines {
                     monthly: priced.map(|(_, monthly)| money::text(monthly)),
                     ..Amounts::default()
                 },
-                ..of_orchestra(orchestra)
+                ..own
             });
         }
-        self.add_backups(orchestra);
+        self.add_orchestra(orchestra);
     }
 
-    /// Adds what the backups of an Orchestra are estimated to cost: to the row of its project, or as a row of its own.
-    pub fn add_backups(&mut self, orchestra: &Orchestra) {
+    /// Adds what an Orchestra knows of its database: the value of its label, and what its backups are estimated to cost, to the
+    /// row of its project or as a row of its own.
+    pub fn add_orchestra(&mut self, orchestra: &Orchestra) {
+        let own = self.own(orchestra);
+        let place = self.places.get(&holding(&own)).copied();
+        if let Some(place) = place
+            && let Some(row) = self.rows.get_mut(place)
+        {
+            row.label.clone_from(&own.label);
+        }
         let backup = orchestra.status.as_ref().and_then(|status| status.backup.as_ref());
         let estimate = backup.and_then(|backup| backup.estimate.as_ref());
         let Some(BackupEstimate {
@@ -78,9 +95,8 @@ impl Lines {
         else {
             return;
         };
-        let own = of_orchestra(orchestra);
-        let row = match self.places.get(&holding(&own)) {
-            Some(place) => self.rows.get_mut(*place),
+        let row = match place {
+            Some(place) => self.rows.get_mut(place),
             None => None,
         };
         let backups = Some(monthly.clone());
@@ -107,6 +123,15 @@ impl Lines {
         self.rows
     }
 
+    /// The row of an Orchestra, with the value of its label.
+    fn own(&self, orchestra: &Orchestra) -> Row {
+        let label = self.label.as_ref().and_then(|key| orchestra.labels().get(key));
+        Row {
+            label: label.cloned(),
+            ..of_orchestra(orchestra)
+        }
+    }
+
     fn push(&mut self, row: Row) {
         self.places.insert(holding(&row), self.rows.len());
         self.rows.push(row);
@@ -124,6 +149,7 @@ fn of_orchestra(orchestra: &Orchestra) -> Row {
         namespace: orchestra.namespace(),
         name: Some(orchestra.name_any()),
         class: orchestra.decided_class().map(str::to_owned),
+        label: None,
         database: status
             .and_then(|status| status.database_name.clone())
             .unwrap_or_default(),
@@ -155,6 +181,7 @@ fn row(database: &OrchestraDatabase, now: Timestamp) -> Option<Row> {
         namespace: claim.map(|claim| claim.namespace.clone()),
         name: claim.map(|claim| claim.name.clone()),
         class: database.spec.class_name.clone(),
+        label: None,
         database: database.name_any(),
         is_hosted: true,
         project: project.map(|project| project.reference.clone()),

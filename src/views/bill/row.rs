@@ -12,6 +12,9 @@ pub struct Row {
     pub name: Option<String>,
     /// Class of the database.
     pub class: Option<String>,
+    /// Value of the label of the Orchestra by which the bill is grouped.
+    #[serde(skip)]
+    pub label: Option<String>,
     /// Name of the OrchestraDatabase.
     pub database: String,
     /// Whether it is a hosted project: of any other, only the backups have a price.

@@ -233,6 +233,54 @@ fn backups_by_schedule_are_in_the_bill() {
     );
 }
 
+#[test]
+fn tenants_are_grouped_by_a_label_of_theirs() {
+    let labelled = |name: &str, centre: &str| {
+        let mut orchestra = backed_up(name, &format!("orchdb-{name}"), "1.00");
+        let labels = [
+            ("centre".to_owned(), centre.to_owned()),
+            ("other".to_owned(), "x".to_owned()),
+        ];
+        orchestra.metadata.labels = Some(labels.into());
+        orchestra
+    };
+    // Without an estimate of backups, and with backups alone.
+    let mut two = labelled("euro", "north");
+    two.status.as_mut().unwrap().backup = None;
+    let orchestras = [labelled("one", "south"), two, labelled("pooled", "south")];
+    let query = Query {
+        by: By::Label,
+        label: Some("centre".into()),
+        ..Query::default()
+    };
+    let at = "2026-11-23T08:00:00Z".parse().unwrap();
+    let bill = serde_json::to_value(bill(&several(), &orchestras, &query, at)).unwrap();
+    assert_eq!(bill["by"], "label");
+    let rows: Vec<_> = bill["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            json!([
+                row["name"],
+                row["databases"],
+                row["currency"],
+                row["monthly"],
+                row["backups"]
+            ])
+        })
+        .collect();
+    let expected = [
+        json!([null, 3, "USD", "120.55", null]),
+        json!(["north", 1, "EUR", "9.81", null]),
+        json!(["south", 1, "USD", "9.81", "2.00"]),
+    ];
+    assert_eq!(
+        rows, expected,
+        "a released database, and one whose Orchestra is not there, have no label"
+    );
+}
+
 /// An Orchestra with a hosted project, as its tenant may read it.
 fn hosted(name: &str, monthly: Option<&str>) -> Orchestra {
     let cost = monthly.map(|monthly| json!({"currency": "USD", "monthly": monthly, "hourly": "0.01"}));
