@@ -8,6 +8,8 @@ use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::api::{Cost, Currency};
 
+pub mod charged;
+
 /// Hours of a month in the provider's own monthly prices (365 days / 12, in hours).
 pub const HOURS_A_MONTH: u32 = 730;
 

@@ -5,8 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Adopt, AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, ExposeNewTables, LABEL, NAME, Near, OrchestraBackup,
-    PROJECT, PowerState, ProviderBackups, Recycle,
+    Adopt, AppliedTemplate, Charges, ChosenRegion, Cost, DeletionPolicy, ExposeNewTables, LABEL, NAME, Near,
+    OrchestraBackup, PROJECT, PowerState, ProviderBackups, Recycle,
 };
 
 /// A database that an Orchestra can claim: a hosted project or an entry of a static pool. The operator
@@ -254,6 +254,9 @@ pub struct OrchestraDatabaseStatus {
     /// Cost of the project; absent for an entry of a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+    /// When the project ran. Written when it is first paused or resized; absent before: it has run since it was requested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charges: Option<Charges>,
     /// Template whose migrations were applied while the database waited for a claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<AppliedTemplate>,

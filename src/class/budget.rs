@@ -296,11 +296,6 @@ fn is_counted(database: &OrchestraDatabase, class: &OrchestraClass) -> bool {
 }
 
 fn project(ctx: &Context, class: &OrchestraClass, database: &OrchestraDatabase) -> BudgetItem {
-    let size = database
-        .spec
-        .supabase
-        .as_ref()
-        .and_then(|wanted| wanted.instance_size.as_deref());
     let created = database.creation_timestamp().map_or(Timestamp::MAX, |at| at.0);
     BudgetItem {
         of: BudgetUse::Project,
@@ -311,7 +306,7 @@ fn project(ctx: &Context, class: &OrchestraClass, database: &OrchestraDatabase) 
             created
         },
         issued: database.is_issued(),
-        monthly: price::of_size(ctx, class, size).map(|quote| quote.price.monthly),
+        monthly: price::of_size(ctx, class, database.instance_size()).map(|quote| quote.price.monthly),
     }
 }
 

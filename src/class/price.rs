@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use kube::ResourceExt;
 use rust_decimal::Decimal;
 
-use crate::api::{Cost, OrchestraClass, OrchestraDatabase, PriceSource, PriceTable};
+use crate::api::{Cost, OrchestraClass, OrchestraDatabase, OrchestraDatabaseStatus, PriceSource, PriceTable};
 use crate::class::Context;
 use crate::error::ErrorClass;
 use crate::money::{self, Price};
@@ -57,6 +57,14 @@ pub struct Quote {
     pub as_of: Option<String>,
 }
 
+/// The compute size that a project of this size is charged for.
+pub fn billed_size(size: Option<&str>) -> &str {
+    match size {
+        None | Some("nano" | "pico") => SMALLEST_BILLED,
+        Some(size) => size,
+    }
+}
+
 /// The price of a project of this size; none when it is unknown.
 ///
 /// On the plan `free` a project costs nothing. Otherwise the class's own table takes precedence, so that an admin can
@@ -75,10 +83,7 @@ pub fn quote(
     if plan == Some("free") {
         return Some(of_default(Price::FREE));
     }
-    let size = match size {
-        None | Some("nano" | "pico") => SMALLEST_BILLED,
-        Some(size) => size,
-    };
+    let size = billed_size(size);
     if let Some((own, price)) = own.and_then(|own| Some((own, own.monthly.get(size)?))) {
         return Some(Quote {
             price: Price::of_month(money::parse(price)?),
@@ -196,14 +201,23 @@ pub fn of_size(ctx: &Context, class: &OrchestraClass, size: Option<&str>) -> Opt
     quote(size, plan, table_of(class), live.as_deref())
 }
 
-/// What a database costs, for its status: nothing for an entry of a static pool.
-pub fn of_database(ctx: &Context, database: &OrchestraDatabase) -> Option<Cost> {
+/// Whether a price of this size is known for a database.
+pub fn is_priced(ctx: &Context, database: &OrchestraDatabase, size: &str) -> bool {
+    let class = super::resolve(ctx, database.spec.class_name.as_deref());
+    class.is_ok_and(|class| of_size(ctx, &class, Some(size)).is_some())
+}
+
+/// What a database costs, for its `new` status: nothing for an entry of a static pool.
+pub fn of_database(ctx: &Context, database: &OrchestraDatabase, new: &OrchestraDatabaseStatus) -> Option<Cost> {
     let project = database.spec.supabase.as_ref()?;
+    let size = new.charged_size().or(project.instance_size.as_deref());
+    // The price of another size is no price of this one.
     let known = database.status.as_ref().and_then(|status| status.cost.clone());
+    let known = known.filter(|_| billed_size(size) == billed_size(database.instance_size()));
     let Ok(class) = super::resolve(ctx, database.spec.class_name.as_deref()) else {
         return known;
     };
-    let Some(quote) = of_size(ctx, &class, project.instance_size.as_deref()) else {
+    let Some(quote) = of_size(ctx, &class, size) else {
         return known;
     };
     // After a restart, before the provider's prices are requested again, the last ones stay valid.

@@ -5,7 +5,7 @@ use kube::Client;
 
 use super::cluster;
 use super::output::{self, Cell, Output};
-use crate::views::bill::{self, Amounts, Bill, BillRows, Group, Query, Row};
+use crate::views::bill::{self, Amounts, Bill, BillRows, Group, Query, Row, focus};
 
 /// What one row of the bill represents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -41,6 +41,12 @@ pub struct Arguments {
     /// Only databases of tenants in this namespace.
     #[arg(short, long)]
     pub namespace: Option<String>,
+    /// One row for all databases of the Orchestras with the same value of this label, such as a cost centre.
+    #[arg(long, value_name = "LABEL", conflicts_with = "by")]
+    pub by_label: Option<String>,
+    /// CSV with the columns of FOCUS 1.2: one charge for each hosted project.
+    #[arg(long, conflicts_with_all = ["by", "by_label", "output"])]
+    pub focus: bool,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
@@ -51,13 +57,21 @@ pub struct Arguments {
 /// # Errors
 /// When the cluster cannot be read.
 pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<String> {
+    let by = match arguments.by_label {
+        Some(_) => bill::By::Label,
+        None => arguments.by.into(),
+    };
     let query = Query {
-        by: arguments.by.into(),
+        by,
+        label: arguments.by_label.clone(),
         class: arguments.class.clone(),
         namespace: arguments.namespace.clone(),
     };
     let (databases, orchestras) = (cluster::list(client).await?, cluster::list(client).await?);
     let bill = bill::bill(&databases, &orchestras, &query, Timestamp::now());
+    if arguments.focus {
+        return output::csv(&focus::COLUMNS, focus::charges(&bill));
+    }
     render(&bill, arguments.output)
 }
 
@@ -75,14 +89,21 @@ fn render(bill: &Bill, output: Output) -> anyhow::Result<String> {
             let shown = output::table(
                 header,
                 cells,
-                &["databases", "unpriced", "monthly", "month_to_date", "backups"],
+                &[
+                    "databases",
+                    "unpriced",
+                    "monthly",
+                    "month_to_date",
+                    "month_end",
+                    "backups",
+                ],
             );
             Ok(format!("{shown}\n\n{}", summary(bill)))
         }
     }
 }
 
-const TENANT: [&str; 11] = [
+const TENANT: [&str; 12] = [
     "namespace",
     "name",
     "class",
@@ -93,15 +114,17 @@ const TENANT: [&str; 11] = [
     "currency",
     "monthly",
     "month_to_date",
+    "month_end",
     "backups",
 ];
-const GROUP: [&str; 7] = [
+const GROUP: [&str; 8] = [
     "name",
     "databases",
     "unpriced",
     "currency",
     "monthly",
     "month_to_date",
+    "month_end",
     "backups",
 ];
 
@@ -125,11 +148,12 @@ fn cells_of_group(group: &Group) -> Vec<Cell> {
     first.into_iter().chain(cells_of(&group.amounts)).collect()
 }
 
-fn cells_of(amounts: &Amounts) -> [Cell; 4] {
+fn cells_of(amounts: &Amounts) -> [Cell; 5] {
     [
         &amounts.currency,
         &amounts.monthly,
         &amounts.month_to_date,
+        &amounts.month_end,
         &amounts.backups,
     ]
     .map(Clone::clone)
@@ -152,18 +176,21 @@ fn total(total: &Group) -> Option<String> {
         currency: Some(currency),
         monthly: Some(monthly),
         month_to_date,
+        month_end,
         backups,
     } = &total.amounts
     else {
         return None;
     };
     let to_date = month_to_date.as_deref().unwrap_or("-");
+    let month_end = month_end.as_deref().unwrap_or("-");
     let priced = total.databases - total.unpriced;
     let backups = backups.as_ref().map_or_else(String::new, |backups| {
         format!("; backups by schedule: an estimated {backups} {currency} a month more")
     });
     Some(format!(
-        "total: {monthly} {currency} a month projected, {to_date} {currency} this month to date, for {priced} databases{backups}"
+        "total: {monthly} {currency} a month projected, {to_date} {currency} this month to date and {month_end} at its end, \
+         for {priced} databases{backups}"
     ))
 }
 

@@ -77,18 +77,23 @@ pub enum ClusterCommand {
     ///
     /// Reads only the cluster (KUBECONFIG): the `OrchestraDatabases`, with the prices that the operator
     /// has written into their statuses. `MONTHLY` is the cost of a month of 730 hours at the current
-    /// size. `MONTH TO DATE` counts the hours started since the beginning of the calendar month in UTC or
-    /// since the creation, whichever is later, because the provider bills each started hour.
+    /// size, for a paused project too. `MONTH TO DATE` counts the hours of the clock in which the project
+    /// ran since the beginning of the calendar month in UTC: each started hour in full, and for each
+    /// compute size that it had in it, as the provider bills them. A paused project costs nothing. When
+    /// it was paused, restored or resized is in `status.charges`, as the operator saw it. `MONTH END` is the
+    /// cost of the whole month if nothing changes: what runs goes on until its end, what is paused stays
+    /// so, and what is to be destroyed is.
     ///
-    /// The bill does not cover: projects that were deleted this month; the earlier size of a project that
-    /// was resized this month; projects that the operator did not create (see `orphans`); the
+    /// The bill does not cover: projects that were deleted this month; projects that the operator did
+    /// not create (see `orphans`); the
     /// organization's plan, credits, taxes, traffic and disk. The provider's billing cycle may begin on
     /// another day. A database without a known price is shown with `-` and counted beside the total.
     /// Amounts in different currencies are not added.
     ///
     /// JSON: `{at, by, rows, totals, unpriced}`. A row by tenant is `{namespace, name, class, database,
-    /// project, region, state, currency, monthly, monthToDate}`. A row by class or namespace, and the
-    /// total of a currency, is `{name, databases, unpriced, currency, monthly, monthToDate}`. Amounts are
+    /// project, region, state, currency, monthly, monthToDate, monthEnd, backups}`. A row by class,
+    /// namespace or label, and the total of a currency, is `{name, databases, unpriced, currency, monthly,
+    /// monthToDate, monthEnd, backups}`. Amounts are
     /// decimal strings, and null when they are not known.
     Bill(bill::Arguments),
     /// List what costs money and serves no tenant: projects of this cluster that no `OrchestraDatabase`

@@ -23,7 +23,7 @@ use super::text::Lang;
 use super::visitor::Visitor;
 use crate::api::slim::Slim;
 use crate::api::{Orchestra, OrchestraDatabase};
-use crate::views::bill::{Amounts, Bill, BillRows, By, Group, Lines, Query, Row, of_rows};
+use crate::views::bill::{Amounts, Bill, BillRows, By, Group, Lines, Query, Row, focus, of_rows};
 
 /// Rows of one page.
 const PAGE: usize = 200;
@@ -35,6 +35,7 @@ struct CostRow {
     state: String,
     monthly: String,
     to_date: String,
+    month_end: String,
     backups: String,
 }
 
@@ -67,10 +68,16 @@ const GROUPS: [(&str, By, &str); 3] = [
     ("namespace", By::Namespace, "cost-by-namespace"),
 ];
 
-fn of_query(query: &Fields) -> Query {
+/// What one row represents, as the address has it.
+fn by_of(query: &Fields) -> By {
     let by = GROUPS.into_iter().find(|(name, ..)| *name == query.get("by"));
+    by.map_or(By::Tenant, |(_, by, _)| by)
+}
+
+fn of_query(query: &Fields, by: By) -> Query {
     Query {
-        by: by.map_or(By::Tenant, |(_, by, _)| by),
+        by,
+        label: None,
         class: query.some("class").map(Into::into),
         namespace: query.some("namespace").map(Into::into),
     }
@@ -100,7 +107,7 @@ async fn read(client: Client, namespace: &str) -> Result<VisitorBill, kube::Erro
     };
     each(&orchestras, |Slim(orchestra)| {
         if whole {
-            lines.add_backups(&orchestra);
+            lines.add_orchestra(&orchestra);
         } else {
             lines.add_tenant(&orchestra);
         }
@@ -122,13 +129,13 @@ struct Billed {
     whole: bool,
 }
 
-async fn billed(console: &Console, visitor: Visitor, query: &Fields) -> Result<Billed, Response> {
+async fn billed(console: &Console, visitor: Visitor, query: &Fields, by: By) -> Result<Billed, Response> {
     let filter = NamespaceFilter::of("/cost", query)
         .ok_or_else(|| answer::problem(&visitor.frame, StatusCode::NOT_FOUND, "problem-nowhere", ""))?;
     let read = read(visitor.client.clone(), &filter.namespace);
     match console.cost.of(visitor.bearer, &filter.namespace, read).await {
         Ok(reading) => Ok(Billed {
-            bill: of_rows(&reading.rows, &of_query(query), reading.at),
+            bill: of_rows(&reading.rows, &of_query(query, by), reading.at),
             filter,
             frame: visitor.frame,
             whole: reading.whole,
@@ -137,14 +144,15 @@ async fn billed(console: &Console, visitor: Visitor, query: &Fields) -> Result<B
     }
 }
 
-/// The price a month, the cost of this month so far, and what its backups are estimated to cost a month.
-fn amounts(lang: Lang, amounts: &Amounts) -> [String; 3] {
+/// The price a month, the cost of this month so far and as a whole, and what its backups are estimated to cost a month.
+fn amounts(lang: Lang, amounts: &Amounts) -> [String; 4] {
     let currency = amounts.currency.as_deref().unwrap_or_default();
     let money = |sum: &Option<String>| sum.as_deref().map(|sum| format::money(lang, sum, currency));
     let known = |sum: &Option<String>| money(sum).unwrap_or_else(|| lang.say("cost-unknown"));
     [
         known(&amounts.monthly),
         known(&amounts.month_to_date),
+        known(&amounts.month_end),
         money(&amounts.backups).unwrap_or_default(),
     ]
 }
@@ -165,7 +173,7 @@ impl Line<'_> {
 }
 
 fn of_row(lang: Lang, row: &Row) -> CostRow {
-    let [monthly, to_date, backups] = amounts(lang, &row.amounts);
+    let [monthly, to_date, month_end, backups] = amounts(lang, &row.amounts);
     let tenant = row.namespace.as_deref().zip(row.name.as_deref());
     let held = tenant.filter(|_| row.state != "Released" && row.state != "Reclaiming");
     let class = row.class.as_deref().unwrap_or_default();
@@ -179,12 +187,13 @@ fn of_row(lang: Lang, row: &Row) -> CostRow {
         state: lang.word("phase", &row.state),
         monthly,
         to_date,
+        month_end,
         backups,
     }
 }
 
 fn of_group(lang: Lang, group: &Group) -> CostRow {
-    let [monthly, to_date, backups] = amounts(lang, &group.amounts);
+    let [monthly, to_date, month_end, backups] = amounts(lang, &group.amounts);
     CostRow {
         name: group.name.clone().unwrap_or_else(|| lang.say("cost-nobody")),
         path: None,
@@ -192,6 +201,7 @@ fn of_group(lang: Lang, group: &Group) -> CostRow {
         state: String::new(),
         monthly,
         to_date,
+        month_end,
         backups,
     }
 }
@@ -203,7 +213,7 @@ pub async fn page(State(console): State<Arc<Console>>, visitor: Visitor, QueryFi
         filter,
         frame,
         whole,
-    } = match billed(&console, visitor, &query).await {
+    } = match billed(&console, visitor, &query, by_of(&query)).await {
         Ok(billed) => billed,
         Err(answer) => return answer,
     };
@@ -233,7 +243,7 @@ pub async fn page(State(console): State<Arc<Console>>, visitor: Visitor, QueryFi
                 here: is == bill.by,
             })
             .collect(),
-        csv: link("/cost.csv", &[kept[0], kept[1], ("by", by)]),
+        csv: link("/cost.csv", &kept),
         totals: totals.collect(),
         unpriced: (bill.unpriced > 0).then(|| lang.count("cost-unpriced", bill.unpriced)),
         place: cut.place(lang),
@@ -246,9 +256,9 @@ pub async fn page(State(console): State<Arc<Console>>, visitor: Visitor, QueryFi
     })
 }
 
-/// `GET /cost.csv`: the bill with the columns of FOCUS 1.2 that the operator knows the values of.
+/// `GET /cost.csv`: one charge for each hosted project, with the columns of FOCUS 1.2.
 pub async fn csv(State(console): State<Arc<Console>>, visitor: Visitor, QueryFields(query): QueryFields) -> Response {
-    let bill = match billed(&console, visitor, &query).await {
+    let bill = match billed(&console, visitor, &query, By::Tenant).await {
         Ok(billed) => billed.bill,
         Err(answer) => return answer,
     };
@@ -268,66 +278,12 @@ pub async fn csv(State(console): State<Arc<Console>>, visitor: Visitor, QueryFie
     }
 }
 
-/// Names of objects and decimal numbers: no cell begins as a formula of a spreadsheet does.
+/// Names of objects, decimal numbers and JSON objects: no cell begins as a formula of a spreadsheet does.
 fn table(bill: &Bill) -> anyhow::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record([
-        "SubAccountId",
-        "ResourceId",
-        "RegionId",
-        "ServiceName",
-        "BillingCurrency",
-        "BilledCost",
-        "x_MonthlyCost",
-        "x_MonthlyBackupCost",
-        "x_Class",
-        "x_State",
-    ])?;
-    let BillRows::Tenants(rows) = &bill.rows else {
-        return of_groups(writer, bill);
-    };
-    for row in rows {
-        let tenant = row
-            .namespace
-            .iter()
-            .chain(&row.name)
-            .cloned()
-            .collect::<Vec<_>>()
-            .join("/");
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        writer.write_record([
-            tenant,
-            row.database.clone(),
-            text(&row.region),
-            "Supabase".into(),
-            text(&row.amounts.currency),
-            text(&row.amounts.month_to_date),
-            text(&row.amounts.monthly),
-            text(&row.amounts.backups),
-            text(&row.class),
-            row.state.clone(),
-        ])?;
-    }
-    Ok(writer.into_inner()?)
-}
-
-fn of_groups(mut writer: csv::Writer<Vec<u8>>, bill: &Bill) -> anyhow::Result<Vec<u8>> {
-    if let BillRows::Groups(groups) = &bill.rows {
-        for group in groups {
-            let text = |text: &Option<String>| text.clone().unwrap_or_default();
-            writer.write_record([
-                text(&group.name),
-                String::new(),
-                String::new(),
-                "Supabase".into(),
-                text(&group.amounts.currency),
-                text(&group.amounts.month_to_date),
-                text(&group.amounts.monthly),
-                text(&group.amounts.backups),
-                String::new(),
-                String::new(),
-            ])?;
-        }
+    writer.write_record(focus::COLUMNS)?;
+    for charge in focus::charges(bill) {
+        writer.write_record(charge.iter().map(|value| value.as_deref().unwrap_or_default()))?;
     }
     Ok(writer.into_inner()?)
 }

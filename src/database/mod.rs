@@ -2,6 +2,7 @@
 
 mod act;
 mod adopted;
+mod charges;
 mod create;
 mod deadline;
 mod describe;

@@ -18,7 +18,7 @@ use crate::supabase::{self, Account};
 
 /// How long a pause may take before it is reported. Projects were seen to hang in it for weeks
 /// (github.com/supabase/supabase/issues/35136 and others).
-const PAUSE_LIMIT: Duration = Duration::from_hours(1);
+pub const PAUSE_LIMIT: Duration = Duration::from_hours(1);
 
 /// Whether the Orchestra wants the project to be paused. A project that was never usable is not paused: it may still be
 /// created.

@@ -9,7 +9,7 @@ use super::describe::{describe, is_at_rest, is_replacing};
 use super::observe::Observed;
 use super::plan::{ClaimState, DatabaseStop, Step};
 use super::published_keys::PublishedKeys;
-use super::{Context, Pass, entry, final_backup, former, grace, unclear};
+use super::{Context, Pass, charges, entry, final_backup, former, grace, unclear};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
 use crate::controller::conditions::{Conditions, Standing};
@@ -147,7 +147,8 @@ fn render(pass: &Pass, step: Step, observed: &Observed, new: &mut OrchestraDatab
     let conditions = conditions.finish();
     new.conditions = conditions;
     new.phase = Some(said.phase.into());
-    new.cost = crate::class::price::of_database(&pass.ctx.class, &pass.object);
+    charges::note(pass, observed, new);
+    new.cost = crate::class::price::of_database(&pass.ctx.class, &pass.object, new);
     new.observed_generation = pass.object.metadata.generation.unwrap_or_default();
     let claim = pass.object.spec.claim_ref.as_ref();
     new.claim = claim.map(|claim| format!("{}/{}", claim.namespace, claim.name));

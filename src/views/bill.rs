@@ -10,8 +10,8 @@ use serde::Serialize;
 use crate::api::{Orchestra, OrchestraDatabase};
 use crate::money;
 
+pub mod focus;
 mod lines;
-mod month;
 mod row;
 
 pub use lines::Lines;
@@ -28,6 +28,8 @@ pub enum By {
     Class,
     /// All databases of the tenants in a namespace.
     Namespace,
+    /// All databases of the tenants with a value of a label.
+    Label,
 }
 
 /// Which databases a bill covers, and how it groups them.
@@ -35,17 +37,19 @@ pub enum By {
 pub struct Query {
     /// What one row represents.
     pub by: By,
+    /// The label of the Orchestras by whose values the databases are grouped, for [`By::Label`].
+    pub label: Option<String>,
     /// Only databases of this class.
     pub class: Option<String>,
     /// Only databases of tenants in this namespace.
     pub namespace: Option<String>,
 }
 
-/// The databases of one class or namespace in one currency.
+/// The databases of one class, namespace or value of a label in one currency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Group {
-    /// Name of the class or namespace; absent in a total.
+    /// Name of the class or namespace, or value of the label; absent in a total, and for what has none.
     pub name: Option<String>,
     /// Number of databases, including those without a known price.
     pub databases: usize,
@@ -62,7 +66,7 @@ pub struct Group {
 pub enum BillRows {
     /// One for each database.
     Tenants(Vec<Row>),
-    /// One for each class or namespace and currency.
+    /// One for each class, namespace or value of a label, and currency.
     Groups(Vec<Group>),
 }
 
@@ -94,12 +98,12 @@ pub struct Bill {
 
 /// Computes the bill of these databases, and of the backups of these Orchestras.
 pub fn bill(databases: &[OrchestraDatabase], orchestras: &[Orchestra], query: &Query, now: Timestamp) -> Bill {
-    let mut lines = Lines::new(now);
+    let mut lines = Lines::with_label(now, query.label.clone());
     for database in databases {
         lines.add_database(database);
     }
     for orchestra in orchestras {
-        lines.add_backups(orchestra);
+        lines.add_orchestra(orchestra);
     }
     of_rows(&lines.rows(), query, now)
 }
@@ -119,6 +123,7 @@ pub fn of_rows(rows: &[Row], query: &Query, at: Timestamp) -> Bill {
         rows: match query.by {
             By::Class => BillRows::Groups(groups(&rows, |row| row.class.clone())),
             By::Namespace => BillRows::Groups(groups(&rows, |row| row.namespace.clone())),
+            By::Label => BillRows::Groups(groups(&rows, |row| row.label.clone())),
             By::Tenant => BillRows::Tenants(rows),
         },
     }
@@ -130,6 +135,7 @@ struct Sums {
     unpriced: usize,
     monthly: Decimal,
     to_date: Decimal,
+    month_end: Decimal,
     /// A database with a price, of which nobody knows since when it costs that.
     is_to_date_unknown: bool,
     backups: Option<Decimal>,
@@ -144,6 +150,8 @@ impl Sums {
         self.is_to_date_unknown |= monthly.is_some() && to_date.is_none();
         self.monthly = self.monthly.saturating_add(monthly.unwrap_or_default());
         self.to_date = self.to_date.saturating_add(to_date.unwrap_or_default());
+        let month_end = amount(&row.amounts.month_end);
+        self.month_end = self.month_end.saturating_add(month_end.unwrap_or_default());
         if let Some(backups) = amount(&row.amounts.backups) {
             self.backups = Some(self.backups.unwrap_or_default().saturating_add(backups));
         }
@@ -175,6 +183,7 @@ fn groups(rows: &[Row], name: impl Fn(&Row) -> Option<String>) -> Vec<Group> {
                 currency: Some(currency),
                 monthly: Some(money::text(sum.monthly)),
                 month_to_date: (!sum.is_to_date_unknown).then(|| money::text(sum.to_date)),
+                month_end: (!sum.is_to_date_unknown).then(|| money::text(sum.month_end)),
                 backups: sum.backups.map(money::text),
             },
         });

@@ -7,12 +7,17 @@ use serde_json::{Value, json};
 
 use crate::orphans::command;
 use crate::proof::{generous_world, soon};
-use crate::support::{gone, orchestra, patch_status, ready, sources, standard_class};
+use crate::support::{LONG, gone, orchestra, patch_status, ready, sources, standard_class};
 
 fn bill(world: &World, arguments: &[&str]) -> Value {
     let output = command(world, &[&["bill", "-o", "json"], arguments].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Looks often at what is settled.
+fn often(command: &mut Command) {
+    command.env("ORCHESTRA_RESYNC", "2s");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,7 +30,7 @@ async fn the_bill_shows_who_costs_what_and_adds_up() {
         empty.status.success() && empty.stdout.starts_with(b"none: "),
         "{empty:?}"
     );
-    let operator = world.operator("operator", |_| {}).unwrap();
+    let operator = world.operator("operator", often).unwrap();
     for name in ["one", "two", "kept"] {
         orchestra(&world, name, "");
     }
@@ -57,9 +62,9 @@ async fn the_bill_shows_who_costs_what_and_adds_up() {
         );
         assert_eq!((&row["monthly"], &row["currency"]), (&json!("9.81"), &json!("USD")));
     }
-    // The first started hour; a second one where the story ran over a full hour or a new month.
+    // The first started hour of each; a second one where the story ran over a full hour.
     let to_date = whole["totals"][0]["monthToDate"].as_str().unwrap();
-    assert!(["0.03", "0.09"].contains(&to_date), "{whole:#}");
+    assert!(["0.03", "0.05", "0.07", "0.09"].contains(&to_date), "{whole:#}");
 
     let by_class = bill(&world, &["--by=class"]);
     assert_eq!(
@@ -74,9 +79,98 @@ async fn the_bill_shows_who_costs_what_and_adds_up() {
     assert_eq!(bill(&world, &["--class=none"])["totals"], json!([]));
 
     let kept = rows.iter().find(|row| row["name"] == "kept").unwrap();
+    let running = rows.iter().find(|row| row["name"] == "one").unwrap();
+    is_billed_in_its_new_size(&world, running).await;
     drop(operator);
+    a_label_groups_its_tenants(&world);
+    a_pause_is_not_billed(&world, kept["database"].as_str().unwrap());
     a_price_that_is_not_known_is_not_summed(&world, kept["database"].as_str().unwrap());
     whoever_may_look_may_have_it(&world).await;
+}
+
+async fn resize(world: &World, project: &str, size: &str) {
+    let url = format!("{}/v1/projects/{project}/billing/addons", world.api.url());
+    let body = json!({"addon_type": "compute_instance", "addon_variant": format!("ci_{size}")});
+    let request = reqwest::Client::new().patch(url).bearer_auth(world.api.token());
+    assert!(request.json(&body).send().await.unwrap().status().is_success());
+}
+
+/// Somebody resizes the project in the provider's dashboard: the price follows, and the hours before it keep theirs.
+async fn is_billed_in_its_new_size(world: &World, before: &Value) {
+    let (database, project) = (
+        before["database"].as_str().unwrap(),
+        before["project"].as_str().unwrap(),
+    );
+    resize(world, project, "small").await;
+    let is_small = |object: &Value| object["status"]["cost"]["hourly"] == "0.0206";
+    let object = world
+        .until(Kind::Database, ("", database), LONG, is_small)
+        .await
+        .unwrap();
+    let periods = object["status"]["charges"]["periods"].as_array().unwrap();
+    let [first, second] = periods.as_slice() else {
+        panic!("{object:#}");
+    };
+    assert_eq!(
+        (&first["instanceSize"], &first["hourly"], &first["end"]),
+        (&json!("micro"), &json!("0.01344"), &second["begin"]),
+        "{object:#}"
+    );
+    assert_eq!(
+        (&second["instanceSize"], &second["end"]),
+        (&json!("small"), &Value::Null)
+    );
+    // A started hour of each size, to the cent: 0.01344 and 0.0206; more where the story ran over a full hour.
+    let whole = bill(world, &["--class=standard"]);
+    let row = whole["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["name"] == "one")
+        .unwrap();
+    assert_eq!(row["monthly"], "15.04");
+    assert!(
+        ["0.03", "0.05"].contains(&row["monthToDate"].as_str().unwrap()),
+        "{row}"
+    );
+    resize(world, project, "micro").await;
+    let is_micro = |object: &Value| object["status"]["cost"]["hourly"] == "0.01344";
+    world
+        .until(Kind::Database, ("", database), LONG, is_micro)
+        .await
+        .unwrap();
+}
+
+fn a_label_groups_its_tenants(world: &World) {
+    world
+        .kubectl(["label", "orchestra", "one", "two", "-n", TENANTS, "team=web"])
+        .unwrap();
+    let rows = bill(world, &["--by-label=team"])["rows"].clone();
+    let found: Vec<_> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (&row["name"], &row["monthly"]))
+        .collect();
+    assert_eq!(
+        found,
+        [(&Value::Null, &json!("9.81")), (&json!("web"), &json!("19.62"))],
+        "the Orchestra of the released one is gone"
+    );
+}
+
+fn a_pause_is_not_billed(world: &World, database: &str) {
+    let period = json!({"begin": "2020-01-01T00:00:00Z", "end": "2020-01-02T00:00:00Z", "instanceSize": "micro", "hourly": "0.01344"});
+    patch_status(world, "orchdb", database, &json!({"charges": {"periods": [period]}}));
+    let whole = bill(world, &[]);
+    let row = whole["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["database"] == database)
+        .unwrap();
+    assert_eq!((&row["monthly"], &row["monthToDate"]), (&json!("9.81"), &json!("0.00")));
+    assert_eq!(row["monthEnd"], "0.00", "it is paused");
 }
 
 fn a_price_that_is_not_known_is_not_summed(world: &World, database: &str) {
@@ -93,10 +187,18 @@ fn a_price_that_is_not_known_is_not_summed(world: &World, database: &str) {
     );
     let csv = String::from_utf8(command(world, &["bill", "-o", "csv"]).stdout).unwrap();
     assert!(
-        csv.starts_with("namespace,name,class,database,project,region,state,currency,monthly,month_to_date,backups\n"),
+        csv.starts_with(
+            "namespace,name,class,database,project,region,state,currency,monthly,month_to_date,month_end,backups\n"
+        ),
         "{csv}"
     );
     assert_eq!(csv.lines().count(), 4);
+    let charges = String::from_utf8(command(world, &["bill", "--focus"]).stdout).unwrap();
+    assert!(
+        charges.starts_with("BilledCost,BillingAccountId,") && charges.contains(",acme-org,"),
+        "{charges}"
+    );
+    assert_eq!(charges.lines().count(), 4);
 }
 
 async fn whoever_may_look_may_have_it(world: &World) {

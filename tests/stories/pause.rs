@@ -84,6 +84,15 @@ fn events(world: &World) -> String {
     world.kubectl(["get", "events", "-A", "-o", path]).unwrap()
 }
 
+/// Whether each period for which the Orchestra's project is charged has ended.
+async fn charged(world: &World, object: &Value) -> Vec<bool> {
+    let name = object["status"]["databaseName"].as_str().unwrap();
+    let database = world.get(Kind::Database, "", name).await.unwrap().unwrap();
+    let periods = database["status"]["charges"]["periods"].as_array().cloned();
+    let ended = |period: &Value| period["end"].is_string();
+    periods.unwrap_or_default().iter().map(ended).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_project_is_paused_and_restored_once_whatever_goes_wrong() {
@@ -94,6 +103,10 @@ async fn a_project_is_paused_and_restored_once_whatever_goes_wrong() {
     orchestra(&world, "tour", "");
     let object = one_project_and_both_logins(&world, "tour").await;
     let reference = object["status"]["project"]["ref"].as_str().unwrap().to_owned();
+    assert!(
+        charged(&world, &object).await.is_empty(),
+        "it has run since its creation"
+    );
 
     // The operator dies when the provider has the request.
     world.api.faults().add(Operation::PauseProject, 1, Fault::HoldAfter);
@@ -104,6 +117,7 @@ async fn a_project_is_paused_and_restored_once_whatever_goes_wrong() {
     leader = operator(&world, "second");
     let object = paused(&world, "tour").await;
     assert_eq!(object["status"]["power"]["pausedBy"], "Spec");
+    assert_eq!(charged(&world, &object).await, [true]);
     assert!(
         condition(&object, "Ready").2.contains("migrations and seeds wait"),
         "{object:#}"
@@ -151,6 +165,7 @@ async fn a_project_is_paused_and_restored_once_whatever_goes_wrong() {
         object["status"]["power"]["saved"], "0",
         "a free project costs nothing: {object:#}"
     );
+    assert_eq!(charged(&world, &object).await, [true, false]);
     assert_eq!(world.api.ledger().count(Operation::RestoreProject), 1);
     assert!(world.api.ledger().count(Operation::UpdatePassword) >= 1);
     soon("an event tells of it", async || {

@@ -21,15 +21,15 @@ fn a_bill_by_tenant_shows_everything_and_sums_each_currency() {
     assert_eq!(
         lines,
         [
-            "NAMESPACE NAME CLASS DATABASE PROJECT REGION STATE CURRENCY MONTHLY MONTH TO DATE BACKUPS",
-            "others big large orchdb-big refbig eu-west-1 Bound USD 110.74 81.31 -",
-            "tenants euro large orchdb-euro refeuro eu-west-1 Bound EUR 9.81 7.20 -",
-            "tenants kept standard orchdb-kept refkept eu-west-1 Released USD 9.81 0.12 -",
-            "tenants new standard orchdb-new refnew eu-west-1 Bound - - - -",
-            "tenants one standard orchdb-one refone eu-west-1 Bound USD 9.81 7.20 -",
+            "NAMESPACE NAME CLASS DATABASE PROJECT REGION STATE CURRENCY MONTHLY MONTH TO DATE MONTH END BACKUPS",
+            "others big large orchdb-big refbig eu-west-1 Bound USD 110.74 81.31 109.22 -",
+            "tenants euro large orchdb-euro refeuro eu-west-1 Bound EUR 9.81 7.20 9.68 -",
+            "tenants kept standard orchdb-kept refkept eu-west-1 Released USD 9.81 0.12 2.59 -",
+            "tenants new standard orchdb-new refnew eu-west-1 Bound - - - - -",
+            "tenants one standard orchdb-one refone eu-west-1 Bound USD 9.81 7.20 9.68 -",
             "",
-            "total: 9.81 EUR a month projected, 7.20 EUR this month to date, for 1 databases",
-            "total: 130.36 USD a month projected, 88.63 USD this month to date, for 3 databases",
+            "total: 9.81 EUR a month projected, 7.20 EUR this month to date and 9.68 at its end, for 1 databases",
+            "total: 130.36 USD a month projected, 88.63 USD this month to date and 121.49 at its end, for 3 databases",
             "without a known price, and not in the total: 1",
         ]
     );
@@ -39,17 +39,17 @@ fn a_bill_by_tenant_shows_everything_and_sums_each_currency() {
 fn groups_count_what_has_no_price() {
     assert_eq!(
         bill(ByFlag::Class, Output::Csv),
-        "name,databases,unpriced,currency,monthly,month_to_date,backups\n\
-         large,1,0,EUR,9.81,7.20,\n\
-         large,1,0,USD,110.74,81.31,\n\
-         standard,3,1,USD,19.62,7.32,"
+        "name,databases,unpriced,currency,monthly,month_to_date,month_end,backups\n\
+         large,1,0,EUR,9.81,7.20,9.68,\n\
+         large,1,0,USD,110.74,81.31,109.22,\n\
+         standard,3,1,USD,19.62,7.32,12.27,"
     );
     assert_eq!(
         bill(ByFlag::Namespace, Output::Csv),
-        "name,databases,unpriced,currency,monthly,month_to_date,backups\n\
-         others,1,0,USD,110.74,81.31,\n\
-         tenants,2,1,EUR,9.81,7.20,\n\
-         tenants,2,0,USD,19.62,7.32,"
+        "name,databases,unpriced,currency,monthly,month_to_date,month_end,backups\n\
+         others,1,0,USD,110.74,81.31,109.22,\n\
+         tenants,2,1,EUR,9.81,7.20,9.68,\n\
+         tenants,2,0,USD,19.62,7.32,12.27,"
     );
 }
 

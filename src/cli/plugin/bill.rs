@@ -16,6 +16,12 @@ pub struct Arguments {
     /// Only databases of this class.
     #[arg(long, add = ArgValueCandidates::new(complete::classes))]
     pub class: Option<String>,
+    /// One row for all databases of the Orchestras with the same value of this label, such as a cost centre.
+    #[arg(long, value_name = "LABEL", conflicts_with = "by")]
+    pub by_label: Option<String>,
+    /// CSV with the columns of FOCUS 1.2: one charge for each hosted project.
+    #[arg(long, conflicts_with_all = ["by", "by_label", "output"])]
+    pub focus: bool,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
@@ -30,6 +36,8 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<String>
         by: arguments.by,
         class: arguments.class.clone(),
         namespace: scope.is_named.then(|| scope.namespace.clone()),
+        by_label: arguments.by_label.clone(),
+        focus: arguments.focus,
         output: arguments.output,
     };
     bill::run(&scope.client, &arguments).await

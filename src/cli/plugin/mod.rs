@@ -65,7 +65,9 @@ pub enum UserCommand {
     #[command(after_help = "Examples:
   kubectl orchestra bill
   kubectl orchestra bill -n tenants
-  kubectl orchestra bill --by class -o json")]
+  kubectl orchestra bill --by class -o json
+  kubectl orchestra bill --by-label cost-centre
+  kubectl orchestra bill --focus")]
     Bill(bill::Arguments),
     /// List what costs money and serves no tenant.
     ///

@@ -252,7 +252,7 @@ backup-verified = Restored in a drill
 backup-unverified = never
 
 cost-csv = Download CSV
-cost-basis = From the operator's own record of databases and prices. It is not the provider's invoice: traffic, disk, credits and taxes are not known.
+cost-basis = From the operator's own record of databases and prices. It is not the provider's invoice: traffic, disk, credits and taxes are not known. The month in all: what runs goes on until its end, and what is paused stays paused.
 cost-by-tenant = By tenant
 cost-by-class = By class
 cost-by-namespace = By namespace
@@ -266,6 +266,7 @@ cost-what = What
 cost-monthly = Per month
 cost-backups = Backups per month
 cost-to-date = This month so far
+cost-month-end = This month in all
 cost-unknown = unknown
 cost-nobody = nobody
 cost-total = Sum

@@ -252,7 +252,7 @@ backup-verified = Återställd i en övning
 backup-unverified = aldrig
 
 cost-csv = Ladda ner CSV
-cost-basis = Från operatorns egen förteckning över databaser och priser. Det är inte leverantörens faktura: trafik, disk, krediter och skatter är inte kända.
+cost-basis = Från operatorns egen förteckning över databaser och priser. Det är inte leverantörens faktura: trafik, disk, krediter och skatter är inte kända. Hela månaden: det som är igång fortsätter till månadens slut, och det som är pausat förblir pausat.
 cost-by-tenant = Per kund
 cost-by-class = Per klass
 cost-by-namespace = Per namnrymd
@@ -266,6 +266,7 @@ cost-what = Vad
 cost-monthly = Per månad
 cost-backups = Säkerhetskopior per månad
 cost-to-date = Hittills denna månad
+cost-month-end = Hela denna månad
 cost-unknown = okänt
 cost-nobody = ingen
 cost-total = Summa

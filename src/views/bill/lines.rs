@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::month;
 use super::row::{Amounts, Row};
-use crate::api::{BackupEstimate, Cost, DeletionPolicy, Orchestra, OrchestraDatabase};
+use crate::api::{BackupEstimate, Charges, Cost, DeletionPolicy, Orchestra, OrchestraDatabase};
 use crate::class::orphan::is_billed;
 use crate::money;
+use crate::money::charged::{self, Month};
 
 /// Namespace and name of a tenant, and the name of its OrchestraDatabase.
 type Holding = (Option<String>, Option<String>, String);
@@ -18,6 +18,8 @@ type Holding = (Option<String>, Option<String>, String);
 #[derive(Debug)]
 pub struct Lines {
     at: Timestamp,
+    /// The label of the Orchestras whose values the rows have.
+    label: Option<String>,
     rows: Vec<Row>,
     /// The place of each database's row in `rows`.
     places: HashMap<Holding, usize>,
@@ -26,8 +28,14 @@ pub struct Lines {
 impl Lines {
     /// No rows, of a bill at this time.
     pub fn new(at: Timestamp) -> Self {
+        Self::with_label(at, None)
+    }
+
+    /// No rows, of a bill at this time whose rows have the values of a label of the Orchestras.
+    pub fn with_label(at: Timestamp, label: Option<String>) -> Self {
         Self {
             at,
+            label,
             rows: Vec::new(),
             places: HashMap::new(),
         }
@@ -45,6 +53,7 @@ impl Lines {
     pub fn add_tenant(&mut self, orchestra: &Orchestra) {
         let status = orchestra.status.as_ref();
         let hosted = status.filter(|status| status.cost.is_some() || status.project.is_some());
+        let own = self.own(orchestra);
         if let Some(status) = hosted {
             let project = status.project.as_ref();
             let priced = status
@@ -60,14 +69,22 @@ impl Lines {
                     monthly: priced.map(|(_, monthly)| money::text(monthly)),
                     ..Amounts::default()
                 },
-                ..of_orchestra(orchestra)
+                ..own
             });
         }
-        self.add_backups(orchestra);
+        self.add_orchestra(orchestra);
     }
 
-    /// Adds what the backups of an Orchestra are estimated to cost: to the row of its project, or as a row of its own.
-    pub fn add_backups(&mut self, orchestra: &Orchestra) {
+    /// Adds what an Orchestra knows of its database: the value of its label, and what its backups are estimated to cost, to the
+    /// row of its project or as a row of its own.
+    pub fn add_orchestra(&mut self, orchestra: &Orchestra) {
+        let own = self.own(orchestra);
+        let place = self.places.get(&holding(&own)).copied();
+        if let Some(place) = place
+            && let Some(row) = self.rows.get_mut(place)
+        {
+            row.label.clone_from(&own.label);
+        }
         let backup = orchestra.status.as_ref().and_then(|status| status.backup.as_ref());
         let estimate = backup.and_then(|backup| backup.estimate.as_ref());
         let Some(BackupEstimate {
@@ -78,9 +95,8 @@ impl Lines {
         else {
             return;
         };
-        let own = of_orchestra(orchestra);
-        let row = match self.places.get(&holding(&own)) {
-            Some(place) => self.rows.get_mut(*place),
+        let row = match place {
+            Some(place) => self.rows.get_mut(place),
             None => None,
         };
         let backups = Some(monthly.clone());
@@ -107,6 +123,15 @@ impl Lines {
         self.rows
     }
 
+    /// The row of an Orchestra, with the value of its label.
+    fn own(&self, orchestra: &Orchestra) -> Row {
+        let label = self.label.as_ref().and_then(|key| orchestra.labels().get(key));
+        Row {
+            label: label.cloned(),
+            ..of_orchestra(orchestra)
+        }
+    }
+
     fn push(&mut self, row: Row) {
         self.places.insert(holding(&row), self.rows.len());
         self.rows.push(row);
@@ -124,15 +149,18 @@ fn of_orchestra(orchestra: &Orchestra) -> Row {
         namespace: orchestra.namespace(),
         name: Some(orchestra.name_any()),
         class: orchestra.decided_class().map(str::to_owned),
+        label: None,
         database: status
             .and_then(|status| status.database_name.clone())
             .unwrap_or_default(),
         is_hosted: false,
         project: None,
+        account: None,
         region: None,
         state: status
             .and_then(|status| status.phase.clone())
             .unwrap_or_else(|| "Pending".into()),
+        hours: None,
         amounts: Amounts::default(),
     }
 }
@@ -142,29 +170,32 @@ fn row(database: &OrchestraDatabase, now: Timestamp) -> Option<Row> {
     let wanted = database.spec.supabase.as_ref().filter(|_| is_billed(database))?;
     let status = database.status.as_ref()?;
     let claim = database.spec.claim_ref.as_ref();
-    let since = status
-        .create_issued_at
-        .as_ref()
-        .or(database.metadata.creation_timestamp.as_ref());
     let state = state(database);
     // The cluster does not know when a lost project ended, so no cost is computed for it.
     let cost = status.cost.as_ref().filter(|_| state != LOST);
     let project = status.project.as_ref();
     let region = project.map_or(&wanted.region, |project| &project.region);
+    let end = leaves(database, &state, now).unwrap_or(Timestamp::MAX);
+    let (hours, amounts) = amounts(cost, &charges(database, now), now, end);
     Some(Row {
         namespace: claim.map(|claim| claim.namespace.clone()),
         name: claim.map(|claim| claim.name.clone()),
         class: database.spec.class_name.clone(),
+        label: None,
         database: database.name_any(),
         is_hosted: true,
         project: project.map(|project| project.reference.clone()),
+        account: status.organization.clone(),
         region: Some(region.clone()),
         state,
-        amounts: amounts(cost, since.map_or(now, |at| at.0), now),
+        hours,
+        amounts,
     })
 }
 
 const LOST: &str = "Lost";
+const DELETING: &str = "Deleting";
+const RECLAIMING: &str = "Reclaiming";
 
 fn state(database: &OrchestraDatabase) -> String {
     let status = database.status.as_ref();
@@ -172,28 +203,52 @@ fn state(database: &OrchestraDatabase) -> String {
         return LOST.into();
     }
     if database.metadata.deletion_timestamp.is_some() {
-        return "Deleting".into();
+        return DELETING.into();
     }
     if database.spec.released_at.is_some() {
         let is_reclaimed =
             database.spec.reclaim_after.is_some() && database.spec.reclaim_policy == DeletionPolicy::Delete;
-        return if is_reclaimed { "Reclaiming" } else { "Released" }.into();
+        return if is_reclaimed { RECLAIMING } else { "Released" }.into();
     }
     status
         .and_then(|status| status.phase.clone())
         .unwrap_or_else(|| "Pending".into())
 }
 
-/// Amounts of one row. They are rounded to cents here, so that the rows add up to the printed totals.
-fn amounts(cost: Option<&Cost>, since: Timestamp, now: Timestamp) -> Amounts {
+/// When its project ran. One of which nothing is recorded was never paused, or not since an operator records it.
+fn charges(database: &OrchestraDatabase, now: Timestamp) -> Charges {
+    let recorded = database.status.as_ref().and_then(|status| status.charges.clone());
+    recorded.unwrap_or_else(|| {
+        let since = database.charged_since().map_or(now, |at| at.0);
+        charged::since(since, database.instance_size().unwrap_or_default())
+    })
+}
+
+/// When a project that is being destroyed, or will be, is gone; none when it stays.
+fn leaves(database: &OrchestraDatabase, state: &str, now: Timestamp) -> Option<Timestamp> {
+    match state {
+        DELETING => Some(now),
+        RECLAIMING => database.spec.reclaim_after.as_ref().map(|at| at.0.max(now)),
+        _ => None,
+    }
+}
+
+/// Hours and amounts of one row, of a project that exists until `end`. Amounts are rounded to cents here, so that the rows add
+/// up to the printed totals.
+fn amounts(cost: Option<&Cost>, charges: &Charges, now: Timestamp, end: Timestamp) -> (Option<i32>, Amounts) {
     let read = |cost: &Cost| Some((money::parse(&cost.monthly)?, money::parse(&cost.hourly)?));
     let Some((cost, (monthly, hourly))) = cost.and_then(|cost| Some((cost, read(cost)?))) else {
-        return Amounts::default();
+        return (None, Amounts::default());
     };
-    Amounts {
+    let month = Month::of(now);
+    let to_date = charged::in_month(charges, month, hourly, now);
+    let whole = charged::in_month(charges, month, hourly, month.end().min(end));
+    let amounts = Amounts {
         currency: Some(cost.currency.clone()),
         monthly: Some(money::text(monthly)),
-        month_to_date: Some(money::text(month::to_date(hourly, since, now))),
+        month_to_date: Some(money::text(to_date.amount)),
+        month_end: Some(money::text(whole.amount)),
         backups: None,
-    }
+    };
+    (Some(to_date.hours), amounts)
 }
