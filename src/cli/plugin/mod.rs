@@ -191,9 +191,12 @@ pub enum UserCommand {
         #[command(subcommand)]
         command: rollout::RolloutCommand,
     },
-    /// Print the completion script of a shell: bash, zsh, fish or powershell.
+    /// Print the completion script of a shell: bash, zsh, fish, powershell or elvish.
     #[command(after_help = "Examples:
+  # In ~/.bashrc
   source <(kubectl-orchestra completion bash)
+  # In ~/.zshrc, after compinit
+  source <(kubectl-orchestra completion zsh)
   kubectl-orchestra completion fish > ~/.config/fish/completions/kubectl-orchestra.fish
 `kubectl orchestra <TAB>` needs the program under the name kubectl_complete-orchestra in PATH as well.")]
     Completion {
