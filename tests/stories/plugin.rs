@@ -130,9 +130,9 @@ fn backs_up(ada: &User<'_>) {
     );
     // Times of creation are whole seconds.
     std::thread::sleep(std::time::Duration::from_secs(1));
-    let made = ada.there(&["backup", "one", "--delete-data"]);
+    let made = ada.there(&["backup", "one", "--delete-data", "-o", "name"]);
     assert!(
-        made.starts_with("orchestrabackup.stagesub.io/one-2") && made.ends_with(" created\n"),
+        made.starts_with("orchestrabackup.stagesub.io/one-2") && !made.contains(' '),
         "{made}"
     );
     holds(
@@ -235,9 +235,20 @@ async fn changes(world: &World, ada: &User<'_>) {
         "orchestra.stagesub.io/one pause requested\n"
     );
     assert_eq!(at("/spec/powerState").await, "Paused");
+    // Nothing is left to change: the object is printed as it is.
+    let printed: Value = serde_json::from_str(&ada.there(&["pause", "one", "-o", "json"])).unwrap();
     assert_eq!(
-        ada.there(&["resume", "one"]),
-        "orchestra.stagesub.io/one resume requested\n"
+        (
+            &printed["kind"],
+            &printed["metadata"]["name"],
+            &printed["spec"]["powerState"]
+        ),
+        (&json!("Orchestra"), &json!("one"), &json!("Paused"))
+    );
+    assert_eq!(printed["metadata"]["managedFields"], Value::Null);
+    assert_eq!(
+        ada.there(&["resume", "one", "-o", "name"]),
+        "orchestra.stagesub.io/one\n"
     );
     assert_eq!(at("/spec/powerState").await, "Running");
     ready(world, "one").await;
@@ -354,6 +365,9 @@ async fn takes_back(world: &World, ada: &User<'_>) {
         &["kind: Orchestra", "databaseName: orchdb-", "className: standard"],
     );
     assert!(world.get(Kind::Orchestra, TENANTS, "one").await.unwrap().is_none());
+    let manifest = ada.there(&["restore", "one", "--dry-run", "-o", "json"]);
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!(manifest["spec"]["className"], "standard", "{manifest:#}");
     holds(
         &ada.there(&["restore", "one"]),
         &["orchestra.stagesub.io/one created: it takes back orchdb-"],
