@@ -4,8 +4,12 @@
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
+
+#[path = "support/shells.rs"]
+mod shells;
 
 fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -37,6 +41,30 @@ fn help_and_errors() {
         .insert_var("[VERSION]", env!("CARGO_PKG_VERSION"))
         .unwrap()
         .case("tests/command-line/*.trycmd");
+}
+
+#[test]
+fn each_shell_reads_its_script_and_completes_a_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = named(folder.path(), "kubectl-orchestra");
+    let missing = folder.path().join("none");
+    for name in shells::SHELLS {
+        let printed = Command::new(&program).args(["completion", name]).output().unwrap();
+        assert!(printed.status.success() && !printed.stdout.is_empty(), "{printed:?}");
+        let script = folder.path().join(name);
+        std::fs::write(&script, printed.stdout).unwrap();
+        let Some(shell) = shells::installed(name) else { continue };
+        let parsed = Command::new(&shell).arg("-n").arg(&script).output().unwrap();
+        assert!(
+            parsed.status.success() && parsed.stderr.is_empty(),
+            "{name}: {parsed:?}"
+        );
+        let offered = shells::offered(&shell, folder.path(), &missing, &["rollout", "p"]);
+        assert_eq!(offered, ["pause"], "{name}");
+        // Without a cluster there are no names, and no complaint.
+        let offered = shells::offered(&shell, folder.path(), &missing, &["status", "acme"]);
+        assert!(offered.is_empty(), "{name}: {offered:?}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod backups;
 mod bill;
 mod catalog;
+mod changed;
 mod check;
 mod cluster;
 mod console;

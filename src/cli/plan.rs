@@ -6,6 +6,7 @@ use kube::api::{Api, Patch};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
+use super::changed::ChangedOutput;
 use super::output::{self, Cell, Output};
 use crate::api::names::COMMAND_MANAGER;
 use crate::api::{APPROVE_MIGRATIONS, MigrationPlan, Orchestra};
@@ -36,6 +37,9 @@ pub struct ApproveArguments {
     /// Digest of the plan that you have read. No other plan is approved.
     #[arg(long)]
     pub digest: String,
+    /// What is printed.
+    #[command(flatten)]
+    pub output: ChangedOutput,
 }
 
 /// Returns the plan that waits for approval in the wanted format.
@@ -76,7 +80,7 @@ fn cells(finding: PlanFinding) -> Vec<Cell> {
     .into()
 }
 
-/// Approves the plan with the given digest, and returns a line that says so.
+/// Approves the plan with the given digest, and returns what is printed of it.
 ///
 /// # Errors
 /// When no plan with this digest waits, its ConfigMap is not as the operator wrote it, or the Orchestra cannot be
@@ -98,13 +102,12 @@ pub async fn approve(client: &Client, arguments: &ApproveArguments) -> anyhow::R
     written(client, &orchestra, plan).await?;
     let api: Api<Orchestra> = Api::namespaced(client.clone(), &namespace);
     let patch = json!({"metadata": {"annotations": {APPROVE_MIGRATIONS: plan.digest}}});
-    api.patch(&name, &patch_parameters(COMMAND_MANAGER), &Patch::Merge(patch))
+    let patched = api
+        .patch(&name, &patch_parameters(COMMAND_MANAGER), &Patch::Merge(patch))
         .await
         .with_context(|| format!("cannot annotate {namespace}/{name} (ClusterRole orchestra-editor grants it)"))?;
-    Ok(format!(
-        "approved: {} pending migrations of {namespace}/{name}",
-        plan.pending
-    ))
+    let done = format!("approved: {} pending migrations", plan.pending);
+    arguments.output.of(&patched, &done)
 }
 
 /// The plan in its ConfigMap, as the operator wrote it.

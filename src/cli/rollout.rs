@@ -10,6 +10,7 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::changed::ChangedOutput;
 use super::output::{self, Cell, TextFormat, say};
 use crate::api::names::ROLLOUT_MANAGER;
 use crate::api::{OrchestraClass, RETRY_ROLLOUT_ANNOTATION, RevisionSkew, RolloutStatus};
@@ -34,12 +35,15 @@ pub enum RolloutCommand {
     History(HistoryArguments),
 }
 
-/// Arguments of the subcommands that only need a class.
+/// Arguments of the subcommands that change a class.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ClassArguments {
     /// Name of the OrchestraClass.
     #[arg(add = clap_complete::engine::ArgValueCandidates::new(super::plugin::complete::classes))]
     pub class: String,
+    /// What is printed.
+    #[command(flatten)]
+    pub output: ChangedOutput,
 }
 
 /// Arguments of `orchestra-operator rollout history`.
@@ -89,19 +93,19 @@ pub async fn run(client: &Client, command: &RolloutCommand) -> anyhow::Result<()
                 TextFormat::Yaml => output::yaml(&rollout.skew)?,
             })
         }
-        RolloutCommand::Pause(ClassArguments { class }) => {
+        RolloutCommand::Pause(ClassArguments { class, output }) => {
             let found = read(&classes, class).await?;
             if found.spec.rollout.paused {
                 bail!("the rollout of class {class} is already paused");
             }
-            set(&classes, class, true, json!({})).await?;
-            say(&format!("orchestraclass.stagesub.io/{class} paused"))
+            let paused = set(&classes, class, true, json!({})).await?;
+            say(&output.of(&paused, "paused")?)
         }
-        RolloutCommand::Resume(ClassArguments { class }) => {
+        RolloutCommand::Resume(ClassArguments { class, output }) => {
             read(&classes, class).await?;
             let now = json!({ RETRY_ROLLOUT_ANNOTATION: Timestamp::now().to_string() });
-            set(&classes, class, false, now).await?;
-            say(&format!("orchestraclass.stagesub.io/{class} resumed"))
+            let resumed = set(&classes, class, false, now).await?;
+            say(&output.of(&resumed, "resumed")?)
         }
     }
 }
@@ -115,7 +119,12 @@ async fn read(classes: &Api<OrchestraClass>, name: &str) -> anyhow::Result<Orche
     Ok(class)
 }
 
-async fn set(classes: &Api<OrchestraClass>, name: &str, paused: bool, annotations: Value) -> anyhow::Result<()> {
+async fn set(
+    classes: &Api<OrchestraClass>,
+    name: &str,
+    paused: bool,
+    annotations: Value,
+) -> anyhow::Result<OrchestraClass> {
     let patch = json!({
         "metadata": {"annotations": annotations},
         "spec": {"rollout": {"paused": paused}},
@@ -123,7 +132,6 @@ async fn set(classes: &Api<OrchestraClass>, name: &str, paused: bool, annotation
     let parameters = patch_parameters(ROLLOUT_MANAGER);
     let patched = classes.patch(name, &parameters, &Patch::Merge(patch)).await;
     patched
-        .map(drop)
         .with_context(|| format!("cannot change OrchestraClass {name} (ClusterRole orchestra-class-admin grants it)"))
 }
 

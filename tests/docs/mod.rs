@@ -2,10 +2,12 @@
 //!
 //! The info string of a block begins with its language. `yaml` blocks are objects, or parts of the spec of one of our kinds.
 //! `sh` blocks are commands, and so are the lines of a `console` block that begin with `$ `. A block with the further word
-//! `not-run` is only parsed.
+//! `not-run` is only parsed, and so is one with `run-by=FILE`, which the test in that file takes from the page and runs.
 
 mod commands;
 mod demo;
+mod judged;
+mod kustomization;
 mod links;
 mod named;
 mod place;
@@ -23,6 +25,8 @@ use super::project;
 
 /// The further word of a block that is only parsed.
 const NOT_RUN: &str = "not-run";
+/// What begins the further word of a block that another test runs.
+const RUN_BY: &str = "run-by=";
 
 /// A page, and what a test looks at.
 #[derive(Default)]
@@ -44,6 +48,8 @@ pub struct Block {
     line: usize,
     language: String,
     is_run: bool,
+    /// File of the test that runs it.
+    run_by: Option<String>,
     text: String,
 }
 
@@ -64,10 +70,14 @@ impl Page {
                         CodeBlockKind::Indented => String::new(),
                     };
                     let mut words = info.split_whitespace();
+                    let language = words.next().unwrap_or_default().to_owned();
+                    let further: Vec<_> = words.collect();
+                    let run_by = further.iter().find_map(|word| word.strip_prefix(RUN_BY));
                     fence = Some(Block {
                         line,
-                        language: words.next().unwrap_or_default().to_owned(),
-                        is_run: !words.any(|word| word == NOT_RUN),
+                        language,
+                        is_run: run_by.is_none() && !further.contains(&NOT_RUN),
+                        run_by: run_by.map(ToOwned::to_owned),
                         text: String::new(),
                     });
                 }
@@ -142,4 +152,23 @@ fn a_page_is_read() {
             .any(|block| block.language == "yaml" && block.text.contains("spec: {}"))
     );
     assert!(page.links.iter().any(|(_, to)| to == "../deploy/samples/minimal.yaml"));
+}
+
+#[test]
+fn a_block_that_another_test_runs_is_in_a_page_that_the_test_reads() {
+    let mut seen = 0;
+    for page in pages() {
+        for block in &page.blocks {
+            let Some(file) = &block.run_by else { continue };
+            let test = fs::read_to_string(project().join(file)).unwrap_or_default();
+            let read = page.path.display().to_string();
+            assert!(
+                test.contains(&read),
+                "{}: {file} does not read {read}",
+                page.at(block.line)
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 0);
 }

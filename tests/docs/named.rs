@@ -75,6 +75,15 @@ fn tests(file: &Path) -> Vec<String> {
     found
 }
 
+/// Whether there is a test, or a module with tests, of this name: that of a program of tests, and a path in it.
+pub fn is_there(name: &str) -> bool {
+    exists(&NamedTest {
+        line: 0,
+        name: name.to_owned(),
+        is_function: false,
+    })
+}
+
 fn exists(test: &NamedTest) -> bool {
     if test.name.contains('/') {
         return project().join(&test.name).is_file();

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use orchestra_sandbox::control_plane::ControlPlane;
 
-use super::commands::{missing_target, refusal};
+use super::judged::judged;
 use super::project;
 
 /// Programs that the docs name and that no test needs. They take what they are given.
@@ -38,20 +38,20 @@ pub struct Place {
 
 /// kubectl, except that nothing is changed or waited for.
 const KUBECTL: &str = r#"#!/usr/bin/env bash
-verb= skip= dry=
+verb= what= skip= dry=
 for word in "$@"; do
     if [ -n "$skip" ]; then skip=; continue; fi
     case $word in
         --dry-run*) dry=1 ;;
         -n|--namespace) skip=1 ;;
         -*) ;;
-        *) [ -n "$verb" ] || verb=$word ;;
+        *) if [ -z "$verb" ]; then verb=$word; elif [ -z "$what" ]; then what=$word; fi ;;
     esac
 done
 { printf '%s\0' kubectl "$verb"; printf '\n'; } >> "$CALLS/$$"
 case $verb in
     create)
-        [ -z "$dry" ] || exec "$KUBECTL" "$@"
+        [ -z "$dry" ] && [ "$what" != token ] || exec "$KUBECTL" "$@"
         said=$("$KUBECTL" "$@" --dry-run=server 2>&1) || [[ $said == *"already exists"* ]] || { echo "$said" >&2; exit 1; } ;;
     annotate|apply|delete|label|patch|replace|scale)
         [ -n "$dry" ] || set -- "$@" --dry-run=server
@@ -142,6 +142,16 @@ impl Place {
         }
     }
 
+    /// The folder that looks like the repository.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// kubectl itself.
+    pub fn kubectl(&self) -> Command {
+        Command::new(self.programs.join("real-kubectl"))
+    }
+
     /// Runs a block's commands, or only has bash parse them.
     pub fn run(&self, number: usize, script: &str, is_run: bool) -> Result<(), String> {
         let calls = self.programs.join(format!("calls-{number}"));
@@ -182,14 +192,10 @@ impl Place {
         let mut is_looked_at = false;
         for call in calls.split("\0\n").filter(|call| !call.is_empty()) {
             let words: Vec<_> = call.split('\0').map(str::to_owned).collect();
-            is_looked_at |= ["kubectl", "kubectl-orchestra", "orchestra-operator", "make"].contains(&words[0].as_str());
-            let why = match words[0].as_str() {
-                "orchestra-operator" | "kubectl-orchestra" => refusal(&words).map(|error| error.to_string()),
-                "make" => missing_target(&words[1..]),
-                _ => None,
-            };
-            if let Some(why) = why {
-                return Err(format!("{script}\n{why}"));
+            match judged(&words) {
+                None => {}
+                Some(Ok(())) => is_looked_at = true,
+                Some(Err(why)) => return Err(format!("{script}\n{why}")),
             }
         }
         if is_looked_at {

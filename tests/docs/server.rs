@@ -14,6 +14,7 @@ use kube::{Client, ResourceExt as _};
 use orchestra_sandbox::control_plane::ControlPlane;
 use serde_json::{Value, json};
 
+use super::kustomization;
 use super::place::Place;
 use super::{Block, Page, pages};
 
@@ -21,7 +22,15 @@ use super::{Block, Page, pages};
 const KINDS: [&str; 4] = ["Orchestra", "OrchestraClass", "OrchestraPool", "OrchestraDatabase"];
 
 /// Namespaces that the docs name.
-const NAMESPACES: [&str; 5] = ["tenants", "demos", "orchestra-system", "tenants-a", "tenants-b"];
+const NAMESPACES: [&str; 7] = [
+    "tenants",
+    "demos",
+    "orchestra-system",
+    "tenants-a",
+    "tenants-b",
+    "people",
+    "argocd",
+];
 
 /// How many blocks run at once.
 const AT_ONCE: usize = 4;
@@ -34,14 +43,16 @@ pub async fn the_api_server_takes_what_the_docs_say(plane: &ControlPlane, client
     let pages = pages();
     let mut wrong = Vec::new();
     namespaces(plane);
+    kinds_of_argo_cd(plane, dir);
+    let place = Place::make(plane, dir);
     let mut resources = BTreeMap::new();
     for (page, block) in blocks(&pages, &["yaml"]) {
-        if let Err(why) = yaml(client, &mut resources, block).await {
+        if let Err(why) = yaml(client, &mut resources, &place, block).await {
             wrong.push(format!("{}: {why}", page.at(block.line)));
         }
     }
     objects(plane, dir);
-    wrong.extend(commands(plane, dir, &pages));
+    wrong.extend(commands(&place, &pages));
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
@@ -60,6 +71,27 @@ fn namespaces(plane: &ControlPlane) {
         let account = ["create", "serviceaccount", "default", "-n", namespace];
         super::super::kubectl(plane, &account);
     }
+    // Somebody who signs in to the console.
+    super::super::kubectl(plane, &["create", "serviceaccount", "alice", "-n", "people"]);
+}
+
+/// The kinds of the example for Argo CD, without their schemas.
+fn kinds_of_argo_cd(plane: &ControlPlane, dir: &Path) {
+    let kinds = [("Application", "applications"), ("AppProject", "appprojects")].map(|(kind, plural)| {
+        let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        let version =
+            json!({"name": "v1alpha1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}});
+        let names = json!({"kind": kind, "plural": plural, "singular": kind.to_lowercase()});
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.argoproj.io")},
+            "spec": {"group": "argoproj.io", "scope": "Namespaced", "names": names, "versions": [version]},
+        })
+    });
+    let file = dir.join("kinds.json");
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": kinds});
+    fs::write(&file, list.to_string()).unwrap();
+    super::super::kubectl(plane, &["apply", "--server-side", "-f", file.to_str().unwrap()]);
 }
 
 /// Objects that the commands name.
@@ -70,11 +102,23 @@ fn objects(plane: &ControlPlane, dir: &Path) {
     ];
     let ours = |kind: &str, name: &str, spec: Value| json!({"apiVersion": "stagesub.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
     for namespace in ["default", "tenants", "demos"] {
-        for name in ["minimal", "test-orchestra-ab", "acme", "name", "nordic-orchestra"] {
+        for name in [
+            "minimal",
+            "test-orchestra-ab",
+            "acme",
+            "name",
+            "nordic-orchestra",
+            "one",
+        ] {
             let mut object = ours("Orchestra", name, json!({}));
             object["metadata"]["namespace"] = json!(namespace);
             all.push(object);
         }
+    }
+    for name in ["before-the-move", "one-20261129-0200-1f3a2"] {
+        let mut object = ours("OrchestraBackup", name, json!({"orchestraRef": {"name": "one"}}));
+        object["metadata"]["namespace"] = json!("tenants");
+        all.push(object);
     }
     for name in ["standard", "class"] {
         let provider = json!({"supabase": {"organization": "acme-org"}});
@@ -114,6 +158,7 @@ fn objects(plane: &ControlPlane, dir: &Path) {
 async fn yaml(
     client: &Client,
     resources: &mut BTreeMap<String, (ApiResource, Scope)>,
+    place: &Place,
     block: &Block,
 ) -> Result<(), String> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(&block.text).map_err(|error| error.to_string())?;
@@ -121,6 +166,10 @@ async fn yaml(
         return Ok(());
     }
     for document in documents {
+        if kustomization::is_kustomization(&document) {
+            kustomization::build(place, &document)?;
+            continue;
+        }
         let mut refused = Vec::new();
         for object in candidates(&document) {
             match apply(client, resources, object).await {
@@ -208,8 +257,7 @@ async fn apply(
 }
 
 /// Runs the commands of all blocks, each block by itself; what is wrong.
-fn commands(plane: &ControlPlane, dir: &Path, pages: &[Page]) -> Vec<String> {
-    let folder = Place::make(plane, dir);
+fn commands(place: &Place, pages: &[Page]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let mut scripts = Vec::new();
     for (page, block) in blocks(pages, &["sh", "console"]) {
@@ -227,7 +275,7 @@ fn commands(plane: &ControlPlane, dir: &Path, pages: &[Page]) -> Vec<String> {
                     let Some((at, is_run, script)) = scripts.get(number) else {
                         break;
                     };
-                    if let Err(why) = folder.run(number, script, *is_run) {
+                    if let Err(why) = place.run(number, script, *is_run) {
                         wrong.lock().unwrap().push(format!("{at}: {why}"));
                     }
                 }

@@ -250,8 +250,12 @@ async fn only_the_very_plan_that_waits_can_be_approved() {
         String::from_utf8_lossy(&text.stdout).contains("DROP TABLE \"Concert\""),
         "{text:?}"
     );
-    let approved = command(&world, &["approve", "-n", TENANTS, "one", "--digest", &digest]);
+    let approve = ["approve", "-n", TENANTS, "one", "--digest", &digest, "-o", "yaml"];
+    let approved = command(&world, &approve);
     assert!(approved.status.success(), "{approved:?}");
+    let printed: Value = serde_saphyr::from_str(&String::from_utf8_lossy(&approved.stdout)).unwrap();
+    let annotations = &printed["metadata"]["annotations"];
+    assert_eq!(annotations["stagesub.io/approve-migrations"], digest.as_str());
     let done = |object: &Value| is_true(object, "Ready") && object["status"]["migrations"]["applied"] == 4;
     let object = world
         .until(Kind::Orchestra, (TENANTS, "one"), LONG, done)

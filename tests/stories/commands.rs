@@ -1,14 +1,15 @@
-//! The README's commands, run as they are written.
+//! The README's commands, and those that copy rows between databases, run as they are written.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
+use orchestra_sandbox::postgres::ensure_clients;
 use orchestra_sandbox::world::{Kind, TENANTS, World, is_true};
 use serde_json::{Value, json};
 
 use crate::orphans::command;
 use crate::proof::generous_world;
-use crate::support::{LONG, project, ready, standard_class};
+use crate::support::{LONG, project, ready, secret, standard_class};
 
 /// The commands of the README that hold this text, each a line of its own.
 fn written(text: &str) -> Vec<String> {
@@ -105,6 +106,7 @@ async fn the_readmes_commands_work_as_written() {
         run(&world, &here, &line);
         applied(&world, name, 2).await;
     }
+    rows_are_copied(&world).await;
 
     run(&world, &project(), &written("for name in first second third")[0]);
     for name in ["first", "second", "third"] {
@@ -117,4 +119,36 @@ async fn the_readmes_commands_work_as_written() {
         told.contains("there is no Orchestra fourth in namespace tenants"),
         "{told}"
     );
+}
+
+/// Puts psql and the server's own pg_dump first in `PATH`.
+const OF_THE_SERVER: &str = "PATH=$CLIENTS/17/bin:$PATH
+number=$(psql -XAtqc 'SHOW server_version_num' \"$OLD_DIRECT_URL\")
+PATH=$CLIENTS/$((number / 10000))/bin:/usr/lib/postgresql/$((number / 10000))/bin:$PATH";
+
+/// Between two tenants with the same tables, as docs/how-to/change-class.md says.
+async fn rows_are_copied(world: &World) {
+    let clients = tokio::task::spawn_blocking(ensure_clients).await.unwrap().unwrap();
+    let old = secret(world, TENANTS, "prisma-connection").await;
+    let new = secret(world, TENANTS, "supabase-connection").await;
+    let roots = world.dir().join("roots.pem");
+    std::fs::write(&roots, &old["ca.crt"]).unwrap();
+    let (clients, roots) = (clients.display().to_string(), roots.display().to_string());
+    let environment = [
+        ("CLIENTS", clients.as_str()),
+        ("PGSSLROOTCERT", roots.as_str()),
+        ("OLD_DIRECT_URL", old["DIRECT_URL"].as_str()),
+        ("NEW_DIRECT_URL", new["DIRECT_URL"].as_str()),
+    ];
+    let run = |commands: &str| {
+        let script = format!("{OF_THE_SERVER}\n{commands}");
+        let done = run_with(world, world.dir(), &script, &environment);
+        assert!(done.status.success(), "{commands}: {done:?}");
+        String::from_utf8(done.stdout).unwrap()
+    };
+    run("psql -Xq -v ON_ERROR_STOP=1 -c 'INSERT INTO a VALUES (7)' \"$OLD_DIRECT_URL\"");
+    let page = std::fs::read_to_string(project().join("docs/how-to/change-class.md")).unwrap();
+    let (_, block) = page.split_once("```sh run-by=tests/stories/commands.rs\n").unwrap();
+    run(block.split("```").next().unwrap());
+    assert_eq!(run("psql -XAtqc 'SELECT id FROM a' \"$NEW_DIRECT_URL\""), "7\n");
 }

@@ -19,7 +19,9 @@ use crate::support::{LONG, gone, kill, login, orchestra, project, ready, reason,
 fn runbook() -> Vec<String> {
     let page = std::fs::read_to_string(project().join("docs/disaster-recovery.md")).unwrap();
     let (_, section) = page.split_once("## Only the backups are left").unwrap();
-    let (_, block) = section.split_once("```sh not-run\n").unwrap();
+    let (_, block) = section
+        .split_once("```sh run-by=tests/stories/lost_cluster.rs\n")
+        .unwrap();
     let (block, _) = block.split_once("```").unwrap();
     let lines: Vec<_> = block
         .lines()

@@ -71,6 +71,8 @@ mod secret_drift;
 mod secrets;
 mod seed;
 mod server_pool;
+#[path = "../support/shells.rs"]
+mod shells;
 mod sources;
 mod static_pool;
 mod stored;

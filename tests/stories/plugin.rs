@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use sqlx::Executor as _;
 
 use crate::proof::{generous_world, owner, soon};
+use crate::shells;
 use crate::support::{
     LONG, events_with, gone, orchestra, patch_config_map, ready, reason, secret, sources, standard_class,
 };
@@ -107,27 +108,11 @@ async fn looks(ada: &User<'_>) {
         .output()
         .unwrap();
     assert_eq!(String::from_utf8(asked.stdout).unwrap(), "one\tReady\n:4\n");
-    assert_eq!(completes_in_bash(ada), "one");
-}
-
-/// What bash offers after `kubectl-orchestra status -n NAMESPACE o`, with the script of `completion bash`.
-fn completes_in_bash(ada: &User<'_>) -> String {
-    let script = format!(
-        "PATH={folder}:$PATH
-        source <(kubectl-orchestra completion bash)
-        function=$(complete -p kubectl-orchestra | sed 's/.*-F \\([^ ]*\\).*/\\1/')
-        COMP_WORDS=(kubectl-orchestra status -n {TENANTS} o) COMP_CWORD=4 COMP_TYPE=9
-        $function kubectl-orchestra o {TENANTS}
-        echo \"${{COMPREPLY[*]}}\"",
-        folder = ada.program.parent().unwrap().display(),
-    );
-    let mut bash = Command::new("bash");
-    bash.env_clear()
-        .env("KUBECONFIG", &ada.kubeconfig)
-        .env("PATH", "/usr/bin:/bin");
-    let (code, out, error) = ada.output(bash.args(["-c", &script]));
-    assert_eq!((code, error.as_str()), (0, ""), "{out}");
-    out.trim_end().to_owned()
+    let folder = ada.program.parent().unwrap();
+    for shell in shells::SHELLS.into_iter().filter_map(shells::installed) {
+        let offered = shells::offered(&shell, folder, &ada.kubeconfig, &["status", "-n", TENANTS, "o"]);
+        assert_eq!(offered, ["one"], "{}", shell.display());
+    }
 }
 
 /// The class has no settings for backups: the waiting command says what to do, and the backup is listed.
@@ -145,9 +130,9 @@ fn backs_up(ada: &User<'_>) {
     );
     // Times of creation are whole seconds.
     std::thread::sleep(std::time::Duration::from_secs(1));
-    let made = ada.there(&["backup", "one", "--delete-data"]);
+    let made = ada.there(&["backup", "one", "--delete-data", "-o", "name"]);
     assert!(
-        made.starts_with("orchestrabackup.stagesub.io/one-2") && made.ends_with(" created\n"),
+        made.starts_with("orchestrabackup.stagesub.io/one-2") && !made.contains(' '),
         "{made}"
     );
     holds(
@@ -250,9 +235,20 @@ async fn changes(world: &World, ada: &User<'_>) {
         "orchestra.stagesub.io/one pause requested\n"
     );
     assert_eq!(at("/spec/powerState").await, "Paused");
+    // Nothing is left to change: the object is printed as it is.
+    let printed: Value = serde_json::from_str(&ada.there(&["pause", "one", "-o", "json"])).unwrap();
     assert_eq!(
-        ada.there(&["resume", "one"]),
-        "orchestra.stagesub.io/one resume requested\n"
+        (
+            &printed["kind"],
+            &printed["metadata"]["name"],
+            &printed["spec"]["powerState"]
+        ),
+        (&json!("Orchestra"), &json!("one"), &json!("Paused"))
+    );
+    assert_eq!(printed["metadata"]["managedFields"], Value::Null);
+    assert_eq!(
+        ada.there(&["resume", "one", "-o", "name"]),
+        "orchestra.stagesub.io/one\n"
     );
     assert_eq!(at("/spec/powerState").await, "Running");
     ready(world, "one").await;
@@ -369,6 +365,9 @@ async fn takes_back(world: &World, ada: &User<'_>) {
         &["kind: Orchestra", "databaseName: orchdb-", "className: standard"],
     );
     assert!(world.get(Kind::Orchestra, TENANTS, "one").await.unwrap().is_none());
+    let manifest = ada.there(&["restore", "one", "--dry-run", "-o", "json"]);
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!(manifest["spec"]["className"], "standard", "{manifest:#}");
     holds(
         &ada.there(&["restore", "one"]),
         &["orchestra.stagesub.io/one created: it takes back orchdb-"],

@@ -9,13 +9,14 @@ use kube::api::{Api, ListParams, ObjectMeta};
 
 use super::change::hinted;
 use super::complete;
-use super::follow::{Course, follow};
+use super::follow::{Asked, Course, follow};
 use super::scope::Scope;
 use super::status::provider_backups;
 use super::top::{TopFormat, age};
 use crate::api::names::COMMAND_MANAGER;
 use crate::api::{DeletionPolicy, OrchestraBackup, OrchestraBackupSpec, OrchestraReference};
-use crate::cli::output::{self, Cell, say, size};
+use crate::cli::changed::{ChangedOutput, named};
+use crate::cli::output::{self, Cell, size};
 use crate::controller::write::post_parameters;
 use crate::views::backups::{self, Backup};
 
@@ -40,6 +41,9 @@ pub struct MakeArguments {
     /// How long to wait, such as 90s, 10m or 1h30m. Default: until the backup ends.
     #[arg(long, requires = "wait", value_parser = crate::run::duration)]
     pub timeout: Option<Duration>,
+    /// What is printed.
+    #[command(flatten)]
+    pub output: ChangedOutput,
 }
 
 /// Arguments of `backups`.
@@ -91,11 +95,14 @@ pub async fn make(scope: &Scope, arguments: &MakeArguments) -> anyhow::Result<()
     let parameters = post_parameters(COMMAND_MANAGER);
     let api = of(scope, false);
     let created = hinted(api.create(&parameters, &wanted).await, MAY)?;
-    say(&format!("{} created", told(&created)))?;
-    if arguments.wait {
-        follow(&api, &created, ("backup", arguments.timeout), course).await?;
-    }
-    Ok(())
+    let asked = Asked {
+        done: "created",
+        work: "backup",
+        wait: arguments.wait,
+        timeout: arguments.timeout,
+        output: arguments.output,
+    };
+    follow(&api, &created, &asked, course).await
 }
 
 /// The progress of a backup.
@@ -104,7 +111,7 @@ fn course(object: &OrchestraBackup) -> Course {
     if object.is_complete() {
         let size = backup.bytes.map(size).unwrap_or_default();
         let at = backup.location.unwrap_or_default();
-        return Course::Done(format!("{} complete: {size} at {at}", told(object)));
+        return Course::Done(format!("{} complete: {size} at {at}", named(object)));
     }
     let message = backup.message.unwrap_or_default();
     if object.is_stalled() {
@@ -240,11 +247,6 @@ fn of(scope: &Scope, everywhere: bool) -> Api<OrchestraBackup> {
     }
 }
 
-/// A backup as kubectl names what it has changed.
-fn told(backup: &OrchestraBackup) -> String {
-    format!("orchestrabackup.stagesub.io/{}", backup.name_any())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -255,6 +257,27 @@ mod tests {
         let at: Timestamp = "2026-11-29T02:03:04Z".parse().unwrap();
         assert_eq!(default_name("acme", at), "acme-20261129-020304");
         assert_eq!(default_name(&"a".repeat(253), at).len(), 253);
+    }
+
+    #[test]
+    fn a_backup_is_followed_until_it_is_complete() {
+        let with = |status: serde_json::Value| {
+            let object: OrchestraBackup = serde_json::from_value(serde_json::json!({
+                "apiVersion": "stagesub.io/v1alpha1", "kind": "OrchestraBackup", "metadata": {"name": "now"},
+                "spec": {"orchestraRef": {"name": "acme"}}, "status": status,
+            }))
+            .unwrap();
+            course(&object)
+        };
+        assert!(matches!(with(serde_json::json!({})), Course::UnderWay(line) if line.is_empty()));
+        let complete = serde_json::json!({"manifestDigest": "0", "bytes": 7_000_000, "location": "s3://backups/a"});
+        let Course::Done(line) = with(complete) else {
+            panic!("it is complete")
+        };
+        assert_eq!(
+            line,
+            "orchestrabackup.stagesub.io/now complete: 6 MiB at s3://backups/a"
+        );
     }
 
     #[test]

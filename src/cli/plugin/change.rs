@@ -10,12 +10,14 @@ use kube::api::{Api, Patch};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::OrchestraArguments;
 use super::complete;
-use super::scope::{Scope, told};
+use super::scope::Scope;
 use crate::api::names::COMMAND_MANAGER;
 use crate::api::{
     EXTENDED_ANNOTATION, Orchestra, OrchestraClass, PowerState, RETRY_ANNOTATION, ROTATE_ANNOTATION, WAKE_ANNOTATION,
 };
+use crate::cli::changed::{ChangedOutput, named};
 use crate::controller::write::patch_parameters;
 
 /// Arguments of `pause` and `resume`.
@@ -27,6 +29,9 @@ pub struct PowerArguments {
     /// Take the field from another manager. A repository that has the field may set it back.
     #[arg(long)]
     pub force_conflicts: bool,
+    /// What is printed.
+    #[command(flatten)]
+    pub output: ChangedOutput,
 }
 
 /// Arguments of `extend`.
@@ -41,6 +46,9 @@ pub struct ExtendArguments {
     /// Take the field from another manager. A repository that has the field may set it back.
     #[arg(long)]
     pub force_conflicts: bool,
+    /// What is printed.
+    #[command(flatten)]
+    pub output: ChangedOutput,
 }
 
 const MAY: &str = "ClusterRole orchestra-editor grants the right to change Orchestras";
@@ -77,7 +85,13 @@ pub fn hinted<T>(outcome: Result<T, kube::Error>, may: &'static str) -> anyhow::
 
 /// Sets a field of the spec by server-side apply. Each field has a manager of its own, since an apply removes the fields
 /// that the same manager applied before and leaves out now.
-async fn set(scope: &Scope, orchestra: &Orchestra, field: &str, value: Value, force: bool) -> anyhow::Result<()> {
+async fn set(
+    scope: &Scope,
+    orchestra: &Orchestra,
+    field: &str,
+    value: Value,
+    force: bool,
+) -> anyhow::Result<Orchestra> {
     let name = orchestra.metadata.name.as_deref().unwrap_or_default();
     // With the UID, an Orchestra that was deleted meanwhile is not created again.
     let body = json!({
@@ -89,24 +103,29 @@ async fn set(scope: &Scope, orchestra: &Orchestra, field: &str, value: Value, fo
     let mut parameters = patch_parameters(&format!("{COMMAND_MANAGER}-{field}"));
     parameters.force = force;
     let applied = scope.orchestras().patch(name, &parameters, &Patch::Apply(body)).await;
-    hinted(applied, MAY).map(drop)
+    hinted(applied, MAY)
 }
 
 /// Asks for another attempt at what failed.
 ///
 /// # Errors
 /// When the Orchestra cannot be read or changed.
-pub async fn retry(scope: &Scope, name: &str) -> anyhow::Result<String> {
+pub async fn retry(scope: &Scope, arguments: &OrchestraArguments) -> anyhow::Result<String> {
+    let OrchestraArguments { name, output } = arguments;
     let orchestra = scope.orchestra(name).await?;
     if orchestra.is_quiet() && !orchestra.is_warned() {
-        return Ok(format!("{} has nothing to retry", told(&orchestra)));
+        return output.of(&orchestra, "has nothing to retry");
     }
-    annotate(&scope.orchestras(), name, RETRY_ANNOTATION, MAY).await?;
-    let requested = format!("{} retry requested", told(&orchestra));
-    Ok(match pools_waited_for(scope, &orchestra).await {
-        Some(pools) => format!("{requested}\n{}", of_pools(&pools)),
-        None => requested,
-    })
+    let pools = if output.is_for_people() {
+        pools_waited_for(scope, &orchestra).await
+    } else {
+        None
+    };
+    let (asked, _) = annotate(&scope.orchestras(), name, RETRY_ANNOTATION, MAY).await?;
+    match pools {
+        Some(pools) => output.of(&asked, &format!("retry requested\n{}", of_pools(&pools))),
+        None => output.of(&asked, "retry requested"),
+    }
 }
 
 /// The pools that a tenant without a database may get one of; none where its class has none, or may not be read.
@@ -134,9 +153,10 @@ fn of_pools(names: &[String]) -> String {
 ///
 /// # Errors
 /// When the Orchestra cannot be changed.
-pub async fn rotate(scope: &Scope, name: &str) -> anyhow::Result<String> {
-    let (orchestra, _) = annotate(&scope.orchestras(), name, ROTATE_ANNOTATION, MAY).await?;
-    Ok(format!("{} rotation requested", told(&orchestra)))
+pub async fn rotate(scope: &Scope, arguments: &OrchestraArguments) -> anyhow::Result<String> {
+    let OrchestraArguments { name, output } = arguments;
+    let (asked, _) = annotate(&scope.orchestras(), name, ROTATE_ANNOTATION, MAY).await?;
+    output.of(&asked, "rotation requested")
 }
 
 /// Pauses the database.
@@ -146,11 +166,11 @@ pub async fn rotate(scope: &Scope, name: &str) -> anyhow::Result<String> {
 pub async fn pause(scope: &Scope, arguments: &PowerArguments) -> anyhow::Result<String> {
     let orchestra = scope.orchestra(&arguments.name).await?;
     if orchestra.spec.power_state == Some(PowerState::Paused) {
-        return Ok(format!("{} already has powerState: Paused", told(&orchestra)));
+        return arguments.output.of(&orchestra, "already has powerState: Paused");
     }
     let paused = json!("Paused");
-    set(scope, &orchestra, "powerState", paused, arguments.force_conflicts).await?;
-    Ok(format!("{} pause requested", told(&orchestra)))
+    let asked = set(scope, &orchestra, "powerState", paused, arguments.force_conflicts).await?;
+    arguments.output.of(&asked, "pause requested")
 }
 
 /// Makes the database run again, whatever has paused it.
@@ -159,15 +179,16 @@ pub async fn pause(scope: &Scope, arguments: &PowerArguments) -> anyhow::Result<
 /// When the Orchestra cannot be read or changed, or another manager owns the field.
 pub async fn resume(scope: &Scope, arguments: &PowerArguments) -> anyhow::Result<String> {
     let orchestra = scope.orchestra(&arguments.name).await?;
-    if orchestra.spec.power_state == Some(PowerState::Paused) {
+    let asked = if orchestra.spec.power_state == Some(PowerState::Paused) {
         let running = json!("Running");
-        set(scope, &orchestra, "powerState", running, arguments.force_conflicts).await?;
+        set(scope, &orchestra, "powerState", running, arguments.force_conflicts).await?
     } else if orchestra.is_paused() {
-        annotate(&scope.orchestras(), &arguments.name, WAKE_ANNOTATION, MAY).await?;
+        let (asked, _) = annotate(&scope.orchestras(), &arguments.name, WAKE_ANNOTATION, MAY).await?;
+        asked
     } else {
-        return Ok(format!("{} is not paused", told(&orchestra)));
-    }
-    Ok(format!("{} resume requested", told(&orchestra)))
+        return arguments.output.of(&orchestra, "is not paused");
+    };
+    arguments.output.of(&asked, "resume requested")
 }
 
 /// Restarts the ttl, and changes it where that is asked for.
@@ -178,14 +199,14 @@ pub async fn extend(scope: &Scope, arguments: &ExtendArguments) -> anyhow::Resul
     let orchestra = scope.orchestra(&arguments.name).await?;
     let expires = orchestra.status.as_ref().and_then(|status| status.expires_at.as_ref());
     if let (None, None, None) = (&arguments.ttl, expires, &orchestra.spec.ttl) {
-        bail!("{} has no ttl to extend: set one with --ttl", told(&orchestra));
+        bail!("{} has no ttl to extend: set one with --ttl", named(&orchestra));
     }
     // The change that may be refused comes first.
     if let Some(ttl) = &arguments.ttl {
         set(scope, &orchestra, "ttl", json!(ttl), arguments.force_conflicts).await?;
     }
-    annotate(&scope.orchestras(), &arguments.name, EXTENDED_ANNOTATION, MAY).await?;
-    Ok(format!("{} extended: its ttl counts from now", told(&orchestra)))
+    let (extended, _) = annotate(&scope.orchestras(), &arguments.name, EXTENDED_ANNOTATION, MAY).await?;
+    arguments.output.of(&extended, "extended: its ttl counts from now")
 }
 
 #[cfg(test)]

@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn every_shell_has_a_script_and_kubectl_an_answer() {
-        for shell in ["bash", "zsh", "fish", "powershell"] {
+        for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
             let script = script(shell).unwrap_or_default();
             assert!(
                 script.contains(PROGRAM) && script.contains(VARIABLE),

@@ -19,7 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
 use super::complete;
-use super::scope::{Scope, told};
+use super::scope::Scope;
+use crate::cli::changed::named;
 use crate::cli::words::FoundExit;
 use crate::postgres::RESERVED;
 use crate::text::line;
@@ -68,7 +69,7 @@ impl Values {
         let Some(published) = published else {
             bail!(
                 "{} has no login yet: kubectl orchestra status {name} says what it waits for",
-                told(&orchestra)
+                named(&orchestra)
             );
         };
         let secrets: Api<Secret> = Api::namespaced(scope.client.clone(), &scope.namespace);

@@ -20,6 +20,7 @@ mod verify;
 use clap::{Parser, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
 
+use super::changed::ChangedOutput;
 use super::words::EXIT_CODES;
 use super::{orphans, output, plan, rollout};
 use output::say;
@@ -193,9 +194,12 @@ pub enum UserCommand {
         #[command(subcommand)]
         command: rollout::RolloutCommand,
     },
-    /// Print the completion script of a shell: bash, zsh, fish or powershell.
+    /// Print the completion script of a shell: bash, zsh, fish, powershell or elvish.
     #[command(after_help = "Examples:
+  # In ~/.bashrc
   source <(kubectl-orchestra completion bash)
+  # In ~/.zshrc, after compinit
+  source <(kubectl-orchestra completion zsh)
   kubectl-orchestra completion fish > ~/.config/fish/completions/kubectl-orchestra.fish
 `kubectl orchestra <TAB>` needs the program under the name kubectl_complete-orchestra in PATH as well.")]
     Completion {
@@ -211,6 +215,9 @@ pub struct OrchestraArguments {
     /// Name of the Orchestra.
     #[arg(add = ArgValueCandidates::new(complete::orchestras))]
     pub name: String,
+    /// What is printed.
+    #[command(flatten)]
+    pub output: ChangedOutput,
 }
 
 /// Arguments of `approve`.
@@ -222,6 +229,9 @@ pub struct PluginApproveArguments {
     /// Digest of the plan that you have read. No other plan is approved.
     #[arg(long)]
     pub digest: String,
+    /// What is printed.
+    #[command(flatten)]
+    pub output: ChangedOutput,
 }
 
 /// Arguments of `orphans`.
@@ -264,17 +274,18 @@ pub async fn run(plugin: Plugin) -> anyhow::Result<()> {
         UserCommand::Psql(arguments) => login::psql(&scope, &arguments).await,
         UserCommand::Url(arguments) => say(&login::url(&scope, &arguments).await?),
         UserCommand::Plan(arguments) => say(&Box::pin(preview::run(&scope, arguments)).await?),
-        UserCommand::Approve(PluginApproveArguments { name, digest }) => {
+        UserCommand::Approve(PluginApproveArguments { name, digest, output }) => {
             let namespace = Some(scope.namespace.clone());
             let arguments = plan::ApproveArguments {
                 name,
                 namespace,
                 digest,
+                output,
             };
             say(&plan::approve(&scope.client, &arguments).await?)
         }
-        UserCommand::Retry(OrchestraArguments { name }) => say(&change::retry(&scope, &name).await?),
-        UserCommand::Rotate(OrchestraArguments { name }) => say(&change::rotate(&scope, &name).await?),
+        UserCommand::Retry(arguments) => say(&change::retry(&scope, &arguments).await?),
+        UserCommand::Rotate(arguments) => say(&change::rotate(&scope, &arguments).await?),
         UserCommand::Pause(arguments) => say(&change::pause(&scope, &arguments).await?),
         UserCommand::Resume(arguments) => say(&change::resume(&scope, &arguments).await?),
         UserCommand::Extend(arguments) => say(&change::extend(&scope, &arguments).await?),

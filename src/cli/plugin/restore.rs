@@ -9,10 +9,10 @@ use kube::api::{Api, ListParams};
 
 use super::complete;
 use super::preview::orchestras_in;
-use super::scope::{Scope, told};
+use super::scope::Scope;
 use crate::api::names::COMMAND_MANAGER;
 use crate::api::{DatabaseSource, ExistingDatabase, Orchestra, OrchestraDatabase, OrchestraSpec};
-use crate::cli::output;
+use crate::cli::changed::{ChangedFormat, ChangedOutput};
 use crate::controller::write::post_parameters;
 
 /// Arguments of `restore`.
@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Print the manifest, and create nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// What is printed.
+    #[command(flatten)]
+    pub output: ChangedOutput,
 }
 
 /// Creates the Orchestra, or returns its manifest.
@@ -50,15 +53,13 @@ pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<String>
     };
     let orchestra = taking_back(scope, &arguments.name, spec, &database);
     if arguments.dry_run {
-        return output::yaml(&orchestra);
+        let output = arguments.output.output.or(Some(ChangedFormat::Yaml));
+        return ChangedOutput { output }.of(&orchestra, "");
     }
     let parameters = post_parameters(COMMAND_MANAGER);
     let created = scope.orchestras().create(&parameters, &orchestra).await?;
-    Ok(format!(
-        "{} created: it takes back {}",
-        told(&created),
-        database.name_any()
-    ))
+    let done = format!("created: it takes back {}", database.name_any());
+    arguments.output.of(&created, &done)
 }
 
 /// The database that a deleted Orchestra of this name left.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap_complete::engine::ArgValueCandidates;
+use kube::Client;
 use kube::api::Api;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
-use kube::{Client, ResourceExt as _};
 
 use super::complete;
 use crate::api::Orchestra;
@@ -113,9 +113,4 @@ impl Scope {
     pub async fn orchestra(&self, name: &str) -> anyhow::Result<Orchestra> {
         Ok(self.orchestras().get(name).await?)
     }
-}
-
-/// An Orchestra as kubectl names what it has changed.
-pub fn told(orchestra: &Orchestra) -> String {
-    format!("orchestra.stagesub.io/{}", orchestra.name_any())
 }

@@ -8,12 +8,12 @@ use kube::api::Api;
 
 use super::change::annotate;
 use super::complete;
-use super::follow::{Course, follow};
+use super::follow::{Asked, Course, follow};
 use super::scope::Scope;
 use crate::api::condition::{ConditionType, find};
 use crate::api::names::VERIFY_ANNOTATION;
 use crate::api::{BackupDrill, OrchestraBackup};
-use crate::cli::output::say;
+use crate::cli::changed::{ChangedOutput, named};
 
 const MAY: &str = "ClusterRole orchestra-editor grants the right to ask for drills";
 
@@ -29,6 +29,9 @@ pub struct Arguments {
     /// How long to wait, such as 90s, 10m or 1h30m. Default: until the drill ends.
     #[arg(long, requires = "wait", value_parser = crate::run::duration)]
     pub timeout: Option<Duration>,
+    /// What is printed.
+    #[command(flatten)]
+    pub output: ChangedOutput,
 }
 
 /// Asks for a drill.
@@ -38,13 +41,15 @@ pub struct Arguments {
 pub async fn run(scope: &Scope, arguments: &Arguments) -> anyhow::Result<()> {
     let api = Api::<OrchestraBackup>::namespaced(scope.client.clone(), &scope.namespace);
     let name = &arguments.name;
-    let (asked, value) = annotate(&api, name, VERIFY_ANNOTATION, MAY).await?;
-    say(&format!("orchestrabackup.stagesub.io/{name} drill requested"))?;
-    if arguments.wait {
-        let course = |object: &OrchestraBackup| course(object, &value);
-        follow(&api, &asked, ("drill", arguments.timeout), course).await?;
-    }
-    Ok(())
+    let (backup, value) = annotate(&api, name, VERIFY_ANNOTATION, MAY).await?;
+    let asked = Asked {
+        done: "drill requested",
+        work: "drill",
+        wait: arguments.wait,
+        timeout: arguments.timeout,
+        output: arguments.output,
+    };
+    follow(&api, &backup, &asked, |object| course(object, &value)).await
 }
 
 /// The progress of the drill that was requested with this value.
@@ -54,7 +59,7 @@ fn course(object: &OrchestraBackup, value: &str) -> Course {
         let verified = find(&status.conditions, ConditionType::Verified);
         let message = verified.map(|verified| verified.message.clone()).unwrap_or_default();
         if verified.is_some_and(|verified| verified.status == "True") {
-            return Course::Done(format!("orchestrabackup.stagesub.io/{name} verified: {message}"));
+            return Course::Done(format!("{} verified: {message}", named(object)));
         }
         let result = drill.result.unwrap_or_default();
         return Course::Failed(format!("OrchestraBackup {name} is not verified ({result}): {message}"));

@@ -215,8 +215,24 @@ async fn the_sample_is_backed_up_on_demand_and_has_a_next_time() {
     let time = next(&world, "archive").await;
     assert!(time > Timestamp::now());
     let ada = User::ada(&world).await;
-    let told = ada.there(&["backup", "archive", "--name", "now", "--wait", "--timeout", "1m"]);
-    assert!(told.contains("orchestrabackup.stagesub.io/now complete: "), "{told}");
+    let wait = [
+        "backup",
+        "archive",
+        "--name",
+        "now",
+        "--wait",
+        "--timeout",
+        "1m",
+        "-o",
+        "json",
+    ];
+    // The object at the end of the work, and nothing else.
+    let told: Value = serde_json::from_str(&ada.there(&wait)).unwrap();
+    assert_eq!(
+        (&told["metadata"]["name"], told["status"]["manifestDigest"].is_string()),
+        (&json!("now"), true),
+        "{told:#}"
+    );
     assert!(ada.there(&["backups", "archive"]).contains("Completed"));
 
     // What it costs is estimated before a schedule is accepted; one that asks for more than the budget has is refused.

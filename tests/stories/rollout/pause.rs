@@ -71,7 +71,11 @@ async fn a_paused_rollout_waits_new_tenants_do_not_and_pinned_ones_stay() {
         operator = world.operator(round, |_| {}).unwrap();
     }
 
-    assert!(command(&world, &["rollout", "resume", "standard"]).status.success());
+    let resumed = command(&world, &["rollout", "resume", "standard", "-o", "name"]);
+    assert_eq!(
+        String::from_utf8_lossy(&resumed.stdout),
+        "orchestraclass.stagesub.io/standard\n"
+    );
     all_have(&world, &["t0".into(), "t2".into()], 2).await;
     let complete = rollout(&world, |is| is["phase"] == "Complete" && is["updated"] == 3).await;
     assert_eq!(complete["status"]["rollout"]["pinned"], 1, "{complete:#}");
