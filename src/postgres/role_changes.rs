@@ -1,4 +1,4 @@
-//! Executes the changes that [`super::role_plan`] has decided.
+//! The changes that [`super::role_plan`] decides, and their execution.
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgConnection;
@@ -6,11 +6,11 @@ use sqlx::PgConnection;
 use super::error::{Error, Result};
 use super::grants::{TenantRights, future_grants, grant_existing, limit, revoke_excess};
 use super::records::protect;
-use super::role_plan::{RoleChange, RolePlan};
+use super::role_plan::RolePlan;
 use super::sql::{OPERATOR_SCHEMA, begin, end, permitted, quote, run};
 use super::transfer::{NewOwner, transfer};
 use super::wall::{close_database, end_foreign_sessions};
-use super::{data_api, groups, heir, search_path};
+use super::{data_api, groups, heir, members, search_path};
 
 /// A tenant's login role. The name is unique on the server, at most 63 bytes.
 #[derive(Clone, Debug)]
@@ -19,6 +19,92 @@ pub struct TenantRole {
     pub name: String,
     /// The password; the server gets only a SCRAM-SHA-256 verifier of it.
     pub password: SecretString,
+}
+
+/// One change on the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RoleChange<'a> {
+    /// Create a role with its password and without attributes.
+    Create(&'a str),
+    /// Create a role that does not log in.
+    CreateShut(&'a str),
+    /// Set the password of a role, and allow it to log in.
+    SetPassword(&'a str),
+    /// End the memberships of others in a role.
+    Part(&'a str),
+    /// Make the owner a member of a role: the owner then may change, and finally take over, objects that the role creates.
+    JoinOwner(&'a str),
+    /// Set the limits of a role.
+    Limit(&'a str),
+    /// Grant BYPASSRLS to a role, where the owner may.
+    Bypass(&'a str),
+    /// Revoke BYPASSRLS from a role.
+    Enforce(&'a str),
+    /// Create the group of tenants' logins.
+    CreateGroup,
+    /// Make a role a member of a group.
+    JoinGroup {
+        /// The group.
+        group: &'a str,
+        /// The new member.
+        role: &'a str,
+    },
+    /// End the membership of a role in a group.
+    LeaveGroup {
+        /// The group.
+        group: &'a str,
+        /// The former member.
+        role: &'a str,
+    },
+    /// Set the default privileges of the roles of the Data API.
+    Expose,
+    /// Give a role the `search_path` that the owner has.
+    CopySearchPath(&'a str),
+    /// Take all rights on the database from PUBLIC.
+    CloseDatabase,
+    /// End the sessions of roles that may not connect to the database.
+    EndForeignSessions,
+    /// Grant a role CONNECT and TEMPORARY on the database.
+    GrantDatabase(&'a str),
+    /// Grant a role its rights on the objects that exist.
+    GrantExisting(&'a str),
+    /// Revoke from all roles except the owner all rights except reading the histories.
+    Protect,
+    /// Revoke from a role what default privileges granted it in the operator's schema.
+    HideOperatorSchema(&'a str),
+    /// Grant a role its rights on what the owner will create.
+    GrantFuture(&'a str),
+    /// Grant a role its rights on what another role of the tenant will create.
+    GrantFutureOf {
+        /// The role that creates.
+        creator: &'a str,
+        /// The role that is granted the rights.
+        role: &'a str,
+    },
+    /// Forbid a role to log in.
+    ForbidLogin(&'a str),
+    /// End the sessions of a role.
+    EndSessions(&'a str),
+    /// Reassign the objects of a role to the owner, and drop its rights.
+    TakeOver(&'a str),
+    /// Give a role all rights of another one.
+    JoinBase {
+        /// Whose rights.
+        base: &'a str,
+        /// Who gets them.
+        role: &'a str,
+    },
+    /// Reassign the objects and grants of a role to another one.
+    PassOn {
+        /// Whose.
+        role: &'a str,
+        /// To whom.
+        heir: &'a str,
+    },
+    /// Revoke from a role the rights beyond those of a tenant.
+    TakeExcess(&'a str),
+    /// Drop a role.
+    Drop(&'a str),
 }
 
 /// What the changes need besides the names of the roles.
@@ -63,7 +149,11 @@ pub(super) async fn follow(conn: &mut PgConnection, planned: &RolePlan<'_>, give
         }
     }
     in_transaction(conn, &planned.together, given).await?;
-    in_transaction(conn, &planned.after, given).await
+    in_transaction(conn, &planned.after, given).await?;
+    for change in &planned.groups {
+        in_transaction(conn, &[*change], given).await?;
+    }
+    Ok(())
 }
 
 async fn in_transaction(conn: &mut PgConnection, changes: &[RoleChange<'_>], given: Given<'_>) -> Result<()> {
@@ -129,6 +219,7 @@ fn statement(change: RoleChange<'_>, given: Given<'_>) -> Result<Option<String>>
         RoleChange::GrantFutureOf { creator, role } => future_grants(Some(creator), role, rights),
         RoleChange::ForbidLogin(role) => format!("ALTER ROLE {} NOLOGIN", quote(role)),
         RoleChange::PassOn { .. }
+        | RoleChange::Part(_)
         | RoleChange::Drop(_)
         | RoleChange::TakeExcess(_)
         | RoleChange::Bypass(_)
@@ -151,6 +242,7 @@ async fn look_and_change(conn: &mut PgConnection, change: RoleChange<'_>, given:
     let rights = given.rights;
     match change {
         RoleChange::PassOn { role, heir } => heir::pass_on(conn, role, heir).await,
+        RoleChange::Part(role) => members::part(conn, role).await,
         RoleChange::TakeExcess(role) => revoke_excess(conn, role, rights).await,
         // Before version 16 only a superuser may do it, or a role to which an extension of a hosted project gives that
         // right.

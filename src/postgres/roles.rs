@@ -6,17 +6,18 @@ use std::collections::BTreeMap;
 use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
+use super::generations::{self, Generations, TENANT_LIKE};
 use super::grants::{TenantRights, has_timeouts};
-use super::heir::{Generations, KeptRole, OWNER_CHANGES, TENANT_LIKE};
+use super::heir::KeptRole;
 use super::records::{check_triggers, triggers_query};
-use super::role_changes::{Given, TenantRole, carry_out_all, follow};
+use super::role_changes::{Given, RoleChange, TenantRole, carry_out_all, follow};
 use super::role_name::is_tenants;
 use super::role_plan::{
-    RoleChange, RoleFacts, RoleLogin, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_drop, plan_members,
+    RoleFacts, RoleLogin, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_drop, plan_members,
 };
-use super::sql::{OPERATOR_SCHEMA, ask, begin, end, first, literals, quote};
+use super::sql::{OPERATOR_SCHEMA, ask, begin, end, first, literals};
 use super::wall::Sharing;
-use super::{groups, heir, search_path, shares, shut};
+use super::{groups, heir, members, search_path, shares, shut};
 
 /// The roles of a tenant whose login was rotated.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +65,7 @@ pub async fn ensure_tenant_roles(
     let observed = observe_checked(conn, &members, given, Some(server)).await;
     let attributes = (rights.limits.is_some(), rights.row_security);
     let facts = end(conn, observed).await?;
-    let planned = plan_members(wanted, attributes, &facts)?;
+    let planned = plan_members(wanted, attributes, server, &facts)?;
     follow(conn, &planned, given.on(&facts.database)).await?;
     match rights.limits.as_ref().and_then(|limits| limits.connections) {
         Some(most) => {
@@ -156,7 +157,7 @@ pub async fn grant_existing(conn: &mut PgConnection, role: &str, rights: &Tenant
     begin(conn).await?;
     let granted = async {
         let facts = observe(conn, &[], None).await?;
-        let members = heir::generations(conn, role, Generations::LoggingIn).await?;
+        let members = generations::generations(conn, role, Generations::Logins).await?;
         let members = members.iter().filter(|member| *member != role);
         let paths = members.map(|member| RoleChange::CopySearchPath(member));
         let changes: Vec<_> = grants(role, &facts).chain(paths).collect();
@@ -184,7 +185,7 @@ pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<Vec
                 let facts = observe(conn, &[role], None).await?;
                 plan(logins(&[], &[role], rights), None, &facts)?;
             }
-            let found = heir::generations(conn, role, Generations::All).await?;
+            let found = generations::generations(conn, role, Generations::All).await?;
             let stuck = heir::stuck(conn, &found).await?;
             Ok((found, stuck))
         };
@@ -241,14 +242,7 @@ async fn change(
         ..logins(kept, retired, given.rights)
     };
     begin(conn).await?;
-    let observed = async {
-        let facts = observe_checked(conn, &all, given, server).await?;
-        if server == Some(Sharing::Shared) {
-            check_others(conn, &all).await?;
-        }
-        Ok(facts)
-    };
-    let observed = observed.await;
+    let observed = observe_checked(conn, &all, given, server).await;
     let facts = end(conn, observed).await?;
     let planned = plan(logins, server, &facts)?;
     follow(conn, &planned, given.on(&facts.database)).await
@@ -276,7 +270,8 @@ pub async fn is_prepared(conn: &mut PgConnection, role: &str, rights: &TenantRig
     let seen = async {
         let facts = observe(conn, &[role], Some(server)).await?;
         let copied = search_path::is_copied(conn, role).await? && has_timeouts(conn, role, rights).await?;
-        Ok(copied && !plan(logins(&[role], &[], rights), Some(server), &facts)?.renews())
+        let alone = server == Sharing::Own || !members::has_foreign(conn, role).await?;
+        Ok(copied && alone && !plan(logins(&[role], &[], rights), Some(server), &facts)?.renews())
     };
     let seen = seen.await;
     end(conn, seen).await
@@ -292,6 +287,7 @@ pub async fn is_member_prepared(
     base: &str,
     login: &str,
     rights: &TenantRights,
+    server: Sharing,
 ) -> Result<bool> {
     check(login)?;
     begin(conn).await?;
@@ -300,8 +296,9 @@ pub async fn is_member_prepared(
         let copied = search_path::is_copied(conn, login).await? && has_timeouts(conn, login, rights).await?;
         let logins = [login];
         let members = TenantMembers { base, logins: &logins };
-        let planned = plan_members(members, (rights.limits.is_some(), rights.row_security), &facts)?;
-        Ok(copied && !planned.renews())
+        let planned = plan_members(members, (rights.limits.is_some(), rights.row_security), server, &facts)?;
+        let alone = server == Sharing::Own || !members::has_foreign(conn, login).await?;
+        Ok(copied && alone && !planned.renews())
     };
     let seen = seen.await;
     end(conn, seen).await
@@ -330,26 +327,6 @@ async fn observe_checked(
         check_triggers(&triggers)?;
     }
     observe(conn, roles, server).await
-}
-
-/// Refuses a role that exists and that the owner may not change. Since version 16, that is a role that another login of
-/// the server has made: the tenant's, in the database that it had there before.
-async fn check_others(conn: &mut PgConnection, roles: &[&str]) -> Result<()> {
-    let query = format!(
-        "SELECT rolname::text, current_user::text FROM pg_roles \
-         WHERE rolname::text = ANY ({}) AND rolname <> current_user AND NOT ({OWNER_CHANGES}) ORDER BY 1 LIMIT 1",
-        literals(roles)
-    );
-    let [rows] = ask(conn, [query]).await?;
-    let Some(row) = rows.first() else { return Ok(()) };
-    let (role, owner) = (quote(row.try_get(0)?), quote(row.try_get(1)?));
-    Err(Error::refused(
-        "42501",
-        &format!(
-            "the tenant's login role {role} was made by another login of this server, for a database that the tenant had \
-             before, and {owner} may not change it; as a superuser: GRANT {role} TO {owner} WITH ADMIN OPTION"
-        ),
-    ))
 }
 
 /// Reads the facts about the server and these roles that the plan needs.

@@ -3,7 +3,8 @@
 use sqlx::PgConnection;
 
 use super::error::{Error, Result};
-use super::heir::{self, Generations, KeptRole};
+use super::generations::{self, Generations};
+use super::heir::KeptRole;
 use super::role_changes::end_sessions;
 use super::sql::{begin, end, permitted, quote, run};
 
@@ -20,7 +21,7 @@ pub async fn shut_tenant_logins(conn: &mut PgConnection, role: &str) -> Result<V
     let mut shut = Vec::new();
     loop {
         begin(conn).await?;
-        let found = heir::generations(conn, role, Generations::LoggingIn).await;
+        let found = generations::generations(conn, role, Generations::LoggingIn).await;
         let found = end(conn, found).await?;
         if found.is_empty() || found.iter().all(|name| shut.contains(name)) {
             break;
@@ -36,7 +37,7 @@ pub async fn shut_tenant_logins(conn: &mut PgConnection, role: &str) -> Result<V
     }
     // After all are disabled, so that no session starts meanwhile. Disabled roles may have sessions as well.
     begin(conn).await?;
-    let others = heir::generations(conn, role, Generations::All).await;
+    let others = generations::generations(conn, role, Generations::All).await;
     shut.extend(end(conn, others).await?);
     end_all(conn, &shut).await?;
     out_of_reach(conn, role).await
@@ -45,7 +46,7 @@ pub async fn shut_tenant_logins(conn: &mut PgConnection, role: &str) -> Result<V
 /// The logins with the name of one of the tenant's that the owner may not change.
 pub(super) async fn out_of_reach(conn: &mut PgConnection, base: &str) -> Result<Vec<KeptRole>> {
     begin(conn).await?;
-    let found = heir::out_of_reach(conn, base).await;
+    let found = generations::out_of_reach(conn, base).await;
     let found = end(conn, found).await?;
     Ok(found.into_iter().map(|role| KeptRole::OutOfReach { role }).collect())
 }
@@ -62,9 +63,8 @@ pub(super) async fn shut(conn: &mut PgConnection, roles: &[String]) -> Result<()
 /// As [`shut_tenant_logins`], and when one of them can still connect because the owner may not change it.
 pub async fn shut_former_logins(conn: &mut PgConnection, base: &str, former: &[String]) -> Result<()> {
     begin(conn).await?;
-    let found = heir::generations(conn, base, Generations::All).await;
-    let mut found = end(conn, found).await?;
-    found.retain(|name| former.contains(name));
+    let found = generations::existing(conn, base, former).await;
+    let found = end(conn, found).await?;
     shut(conn, &found).await?;
     let others = out_of_reach(conn, base).await?;
     let is_former = |kept: &&KeptRole| matches!(kept, KeptRole::OutOfReach { role } if former.contains(role));
