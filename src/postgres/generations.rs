@@ -137,8 +137,8 @@ pub struct FoundLogins {
     pub next: Option<String>,
 }
 
-/// Names for a new login of a tenant.
-#[derive(Clone, Copy, Debug)]
+/// Names for a new login of a tenant; none where no login is new.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct NextLogin<'a> {
     /// The names, in the order of preference.
     pub names: &'a [String],

@@ -11,6 +11,7 @@ mod error;
 mod fault;
 mod generations;
 mod grants;
+mod group_lock;
 mod groups;
 mod heir;
 pub mod holdings;

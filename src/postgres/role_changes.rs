@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use super::error::{Error, Result};
 use super::grants::{TenantRights, future_grants, grant_existing, limit, revoke_excess};
+use super::group_lock::is_locked;
 use super::records::protect;
 use super::role_plan::RolePlan;
 use super::sql::{OPERATOR_SCHEMA, begin, end, permitted, quote, run};
@@ -137,7 +138,9 @@ impl<'a> Given<'a> {
 }
 
 /// Executes a plan, each of its parts in a transaction; before that, objects of roles are reassigned in separate steps.
-pub(super) async fn follow(conn: &mut PgConnection, planned: &RolePlan<'_>, given: Given<'_>) -> Result<()> {
+/// Returns why a login is not a member of its groups yet, where another transaction of the server keeps one locked: everything
+/// else is done then.
+pub(super) async fn follow(conn: &mut PgConnection, planned: &RolePlan<'_>, given: Given<'_>) -> Result<Option<Error>> {
     for change in &planned.before {
         in_transaction(conn, &[*change], given).await?;
     }
@@ -150,10 +153,15 @@ pub(super) async fn follow(conn: &mut PgConnection, planned: &RolePlan<'_>, give
     }
     in_transaction(conn, &planned.together, given).await?;
     in_transaction(conn, &planned.after, given).await?;
+    let mut locked = None;
     for change in &planned.groups {
-        in_transaction(conn, &[*change], given).await?;
+        match in_transaction(conn, &[*change], given).await {
+            // A membership that is to end is not left as it is.
+            Err(error) if is_locked(&error) && matches!(change, RoleChange::JoinGroup { .. }) => locked = Some(error),
+            done => done?,
+        }
     }
-    Ok(())
+    Ok(locked)
 }
 
 async fn in_transaction(conn: &mut PgConnection, changes: &[RoleChange<'_>], given: Given<'_>) -> Result<()> {

@@ -87,8 +87,8 @@ pub(super) struct RolePlan<'a> {
     pub together: Vec<RoleChange<'a>>,
     /// Changes of one transaction after that: sessions are ended when they can no longer be opened again.
     pub after: Vec<RoleChange<'a>>,
-    /// Memberships, which are committed one by one at last: since version 16, each of them waits for every transaction of the
-    /// server that has granted the same group.
+    /// Memberships on a server of several tenants, which are committed one by one at last: since version 16, each of them waits
+    /// for every transaction of the server that has granted the same group.
     pub groups: Vec<RoleChange<'a>>,
 }
 
@@ -141,8 +141,8 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
     if exposes && server == Some(Sharing::Own) {
         plan.together.push(RoleChange::Expose);
     }
-    if server.is_some() {
-        join_groups(logins, facts, &mut plan);
+    if let Some(server) = server {
+        join_groups(logins, server, facts, &mut plan);
     }
     Ok(plan)
 }
@@ -254,17 +254,23 @@ impl RolePlan<'_> {
     }
 }
 
-/// The memberships of the logins.
-fn join_groups<'a>(logins: TenantLogins<'a>, facts: &ServerFacts, plan: &mut RolePlan<'a>) {
+/// The memberships of the logins. Nobody else holds them up on a server of the tenant's own.
+fn join_groups<'a>(logins: TenantLogins<'a>, server: Sharing, facts: &ServerFacts, plan: &mut RolePlan<'a>) {
     if !logins.kept.is_empty() && !facts.groups.contains_key(APP_GROUP) {
         // Two databases may be prepared at once: a transaction that has waited for the other's group does not see it yet.
         plan.before.push(RoleChange::CreateGroup);
+    }
+    let changes = match server {
+        Sharing::Shared => &mut plan.groups,
+        Sharing::Own => &mut plan.together,
+    };
+    if !facts.groups.contains_key(APP_GROUP) {
         let join = |role: &&'a str| RoleChange::JoinGroup { group: APP_GROUP, role };
-        plan.groups.extend(logins.kept.iter().map(join));
+        changes.extend(logins.kept.iter().map(join));
     }
     for (group, found) in &facts.groups {
         let of = |role: &&'a str| membership((group, found), role, logins.row_security);
-        plan.groups.extend(logins.kept.iter().filter_map(of));
+        changes.extend(logins.kept.iter().filter_map(of));
     }
 }
 

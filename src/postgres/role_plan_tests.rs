@@ -2,7 +2,7 @@
 use super::RoleChange::{
     Bypass, CloseDatabase, CopySearchPath, Create, CreateGroup, CreateShut, Drop, EndForeignSessions, EndSessions,
     Enforce, Expose, ForbidLogin, GrantDatabase, GrantExisting, GrantFuture, GrantFutureOf, HideOperatorSchema,
-    JoinBase, JoinGroup, JoinOwner, LeaveGroup, Limit, PassOn, Protect, SetPassword, TakeExcess, TakeOver,
+    JoinBase, JoinGroup, JoinOwner, LeaveGroup, Limit, Part, PassOn, Protect, SetPassword, TakeExcess, TakeOver,
 };
 use super::*;
 use crate::postgres::groups::{DATA_API_ROLES, Membership};
@@ -76,10 +76,11 @@ fn a_new_role_is_created_joined_and_granted_its_rights_in_one_transaction() {
             Protect,
             CopySearchPath("a"),
             GrantFuture("a"),
-            joins(APP_GROUP, "a"),
         ]
     );
     assert_eq!(made.after, [EndForeignSessions]);
+    // A neighbour may hold it up, and nothing else with it.
+    assert_eq!(made.groups, [joins(APP_GROUP, "a")]);
 }
 
 #[test]
@@ -120,6 +121,32 @@ fn a_role_that_exists_gets_its_password_and_what_it_lacks() {
         ..facts(&[])
     };
     assert!(!joins(&superuser), "a superuser has the rights of every role");
+}
+
+#[test]
+fn a_role_that_exists_on_a_server_of_several_tenants_gets_its_password_after_others_have_lost_it() {
+    let found = facts(&[("a", true, true), ("a_2", true, true)]);
+    let made = plan(logins(&["a", "new"], &[]), Some(Sharing::Shared), &found).unwrap();
+    assert!(made.together.starts_with(&[Part("a"), SetPassword("a"), Create("new")]));
+    let shut = TenantLogins {
+        access: RoleLogin::Shut,
+        ..logins(&["a"], &[])
+    };
+    let made = plan(shut, Some(Sharing::Shared), &found).unwrap();
+    assert!(made.together.starts_with(&[Part("a"), ForbidLogin("a")]));
+    let members = TenantMembers {
+        base: "a",
+        logins: &["a_2", "a_3"],
+    };
+    let of = |server| plan_members(members, (false, RowSecurity::Bypass), server, &found).unwrap();
+    let parted = |made: &RolePlan<'_>| made.together.iter().filter(|change| matches!(change, Part(_))).count();
+    let shared = of(Sharing::Shared);
+    assert!(
+        shared
+            .together
+            .starts_with(&[Part("a_2"), SetPassword("a_2"), JoinBase { base: "a", role: "a_2" }])
+    );
+    assert_eq!((parted(&shared), parted(&of(Sharing::Own))), (1, 0));
 }
 
 #[test]
@@ -185,7 +212,8 @@ fn renewed<'a>(logins: TenantLogins<'a>, server: Sharing, found: &ServerFacts) -
             Bypass(_) | Enforce(_) | CreateGroup | JoinGroup { .. } | LeaveGroup { .. } | Expose
         )
     };
-    let renewed: Vec<_> = made.before.iter().chain(&made.together).copied().filter(of).collect();
+    let all = made.before.iter().chain(&made.together).chain(&made.groups);
+    let renewed: Vec<_> = all.copied().filter(of).collect();
     let shown = renewed.iter().any(|change| *change != Expose);
     assert_eq!(made.renews(), shown, "{renewed:?}");
     renewed
@@ -303,7 +331,7 @@ fn a_login_of_a_rotation_is_a_member_of_the_first_role() {
     .unwrap();
     assert!(![SetPassword("a"), ForbidLogin("a"), Create("a")].contains(&made.together[0]));
     let members = |logins| TenantMembers { base: "a", logins };
-    let of = |members, found: &ServerFacts| plan_members(members, (true, RowSecurity::Bypass), found);
+    let of = |members, found: &ServerFacts| plan_members(members, (true, RowSecurity::Bypass), Sharing::Own, found);
     let mut found = facts(&[("a", true, true), ("a_2", true, true)]);
     found.owner_gives_bypass = true;
     let made = of(members(&["a_2", "a_3"]), &found).unwrap();

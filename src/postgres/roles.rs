@@ -31,7 +31,8 @@ pub struct TenantRoles<'a> {
 }
 
 /// As [`ensure_tenant_role`], for all roles of a tenant whose login is or was rotated. Where more than one former login
-/// is kept, these share the limit of connections, and their sessions beyond it end.
+/// is kept, these share the limit of connections, and their sessions beyond it end. Returns what keeps the tenant's logins from
+/// being members of their groups for now: then this is to be repeated later.
 ///
 /// # Errors
 /// As [`ensure_tenant_role`].
@@ -40,7 +41,7 @@ pub async fn ensure_tenant_roles(
     tenant: TenantRoles<'_>,
     rights: &TenantRights,
     server: Sharing,
-) -> Result<()> {
+) -> Result<Option<Error>> {
     let TenantRoles { base, logins, unknown } = tenant;
     let names: Vec<_> = logins.iter().map(|role| role.name.as_str()).collect();
     let family: Vec<_> = [base].iter().chain(&names).chain(unknown).copied().collect();
@@ -54,10 +55,10 @@ pub async fn ensure_tenant_roles(
         false if unknown.contains(&base) => RoleLogin::Unchanged,
         false => RoleLogin::Shut,
     };
-    change(conn, given, (&[base], access), &[], Some(server)).await?;
+    let locked = change(conn, given, (&[base], access), &[], Some(server)).await?;
     let members: Vec<_> = names.iter().copied().filter(|name| *name != base).collect();
     if members.is_empty() {
-        return Ok(());
+        return Ok(locked);
     }
     members.iter().try_for_each(|name| check(name))?;
     let wanted = TenantMembers { base, logins: &members };
@@ -67,13 +68,11 @@ pub async fn ensure_tenant_roles(
     let facts = end(conn, observed).await?;
     let planned = plan_members(wanted, attributes, server, &facts)?;
     follow(conn, &planned, given.on(&facts.database)).await?;
-    match rights.limits.as_ref().and_then(|limits| limits.connections) {
-        Some(most) => {
-            let live: Vec<_> = names.iter().chain(unknown).copied().collect();
-            shares::share(conn, base, &live, most).await
-        }
-        None => Ok(()),
+    if let Some(most) = rights.limits.as_ref().and_then(|limits| limits.connections) {
+        let live: Vec<_> = names.iter().chain(unknown).copied().collect();
+        shares::share(conn, base, &live, most).await?;
     }
+    Ok(locked)
 }
 
 /// Drops the role of a former login, which can no longer log in. The first role gets its objects and grants. This may be
@@ -98,7 +97,7 @@ pub async fn drop_former_role(
     let observed = observe_checked(conn, &[base, role], given, Some(server)).await;
     let facts = end(conn, observed).await?;
     let planned = plan_drop(role, base, &facts)?;
-    follow(conn, &planned, given.on(&facts.database)).await
+    follow(conn, &planned, given.on(&facts.database)).await.map(drop)
 }
 
 /// Makes the role exist with this password and with rights on everything that the owner (the
@@ -144,6 +143,7 @@ pub async fn ensure_tenant_logins(
         Some(server),
     )
     .await
+    .map(drop)
 }
 
 /// Grants the tenant's first role its rights on everything that exists now, and gives the owner's `search_path` to it and to
@@ -234,7 +234,7 @@ async fn change(
     (kept, access): (&[&str], RoleLogin),
     retired: &[&str],
     server: Option<Sharing>,
-) -> Result<()> {
+) -> Result<Option<Error>> {
     let all: Vec<_> = kept.iter().chain(retired).copied().collect();
     all.iter().try_for_each(|name| check(name))?;
     let logins = TenantLogins {

@@ -32,7 +32,9 @@ pub async fn make_spare(conn: &mut PgConnection, spare: &str, rights: &TenantRig
         logins: &[],
         unknown: &[],
     };
-    ensure_tenant_roles(conn, shut, rights, Sharing::Own).await?;
+    if let Some(locked) = ensure_tenant_roles(conn, shut, rights, Sharing::Own).await? {
+        return Err(locked);
+    }
     let [rows] = look(conn, [catalog(spare)]).await?;
     let digest = digest(rights, first(&rows)?)?;
     begin(conn).await?;
