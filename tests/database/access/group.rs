@@ -225,7 +225,7 @@ async fn a_login_that_another_entry_made_is_taken_over_when_an_admin_says_so() {
         let refused = ensure_tenant_role(&mut other, &tenant, &rights, Sharing::Shared).await;
         let refused = refused.unwrap_err().to_string();
         let cure = refused
-            .find("GRANT")
+            .find("REVOKE")
             .map(|at| refused[at..].split(" (").next().unwrap());
         execute(&mut root, cure.unwrap()).await.unwrap();
     }
