@@ -157,8 +157,8 @@ pub async fn tenant_logins(conn: &mut PgConnection, base: &str, new: NextLogin<'
         literals(new.names)
     );
     let [logins, taken] = look(conn, [generations_query(&literal(base), Generations::Logins), taken]).await?;
-    let taken = taken.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-    let taken: Vec<(String, bool)> = taken.collect::<Result<_>>()?;
+    let read = |row: &PgRow| -> Result<(String, bool)> { Ok((row.try_get(0)?, row.try_get(1)?)) };
+    let taken = taken.iter().map(read).collect::<Result<Vec<_>>>()?;
     let mut next = None;
     for name in new.names {
         let found = taken.iter().find(|(role, _)| role == name);
