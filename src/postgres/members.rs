@@ -103,7 +103,10 @@ async fn check(conn: &mut PgConnection, role: &str) -> Result<()> {
 /// The refusal of a role that others reach, with what a superuser does: `cures`, and a grant to the owner.
 fn refusal(role: &str, owner: &str, who: Option<&str>, mut cures: Vec<String>) -> Error {
     let (role, owner) = (quote(role), quote(owner));
-    cures.push(format!("GRANT {role} TO {owner} WITH ADMIN OPTION"));
+    // As if the owner had made the role, so that it can leave it again. Only since version 16 is a role refused.
+    cures.push(format!(
+        "GRANT {role} TO {owner} WITH ADMIN OPTION, INHERIT FALSE, SET FALSE"
+    ));
     let who = who.map_or_else(
         || format!("was made by another login of this server, and {owner} may not change it"),
         |who| {
@@ -131,7 +134,8 @@ mod tests {
     fn a_role_that_others_reach_is_refused_with_the_statements_that_cure_it() {
         let revoke = "REVOKE t FROM former GRANTED BY postgres CASCADE".to_owned();
         let said = refusal("t", "owner", Some("former"), vec![revoke]).to_string();
-        let cure = "REVOKE t FROM former GRANTED BY postgres CASCADE; GRANT \"t\" TO \"owner\" WITH ADMIN OPTION (SQLSTATE 42501)";
+        let cure = "REVOKE t FROM former GRANTED BY postgres CASCADE; \
+                    GRANT \"t\" TO \"owner\" WITH ADMIN OPTION, INHERIT FALSE, SET FALSE (SQLSTATE 42501)";
         assert!(
             said.contains("\"t\" has the member \"former\"") && said.ends_with(cure),
             "{said}"
