@@ -31,6 +31,7 @@ mod records;
 mod relay;
 pub mod reset;
 pub mod restore_record;
+mod role_change;
 mod role_changes;
 mod role_name;
 mod role_plan;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::error::{Error, Result};
 use super::groups::{APP_GROUP, Becomes, GroupFacts, SERVICE_ROLE};
-use super::role_changes::RoleChange;
+use super::role_change::RoleChange;
 use super::wall::Sharing;
 use crate::api::RowSecurity;
 

@@ -10,7 +10,8 @@ use super::generations::{self, Generations, TENANT_LIKE};
 use super::grants::{TenantRights, has_timeouts};
 use super::heir::KeptRole;
 use super::records::{check_triggers, triggers_query};
-use super::role_changes::{Given, RoleChange, TenantRole, carry_out_all, follow};
+use super::role_change::RoleChange;
+use super::role_changes::{Given, TenantRole, carry_out_all, follow};
 use super::role_name::is_tenants;
 use super::role_plan::{
     RoleFacts, RoleLogin, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_drop, plan_members,
