@@ -16,7 +16,7 @@ use super::sql::{ask, first, literal, permitted, quote};
 const TOGETHER: usize = 100;
 
 /// The most statements for a superuser in a message.
-const NAMED: usize = 3;
+const NAMED: usize = 2;
 
 /// SQL over a row of `pg_auth_members`: whether it makes somebody a member of a role who is neither the connection's user nor a
 /// superuser, and whom no superuser has made a member without the right to make others.
