@@ -16,7 +16,7 @@ pub(super) const MOST: usize = 1000;
 /// Returns the logins that the owner may not change.
 ///
 /// # Errors
-/// [`super::Error::Refused`] when the owner lacks a right.
+/// [`super::Error::Refused`] when the owner lacks a right, as on the first role.
 pub async fn shut_tenant_logins(conn: &mut PgConnection, role: &str) -> Result<Vec<KeptRole>> {
     let mut shut = Vec::new();
     loop {
@@ -40,7 +40,12 @@ pub async fn shut_tenant_logins(conn: &mut PgConnection, role: &str) -> Result<V
     let others = generations::generations(conn, role, Generations::All).await;
     shut.extend(end(conn, others).await?);
     end_all(conn, &shut).await?;
-    out_of_reach(conn, role).await
+    let kept = out_of_reach(conn, role).await?;
+    let is_first = |kept: &&KeptRole| matches!(kept, KeptRole::OutOfReach { role: name } if name == role);
+    match kept.iter().find(is_first) {
+        Some(first) => Err(Error::refused("42501", &first.to_string())),
+        None => Ok(kept),
+    }
 }
 
 /// The logins with the name of one of the tenant's that the owner may not change.
