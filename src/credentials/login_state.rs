@@ -1,6 +1,6 @@
 //! What is known of a tenant's logins, without their passwords.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
@@ -36,7 +36,8 @@ pub struct LoginState {
     /// The new one, while it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<u32>,
-    /// The number of the new one is not compared with the roles of the server yet: one of them may have its name.
+    /// The number of the new one is not compared with the roles of the server yet: one of them may have its name. Afterwards
+    /// a role of that name is expected to be its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tentative: bool,
     /// The former ones, each with the time when it is revoked.
@@ -116,15 +117,22 @@ impl LoginState {
         }
     }
 
-    /// Settles the number of the new login: the next one that no role of the server has.
-    pub fn choose(&mut self, taken: &[u32]) {
-        let taken: HashSet<_> = taken.iter().copied().collect();
-        if let Some(pending) = self.pending.as_mut().filter(|_| self.tentative) {
-            while taken.contains(pending) {
-                *pending = pending.saturating_add(1);
-            }
+    /// The numbers that the new login can have, in the order of preference: its own, the next ones, and those at these
+    /// distances. They are higher than those of all other logins.
+    pub fn candidates(&self, jumps: impl IntoIterator<Item = u32>) -> impl Iterator<Item = u32> {
+        let steps = (0..3).chain(jumps);
+        let numbers = self
+            .pending
+            .map(|pending| steps.map(move |step| pending.saturating_add(step)));
+        numbers.into_iter().flatten()
+    }
+
+    /// Settles the number of the new login: the first one that it can have. While there is none, it stays unsettled.
+    pub fn choose(&mut self, next: Option<u32>) {
+        if let Some(next) = next.filter(|_| self.pending.is_some()) {
+            self.pending = Some(next);
+            self.tentative = false;
         }
-        self.tentative = false;
     }
 
     /// Former logins no longer log in, and their roles are to be dropped. The first role stays.

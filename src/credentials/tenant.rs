@@ -210,17 +210,18 @@ impl Logins {
         self.stored.as_ref()?.metadata.resource_version.as_deref()
     }
 
-    /// Settles the number of a new login, in view of the numbers that roles of the server have, and writes it down.
+    /// Settles the number of a new login, the first one that the server leaves to it, and writes it down. A number that was
+    /// settled before is replaced when somebody else has made a role of that name meanwhile.
     ///
     /// # Errors
     /// As [`Logins::change`].
-    pub async fn choose(&mut self, core: &Core, database: &str, taken: &[u32]) -> Result<(), Error> {
-        if !self.state.tentative {
+    pub async fn choose(&mut self, core: &Core, database: &str, next: Option<u32>) -> Result<(), Error> {
+        let before = self.state.clone();
+        self.state.choose(next);
+        if self.state == before {
             return Ok(());
         }
-        let before = self.state.newest();
-        self.state.choose(taken);
-        if let Some(password) = self.passwords.remove(&before) {
+        if let Some(password) = self.passwords.remove(&before.newest()) {
             self.passwords.insert(self.state.newest(), password);
         }
         self.write(core, database).await

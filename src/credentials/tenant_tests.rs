@@ -26,7 +26,7 @@ fn a_rotation_makes_the_next_login_and_keeps_the_former_one_for_the_overlap() {
     state.begin(Some("now".into()));
     assert_eq!((state.current, state.newest()), (1, 2));
     // Begun once.
-    state.choose(&[]);
+    state.choose(Some(2));
     let begun = state.clone();
     state.begin(Some("again".into()));
     assert_eq!(state, begun);
@@ -88,7 +88,7 @@ fn the_secret_holds_the_logins_and_its_labels_say_what_is_to_be_done() {
     logins.state.shut(&[1]);
     assert!(!LoginMarks::from(&logins.state).ended, "the first role stays");
     logins.state.begin(None);
-    logins.state.choose(&[]);
+    logins.state.choose(Some(3));
     logins.state.end(at(9), SignedDuration::from_secs(5));
     logins.state.shut(&[2]);
     let secret = logins.render("orchdb-1").unwrap();
@@ -134,11 +134,11 @@ fn a_login_that_may_be_in_use_never_gets_another_password() {
     assert!(logins.complete() && !logins.complete());
     assert_eq!((names(&logins), logins.unknown(UID)), (vec![role(2)], vec![role(1)]));
     // That of the new one, which may be published: it gets another number where the server has its role.
-    logins.state.choose(&[]);
+    logins.state.choose(Some(2));
     logins.passwords.clear();
     assert!(logins.complete() && logins.state.tentative);
-    logins.state.choose(&[2, 3]);
-    assert_eq!(logins.state.pending, Some(4));
+    logins.state.choose(Some(4));
+    assert_eq!((logins.state.pending, logins.state.tentative), (Some(4), false));
 }
 
 #[test]
@@ -190,17 +190,25 @@ fn what_another_orchestra_has_left_is_none_of_this_ones() {
 }
 
 #[test]
-fn a_number_that_a_role_of_the_server_has_is_skipped_once() {
+fn a_number_that_the_server_does_not_leave_to_the_login_is_skipped() {
     let mut state = LoginState::default();
-    state.choose(&[2]);
+    let candidates = |state: &LoginState| state.candidates([700, 30]).collect::<Vec<_>>();
+    assert!(candidates(&state).is_empty());
+    state.choose(Some(2));
     assert_eq!(state, LoginState::default());
     state.begin(None);
     assert!(state.tentative);
-    state.choose(&[1, 2, 3, 5]);
+    // In the order of preference, and none that an earlier login has.
+    assert_eq!(candidates(&state), [2, 3, 4, 702, 32]);
+    // Others have all of them.
+    state.choose(None);
+    assert_eq!((state.pending, state.tentative), (Some(2), true));
+    state.choose(Some(3));
+    assert_eq!((state.pending, state.tentative), (Some(3), false));
+    // A neighbour has made a role of that name between the look and the preparation.
+    assert_eq!(candidates(&state), [3, 4, 5, 703, 33]);
+    state.choose(Some(4));
     assert_eq!((state.pending, state.tentative), (Some(4), false));
-    // By now the role of this number is its own.
-    state.choose(&[4]);
-    assert_eq!(state.pending, Some(4));
     state.end(at(0), SignedDuration::from_secs(5));
     state.shut(&[1]);
     state.begin(None);

@@ -158,7 +158,12 @@ fn next_look(pass: &Pass, observed: &Observed) -> Next {
     backoff.reset(&key);
     let resync = pass.ctx.core.settings.resync;
     let due = rotation::due_in(pass.object.status.as_ref(), observed.now).map(|wait| wait + SOON);
-    let next = due.into_iter().chain(idle::next_look(pass, observed)).min();
+    let later = pass.ctx.ungrouped.wait(pass.uid()).map(|wait| wait.max(UNWATCHED));
+    let next = due
+        .into_iter()
+        .chain(idle::next_look(pass, observed))
+        .chain(later)
+        .min();
     next.filter(|wait| *wait < resync).map_or(Next::Rest, Next::After)
 }
 
@@ -203,6 +208,7 @@ fn end_work(pass: &Pass) {
     former_login::forget(pass);
     pass.ctx.rollout.turns.forget(pass.uid());
     pass.ctx.looks.forget(pass.uid());
+    pass.ctx.ungrouped.forget(pass.uid());
 }
 
 /// Takes a permit from the first write of a claim on, so that the claims that came first are finished first.

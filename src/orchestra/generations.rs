@@ -9,10 +9,10 @@ use crate::api::{OrchestraClass, OrchestraDatabase};
 use crate::controller::error::Error;
 use crate::credentials::rights;
 use crate::credentials::tenant::{self, LoginState, Logins};
-use crate::postgres::{self, TenantRole};
+use crate::postgres::{self, NextLogin, TenantRole};
 
-/// Compares what is known of the logins with the roles of the server: a new login gets a number that no role has, and
-/// unknown logins end after the overlap.
+/// Compares what is known of the logins with the roles of the server: a new login gets a number that no role of others has,
+/// and unknown logins end after the overlap.
 pub async fn compare(
     pass: &Pass,
     database: &OrchestraDatabase,
@@ -20,9 +20,16 @@ pub async fn compare(
     session: &mut PgConnection,
 ) -> Result<(), Error> {
     let (core, name) = (&pass.ctx.core, database.name_any());
-    let found = postgres::tenant_logins(session, &postgres::role_name(pass.uid())).await?;
-    let (found, taken) = (numbers(pass.uid(), &found.logins), numbers(pass.uid(), &found.taken));
-    logins.choose(core, &name, &taken).await?;
+    let wanted = logins.state.candidates(jumps());
+    let names: Vec<_> = wanted.map(|number| tenant::role_of(pass.uid(), number)).collect();
+    let new = NextLogin {
+        names: &names,
+        is_new: logins.state.tentative,
+    };
+    let found = postgres::tenant_logins(session, &postgres::role_name(pass.uid()), new).await?;
+    let next = found.next.and_then(|role| tenant::generation_of(pass.uid(), &role));
+    let found = numbers(pass.uid(), &found.logins);
+    logins.choose(core, &name, next).await?;
     let overlap = rotation::overlap(&pass.object);
     let change = |state: &mut LoginState| state.found(&found, now, overlap);
     logins.change(core, &name, change).await
@@ -33,8 +40,13 @@ pub async fn compare(
 pub async fn agree(pass: &Pass, database: &OrchestraDatabase, session: &mut PgConnection) -> Result<bool, Error> {
     let known = tenant::state(&pass.ctx.core, &database.name_any(), pass.uid()).await?;
     let Some(known) = known else { return Ok(true) };
-    let found = postgres::tenant_logins(session, &postgres::role_name(pass.uid())).await?;
+    let found = postgres::tenant_logins(session, &postgres::role_name(pass.uid()), NextLogin::default()).await?;
     Ok(known.agrees(&numbers(pass.uid(), &found.logins)))
+}
+
+/// Random distances to further numbers of a new login: nobody has made roles of all these names before.
+fn jumps() -> [u32; 8] {
+    std::array::from_fn(|_| rand::random_range(3..=1_000_000))
 }
 
 /// The numbers of logins of these roles.

@@ -199,6 +199,9 @@ async fn is_whole(pass: &Pass, tenant: &TenantContext<'_>, facts: &mut InsideFac
         facts.found = Some(found.clone());
         return Ok(true);
     }
+    if pass.ctx.ungrouped.is_due(pass.uid()) {
+        return Ok(false);
+    }
     let check = if drift::is_due(pass, tenant, facts.now) {
         drift::check(pass, tenant, &facts.wanted, facts.now).await?
     } else {

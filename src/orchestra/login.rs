@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
 
-use super::{Pass, direct, generations, record};
+use super::{Pass, direct, generations, record, ungrouped};
 use crate::api::condition::Reason;
 use crate::api::{ConnectionMode, OrchestraClass, OrchestraDatabase};
 use crate::content::TenantContext;
@@ -250,7 +250,9 @@ async fn ensure(
         logins: &kept,
         unknown: &unknown.iter().map(String::as_str).collect::<Vec<_>>(),
     };
-    Ok(postgres::ensure_tenant_roles(session, roles, &rights, sharing).await?)
+    let locked = postgres::ensure_tenant_roles(session, roles, &rights, sharing).await?;
+    ungrouped::keep(pass, database, locked).await;
+    Ok(())
 }
 
 /// Ends former logins, by number: they can no longer log in, and their sessions end.
@@ -318,7 +320,7 @@ pub async fn is_prepared(
     let rights = rights::of(&pass.object, class);
     let mut prepared = postgres::is_prepared(session, &base, &rights, sharing).await?;
     if published != base {
-        prepared = prepared && postgres::is_member_prepared(session, &base, &published, &rights).await?;
+        prepared = prepared && postgres::is_member_prepared(session, &base, &published, &rights, sharing).await?;
     }
     Ok(prepared && generations::agree(pass, database, session).await?)
 }

@@ -42,6 +42,7 @@ mod status;
 mod telling;
 mod turn;
 mod unavailable;
+mod ungrouped;
 mod wait;
 mod wanted;
 mod work;
@@ -73,6 +74,7 @@ use idle::Looked;
 pub use idle::UseLooks;
 pub use pass_limit::PassLimit;
 pub use status::report;
+pub use ungrouped::Ungrouped;
 
 /// Everything that passes over Orchestras need.
 pub struct Context {
@@ -102,6 +104,8 @@ pub struct Context {
     pub looks: UseLooks,
     /// Passes that claim databases and work inside them.
     pub pass_limit: PassLimit,
+    /// Tenants whose logins are to become members of their groups later.
+    pub ungrouped: Ungrouped,
 }
 
 impl AsRef<Core> for Context {

@@ -6,7 +6,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
-use super::sql::{ask, begin, end, first, literal, literals, look, permitted, quote};
+use super::group_lock::briefly;
+use super::sql::{ask, begin, end, first, literal, literals, look, quote};
 use super::wall::Sharing;
 
 /// The group of all tenants' logins of a server. It has no rights of its own, so that its members get no access to each
@@ -144,9 +145,12 @@ pub(super) fn found(
 }
 
 /// Creates the group of tenants' logins, unless it exists: two databases of a server may be prepared at once.
+///
+/// # Errors
+/// As [`briefly`], as do [`join`] and [`leave`].
 pub(super) async fn create(conn: &mut PgConnection) -> Result<()> {
     let sql = format!("CREATE ROLE {}", quote(APP_GROUP));
-    permitted(conn, sql, &["42501", "42710", "23505"]).await.map(drop)
+    briefly(conn, APP_GROUP, &sql, &["42501", "42710", "23505"]).await
 }
 
 /// Makes a role a member of a group. If the owner lacks the right, the login does not become a member.
@@ -157,7 +161,7 @@ pub(super) async fn join(conn: &mut PgConnection, group: &str, role: &str) -> Re
     let apart = group == APP_GROUP && is_modern(conn).await?;
     let options = if apart { " WITH INHERIT TRUE, SET FALSE" } else { "" };
     let sql = format!("GRANT {} TO {}{options}", quote(group), quote(role));
-    permitted(conn, sql, &["42501"]).await?;
+    briefly(conn, group, &sql, &["42501"]).await?;
     if apart {
         // Each grantor's grant counts.
         revoke(conn, "SET OPTION FOR ", group, role).await?;
@@ -175,7 +179,7 @@ pub(super) async fn leave(conn: &mut PgConnection, group: &str, role: &str) -> R
         revoke(conn, "", group, role).await?;
     } else {
         let sql = format!("REVOKE {} FROM {}", quote(group), quote(role));
-        permitted(conn, sql, &["42501"]).await?;
+        briefly(conn, group, &sql, &["42501"]).await?;
     }
     let query = format!(
         "SELECT pg_get_userbyid(m.grantor)::text FROM pg_auth_members m WHERE {} ORDER BY 1 LIMIT 1",
@@ -205,7 +209,8 @@ async fn revoke(conn: &mut PgConnection, what: &str, group: &str, role: &str) ->
     );
     let [rows] = ask(conn, [query]).await?;
     for row in rows {
-        permitted(conn, row.try_get(0)?, &["42501"]).await?;
+        let sql: String = row.try_get(0)?;
+        briefly(conn, group, &sql, &["42501"]).await?;
     }
     Ok(())
 }
@@ -221,6 +226,16 @@ async fn is_modern(conn: &mut PgConnection) -> Result<bool> {
     let query = "SELECT current_setting('server_version_num')::int >= 160000";
     let [rows] = ask(conn, [query.to_owned()]).await?;
     Ok(first(&rows)?.try_get(0)?)
+}
+
+/// Lets the owner of a database make its tenants' logins members of their group. Where another login has created the group, they
+/// are not members of it; [`super::unreadable`] says what to run. It is a transaction of its own.
+///
+/// # Errors
+/// As [`briefly`].
+pub(super) async fn give(conn: &mut PgConnection, owner: &str) -> Result<()> {
+    let sql = format!("GRANT {} TO {} WITH ADMIN OPTION", quote(APP_GROUP), quote(owner));
+    briefly(conn, APP_GROUP, &sql, &["42501", "42704"]).await
 }
 
 /// Makes sure that migrations can name the group of tenants' logins, before a tenant has the database.

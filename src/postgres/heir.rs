@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Row as _};
 
 use super::bounded::column;
 use super::error::{Error, Result};
-use super::sql::{ask, literal, literals, look, permitted, quote, run};
+use super::sql::{ask, literals, permitted, quote, run};
 use crate::text;
 
 /// Statements that grant the heir, `$2`, what the role, `$1`, was granted in this database and on the server, and that
@@ -117,7 +117,8 @@ pub(super) async fn drop_role(conn: &mut PgConnection, role: &str) -> Result<()>
     );
     let memberships = column(conn, "memberships of a role", memberships.bind(role)).await?;
     for revoke in memberships {
-        permitted(conn, revoke, &["42501"]).await?;
+        // A neighbour may keep a group of the role locked.
+        permitted(conn, revoke, &["42501", "55P03"]).await?;
     }
     if !stuck(conn, &[role.to_owned()]).await?.is_empty() {
         return Ok(());
@@ -156,85 +157,6 @@ pub(super) async fn stuck(conn: &mut PgConnection, roles: &[String]) -> Result<V
         Ok((row.try_get(0)?, database.unwrap_or_else(|| "(unknown)".to_owned())))
     };
     rows.iter().map(read).collect()
-}
-
-/// SQL over `pg_roles`: whether the connection's user may change the role, as far as the role is no superuser. Since version
-/// 16 that takes ADMIN OPTION, which whoever made the role has.
-pub(super) const OWNER_CHANGES: &str = "current_setting('server_version_num')::int < 160000 \
-    OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
-    OR pg_has_role(current_user, oid, 'MEMBER WITH ADMIN OPTION')";
-
-/// SQL over `pg_roles`: whether the role has none of the attributes that a tenant's role never has, and is not the owner.
-pub(super) const TENANT_LIKE: &str =
-    "NOT (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolname = current_user)";
-
-/// SQL over `pg_roles`: whether the role has the name of a login that was made for a rotation, of the first role, which
-/// is given as a literal.
-fn numbered(base: &str) -> String {
-    format!(
-        "left(rolname::text, length({base}) + 1) = {base} || '_' \
-             AND substr(rolname::text, length({base}) + 2) ~ '^([2-9]|[1-9][0-9]{{1,8}})$'"
-    )
-}
-
-/// SQL over `pg_roles`: whether the role is a tenant's, whose first role is the given literal: that one, and the numbered
-/// ones that were made for rotations, whatever attributes a script has given them. A superuser is none of them, nor, since
-/// version 16, a numbered one that another login of the server has made.
-fn is_generation(base: &str) -> String {
-    format!(
-        "(rolname::text = {base} OR {} AND NOT rolsuper AND rolname <> current_user AND ({OWNER_CHANGES}))",
-        numbered(base)
-    )
-}
-
-/// Logins with the name of one that was made for a rotation, which can connect to the database, and which the owner may not
-/// change.
-pub(super) async fn out_of_reach(conn: &mut PgConnection, base: &str) -> Result<Vec<String>> {
-    let query = format!(
-        "SELECT rolname::text FROM pg_roles WHERE {} AND rolcanlogin AND rolname <> current_user \
-             AND (rolsuper OR NOT ({OWNER_CHANGES})) AND has_database_privilege(oid, current_database()::text, 'CONNECT') \
-         ORDER BY length(rolname::text), 1 LIMIT {TOGETHER}",
-        numbered(&literal(base))
-    );
-    let [rows] = ask(conn, [query]).await?;
-    names(&rows)
-}
-
-/// Roles of a tenant that are read at once: an operator makes six at most.
-const TOGETHER: i64 = 100;
-
-/// Which roles of a tenant are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Generations {
-    /// All that exist.
-    All,
-    /// Those that may log in.
-    LoggingIn,
-}
-
-/// The query of the roles of a tenant, whose first role is the given literal, as [`is_generation`] says. A script may make
-/// any number of them: of very many, the first one, those that log in and those with the lowest numbers are returned.
-fn generations_query(base: &str, only: Generations) -> String {
-    let which = match only {
-        Generations::All => "true",
-        Generations::LoggingIn => "rolcanlogin",
-    };
-    format!(
-        "SELECT name FROM (SELECT rolname::text AS name FROM pg_roles WHERE {which} AND {} \
-             ORDER BY rolname::text <> {base}, NOT rolcanlogin, length(rolname::text), 1 LIMIT {TOGETHER}) found \
-         ORDER BY length(name) DESC, 1 DESC",
-        is_generation(base)
-    )
-}
-
-/// The remaining roles of a tenant on the server, [`TOGETHER`] at most.
-pub(super) async fn generations(conn: &mut PgConnection, base: &str, only: Generations) -> Result<Vec<String>> {
-    let [rows] = ask(conn, [generations_query(&literal(base), only)]).await?;
-    names(&rows)
-}
-
-fn names(rows: &[PgRow]) -> Result<Vec<String>> {
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// A role with the name of a tenant's that is left on the server.
@@ -290,32 +212,3 @@ pub fn undropped(first: &str, error: &impl fmt::Display) -> String {
 
 /// Bytes of a database's name in a message.
 const NAME: usize = 63;
-
-/// The roles that have the names of a tenant's logins.
-#[derive(Clone, Debug, Default)]
-pub struct FoundLogins {
-    /// The tenant's roles that may log in.
-    pub logins: Vec<String>,
-    /// All roles with the name of a login that was made for a rotation, also those of others.
-    pub taken: Vec<String>,
-}
-
-/// Looks up which roles have the names of a tenant's logins.
-///
-/// # Errors
-/// See [`super::Error`].
-pub async fn tenant_logins(conn: &mut PgConnection, base: &str) -> Result<FoundLogins> {
-    let base = literal(base);
-    let [logins, taken] = look(
-        conn,
-        [
-            generations_query(&base, Generations::LoggingIn),
-            format!("SELECT rolname::text FROM pg_roles WHERE {}", numbered(&base)),
-        ],
-    )
-    .await?;
-    Ok(FoundLogins {
-        logins: names(&logins)?,
-        taken: names(&taken)?,
-    })
-}

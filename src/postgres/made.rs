@@ -13,7 +13,7 @@ use super::error::{Error, Result};
 use super::groups::{self, APP_GROUP};
 use super::identity::{DatabaseIdentity, identity, identity_of};
 use super::objections::{self, CONFINED, TAKES_NO_WRITES};
-use super::sql::{IS_READ_ONLY, begin, end, literal, permitted, quote, run};
+use super::sql::{IS_READ_ONLY, begin, end, literal, quote, run};
 
 /// The login that makes databases, as the server describes it.
 #[allow(clippy::struct_excessive_bools, reason = "each is an attribute of a role")]
@@ -134,6 +134,9 @@ pub async fn make(conn: &mut PgConnection, maker: &Maker, entry: &OwnedDatabase<
     begin(conn).await?;
     let made = role(conn, maker, entry).await;
     end(conn, made).await?;
+    begin(conn).await?;
+    let given = groups::give(conn, entry.name).await;
+    end(conn, given).await?;
     database(conn, maker, entry).await
 }
 
@@ -189,11 +192,7 @@ async fn role(conn: &mut PgConnection, maker: &Maker, entry: &OwnedDatabase<'_>)
         make = format!("{make}; COMMENT ON ROLE {name} IS {record}");
     }
     run(conn, make).await?;
-    as_owner(conn, maker, entry.name).await?;
-    // Where another login has created the group, tenants' logins are not members of it; [`super::unreadable`] says what to
-    // run.
-    let join = format!("GRANT {} TO {name} WITH ADMIN OPTION", quote(APP_GROUP));
-    permitted(conn, join, &["42501", "42704"]).await.map(drop)
+    as_owner(conn, maker, entry.name).await
 }
 
 /// What a role needs to own a database that this login makes, and the group of tenants' logins, which a database may name.

@@ -5,12 +5,14 @@ use sqlx::PgConnection;
 
 use super::error::{Error, Result};
 use super::grants::{TenantRights, future_grants, grant_existing, limit, revoke_excess};
+use super::group_lock::is_locked;
 use super::records::protect;
-use super::role_plan::{RoleChange, RolePlan};
+use super::role_change::RoleChange;
+use super::role_plan::RolePlan;
 use super::sql::{OPERATOR_SCHEMA, begin, end, permitted, quote, run};
 use super::transfer::{NewOwner, transfer};
 use super::wall::{close_database, end_foreign_sessions};
-use super::{data_api, groups, heir, search_path};
+use super::{data_api, groups, heir, members, search_path};
 
 /// A tenant's login role. The name is unique on the server, at most 63 bytes.
 #[derive(Clone, Debug)]
@@ -51,7 +53,9 @@ impl<'a> Given<'a> {
 }
 
 /// Executes a plan, each of its parts in a transaction; before that, objects of roles are reassigned in separate steps.
-pub(super) async fn follow(conn: &mut PgConnection, planned: &RolePlan<'_>, given: Given<'_>) -> Result<()> {
+/// Returns why a login is not a member of its groups yet, where another transaction of the server keeps one locked: everything
+/// else is done then.
+pub(super) async fn follow(conn: &mut PgConnection, planned: &RolePlan<'_>, given: Given<'_>) -> Result<Option<Error>> {
     for change in &planned.before {
         in_transaction(conn, &[*change], given).await?;
     }
@@ -63,7 +67,16 @@ pub(super) async fn follow(conn: &mut PgConnection, planned: &RolePlan<'_>, give
         }
     }
     in_transaction(conn, &planned.together, given).await?;
-    in_transaction(conn, &planned.after, given).await
+    in_transaction(conn, &planned.after, given).await?;
+    let mut locked = None;
+    for change in &planned.groups {
+        match in_transaction(conn, &[*change], given).await {
+            // A membership that is to end is not left as it is.
+            Err(error) if is_locked(&error) && matches!(change, RoleChange::JoinGroup { .. }) => locked = Some(error),
+            done => done?,
+        }
+    }
+    Ok(locked)
 }
 
 async fn in_transaction(conn: &mut PgConnection, changes: &[RoleChange<'_>], given: Given<'_>) -> Result<()> {
@@ -129,6 +142,7 @@ fn statement(change: RoleChange<'_>, given: Given<'_>) -> Result<Option<String>>
         RoleChange::GrantFutureOf { creator, role } => future_grants(Some(creator), role, rights),
         RoleChange::ForbidLogin(role) => format!("ALTER ROLE {} NOLOGIN", quote(role)),
         RoleChange::PassOn { .. }
+        | RoleChange::Part(_)
         | RoleChange::Drop(_)
         | RoleChange::TakeExcess(_)
         | RoleChange::Bypass(_)
@@ -151,6 +165,7 @@ async fn look_and_change(conn: &mut PgConnection, change: RoleChange<'_>, given:
     let rights = given.rights;
     match change {
         RoleChange::PassOn { role, heir } => heir::pass_on(conn, role, heir).await,
+        RoleChange::Part(role) => members::part(conn, role).await,
         RoleChange::TakeExcess(role) => revoke_excess(conn, role, rights).await,
         // Before version 16 only a superuser may do it, or a role to which an extension of a hosted project gives that
         // right.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::error::{Error, Result};
 use super::groups::{APP_GROUP, Becomes, GroupFacts, SERVICE_ROLE};
+use super::role_change::RoleChange;
 use super::wall::Sharing;
 use crate::api::RowSecurity;
 
@@ -76,100 +77,19 @@ pub(super) struct RoleFacts {
     pub bypasses: bool,
 }
 
-/// One change on the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RoleChange<'a> {
-    /// Create a role with its password and without attributes.
-    Create(&'a str),
-    /// Create a role that does not log in.
-    CreateShut(&'a str),
-    /// Set the password of a role, and allow it to log in.
-    SetPassword(&'a str),
-    /// Make the owner a member of a role: the owner then may change, and finally take over, objects that the role creates.
-    JoinOwner(&'a str),
-    /// Set the limits of a role.
-    Limit(&'a str),
-    /// Grant BYPASSRLS to a role, where the owner may.
-    Bypass(&'a str),
-    /// Revoke BYPASSRLS from a role.
-    Enforce(&'a str),
-    /// Create the group of tenants' logins.
-    CreateGroup,
-    /// Make a role a member of a group.
-    JoinGroup {
-        /// The group.
-        group: &'a str,
-        /// The new member.
-        role: &'a str,
-    },
-    /// End the membership of a role in a group.
-    LeaveGroup {
-        /// The group.
-        group: &'a str,
-        /// The former member.
-        role: &'a str,
-    },
-    /// Set the default privileges of the roles of the Data API.
-    Expose,
-    /// Give a role the `search_path` that the owner has.
-    CopySearchPath(&'a str),
-    /// Take all rights on the database from PUBLIC.
-    CloseDatabase,
-    /// End the sessions of roles that may not connect to the database.
-    EndForeignSessions,
-    /// Grant a role CONNECT and TEMPORARY on the database.
-    GrantDatabase(&'a str),
-    /// Grant a role its rights on the objects that exist.
-    GrantExisting(&'a str),
-    /// Revoke from all roles except the owner all rights except reading the histories.
-    Protect,
-    /// Revoke from a role what default privileges granted it in the operator's schema.
-    HideOperatorSchema(&'a str),
-    /// Grant a role its rights on what the owner will create.
-    GrantFuture(&'a str),
-    /// Grant a role its rights on what another role of the tenant will create.
-    GrantFutureOf {
-        /// The role that creates.
-        creator: &'a str,
-        /// The role that is granted the rights.
-        role: &'a str,
-    },
-    /// Forbid a role to log in.
-    ForbidLogin(&'a str),
-    /// End the sessions of a role.
-    EndSessions(&'a str),
-    /// Reassign the objects of a role to the owner, and drop its rights.
-    TakeOver(&'a str),
-    /// Give a role all rights of another one.
-    JoinBase {
-        /// Whose rights.
-        base: &'a str,
-        /// Who gets them.
-        role: &'a str,
-    },
-    /// Reassign the objects and grants of a role to another one.
-    PassOn {
-        /// Whose.
-        role: &'a str,
-        /// To whom.
-        heir: &'a str,
-    },
-    /// Revoke from a role the rights beyond those of a tenant.
-    TakeExcess(&'a str),
-    /// Drop a role.
-    Drop(&'a str),
-}
-
 /// The changes, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RolePlan<'a> {
     /// Changes that are committed one by one: a role must be forbidden to log in before its sessions are ended, and the
-    /// group must exist before it is granted.
+    /// group must exist before a script names it.
     pub before: Vec<RoleChange<'a>>,
     /// Changes of one transaction, so that a crash leaves all of them or none.
     pub together: Vec<RoleChange<'a>>,
     /// Changes of one transaction after that: sessions are ended when they can no longer be opened again.
     pub after: Vec<RoleChange<'a>>,
+    /// Memberships on a server of several tenants, which are committed one by one at last: since version 16, each of them waits
+    /// for every transaction of the server that has granted the same group.
+    pub groups: Vec<RoleChange<'a>>,
 }
 
 /// Decides what must change for these logins.
@@ -189,6 +109,9 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
     let mut plan = RolePlan::default();
     for role in kept {
         let found = facts.roles.get(*role);
+        if found.is_some() && server == Some(Sharing::Shared) {
+            plan.together.push(RoleChange::Part(role));
+        }
         plan.together.extend(match (found, access) {
             (Some(_), RoleLogin::Password) => Some(RoleChange::SetPassword(role)),
             (None, RoleLogin::Password) => Some(RoleChange::Create(role)),
@@ -218,9 +141,8 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
     if exposes && server == Some(Sharing::Own) {
         plan.together.push(RoleChange::Expose);
     }
-    // Last: from version 16 on a grant of a group waits for the transactions that have granted it in other databases.
-    if server.is_some() {
-        join_groups(logins, facts, &mut plan);
+    if let Some(server) = server {
+        join_groups(logins, server, facts, &mut plan);
     }
     Ok(plan)
 }
@@ -232,13 +154,18 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
 pub(super) fn plan_members<'a>(
     members: TenantMembers<'a>,
     attributes_of: (bool, RowSecurity),
+    server: Sharing,
     facts: &ServerFacts,
 ) -> Result<RolePlan<'a>> {
     let TenantMembers { base, logins } = members;
     refuse_foreign(logins.iter().copied(), facts)?;
     let mut plan = RolePlan::default();
     for role in logins {
-        plan.together.push(match facts.roles.get(*role) {
+        let found = facts.roles.get(*role);
+        if found.is_some() && server == Sharing::Shared {
+            plan.together.push(RoleChange::Part(role));
+        }
+        plan.together.push(match found {
             Some(_) => RoleChange::SetPassword(role),
             None => RoleChange::Create(role),
         });
@@ -323,21 +250,27 @@ impl RolePlan<'_> {
                     | RoleChange::LeaveGroup { .. }
             )
         };
-        self.before.iter().chain(&self.together).any(renews)
+        self.before.iter().chain(&self.together).chain(&self.groups).any(renews)
     }
 }
 
-/// The memberships of the logins.
-fn join_groups<'a>(logins: TenantLogins<'a>, facts: &ServerFacts, plan: &mut RolePlan<'a>) {
+/// The memberships of the logins. Nobody else holds them up on a server of the tenant's own.
+fn join_groups<'a>(logins: TenantLogins<'a>, server: Sharing, facts: &ServerFacts, plan: &mut RolePlan<'a>) {
     if !logins.kept.is_empty() && !facts.groups.contains_key(APP_GROUP) {
         // Two databases may be prepared at once: a transaction that has waited for the other's group does not see it yet.
         plan.before.push(RoleChange::CreateGroup);
+    }
+    let changes = match server {
+        Sharing::Shared => &mut plan.groups,
+        Sharing::Own => &mut plan.together,
+    };
+    if !facts.groups.contains_key(APP_GROUP) {
         let join = |role: &&'a str| RoleChange::JoinGroup { group: APP_GROUP, role };
-        plan.together.extend(logins.kept.iter().map(join));
+        changes.extend(logins.kept.iter().map(join));
     }
     for (group, found) in &facts.groups {
         let of = |role: &&'a str| membership((group, found), role, logins.row_security);
-        plan.together.extend(logins.kept.iter().filter_map(of));
+        changes.extend(logins.kept.iter().filter_map(of));
     }
 }
 

@@ -2,10 +2,13 @@
 use super::RoleChange::{
     Bypass, CloseDatabase, CopySearchPath, Create, CreateGroup, CreateShut, Drop, EndForeignSessions, EndSessions,
     Enforce, Expose, ForbidLogin, GrantDatabase, GrantExisting, GrantFuture, GrantFutureOf, HideOperatorSchema,
-    JoinBase, JoinGroup, JoinOwner, LeaveGroup, Limit, PassOn, Protect, SetPassword, TakeExcess, TakeOver,
+    JoinBase, JoinGroup, JoinOwner, LeaveGroup, Limit, Part, PassOn, Protect, SetPassword, TakeExcess, TakeOver,
 };
 use super::*;
-use crate::postgres::groups::{DATA_API_ROLES, Membership};
+use crate::postgres::groups::Membership;
+
+#[path = "role_plan_group_tests.rs"]
+mod memberships;
 
 /// A server whose group of tenants' logins has these roles as members.
 fn facts(roles: &[(&str, bool, bool)]) -> ServerFacts {
@@ -76,10 +79,11 @@ fn a_new_role_is_created_joined_and_granted_its_rights_in_one_transaction() {
             Protect,
             CopySearchPath("a"),
             GrantFuture("a"),
-            joins(APP_GROUP, "a"),
         ]
     );
     assert_eq!(made.after, [EndForeignSessions]);
+    // A neighbour may hold it up, and nothing else with it.
+    assert_eq!(made.groups, [joins(APP_GROUP, "a")]);
 }
 
 #[test]
@@ -120,6 +124,32 @@ fn a_role_that_exists_gets_its_password_and_what_it_lacks() {
         ..facts(&[])
     };
     assert!(!joins(&superuser), "a superuser has the rights of every role");
+}
+
+#[test]
+fn a_role_that_exists_on_a_server_of_several_tenants_gets_its_password_after_others_have_lost_it() {
+    let found = facts(&[("a", true, true), ("a_2", true, true)]);
+    let made = plan(logins(&["a", "new"], &[]), Some(Sharing::Shared), &found).unwrap();
+    assert!(made.together.starts_with(&[Part("a"), SetPassword("a"), Create("new")]));
+    let shut = TenantLogins {
+        access: RoleLogin::Shut,
+        ..logins(&["a"], &[])
+    };
+    let made = plan(shut, Some(Sharing::Shared), &found).unwrap();
+    assert!(made.together.starts_with(&[Part("a"), ForbidLogin("a")]));
+    let members = TenantMembers {
+        base: "a",
+        logins: &["a_2", "a_3"],
+    };
+    let of = |server| plan_members(members, (false, RowSecurity::Bypass), server, &found).unwrap();
+    let parted = |made: &RolePlan<'_>| made.together.iter().filter(|change| matches!(change, Part(_))).count();
+    let shared = of(Sharing::Shared);
+    assert!(
+        shared
+            .together
+            .starts_with(&[Part("a_2"), SetPassword("a_2"), JoinBase { base: "a", role: "a_2" }])
+    );
+    assert_eq!((parted(&shared), parted(&of(Sharing::Own))), (1, 0));
 }
 
 #[test]
@@ -185,7 +215,8 @@ fn renewed<'a>(logins: TenantLogins<'a>, server: Sharing, found: &ServerFacts) -
             Bypass(_) | Enforce(_) | CreateGroup | JoinGroup { .. } | LeaveGroup { .. } | Expose
         )
     };
-    let renewed: Vec<_> = made.before.iter().chain(&made.together).copied().filter(of).collect();
+    let all = made.before.iter().chain(&made.together).chain(&made.groups);
+    let renewed: Vec<_> = all.copied().filter(of).collect();
     let shown = renewed.iter().any(|change| *change != Expose);
     assert_eq!(made.renews(), shown, "{renewed:?}");
     renewed
@@ -218,72 +249,6 @@ fn a_login_passes_row_level_security_where_the_owner_may_let_it() {
 }
 
 #[test]
-fn a_hosted_projects_login_is_a_member_of_the_roles_of_its_data_api() {
-    let bypass = logins(&["a"], &[]);
-    let enforce = TenantLogins {
-        row_security: RowSecurity::Enforce,
-        ..bypass
-    };
-    let exposes = TenantLogins {
-        exposes: true,
-        ..bypass
-    };
-    let hosted = |members: &[&str]| {
-        let mut found = facts(&[("a", true, true)]);
-        found.groups.extend(DATA_API_ROLES.map(|name| (name, group(members))));
-        found
-    };
-    let [anon, authenticated, service] = DATA_API_ROLES.map(|name| joins(name, "a"));
-    let leaves = LeaveGroup {
-        group: "service_role",
-        role: "a",
-    };
-    for (logins, members, renews) in [
-        (bypass, &[][..], vec![anon, authenticated, service]),
-        (bypass, &["a"], vec![]),
-        // A member of service_role has BYPASSRLS after SET ROLE.
-        (enforce, &[], vec![anon, authenticated]),
-        (enforce, &["a"], vec![leaves]),
-        (exposes, &["a"], vec![Expose]),
-    ] {
-        assert_eq!(renewed(logins, Sharing::Own, &hosted(members)), renews);
-    }
-    assert_eq!(renewed(exposes, Sharing::Shared, &facts(&[("a", true, true)])), []);
-}
-
-#[test]
-fn a_login_is_a_member_of_the_servers_group_while_that_is_no_more_than_a_group() {
-    let both = logins(&["a", "b"], &[]);
-    let mut found = facts(&[("a", true, true), ("b", true, true)]);
-    found.groups.clear();
-    let [a, b] = [joins(APP_GROUP, "a"), joins(APP_GROUP, "b")];
-    assert_eq!(renewed(both, Sharing::Shared, &found), [CreateGroup, a, b]);
-    let one = |group: GroupFacts| {
-        let mut found = found.clone();
-        found.groups.insert(APP_GROUP, group);
-        found
-    };
-    assert_eq!(renewed(both, Sharing::Shared, &one(group(&["a"]))), [b]);
-    let leaves = LeaveGroup {
-        group: APP_GROUP,
-        role: "a",
-    };
-    for (is_closed, is_plain) in [(false, true), (true, false), (false, false)] {
-        let unfit = GroupFacts {
-            is_closed,
-            is_plain,
-            ..group(&["a"])
-        };
-        assert_eq!(renewed(both, Sharing::Shared, &one(unfit)), [leaves]);
-    }
-    let anothers = GroupFacts {
-        grantable: false,
-        ..group(&[])
-    };
-    assert_eq!(renewed(both, Sharing::Shared, &one(anothers)), []);
-}
-
-#[test]
 fn a_login_of_a_rotation_is_a_member_of_the_first_role() {
     let with = |access| TenantLogins {
         access,
@@ -303,7 +268,7 @@ fn a_login_of_a_rotation_is_a_member_of_the_first_role() {
     .unwrap();
     assert!(![SetPassword("a"), ForbidLogin("a"), Create("a")].contains(&made.together[0]));
     let members = |logins| TenantMembers { base: "a", logins };
-    let of = |members, found: &ServerFacts| plan_members(members, (true, RowSecurity::Bypass), found);
+    let of = |members, found: &ServerFacts| plan_members(members, (true, RowSecurity::Bypass), Sharing::Own, found);
     let mut found = facts(&[("a", true, true), ("a_2", true, true)]);
     found.owner_gives_bypass = true;
     let made = of(members(&["a_2", "a_3"]), &found).unwrap();
@@ -340,50 +305,4 @@ fn a_login_of_a_rotation_is_a_member_of_the_first_role() {
     assert!(of(members(&["a_2"]), &foreign).is_err());
     assert!(plan_drop("a_2", "a", &foreign).is_err());
     assert_eq!(plan_drop("gone", "a", &foreign).unwrap(), RolePlan::default());
-}
-
-#[test]
-fn a_login_that_cannot_become_its_group_stays_in_it_whatever_attributes_that_has() {
-    use Becomes::{ByOthers, ByOurs, Never};
-    let kept = &["a"][..];
-    let role = "a";
-    let [joins, leaves] = [joins(APP_GROUP, role), LeaveGroup { group: APP_GROUP, role }];
-    for (is_closed, is_plain, found, wanted) in [
-        (true, true, None, vec![joins]),
-        (true, false, None, vec![joins]),
-        (false, true, None, vec![]),
-        (true, true, Some(member(Never)), vec![]),
-        (true, false, Some(member(Never)), vec![]),
-        (false, true, Some(member(Never)), vec![leaves]),
-        // The rights that an earlier version of the operator granted are reduced.
-        (true, true, Some(member(ByOurs)), vec![joins]),
-        (true, false, Some(member(ByOurs)), vec![joins]),
-        (true, true, Some(member(ByOthers)), vec![]),
-        (true, false, Some(member(ByOthers)), vec![leaves]),
-    ] {
-        let mut facts = facts(&[(role, true, true)]);
-        let group = GroupFacts {
-            is_closed,
-            is_plain,
-            parts: true,
-            members: found.map(|found| (role.to_owned(), found)).into_iter().collect(),
-            ..group(&[])
-        };
-        facts.groups.insert(APP_GROUP, group);
-        let made = renewed(logins(kept, &[]), Sharing::Shared, &facts);
-        assert_eq!(made, wanted, "{is_closed} {is_plain} {found:?}");
-    }
-    // A membership without the group's rights does not count.
-    let mut facts = facts(&[(role, true, true)]);
-    let without = Membership {
-        inherits: false,
-        becomes: Never,
-    };
-    let group = GroupFacts {
-        parts: true,
-        members: [(role.to_owned(), without)].into(),
-        ..group(&[])
-    };
-    facts.groups.insert(APP_GROUP, group);
-    assert_eq!(renewed(logins(kept, &[]), Sharing::Shared, &facts), [joins]);
 }

@@ -6,17 +6,19 @@ use std::collections::BTreeMap;
 use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
+use super::generations::{self, Generations, TENANT_LIKE};
 use super::grants::{TenantRights, has_timeouts};
-use super::heir::{Generations, KeptRole, OWNER_CHANGES, TENANT_LIKE};
+use super::heir::KeptRole;
 use super::records::{check_triggers, triggers_query};
+use super::role_change::RoleChange;
 use super::role_changes::{Given, TenantRole, carry_out_all, follow};
 use super::role_name::is_tenants;
 use super::role_plan::{
-    RoleChange, RoleFacts, RoleLogin, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_drop, plan_members,
+    RoleFacts, RoleLogin, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_drop, plan_members,
 };
-use super::sql::{OPERATOR_SCHEMA, ask, begin, end, first, literals, quote};
+use super::sql::{OPERATOR_SCHEMA, ask, begin, end, first, literals};
 use super::wall::Sharing;
-use super::{groups, heir, search_path, shares, shut};
+use super::{groups, heir, members, search_path, shares, shut};
 
 /// The roles of a tenant whose login was rotated.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +32,8 @@ pub struct TenantRoles<'a> {
 }
 
 /// As [`ensure_tenant_role`], for all roles of a tenant whose login is or was rotated. Where more than one former login
-/// is kept, these share the limit of connections, and their sessions beyond it end.
+/// is kept, these share the limit of connections, and their sessions beyond it end. Returns what keeps the tenant's logins from
+/// being members of their groups for now: then this is to be repeated later.
 ///
 /// # Errors
 /// As [`ensure_tenant_role`].
@@ -39,7 +42,7 @@ pub async fn ensure_tenant_roles(
     tenant: TenantRoles<'_>,
     rights: &TenantRights,
     server: Sharing,
-) -> Result<()> {
+) -> Result<Option<Error>> {
     let TenantRoles { base, logins, unknown } = tenant;
     let names: Vec<_> = logins.iter().map(|role| role.name.as_str()).collect();
     let family: Vec<_> = [base].iter().chain(&names).chain(unknown).copied().collect();
@@ -53,10 +56,10 @@ pub async fn ensure_tenant_roles(
         false if unknown.contains(&base) => RoleLogin::Unchanged,
         false => RoleLogin::Shut,
     };
-    change(conn, given, (&[base], access), &[], Some(server)).await?;
+    let locked = change(conn, given, (&[base], access), &[], Some(server)).await?;
     let members: Vec<_> = names.iter().copied().filter(|name| *name != base).collect();
     if members.is_empty() {
-        return Ok(());
+        return Ok(locked);
     }
     members.iter().try_for_each(|name| check(name))?;
     let wanted = TenantMembers { base, logins: &members };
@@ -64,15 +67,13 @@ pub async fn ensure_tenant_roles(
     let observed = observe_checked(conn, &members, given, Some(server)).await;
     let attributes = (rights.limits.is_some(), rights.row_security);
     let facts = end(conn, observed).await?;
-    let planned = plan_members(wanted, attributes, &facts)?;
+    let planned = plan_members(wanted, attributes, server, &facts)?;
     follow(conn, &planned, given.on(&facts.database)).await?;
-    match rights.limits.as_ref().and_then(|limits| limits.connections) {
-        Some(most) => {
-            let live: Vec<_> = names.iter().chain(unknown).copied().collect();
-            shares::share(conn, base, &live, most).await
-        }
-        None => Ok(()),
+    if let Some(most) = rights.limits.as_ref().and_then(|limits| limits.connections) {
+        let live: Vec<_> = names.iter().chain(unknown).copied().collect();
+        shares::share(conn, base, &live, most).await?;
     }
+    Ok(locked)
 }
 
 /// Drops the role of a former login, which can no longer log in. The first role gets its objects and grants. This may be
@@ -97,7 +98,7 @@ pub async fn drop_former_role(
     let observed = observe_checked(conn, &[base, role], given, Some(server)).await;
     let facts = end(conn, observed).await?;
     let planned = plan_drop(role, base, &facts)?;
-    follow(conn, &planned, given.on(&facts.database)).await
+    follow(conn, &planned, given.on(&facts.database)).await.map(drop)
 }
 
 /// Makes the role exist with this password and with rights on everything that the owner (the
@@ -143,6 +144,7 @@ pub async fn ensure_tenant_logins(
         Some(server),
     )
     .await
+    .map(drop)
 }
 
 /// Grants the tenant's first role its rights on everything that exists now, and gives the owner's `search_path` to it and to
@@ -156,7 +158,7 @@ pub async fn grant_existing(conn: &mut PgConnection, role: &str, rights: &Tenant
     begin(conn).await?;
     let granted = async {
         let facts = observe(conn, &[], None).await?;
-        let members = heir::generations(conn, role, Generations::LoggingIn).await?;
+        let members = generations::generations(conn, role, Generations::Logins).await?;
         let members = members.iter().filter(|member| *member != role);
         let paths = members.map(|member| RoleChange::CopySearchPath(member));
         let changes: Vec<_> = grants(role, &facts).chain(paths).collect();
@@ -184,7 +186,7 @@ pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<Vec
                 let facts = observe(conn, &[role], None).await?;
                 plan(logins(&[], &[role], rights), None, &facts)?;
             }
-            let found = heir::generations(conn, role, Generations::All).await?;
+            let found = generations::generations(conn, role, Generations::All).await?;
             let stuck = heir::stuck(conn, &found).await?;
             Ok((found, stuck))
         };
@@ -233,7 +235,7 @@ async fn change(
     (kept, access): (&[&str], RoleLogin),
     retired: &[&str],
     server: Option<Sharing>,
-) -> Result<()> {
+) -> Result<Option<Error>> {
     let all: Vec<_> = kept.iter().chain(retired).copied().collect();
     all.iter().try_for_each(|name| check(name))?;
     let logins = TenantLogins {
@@ -241,14 +243,7 @@ async fn change(
         ..logins(kept, retired, given.rights)
     };
     begin(conn).await?;
-    let observed = async {
-        let facts = observe_checked(conn, &all, given, server).await?;
-        if server == Some(Sharing::Shared) {
-            check_others(conn, &all).await?;
-        }
-        Ok(facts)
-    };
-    let observed = observed.await;
+    let observed = observe_checked(conn, &all, given, server).await;
     let facts = end(conn, observed).await?;
     let planned = plan(logins, server, &facts)?;
     follow(conn, &planned, given.on(&facts.database)).await
@@ -276,7 +271,8 @@ pub async fn is_prepared(conn: &mut PgConnection, role: &str, rights: &TenantRig
     let seen = async {
         let facts = observe(conn, &[role], Some(server)).await?;
         let copied = search_path::is_copied(conn, role).await? && has_timeouts(conn, role, rights).await?;
-        Ok(copied && !plan(logins(&[role], &[], rights), Some(server), &facts)?.renews())
+        let alone = server == Sharing::Own || !members::has_foreign(conn, role).await?;
+        Ok(copied && alone && !plan(logins(&[role], &[], rights), Some(server), &facts)?.renews())
     };
     let seen = seen.await;
     end(conn, seen).await
@@ -292,6 +288,7 @@ pub async fn is_member_prepared(
     base: &str,
     login: &str,
     rights: &TenantRights,
+    server: Sharing,
 ) -> Result<bool> {
     check(login)?;
     begin(conn).await?;
@@ -300,8 +297,9 @@ pub async fn is_member_prepared(
         let copied = search_path::is_copied(conn, login).await? && has_timeouts(conn, login, rights).await?;
         let logins = [login];
         let members = TenantMembers { base, logins: &logins };
-        let planned = plan_members(members, (rights.limits.is_some(), rights.row_security), &facts)?;
-        Ok(copied && !planned.renews())
+        let planned = plan_members(members, (rights.limits.is_some(), rights.row_security), server, &facts)?;
+        let alone = server == Sharing::Own || !members::has_foreign(conn, login).await?;
+        Ok(copied && alone && !planned.renews())
     };
     let seen = seen.await;
     end(conn, seen).await
@@ -330,26 +328,6 @@ async fn observe_checked(
         check_triggers(&triggers)?;
     }
     observe(conn, roles, server).await
-}
-
-/// Refuses a role that exists and that the owner may not change. Since version 16, that is a role that another login of
-/// the server has made: the tenant's, in the database that it had there before.
-async fn check_others(conn: &mut PgConnection, roles: &[&str]) -> Result<()> {
-    let query = format!(
-        "SELECT rolname::text, current_user::text FROM pg_roles \
-         WHERE rolname::text = ANY ({}) AND rolname <> current_user AND NOT ({OWNER_CHANGES}) ORDER BY 1 LIMIT 1",
-        literals(roles)
-    );
-    let [rows] = ask(conn, [query]).await?;
-    let Some(row) = rows.first() else { return Ok(()) };
-    let (role, owner) = (quote(row.try_get(0)?), quote(row.try_get(1)?));
-    Err(Error::refused(
-        "42501",
-        &format!(
-            "the tenant's login role {role} was made by another login of this server, for a database that the tenant had \
-             before, and {owner} may not change it; as a superuser: GRANT {role} TO {owner} WITH ADMIN OPTION"
-        ),
-    ))
 }
 
 /// Reads the facts about the server and these roles that the plan needs.

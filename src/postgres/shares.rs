@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::error::Result;
-use super::heir::{self, Generations};
+use super::generations::{self, Generations};
 use super::sql::{begin, end, quote, run};
 
 /// The part of the limit for a login that two or more rotations have replaced within their overlaps.
@@ -41,7 +41,7 @@ pub(super) async fn share(conn: &mut PgConnection, base: &str, logins: &[&str], 
     let shares = shares(former.len(), most);
     begin(conn).await?;
     let done = async {
-        let found = heir::generations(conn, base, Generations::LoggingIn).await?;
+        let found = generations::generations(conn, base, Generations::Logins).await?;
         for (role, share) in former.iter().zip(&shares) {
             if found.iter().any(|name| name == role) {
                 run(conn, format!("ALTER ROLE {} CONNECTION LIMIT {share}", quote(role))).await?;

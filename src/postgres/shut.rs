@@ -3,7 +3,8 @@
 use sqlx::PgConnection;
 
 use super::error::{Error, Result};
-use super::heir::{self, Generations, KeptRole};
+use super::generations::{self, Generations};
+use super::heir::KeptRole;
 use super::role_changes::end_sessions;
 use super::sql::{begin, end, permitted, quote, run};
 
@@ -15,12 +16,12 @@ pub(super) const MOST: usize = 1000;
 /// Returns the logins that the owner may not change.
 ///
 /// # Errors
-/// [`super::Error::Refused`] when the owner lacks a right.
+/// [`super::Error::Refused`] when the owner lacks a right, as on the first role.
 pub async fn shut_tenant_logins(conn: &mut PgConnection, role: &str) -> Result<Vec<KeptRole>> {
     let mut shut = Vec::new();
     loop {
         begin(conn).await?;
-        let found = heir::generations(conn, role, Generations::LoggingIn).await;
+        let found = generations::generations(conn, role, Generations::LoggingIn).await;
         let found = end(conn, found).await?;
         if found.is_empty() || found.iter().all(|name| shut.contains(name)) {
             break;
@@ -36,16 +37,21 @@ pub async fn shut_tenant_logins(conn: &mut PgConnection, role: &str) -> Result<V
     }
     // After all are disabled, so that no session starts meanwhile. Disabled roles may have sessions as well.
     begin(conn).await?;
-    let others = heir::generations(conn, role, Generations::All).await;
+    let others = generations::generations(conn, role, Generations::All).await;
     shut.extend(end(conn, others).await?);
     end_all(conn, &shut).await?;
-    out_of_reach(conn, role).await
+    let kept = out_of_reach(conn, role).await?;
+    let is_first = |kept: &&KeptRole| matches!(kept, KeptRole::OutOfReach { role: name } if name == role);
+    match kept.iter().find(is_first) {
+        Some(first) => Err(Error::refused("42501", &first.to_string())),
+        None => Ok(kept),
+    }
 }
 
 /// The logins with the name of one of the tenant's that the owner may not change.
 pub(super) async fn out_of_reach(conn: &mut PgConnection, base: &str) -> Result<Vec<KeptRole>> {
     begin(conn).await?;
-    let found = heir::out_of_reach(conn, base).await;
+    let found = generations::out_of_reach(conn, base).await;
     let found = end(conn, found).await?;
     Ok(found.into_iter().map(|role| KeptRole::OutOfReach { role }).collect())
 }
@@ -62,9 +68,8 @@ pub(super) async fn shut(conn: &mut PgConnection, roles: &[String]) -> Result<()
 /// As [`shut_tenant_logins`], and when one of them can still connect because the owner may not change it.
 pub async fn shut_former_logins(conn: &mut PgConnection, base: &str, former: &[String]) -> Result<()> {
     begin(conn).await?;
-    let found = heir::generations(conn, base, Generations::All).await;
-    let mut found = end(conn, found).await?;
-    found.retain(|name| former.contains(name));
+    let found = generations::existing(conn, base, former).await;
+    let found = end(conn, found).await?;
     shut(conn, &found).await?;
     let others = out_of_reach(conn, base).await?;
     let is_former = |kept: &&KeptRole| matches!(kept, KeptRole::OutOfReach { role } if former.contains(role));

@@ -12,9 +12,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
+use super::generations::{OWNER_CHANGES, TENANT_LIKE};
 use super::grants::TenantRights;
 use super::groups::{APP_GROUP, DATA_API_ROLES};
-use super::heir::{OWNER_CHANGES, TENANT_LIKE};
 use super::role_changes::TenantRole;
 use super::roles::{TenantRoles, drop_made_roles, ensure_tenant_roles};
 use super::sql::{FIRST_OWN, begin, end, first, literal, literals, look, quote, run};
@@ -32,7 +32,9 @@ pub async fn make_spare(conn: &mut PgConnection, spare: &str, rights: &TenantRig
         logins: &[],
         unknown: &[],
     };
-    ensure_tenant_roles(conn, shut, rights, Sharing::Own).await?;
+    if let Some(locked) = ensure_tenant_roles(conn, shut, rights, Sharing::Own).await? {
+        return Err(locked);
+    }
     let [rows] = look(conn, [catalog(spare)]).await?;
     let digest = digest(rights, first(&rows)?)?;
     begin(conn).await?;

@@ -60,6 +60,9 @@ pub(super) fn unhindered(version: Option<u32>) -> String {
 pub(super) const IS_READ_ONLY: &str = "(pg_catalog.pg_is_in_recovery() OR EXISTS (SELECT FROM pg_catalog.pg_settings \
     WHERE name OPERATOR(pg_catalog.=) 'default_transaction_read_only' AND reset_val OPERATOR(pg_catalog.=) 'on'))";
 
+/// How long a statement of the operator's own waits for a lock.
+pub(super) const LOCK_TIMEOUT: &str = "10s";
+
 /// The statements at the start of a transaction.
 fn beginning() -> [String; 4] {
     let local = |setting: &str| format!("SET LOCAL {setting}");
@@ -67,7 +70,7 @@ fn beginning() -> [String; 4] {
         "BEGIN".into(),
         local(OWN_PATH),
         local(NO_JIT),
-        local("lock_timeout = '10s'"),
+        local(&format!("lock_timeout = '{LOCK_TIMEOUT}'")),
     ]
 }
 

@@ -149,6 +149,7 @@ pub fn orchestra(
         health,
         foreign: orchestra::Awaited::default(),
         looks: orchestra::UseLooks::default(),
+        ungrouped: orchestra::Ungrouped::default(),
         pass_limit: orchestra::PassLimit::default(),
     }))
 }

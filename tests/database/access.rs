@@ -5,6 +5,8 @@
 mod group;
 #[path = "access/later.rs"]
 mod later_changes;
+#[path = "access/neighbours.rs"]
+mod neighbours;
 #[path = "access/spare.rs"]
 mod spare_role;
 #[path = "access/ungranted.rs"]

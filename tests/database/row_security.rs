@@ -104,7 +104,11 @@ async fn a_rotated_login_is_judged_by_what_it_reads_itself() {
         .await
         .unwrap();
     grant_existing(&mut own, "tenant", &rights).await.unwrap();
-    let prepared = async |own: &mut PgConnection| is_member_prepared(own, "tenant", "tenant_2", &rights).await.unwrap();
+    let prepared = async |own: &mut PgConnection| {
+        is_member_prepared(own, "tenant", "tenant_2", &rights, Sharing::Shared)
+            .await
+            .unwrap()
+    };
     assert!(prepared(&mut own).await);
     // A member of a role that bypasses all policies does not bypass them.
     execute(&mut admin(&owner, &server).await, "ALTER ROLE tenant BYPASSRLS")

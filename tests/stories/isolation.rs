@@ -232,10 +232,10 @@ async fn an_entry_that_leads_to_another_database_is_not_touched() {
     assert_eq!(scalar(&mut other, made).await, 0, "a wrong value confirms nothing");
     confirm(value);
     if !world.is_legacy() {
-        // Since version 16, only the creator of the tenant's login can change it, unless an admin allows another role.
+        // Since version 16, only the creator of the tenant's login can change it, unless an admin gives it to another role.
         let object = reason(&world, "first", "DatabaseRefused").await;
         let message = condition(&object, "Ready").2;
-        let grant = &message[message.find("GRANT").expect("the statement is told")..];
+        let grant = &message[message.find("REVOKE").expect("the statement is told")..];
         let end = "WITH ADMIN OPTION";
         admin(&world, "two", &grant[..grant.find(end).unwrap() + end.len()]).await;
         touch(&world, "first");

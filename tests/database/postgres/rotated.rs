@@ -1,7 +1,8 @@
 //! What the logins of a rotation have, and what a former one leaves.
 
 use orchestra_operator::postgres::{
-    TenantRoles, drop_former_role, ensure_tenant_roles, shut_former_logins, shut_tenant_logins, tenant_logins,
+    NextLogin, TenantRoles, drop_former_role, ensure_tenant_roles, shut_former_logins, shut_tenant_logins,
+    tenant_logins,
 };
 
 use super::*;
@@ -157,11 +158,12 @@ async fn a_role_of_somebody_else_takes_its_name_and_nothing_more() {
     // Before version 16, whoever may create roles may change every one that is no superuser.
     let version = ask(&mut own, "SELECT current_setting('server_version_num')::int / 10000").await;
     let confined = version.parse::<u32>().unwrap() >= 16;
-    let logins = if confined { vec!["t"] } else { vec!["t_3", "t"] };
-    let mut found = tenant_logins(&mut own, "t").await.unwrap();
-    found.taken.sort();
-    assert_eq!(found.logins, logins);
-    assert_eq!(found.taken, ["t_2", "t_3", "t_4"]);
+    let names = owned(&["t_2", "t_3", "t_4", "t_5"]);
+    let new = |is_new| NextLogin { names: &names, is_new };
+    let found = tenant_logins(&mut own, "t", new(true)).await.unwrap();
+    assert_eq!((found.logins, found.next), (owned(&["t"]), Some("t_5".to_owned())));
+    let found = tenant_logins(&mut own, "t", new(false)).await.unwrap();
+    assert_eq!(found.next.as_deref(), Some(if confined { "t_5" } else { "t_4" }));
     let logins = [first, fifth];
     let roles = TenantRoles {
         base: "t",
@@ -300,9 +302,8 @@ async fn a_script_that_makes_very_many_roles_of_the_tenants_name_ends_in_an_erro
     };
     // The first role, and those that log in, are dealt with before others.
     execute(&mut own, &make(2, 150)).await.unwrap();
-    let found = tenant_logins(&mut own, "t").await.unwrap();
-    assert_eq!((found.logins.len(), found.taken.len()), (100, 149));
-    assert!(found.logins.contains(&"t".to_owned()));
+    let found = tenant_logins(&mut own, "t", NextLogin::default()).await.unwrap();
+    assert_eq!(found.logins, ["t"], "the others have no rights");
     shut_tenant_logins(&mut own, "t").await.unwrap();
     let open = "SELECT count(*) FROM pg_roles WHERE rolcanlogin AND rolname ~ '^t(_|$)'";
     assert_eq!(ask(&mut own, open).await, "0");
@@ -320,12 +321,10 @@ async fn a_script_that_makes_very_many_roles_of_the_tenants_name_ends_in_an_erro
         return;
     }
     execute(&mut own, &make(2, 20_050)).await.unwrap();
-    for error in [
-        tenant_logins(&mut own, "t").await.map(drop).unwrap_err(),
-        shut_tenant_logins(&mut own, "t").await.unwrap_err(),
-    ] {
-        assert!(matches!(error, Error::TooMany { .. }), "{error}");
-    }
+    let found = tenant_logins(&mut own, "t", NextLogin::default()).await.unwrap();
+    assert_eq!(found.logins, ["t"]);
+    let error = shut_tenant_logins(&mut own, "t").await.unwrap_err();
+    assert!(matches!(error, Error::TooMany { .. }), "{error}");
     let open = "SELECT count(*) FROM pg_roles WHERE rolcanlogin AND rolname IN ('t', 't_2')";
     assert_eq!(ask(&mut own, open).await, "0");
 }
