@@ -121,19 +121,19 @@ pub fn begin(charges: &mut Charges, at: Timestamp, size: &str) {
 /// What was charged in a month until `now`. `hourly` is the price of the hours of a period that has none of its own.
 pub fn in_month(charges: &Charges, month: Month, hourly: Decimal, now: Timestamp) -> Charged {
     let name = month.name();
-    let mut charged = Charged::default();
+    let mut total = Charged::default();
     for sum in charges.months.iter().filter(|sum| sum.month == name) {
-        charged.hours = charged.hours.saturating_add(sum.hours);
+        total.hours = total.hours.saturating_add(sum.hours);
         let amount = parse(&sum.amount).unwrap_or_default();
-        charged.amount = charged.amount.saturating_add(amount);
+        total.amount = total.amount.saturating_add(amount);
     }
     let mut rest = charges.periods.as_slice();
     while let [period, later @ ..] = rest {
         let hours = common(&counted(period, later, now), &month.hours());
-        charged.add(hours, price(period).unwrap_or(hourly));
+        total.add(hours, price(period).unwrap_or(hourly));
         rest = later;
     }
-    charged
+    total
 }
 
 fn price(period: &ChargedPeriod) -> Option<Decimal> {

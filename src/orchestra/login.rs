@@ -108,10 +108,8 @@ pub async fn look(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnect
 
 /// Opens the owner's session, and changes nothing in the database.
 pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
-    let (login, stored, _) = owner(pass, database).await?;
-    enter(pass, (login, stored.pending), database)
-        .await
-        .map(|(session, _)| session)
+    let opened = look(pass, database).await;
+    opened.inspect_err(|error| report(pass, database, error))
 }
 
 /// As [`connect`]; a wrong owner's password is reported.
@@ -120,8 +118,9 @@ async fn enter(
     passwords: (Login, Option<SecretString>),
     database: &OrchestraDatabase,
 ) -> Result<(PgConnection, Login), Error> {
-    let entered = connect(pass, passwords, database).await;
-    entered.inspect_err(|error| report(pass, database, error))
+    connect(pass, passwords, database)
+        .await
+        .inspect_err(|error| report(pass, database, error))
 }
 
 /// Reports a wrong password of the owner to the database's controller, which sets a new one.

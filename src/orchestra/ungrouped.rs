@@ -72,7 +72,7 @@ mod tests {
     fn an_attempt_is_due_when_its_wait_is_over() {
         let ungrouped = Ungrouped::default();
         assert!(!ungrouped.is_due("a") && ungrouped.wait("a").is_none());
-        ungrouped.note("a", Duration::from_secs(60));
+        ungrouped.note("a", Duration::from_mins(1));
         assert!(!ungrouped.is_due("a") && ungrouped.wait("a").is_some());
         ungrouped.note("a", Duration::ZERO);
         assert!(ungrouped.is_due("a") && !ungrouped.is_due("b"));

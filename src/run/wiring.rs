@@ -135,7 +135,6 @@ pub fn orchestra(
         Works::new(wakers.probed, wakers.stop.clone()),
         wakers.ended.clone(),
     ));
-    let works = Works::new(wakers.ended, wakers.stop);
     Ok(Arc::new(orchestra::Context {
         core,
         content,
@@ -145,7 +144,7 @@ pub fn orchestra(
         database,
         pool,
         backup,
-        works,
+        works: Works::new(wakers.ended, wakers.stop),
         health,
         foreign: orchestra::Awaited::default(),
         looks: orchestra::UseLooks::default(),

@@ -124,9 +124,9 @@ async fn sessions_of_a_pooler_that_only_probes_and_health_checks_use_are_idle() 
     let published = login.as_user(&tenant.name, tenant.password.clone());
     let mut owner = session(&login).await;
     for check in ["SELECT 1", " select  1 ;", "-- ping", ""] {
-        let pooled = left_idle(&published, "Supavisor", &[check]).await;
+        let session_left = left_idle(&published, "Supavisor", &[check]).await;
         until(&mut owner, check, is_quiet).await;
-        drop(pooled);
+        drop(session_left);
         alone(&mut owner).await;
     }
     // When in doubt, it is in use.
@@ -136,16 +136,16 @@ async fn sessions_of_a_pooler_that_only_probes_and_health_checks_use_are_idle() 
         "COMMIT",
         "SELECT pg_notify('a', 'b')",
     ] {
-        let pooled = left_idle(&published, "Supavisor", &[other]).await;
+        let session_left = left_idle(&published, "Supavisor", &[other]).await;
         until(&mut owner, other, |found| found.sessions == 0 && found.acted.is_some()).await;
-        drop(pooled);
+        drop(session_left);
         alone(&mut owner).await;
     }
 
     // The client of a pooler in session mode has left.
-    let pooled = left_idle(&published, "app", &["SELECT 2", "DISCARD ALL"]).await;
+    let session_left = left_idle(&published, "app", &["SELECT 2", "DISCARD ALL"]).await;
     until(&mut owner, "DISCARD ALL", is_quiet).await;
-    drop(pooled);
+    drop(session_left);
     alone(&mut owner).await;
 
     // The operator's own probe leaves a session behind in a pooler, which may give it another name.
@@ -161,9 +161,9 @@ async fn sessions_of_a_pooler_that_only_probes_and_health_checks_use_are_idle() 
         drop(pooler);
         alone(&mut owner).await;
         // A COMMIT without a transaction is only a warning.
-        let pooled = left_idle(&published, "Supavisor", &[last.as_str()]).await;
+        let session_left = left_idle(&published, "Supavisor", &[last.as_str()]).await;
         until(&mut owner, &last, is_quiet).await;
-        drop(pooled);
+        drop(session_left);
         alone(&mut owner).await;
     }
 }

@@ -44,15 +44,15 @@ pub async fn the_api_server_takes_what_the_docs_say(plane: &ControlPlane, client
     let mut wrong = Vec::new();
     namespaces(plane);
     kinds_of_argo_cd(plane, dir);
-    let place = Place::make(plane, dir);
+    let here = Place::make(plane, dir);
     let mut resources = BTreeMap::new();
     for (page, block) in blocks(&pages, &["yaml"]) {
-        if let Err(why) = yaml(client, &mut resources, &place, block).await {
+        if let Err(why) = yaml(client, &mut resources, &here, block).await {
             wrong.push(format!("{}: {why}", page.at(block.line)));
         }
     }
     objects(plane, dir);
-    wrong.extend(commands(&place, &pages));
+    wrong.extend(commands(&here, &pages));
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 

@@ -121,7 +121,7 @@ async fn the_readmes_commands_work_as_written() {
     );
 }
 
-/// Puts psql and the server's own pg_dump first in `PATH`.
+/// Puts psql and the server's own `pg_dump` first in `PATH`.
 const OF_THE_SERVER: &str = "PATH=$CLIENTS/17/bin:$PATH
 number=$(psql -XAtqc 'SHOW server_version_num' \"$OLD_DIRECT_URL\")
 PATH=$CLIENTS/$((number / 10000))/bin:/usr/lib/postgresql/$((number / 10000))/bin:$PATH";

@@ -254,6 +254,7 @@ async fn a_backup_is_verified_and_what_is_wrong_with_it_is_told() {
 
 /// The time has come while no operator ran; the scratch database is on the tenant's own server.
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_schedule_asks_for_a_drill_on_the_tenants_own_server() {
     let world = world().await;
     let files = tempfile::tempdir().unwrap();

@@ -48,6 +48,7 @@ async fn a_user_works_with_kubectl_orchestra() {
     takes_back(&world, &ada).await;
 }
 
+#[allow(clippy::too_many_lines, reason = "one part of the story, in its order")]
 async fn looks(ada: &User<'_>) {
     let shown = ada.there(&["status", "one", "--exit-code"]);
     holds(
@@ -221,6 +222,7 @@ fn logs_in(ada: &User<'_>, former: &str) {
     assert_eq!(left, 0, "files of psql stay");
 }
 
+#[allow(clippy::too_many_lines, reason = "one part of the story, in its order")]
 async fn changes(world: &World, ada: &User<'_>) {
     let at = async |path: &str| {
         let object = world.get(Kind::Orchestra, TENANTS, "one").await.unwrap().unwrap();

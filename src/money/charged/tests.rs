@@ -61,9 +61,12 @@ fn amounts_are_exact() {
     assert_eq!((charged.hours, charged.amount), (536, "7.20384".parse().unwrap()));
 }
 
+/// From when until when a project was paused.
+type Pauses = &'static [(&'static str, &'static str)];
+
 #[test]
 fn a_pause_costs_nothing() {
-    let cases: [(&[(&str, &str)], i32, &str); 7] = [
+    let cases: [(Pauses, i32, &str); 7] = [
         (
             &[("2026-10-01T00:00:00Z", "2026-10-20T00:00:00Z")],
             0,
@@ -173,13 +176,9 @@ fn old_periods_become_sums_and_change_no_month() {
     assert_eq!(sums, [("2026-09", 90), ("2026-10", 29 * 3)]);
     let now = at(NOW);
     for (month, days) in [("2026-09-30T00:00:00Z", 30), ("2026-10-31T00:00:00Z", 31), (NOW, 22)] {
-        let charged = in_month(&charges, Month::of(at(month)), Decimal::ZERO, now);
-        assert_eq!(charged.hours, days * 3, "{month}");
-        assert_eq!(
-            charged.amount,
-            Decimal::new(1344, 5) * Decimal::from(days * 3),
-            "{month}"
-        );
+        let total = in_month(&charges, Month::of(at(month)), Decimal::ZERO, now);
+        assert_eq!(total.hours, days * 3, "{month}");
+        assert_eq!(total.amount, Decimal::new(1344, 5) * Decimal::from(days * 3), "{month}");
     }
 }
 

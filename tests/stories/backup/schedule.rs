@@ -203,6 +203,7 @@ async fn a_schedule_that_cannot_be_carried_out_is_told() {
 
 /// The sample.
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn the_sample_is_backed_up_on_demand_and_has_a_next_time() {
     let world = world().await;
     let _runner = runner(&world).await;

@@ -12,8 +12,8 @@ use crate::support::{orchestra, ready};
 /// The folder of the next version.
 fn next() -> String {
     let stored = project().join("tests/fixtures/stored");
-    let folder = (1..)
-        .map(|number: u32| number.to_string())
+    let folder = (1..=u32::MAX)
+        .map(|number| number.to_string())
         .find(|name| !stored.join(name).exists());
     let folder = folder.unwrap();
     std::fs::create_dir(stored.join(&folder)).unwrap();
