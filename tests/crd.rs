@@ -194,8 +194,9 @@ async fn what_is_omitted_is_filled_in(client: &Client) {
     assert_eq!(orchestra.data["spec"], json!({}), "null is as good as omitted");
 
     let class = "spec: {provider: {supabase: {tokenSecretRef: {name: token}}}, pools: {names: [house]}, deletion: {}, \
-                 templates: [{name: symphony, version: 1.0.0, seed: {configMapRef: {name: seed}}, \
-                 migrations: {source: {configMapRef: {name: schema}}, drift: {interval: 12h}}}]}";
+                 templates: [{name: symphony, version: 1.0.0, seed: {configMapRef: {name: seed}}, settings: {currency: EUR}, \
+                 migrations: {source: {oci: {image: 'oci://ghcr.io/example/scores', tag: v1}}, drift: {interval: 12h}}}, \
+                 {name: chamber, version: 1.0.0, migrations: {source: {configMapRefs: [{name: a}, {name: b}]}}}]}";
     let class = create(client, "OrchestraClass", "defaults", class).await.unwrap();
     let spec = &class.data["spec"];
     assert_eq!(spec["provider"]["supabase"]["tokenSecretRef"]["key"], "token");
@@ -203,9 +204,12 @@ async fn what_is_omitted_is_filled_in(client: &Client) {
     assert_eq!(spec["deletion"]["policy"], "Retain");
     assert_eq!(spec["progressDeadline"], "10m");
     assert!(spec.get("rollout").is_none());
-    let template = json!({"name": "symphony", "version": "1.0.0", "seed": {"configMapRef": {"name": "seed"}},
-        "migrations": {"source": {"configMapRef": {"name": "schema"}}, "drift": {"interval": "12h"}}});
-    assert_eq!(spec["templates"], json!([template]), "as it was written");
+    let oci = json!({"image": "oci://ghcr.io/example/scores", "tag": "v1"});
+    let symphony = json!({"name": "symphony", "version": "1.0.0", "seed": {"configMapRef": {"name": "seed"}},
+        "settings": {"currency": "EUR"}, "migrations": {"source": {"oci": oci}, "drift": {"interval": "12h"}}});
+    let chamber = json!({"name": "chamber", "version": "1.0.0",
+        "migrations": {"source": {"configMapRefs": [{"name": "a"}, {"name": "b"}]}}});
+    assert_eq!(spec["templates"], json!([symphony, chamber]), "as it was written");
 }
 
 async fn a_new_object_was_not_observed(client: &Client) {

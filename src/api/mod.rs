@@ -94,7 +94,8 @@ pub struct Cost {
     pub currency: String,
     /// Cost of a month of 730 hours.
     pub monthly: String,
-    /// Cost of each started hour, as the provider bills it.
+    /// Cost of each started hour, as the provider bills it. Empty in what an earlier version has recorded.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hourly: String,
 }
 

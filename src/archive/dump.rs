@@ -39,7 +39,7 @@ pub struct Environment {
 }
 
 /// Makes a backup. A failed run leaves nothing in the store, unless the store's answer to the manifest was lost. Where a manifest
-/// exists that is sealed with this key, the outcome of an earlier run of this backup was lost, and this one reports success. Any
+/// exists that is sealed with this key, another run of this backup has made it, and this one reports success. Any
 /// other manifest is refused: the store's owner, or who may write to it, could have put it there.
 ///
 /// # Errors
@@ -74,6 +74,11 @@ pub async fn backup(context: &Environment, order: &BackupOrder, key: &SecretStri
         Err(error) => {
             let names = std::mem::take(&mut *written.lock());
             context.folder.discard(&names).await;
+            // Another run of this backup may have ended meanwhile, whose sweep removed what this one was writing.
+            let is_cut = error.reason == OutcomeReason::StoreUnreachable;
+            if is_cut && context.folder.exists(manifest::NAME).await.unwrap_or(false) {
+                return earlier(context, order, key).await;
+            }
             Err(error)
         }
     }

@@ -101,12 +101,13 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// The same for a part that is lost: the message says that it is the last one.
-    pub fn keep_last_seen(&mut self, type_: ConditionType, failure: Reason) {
-        self.keep_stale(type_, failure);
+    /// The same for a part of a database that is lost: reason and message say that it is the last one.
+    pub fn keep_last_seen(&mut self, type_: ConditionType) {
+        self.keep_stale(type_, Reason::Pending);
         let existed = find(self.old, type_).is_some();
         let kept = self.new.last_mut().filter(|_| existed);
-        if let Some(kept) = kept.filter(|kept| !kept.message.starts_with(LAST_SEEN)) {
+        if let Some(kept) = kept.filter(|kept| kept.reason != Reason::DatabaseLost.as_str()) {
+            kept.reason = Reason::DatabaseLost.as_str().to_owned();
             kept.message = text::whole_words(&format!("{LAST_SEEN}{}", kept.message), MESSAGE_LIMIT);
         }
     }
@@ -264,11 +265,14 @@ mod tests {
         let mut kept = first.finish();
         for generation in [1, 2] {
             let mut lost = Conditions::new(&kept, Some(generation));
-            lost.keep_last_seen(ConditionType::Migrated, Reason::Pending);
-            lost.keep_last_seen(ConditionType::TablesReadable, Reason::Pending);
+            lost.keep_last_seen(ConditionType::Migrated);
+            lost.keep_last_seen(ConditionType::TablesReadable);
             kept = lost.finish();
-            let migrated = (kept[0].status.as_str(), kept[0].message.as_str());
-            assert_eq!(migrated, ("True", "as last seen: everything is applied"));
+            let migrated = (&*kept[0].status, &*kept[0].reason, &*kept[0].message);
+            assert_eq!(
+                migrated,
+                ("True", "DatabaseLost", "as last seen: everything is applied")
+            );
             assert_eq!(kept[0].observed_generation, Some(1));
             assert!(kept[1].message.ends_with("not started"), "{kept:?}");
         }

@@ -56,7 +56,11 @@ fn size(listed: &ListedProject) -> Option<&str> {
 
 /// The charges after a look; none when they are as before. `status` is the last one.
 fn next(object: &OrchestraDatabase, status: &OrchestraDatabaseStatus, look: &Look) -> Option<Charges> {
-    let hourly = status.cost.as_ref().map(|cost| cost.hourly.as_str());
+    let hourly = status
+        .cost
+        .as_ref()
+        .map(|cost| cost.hourly.as_str())
+        .filter(|hourly| !hourly.is_empty());
     let size = billed_size(object.instance_size());
     let ran = status.charges.as_ref().is_none_or(charged::runs);
     let known = || {

@@ -236,7 +236,7 @@ const WRONG_PASSWORD: &str = "the project refuses the password of its role postg
 
 const ELSEWHERE: &str = "the project that spec.source.existing.projectRef of the Orchestra names is not in the organization of the class any \
     more, or is a branch of another project: it is neither used nor billed. Move it back in the provider's dashboard, \
-    and the operator continues; or delete the Orchestra";
+    and the operator continues; or, if nobody needs this tenant any more, delete the Orchestra";
 
 /// The project was adopted, and is unclaimed now.
 const NOT_RESET: &str = "the adopted project refuses the stored password of role postgres, and no current Orchestra allows a reset. Take the \

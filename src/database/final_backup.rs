@@ -26,8 +26,8 @@ use crate::text;
 const NAMED: usize = 200;
 
 /// The message about an OrchestraBackup that has the recorded name and is not the final backup.
-const FOREIGN: &str = "somebody other than the operator created it, for another Orchestra or a stored backup: delete it, and the operator \
-    creates it again";
+const FOREIGN: &str = "somebody other than the operator created it, for another Orchestra or a stored backup: find out whose it is. Once \
+    it is deleted, which nobody should do who may need that backup, the operator creates the final one";
 
 /// The message about a final backup that is deleted with its data.
 const LEAVES: &str = "it is being deleted with its data: the operator creates it again";

@@ -100,12 +100,15 @@ pub async fn abandon(pass: &mut Pass) -> Result<Option<Next>, Error> {
         |cost| format!("and costs {} {} a month", cost.monthly, cost.currency),
     );
     let organization = status.organization.unwrap_or_default();
+    let advice = "; only if nobody needs its data, delete it in the provider's dashboard";
     let left = match (status.project, status.create_issued_at) {
         (Some(project), _) => format!(
-            "project {} of organization {organization} remains {cost}",
+            "project {} of organization {organization} remains {cost}{advice}",
             project.reference
         ),
-        (None, Some(_)) => format!("a project that was requested in organization {organization} may exist {cost}"),
+        (None, Some(_)) => {
+            format!("a project that was requested in organization {organization} may exist {cost}{advice}")
+        }
         (None, None) => "no project was requested".to_owned(),
     };
     former::tell_left(pass).await;
@@ -116,7 +119,7 @@ pub async fn abandon(pass: &mut Pass) -> Result<Option<Next>, Error> {
         adopted::password_is_in(pass)
     };
     let marked = adopted::unmark(pass).await.unwrap_or_default();
-    let note = format!("abandoned: {left}; delete it in the provider's dashboard{secret}{marked}");
+    let note = format!("abandoned: {left}{secret}{marked}");
     tracing::warn!(note, "the database is abandoned");
     tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Abandoned, note)).await;
     if given {
@@ -147,7 +150,7 @@ mod tests {
         let told = |released: Option<&str>, claimed: bool, made: bool| {
             let claim = json!({"namespace": "tenants", "name": "one", "uid": "01234567-89ab-cdef-0123-456789abcdef"});
             let spec = json!({
-                "inventory": {"pool": "house", "key": "orchestra-entry-1/DATABASE_URL"},
+                "static": {"pool": "house", "key": "orchestra-entry-1/DATABASE_URL"},
                 "claimRef": claimed.then_some(claim), "releasedAt": released,
             });
             let object = OrchestraDatabase::new("orchdb-1", serde_json::from_value(spec).unwrap());

@@ -66,7 +66,7 @@ fn unseen(observed: &Observed, conditions: &mut Conditions<'_>, runs: bool) {
     );
     for part in [Is::CredentialsReady, Is::Migrated, Is::Seeded] {
         if lost {
-            conditions.keep_last_seen(part, Reason::Pending);
+            conditions.keep_last_seen(part);
         } else {
             conditions.keep_stale(part, Reason::Pending);
         }

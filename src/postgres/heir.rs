@@ -189,7 +189,8 @@ impl fmt::Display for KeptRole {
             Self::Elsewhere { role, database } => write!(
                 f,
                 "the role {role} logs in no more and has nothing in its database; it stays on the server because rights or \
-                 objects in database {} are its own: to drop it, a superuser runs DROP OWNED BY {role} there, and DROP ROLE {role}",
+                 objects in database {} are its own: to drop it, a superuser runs REASSIGN OWNED BY {role} TO that database's owner, and \
+                 DROP OWNED BY {role}, there, and then DROP ROLE {role}",
                 text::line(database, NAME)
             ),
             Self::OutOfReach { role } => write!(

@@ -173,7 +173,7 @@ async fn look_and_change(conn: &mut PgConnection, change: RoleChange<'_>, given:
             let sql = format!("ALTER ROLE {} BYPASSRLS", quote(role));
             permitted(conn, sql, &["42501"]).await.map(drop)
         }
-        // A role that may not grant it may not revoke it either; [`super::unreadable`] reports a login that keeps it.
+        // Sent only to a role that has it. A role that may not grant it may not revoke it either; [`super::unreadable`] reports a login that keeps it.
         RoleChange::Enforce(role) => {
             let sql = format!("ALTER ROLE {} NOBYPASSRLS", quote(role));
             permitted(conn, sql, &["42501"]).await.map(drop)

@@ -130,7 +130,8 @@ pub async fn drop(conn: &mut PgConnection, maker: &Maker, (name, record): (&str,
             Err(Error::Refused { sqlstate, message }) if sqlstate == "2BP01" => {
                 return Ok(RemovalEnd::Kept(format!(
                     "the role {role}, which the operator has made for a drill, cannot log in any more, but is not dropped: \
-                     {message}. An admin drops what it owns in other databases (DROP OWNED BY {}), and then the role",
+                     {message}. An admin looks at what it owns in other databases and, only if nobody needs it, drops it \
+                     (DROP OWNED BY {}), and then the role",
                     quote(role)
                 )));
             }

@@ -32,7 +32,7 @@ const MET: [(&str, &[&str]); 13] = [
     ("replication", &["false", "off", "no", "0"]),
     ("ssl_min_protocol_version", &["tlsv1", "tlsv1.1", "tlsv1.2"]),
     ("sslcertmode", &["disable", "allow"]),
-    ("sslcompression", &["0", "1"]),
+    ("sslcompression", &["0"]),
     ("sslnegotiation", &["postgres"]),
     ("sslsni", &["1"]),
     // Every session of the operator's writes, so a server that accepts no writes is refused.

@@ -247,6 +247,9 @@ async fn a_history_is_found_wherever_the_tool_finds_it() {
         ask(&mut conn, "SELECT to_regclass('app._prisma_migrations')").await,
         "NULL"
     );
+    let columns = "SELECT count(*) FROM information_schema.columns \
+         WHERE (table_schema, table_name, column_name) = ('app', 'concert', 'venue')";
+    assert_eq!(ask(&mut conn, columns).await, "1", "the second script has run, once");
 
     // Where the tool no longer finds it, nothing is replayed.
     execute(&mut conn, "ALTER ROLE CURRENT_USER SET search_path TO app")

@@ -106,6 +106,17 @@ async fn somebody_elses_secret_is_not_overwritten() {
     world
         .kubectl(["delete", "secret", "one-connection", "-n", TENANTS])
         .unwrap();
+    let began = std::time::Instant::now();
+    let goes_on = |object: &Value| condition(object, "Ready").1 != "SecretConflict";
+    world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, goes_on)
+        .await
+        .unwrap();
+    let took = began.elapsed();
+    assert!(
+        took < std::time::Duration::from_secs(30),
+        "noticed after {took:?}, not in seconds"
+    );
     one_project_and_both_logins(&world, "one").await;
 }
 

@@ -103,7 +103,8 @@ pub async fn check_project_is_alone(conn: &mut PgConnection) -> Result<()> {
         "55000",
         &format!(
             "the database was taken in as a project on a server of its own, and the server now has database {} of the role {} \
-             as well: its login would reach that database. Move the other database to another server, or drop it",
+             as well: its login would reach that database. Move the other database to another server; drop it only if \
+             nobody needs its data",
             text::line(&database, NAME),
             text::line(&owner, NAME)
         ),

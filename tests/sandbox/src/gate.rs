@@ -7,13 +7,14 @@ use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
@@ -147,7 +148,7 @@ impl Gate {
 
     /// Answers from now on for the logs of pods, which no kubelet has: with the file `log` in a folder of the pod's name.
     pub fn serve_logs(&self, folder: &Path) {
-        let mut logs = self.inner.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logs = self.inner.logs.lock();
         *logs = Some(folder.to_owned());
     }
 
@@ -259,7 +260,7 @@ impl Inner {
 
     /// The log of a pod, as many lines of its end as the request asks for.
     fn log(&self, (_, uri, ..): &Write) -> Option<String> {
-        let folder = self.logs.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let folder = self.logs.lock().clone()?;
         let (_, name) = uri.path().strip_suffix("/log")?.rsplit_once("/pods/")?;
         let text = std::fs::read_to_string(folder.join(name).join("log")).ok()?;
         let mut parts = uri.query().unwrap_or_default().split('&');
@@ -346,7 +347,7 @@ impl Inner {
     }
 
     fn trails(&self) -> MutexGuard<'_, BTreeMap<String, Trail>> {
-        self.trails.lock().unwrap_or_else(PoisonError::into_inner)
+        self.trails.lock()
     }
 }
 

@@ -7,10 +7,11 @@
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Once};
 
 use anyhow::Context;
 use jsonschema::Validator;
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 /// The file the document is read from.
@@ -171,7 +172,7 @@ impl Contract {
     }
 
     fn validator(&self, key: &str, schema: &Value) -> anyhow::Result<Arc<Validator>> {
-        let mut validators = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut validators = self.validators.lock();
         if let Some(validator) = validators.get(key) {
             return Ok(Arc::clone(validator));
         }

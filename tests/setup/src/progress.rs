@@ -1,10 +1,10 @@
 //! What is being done and how far it is: a bar for each task on a terminal, a line now and then elsewhere. All of it is on
 //! standard error.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 
 /// How long nothing is said of a task where there is no terminal.
 const PAUSE: Duration = Duration::from_secs(20);
@@ -105,7 +105,7 @@ impl Task {
         if self.progress.is_drawn() {
             return;
         }
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         if told.elapsed() >= PAUSE {
             *told = Instant::now();
             self.say(&format!("{how_far}, after {} s", self.seconds()));

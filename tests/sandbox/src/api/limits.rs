@@ -1,8 +1,9 @@
 //! The rate limit: so many requests a window, counted per user, scope and endpoint.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::Operation;
 
@@ -53,15 +54,15 @@ impl Limiter {
     }
 
     pub(super) fn set(&self, rule: RateLimit) {
-        *self.rule.lock().unwrap_or_else(PoisonError::into_inner) = rule;
-        self.windows.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.rule.lock() = rule;
+        self.windows.lock().clear();
     }
 
     /// Counts a request of `endpoint` on `scope`: a project, an organization, the user or an address.
     pub(super) fn count(&self, scope: &str, endpoint: Option<Operation>) -> Allowance {
-        let rule = *self.rule.lock().unwrap_or_else(PoisonError::into_inner);
+        let rule = *self.rule.lock();
         let now = Instant::now();
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut windows = self.windows.lock();
         let (start, used) = windows.entry((scope.to_owned(), endpoint)).or_insert((now, 0));
         if now.duration_since(*start) >= rule.window {
             (*start, *used) = (now, 0);

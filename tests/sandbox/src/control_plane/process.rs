@@ -6,11 +6,12 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{LazyLock, Mutex, PoisonError, mpsc},
+    sync::{LazyLock, mpsc},
     thread,
 };
 
 use anyhow::{Context, Result, anyhow, bail};
+use parking_lot::Mutex;
 use rand::RngExt;
 
 type Job = (Command, mpsc::Sender<std::io::Result<Child>>);
@@ -128,7 +129,7 @@ fn dying_with_parent(binary: &Path) -> Command {
 /// one of which could otherwise take it before the program that it is for.
 pub(crate) fn free_port() -> Result<u16> {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut given = GIVEN.lock();
     let mut random = rand::rng();
     for _ in 0..1000 {
         let port = random.random_range(10_000..32_000);

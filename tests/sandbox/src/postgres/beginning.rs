@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::{Cluster, PLAIN, SUPERUSER, init_cluster, install};
 use crate::folder::Folder;
@@ -33,7 +35,7 @@ pub(super) fn plain(bin: PathBuf, dir: &Path) -> anyhow::Result<Cluster> {
         settings: &PLAIN,
     };
     let data = dir.join("data");
-    let mut all = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = MADE.lock();
     let Some(made) = all.get(&cluster.bin).cloned() else {
         init_cluster(&cluster, dir, &[])?;
         let made = Made {

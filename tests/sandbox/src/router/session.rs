@@ -2,9 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -112,7 +112,7 @@ async fn refuse(mut client: impl AsyncWrite + Unpin, message: &str) -> io::Resul
 }
 
 fn key_of(session: &Mutex<Vec<u8>>) -> Vec<u8> {
-    session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    session.lock().clone()
 }
 
 async fn splice<C>(client: C, server: TcpStream, session: &Mutex<Vec<u8>>, outcome: impl FnOnce(bool)) -> io::Result<()>
@@ -153,7 +153,7 @@ where
         client.flush().await?;
         match message[0] {
             // BackendKeyData.
-            b'K' => message[5..].clone_into(&mut session.lock().unwrap_or_else(PoisonError::into_inner)),
+            b'K' => message[5..].clone_into(&mut session.lock()),
             // ReadyForQuery. The right to connect is checked after the password.
             b'Z' => return Ok(true),
             b'E' => return Ok(false),

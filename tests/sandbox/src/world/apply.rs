@@ -2,13 +2,14 @@
 //! to apply one object, which takes a sixth of a second of a processor, and the stories apply a thousand.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, LazyLock, mpsc};
 
 use anyhow::{Context, Result, anyhow, bail};
 use kube::api::{Api, DynamicObject, Patch, PatchParams, ValidationDirective};
 use kube::core::GroupVersionKind;
 use kube::discovery::{ApiCapabilities, ApiResource, Scope, pinned_kind};
 use kube::{Client, Error};
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
@@ -86,7 +87,7 @@ impl Applier {
     }
 
     async fn kind(&self, kind: GroupVersionKind) -> Result<(ApiResource, ApiCapabilities)> {
-        let kinds = || self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let kinds = || self.kinds.lock();
         if let Some(known) = kinds().get(&kind).cloned() {
             return Ok(known);
         }

@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use parking_lot::{Mutex, MutexGuard};
 use tempfile::TempDir;
 
 use super::TENANTS;
@@ -21,7 +22,7 @@ pub(super) const USUAL: Options = Options {
 };
 
 /// What worlds have left, the longest ago first.
-static LEFT: std::sync::Mutex<VecDeque<Running>> = std::sync::Mutex::new(VecDeque::new());
+static LEFT: Mutex<VecDeque<Running>> = Mutex::new(VecDeque::new());
 
 /// A world's control plane. Dropping it leaves it to another world, where that is possible, and ends it otherwise.
 pub struct Plane {
@@ -111,7 +112,7 @@ impl Drop for Plane {
 }
 
 fn left_ones() -> MutexGuard<'static, VecDeque<Running>> {
-    LEFT.lock().unwrap_or_else(PoisonError::into_inner)
+    LEFT.lock()
 }
 
 fn take(project: &Path) -> Option<Running> {
