@@ -211,16 +211,19 @@ async fn a_backup_is_verified_and_what_is_wrong_with_it_is_told() {
     nothing_is_left(&world, &mut root, roles).await;
     patch_config_map(&world, "checks", &json!({"guests": null}));
 
-    // The operator is killed after each of its writes, and when the scratch database is dropped and the status does not say so.
+    // The operator is killed after each of its writes, and when it has made or dropped the scratch database.
     kill(&world, &mut operator);
     ask(&world, "last", "six");
     let gate = gate(&world).await;
     let writes = [
         (STATUS, "\"scratch\":{", Point::After),
+        // The scratch database is made.
+        ("PATCH secrets", "order.json", Point::Before),
         ("PATCH secrets", "order.json", Point::After),
         ("PATCH secrets", "ownerReferences", Point::After),
         (STATUS, "\"result\":\"Passed\"", Point::After),
         ("DELETE jobs", "", Point::After),
+        // The scratch database is dropped.
         (STATUS, "", Point::Before),
     ];
     let mut operator = at_each(&world, &gate, ("six", &object), &writes).await;

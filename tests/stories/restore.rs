@@ -117,7 +117,7 @@ async fn a_deleted_orchestra_comes_back_from_its_backup() {
     delete(&world, "acme");
     gone(&world, Kind::Orchestra, TENANTS, "acme").await;
 
-    // The operator is killed after each of its writes until the Job is there, and that Job when it has restored a part.
+    // The operator is killed at each of its writes until the Job is there, and that Job when it has restored a part.
     kill(&world, &mut operator);
     patch_config_map(
         &world,
@@ -128,6 +128,8 @@ async fn a_deleted_orchestra_comes_back_from_its_backup() {
     let asked = world.get(Kind::Orchestra, TENANTS, "acme").await.unwrap().unwrap();
     let gate = gate(&world).await;
     let writes = [
+        // The claim record is written.
+        (STATUS, "\"restore\":{", Point::Before),
         (STATUS, "\"restore\":{", Point::After),
         ("PATCH secrets", "order.json", Point::After),
         ("POST jobs", "", Point::After),

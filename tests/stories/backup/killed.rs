@@ -9,7 +9,8 @@ use crate::proof::soon;
 use crate::support::kill;
 
 /// A write at which the operator is killed: the begin of its label, a text of its path or body, and whether it has taken
-/// place. What an operator leaves that dies after a write is what one leaves that dies before the next.
+/// place. What an operator leaves that dies after a write is what one leaves that dies before the next, unless it changes a
+/// database between the two.
 pub type Write<'a> = (&'a str, &'a str, Point);
 
 /// The status of an `OrchestraBackup`.
