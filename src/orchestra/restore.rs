@@ -253,15 +253,7 @@ pub async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error>
         }),
     };
     let is_done = done.is_some();
-    pass.change_status(|new| {
-        if let Some(restore) = &mut new.restore {
-            restore.concluded = restore.attempts;
-            restore.progress = None;
-            restore.failure = failure;
-            restore.completion_time = is_done.then_some(now);
-        }
-    })
-    .await?;
+    // Before the status: an operator that dies in between publishes the event again, and not never.
     if let Some(facts) = done {
         let lacks = facts.map(|facts| facts.not_covered).unwrap_or_default();
         let lacks = if lacks.is_empty() {
@@ -281,7 +273,15 @@ pub async fn conclude(pass: &mut Pass, observed: &Observed) -> Result<(), Error>
         )
         .await;
     }
-    Ok(())
+    pass.change_status(|new| {
+        if let Some(restore) = &mut new.restore {
+            restore.concluded = restore.attempts;
+            restore.progress = None;
+            restore.failure = failure;
+            restore.completion_time = is_done.then_some(now);
+        }
+    })
+    .await
 }
 
 /// The reason of a failed restore: never that of a failed backup.

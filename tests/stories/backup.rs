@@ -1,16 +1,19 @@
 //! Backups of Orchestras: the Jobs that make and remove them are run as processes of this machine.
 
+pub mod killed;
 mod schedule;
 
 use std::path::{Path, PathBuf};
 
+use orchestra_sandbox::gate::Point;
 use orchestra_sandbox::jobs::{JobRunner, Options};
 use orchestra_sandbox::postgres::ensure_clients;
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
 use serde_json::Value;
 
+use self::killed::STATUS;
 use crate::proof::soon;
-use crate::support::{LONG, gate, gone, orchestra, ready, sources, standard_class, world};
+use crate::support::{LONG, gate, gone, kill, orchestra, ready, sources, standard_class, world};
 
 pub const DESTINATION: &str = "  backup: {destination: {persistentVolumeClaim: {claimName: backups, prefix: eu}}}";
 
@@ -113,23 +116,25 @@ async fn a_backup_is_made_kept_and_removed() {
     assert!(message.contains("spec.backup.destination"), "{message}");
     assert_eq!(world.list(Kind::Job).await.unwrap().len(), 0);
 
-    // The Job is announced and made, and the operator is killed before it ends.
+    // The operator is killed after each of its writes.
+    kill(&world, &mut operator);
     standard_class(&world, DESTINATION);
-    world
-        .until(Kind::Backup, (TENANTS, "early"), LONG, |object| {
-            object["status"]["attempts"] == 1
-        })
-        .await
-        .unwrap();
-    operator.kill().unwrap();
     let _runner = runner(&world).await;
     let gate = gate(&world).await;
     gate.serve_logs(&world.dir().join("jobs"));
-    let _operator = world
-        .operator("second", |command| {
-            command.env("KUBECONFIG", gate.kubeconfig());
-        })
-        .unwrap();
+    let secret = format!("/backup-{}-1", stalled["metadata"]["uid"].as_str().unwrap());
+    let writes = [
+        (STATUS, "\"location\":", Point::After),
+        (STATUS, "\"attempts\":1", Point::After),
+        ("POST secrets", "manifest-key", Point::After),
+        ("PATCH secrets", "order.json", Point::After),
+        ("POST jobs", "", Point::After),
+        (STATUS, "\"concluded\":1", Point::After),
+        ("DELETE secrets", "/backup-manifest-key-", Point::After),
+        ("DELETE jobs", "", Point::After),
+        ("DELETE secrets", secret.as_str(), Point::After),
+    ];
+    let mut operator = killed::at_each(&world, &gate, ("making", &stalled), &writes).await;
     let done = until(&world, "early", |object| is_true(object, "Ready")).await;
     let status = &done["status"];
     assert_eq!(
@@ -159,12 +164,30 @@ async fn a_backup_is_made_kept_and_removed() {
         "the manifest is sealed"
     );
 
-    says_how_far_it_is(&world, "late").await;
+    says_how_far_it_is(&world, "nightly").await;
     assert_eq!(manifests(&world).len(), 2);
+    let nightly = world.get(Kind::Backup, TENANTS, "nightly").await.unwrap().unwrap();
+    kill(&world, &mut operator);
     world
-        .kubectl(["delete", "orchbackup", "early", "late", "-n", TENANTS, "--wait=false"])
+        .kubectl([
+            "delete",
+            "orchbackup",
+            "early",
+            "nightly",
+            "-n",
+            TENANTS,
+            "--wait=false",
+        ])
         .unwrap();
-    for name in ["early", "late"] {
+    let writes = [
+        (STATUS, "\"attempts\":2", Point::After),
+        ("PATCH secrets", "order.json", Point::After),
+        ("POST jobs", "", Point::After),
+        ("DELETE jobs", "/backup-removal-", Point::After),
+        ("PATCH orchestrabackups finalizers off", "", Point::After),
+    ];
+    let _operator = killed::at_each(&world, &gate, ("removing", &nightly), &writes).await;
+    for name in ["early", "nightly"] {
         gone(&world, Kind::Backup, TENANTS, name).await;
     }
     assert_eq!(

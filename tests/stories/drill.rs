@@ -5,19 +5,21 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use orchestra_sandbox::gate::Point;
 use orchestra_sandbox::loopback;
 use orchestra_sandbox::postgres::Postgres;
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition};
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
 
+use crate::backup::killed::{STATUS, at_each};
 use crate::backup::{DESTINATION, backup, runner, until};
 use crate::plugin::user::User;
 use crate::proof::soon;
 use crate::server_pool::maker;
 use crate::support::{
-    LONG, events_with, gone, kill, orchestra, patch_config_map, patch_status, ready, scalar, sources, standard_class,
-    world,
+    LONG, events_with, gate, gone, kill, orchestra, patch_config_map, patch_status, ready, scalar, sources,
+    standard_class, world,
 };
 
 const SCRATCH: &str = "SELECT count(*) FROM pg_database WHERE datname LIKE 'orchestra_drill_%'";
@@ -117,7 +119,7 @@ async fn a_backup_is_verified_and_what_is_wrong_with_it_is_told() {
     let server = server_pool(&world, &files, "trial", 0).await;
     let mut root = server.connect_admin().await.unwrap();
     let mut operator = world.operator("operator", |_| {}).unwrap();
-    let first = runner(&world).await;
+    let runner = runner(&world).await;
     standard_class(&world, DESTINATION);
     sources(&world);
     let verify = "  backup: {verify: {target: ScratchDatabase, assertions: {configMapRef: {name: checks}}}}";
@@ -209,20 +211,22 @@ async fn a_backup_is_verified_and_what_is_wrong_with_it_is_told() {
     nothing_is_left(&world, &mut root, roles).await;
     patch_config_map(&world, "checks", &json!({"guests": null}));
 
-    // The operator is killed when the scratch database is there.
-    drop(first);
-    ask(&world, "last", "six");
-    soon("the scratch database is there", async || {
-        scalar(&mut root, SCRATCH).await == 1
-    })
-    .await;
-    soon("the Job is there", async || {
-        world.list(Kind::Job).await.unwrap().len() == 1
-    })
-    .await;
+    // The operator is killed after each of its writes, and when it has made or dropped the scratch database.
     kill(&world, &mut operator);
-    let second = runner(&world).await;
-    let mut operator = world.operator("second", |_| {}).unwrap();
+    ask(&world, "last", "six");
+    let gate = gate(&world).await;
+    let writes = [
+        (STATUS, "\"scratch\":{", Point::After),
+        // The scratch database is made.
+        ("PATCH secrets", "order.json", Point::Before),
+        ("PATCH secrets", "order.json", Point::After),
+        ("PATCH secrets", "ownerReferences", Point::After),
+        (STATUS, "\"result\":\"Passed\"", Point::After),
+        ("DELETE jobs", "", Point::After),
+        // The scratch database is dropped.
+        (STATUS, "", Point::Before),
+    ];
+    let mut operator = at_each(&world, &gate, ("six", &object), &writes).await;
     let object = drilled(&world, "last", "six").await;
     assert_eq!(condition(&object, "Verified").0, "True", "{object:#}");
     nothing_is_left(&world, &mut root, roles).await;
@@ -236,7 +240,7 @@ async fn a_backup_is_verified_and_what_is_wrong_with_it_is_told() {
     nothing_is_left(&world, &mut root, roles).await;
 
     // It is deleted while a drill is under way, and the operator killed.
-    drop(second);
+    drop(runner);
     ask(&world, "last", "eight");
     soon("the scratch database is there", async || {
         scalar(&mut root, SCRATCH).await == 1

@@ -4,15 +4,20 @@
 use std::time::{Duration, Instant};
 
 use age::secrecy::ExposeSecret as _;
+use orchestra_sandbox::gate::Point;
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
 use serde_json::Value;
 use sqlx::Executor as _;
 
+use crate::backup::killed::at_each;
 use crate::backup::{DESTINATION, backup, runner, until};
 use crate::support::{
-    LONG, events_with, gone, kill, login, orchestra, patch_config_map, project, ready, reason, scalar, secret, sources,
-    standard_class, world,
+    LONG, events_with, gate, gone, kill, login, orchestra, patch_config_map, project, ready, reason, scalar, secret,
+    sources, standard_class, world,
 };
+
+/// The status of an Orchestra.
+const STATUS: &str = "PATCH orchestras/status";
 
 /// As [`LONG`], for two restores one after the other.
 const LONGER: Duration = Duration::from_mins(8);
@@ -112,21 +117,36 @@ async fn a_deleted_orchestra_comes_back_from_its_backup() {
     delete(&world, "acme");
     gone(&world, Kind::Orchestra, TENANTS, "acme").await;
 
-    // The operator is killed when the restore is announced, and its Job when it has restored a part.
+    // The operator is killed at each of its writes until the Job is there, and that Job when it has restored a part.
+    kill(&world, &mut operator);
     patch_config_map(
         &world,
         "schema",
         &serde_json::json!({"20260103000000_halls.sql": "CREATE TABLE \"Hall\" (\"id\" SERIAL PRIMARY KEY);"}),
     );
     from_backup(&world, "acme", "last");
-    let begun = restored(&world, "acme", |object| object["status"]["restore"]["attempts"] == 1).await;
+    let asked = world.get(Kind::Orchestra, TENANTS, "acme").await.unwrap().unwrap();
+    let gate = gate(&world).await;
+    let writes = [
+        // The claim record is written.
+        (STATUS, "\"restore\":{", Point::Before),
+        (STATUS, "\"restore\":{", Point::After),
+        ("PATCH secrets", "order.json", Point::After),
+        ("POST jobs", "", Point::After),
+    ];
+    let mut operator = at_each(&world, &gate, ("restoring", &asked), &writes).await;
+    let begun = restored(&world, "acme", |object| object["status"]["phase"] == "Restoring").await;
     assert_eq!(begun["status"]["restore"]["backupName"], "last");
-    kill(&world, &mut operator);
     let _runner = runner(&world).await;
-    let _operator = world.operator("second", |_| {}).unwrap();
     let job = format!("restore-{}-1", begun["metadata"]["uid"].as_str().unwrap());
     kill_job(&job, "--section=post-data").await;
-    restored(&world, "acme", |object| object["status"]["phase"] == "Restoring").await;
+    // And from then on: when the second Job has ended, and when it is deleted.
+    kill(&world, &mut operator);
+    let writes = [
+        (STATUS, "\"completionTime\":", Point::After),
+        ("DELETE jobs", "-2", Point::After),
+    ];
+    let _operator = at_each(&world, &gate, ("restored", &begun), &writes).await;
     let back = restored(&world, "acme", |object| is_true(object, "Ready")).await;
     let restore = &back["status"]["restore"];
     assert_eq!(

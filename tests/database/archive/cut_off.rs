@@ -57,6 +57,7 @@ async fn a_dumper_that_is_killed_leaves_nothing() {
     for (whom, reason) in [("dumper", None), ("job", Some(Reason::Interrupted))] {
         let job = place.start(&backup(&json!({})), &source);
         let dumper = dumper(&job);
+        job.hides_secrets();
         match whom {
             "dumper" => signal(dumper, "-KILL"),
             _ => signal(job.child.id(), "-TERM"),

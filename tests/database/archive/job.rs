@@ -165,6 +165,18 @@ impl Job {
         outcome
     }
 
+    /// No secret is in the command line or the environment of the job, or of a process that it has started.
+    pub fn hides_secrets(&self) {
+        for pid in self.children().into_iter().chain([self.child.id()]) {
+            for file in ["cmdline", "environ"] {
+                let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+                let told = String::from_utf8_lossy(&bytes);
+                let is_told = |secret: &String| !secret.is_empty() && told.contains(secret.as_str());
+                assert!(!self.secrets.iter().any(is_told), "{file} has a secret");
+            }
+        }
+    }
+
     /// Processes that the job has started.
     pub fn children(&self) -> Vec<u32> {
         let path = format!("/proc/{0}/task", self.child.id());

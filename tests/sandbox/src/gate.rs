@@ -55,16 +55,16 @@ struct Inner {
 /// What is to be held.
 struct Hold {
     label: String,
-    /// A text of its body, which makes the rest of the label unimportant.
+    /// A text of its path or body, which makes the rest of the label unimportant.
     text: Option<String>,
     point: Point,
 }
 
 impl Hold {
-    fn is_for(&self, label: &str, body: &str) -> bool {
+    fn is_for(&self, label: &str, path: &str, body: &str) -> bool {
         match &self.text {
             None => self.label == label,
-            Some(text) => label.starts_with(&self.label) && body.contains(text),
+            Some(text) => label.starts_with(&self.label) && (body.contains(text) || path.contains(text)),
         }
     }
 }
@@ -163,7 +163,7 @@ impl Gate {
         self.hold_write(subject, (label, None), point);
     }
 
-    /// Holds the next write about a followed subject whose label begins so and whose body has this text.
+    /// Holds the next write about a followed subject whose label begins so and whose path or body has this text.
     pub fn hold_text(&self, subject: &str, label: &str, text: &str, point: Point) {
         self.hold_write(subject, (label, Some(text)), point);
     }
@@ -293,7 +293,7 @@ impl Inner {
         let label = label(method, path, &body);
         trail.labels.push(label.clone());
         let point = match &trail.hold {
-            Some(hold) if trail.held.is_none() && hold.is_for(&label, &text) => {
+            Some(hold) if trail.held.is_none() && hold.is_for(&label, path, &text) => {
                 let point = hold.point;
                 trail.held = Some(label);
                 Some(point)
@@ -382,8 +382,8 @@ fn object(body: Value) -> Value {
 
 /// What a write does: its verb, its resource, and the fields that it sets.
 fn label(method: &Method, path: &str, body: &Value) -> String {
-    let known = ["orchestradatabases", "orchestrapools", "orchestras", "secrets"];
-    let mut parts = path.split('/').skip_while(|part| !known.contains(part));
+    let known = |it: &&str| it.starts_with("orchestra") && !it.contains('-') || ["jobs", "secrets"].contains(it);
+    let mut parts = path.split('/').skip_while(|part| !known(part));
     let resource = parts.next().unwrap_or(path);
     let status = if parts.nth(1) == Some("status") { "/status" } else { "" };
     let mut fields: Vec<&str> = ["spec", "status", "data"]
