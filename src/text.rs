@@ -1,11 +1,23 @@
 //! Text from outside (servers, registries, the Management API, scripts) before it reaches a log, a status, an event or
 //! a terminal.
 
+use std::borrow::Cow;
+
 /// Quotation marks that people and programs put around a text.
 pub const QUOTES: [char; 9] = ['"', '\'', '`', '“', '”', '‘', '’', '«', '»'];
 
 /// Characters of a message of a server or registry that are repeated.
 pub const MESSAGE: usize = 1000;
+
+/// The text as a cell of a table in CSV: an apostrophe comes before one that a spreadsheet would run as a formula (OWASP, "CSV
+/// Injection"). Amounts and Kubernetes names never begin like a formula.
+pub fn cell(text: &str) -> Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        Cow::Owned(format!("'{text}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
 
 /// The text on one line, of at most `limit` characters, without characters that a terminal would execute or hide: control
 /// characters (escape sequences among them) and Unicode's invisible and direction-changing characters. The work is

@@ -25,6 +25,15 @@ impl OrchestraBackup {
         !self.is_complete() && failure.is_some_and(|failure| failure.last && failure.retry == asked())
     }
 
+    /// Whether an attempt is under way, whose Job reads the database.
+    pub fn is_being_made(&self) -> bool {
+        let attempted = self
+            .status
+            .as_ref()
+            .is_some_and(|status| status.attempts > status.concluded && status.completion_time.is_none());
+        attempted && !self.is_stalled()
+    }
+
     /// Whether a person must act.
     pub fn is_stalled(&self) -> bool {
         is_true(self.conditions(), ConditionType::Stalled)

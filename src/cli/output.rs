@@ -76,20 +76,13 @@ pub fn csv(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) -> anyhow
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(header)?;
     for row in rows {
-        writer.write_record(row.into_iter().map(|cell| cell.map(plain).unwrap_or_default()))?;
+        writer.write_record(
+            row.into_iter()
+                .map(|cell| cell.map(|cell| text::cell(&cell).into_owned()).unwrap_or_default()),
+        )?;
     }
     let bytes = writer.into_inner().context("the rows could not be written")?;
     Ok(String::from_utf8(bytes)?.trim_end().to_owned())
-}
-
-/// Puts an apostrophe before a text that a spreadsheet would run as a formula (OWASP, "CSV Injection").
-/// Amounts and Kubernetes names never begin like a formula.
-fn plain(text: String) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{text}")
-    } else {
-        text
-    }
 }
 
 /// Prints a line, or several. Texts of the cluster or the provider may come from anybody, so control characters that a

@@ -23,6 +23,7 @@ use super::text::Lang;
 use super::visitor::Visitor;
 use crate::api::slim::Slim;
 use crate::api::{Orchestra, OrchestraDatabase};
+use crate::text;
 use crate::views::bill::{Amounts, Bill, BillRows, By, Group, Lines, Query, Row, focus, of_rows};
 
 /// Rows of one page.
@@ -278,12 +279,15 @@ pub async fn csv(State(console): State<Arc<Console>>, visitor: Visitor, QueryFie
     }
 }
 
-/// Names of objects, decimal numbers and JSON objects: no cell begins as a formula of a spreadsheet does.
 fn table(bill: &Bill) -> anyhow::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(focus::COLUMNS)?;
     for charge in focus::charges(bill) {
-        writer.write_record(charge.iter().map(|value| value.as_deref().unwrap_or_default()))?;
+        writer.write_record(
+            charge
+                .iter()
+                .map(|value| text::cell(value.as_deref().unwrap_or_default()).into_owned()),
+        )?;
     }
     Ok(writer.into_inner()?)
 }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::observe::{Observed, settled_at};
 use super::{Pass, power};
+use crate::api::condition::Reason;
 use crate::api::{Charges, OrchestraDatabase, OrchestraDatabaseStatus};
 use crate::class::price::{billed_size, is_priced};
 use crate::money::charged;
@@ -74,20 +75,20 @@ fn next(object: &OrchestraDatabase, status: &OrchestraDatabaseStatus, look: &Loo
         }
         (true, false) => {
             let mut charges = known();
-            charged::end(&mut charges, stopped(status, look.now), hourly);
+            charged::end(&mut charges, stopped(object, look.now), hourly);
             Some(charges)
         }
         (false, true) => {
             let mut charges = known();
             let begin = restored(status, &charges).unwrap_or(look.now);
-            charged::begin(&mut charges, begin, look.size.unwrap_or(size));
+            charged::begin(&mut charges, begin, (look.size.unwrap_or(size), hourly));
             Some(charges)
         }
         (true, true) => {
             let other = look.size.filter(|now| *now != size)?;
             let mut charges = known();
             charged::end(&mut charges, look.now, hourly);
-            charged::begin(&mut charges, look.now, other);
+            charged::begin(&mut charges, look.now, (other, hourly));
             Some(charges)
         }
         (false, false) => None,
@@ -107,9 +108,16 @@ fn restored(status: &OrchestraDatabaseStatus, charges: &Charges) -> Option<Times
 }
 
 /// When a project that is found paused ceased to run: now, or when its pause was requested, if that is long ago. The operator
-/// may not have been there.
-fn stopped(status: &OrchestraDatabaseStatus, now: Timestamp) -> Timestamp {
-    let requested = status.pause_issued_at.as_ref().map(|at| at.0);
+/// may not have been there. A pause that hung, which is told, was seen to run until now.
+fn stopped(object: &OrchestraDatabase, now: Timestamp) -> Timestamp {
+    if object.stalled_reason() == Some(Reason::DeadlineExceeded) {
+        return now;
+    }
+    let requested = object
+        .status
+        .as_ref()
+        .and_then(|status| status.pause_issued_at.as_ref());
+    let requested = requested.map(|at| at.0);
     let long_ago = requested.filter(|at| now >= settled_at(*at, power::PAUSE_LIMIT));
     long_ago.unwrap_or(now)
 }

@@ -108,13 +108,14 @@ pub fn end(charges: &mut Charges, at: Timestamp, hourly: Option<&str>) {
 }
 
 /// Begins a period, not before the last one has ended. What there is no room for is added to the sums of its months.
-pub fn begin(charges: &mut Charges, at: Timestamp, size: &str) {
+/// `hourly` is the price of the hours of a period that has none of its own.
+pub fn begin(charges: &mut Charges, at: Timestamp, (size, hourly): (&str, Option<&str>)) {
     let last = charges.periods.last().and_then(|last| last.end.as_ref());
     let at = last.map_or(at, |end| at.max(end.0));
     charges.periods.push(running(at, size));
     while charges.periods.len() > PERIODS {
         let oldest = charges.periods.remove(0);
-        merge(charges, &oldest, at);
+        merge(charges, &oldest, (at, hourly.and_then(parse)));
     }
 }
 
@@ -171,9 +172,9 @@ fn common(one: &Range<i64>, other: &Range<i64>) -> i32 {
 }
 
 /// Adds a period that is no longer kept to the sums of its months.
-fn merge(charges: &mut Charges, period: &ChargedPeriod, now: Timestamp) {
+fn merge(charges: &mut Charges, period: &ChargedPeriod, (now, hourly): (Timestamp, Option<Decimal>)) {
     let ran = counted(period, &charges.periods, now);
-    let hourly = price(period).unwrap_or_default();
+    let hourly = price(period).or(hourly).unwrap_or_default();
     let mut month = Some(Month::of(period.end.as_ref().map_or(now, |end| end.0)));
     for _ in 0..MONTHS {
         let Some(of) = month.filter(|of| of.hours().end > ran.start) else {

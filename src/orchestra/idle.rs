@@ -123,7 +123,12 @@ pub fn observe(pass: &Pass, observed: &Observed) -> (IdleState, Option<Unused>) 
         Looked::Done => return (IdleState::No, None),
         Looked::Found { usage, backed_up } => {
             let power = pass.object.status.as_ref().and_then(|status| status.power.as_ref());
-            return judge(policy, power, (usage, *backed_up), observed.now);
+            let (state, unused) = judge(policy, power, (usage, *backed_up), observed.now);
+            // The pause would cut the backup off.
+            if state == IdleState::Sleep && is_any_backup(pass, OrchestraBackup::is_being_made) {
+                return (IdleState::No, None);
+            }
+            return (state, unused);
         }
     }
     let (logins, spacing) = (&pass.ctx.database.logins, pass.ctx.core.settings.login_spacing);
@@ -158,19 +163,30 @@ pub async fn look(pass: &Pass, observed: &Observed) -> Looked {
     }
 }
 
-/// Whether a backup of the Orchestra is being made, or was made since then.
+/// Whether a backup of the Orchestra is being made, or an attempt has ended since then. One that waits for another attempt
+/// scans nothing.
 fn is_backed_up_since(pass: &Pass, last: Timestamp) -> bool {
+    is_any_backup(pass, |backup| {
+        let status = backup.status.as_ref();
+        let completed = status.and_then(|status| status.completion_time.as_ref());
+        let failed = status.and_then(|status| Some(&status.failure.as_ref()?.time));
+        let ended = completed.into_iter().chain(failed);
+        backup.is_being_made() || ended.map(|at| at.0).max().is_some_and(|at| at >= last)
+    })
+}
+
+/// Whether this is so of a backup of this very Orchestra.
+fn is_any_backup(pass: &Pass, is: impl Fn(&OrchestraBackup) -> bool) -> bool {
     let object = &pass.object;
-    let backups = &pass.ctx.core.stores.backups;
-    let is = |backup: &OrchestraBackup| {
-        let is_own = backup.namespace() == object.namespace() && backup.spec.orchestra_ref.name == object.name_any();
-        let status = backup.status.as_ref().filter(|_| is_own);
-        status.is_some_and(|status| match &status.completion_time {
-            Some(completed) => completed.0 >= last,
-            None => status.start_time.is_some() && !backup.has_failed(),
-        })
+    let is_own = |backup: &OrchestraBackup| {
+        let of = backup
+            .status
+            .as_ref()
+            .and_then(|status| status.orchestra_uid.as_deref());
+        backup.namespace() == object.namespace() && of.is_some() && of == object.metadata.uid.as_deref()
     };
-    backups.find(is).is_some()
+    let found = pass.ctx.core.stores.backups.find(|backup| is_own(backup) && is(backup));
+    found.is_some()
 }
 
 /// The step that a look leads to. Scans of whole tables alone do not count as use if a backup was made meanwhile, and an idle

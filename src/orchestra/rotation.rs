@@ -196,22 +196,27 @@ pub fn status(
 /// How long until the next work that no watch triggers: a second at least. A late rotation waits for the end of a former
 /// login.
 pub fn due_in(status: Option<&OrchestraStatus>, now: Timestamp) -> Option<Duration> {
+    Some(left_until(due(status, now)?, now).max(Duration::from_secs(1)))
+}
+
+fn due(status: Option<&OrchestraStatus>, now: Timestamp) -> Option<Timestamp> {
     let known = status.and_then(|status| status.credentials.as_ref());
     let next = known.and_then(|known| known.next_rotation.as_ref()).map(|time| time.0);
     let former = known.and_then(|known| known.former_until.as_ref()).map(|time| time.0);
     let next = next.filter(|next| *next > now || former.is_none());
-    let first = next.into_iter().chain(former).chain(former::first(status)).min()?;
-    let left = Duration::try_from(first.duration_since(now)).unwrap_or_default();
-    Some(left.max(Duration::from_secs(1)))
+    next.into_iter().chain(former).chain(former::first(status)).min()
+}
+
+/// None of a time that has passed.
+fn left_until(time: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(time.duration_since(now)).unwrap_or_default()
 }
 
 /// The time until the next rotation or end of a login, for a pass that waits for something else; none when it is already
 /// due, except for a former login that could not be ended.
 pub fn ahead(pass: &Pass, now: Timestamp) -> Option<Duration> {
-    let due = due_in(pass.object.status.as_ref(), now);
-    let ahead = due
-        .filter(|wait| *wait > Duration::from_secs(1))
-        .map(|wait| wait + SOON);
+    let due = due(pass.object.status.as_ref(), now);
+    let ahead = due.filter(|time| *time > now).map(|time| left_until(time, now) + SOON);
     ahead.into_iter().chain(pass.kept_login).min()
 }
 

@@ -36,7 +36,8 @@ const BEQUESTS: &str = "WITH me AS (SELECT oid FROM pg_roles WHERE rolname::text
                 ELSE quote_ident(pg_get_userbyid(named)) END, ', ') FROM unnest(polroles) AS named)) \
         FROM pg_policy, me, heir WHERE me.oid = ANY (polroles) \
     UNION ALL SELECT format('GRANT %I TO %s', pg_get_userbyid(roleid), heir.name) \
-        FROM pg_auth_members, heir WHERE member = (SELECT oid FROM me) AND roleid <> heir.oid";
+        FROM pg_auth_members, heir WHERE member = (SELECT oid FROM me) AND roleid <> heir.oid \
+            AND pg_has_role(current_user, grantor, 'USAGE')";
 
 /// Gives the heir the objects and grants of a role, and removes both from the role. Objects that the owner may not reassign
 /// are left out. Nothing is given to the owner, whose rights a function or a view of the tenant would then have. The

@@ -17,14 +17,14 @@ use super::sql::OPERATOR_SCHEMA;
 /// Roles of a hosted project's services, besides those whose names begin with `supabase_`.
 const SERVICES: [&str; 2] = ["authenticator", "pgbouncer"];
 
-/// Schemas that a hosted project's services use by themselves. A sign-in or an upload uses tables of `auth` and `storage`.
-const SERVICE_SCHEMAS: [&str; 8] = [
+/// Schemas that a hosted project's services use by themselves. A sign-in or an upload uses tables of `auth` and `storage`,
+/// and an application's queue those of `pgmq`.
+const SERVICE_SCHEMAS: [&str; 7] = [
     "_analytics",
     "_realtime",
     "realtime",
     "cron",
     "net",
-    "pgmq",
     "supabase_functions",
     "vault",
 ];

@@ -117,7 +117,7 @@ fn a_pause_costs_nothing() {
 fn both_sizes_of_an_hour_are_charged() {
     let mut charges = since(at("2026-01-01T00:00:00Z"), "micro");
     end(&mut charges, at("2026-01-10T16:30:00Z"), Some("0.01344"));
-    begin(&mut charges, at("2026-01-10T16:30:00Z"), "small");
+    begin(&mut charges, at("2026-01-10T16:30:00Z"), ("small", None));
     let last = at("2026-01-31T23:59:59Z");
     let small = "0.0206".parse().unwrap();
     let january = in_month(&charges, Month::of(last), small, last);
@@ -151,7 +151,7 @@ fn a_period_ends_and_begins_in_order() {
     end(&mut charges, at("2026-11-20T12:00:00Z"), Some("1"));
     assert_eq!(charges.periods[0].hourly, None, "it has ended already");
     assert!(!runs(&charges));
-    begin(&mut charges, at("2026-11-20T08:00:00Z"), "micro");
+    begin(&mut charges, at("2026-11-20T08:00:00Z"), ("micro", None));
     assert_eq!(charges.periods[1].begin, Time(at("2026-11-20T10:00:00Z")));
 }
 
@@ -161,7 +161,7 @@ fn of_days(first: Timestamp, days: i64) -> Charges {
     for day in 0..days {
         let midnight = first.as_second() + day * 24 * HOUR;
         let at = |second: i64| Timestamp::from_second(midnight + second).unwrap();
-        begin(&mut charges, at(6 * HOUR + 1800), "micro");
+        begin(&mut charges, at(6 * HOUR + 1800), ("micro", None));
         end(&mut charges, at(8 * HOUR + 600), Some("0.01344"));
     }
     charges
@@ -193,7 +193,11 @@ fn no_more_than_thirteen_months_are_summed() {
     for minute in 0..PERIODS {
         let paused = at("2026-11-03T00:00:00Z").as_second() + 120 * i64::try_from(minute).unwrap();
         end(&mut charges, Timestamp::from_second(paused).unwrap(), Some("1"));
-        begin(&mut charges, Timestamp::from_second(paused + 60).unwrap(), "micro");
+        begin(
+            &mut charges,
+            Timestamp::from_second(paused + 60).unwrap(),
+            ("micro", None),
+        );
     }
     let sums: Vec<_> = charges.months.iter().map(|sum| (&*sum.month, sum.hours)).collect();
     assert_eq!((sums.len(), sums[0]), (MONTHS, ("2025-11", 30 * 24)));
