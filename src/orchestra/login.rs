@@ -169,6 +169,9 @@ pub async fn prepare(
     record::claim(&mut session, pass, database).await?;
     generations::compare(pass, database, (&mut logins, now), &mut session).await?;
     ensure(pass, database, class, (&logins, now), &mut session).await?;
+    if !database.spec.former_uids.is_empty() {
+        postgres::take_kept(&mut session, &postgres::role_name(pass.uid())).await?;
+    }
     let handover = handed_over(
         pass,
         database,

@@ -6,6 +6,7 @@ mod bounded;
 mod channel;
 pub mod claim_record;
 mod connect;
+mod custodian;
 mod data_api;
 mod error;
 mod fault;
@@ -56,6 +57,7 @@ mod wall;
 
 pub use channel::{SUPABASE_ROOT, certificates_alone, to_pem};
 pub use connect::{APPLICATION, CONNECT_TIMEOUT, connect, connect_through_transaction_pooler};
+pub use custodian::take_kept;
 pub use data_api::{expose_new_tables, unexposed};
 pub use error::{Error, Result};
 pub use fault::{Fault, FaultKind};
