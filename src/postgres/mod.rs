@@ -30,6 +30,7 @@ mod quoted;
 mod record_code;
 mod records;
 mod relay;
+mod reopen;
 pub mod reset;
 pub mod restore_record;
 mod role_change;
@@ -71,6 +72,7 @@ pub use logins::{CountedLogin, RefusedLogins};
 pub use measure::{Measured, SCOPES as CONNECTION_SCOPES, measure};
 pub use probe::{LONGEST as PROBE_LONGEST, probe};
 pub use provided::PROVIDER_SCHEMAS;
+pub use reopen::{is_closed, reopen};
 pub use role_changes::TenantRole;
 pub use role_name::{is_other_tenants, is_tenants, role_name};
 pub use roles::{
