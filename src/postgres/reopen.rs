@@ -74,34 +74,28 @@ async fn elsewhere(login: &Login, second: Option<&SecretString>) -> Option<PgCon
     None
 }
 
-/// Undoes what keeps the owner out. A limit of connections stays where it leaves room.
+/// Undoes what keeps the owner out. It may have CONNECT through a tenant's role alone, which is dropped afterwards. A limit of
+/// connections stays where it leaves room.
 async fn open(conn: &mut PgConnection, database: &str) -> Result<()> {
     let facts = format!(
-        "SELECT NOT d.datallowconn, NOT has_database_privilege(current_user, d.oid, 'CONNECT'), d.datconnlimit >= 0 \
+        "SELECT d.datallowconn, d.datconnlimit >= 0 \
              AND d.datconnlimit < {NEEDED} + (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = d.oid) \
          FROM pg_database d WHERE d.datname::text = {}",
         literal(database)
     );
     let [rows] = look(conn, [facts]).await?;
     let row = first(&rows)?;
+    let (accepts, is_full): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
     let name = quote(database);
-    let all: [(bool, String); 3] = [
-        (row.try_get(0)?, format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")),
-        (
-            row.try_get(1)?,
-            format!("GRANT CONNECT ON DATABASE {name} TO CURRENT_USER"),
-        ),
-        (row.try_get(2)?, format!("ALTER DATABASE {name} CONNECTION LIMIT -1")),
-    ];
-    let needed: Vec<_> = all
-        .into_iter()
-        .filter_map(|(needed, sql)| needed.then_some(sql))
-        .collect();
-    if needed.is_empty() {
-        return Ok(());
+    let mut statements = format!("GRANT CONNECT ON DATABASE {name} TO CURRENT_USER");
+    if !accepts {
+        statements = format!("{statements}; ALTER DATABASE {name} ALLOW_CONNECTIONS true");
+    }
+    if is_full {
+        statements = format!("{statements}; ALTER DATABASE {name} CONNECTION LIMIT -1");
     }
     begin(conn).await?;
-    let done = run(conn, needed.join("; ")).await;
+    let done = run(conn, statements).await;
     end(conn, done).await
 }
 

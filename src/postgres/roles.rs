@@ -17,7 +17,7 @@ use super::role_plan::{
     RoleFacts, RoleLogin, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_drop, plan_members,
     plan_release, refuse_foreign,
 };
-use super::sql::{OPERATOR_SCHEMA, ask, begin, end, first, literals};
+use super::sql::{OPERATOR_SCHEMA, ask, begin, end, first, literals, permitted, quote};
 use super::wall::Sharing;
 use super::{custodian, groups, heir, members, search_path, shares, shut};
 
@@ -223,6 +223,9 @@ async fn release(conn: &mut PgConnection, base: &str, roles: &[&str]) -> Result<
     let seen = async {
         let facts = observe(conn, roles, None).await?;
         refuse_foreign(roles.iter().copied(), &facts)?;
+        // A script may have left the owner its way in through these roles alone.
+        let enters = format!("GRANT CONNECT ON DATABASE {} TO CURRENT_USER", quote(&facts.database));
+        permitted(conn, enters, &["42501"]).await?;
         let custodian = custodian::appoint(conn, base, roles).await?;
         Ok((facts, custodian))
     };

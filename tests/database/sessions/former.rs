@@ -123,14 +123,15 @@ async fn no_setting_of_a_script_keeps_a_former_login_alive() {
     }
 }
 
-/// What a script, or a session of its role in another database, may do to keep the owner out of its database.
-const CLOSINGS: [&str; 5] = [
-    "REVOKE CONNECT ON DATABASE one FROM owner",
-    "ALTER DATABASE one CONNECTION LIMIT 0",
-    "ALTER DATABASE one CONNECTION LIMIT 1",
-    "ALTER DATABASE one ALLOW_CONNECTIONS false",
-    "REVOKE CONNECT ON DATABASE one FROM owner; ALTER DATABASE one ALLOW_CONNECTIONS false CONNECTION LIMIT 0",
-];
+/// What a script, or a session of its role in another database, may do to keep the owner out of its database. The owner would
+/// still enter as a member of the tenant's role.
+fn closings() -> [String; 5] {
+    let lost = format!("REVOKE CONNECT ON DATABASE one FROM owner; REVOKE {BASE} FROM owner");
+    let all = format!("{lost}; ALTER DATABASE one ALLOW_CONNECTIONS false CONNECTION LIMIT 0");
+    let limit = |most: u32| format!("ALTER DATABASE one CONNECTION LIMIT {most}");
+    let none = "ALTER DATABASE one ALLOW_CONNECTIONS false".to_owned();
+    [lost, limit(0), limit(1), none, all]
+}
 
 #[tokio::test]
 async fn an_owner_that_a_script_shuts_out_revokes_the_login_from_another_database() {
@@ -149,7 +150,7 @@ async fn an_owner_that_a_script_shuts_out_revokes_the_login_from_another_databas
             ..owner.clone()
         })
         .await;
-        for closing in CLOSINGS {
+        for closing in &closings() {
             let mut own = connect(&owner, "test").await.unwrap();
             ensure(&mut own, BASE).await;
             let identity = identity(&mut own).await.unwrap();
@@ -181,7 +182,7 @@ async fn an_owner_that_a_script_shuts_out_revokes_the_login_from_another_databas
         let mut own = connect(&owner, "test").await.unwrap();
         ensure(&mut own, BASE).await;
         drop(own);
-        execute(&mut elsewhere, CLOSINGS[4]).await.unwrap();
+        execute(&mut elsewhere, &closings()[4]).await.unwrap();
         drop(elsewhere);
         let shut = "REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC, owner";
         execute(&mut root, shut).await.unwrap();
