@@ -9,6 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::observe::Observed;
 use super::plan::{ClaimState, EntryFacts, Reset, Step};
+use super::reentry::enter_released;
 use super::{Pass, former, status};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::names::{BACKUP_DATABASE_LABEL, label_of};
@@ -163,15 +164,13 @@ async fn run(ctx: &super::Context, object: &crate::api::OrchestraDatabase) -> Re
         return Ok(());
     };
     let login = inventory::owner_login(&ctx.credentials, entry).await?;
-    let spacing = ctx.core.settings.login_spacing;
-    let mut session = ctx.logins.connect(&object.name_any(), &login, spacing).await?;
-    inventory::check_identity(&mut session, object).await?;
+    let uids = object.spec.former_uids.iter().chain([&claim.uid]);
+    let uids: Vec<_> = uids.map(String::as_str).collect();
+    let mut session = enter_released(ctx, object, (login, None), &uids).await?;
     if object.spec.former_logins == Some(FormerLogins::Left) {
         // The Orchestra was deleted while the database did not answer, perhaps in the middle of its claim.
         former::record(&mut session, object, claim).await;
     }
-    let uids = object.spec.former_uids.iter().chain([&claim.uid]);
-    let uids: Vec<_> = uids.map(String::as_str).collect();
     let limit = ctx.core.settings.migration_limit;
     let done = tokio::time::timeout(limit, reset(&mut session, &uids)).await;
     let done = done.map_err(|_| postgres::Error::Timeout(limit))?;

@@ -10,6 +10,7 @@ use super::Pass;
 use super::key_rotation::{self, KeysLeft};
 use super::observe::Observed;
 use super::plan::{ClaimState, Step};
+use super::reentry::enter_released;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{ClaimReference, FormerLogins, OrchestraDatabase};
 use crate::controller::conditions::Conditions;
@@ -81,9 +82,7 @@ async fn shut(pass: &Pass, claim: &ClaimReference) -> Result<Vec<String>, Error>
         let login = stored.login(&ctx.core.settings.database_roots).ok_or_else(missing)?;
         (login, stored.pending)
     };
-    let spacing = ctx.core.settings.login_spacing;
-    let (mut session, _) = ctx.logins.connect_with(pass.name(), (login, second), spacing).await?;
-    inventory::check_identity(&mut session, &pass.object).await?;
+    let mut session = enter_released(ctx, &pass.object, (login, second), &[claim.uid.as_str()]).await?;
     let role = postgres::role_name(&claim.uid);
     let shut = postgres::shut_tenant_logins(&mut session, &role).await?;
     record(&mut session, &pass.object, claim).await;

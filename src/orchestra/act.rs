@@ -8,7 +8,7 @@ use super::plan::Step;
 use super::wait::{SOON, UNWATCHED, Wait};
 use super::{
     Looked, Pass, approval, carried_out, claim, direct, existing, expiry, former, former_login, idle, login, power,
-    restore, rotation, status, telling, turn, work,
+    restore, revocation, rotation, status, telling, turn, work,
 };
 use crate::api::condition::Reason;
 use crate::api::{ConnectionMode, PublishedSecret, is_abandoned};
@@ -313,7 +313,7 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     {
         return Ok(Some(Next::After(wait)));
     }
-    let revoked = login::within(login::LOGIN_LIMIT, login::revoke(pass, database)).await;
+    let revoked = login::within(login::LOGIN_LIMIT, revocation::revoke(pass, database)).await;
     pass.logins_end = matches!(revoked, Ok(true));
     if let Err(error) = revoked {
         if error.is_passing() && !late {
@@ -321,7 +321,7 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         }
         let role = postgres::role_name(pass.uid());
         // The objects that the login owns take long to drop, or are in use: shutting the login needs neither.
-        let shut = login::within(login::LOGIN_LIMIT, login::shut_released(pass, database))
+        let shut = login::within(login::LOGIN_LIMIT, revocation::shut(pass, database))
             .await
             .is_ok_and(|ended| ended);
         pass.logins_end = shut;

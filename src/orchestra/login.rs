@@ -17,12 +17,10 @@ use crate::credentials::connection::Handover;
 use crate::credentials::inventory::{self, ProjectApi};
 use crate::credentials::tenant::{LoginMarks, Logins};
 use crate::credentials::{owner, published, rights, secrets, spare, tenant};
-use crate::error::ErrorClass;
-use crate::postgres::claim_record::{self, ClaimRecord};
 use crate::postgres::{self, KeptRole, Login, Sharing, TenantRole, TenantRoles, holdings};
 
 /// The owner's login.
-async fn owner(
+pub async fn owner(
     pass: &Pass,
     database: &OrchestraDatabase,
 ) -> Result<(Login, owner::OwnerSecret, Option<ProjectApi>), Error> {
@@ -70,23 +68,15 @@ pub async fn shut(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error
     shut_all(pass, database, &mut session).await.map(drop)
 }
 
-/// As [`shut`], of a database that is released: the database has the claim record as after [`revoke`].
-pub async fn shut_released(pass: &mut Pass, database: &OrchestraDatabase) -> Result<bool, Error> {
-    let mut session = open(pass, database).await?;
-    let shut = shut_all(pass, database, &mut session).await;
-    pass.recorded = matches!(record_again(pass, database, &mut session).await, Ok(true));
-    shut
-}
-
 /// Returns whether none of them can log in any more.
-async fn shut_all(pass: &Pass, database: &OrchestraDatabase, session: &mut PgConnection) -> Result<bool, Error> {
+pub async fn shut_all(pass: &Pass, database: &OrchestraDatabase, session: &mut PgConnection) -> Result<bool, Error> {
     let kept = postgres::shut_tenant_logins(session, &postgres::role_name(pass.uid())).await?;
     tell_kept(pass, database, &kept).await;
     Ok(!kept.iter().any(KeptRole::logs_in))
 }
 
 /// Tells of roles of a tenant that are left on the server.
-async fn tell_kept(pass: &Pass, database: &OrchestraDatabase, kept: &[KeptRole]) {
+pub async fn tell_kept(pass: &Pass, database: &OrchestraDatabase, kept: &[KeptRole]) {
     const TOLD: usize = 3;
     for kept in kept.iter().take(TOLD) {
         let note = format!("database {}: {kept}", database.name_any());
@@ -169,6 +159,9 @@ pub async fn prepare(
     record::claim(&mut session, pass, database).await?;
     generations::compare(pass, database, (&mut logins, now), &mut session).await?;
     ensure(pass, database, class, (&logins, now), &mut session).await?;
+    if !database.spec.former_uids.is_empty() {
+        postgres::take_kept(&mut session, &postgres::role_name(pass.uid())).await?;
+    }
     let handover = handed_over(
         pass,
         database,
@@ -348,34 +341,6 @@ pub async fn unreadable(
         (None, ungranted) => ungranted.map(|ungranted| (Reason::NoGrant, ungranted)),
         (Some(hidden), Some(ungranted)) => Some((Reason::NoPolicy, format!("{hidden}. And {ungranted}"))),
     })
-}
-
-/// Ends the sessions of the tenant's login and drops its role, so that a released database has no way in
-/// but the owner's. Whatever becomes of the role, a claim record that a script has dropped is written again, so that the
-/// database is not taken for a fresh one. The pass notes whether the database has this Orchestra's claim record. Returns
-/// whether no login of the tenant works any more.
-pub async fn revoke(pass: &mut Pass, database: &OrchestraDatabase) -> Result<bool, Error> {
-    pass.recorded = false;
-    let mut session = open(pass, database).await?;
-    let dropped = postgres::drop_tenant_role(&mut session, &postgres::role_name(pass.uid())).await;
-    let recorded = record_again(pass, database, &mut session).await;
-    pass.recorded = matches!(recorded, Ok(true));
-    let dropped = dropped?;
-    tell_kept(pass, database, &dropped).await;
-    recorded.map(|_| !dropped.iter().any(KeptRole::logs_in))
-}
-
-/// Writes the claim record of a database that is released. Returns whether the database has it.
-async fn record_again(pass: &Pass, database: &OrchestraDatabase, session: &mut PgConnection) -> Result<bool, Error> {
-    match claim_record::claim(session, record::own(pass), &database.spec.former_uids).await {
-        Err(error) if error.class() == ErrorClass::Transient => Err(error.into()),
-        // The login is still revoked. What replaces the record keeps other tenants away as well.
-        Err(error) => {
-            tracing::warn!(%error, database = database.name_any(), "the claim record cannot be written");
-            Ok(false)
-        }
-        Ok(record) => Ok(record == ClaimRecord::Ours),
-    }
 }
 
 /// Ends work that takes too long: a server that stalls after the login delays only its own tenant, and no pass that others

@@ -36,6 +36,7 @@ mod reach;
 mod reclaim;
 mod record;
 mod restore;
+mod revocation;
 mod rotation;
 mod serving;
 mod status;

@@ -1,5 +1,5 @@
-//! What a former login of a tenant leaves to the role of which all its logins are members: its objects, and the rights that
-//! were granted to it by name.
+//! What a former login of a tenant leaves: its objects, and the rights that were granted to it by name, to the role of which
+//! all the tenant's logins are members; with the release, its objects to the custodian ([`super::custodian`]).
 
 use std::fmt;
 
@@ -48,15 +48,24 @@ pub(super) async fn pass_on(conn: &mut PgConnection, role: &str, heir: &str) -> 
     for bequest in bequests {
         permitted(conn, bequest, &["42501", "0LP01", "0A000"]).await?;
     }
+    leave(conn, role, heir).await
+}
+
+/// Gives the heir the objects of a role, and removes these and its rights from the role. The transaction must be one of
+/// [`super::sql::begin`].
+pub(super) async fn leave(conn: &mut PgConnection, role: &str, heir: &str) -> Result<()> {
     let (from, to) = (quote(role), quote(heir));
-    // A new owner must be allowed to create where the objects are.
+    // A new owner must be allowed to create where the objects are. Of tables, the server does not ask that here.
     let owned = sqlx::query(PLACES).bind(role).bind(heir);
     let places = column(conn, "schemas in which a former login owns objects", owned).await?;
-    for place in &places {
-        run(conn, format!("GRANT CREATE ON SCHEMA {place} TO {to}")).await?;
+    let mut opened = Vec::new();
+    for place in places {
+        if permitted(conn, format!("GRANT CREATE ON SCHEMA {place} TO {to}"), &["42501"]).await? {
+            opened.push(place);
+        }
     }
     run(conn, format!("REASSIGN OWNED BY {from} TO {to}")).await?;
-    for place in &places {
+    for place in &opened {
         run(conn, format!("REVOKE CREATE ON SCHEMA {place} FROM {to}")).await?;
     }
     run(conn, format!("DROP OWNED BY {from}")).await
@@ -75,8 +84,9 @@ const DISARMING: &str = "SELECT format('ALTER ROUTINE %s SECURITY INVOKER', p.oi
         WHERE relkind = 'v' AND pg_get_userbyid(relowner)::text = $1 \
             AND current_setting('server_version_num')::int >= 150000";
 
-/// Gives the objects of a role to the owner, so that no data is lost with the role, without the owner's rights for the
-/// role's functions and views. The transaction must be one of [`super::sql::begin`].
+/// Gives the objects of a role to the owner, without the owner's rights for the role's functions and views. Code in the tables
+/// of the role then runs as the owner: it must be none that a tenant's login has made. The transaction must be one of
+/// [`super::sql::begin`].
 pub(super) async fn take_over(conn: &mut PgConnection, role: &str) -> Result<()> {
     let owned = sqlx::query(DISARMING).bind(role);
     let disarming = column(conn, "functions and views of a former login", owned).await?;
@@ -93,8 +103,8 @@ const HISTORIES: &str = "SELECT format('ALTER TABLE %s RENAME TO %I', c.oid::reg
     WHERE relname IN ('_prisma_migrations', '_sqlx_migrations') AND relkind IN ('r', 'p', 'v', 'm', 'f') \
         AND pg_get_userbyid(relowner)::text = ANY ($1)";
 
-/// Renames the histories that roles have made, before these become the owner's: the operator trusts the owner's. The
-/// transaction must be one of [`super::sql::begin`].
+/// Renames the histories that roles have made, before these are left to a role whose rights the owner has. The transaction
+/// must be one of [`super::sql::begin`].
 pub(super) async fn set_aside(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
     let forged = sqlx::query(HISTORIES).bind(roles);
     for rename in column(conn, "tables with the name of a history", forged).await? {
@@ -207,8 +217,9 @@ impl fmt::Display for KeptRole {
 /// role, whose name begins the names of the others.
 pub fn undropped(first: &str, error: &impl fmt::Display) -> String {
     format!(
-        "no login of the tenant works any more, but the role {first}, or one named {first}_<n>, is left on the server ({error}): run \
-         REASSIGN OWNED BY that role TO the owner, DROP OWNED BY that role and DROP ROLE there"
+        "no login of the tenant works any more, but the role {first}, or one named {first}_<n>, is left on the server ({error}): an \
+         Orchestra that takes the database back drops it. Where nobody needs its tables any more, run DROP OWNED BY that role and \
+         DROP ROLE there"
     )
 }
 

@@ -9,6 +9,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
+use super::custodian;
 use super::error::{Error, Result};
 use super::groups::{self, APP_GROUP};
 use super::identity::{DatabaseIdentity, identity, identity_of};
@@ -262,7 +263,7 @@ pub async fn completed(conn: &mut PgConnection, (name, record): (&str, &str)) ->
     Ok(if exists(conn, name).await? { identity } else { None })
 }
 
-/// Drops the database of an entry and then its owner. `made`: its recorded identity; none when the entry was never complete,
+/// Drops the database of an entry, then what its tenants have left on the server, and its owner. `made`: its recorded identity; none when the entry was never complete,
 /// so its login was never published.
 ///
 /// The caller has checked that nobody claimed a complete database.
@@ -313,6 +314,7 @@ pub async fn unmake(
         run(conn, format!("DROP DATABASE {}", quote(name))).await?;
     }
     if role.is_some() {
+        custodian::drop_of(conn, name).await?;
         run(conn, format!("DROP ROLE {}", quote(name))).await?;
     }
     Ok(RemovalEnd::Done)

@@ -64,8 +64,15 @@ pub(super) enum RoleChange<'a> {
     ForbidLogin(&'a str),
     /// End the sessions of a role.
     EndSessions(&'a str),
-    /// Reassign the objects of a role to the owner, and drop its rights.
+    /// Reassign the objects of a role, which no tenant has used, to the owner, and drop its rights.
     TakeOver(&'a str),
+    /// Reassign the objects of a role to another one, and drop its rights.
+    Leave {
+        /// Whose.
+        role: &'a str,
+        /// To whom.
+        heir: &'a str,
+    },
     /// Give a role all rights of another one.
     JoinBase {
         /// Whose rights.

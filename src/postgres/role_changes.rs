@@ -62,7 +62,9 @@ pub(super) async fn follow(conn: &mut PgConnection, planned: &RolePlan<'_>, give
     for change in &planned.together {
         match change {
             RoleChange::TakeOver(role) => transfer(conn, role, NewOwner::Owner).await?,
-            RoleChange::PassOn { role, heir } => transfer(conn, role, NewOwner::Heir(heir)).await?,
+            RoleChange::PassOn { role, heir } | RoleChange::Leave { role, heir } => {
+                transfer(conn, role, NewOwner::Heir(heir)).await?;
+            }
             _ => {}
         }
     }
@@ -142,6 +144,7 @@ fn statement(change: RoleChange<'_>, given: Given<'_>) -> Result<Option<String>>
         RoleChange::GrantFutureOf { creator, role } => future_grants(Some(creator), role, rights),
         RoleChange::ForbidLogin(role) => format!("ALTER ROLE {} NOLOGIN", quote(role)),
         RoleChange::PassOn { .. }
+        | RoleChange::Leave { .. }
         | RoleChange::Part(_)
         | RoleChange::Drop(_)
         | RoleChange::TakeExcess(_)
@@ -165,6 +168,7 @@ async fn look_and_change(conn: &mut PgConnection, change: RoleChange<'_>, given:
     let rights = given.rights;
     match change {
         RoleChange::PassOn { role, heir } => heir::pass_on(conn, role, heir).await,
+        RoleChange::Leave { role, heir } => heir::leave(conn, role, heir).await,
         RoleChange::Part(role) => members::part(conn, role).await,
         RoleChange::TakeExcess(role) => revoke_excess(conn, role, rights).await,
         // Before version 16 only a superuser may do it, or a role to which an extension of a hosted project gives that

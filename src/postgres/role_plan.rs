@@ -128,7 +128,7 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
     plan.together
         .extend(kept.iter().map(|role| RoleChange::GrantDatabase(role)));
     for role in retired {
-        retire(role, facts, &mut plan);
+        retire(role, None, facts, &mut plan);
     }
     // After the retirement: objects that the owner has taken over are granted as well.
     for role in kept {
@@ -197,6 +197,24 @@ pub(super) fn plan_drop<'a>(role: &'a str, base: &'a str, facts: &ServerFacts) -
     Ok(plan)
 }
 
+/// Decides what must change for roles of a tenant to be gone with its release. The custodian gets what they own; without one
+/// they own nothing.
+///
+/// # Errors
+/// As [`plan`].
+pub(super) fn plan_release<'a>(
+    roles: &'a [&'a str],
+    custodian: Option<&'a str>,
+    facts: &ServerFacts,
+) -> Result<RolePlan<'a>> {
+    refuse_foreign(roles.iter().copied(), facts)?;
+    let mut plan = RolePlan::default();
+    for role in roles {
+        retire(role, custodian, facts, &mut plan);
+    }
+    Ok(plan)
+}
+
 /// The attributes of a role: one that the owner may change, with its limits, and with row security as wanted.
 fn attributes<'a>(
     role: &'a str,
@@ -220,7 +238,7 @@ fn attributes<'a>(
 }
 
 /// Refuses roles with the name of a tenant's that are none, or that somebody has made more than that.
-fn refuse_foreign<'r>(mut roles: impl Iterator<Item = &'r str>, facts: &ServerFacts) -> Result<()> {
+pub(super) fn refuse_foreign<'r>(mut roles: impl Iterator<Item = &'r str>, facts: &ServerFacts) -> Result<()> {
     let is_foreign = |role: &&str| facts.roles.get(*role).is_some_and(|found| !found.is_tenant_like);
     let Some(role) = roles.find(is_foreign) else {
         return Ok(());
@@ -309,7 +327,8 @@ pub(super) fn grants<'a>(role: &'a str, facts: &ServerFacts) -> impl Iterator<It
     .chain(hide)
 }
 
-fn retire<'a>(role: &'a str, facts: &ServerFacts, plan: &mut RolePlan<'a>) {
+/// `heir`: who gets its objects; the owner when nobody is named.
+fn retire<'a>(role: &'a str, heir: Option<&'a str>, facts: &ServerFacts, plan: &mut RolePlan<'a>) {
     let Some(found) = facts.roles.get(role) else {
         return;
     };
@@ -318,8 +337,8 @@ fn retire<'a>(role: &'a str, facts: &ServerFacts, plan: &mut RolePlan<'a>) {
     }
     plan.before
         .extend([RoleChange::ForbidLogin(role), RoleChange::EndSessions(role)]);
-    plan.together
-        .extend([RoleChange::TakeOver(role), RoleChange::Drop(role)]);
+    let left = heir.map_or(RoleChange::TakeOver(role), |heir| RoleChange::Leave { role, heir });
+    plan.together.extend([left, RoleChange::Drop(role)]);
 }
 
 #[cfg(test)]

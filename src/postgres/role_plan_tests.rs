@@ -306,3 +306,20 @@ fn a_login_of_a_rotation_is_a_member_of_the_first_role() {
     assert!(plan_drop("a_2", "a", &foreign).is_err());
     assert_eq!(plan_drop("gone", "a", &foreign).unwrap(), RolePlan::default());
 }
+
+#[test]
+fn what_a_released_tenants_role_owns_is_its_custodians_and_never_the_owners() {
+    let found = facts(&[("a", true, true)]);
+    let made = plan_release(&["a"], Some("keeper"), &found).unwrap();
+    assert_eq!(made.before, [ForbidLogin("a"), EndSessions("a")]);
+    let left = RoleChange::Leave {
+        role: "a",
+        heir: "keeper",
+    };
+    assert_eq!(made.together, [left, Drop("a")]);
+    // It owns nothing.
+    let made = plan_release(&["a", "gone"], None, &found).unwrap();
+    assert_eq!(made.together, [TakeOver("a"), Drop("a")]);
+    let mightier = facts(&[("a", false, true)]);
+    assert!(plan_release(&["a"], Some("keeper"), &mightier).is_err());
+}

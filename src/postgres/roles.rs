@@ -15,10 +15,11 @@ use super::role_changes::{Given, TenantRole, carry_out_all, follow};
 use super::role_name::is_tenants;
 use super::role_plan::{
     RoleFacts, RoleLogin, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_drop, plan_members,
+    plan_release, refuse_foreign,
 };
-use super::sql::{OPERATOR_SCHEMA, ask, begin, end, first, literals};
+use super::sql::{OPERATOR_SCHEMA, ask, begin, end, first, literals, permitted, quote};
 use super::wall::Sharing;
-use super::{groups, heir, members, search_path, shares, shut};
+use super::{custodian, groups, heir, members, search_path, shares, shut};
 
 /// The roles of a tenant whose login was rotated.
 #[derive(Clone, Copy, Debug)]
@@ -169,8 +170,9 @@ pub async fn grant_existing(conn: &mut PgConnection, role: &str, rights: &Tenant
 }
 
 /// Removes the role, and those that were made for rotations of its login, and their rights from this database. Their
-/// sessions end. What they own passes to the connection's user: no data goes. What they have named like a migration
-/// history is renamed before. A role that is not there is fine. Returns the roles that are left on the server.
+/// sessions end. What they own passes to the tenant's custodian, of which the connection's user is a member: no data goes, and
+/// nothing of it runs as the owner. What they have named like a migration history is renamed before. A role that is not
+/// there is fine. Returns the roles that are left on the server.
 ///
 /// # Errors
 /// [`Error::Refused`] when the owner lacks a right.
@@ -210,12 +212,34 @@ pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<Vec
         let renamed = heir::set_aside(conn, &found).await;
         end(conn, renamed).await?;
         let retired: Vec<_> = found.iter().map(String::as_str).collect();
-        change(conn, Given::rights(rights), (&[], RoleLogin::Password), &retired, None).await?;
+        release(conn, role, &retired).await?;
     }
 }
 
-/// Removes exactly these roles, which have no rights in another database: a restore has made them. Their objects are
-/// reassigned to the connection's user.
+/// Drops roles of a tenant, whose first role is `base`, that can no longer log in. What they own is left to its custodian.
+async fn release(conn: &mut PgConnection, base: &str, roles: &[&str]) -> Result<()> {
+    roles.iter().try_for_each(|name| check(name))?;
+    begin(conn).await?;
+    let seen = async {
+        let facts = observe(conn, roles, None).await?;
+        refuse_foreign(roles.iter().copied(), &facts)?;
+        // A script may have left the owner its way in through these roles alone.
+        let enters = format!("GRANT CONNECT ON DATABASE {} TO CURRENT_USER", quote(&facts.database));
+        permitted(conn, enters, &["42501"]).await?;
+        let custodian = custodian::appoint(conn, base, roles).await?;
+        Ok((facts, custodian))
+    };
+    let seen = seen.await;
+    let (facts, custodian) = end(conn, seen).await?;
+    let planned = plan_release(roles, custodian.as_deref(), &facts)?;
+    let rights = TenantRights::default();
+    follow(conn, &planned, Given::rights(&rights).on(&facts.database))
+        .await
+        .map(drop)
+}
+
+/// Removes exactly these roles, which have no rights in another database: a restore has made them, and no tenant has used them.
+/// Their objects are reassigned to the connection's user.
 ///
 /// # Errors
 /// As [`drop_tenant_role`].

@@ -48,7 +48,7 @@ type Object = (i64, i64, String, String, bool, Option<String>, Option<bool>);
 /// Who gets the objects of a role.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum NewOwner<'a> {
-    /// Another role of the tenant.
+    /// Another role of the tenant, or its custodian.
     Heir(&'a str),
     /// The connection's user. Functions and views then have the rights of those who use them.
     Owner,

@@ -7,7 +7,10 @@ use crate::support::postgres::{Server, server, server_as_hosted};
 use crate::support::{ask, execute, session};
 use orchestra_operator::postgres::holdings::{AcceptedHoldings, judge, observe};
 use orchestra_operator::postgres::made::{Maker, OwnedDatabase, RemovalEnd, completed, exists, make, maker, unmake};
-use orchestra_operator::postgres::{self, APPLICATION, DatabaseIdentity, Error, Login};
+use orchestra_operator::postgres::{
+    self, APPLICATION, DatabaseIdentity, Error, Login, Sharing, TenantRights, TenantRole, drop_tenant_role,
+    ensure_tenant_role,
+};
 use secrecy::SecretString;
 use sqlx::PgConnection;
 
@@ -67,6 +70,32 @@ async fn is_fit(server: &Server, name: &str, identity: &DatabaseIdentity) {
     assert_eq!(ask(&mut own, open).await, "0");
 }
 
+/// A tenant of the database that has made a table, and is released. Returns the role that keeps the table.
+async fn released(server: &Server, name: &str) -> String {
+    let login: Login = server.login(name).as_user(name, "pass-word".to_owned().into());
+    let mut own = postgres::connect(&login, APPLICATION).await.unwrap();
+    let tenant = TenantRole {
+        name: "orchestra_0123456789abcdef0123456789abcdef".into(),
+        password: "tenant".to_owned().into(),
+    };
+    let rights = TenantRights {
+        create: true,
+        ..TenantRights::default()
+    };
+    ensure_tenant_role(&mut own, &tenant, &rights, Sharing::Shared)
+        .await
+        .unwrap();
+    let theirs = login.as_user(&tenant.name, tenant.password.clone());
+    execute(&mut session(&theirs).await, "CREATE TABLE theirs ()")
+        .await
+        .unwrap();
+    assert_eq!(drop_tenant_role(&mut own, &tenant.name).await.unwrap(), []);
+    let keeper = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'theirs'";
+    let keeper = ask(&mut own, keeper).await;
+    assert!(keeper.starts_with(&format!("{}_0", tenant.name)), "{keeper}");
+    keeper
+}
+
 async fn removed(session: &mut PgConnection, name: &str, identity: Option<&DatabaseIdentity>) -> RemovalEnd {
     let may = maker(session).await.unwrap();
     unmake(session, &may, (name, RECORD), identity).await.unwrap()
@@ -118,7 +147,9 @@ async fn a_login_that_is_no_superuser_makes_databases_and_drops_them() {
         assert_eq!(made(&mut session, "one").await.digest(), one.digest());
         is_fit(&server, "one", &one).await;
         is_known_to_be_complete(&mut session, "one", &one).await;
+        let custodian = released(&server, "one").await;
         assert_eq!(removed(&mut session, "one", Some(&one)).await, RemovalEnd::Done);
+        is_gone(&mut session, &custodian).await;
         assert_eq!(removed(&mut session, "one", Some(&one)).await, RemovalEnd::Done);
         is_gone(&mut session, "one").await;
         is_fit(&server, "two", &two).await;

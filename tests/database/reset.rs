@@ -8,7 +8,9 @@ use crate::support::{ask, execute, session};
 use orchestra_operator::postgres::claim_record::{self, ClaimRecord};
 use orchestra_operator::postgres::holdings::{AcceptedHoldings, judge, observe};
 use orchestra_operator::postgres::reset::{Stay, reset};
-use orchestra_operator::postgres::{self, APPLICATION, Login, isolate};
+use orchestra_operator::postgres::{
+    self, APPLICATION, Login, Sharing, TenantRights, TenantRole, drop_tenant_role, ensure_tenant_role, isolate,
+};
 use sqlx::PgConnection;
 
 const UID: &str = "01234567-89ab-cdef-0123-456789abcdef";
@@ -123,6 +125,38 @@ async fn use_it(server: &Server, login: &Login) {
     )
     .await
     .unwrap();
+}
+
+#[tokio::test]
+async fn what_a_released_tenants_login_made_goes_with_the_role_that_keeps_it() {
+    let server = hall().await;
+    let one = entry(&server, "one").await;
+    let mut own = operators(&one).await;
+    let tenant = TenantRole {
+        name: postgres::role_name(UID),
+        password: "tenant".to_owned().into(),
+    };
+    let rights = TenantRights {
+        create: true,
+        ..TenantRights::default()
+    };
+    ensure_tenant_role(&mut own, &tenant, &rights, Sharing::Shared)
+        .await
+        .unwrap();
+    let theirs = one.as_user(&tenant.name, tenant.password.clone());
+    execute(&mut session(&theirs).await, "CREATE TABLE theirs (id serial)")
+        .await
+        .unwrap();
+    drop_tenant_role(&mut own, &tenant.name).await.unwrap();
+    let kept = format!(
+        "SELECT count(*) FROM pg_roles WHERE rolname ~ '^{}_0[0-9]+$'",
+        tenant.name
+    );
+    assert_eq!(ask(&mut own, &kept).await, "1");
+    drop(own);
+    assert_eq!(try_reset(&one).await, Ok(()));
+    is_fresh(&one).await;
+    assert_eq!(ask(&mut operators(&one).await, &kept).await, "0");
 }
 
 #[tokio::test]

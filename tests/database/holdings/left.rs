@@ -95,6 +95,17 @@ async fn a_former_tenants_login_is_gone_or_keeps_the_entry_back() {
     let kept = said(&one, allowed).await;
     assert!(kept.contains(&format!("{TENANT} of another Orchestra")), "{kept}");
     drop_tenant_role(&mut own, TENANT).await.unwrap();
+    // What it has made keeps the entry back.
+    let custodian = ask(
+        &mut own,
+        "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'mine'",
+    )
+    .await;
+    assert!(custodian.starts_with(&format!("{TENANT}_0")), "{custodian}");
+    refused(&one, &format!("{custodian} of another Orchestra")).await;
+    execute(&mut own, &format!("DROP OWNED BY {custodian}; DROP ROLE {custodian}"))
+        .await
+        .unwrap();
     accepted(&one).await;
 }
 

@@ -89,18 +89,13 @@ async fn what_a_former_login_made_and_was_granted_is_the_first_roles() {
         "SELECT string_agg(rolname, ',' ORDER BY rolname COLLATE \"C\") FROM pg_roles WHERE rolname ~ '^t(_|$)'";
     assert_eq!(ask(&mut own, roles).await, "t,t_3");
     drop_tenant_role(&mut own, "t").await.unwrap();
-    assert_eq!(
-        ask(&mut own, "SELECT count(*) FROM pg_roles WHERE rolname ~ '^t(_|$)'").await,
-        "0"
-    );
+    let left = "SELECT count(*) || '/' || count(*) FILTER (WHERE rolname ~ '^t_0[0-9]+$' AND NOT rolcanlogin) \
+        FROM pg_roles WHERE rolname ~ '^t(_|$)'";
+    assert_eq!(ask(&mut own, left).await, "1/1", "the custodian is left");
     assert_eq!(ask(&mut own, "SELECT count(*) FROM early").await, "1");
-    let armed = "SELECT (SELECT count(*) FROM pg_proc WHERE proname = 'made' AND prosecdef) \
-        + (SELECT count(*) FROM pg_class WHERE relname = 'seen' AND reloptions IS NULL)";
-    assert_eq!(
-        ask(&mut own, armed).await,
-        "0",
-        "what is the owner's now has not its rights"
-    );
+    let kept = "SELECT (SELECT string_agg(DISTINCT left(pg_get_userbyid(proowner), 3), ',') FROM pg_proc WHERE proname = 'made') || ' ' \
+        || (SELECT string_agg(DISTINCT left(pg_get_userbyid(relowner), 3), ',') FROM pg_class WHERE relname IN ('early', 'late', 'seen'))";
+    assert_eq!(ask(&mut own, kept).await, "t_0 t_0", "nothing is the owner's");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Histories of others: what runs code there, who may write them, and whose they become.
 
-use orchestra_operator::postgres::{TenantRole, TenantRoles, drop_tenant_role, ensure_tenant_roles};
+use orchestra_operator::postgres::{TenantRole, TenantRoles, drop_tenant_role, ensure_tenant_roles, take_kept};
 
 use super::*;
 use crate::support::postgres::{Server, server_as_hosted};
@@ -77,7 +77,7 @@ async fn a_history_of_a_rotated_tenants_first_role_is_not_believed() {
 }
 
 #[tokio::test]
-async fn what_a_tenants_role_named_like_a_history_is_renamed_before_it_is_the_owners() {
+async fn what_a_tenants_role_named_like_a_history_is_renamed_at_the_release() {
     for server in [server().await, server_as_hosted().await] {
         let (owner, mut own, mut theirs) = rotated(&server).await;
         let forged = format!(
@@ -85,15 +85,86 @@ async fn what_a_tenants_role_named_like_a_history_is_renamed_before_it_is_the_ow
         );
         execute(&mut theirs, &forged).await.unwrap();
         drop_tenant_role(&mut own, BASE).await.unwrap();
-        let kept = "SELECT string_agg(pg_get_userbyid(relowner) || (relname ~ '^_prisma_migrations_[0-9]+$'), ' ') \
-            FROM pg_class WHERE relname ~ '^_prisma' AND relkind = 'r'";
-        assert_eq!(ask(&mut own, kept).await, "ownertrue");
+        let kept = format!(
+            "SELECT string_agg((pg_get_userbyid(relowner) ~ '^{BASE}_0[0-9]+$')::text \
+                 || (relname ~ '^_prisma_migrations_[0-9]+$'), ' ') FROM pg_class WHERE relname ~ '^_prisma' AND relkind = 'r'"
+        );
+        assert_eq!(ask(&mut own, &kept).await, "truetrue");
         let gone = "DO $$ BEGIN EXECUTE (SELECT format('DROP TABLE %I', relname) FROM pg_class \
             WHERE relname ~ '^_prisma' AND relkind = 'r'); END $$";
         execute(&mut own, gone).await.unwrap();
         assert_eq!(migrate(&owner, &source(&[INIT])).await.unwrap().applied, 1);
         assert_eq!(ask(&mut own, "SELECT count(*) FROM a").await, "2");
         no_intruder(&mut own).await;
+    }
+}
+
+/// The first role of an Orchestra that takes the database back.
+const NEXT: &str = "orchestra_fedcba9876543210fedcba9876543210";
+
+/// Tables, whose code notes who runs it and makes a login if it may. The server runs it when it analyses the table.
+const ARMED: &str = "CREATE TABLE public.ran (who text); CREATE TABLE public.theirs (n int);
+    CREATE FUNCTION public.deed() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO public.ran VALUES (current_user);
+        BEGIN CREATE ROLE intruder LOGIN; EXCEPTION WHEN insufficient_privilege THEN NULL; END;
+    END $$;
+    CREATE FUNCTION public.sly(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+        PERFORM public.deed(); RETURN n;
+    END $$;
+    INSERT INTO public.theirs VALUES (1), (2); CREATE INDEX sly ON public.theirs (public.sly(n));
+    CREATE FUNCTION public.mine() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT count(*) FROM public.theirs'";
+
+#[tokio::test]
+async fn code_of_a_released_tenants_tables_runs_without_rights_until_the_tables_are_taken_back() {
+    for server in [server().await, server_as_hosted().await] {
+        let (owner, mut own, mut theirs) = rotated(&server).await;
+        let mut root = session(&server.login("one")).await;
+        execute(&mut theirs, ARMED).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(drop_tenant_role(&mut own, BASE).await.unwrap(), []);
+        }
+        let ran = "TRUNCATE public.ran; ANALYZE public.theirs";
+        let who = "SELECT string_agg(DISTINCT who, ' ') FROM public.ran";
+        execute(&mut root, ran).await.unwrap();
+        let custodian = ask(&mut root, who).await;
+        assert!(custodian.starts_with(&format!("{BASE}_0")), "{custodian}");
+        no_intruder(&mut own).await;
+        // It has nothing but the objects, and nobody logs in by it. The owner reads them.
+        let rights = format!(
+            "SELECT r.rolcanlogin OR r.rolcreaterole OR r.rolbypassrls OR pg_has_role(r.oid, 'owner', 'MEMBER') \
+                 OR has_database_privilege(r.oid, 'one', 'CONNECT') OR EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid) \
+                 OR EXISTS (SELECT FROM pg_shdepend WHERE refobjid = r.oid AND deptype <> 'o' AND dbid <> 0) \
+             FROM pg_roles r WHERE rolname = '{custodian}'"
+        );
+        assert_eq!(ask(&mut own, &rights).await, "false");
+        assert_eq!(ask(&mut own, "SELECT count(*) FROM public.theirs").await, "2");
+
+        // Another Orchestra takes the database back, and has the objects.
+        let login = TenantRole {
+            name: NEXT.to_owned(),
+            password: "tenant".to_owned().into(),
+        };
+        let roles = TenantRoles {
+            base: NEXT,
+            logins: std::slice::from_ref(&login),
+            unknown: &[],
+        };
+        ensure_tenant_roles(&mut own, roles, &TenantRights::default(), Sharing::Shared)
+            .await
+            .unwrap();
+        for _ in 0..2 {
+            take_kept(&mut own, NEXT).await.unwrap();
+        }
+        let mut next = session(&owner.as_user(NEXT, "tenant".to_owned().into())).await;
+        execute(&mut next, "ALTER TABLE public.theirs ADD more int")
+            .await
+            .unwrap();
+        assert_eq!(ask(&mut next, "SELECT public.mine()").await, "2");
+        execute(&mut root, ran).await.unwrap();
+        assert_eq!(ask(&mut root, who).await, NEXT);
+        no_intruder(&mut own).await;
+        let former = format!("SELECT count(*) FROM pg_roles WHERE rolname ~ '^{BASE}'");
+        assert_eq!(ask(&mut own, &former).await, "0");
     }
 }
 

@@ -2,8 +2,8 @@
 
 use orchestra_operator::postgres::holdings::{AcceptedHoldings, judge, observe};
 use orchestra_operator::postgres::{
-    KeptRole, Login, TenantRole, TenantRoles, drop_tenant_role, ensure_tenant_roles, shut_former_logins,
-    shut_tenant_logins,
+    KeptRole, Login, TenantRole, TenantRoles, drop_tenant_role, ensure_tenant_roles, is_closed, reopen,
+    shut_former_logins, shut_tenant_logins,
 };
 use sqlx::PgConnection;
 
@@ -120,6 +120,84 @@ async fn no_setting_of_a_script_keeps_a_former_login_alive() {
                 execute(&mut own, &format!("ALTER {whose} RESET {name}")).await.unwrap();
             }
         }
+    }
+}
+
+/// What a script, or a session of its role in another database, may do to keep the owner out of its database. The owner would
+/// still enter as a member of the tenant's role.
+fn closings() -> [String; 5] {
+    let lost = format!("REVOKE CONNECT ON DATABASE one FROM owner; REVOKE {BASE} FROM owner");
+    let all = format!("{lost}; ALTER DATABASE one ALLOW_CONNECTIONS false CONNECTION LIMIT 0");
+    let limit = |most: u32| format!("ALTER DATABASE one CONNECTION LIMIT {most}");
+    let none = "ALTER DATABASE one ALLOW_CONNECTIONS false".to_owned();
+    [lost, limit(0), limit(1), none, all]
+}
+
+#[tokio::test]
+async fn an_owner_that_a_script_shuts_out_revokes_the_login_from_another_database() {
+    for server in [server().await, server_as_hosted().await] {
+        let (owner, _) = database(&server).await;
+        let mut root = session(&server.login("postgres")).await;
+        execute(
+            &mut root,
+            "GRANT CONNECT ON DATABASE template1 TO owner; REVOKE CONNECT ON DATABASE postgres FROM PUBLIC",
+        )
+        .await
+        .unwrap();
+        let roles = [BASE.to_owned()];
+        let mut elsewhere = session(&Login {
+            database: "template1".into(),
+            ..owner.clone()
+        })
+        .await;
+        for closing in &closings() {
+            let mut own = connect(&owner, "test").await.unwrap();
+            ensure(&mut own, BASE).await;
+            let identity = identity(&mut own).await.unwrap();
+            drop(own);
+            let mut theirs = session(&owner.as_user(BASE, "tenant".to_owned().into())).await;
+            execute(&mut elsewhere, closing).await.unwrap();
+            let closed = async || {
+                let error = connect(&owner, "test").await.unwrap_err();
+                assert!(is_closed(&error), "{closing}: {error}");
+                error
+            };
+            // The URL leads to another server meanwhile: nothing is changed there.
+            let other = reopen((&owner, None), &roles, Some("another"), closed().await).await;
+            assert!(other.is_err_and(|error| is_closed(&error)), "{closing}");
+            execute(&mut theirs, "SELECT 1").await.unwrap();
+
+            let digest = identity.digest();
+            reopen((&owner, None), &roles, Some(&digest), closed().await)
+                .await
+                .unwrap_or_else(|error| panic!("{closing}: {error}"));
+            assert!(execute(&mut theirs, "SELECT 1").await.is_err(), "{closing}");
+            assert!(!logs_in(&owner, BASE).await, "{closing}");
+            let mut own = connect(&owner, "test")
+                .await
+                .unwrap_or_else(|error| panic!("{closing}: {error}"));
+            assert_eq!(drop_tenant_role(&mut own, BASE).await.unwrap(), [], "{closing}");
+        }
+        // Where no other database admits the owner, an admin is told what to run.
+        let mut own = connect(&owner, "test").await.unwrap();
+        ensure(&mut own, BASE).await;
+        drop(own);
+        execute(&mut elsewhere, &closings()[4]).await.unwrap();
+        drop(elsewhere);
+        let shut = "REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC, owner";
+        execute(&mut root, shut).await.unwrap();
+        let closed = connect(&owner, "test").await.unwrap_err();
+        let told = reopen((&owner, None), &roles, None, closed)
+            .await
+            .unwrap_err()
+            .to_string();
+        let cure = &told[told.find("GRANT CONNECT").unwrap()..told.find(" (SQLSTATE").unwrap()];
+        for statement in cure.split("; ") {
+            execute(&mut root, statement).await.unwrap();
+        }
+        let mut own = connect(&owner, "test").await.unwrap();
+        assert_eq!(drop_tenant_role(&mut own, BASE).await.unwrap(), []);
+        assert!(!logs_in(&owner, BASE).await);
     }
 }
 
