@@ -282,7 +282,8 @@ async fn a_pool_makes_its_databases_on_a_server() {
 }
 
 /// The owner's password follows the rotation of its tenant's login, also where an operator is killed before or after the server
-/// gets it.
+/// gets it, and is set again where the owner has another one.
+#[allow(clippy::too_many_lines, reason = "one password's life, in its order")]
 async fn owners_password(
     world: &World,
     (server, root): (&Postgres, &mut PgConnection),
@@ -343,6 +344,14 @@ async fn owners_password(
         .await;
         drop(login(&url(new)).await.unwrap());
     }
+
+    // The server is restored to an earlier state.
+    let sql = format!("ALTER ROLE {role} PASSWORD 'an-earlier-one'");
+    sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut *root).await.unwrap();
+    soon("the stored one is set again", async || {
+        login(&url("killed-after")).await.is_ok()
+    })
+    .await;
     pool(world, filled(2, 2)).await;
     ready(world, "second").await;
 }

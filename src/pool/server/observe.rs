@@ -35,9 +35,6 @@ const AT_ONCE: i32 = 3;
 /// work ended, and a finalizer of somebody else may keep its Secret.
 const SHOWN: Duration = Duration::from_secs(10);
 
-/// How long after an owner got a new password it gets no other one.
-const RENEWED: Duration = Duration::from_secs(2);
-
 /// What was looked up.
 pub struct Observed {
     /// The time of this look.
@@ -121,7 +118,10 @@ fn observe_entry(
 ) {
     let member = work::member_of(&pass.ctx.core, pass.name(), entry);
     observed.bound += usize::from(member.as_ref().is_some_and(|member| member.is_held()));
-    let renews = |member: &OrchestraDatabase| password::is_due(&pass.ctx.core, entry, member);
+    let renews = |member: &OrchestraDatabase| {
+        password::is_due(&pass.ctx.core, entry, member)
+            || !entry.leaving && password::is_refused(&pass.ctx.credentials, member)
+    };
     let need = match (&member, entry.leaving) {
         (Some(member), true) if member.spec.claim_ref.is_some() => Some(Need::Keeping),
         // Before its removal as well, because that logs in with the password that is stored.
@@ -178,8 +178,8 @@ fn work_on(pass: &Pass, entry: &MadeEntry, need: Need, observed: &mut Observed) 
     }
     match (&attempt.state, &attempt.refusal) {
         _ if is_running(&attempt) => ServerWork::Running { young: age < PATIENCE },
-        (AttemptState::Done(()), _) if need == Need::Password && age < RENEWED => ServerWork::Refused {
-            again: RENEWED.saturating_sub(age),
+        (AttemptState::Done(()), _) if need == Need::Password && age < spacing => ServerWork::Refused {
+            again: spacing.saturating_sub(age),
         },
         (AttemptState::Done(()), _) if need == Need::Password => ServerWork::Due,
         (AttemptState::Done(()), _) if age < SHOWN => ServerWork::Running { young: false },

@@ -1,5 +1,6 @@
 //! Gives the owner of an entry's database a new password, as often as the login of its tenant is rotated, where the Orchestra
-//! asks for that. May be interrupted at any point, and is repeated from its beginning.
+//! asks for that; and the stored one again, where the owner has another. May be interrupted at any point, and is repeated from
+//! its beginning.
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -13,8 +14,8 @@ use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
 use crate::credentials::followed::{asks_for_password, password_follows_none};
 use crate::credentials::made::{self, MadeEntry};
-use crate::credentials::made_password;
 use crate::credentials::tenant::LoginMarks;
+use crate::credentials::{self, made_password};
 use crate::error::ErrorClass;
 use crate::postgres::{self, APPLICATION, DatabaseIdentity, Login, PasswordEnd, RefusedLogins};
 
@@ -28,6 +29,12 @@ pub fn is_due(core: &Core, entry: &MadeEntry, member: &OrchestraDatabase) -> boo
     let holder = holder.filter(|holder| holder.metadata.uid.as_ref() == Some(&claim.uid));
     holder.is_some_and(|holder| asks_for_password(&holder))
         && password_follows_none(core, &entry.name, &marks(core, member))
+}
+
+/// Whether the server has refused the owner's login at the last check of the entry.
+pub fn is_refused(credentials: &credentials::Context, member: &OrchestraDatabase) -> bool {
+    let trouble = credentials.entries.of(&member.name_any()).flatten();
+    trouble.is_some_and(|trouble| trouble.reason == Reason::LoginFailed)
 }
 
 /// What is known of the login of the tenant that holds a database.
@@ -54,15 +61,26 @@ pub struct Renewal<'a> {
 }
 
 impl Renewal<'_> {
-    /// Stores a new password as pending, sets it on the server, and stores it as the owner's when a login with it has worked.
-    pub async fn run(&self) -> Result<(), Error> {
-        let (core, name) = (self.core, &self.entry.name);
+    /// Gives the owner a new password, or else the stored one if it has another. Returns whether a login with the stored one
+    /// may work now that did not work before.
+    pub async fn run(&self) -> Result<bool, Error> {
         let Some(identity) = &self.entry.made else {
-            return Ok(());
+            return Ok(false);
         };
+        let is_due = |member: &OrchestraDatabase| is_due(self.core, self.entry, member);
+        if self.entry.pending || self.member.is_some_and(is_due) {
+            self.renew(identity).await
+        } else {
+            self.restore(identity).await
+        }
+    }
+
+    /// Stores a new password as pending, sets it on the server, and stores it as the owner's when a login with it has worked.
+    async fn renew(&self, identity: &DatabaseIdentity) -> Result<bool, Error> {
+        let (core, name) = (self.core, &self.entry.name);
         let login = self.member.map(|member| marks(core, member)).unwrap_or_default();
         let Some(pending) = made_password::begin(core, name, login.generation).await? else {
-            return Ok(());
+            return Ok(false);
         };
         let owner = made::entry_login_with(core, self.server, (name, &pending.password)).await?;
         // After a crash or an answer that was lost, the owner may have it.
@@ -78,7 +96,32 @@ impl Renewal<'_> {
             tracing::info!(entry = name, "the owner of a database has a new password");
             self.told().await;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Sets the stored password again. The server may have been restored to an earlier state, or a script has set another one.
+    async fn restore(&self, identity: &DatabaseIdentity) -> Result<bool, Error> {
+        let (core, name) = (self.core, &self.entry.name);
+        let stored = made::stored_password(core, name).await?;
+        let owner = made::entry_login_with(core, self.server, (name, &stored)).await?;
+        match postgres::connect(&owner, APPLICATION).await {
+            Ok(_) => {}
+            Err(error) if error.is_wrong_password() => {
+                self.set(identity, &stored).await?;
+                tracing::info!(entry = name, "the owner of a database has the stored password again");
+            }
+            // The check of the entry reports it.
+            Err(_) => return Ok(false),
+        }
+        self.forget_refusals();
+        Ok(true)
+    }
+
+    /// Whoever was refused meanwhile need not wait.
+    fn forget_refusals(&self) {
+        if let Some(member) = self.member {
+            self.logins.forget(&member.name_any());
+        }
     }
 
     async fn set(&self, identity: &DatabaseIdentity, password: &SecretString) -> Result<(), Error> {
@@ -94,9 +137,8 @@ impl Renewal<'_> {
     }
 
     async fn told(&self) {
+        self.forget_refusals();
         let Some(member) = self.member else { return };
-        // Whoever has tried the former one meanwhile need not wait.
-        self.logins.forget(&member.name_any());
         let note = "the database's owner has a new password; the former one no longer works";
         tell(self.core, member, &News::normal(Reason::PasswordRotated, note)).await;
     }

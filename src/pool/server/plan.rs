@@ -6,7 +6,7 @@
 //! an entry:      Plan → Create: its Secret, with the password → Make: role, database → (probed and enlisted as an entry)
 //! too many, old: Destroy: it is to leave → (its member is withdrawn) → Remove: database, role, Secret
 //!                claimed meanwhile: Keep
-//! login rotated: Renew: the owner's password, where the Orchestra asks for it
+//! login rotated, or that of the owner refused: Renew: the owner's password
 //! pool deleted:  Destroy → Remove → RemoveFinalizer, once no entry is left
 //! ```
 
@@ -51,7 +51,8 @@ pub enum Need {
     Withdrawal,
     /// It was to be removed, and an Orchestra has claimed it.
     Keeping,
-    /// Its owner is to get a new password, or may have got one that is not stored as its own yet.
+    /// Its owner is to get a new password, may have got one that is not stored as its own yet, or has another than the stored
+    /// one.
     Password,
 }
 
@@ -77,7 +78,7 @@ pub enum ServerWork {
 pub enum Step {
     /// Keep entries that an Orchestra has claimed.
     Keep(Vec<String>),
-    /// Start to give the owners of these entries new passwords.
+    /// Start to give the owners of these entries new passwords, or the stored ones again.
     Renew(Vec<String>),
     /// Start to drop the databases and owners of these entries.
     Remove(Vec<String>),

@@ -37,7 +37,7 @@ pub enum ServerTask {
     Make,
     /// They are dropped.
     Remove,
-    /// The owner gets a new password.
+    /// The owner gets a new password, or the stored one again.
     Password,
 }
 
@@ -98,7 +98,13 @@ pub fn begin(pass: &Pass, entry: &MadeEntry, subject: ServerTask) {
             match subject {
                 ServerTask::Make => make(&work).await,
                 ServerTask::Remove => remove(&work).await,
-                ServerTask::Password => Box::pin(renewal(&work).run()).await,
+                ServerTask::Password => {
+                    if Box::pin(renewal(&work).run()).await? {
+                        // The entry is checked again at once.
+                        memory.checks.forget(&uid, &work.entry.key());
+                    }
+                    Ok(())
+                }
             }
         };
         let outcome = tokio::time::timeout(LIMIT, caught(Box::pin(done))).await;
