@@ -251,7 +251,7 @@ pub enum Reason {
     LoginRotated,
     /// A former login of the tenant was revoked.
     LoginRevoked,
-    /// The owner of a hosted project has a new password.
+    /// The owner of a hosted project, or of a database that a pool has made on a server, has a new password.
     PasswordRotated,
     /// A hosted project has new API keys.
     KeysRotated,

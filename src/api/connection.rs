@@ -148,7 +148,7 @@ pub struct Rotation {
 /// A credential that is rotated with the tenant's login.
 #[derive(schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AlsoRotated {
-    /// The password of the owner of a hosted project.
+    /// The password of the owner of a hosted project, or of a database that a pool has made on a server.
     OwnerPassword,
     /// The publishable and the secret key of a hosted project's API.
     #[serde(rename = "APIKeys")]

@@ -88,13 +88,15 @@ pub const GENERATION_LABEL: &str = "stagesub.io/generation";
 /// Label of a tenant's Secret while a new login is made (value `"true"`).
 pub const ROTATING_LABEL: &str = "stagesub.io/rotating";
 
-/// Label of an owner's Secret while a new password is stored beside the one of the project (value `"true"`).
+/// Label of an owner's Secret, or of that of an entry that a pool has made, while a new password is stored beside the one in use
+/// (value `"true"`).
 pub const PENDING_LABEL: &str = "stagesub.io/password-pending";
 
-/// Label of a tenant's Secret: when its login was rotated, in seconds since 1970. Of an owner's Secret: when its password was.
+/// Label of a tenant's Secret: when its login was rotated, in seconds since 1970. Of an
+/// owner's Secret, or of that of an entry that a pool has made: when the password was.
 pub const ROTATED_LABEL: &str = "stagesub.io/rotated-at";
 
-/// Label of an owner's Secret: the number of the tenant's login whose rotation the owner's password follows.
+/// Label of an owner's Secret, or of that of an entry that a pool has made: the number of the tenant's login whose rotation the owner's password follows.
 pub const FOLLOWED_LABEL: &str = "stagesub.io/followed-generation";
 
 /// Label of a tenant's Secret: when the oldest former login is revoked, in seconds since 1970.

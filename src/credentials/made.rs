@@ -17,7 +17,9 @@ use super::secrets::Secrets;
 use super::{password, secrets};
 use crate::api::DatabaseServer;
 use crate::api::condition::Reason;
-use crate::api::names::{ENTRY_LABEL, ENTRY_MANAGER, LEAVING_ANNOTATION, MADE_ANNOTATION, MANAGED_BY, pool_label};
+use crate::api::names::{
+    ENTRY_LABEL, ENTRY_MANAGER, LEAVING_ANNOTATION, MADE_ANNOTATION, MANAGED_BY, PENDING_LABEL, pool_label,
+};
 use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::controller::write::patch_parameters;
@@ -27,7 +29,7 @@ use crate::postgres::{DatabaseIdentity, Login};
 pub const SERVER_KEY: &str = "DATABASE_URL";
 
 /// Key of the owner's password in an entry's Secret.
-const PASSWORD_KEY: &str = "password";
+pub(super) const PASSWORD_KEY: &str = "password";
 
 /// The prefix of the names of entries.
 const PREFIX: &str = "orchestra-entry-";
@@ -44,6 +46,8 @@ pub struct MadeEntry {
     pub made: Option<DatabaseIdentity>,
     /// Its database is to be dropped if nobody has claimed it.
     pub leaving: bool,
+    /// A new password of its owner is stored beside the one in use, and the server may have either.
+    pub pending: bool,
 }
 
 impl MadeEntry {
@@ -62,6 +66,12 @@ pub fn mint() -> String {
 /// The key by which an inventory has the entry of a Secret.
 pub fn key(secret: &str) -> String {
     format!("{secret}/{SERVER_KEY}")
+}
+
+/// Name of the Secret of an entry by the key under which an inventory has it; none when no pool has made the entry.
+pub fn secret_of(key: &str) -> Option<&str> {
+    let secret = key.strip_suffix(SERVER_KEY)?.strip_suffix('/')?;
+    secret.starts_with(PREFIX).then_some(secret)
 }
 
 /// Name of the database of an entry, and of the role that owns it.
@@ -88,6 +98,7 @@ fn describe(secret: &impl kube::ResourceExt) -> MadeEntry {
         name: secret.name_any(),
         made: annotation(MADE_ANNOTATION).and_then(|record| DatabaseIdentity::from_record(record)),
         leaving: annotation(LEAVING_ANNOTATION).is_some_and(|value| value == "true"),
+        pending: secret.labels().contains_key(PENDING_LABEL),
     }
 }
 
@@ -164,8 +175,13 @@ pub async fn note_leaving(core: &Core, name: &str, leaving: bool) -> Result<bool
 }
 
 async fn annotate(core: &Core, name: &str, annotations: serde_json::Value) -> Result<bool, Error> {
+    change(core, name, json!({"metadata": {"annotations": annotations}})).await
+}
+
+/// Merges a change into the Secret of an entry. False when the Secret is gone.
+pub(super) async fn change(core: &Core, name: &str, change: serde_json::Value) -> Result<bool, Error> {
     let parameters = patch_parameters(ENTRY_MANAGER);
-    let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+    let patch = Patch::Merge(change);
     match core.own::<Secret>().patch(name, &parameters, &patch).await {
         Ok(written) => core.stores.secrets.wrote_whole(&written),
         Err(kube::Error::Api(status)) if status.is_not_found() => {
@@ -221,9 +237,21 @@ pub async fn server_login(core: &Core, server: &DatabaseServer) -> Result<Login,
 /// # Errors
 /// As [`server_login`] and [`stored_password`].
 pub async fn entry_login(core: &Core, server: &DatabaseServer, name: &str) -> Result<Login, Error> {
-    let (url, _) = server_url(core, server).await?;
     let password = stored_password(core, name).await?;
-    inventory::read(&entry_url(&url, name, &password), &core.settings.database_roots)
+    entry_login_with(core, server, (name, &password)).await
+}
+
+/// The login of an entry's owner with this password.
+///
+/// # Errors
+/// As [`server_login`].
+pub async fn entry_login_with(
+    core: &Core,
+    server: &DatabaseServer,
+    (name, password): (&str, &SecretString),
+) -> Result<Login, Error> {
+    let (url, _) = server_url(core, server).await?;
+    inventory::read(&entry_url(&url, name, password), &core.settings.database_roots)
 }
 
 /// Whether a Secret of an entry of this pool is left, according to the API server itself.
@@ -324,5 +352,14 @@ mod tests {
                 .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
         );
         assert_eq!(key(&name), format!("{name}/DATABASE_URL"));
+        assert_eq!(secret_of(&key(&name)), Some(name.as_str()));
+        for other in [
+            "DATABASE_URL_POOL_1",
+            "house/DATABASE_URL",
+            "orchestra-entry-1",
+            "DATABASE_URL",
+        ] {
+            assert_eq!(secret_of(other), None, "{other}");
+        }
     }
 }

@@ -3,12 +3,14 @@
 pub mod api_keys;
 pub mod connection;
 pub mod entries;
+pub mod followed;
 pub mod given;
 pub mod inventory;
 mod kept;
 mod listing;
 mod login_state;
 pub mod made;
+pub mod made_password;
 pub mod owner;
 pub mod password;
 mod project;

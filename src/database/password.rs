@@ -7,21 +7,16 @@
 //! Both passwords are stored until a login with the new one has worked, so that the project's password is always known. The
 //! request may be repeated: it sets the same password.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
-use kube::ResourceExt as _;
-use kube::runtime::reflector::ObjectRef;
 
 use super::plan::ClaimState;
 use super::{Pass, holder};
-use crate::api::AlsoRotated;
 use crate::api::condition::Reason;
-use crate::api::names::{FOLLOWED_LABEL, PENDING_LABEL, ROTATED_LABEL};
+use crate::api::names::PENDING_LABEL;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
-use crate::credentials::tenant::LoginMarks;
+use crate::credentials::followed::{asks_for_password, password_follows_none};
 use crate::credentials::{owner, password};
 use crate::error::ErrorClass;
 use crate::postgres::{self, APPLICATION, Login};
@@ -55,26 +50,9 @@ pub fn is_due(pass: &Pass, claim: ClaimState) -> bool {
     let Some(holder) = holder::watched(pass).filter(|_| claim == ClaimState::Held) else {
         return false;
     };
-    let rotation = holder.spec.connection.rotation.as_ref();
-    let asked = rotation.and_then(|rotation| rotation.also.as_ref());
-    if !asked.is_some_and(|also| also.contains(&AlsoRotated::OwnerPassword)) || pass.password.is_some() {
-        return false;
-    }
-    let secret = ObjectRef::new(pass.name()).within(&core.settings.namespace);
-    let Some(secret) = core.stores.secrets.get(&secret) else {
-        return false;
-    };
-    follows_none(secret.labels(), &holder::login(pass))
-}
-
-/// Whether the password has not followed a rotation of this login yet, by the labels of its Secret. The time distinguishes
-/// the rotation numbers of an earlier tenant of the database; an earlier version wrote only the time.
-fn follows_none(own: &BTreeMap<String, String>, login: &LoginMarks) -> bool {
-    let number = |label: &str| own.get(label).and_then(|text| text.parse::<i64>().ok());
-    let is_another = number(FOLLOWED_LABEL).is_some_and(|followed| followed != i64::from(login.generation));
-    let rotated = number(ROTATED_LABEL);
-    let is_older = |login: Timestamp| rotated.is_none_or(|own| own < login.as_second());
-    login.rotated_at.is_some_and(|at| is_another || is_older(at))
+    asks_for_password(&holder)
+        && pass.password.is_none()
+        && password_follows_none(core, pass.name(), &holder::login(pass))
 }
 
 /// Stores a new password as pending.
@@ -171,39 +149,4 @@ async fn postpone(pass: &mut Pass, error: &Error) -> Result<Option<Next>, Error>
 /// The key of attempts to change the password.
 fn key(pass: &Pass) -> String {
     format!("password/{}", pass.name())
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn the_owners_password_follows_each_rotation_of_the_login_once() {
-        let login = LoginMarks {
-            generation: 3,
-            rotated_at: Timestamp::from_second(100).ok(),
-            ..LoginMarks::default()
-        };
-        assert!(!follows_none(&BTreeMap::new(), &LoginMarks::default()));
-        for (rotated, followed, due) in [
-            (None, None, true),
-            // The label of an earlier version.
-            (Some("99"), None, true),
-            (Some("100"), None, false),
-            (Some("101"), None, false),
-            (Some("x"), None, true),
-            // Two rotations within a second.
-            (Some("100"), Some("2"), true),
-            (Some("100"), Some("3"), false),
-            // The third login of another tenant.
-            (Some("99"), Some("3"), true),
-        ] {
-            let labels = [(ROTATED_LABEL, rotated), (FOLLOWED_LABEL, followed)];
-            let labels = labels
-                .into_iter()
-                .filter_map(|(label, value)| Some((label.to_owned(), value?.to_owned())));
-            assert_eq!(follows_none(&labels.collect(), &login), due, "{rotated:?} {followed:?}");
-        }
-    }
 }

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use crate::api::names::{CONNECTED_LABEL, KEYS_MADE_LABEL, PASSWORD_LABEL, ROTATED_LABEL};
+use crate::api::names::{CONNECTED_LABEL, ENTRY_LABEL, KEYS_MADE_LABEL, PASSWORD_LABEL, ROTATED_LABEL};
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::controller::Core;
+use crate::credentials::made;
 use crate::telemetry::metrics::{Credential, TenantCredential};
 
 /// When the oldest credential of each kind of each class was made, in seconds since 1970.
@@ -40,15 +41,15 @@ impl KnownCredential {
     }
 }
 
-/// The credentials: the published logins, and the owners' passwords and the API keys of hosted projects. One that was never rotated is
-/// as old as its object.
+/// The credentials: the published logins, and the owners' passwords and the API keys of hosted projects, and the owners' passwords
+/// of databases that pools have made on servers. One that was never rotated is as old as its object.
 pub fn known(core: &Core) -> Vec<KnownCredential> {
     let logins = core.stores.orchestras.state().into_iter().filter_map(|object| {
         let tenant = object.namespace().map(|namespace| (namespace, object.name_any()));
         KnownCredential::of((object.decided_class(), tenant), Credential::Login, login(&object))
     });
     let passwords = core.stores.databases.state().into_iter().filter_map(|database| {
-        let secret = ObjectRef::new(&database.name_any()).within(&core.settings.namespace);
+        let secret = ObjectRef::new(&owners_secret(&database)).within(&core.settings.namespace);
         let secret = core.stores.secrets.get(&secret)?;
         let claim = database.spec.claim_ref.as_ref().filter(|_| database.is_held());
         let tenant = claim.map(|claim| (claim.namespace.clone(), claim.name.clone()));
@@ -121,9 +122,17 @@ fn login(object: &Orchestra) -> Option<i64> {
     Some(since.0.as_second())
 }
 
-/// When the owner's password of a hosted project was made, by the labels of its Secret.
+/// Name of the Secret in the operator's namespace that has the owner's password, where the operator has made that.
+fn owners_secret(database: &OrchestraDatabase) -> String {
+    let entry = database.spec.inventory.as_ref();
+    let made = entry.and_then(|entry| made::secret_of(&entry.key));
+    made.map_or_else(|| database.name_any(), ToOwned::to_owned)
+}
+
+/// When the owner's password of a hosted project, or of a database that a pool has made on a server, was made, by the labels of
+/// its Secret.
 fn password(database: &OrchestraDatabase, labels: &BTreeMap<String, String>) -> Option<i64> {
-    labels.get(PASSWORD_LABEL)?;
+    labels.get(PASSWORD_LABEL).or_else(|| labels.get(ENTRY_LABEL))?;
     let rotated = labels.get(ROTATED_LABEL).and_then(|seconds| seconds.parse().ok());
     let made = database.metadata.creation_timestamp.as_ref();
     rotated.or_else(|| Some(made?.0.as_second()))
@@ -159,7 +168,9 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
-    use crate::api::{CredentialStatus, OrchestraDatabaseSpec, OrchestraSpec, OrchestraStatus, PublishedSecret};
+    use crate::api::{
+        CredentialStatus, InventoryEntry, OrchestraDatabaseSpec, OrchestraSpec, OrchestraStatus, PublishedSecret,
+    };
 
     fn at(seconds: i64) -> Option<Time> {
         Timestamp::from_second(seconds).ok().map(Time)
@@ -189,6 +200,24 @@ mod tests {
         assert_eq!(password(&database, &labels), Some(100));
         labels.insert(ROTATED_LABEL.to_owned(), "300".to_owned());
         assert_eq!(password(&database, &labels), Some(300));
+        let of_entry = BTreeMap::from([(ENTRY_LABEL.to_owned(), "house".to_owned())]);
+        assert_eq!(
+            password(&database, &of_entry),
+            Some(100),
+            "a pool has made it on a server"
+        );
+        assert_eq!(owners_secret(&database), "orchdb-1");
+        for (key, secret) in [
+            ("orchestra-entry-1/DATABASE_URL", "orchestra-entry-1"),
+            ("DATABASE_URL_POOL_1", "orchdb-1"),
+        ] {
+            let mut of_pool = database.clone();
+            of_pool.spec.inventory = Some(InventoryEntry {
+                pool: "house".into(),
+                key: key.into(),
+            });
+            assert_eq!(owners_secret(&of_pool), secret);
+        }
         assert_eq!(api_keys(&database, &labels), None, "none are stored");
         labels.insert(CONNECTED_LABEL.to_owned(), "true".to_owned());
         assert_eq!(api_keys(&database, &labels), Some(100));

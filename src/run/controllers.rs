@@ -219,6 +219,8 @@ async fn pools(parts: &ControllerParts<'_>, woken: UnboundedReceiver<ObjectRef<O
         .filter_map(async |database| triggers::pool_of_database(&database));
     Controller::for_shared_stream(watched.pools.user_changes(), watched.pools.store())
         .watches_shared_stream(watched.secrets.events(), parts.by(triggers::pools_with_inventory))
+        .watches_shared_stream(watched.secrets.events(), parts.by(triggers::pool_of_login))
+        .watches_shared_stream(watched.orchestras.user_changes(), parts.by(triggers::pool_of_orchestra))
         .watches_shared_stream(
             watched.classes.changes_of(spec_and_conditions),
             parts.by(triggers::pools_of_class),

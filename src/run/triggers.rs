@@ -8,7 +8,9 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
 use crate::api::condition::Reason;
-use crate::api::names::{BACKUP_CLASS_LABEL, BACKUP_LABEL, DATABASE_LABEL, HOLDER_LABEL, KEYS_LABEL, label_of};
+use crate::api::names::{
+    BACKUP_CLASS_LABEL, BACKUP_LABEL, DATABASE_LABEL, GENERATION_LABEL, HOLDER_LABEL, KEYS_LABEL, label_of,
+};
 use crate::api::{
     ExistingDatabase, Migrations, Orchestra, OrchestraBackup, OrchestraClass, OrchestraDatabase, OrchestraPool,
     ScriptSource,
@@ -201,6 +203,31 @@ pub fn pool_of_database(database: &OrchestraDatabase) -> Option<ObjectRef<Orches
 /// Pools whose inventory may be in a Secret.
 pub fn pools_with_inventory(core: &Core, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<OrchestraPool>> {
     select(&core.stores.pools, |pool| inventory::concerns(pool, secret))
+}
+
+/// The pool on whose server the database of a rotated login is: its owner may get a new password as well.
+pub fn pool_of_login(core: &Core, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<OrchestraPool>> {
+    let rotated = secret.labels().contains_key(GENERATION_LABEL);
+    let database = database_of_secret(secret).filter(|_| rotated);
+    database
+        .and_then(|database| on_server(core, &database))
+        .into_iter()
+        .collect()
+}
+
+/// The pool on whose server the database of an Orchestra is: its spec may ask for the rotation of the owner's password.
+pub fn pool_of_orchestra(core: &Core, orchestra: &Orchestra) -> Vec<ObjectRef<OrchestraPool>> {
+    let database = database_of_orchestra(orchestra);
+    database
+        .and_then(|database| on_server(core, &database))
+        .into_iter()
+        .collect()
+}
+
+fn on_server(core: &Core, database: &ObjectRef<OrchestraDatabase>) -> Option<ObjectRef<OrchestraPool>> {
+    let pool = pool_of_database(&*core.stores.databases.get(database)?)?;
+    let found = core.stores.pools.get(&pool)?;
+    found.spec.server.is_some().then_some(pool)
 }
 
 /// Pools whose databases are made by a class, or prepared from it.

@@ -14,7 +14,7 @@ use super::tenants::MOST;
 pub enum Credential {
     /// The login of a tenant, which its connection Secret has.
     Login,
-    /// The password of the owner of a hosted project.
+    /// The password of the owner of a hosted project, or of a database that a pool has made on a server.
     OwnerPassword,
     /// The API keys of a hosted project.
     ApiKeys,

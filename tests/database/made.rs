@@ -8,8 +8,8 @@ use crate::support::{ask, execute, session};
 use orchestra_operator::postgres::holdings::{AcceptedHoldings, judge, observe};
 use orchestra_operator::postgres::made::{Maker, OwnedDatabase, RemovalEnd, completed, exists, make, maker, unmake};
 use orchestra_operator::postgres::{
-    self, APPLICATION, DatabaseIdentity, Error, Login, Sharing, TenantRights, TenantRole, drop_tenant_role,
-    ensure_tenant_role,
+    self, APPLICATION, DatabaseIdentity, Error, Login, PasswordEnd, Sharing, TenantRights, TenantRole,
+    drop_tenant_role, ensure_tenant_role, set_owner_password,
 };
 use secrecy::SecretString;
 use sqlx::PgConnection;
@@ -234,6 +234,40 @@ async fn nothing_is_taken_or_dropped_that_was_not_made() {
     sqlx::Connection::close(own).await.unwrap();
     assert_eq!(removed(&mut session, "two", Some(&two)).await, RemovalEnd::Done);
     is_gone(&mut session, "two").await;
+}
+
+#[tokio::test]
+async fn an_owner_gets_a_new_password_and_no_other_role_does() {
+    for server in [server().await, server_as_hosted().await] {
+        let mut session = ordinary(&server).await;
+        let (one, two) = (made(&mut session, "one").await, made(&mut session, "two").await);
+        let new = SecretString::from("another-word");
+        // Again is the same.
+        for _ in 0..2 {
+            let end = set_owner_password(&mut session, ("one", RECORD), &one, &new)
+                .await
+                .unwrap();
+            assert_eq!(end, PasswordEnd::Set);
+        }
+        let login = |word: &str| server.login("one").as_user("one", word.to_owned().into());
+        drop(postgres::connect(&login("another-word"), APPLICATION).await.unwrap());
+        let refused = postgres::connect(&login("pass-word"), APPLICATION).await;
+        assert!(refused.is_err_and(|error| error.is_wrong_password()));
+        let elsewhere = DatabaseIdentity::from_record("1/1").unwrap();
+        let another = "orchestra-operator: entry f of OrchestraPool house";
+        for (role, record, identity, says) in [
+            ("two", another, &two, "has no role two"),
+            ("maker", RECORD, &two, "has no role maker"),
+            ("none", RECORD, &two, "has no role none"),
+            ("two", RECORD, &elsewhere, "was made on another server (1)"),
+        ] {
+            let end = set_owner_password(&mut session, (role, record), identity, &new)
+                .await
+                .unwrap();
+            assert!(matches!(&end, PasswordEnd::Kept(why) if why.contains(says)), "{end:?}");
+        }
+        is_fit(&server, "two", &two).await;
+    }
 }
 
 #[tokio::test]

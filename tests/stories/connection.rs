@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use orchestra_sandbox::gate::{Point, Release};
-use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
+use orchestra_sandbox::world::{Kind, Operator, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
 
 use crate::proof::{generous_world, one_project_and_both_logins, soon, tenant};
@@ -124,6 +124,7 @@ async fn the_secret_is_as_the_spec_asks() {
         .await
         .unwrap();
     a_direct_host_is_said_to_have_ipv6_only(&world).await;
+    while_the_database_cannot_be_used(&world, (&mut operator, &start)).await;
 }
 
 #[allow(clippy::too_many_lines, reason = "one table of what is wrong")]
@@ -298,4 +299,47 @@ async fn a_direct_host_is_said_to_have_ipv6_only(world: &World) {
     ready(world, "one").await;
     let keys = secret(world, TENANTS, "third-name").await;
     assert_ne!(keys["port"], before["port"]);
+}
+
+/// A template changes while the database is down, and another operator publishes it; then the owner's password is not the stored
+/// one.
+async fn while_the_database_cannot_be_used(
+    world: &World,
+    (operator, start): (&mut Operator, &dyn Fn(&str) -> Operator),
+) {
+    let object = ready(world, "one").await;
+    let reference = object["status"]["project"]["ref"].as_str().unwrap();
+    let before = secret(world, TENANTS, "third-name").await;
+    let standby = start("standby");
+    soon("it stands by", async || standby.log().contains("standing by")).await;
+    world.api.stop_server(reference).await.unwrap();
+    patch(world, &json!({"template": {"mine": "{{ namespace }}"}}));
+    let told = |object: &Value| condition(object, "Reconciling").1 == "DatabaseUnreachable";
+    world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, told)
+        .await
+        .unwrap();
+    assert_eq!(secret(world, TENANTS, "third-name").await, before, "the Secret stays");
+    kill(world, operator);
+    world.api.start_server(reference).await.unwrap();
+    let published = async |value: &str| {
+        soon(value, async || {
+            secret(world, TENANTS, "third-name").await["mine"] == value
+        })
+        .await;
+        ready(world, "one").await;
+        let url = secret(world, TENANTS, "third-name").await["DATABASE_URL"].clone();
+        drop(login(&url).await.unwrap());
+    };
+    published(TENANTS).await;
+
+    let mut admin = world.api.project(reference).await.unwrap();
+    sqlx::raw_sql("ALTER ROLE postgres PASSWORD 'somebody-elses'")
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    patch(world, &json!({"template": {"mine": "{{ user }}"}}));
+    published(&before["user"]).await;
+    let keys = secret(world, TENANTS, "third-name").await;
+    assert_eq!(keys["password"], before["password"], "the tenant's login stays");
 }

@@ -13,6 +13,7 @@ use crate::proof::{generous_world, soon};
 use crate::support::{
     LONG, gate, gone, kill, login, orchestra, project, ready, scalar, secret, sources, standard_class,
 };
+use crate::way_back::left::{set_url, urls};
 
 fn time(value: &Value) -> Timestamp {
     value.as_str().unwrap_or_default().parse().unwrap()
@@ -237,7 +238,8 @@ async fn it_ends_once_whenever_the_operator_dies_and_not_when_it_is_extended() {
         )
         .unwrap();
     sources(&world);
-    house(&world, &inventory(&world, &["one", "two", "three"]).await);
+    let entries = inventory(&world, &["one", "two", "three"]).await;
+    house(&world, &entries);
     for name in ["before", "after", "kept"] {
         orchestra(&world, name, "");
         ready(&world, name).await;
@@ -288,6 +290,31 @@ async fn it_ends_once_whenever_the_operator_dies_and_not_when_it_is_extended() {
     let mut admin = login(&world.api.postgres().unwrap().admin_url()).await.unwrap();
     let roles = "SELECT count(*) FROM pg_roles WHERE rolname ~ '^orchestra_[0-9a-f]{32}$'";
     assert_eq!(scalar(&mut admin, roles).await, 1, "only that of the one that is kept");
+    drop(admin);
+    the_owners_login_is_refused(&world, &entries).await;
+}
+
+/// A demo ends while its owner's login is refused, and its login ends when that is corrected.
+async fn the_owners_login_is_refused(world: &World, entries: &[String]) {
+    let object = ready(world, "kept").await;
+    let database = object["status"]["databaseName"].as_str().unwrap();
+    let url = secret(world, TENANTS, "kept-connection").await["DATABASE_URL"].clone();
+    let found = world.get(Kind::Database, "", database).await.unwrap().unwrap();
+    let key = found["spec"]["static"]["key"].as_str().unwrap();
+    let number: usize = key.rsplit('_').next().unwrap().parse().unwrap();
+    let (right, wrong) = urls(&entries[number - 1]);
+    set_url(world, number, &wrong);
+    let refused = |object: &Value| condition(object, "EntryUsable").1 == "LoginFailed";
+    world
+        .until(Kind::Database, ("", database), LONG, refused)
+        .await
+        .unwrap();
+    ends_soon(world, "kept").await;
+    gone(world, Kind::Orchestra, TENANTS, "kept").await;
+    let left = |object: &Value| object["spec"]["formerLogins"] == "Left";
+    world.until(Kind::Database, ("", database), LONG, left).await.unwrap();
+    set_url(world, number, &right);
+    soon("the login ends", async || login(&url).await.is_err()).await;
 }
 
 /// An Orchestra's own ttl needs its own policy.

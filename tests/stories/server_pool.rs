@@ -5,14 +5,15 @@ use std::process::Command;
 
 use orchestra_sandbox::loopback;
 use orchestra_sandbox::postgres::Postgres;
-use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
+use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World, condition, is_true};
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use url::Url;
 
 use crate::proof::soon;
+use crate::rotation::ask;
 use crate::samples::all_files_are_named;
-use crate::support::{LONG, gone, kill, login, project, ready, reason, scalar, secret, world};
+use crate::support::{LONG, events_with, gone, kill, login, project, ready, reason, scalar, secret, world};
 
 const DATABASES: &str = "SELECT count(*) FROM pg_database WHERE datname LIKE 'orchestra_entry_%'";
 const OWNERS: &str = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'orchestra_entry_%'";
@@ -215,6 +216,9 @@ async fn a_pool_makes_its_databases_on_a_server() {
         assert!(refused.contains("permission denied"), "{refused}");
     }
 
+    owners_password(&world, (&server, &mut root), &second, (&mut standby, &start)).await;
+    let second = secret(&world, TENANTS, "second-connection").await["DATABASE_URL"].clone();
+
     // While the server is down nobody gets what is on it, also after a restart of the operator, and nothing is dropped.
     server.stop();
     let out = |pool: &Value| pool["status"]["available"] == 0 && condition(pool, "Ready").1 == "DatabaseUnreachable";
@@ -275,6 +279,81 @@ async fn a_pool_makes_its_databases_on_a_server() {
     }
     let log = operator.log();
     assert!(!log.contains("hush"), "{log}");
+}
+
+/// The owner's password follows the rotation of its tenant's login, also where an operator is killed before or after the server
+/// gets it, and is set again where the owner has another one.
+#[allow(clippy::too_many_lines, reason = "one password's life, in its order")]
+async fn owners_password(
+    world: &World,
+    (server, root): (&Postgres, &mut PgConnection),
+    used: &str,
+    (operator, start): (&mut Operator, &dyn Fn() -> Operator),
+) {
+    let role = Url::parse(used).unwrap().path().trim_start_matches('/').to_owned();
+    let entry = role.replace('_', "-");
+    let url = |password: &str| {
+        format!(
+            "postgresql://{role}:{password}@{}/{role}?sslmode=disable",
+            server.address()
+        )
+    };
+    let stored = async || secret(world, SYSTEM, &entry).await;
+    let first = stored().await["password"].clone();
+    drop(login(&url(&first)).await.unwrap());
+    let spec = r#"{"spec":{"connection":{"rotation":{"overlap":"3s","also":["OwnerPassword"]}}}}"#;
+    world
+        .kubectl([
+            "patch",
+            "orchestra",
+            "second",
+            "-n",
+            TENANTS,
+            "--type=merge",
+            "-p",
+            spec,
+        ])
+        .unwrap();
+    ask(world, "second", "with-its-owner");
+    soon("the owner has another password", async || {
+        let stored = stored().await;
+        stored["password"] != first && !stored.contains_key("pending-password")
+    })
+    .await;
+    login(&url(&first)).await.unwrap_err();
+    drop(login(&url(&stored().await["password"])).await.unwrap());
+    events_with(world, "PasswordRotated").await;
+
+    for (new, is_set) in [("killed-before", false), ("killed-after", true)] {
+        kill(world, operator);
+        let pending = format!(
+            r#"{{"metadata":{{"labels":{{"stagesub.io/password-pending":"true"}}}},"stringData":{{"pending-password":"{new}"}}}}"#
+        );
+        world
+            .kubectl(["patch", "secret", &entry, "-n", SYSTEM, "--type=merge", "-p", &pending])
+            .unwrap();
+        if is_set {
+            let set = sqlx::AssertSqlSafe(format!("ALTER ROLE {role} PASSWORD '{new}'"));
+            sqlx::query(set).execute(&mut *root).await.unwrap();
+        }
+        *operator = start();
+        soon(new, async || {
+            let stored = stored().await;
+            stored["password"] == new && !stored.contains_key("pending-password")
+        })
+        .await;
+        drop(login(&url(new)).await.unwrap());
+    }
+
+    // The server is restored to an earlier state.
+    let sql = format!("ALTER ROLE {role} PASSWORD 'an-earlier-one'");
+    sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut *root).await.unwrap();
+    soon("the stored one is set again", async || {
+        login(&url("killed-after")).await.is_ok()
+    })
+    .await;
+    pool(world, filled(2, 2)).await;
+    ready(world, "second").await;
 }
 
 /// The password of the login that makes the databases is wrong for a while: the pool says so and makes none, and tenants are

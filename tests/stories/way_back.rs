@@ -1,7 +1,7 @@
 //! A deleted Orchestra's database is kept for a while, and a new Orchestra takes it back with its data.
 
 mod killed;
-mod left;
+pub mod left;
 mod legacy;
 mod namespace;
 

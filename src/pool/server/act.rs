@@ -16,6 +16,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
     match step {
         Step::Keep(names) => leave(pass, &names, false).await?,
         Step::Make(names) => begin(pass, observed, &names, ServerTask::Make),
+        Step::Renew(names) => begin(pass, observed, &names, ServerTask::Password),
         Step::Remove(names) => begin(pass, observed, &names, ServerTask::Remove),
         Step::AwaitWork => {
             let young = |work: &ServerWork| *work == ServerWork::Running { young: true };

@@ -7,6 +7,7 @@
 
 mod act;
 mod observe;
+mod password;
 pub mod plan;
 mod status;
 mod work;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::password;
 use super::plan::{Facts, Need, ServerEntry, ServerWork};
 use super::work::{self, ServerTask};
 use crate::api::condition::Reason;
@@ -19,7 +20,7 @@ use crate::pool::observe::unprepared_state;
 use crate::pool::plan::{RefusedEntry, UnpreparedState};
 use crate::pool::wanted::{self, MemberContents};
 use crate::pool::warm::plan::{self as counting, MemberSupply, WarmMember, WarmMemberState};
-use crate::pool::{PASS_TIME, PATIENCE, Pass, checks, preparation, probe};
+use crate::pool::{PASS_TIME, PATIENCE, Pass, checks, probe};
 
 /// Databases that wait for a claim when the pool does not say how many.
 const REPLICAS: i32 = 1;
@@ -115,15 +116,19 @@ fn observe_entry(
     entry: &MadeEntry,
     observed: &mut Observed,
 ) {
-    let key = entry.key();
-    let databases = &pass.ctx.core.stores.databases;
-    let of_entry =
-        |database: &OrchestraDatabase| database.pool() == Some(pass.name()) && preparation::key(database) == Some(&key);
-    let member = databases.find(of_entry);
+    let member = work::member_of(&pass.ctx.core, pass.name(), entry);
     observed.bound += usize::from(member.as_ref().is_some_and(|member| member.is_held()));
+    let renews = |member: &OrchestraDatabase| {
+        password::is_due(&pass.ctx.core, entry, member)
+            || !entry.leaving && password::is_refused(&pass.ctx.credentials, member)
+    };
     let need = match (&member, entry.leaving) {
-        (None, true) => Some(Need::Removal),
         (Some(member), true) if member.spec.claim_ref.is_some() => Some(Need::Keeping),
+        // Before its removal as well, because that logs in with the password that is stored.
+        (member, _) if entry.made.is_some() && (entry.pending || member.as_deref().is_some_and(renews)) => {
+            Some(Need::Password)
+        }
+        (None, true) => Some(Need::Removal),
         (Some(_), true) => Some(Need::Withdrawal),
         (_, false) => entry.made.is_none().then_some(Need::Making),
     };
@@ -148,7 +153,7 @@ fn observe_entry(
             counted.ages_in = counted.ages_in.into_iter().chain(ages_in).min();
             counted.members.push(member);
         }
-        None if need.is_none() => observed.facts.others += 1,
+        None if need.is_none_or(|need| need == Need::Password) => observed.facts.others += 1,
         None => {}
     }
 }
@@ -163,6 +168,7 @@ fn work_on(pass: &Pass, entry: &MadeEntry, need: Need, observed: &mut Observed) 
         // Work that was started before the entry was to be removed continues.
         Need::Removal if making.as_ref().is_some_and(is_running) => making,
         Need::Removal => get(ServerTask::Remove),
+        Need::Password => get(ServerTask::Password),
         Need::Withdrawal | Need::Keeping => return ServerWork::Due,
     };
     let Some(attempt) = attempt else { return ServerWork::Due };
@@ -172,6 +178,10 @@ fn work_on(pass: &Pass, entry: &MadeEntry, need: Need, observed: &mut Observed) 
     }
     match (&attempt.state, &attempt.refusal) {
         _ if is_running(&attempt) => ServerWork::Running { young: age < PATIENCE },
+        (AttemptState::Done(()), _) if need == Need::Password && age < spacing => ServerWork::Refused {
+            again: spacing.saturating_sub(age),
+        },
+        (AttemptState::Done(()), _) if need == Need::Password => ServerWork::Due,
         (AttemptState::Done(()), _) if age < SHOWN => ServerWork::Running { young: false },
         (AttemptState::Refused, Some(refusal)) => {
             let again = crate::pool::observe::pace(refusal, spacing).saturating_sub(age);

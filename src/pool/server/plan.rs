@@ -6,6 +6,7 @@
 //! an entry:      Plan → Create: its Secret, with the password → Make: role, database → (probed and enlisted as an entry)
 //! too many, old: Destroy: it is to leave → (its member is withdrawn) → Remove: database, role, Secret
 //!                claimed meanwhile: Keep
+//! login rotated, or that of the owner refused: Renew: the owner's password
 //! pool deleted:  Destroy → Remove → RemoveFinalizer, once no entry is left
 //! ```
 
@@ -50,6 +51,9 @@ pub enum Need {
     Withdrawal,
     /// It was to be removed, and an Orchestra has claimed it.
     Keeping,
+    /// Its owner is to get a new password, may have got one that is not stored as its own yet, or has another than the stored
+    /// one.
+    Password,
 }
 
 /// The state of the server's work on an entry.
@@ -74,6 +78,8 @@ pub enum ServerWork {
 pub enum Step {
     /// Keep entries that an Orchestra has claimed.
     Keep(Vec<String>),
+    /// Start to give the owners of these entries new passwords, or the stored ones again.
+    Renew(Vec<String>),
     /// Start to drop the databases and owners of these entries.
     Remove(Vec<String>),
     /// Start to create the databases and owners of these entries.
@@ -98,7 +104,7 @@ pub fn plan(facts: &Facts) -> Step {
 }
 
 /// The work on the server: the first link that has something to do decides.
-const LINKS: [fn(&Facts) -> Option<Step>; 5] = [keep, count, remove, make, await_work];
+const LINKS: [fn(&Facts) -> Option<Step>; 6] = [keep, count, renew, remove, make, await_work];
 
 impl Facts {
     fn due(&self, need: Need) -> Vec<String> {
@@ -151,6 +157,12 @@ fn count(facts: &Facts) -> Option<Step> {
         // Members are prepared like entries.
         Is::Prepare(_) | Is::AwaitPreparations | Is::Yield | Is::Wait(_) | Is::Rest => None,
     }
+}
+
+/// Before other work, because the operator may know none of the passwords as the owner's until it is done.
+fn renew(facts: &Facts) -> Option<Step> {
+    let names = facts.next(Need::Password);
+    (!names.is_empty()).then_some(Step::Renew(names))
 }
 
 /// It makes room for others.

@@ -212,6 +212,7 @@ mod tests {
             Some(Need::Removal),
             Some(Need::Withdrawal),
             Some(Need::Keeping),
+            Some(Need::Password),
         ];
         let refusals: Vec<_> = every_refusal().into_iter().map(Some).chain([None]).collect();
         for states in groups {

@@ -8,6 +8,7 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::PgConnection;
 
+use super::password::Renewal;
 use crate::api::condition::Reason;
 use crate::api::{DatabaseServer, OrchestraDatabase};
 use crate::controller::Core;
@@ -21,7 +22,7 @@ use crate::pool::attempts::Refusal;
 use crate::pool::users::Anew;
 use crate::pool::{Pass, preparation, probe};
 use crate::postgres::made::{Maker, OwnedDatabase, RemovalEnd};
-use crate::postgres::{self, APPLICATION, DatabaseIdentity};
+use crate::postgres::{self, APPLICATION, DatabaseIdentity, RefusedLogins};
 
 /// The longest that one piece of work may take: a copy of a large template writes many files.
 pub const LIMIT: Duration = Duration::from_mins(2);
@@ -36,6 +37,8 @@ pub enum ServerTask {
     Make,
     /// They are dropped.
     Remove,
+    /// The owner gets a new password, or the stored one again.
+    Password,
 }
 
 impl ServerTask {
@@ -44,6 +47,7 @@ impl ServerTask {
         match self {
             Self::Make => "make",
             Self::Remove => "remove",
+            Self::Password => "password",
         }
     }
 }
@@ -67,6 +71,8 @@ struct RunningWork {
     pool: String,
     server: DatabaseServer,
     entry: MadeEntry,
+    member: Option<Arc<OrchestraDatabase>>,
+    logins: Arc<RefusedLogins>,
 }
 
 /// Starts the work on an entry. Its end triggers the pool.
@@ -84,12 +90,21 @@ pub fn begin(pass: &Pass, entry: &MadeEntry, subject: ServerTask) {
         pool: pass.name().to_owned(),
         server,
         entry: entry.clone(),
+        member: member_of(&pass.ctx.core, pass.name(), entry),
+        logins: pass.ctx.logins.clone(),
     };
     let task = async move {
         let done = async {
             match subject {
                 ServerTask::Make => make(&work).await,
                 ServerTask::Remove => remove(&work).await,
+                ServerTask::Password => {
+                    if Box::pin(renewal(&work).run()).await? {
+                        // The entry is checked again at once.
+                        memory.checks.forget(&uid, &work.entry.key());
+                    }
+                    Ok(())
+                }
             }
         };
         let outcome = tokio::time::timeout(LIMIT, caught(Box::pin(done))).await;
@@ -102,6 +117,26 @@ pub fn begin(pass: &Pass, entry: &MadeEntry, subject: ServerTask) {
     pass.ctx
         .probes
         .start((&key, object), WorkKind::Probe, Watch::default(), task);
+}
+
+/// The OrchestraDatabase of an entry, if it has one.
+pub fn member_of(core: &Core, pool: &str, entry: &MadeEntry) -> Option<Arc<OrchestraDatabase>> {
+    let key = entry.key();
+    let of_entry = |database: &OrchestraDatabase| {
+        database.pool() == Some(pool) && preparation::key(database) == Some(key.as_str())
+    };
+    core.stores.databases.find(of_entry)
+}
+
+fn renewal(work: &RunningWork) -> Renewal<'_> {
+    Renewal {
+        core: &work.core,
+        pool: &work.pool,
+        server: &work.server,
+        entry: &work.entry,
+        member: work.member.as_deref(),
+        logins: &work.logins,
+    }
 }
 
 /// A session of the login that creates databases, after a check that it may do so.
@@ -192,12 +227,9 @@ async fn complete(
 /// Checks in the API server that the entry has no OrchestraDatabase: from then on none is created, since the entry is not in
 /// the inventory.
 async fn check_unlisted(work: &RunningWork, member: &str) -> Result<(), Error> {
-    let key = work.entry.key();
-    let of_entry =
-        |database: &OrchestraDatabase| database.pool() == Some(&work.pool) && preparation::key(database) == Some(&key);
     let api: kube::Api<OrchestraDatabase> = kube::Api::all(work.core.client.clone());
     let live = api.get_opt(member).await?;
-    let shown = work.core.stores.databases.find(of_entry).map(|found| (*found).clone());
+    let shown = member_of(&work.core, &work.pool, &work.entry).map(|found| (*found).clone());
     match live.or(shown) {
         None => Ok(()),
         Some(found) => Err(Error::Stop {

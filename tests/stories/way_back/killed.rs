@@ -46,6 +46,8 @@ async fn one_takes_it_back_whenever_the_operator_dies() {
         .await
         .unwrap();
 
+    // Another operator is already running each time.
+    let mut standby = operator(&world, &gate, "standby");
     for (point, release) in [
         (Point::Before, Release::Lose),
         (Point::Before, Release::Pass),
@@ -64,7 +66,9 @@ async fn one_takes_it_back_whenever_the_operator_dies() {
         if release == Release::Lose || point == Point::After {
             gate.release(&first, release);
         }
-        operator_ = operator(&world, &gate, &format!("after-{first}"));
+        operator_ = standby;
+        soon("the other one leads", async || operator_.log().contains("leading")).await;
+        standby = operator(&world, &gate, &format!("after-{first}"));
         let (winner, loser) = winner(&world, &first, &second).await;
         // What arrives late changes nothing.
         gate.release(&first, release);

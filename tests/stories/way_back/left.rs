@@ -17,14 +17,15 @@ use crate::support::{LONG, gate, kill, login, orchestra, ready, scalar, secret, 
 const ENDS: &str = "PATCH orchestradatabases formerLogins";
 
 /// The URL of an entry, and the same with another password.
-fn urls(entry: &str) -> (String, String) {
+pub fn urls(entry: &str) -> (String, String) {
     let url: String = serde_json::from_str(entry.split_once(": ").unwrap().1).unwrap();
     let mut wrong = url::Url::parse(&url).unwrap();
     wrong.set_password(Some("not-this-one")).unwrap();
     (url, wrong.to_string())
 }
 
-fn set_url(world: &World, number: usize, url: &str) {
+/// Changes the URL of an entry.
+pub fn set_url(world: &World, number: usize, url: &str) {
     patch_inventory(
         world,
         &json!({"stringData": {format!("DATABASE_URL_POOL_{number}"): url}}),

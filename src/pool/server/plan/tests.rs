@@ -91,6 +91,11 @@ fn too_many_leave_one_after_the_other_and_a_claimed_one_stays() {
         Step::Idle(Some(Duration::from_secs(7)))
     );
     assert_eq!(leaving(Need::Keeping, ServerWork::Due), Step::Keep(vec!["a".into()]));
+    assert_eq!(leaving(Need::Password, ServerWork::Due), Step::Renew(vec!["a".into()]));
+    assert_eq!(
+        leaving(Need::Password, REFUSED),
+        Step::Idle(Some(Duration::from_secs(7)))
+    );
 }
 
 #[test]
@@ -116,7 +121,13 @@ fn a_pool_goes_when_no_entry_is_left() {
 /// no more at once than the pool says, and nothing at all without a finalizer.
 #[test]
 fn every_state_has_a_step_that_is_allowed() {
-    let needs = [Need::Making, Need::Removal, Need::Withdrawal, Need::Keeping];
+    let needs = [
+        Need::Making,
+        Need::Removal,
+        Need::Withdrawal,
+        Need::Keeping,
+        Need::Password,
+    ];
     let works = [
         ServerWork::Due,
         ServerWork::Running { young: true },
@@ -175,6 +186,10 @@ fn check(facts: &Facts, step: &Step) {
     match step {
         Step::Remove(names) => {
             assert!(all(names, Need::Removal), "{facts:?}");
+            asked(names);
+        }
+        Step::Renew(names) => {
+            assert!(all(names, Need::Password), "{facts:?}");
             asked(names);
         }
         Step::Make(names) => {
