@@ -80,6 +80,7 @@ fn of_query(query: &Fields, by: By) -> Query {
         label: None,
         class: query.some("class").map(Into::into),
         namespace: query.some("namespace").map(Into::into),
+        month: None,
     }
 }
 
