@@ -358,6 +358,7 @@ async fn every_page_is_there_in_both_languages(viewer: &Browser<'_>) {
         ("/pools", "There is no pool", "Det finns ingen pool"),
         ("/backups", "There is no backup", "Det finns ingen säkerhetskopia"),
         ("/cost", "USD\u{a0}9.81", "9,81\u{a0}USD"),
+        ("/cost?label=team", "without the label", "utan etiketten"),
         ("/cost.csv", "tenants/acme", "tenants/acme"),
         (
             "/orphans",

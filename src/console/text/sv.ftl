@@ -130,6 +130,7 @@ phase-Available = Ledig
 phase-Released = Frisläppt
 phase-Reclaiming = Förstörs snart
 phase-Lost = Förlorad
+phase-Gone = Borta
 
 stage-Canary = De första kunderna
 stage-Rolling = Pågår
@@ -256,7 +257,9 @@ cost-basis = Från operatorns egen förteckning över databaser och priser. Det 
 cost-by-tenant = Per kund
 cost-by-class = Per klass
 cost-by-namespace = Per namnrymd
+cost-by-label = Per etikett
 cost-part = Du får inte lista klustrets databaser. Det här är priserna som namnrymdens kunder har i sin egen status; vad de har kostat den här månaden, och databaser som behålls utan kund, framgår inte där.
+cost-no-ledger = Du får inte läsa huvudboken, så det som har försvunnit ur räkningen den här månaden saknas.
 cost-unpriced = { $count ->
     [one] { $count } databas har inget känt pris och ingår inte i någon summa.
    *[other] { $count } databaser har inget känt pris och ingår inte i någon summa.
@@ -269,6 +272,7 @@ cost-to-date = Hittills denna månad
 cost-month-end = Hela denna månad
 cost-unknown = okänt
 cost-nobody = ingen
+cost-unlabelled = utan etiketten
 cost-total = Summa
 cost-databases = { $count ->
     [one] { $count } databas

@@ -29,12 +29,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// No rows, of a bill at this time.
-    pub fn new(at: Timestamp) -> Self {
-        Self::with_label(at, None)
-    }
-
-    /// No rows, of a bill at this time whose rows have the values of a label of the Orchestras.
+    /// No rows, of a bill at this time, whose rows have the values of a label of the Orchestras where one is named.
     pub fn with_label(at: Timestamp, label: Option<String>) -> Self {
         Self {
             at,

@@ -305,7 +305,7 @@ fn hosted(name: &str, monthly: Option<&str>) -> Orchestra {
 #[test]
 fn without_the_databases_a_tenant_has_its_price_and_no_cost_so_far() {
     let at = "2026-11-23T08:00:00Z".parse().unwrap();
-    let mut lines = Lines::new(at);
+    let mut lines = Lines::with_label(at, None);
     let orchestras = [
         hosted("one", Some("9.81")),
         hosted("new", None),
