@@ -65,7 +65,7 @@ problem-long = The form is too long
 problem-long-text = Nothing was changed. Send less text.
 problem-nowhere = There is no such page
 problem-nowhere-text = The address may be incomplete.
-problem-kept = This tenant is managed from a repository
+problem-kept = This is managed from a repository
 problem-kept-text = A change here would be undone. Change the manifest in the repository.
 problem-typed = The name is not the tenant's
 problem-typed-text = Nothing was deleted. Go back and type the name exactly.
@@ -235,6 +235,8 @@ class-rollout-title = Rollout
 class-rollout = { $updated } of { $total } updated, { $failed } failed
 class-pause = Pause rollout
 class-resume = Resume rollout
+class-owner = { $tool } manages this class from a repository. Change the manifest there; a change here would be undone.
+class-owner-source = { $tool } manages this class from “{ $source }”. Change the manifest there; a change here would be undone.
 
 pools-empty = There is no pool.
 pool-available = Free

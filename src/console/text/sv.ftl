@@ -65,7 +65,7 @@ problem-long = Formuläret är för långt
 problem-long-text = Inget ändrades. Skicka mindre text.
 problem-nowhere = Sidan finns inte
 problem-nowhere-text = Adressen kan vara ofullständig.
-problem-kept = Ett kodförråd styr den här kunden
+problem-kept = Ett kodförråd styr det här
 problem-kept-text = En ändring här skulle tas tillbaka. Ändra manifestet i kodförrådet.
 problem-typed = Namnet är inte kundens
 problem-typed-text = Inget har tagits bort. Gå tillbaka och skriv namnet exakt.
@@ -235,6 +235,8 @@ class-rollout-title = Utrullning
 class-rollout = { $updated } av { $total } uppdaterade, { $failed } misslyckade
 class-pause = Pausa utrullningen
 class-resume = Återuppta utrullningen
+class-owner = { $tool } styr klassen från ett kodförråd. Ändra manifestet där; en ändring här skulle tas tillbaka.
+class-owner-source = { $tool } styr klassen från ”{ $source }”. Ändra manifestet där; en ändring här skulle tas tillbaka.
 
 pools-empty = Det finns ingen pool.
 pool-available = Lediga
