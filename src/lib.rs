@@ -21,7 +21,7 @@ pub mod pool; // keeps databases ready for claims; candidates and preparation
 
 pub mod database; // the paid thing's life: plan, observe, act, status
 
-pub mod class; // which class meets a claim, its token, prices, budget, admission, orphans
+pub mod class; // which class meets a claim, its token, prices, budget, admission, orphans, ledger
 
 pub mod rollout; // which Orchestra is migrated when: decision, turns, fleet
 

@@ -242,6 +242,9 @@ pub const DATABASE_FINALIZER: &str = "stagesub.io/database";
 /// it is deleted only by people. It also has [`ORCHESTRA_LABEL`] and [`HOLDER_LABEL`].
 pub const SCHEDULED_LABEL: &str = "stagesub.io/scheduled-at";
 
+/// Label of a ConfigMap of the ledger in the operator's namespace: the month whose costs it records, such as `2026-11`.
+pub const LEDGER_LABEL: &str = "stagesub.io/ledger";
+
 /// Finalizer that keeps an OrchestraBackup until its Job has ended, and its data is removed where it is to be.
 pub const BACKUP_FINALIZER: &str = "stagesub.io/backup";
 

@@ -1,5 +1,5 @@
 //! OrchestraClass: which class meets a claim, its token and whether the provider accepts it, and what its projects
-//! cost and may cost.
+//! cost, may cost and have cost.
 
 pub mod admission;
 pub mod budget;
@@ -8,6 +8,7 @@ mod drift;
 pub mod environment;
 mod facts;
 mod leaving;
+pub mod ledger;
 pub mod orphan;
 mod orphans;
 mod outage;
@@ -34,6 +35,7 @@ use crate::{content, rollout};
 
 pub use budget::Budgets;
 pub use facts::facts;
+pub use ledger::Ledger;
 pub use orphans::Orphans;
 pub use outage::Outages;
 pub use reconcile::pass;
@@ -60,6 +62,8 @@ pub struct Context {
     pub orphans: Orphans,
     /// Prices, and the grants of budgets.
     pub budgets: Budgets,
+    /// Which months the ledger has closed.
+    pub ledger: Ledger,
 }
 
 impl AsRef<Core> for Context {

@@ -46,6 +46,9 @@ pub struct Arguments {
     pub auth: AuthMode,
     #[command(flatten)]
     pub issuer: IssuerArguments,
+    /// Namespace of the operator, which holds the ledger of what databases have cost.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "orchestra-system")]
+    pub operator_namespace: String,
     /// Format of log lines.
     #[arg(long, env = "ORCHESTRA_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
@@ -103,6 +106,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             token: arguments.auth == AuthMode::Token,
             proxy: arguments.auth == AuthMode::Proxy,
         },
+        operator_namespace: arguments.operator_namespace.clone(),
     };
     let config = kube::Config::infer()
         .await

@@ -85,13 +85,15 @@ pub enum ClusterCommand {
     /// cost of the whole month if nothing changes: what runs goes on until its end, what is paused stays
     /// so, and what is to be destroyed is.
     ///
-    /// The bill does not cover: projects that were deleted this month; projects that the operator did
-    /// not create (see `orphans`); the
+    /// What has left the bill this month is in the operator's ledger, and is shown as `Gone`. With `--month`
+    /// the bill is that of a month that is over, from the ledger alone: it never changes.
+    ///
+    /// The bill does not cover: projects that the operator did not create (see `orphans`); the
     /// organization's plan, credits, taxes, traffic and disk. The provider's billing cycle may begin on
     /// another day. A database without a known price is shown with `-` and counted beside the total.
     /// Amounts in different currencies are not added.
     ///
-    /// JSON: `{at, by, rows, totals, unpriced}`. A row by tenant is `{namespace, name, class, database,
+    /// JSON: `{at, month, by, rows, totals, unpriced}`. A row by tenant is `{namespace, name, class, database,
     /// project, region, state, currency, monthly, monthToDate, monthEnd, backups}`. A row by class,
     /// namespace or label, and the total of a currency, is `{name, databases, unpriced, currency, monthly,
     /// monthToDate, monthEnd, backups}`. Amounts are

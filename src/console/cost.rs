@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
 use kube::api::Api;
 
@@ -23,6 +24,8 @@ use super::text::Lang;
 use super::visitor::Visitor;
 use crate::api::slim::Slim;
 use crate::api::{Orchestra, OrchestraDatabase};
+use crate::class::ledger;
+use crate::money::charged::Month;
 use crate::text;
 use crate::views::bill::{Amounts, Bill, BillRows, By, Group, Lines, Query, Row, focus, of_rows};
 
@@ -53,7 +56,12 @@ struct CostPage {
     filter: NamespaceFilter,
     /// Whether the visitor may read the databases, and not only their tenants.
     whole: bool,
+    /// Whether the visitor may read the ledger.
+    recorded: bool,
     groups: Vec<ByLink>,
+    /// The label by whose values the tenants are grouped, or nothing.
+    label: String,
+    class: String,
     csv: String,
     rows: Vec<CostRow>,
     totals: Vec<CostRow>,
@@ -63,6 +71,9 @@ struct CostPage {
     after: Option<String>,
 }
 
+/// The field of the address that names a label to group by.
+const LABEL: &str = "label";
+
 const GROUPS: [(&str, By, &str); 3] = [
     ("tenant", By::Tenant, "cost-by-tenant"),
     ("class", By::Class, "cost-by-class"),
@@ -71,6 +82,9 @@ const GROUPS: [(&str, By, &str); 3] = [
 
 /// What one row represents, as the address has it.
 fn by_of(query: &Fields) -> By {
+    if query.some(LABEL).is_some() {
+        return By::Label;
+    }
     let by = GROUPS.into_iter().find(|(name, ..)| *name == query.get("by"));
     by.map_or(By::Tenant, |(_, by, _)| by)
 }
@@ -78,9 +92,10 @@ fn by_of(query: &Fields) -> By {
 fn of_query(query: &Fields, by: By) -> Query {
     Query {
         by,
-        label: None,
+        label: query.some(LABEL).map(Into::into),
         class: query.some("class").map(Into::into),
         namespace: query.some("namespace").map(Into::into),
+        month: None,
     }
 }
 
@@ -90,18 +105,38 @@ pub struct VisitorBill {
     at: Timestamp,
     /// Whether it is read from the databases. Otherwise it is what the tenants of one namespace say of theirs.
     whole: bool,
+    /// Whether it has what has left the bill this month, where it is whole.
+    recorded: bool,
+}
+
+/// Adds what has left the bill this month; whether the visitor may read that.
+async fn add_ledger(lines: &mut Lines, maps: &Api<ConfigMap>, month: Month) -> Result<bool, kube::Error> {
+    match ledger::read(maps, month).await {
+        Ok(Some(ledger)) => lines.add_ledger(&ledger),
+        Ok(None) => {}
+        Err(error) if is_refused(&error) => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    Ok(true)
 }
 
 /// Databases belong to the whole cluster: without the right to list them, the Orchestras of a namespace tell their prices.
-async fn read(client: Client, namespace: &str) -> Result<VisitorBill, kube::Error> {
+/// The ledger is in the operator's namespace.
+async fn read(
+    client: Client,
+    namespace: &str,
+    label: Option<&str>,
+    operator: &str,
+) -> Result<VisitorBill, kube::Error> {
     let at = Timestamp::now();
-    let mut lines = Lines::new(at);
+    let mut lines = Lines::with_label(at, label.map(ToOwned::to_owned));
     let databases: Api<Slim<OrchestraDatabase>> = Api::all(client.clone());
     let whole = match each(&databases, |Slim(database)| lines.add_database(&database)).await {
         Ok(()) => true,
         Err(error) if is_refused(&error) && !namespace.is_empty() => false,
         Err(error) => return Err(error),
     };
+    let maps = Api::namespaced(client.clone(), operator);
     let orchestras: Api<Slim<Orchestra>> = match namespace {
         "" => Api::all(client),
         namespace => Api::namespaced(client, namespace),
@@ -114,10 +149,12 @@ async fn read(client: Client, namespace: &str) -> Result<VisitorBill, kube::Erro
         }
     })
     .await?;
+    let recorded = whole && add_ledger(&mut lines, &maps, Month::of(at)).await?;
     Ok(VisitorBill {
         rows: lines.rows(),
         at,
         whole,
+        recorded,
     })
 }
 
@@ -128,18 +165,28 @@ struct Billed {
     frame: Frame,
     /// As in a [`VisitorBill`].
     whole: bool,
+    /// As in a [`VisitorBill`].
+    recorded: bool,
 }
 
 async fn billed(console: &Console, visitor: Visitor, query: &Fields, by: By) -> Result<Billed, Response> {
     let filter = NamespaceFilter::of("/cost", query)
         .ok_or_else(|| answer::problem(&visitor.frame, StatusCode::NOT_FOUND, "problem-nowhere", ""))?;
-    let read = read(visitor.client.clone(), &filter.namespace);
-    match console.cost.of(visitor.bearer, &filter.namespace, read).await {
+    let label = query.some(LABEL);
+    let operator = &console.settings.operator_namespace;
+    let read = read(visitor.client.clone(), &filter.namespace, label, operator);
+    // No namespace has a slash.
+    let key = match label {
+        Some(label) => format!("{}/{label}", filter.namespace),
+        None => filter.namespace.clone(),
+    };
+    match console.cost.of(visitor.bearer, &key, read).await {
         Ok(reading) => Ok(Billed {
             bill: of_rows(&reading.rows, &of_query(query, by), reading.at),
             filter,
             frame: visitor.frame,
             whole: reading.whole,
+            recorded: reading.recorded,
         }),
         Err(error) => Err(filter.failed(visitor, &error)),
     }
@@ -161,14 +208,15 @@ fn amounts(lang: Lang, amounts: &Amounts) -> [String; 4] {
 /// A line of the bill.
 enum Line<'a> {
     Row(&'a Row),
-    Group(&'a Group),
+    /// With what it is called where it has no name.
+    Group(&'a Group, &'static str),
 }
 
 impl Line<'_> {
     fn drawn(&self, lang: Lang) -> CostRow {
         match self {
             Self::Row(row) => of_row(lang, row),
-            Self::Group(group) => of_group(lang, group),
+            Self::Group(group, nameless) => of_group(lang, group, nameless),
         }
     }
 }
@@ -176,7 +224,7 @@ impl Line<'_> {
 fn of_row(lang: Lang, row: &Row) -> CostRow {
     let [monthly, to_date, month_end, backups] = amounts(lang, &row.amounts);
     let tenant = row.namespace.as_deref().zip(row.name.as_deref());
-    let held = tenant.filter(|_| row.state != "Released" && row.state != "Reclaiming");
+    let held = tenant.filter(|_| !["Released", "Reclaiming", "Gone"].contains(&row.state.as_str()));
     let class = row.class.as_deref().unwrap_or_default();
     CostRow {
         name: tenant.map_or_else(
@@ -186,17 +234,18 @@ fn of_row(lang: Lang, row: &Row) -> CostRow {
         path: held.map(|(namespace, name)| tenant_path(namespace, name)),
         told: [class, row.region.as_deref().unwrap_or_default()].join(" "),
         state: lang.word("phase", &row.state),
-        monthly,
+        // What has left the bill has no price any more, which is not unknown.
+        monthly: if row.state == "Gone" { String::new() } else { monthly },
         to_date,
         month_end,
         backups,
     }
 }
 
-fn of_group(lang: Lang, group: &Group) -> CostRow {
+fn of_group(lang: Lang, group: &Group, nameless: &str) -> CostRow {
     let [monthly, to_date, month_end, backups] = amounts(lang, &group.amounts);
     CostRow {
-        name: group.name.clone().unwrap_or_else(|| lang.say("cost-nobody")),
+        name: group.name.clone().unwrap_or_else(|| lang.say(nameless)),
         path: None,
         told: lang.count("cost-databases", group.databases),
         state: String::new(),
@@ -214,37 +263,48 @@ pub async fn page(State(console): State<Arc<Console>>, visitor: Visitor, QueryFi
         filter,
         frame,
         whole,
+        recorded,
     } = match billed(&console, visitor, &query, by_of(&query)).await {
         Ok(billed) => billed,
         Err(answer) => return answer,
     };
     let lang = frame.t;
+    let nameless = if bill.by == By::Label {
+        "cost-unlabelled"
+    } else {
+        "cost-nobody"
+    };
     // Only those of the page are written out.
     let rows: Vec<Line> = match &bill.rows {
         BillRows::Tenants(rows) => rows.iter().map(Line::Row).collect(),
-        BillRows::Groups(groups) => groups.iter().map(Line::Group).collect(),
+        BillRows::Groups(groups) => groups.iter().map(|group| Line::Group(group, nameless)).collect(),
     };
     let cut = Cut::of(rows.len(), PAGE, &query);
     let kept = [("class", query.get("class")), ("namespace", query.get("namespace"))];
-    let to = |by: &str, number: usize| {
+    let to = |by: (&str, &str), number: usize| {
         let number = if number > 1 { number.to_string() } else { String::new() };
-        link("/cost", &[kept[0], kept[1], ("by", by), ("page", &number)])
+        link("/cost", &[kept[0], kept[1], by, ("page", &number)])
     };
-    let by = query.get("by");
+    let by = match query.get(LABEL) {
+        "" => ("by", query.get("by")),
+        label => (LABEL, label),
+    };
     let totals = bill.totals.iter().map(|group| CostRow {
         name: lang.say("cost-total"),
-        ..of_group(lang, group)
+        ..of_group(lang, group, nameless)
     });
     answer::page(&CostPage {
         groups: GROUPS
             .into_iter()
             .map(|(name, is, key)| ByLink {
                 name: lang.say(key),
-                path: to(name, 1),
+                path: to(("by", name), 1),
                 here: is == bill.by,
             })
             .collect(),
         csv: link("/cost.csv", &kept),
+        label: query.get(LABEL).to_owned(),
+        class: query.get("class").to_owned(),
         totals: totals.collect(),
         unpriced: (bill.unpriced > 0).then(|| lang.count("cost-unpriced", bill.unpriced)),
         place: cut.place(lang),
@@ -253,6 +313,7 @@ pub async fn page(State(console): State<Arc<Console>>, visitor: Visitor, QueryFi
         rows: cut.items(&rows).iter().map(|row| row.drawn(lang)).collect(),
         filter,
         whole,
+        recorded,
         frame,
     })
 }

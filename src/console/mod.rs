@@ -81,6 +81,8 @@ pub struct ConsoleSettings {
     pub key: SessionKey,
     /// How visitors sign in.
     pub modes: SignInModes,
+    /// Namespace of the operator, which holds the ledger.
+    pub operator_namespace: String,
     /// The OpenID Connect issuer that they may sign in at.
     pub issuer: Option<Issuer>,
 }

@@ -1,5 +1,6 @@
 //! The end of an OrchestraDatabase whose database is gone, or stays without it.
 
+use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 
 use super::observe::Observed;
@@ -7,6 +8,7 @@ use super::{Pass, adopted, former};
 use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
 use crate::api::names::PASSWORD_LABEL;
+use crate::class::ledger;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
@@ -129,6 +131,8 @@ pub async fn abandon(pass: &mut Pass) -> Result<Option<Next>, Error> {
 }
 
 async fn let_go(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    // Without the object nobody knows what it has cost.
+    Box::pin(ledger::leave(&pass.ctx.class, &pass.object, Timestamp::now())).await?;
     // The decision may have been changed while everything was being dropped.
     pass.ctx
         .resets

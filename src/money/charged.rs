@@ -2,12 +2,14 @@
 //! in it, as the provider bills them (supabase.com/docs/guides/platform/manage-your-usage/compute).
 
 use std::ops::Range;
+use std::str::FromStr;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rust_decimal::Decimal;
+use serde::{Serialize, Serializer};
 
 use super::parse;
 use crate::api::{ChargedMonth, ChargedPeriod, Charges};
@@ -21,8 +23,25 @@ const PERIODS: usize = 24;
 const MONTHS: usize = 13;
 
 /// A calendar month in UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Month(Date);
+
+impl Serialize for Month {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.name())
+    }
+}
+
+impl FromStr for Month {
+    type Err = String;
+
+    /// Reads the name of a month.
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let first: Option<Date> = format!("{name}-01").parse().ok();
+        let month = first.map(Self).filter(|month| month.name() == name);
+        month.ok_or_else(|| format!("{name} is no month, such as 2026-11"))
+    }
+}
 
 impl Month {
     /// The month of a point in time.
@@ -48,7 +67,7 @@ impl Month {
     }
 
     /// The one before.
-    fn previous(self) -> Option<Self> {
+    pub fn previous(self) -> Option<Self> {
         let last = self.0.yesterday().ok()?;
         Some(Self(last.first_of_month()))
     }

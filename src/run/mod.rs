@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
 
-use crate::class::environment;
+use crate::class::{self, environment};
 use crate::controller::backoff::Backoff;
 use crate::controller::clock::Clock;
 use crate::controller::events::Events;
@@ -180,6 +180,7 @@ async fn lead(
     let ctx = wiring::orchestra(core, provider, wakers)?;
     inventory::survey(&ctx.credentials).await;
     let census = census::run(ctx.clone(), metrics);
+    let ledger = class::ledger::run(ctx.class.clone());
     let health = crate::health::run(ctx.health.clone(), ended_probes);
     let works = ctx.clone();
     let woken = Woken {
@@ -192,6 +193,7 @@ async fn lead(
     tokio::select! {
         () = &mut controllers => {}
         () = census => {}
+        () = ledger => {}
         () = health => {}
         () = guard.lost() => bail!(LOST),
         () = stopped(stop) => {

@@ -87,7 +87,7 @@ const OWN: &[Rule] = &[
     ),
     (OURS, &["orchestrabackups/status"], &["patch"]),
     ("", &["secrets"], &["get", "list", "watch", "create", "patch", "delete"]),
-    ("", &["configmaps"], &["get", "list", "watch"]),
+    ("", &["configmaps"], &["get", "list", "watch", "create", "patch"]),
     ("batch", &["jobs"], &["get", "list", "watch", "create", "delete"]),
     ("", &["pods"], &["list"]),
     ("coordination.k8s.io", &["leases"], &["create"]),

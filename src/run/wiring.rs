@@ -79,6 +79,7 @@ pub fn class(
         cluster,
         orphans: class::Orphans::default(),
         budgets: class::Budgets::default(),
+        ledger: class::Ledger::default(),
     }))
 }
 

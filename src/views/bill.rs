@@ -1,5 +1,5 @@
 //! The bill: what each hosted database costs, from the status of each OrchestraDatabase, and what its backups by schedule are
-//! estimated to cost, from the status of each Orchestra.
+//! estimated to cost, from the status of each Orchestra. What has left the bill, and months that are over, are in the ledger.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,9 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 
 use crate::api::{Orchestra, OrchestraDatabase};
+use crate::class::ledger::LedgerMonth;
 use crate::money;
+use crate::money::charged::Month;
 
 pub mod focus;
 mod lines;
@@ -43,6 +45,8 @@ pub struct Query {
     pub class: Option<String>,
     /// Only databases of tenants in this namespace.
     pub namespace: Option<String>,
+    /// A month that is over; none for the current one.
+    pub month: Option<Month>,
 }
 
 /// The databases of one class, namespace or value of a label in one currency.
@@ -86,6 +90,8 @@ impl BillRows {
 pub struct Bill {
     /// When the bill was computed.
     pub at: Timestamp,
+    /// The calendar month in UTC that is billed, such as `2026-11`.
+    pub month: Month,
     /// What one row represents.
     pub by: By,
     /// The rows, sorted by name.
@@ -96,14 +102,40 @@ pub struct Bill {
     pub unpriced: usize,
 }
 
-/// Computes the bill of these databases, and of the backups of these Orchestras.
-pub fn bill(databases: &[OrchestraDatabase], orchestras: &[Orchestra], query: &Query, now: Timestamp) -> Bill {
+impl Bill {
+    /// Whether its month is over.
+    pub fn is_of_past(&self) -> bool {
+        self.month < Month::of(self.at)
+    }
+}
+
+/// What a bill is computed from.
+#[derive(Clone, Copy, Debug)]
+pub struct BillSources<'a> {
+    /// The databases that exist.
+    pub databases: &'a [OrchestraDatabase],
+    /// Their tenants, for the backups and the labels.
+    pub orchestras: &'a [Orchestra],
+    /// The ledger of the month, if there is one.
+    pub ledger: Option<&'a LedgerMonth>,
+}
+
+/// Computes the bill.
+pub fn bill(sources: BillSources<'_>, query: &Query, now: Timestamp) -> Bill {
     let mut lines = Lines::with_label(now, query.label.clone());
+    let BillSources {
+        databases,
+        orchestras,
+        ledger,
+    } = sources;
     for database in databases {
         lines.add_database(database);
     }
     for orchestra in orchestras {
         lines.add_orchestra(orchestra);
+    }
+    if let Some(ledger) = ledger {
+        lines.add_ledger(ledger);
     }
     of_rows(&lines.rows(), query, now)
 }
@@ -117,6 +149,7 @@ pub fn of_rows(rows: &[Row], query: &Query, at: Timestamp) -> Bill {
     let rows: Vec<_> = rows.iter().filter(is_asked).cloned().collect();
     Bill {
         at,
+        month: query.month.unwrap_or_else(|| Month::of(at)),
         by: query.by,
         totals: groups(&rows, |_| None),
         unpriced: rows.iter().filter(|row| row.is_unpriced()).count(),
@@ -198,5 +231,7 @@ fn groups(rows: &[Row], name: impl Fn(&Row) -> Option<String>) -> Vec<Group> {
     groups
 }
 
+#[cfg(test)]
+mod ledger_tests;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -52,14 +52,9 @@ async fn the_bill_shows_who_costs_what_and_adds_up() {
         .collect();
     shown.sort_unstable();
     assert_eq!(shown, [("kept", "Released"), ("one", "Bound"), ("two", "Bound")]);
-    let created = world.api.ledger().projects();
+    let made = world.api.ledger().projects();
     for row in rows {
-        assert!(
-            created
-                .iter()
-                .any(|project| row["project"] == project.reference.as_str()),
-            "{row}"
-        );
+        assert!(made.iter().any(|it| row["project"] == it.reference.as_str()), "{row}");
         assert_eq!((&row["monthly"], &row["currency"]), (&json!("9.81"), &json!("USD")));
     }
     // The first started hour of each; a second one where the story ran over a full hour.
@@ -86,6 +81,7 @@ async fn the_bill_shows_who_costs_what_and_adds_up() {
     a_pause_is_not_billed(&world, kept["database"].as_str().unwrap());
     a_price_that_is_not_known_is_not_summed(&world, kept["database"].as_str().unwrap());
     whoever_may_look_may_have_it(&world).await;
+    the_ledger_keeps_what_is_gone(&world, kept["database"].as_str().unwrap()).await;
 }
 
 async fn resize(world: &World, project: &str, size: &str) {
@@ -237,4 +233,86 @@ async fn whoever_may_look_may_have_it(world: &World) {
         ])
         .unwrap();
     soon("the clerk may look", async || clerk().status.success()).await;
+}
+
+/// A month whose end is more than a day ago, with a record of a database that nobody knows any more.
+fn a_month_that_was_not_closed(world: &World) -> String {
+    let long_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(40 * 24);
+    let month = long_ago.strftime("%Y-%m").to_string();
+    let record = json!({
+        "namespace": TENANTS, "name": "former", "class": "standard", "database": "orchdb-former", "hours": 100,
+        "currency": "USD", "amount": "1.34", "until": long_ago.to_string(),
+    });
+    let map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": format!("orchestra-ledger-{month}"), "namespace": SYSTEM, "labels": {"stagesub.io/ledger": month}},
+        "data": {"uid-of-former": record.to_string()},
+    });
+    world.apply(&map.to_string()).unwrap();
+    month
+}
+
+async fn the_ledger_keeps_what_is_gone(world: &World, database: &str) {
+    let month = a_month_that_was_not_closed(world);
+    let of_month = format!("--month={month}");
+    let open = command(world, &["bill", &of_month]);
+    assert!(
+        String::from_utf8_lossy(&open.stderr).contains("is not closed"),
+        "{open:?}"
+    );
+
+    let _operator = world.operator("next", often).unwrap();
+    let name = format!("orchestra-ledger-{month}");
+    soon("the month is closed", async || {
+        let map = world
+            .kubectl(["get", "configmap", &name, "-n", SYSTEM, "-o", "json"])
+            .unwrap();
+        serde_json::from_str::<Value>(&map).unwrap()["immutable"] == true
+    })
+    .await;
+    let past = bill(world, &[&of_month]);
+    assert_eq!(
+        (&past["month"], &past["totals"][0]["monthToDate"]),
+        (&json!(month), &json!("1.34"))
+    );
+    assert_eq!(
+        past["rows"].as_array().unwrap().len(),
+        1,
+        "the others were made later: {past:#}"
+    );
+    let changed = world.kubectl([
+        "patch",
+        "configmap",
+        &name,
+        "-n",
+        SYSTEM,
+        "-p",
+        r#"{"data":{"another":"{}"}}"#,
+    ]);
+    assert!(changed.is_err(), "a month that is closed was changed");
+
+    let is_priced = |object: &Value| object["status"]["cost"]["hourly"] == "0.01344";
+    world
+        .until(Kind::Database, ("", database), LONG, is_priced)
+        .await
+        .unwrap();
+    world.kubectl(["delete", "orchdb", database, "--wait=false"]).unwrap();
+    gone(world, Kind::Database, "", database).await;
+    let whole = bill(world, &[]);
+    let row = whole["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["database"] == database)
+        .unwrap();
+    assert_eq!(
+        (&row["state"], &row["name"], &row["monthly"]),
+        (&json!("Gone"), &json!("kept"), &Value::Null)
+    );
+    // A started hour; a second one where the story ran over a full hour.
+    assert!(
+        ["0.01", "0.03"].contains(&row["monthToDate"].as_str().unwrap()),
+        "{row}"
+    );
+    assert_eq!(row["monthEnd"], row["monthToDate"]);
 }

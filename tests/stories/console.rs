@@ -1,6 +1,7 @@
 //! The web console, over HTTP, before a real API server: whoever visits it can do there what their token can do, and no more.
 
 mod browser;
+mod classes;
 mod issuer;
 
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World};
@@ -25,6 +26,7 @@ async fn a_visitor_can_do_in_the_console_what_their_token_can() {
     a_database_is_created_by_its_form(&world, &editor).await;
     let viewer = console.signed_in(&world, "viewer", VIEWER).await;
     a_viewer_sees_and_changes_nothing(&world, &viewer).await;
+    classes::a_class_of_a_repository_is_changed_there(&world, &viewer).await;
     who_may_not_read_changes_nothing_by_the_form(&world, &console).await;
     every_page_is_there_in_both_languages(&viewer).await;
     a_visitor_of_one_namespace_sees_what_is_in_it(&world, &console).await;
@@ -358,6 +360,7 @@ async fn every_page_is_there_in_both_languages(viewer: &Browser<'_>) {
         ("/pools", "There is no pool", "Det finns ingen pool"),
         ("/backups", "There is no backup", "Det finns ingen säkerhetskopia"),
         ("/cost", "USD\u{a0}9.81", "9,81\u{a0}USD"),
+        ("/cost?label=team", "without the label", "utan etiketten"),
         ("/cost.csv", "tenants/acme", "tenants/acme"),
         (
             "/orphans",

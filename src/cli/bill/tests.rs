@@ -1,13 +1,26 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::api::{Orchestra, OrchestraDatabase};
 use crate::views::bill::tests::{backed_up, several};
+
+fn sources<'a>(databases: &'a [OrchestraDatabase], orchestras: &'a [Orchestra]) -> BillSources<'a> {
+    BillSources {
+        databases,
+        orchestras,
+        ledger: None,
+    }
+}
 
 fn bill(by: ByFlag, output: Output) -> String {
     let query = Query {
         by: by.into(),
         ..Query::default()
     };
-    let bill = bill::bill(&several(), &[], &query, "2026-11-23T08:00:00Z".parse().unwrap());
+    let bill = bill::bill(
+        sources(&several(), &[]),
+        &query,
+        "2026-11-23T08:00:00Z".parse().unwrap(),
+    );
     render(&bill, output).unwrap()
 }
 
@@ -57,10 +70,35 @@ fn groups_count_what_has_no_price() {
 fn a_total_tells_what_backups_are_estimated_to_cost() {
     let orchestras = [backed_up("one", "orchdb-one", "2.79")];
     let now = "2026-11-23T08:00:00Z".parse().unwrap();
-    let bill = bill::bill(&several(), &orchestras, &Query::default(), now);
+    let bill = bill::bill(sources(&several(), &orchestras), &Query::default(), now);
     let shown = render(&bill, Output::Table).unwrap();
     assert!(
         shown.contains("for 3 databases; backups by schedule: an estimated 2.79 USD a month more"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_total_of_a_month_that_is_over_is_what_it_has_cost() {
+    let record = serde_json::json!({
+        "database": "orchdb-one", "hours": 720, "currency": "USD", "amount": "9.68", "until": "2026-12-01T00:00:00Z",
+    });
+    let ledger = LedgerMonth {
+        records: [("one".to_owned(), serde_json::from_value(record).unwrap())].into(),
+        closed: true,
+    };
+    let query = Query {
+        month: "2026-11".parse().ok(),
+        ..Query::default()
+    };
+    let sources = BillSources {
+        ledger: Some(&ledger),
+        ..sources(&[], &[])
+    };
+    let bill = bill::bill(sources, &query, "2026-12-23T08:00:00Z".parse().unwrap());
+    let shown = render(&bill, Output::Table).unwrap();
+    assert!(
+        shown.ends_with("total of 2026-11: 9.68 USD, for 1 databases"),
         "{shown}"
     );
 }

@@ -62,12 +62,14 @@ pub enum UserCommand {
     Top(top::Arguments),
     /// Print what hosted databases cost.
     ///
-    /// Reads the OrchestraDatabases of the cluster, with the prices that the operator has written into their statuses.
+    /// Reads the OrchestraDatabases of the cluster, with the prices that the operator has written into their statuses, and the
+    /// operator's ledger: what has left the bill this month, and months that are over.
     #[command(after_help = "Examples:
   kubectl orchestra bill
   kubectl orchestra bill -n tenants
   kubectl orchestra bill --by class -o json
   kubectl orchestra bill --by-label cost-centre
+  kubectl orchestra bill --month 2026-11
   kubectl orchestra bill --focus")]
     Bill(bill::Arguments),
     /// List what costs money and serves no tenant.

@@ -65,7 +65,7 @@ problem-long = The form is too long
 problem-long-text = Nothing was changed. Send less text.
 problem-nowhere = There is no such page
 problem-nowhere-text = The address may be incomplete.
-problem-kept = This tenant is managed from a repository
+problem-kept = This is managed from a repository
 problem-kept-text = A change here would be undone. Change the manifest in the repository.
 problem-typed = The name is not the tenant's
 problem-typed-text = Nothing was deleted. Go back and type the name exactly.
@@ -130,6 +130,7 @@ phase-Available = Free
 phase-Released = Released
 phase-Reclaiming = Destroyed soon
 phase-Lost = Lost
+phase-Gone = Gone
 
 stage-Canary = The first tenants
 stage-Rolling = Under way
@@ -234,6 +235,8 @@ class-rollout-title = Rollout
 class-rollout = { $updated } of { $total } updated, { $failed } failed
 class-pause = Pause rollout
 class-resume = Resume rollout
+class-owner = { $tool } manages this class from a repository. Change the manifest there; a change here would be undone.
+class-owner-source = { $tool } manages this class from “{ $source }”. Change the manifest there; a change here would be undone.
 
 pools-empty = There is no pool.
 pool-available = Free
@@ -256,7 +259,9 @@ cost-basis = From the operator's own record of databases and prices. It is not t
 cost-by-tenant = By tenant
 cost-by-class = By class
 cost-by-namespace = By namespace
+cost-by-label = By label
 cost-part = You may not list the databases of the cluster. These are the prices that the tenants of the namespace have in their own status; what they have cost this month, and databases that are kept without a tenant, are not known from there.
+cost-no-ledger = You may not read the ledger, so what has left the bill this month is missing.
 cost-unpriced = { $count ->
     [one] { $count } database has no known price and is in no sum.
    *[other] { $count } databases have no known price and are in no sum.
@@ -269,6 +274,7 @@ cost-to-date = This month so far
 cost-month-end = This month in all
 cost-unknown = unknown
 cost-nobody = nobody
+cost-unlabelled = without the label
 cost-total = Sum
 cost-databases = { $count ->
     [one] { $count } database

@@ -65,7 +65,7 @@ problem-long = Formuläret är för långt
 problem-long-text = Inget ändrades. Skicka mindre text.
 problem-nowhere = Sidan finns inte
 problem-nowhere-text = Adressen kan vara ofullständig.
-problem-kept = Ett kodförråd styr den här kunden
+problem-kept = Ett kodförråd styr det här
 problem-kept-text = En ändring här skulle tas tillbaka. Ändra manifestet i kodförrådet.
 problem-typed = Namnet är inte kundens
 problem-typed-text = Inget har tagits bort. Gå tillbaka och skriv namnet exakt.
@@ -130,6 +130,7 @@ phase-Available = Ledig
 phase-Released = Frisläppt
 phase-Reclaiming = Förstörs snart
 phase-Lost = Förlorad
+phase-Gone = Borta
 
 stage-Canary = De första kunderna
 stage-Rolling = Pågår
@@ -234,6 +235,8 @@ class-rollout-title = Utrullning
 class-rollout = { $updated } av { $total } uppdaterade, { $failed } misslyckade
 class-pause = Pausa utrullningen
 class-resume = Återuppta utrullningen
+class-owner = { $tool } styr klassen från ett kodförråd. Ändra manifestet där; en ändring här skulle tas tillbaka.
+class-owner-source = { $tool } styr klassen från ”{ $source }”. Ändra manifestet där; en ändring här skulle tas tillbaka.
 
 pools-empty = Det finns ingen pool.
 pool-available = Lediga
@@ -256,7 +259,9 @@ cost-basis = Från operatorns egen förteckning över databaser och priser. Det 
 cost-by-tenant = Per kund
 cost-by-class = Per klass
 cost-by-namespace = Per namnrymd
+cost-by-label = Per etikett
 cost-part = Du får inte lista klustrets databaser. Det här är priserna som namnrymdens kunder har i sin egen status; vad de har kostat den här månaden, och databaser som behålls utan kund, framgår inte där.
+cost-no-ledger = Du får inte läsa huvudboken, så det som har försvunnit ur räkningen den här månaden saknas.
 cost-unpriced = { $count ->
     [one] { $count } databas har inget känt pris och ingår inte i någon summa.
    *[other] { $count } databaser har inget känt pris och ingår inte i någon summa.
@@ -269,6 +274,7 @@ cost-to-date = Hittills denna månad
 cost-month-end = Hela denna månad
 cost-unknown = okänt
 cost-nobody = ingen
+cost-unlabelled = utan etiketten
 cost-total = Summa
 cost-databases = { $count ->
     [one] { $count } databas

@@ -62,14 +62,15 @@ pub fn charges(bill: &Bill) -> impl Iterator<Item = Vec<Option<String>>> {
         BillRows::Tenants(rows) => rows.as_slice(),
         BillRows::Groups(_) => &[],
     };
-    let at = bill.at;
-    rows.iter().filter(|row| row.is_hosted).map(move |row| charge(row, at))
+    let (month, until) = (bill.month, bill.at.min(bill.month.end()));
+    rows.iter()
+        .filter(|row| row.is_hosted)
+        .map(move |row| charge(row, month, until))
 }
 
 /// The values of a charge, in the order of [`COLUMNS`].
-fn charge(row: &Row, at: Timestamp) -> Vec<Option<String>> {
+fn charge(row: &Row, month: Month, until: Timestamp) -> Vec<Option<String>> {
     let is = |text: &str| Some(text.to_owned());
-    let month = Month::of(at);
     let (cost, hours) = (&row.amounts.month_to_date, row.hours.map(|hours| hours.to_string()));
     vec![
         cost.clone(),
@@ -82,7 +83,7 @@ fn charge(row: &Row, at: Timestamp) -> Vec<Option<String>> {
         None,
         is("Compute hours of a project"),
         is("Usage-Based"),
-        Some(time(at)),
+        Some(time(until)),
         Some(time(month.begin())),
         hours.clone(),
         is(UNIT),
@@ -143,7 +144,7 @@ mod tests {
 
     use super::*;
     use crate::views::bill::tests::{backed_up, several};
-    use crate::views::bill::{By, Query, bill};
+    use crate::views::bill::{BillSources, By, Query, bill};
 
     fn of(by: By) -> Vec<HashMap<&'static str, String>> {
         let at = "2026-11-23T08:00:00.5Z".parse().unwrap();
@@ -152,7 +153,12 @@ mod tests {
             backed_up("one", "orchdb-one", "2.79"),
             backed_up("pooled", "orchdb-pooled", "0.21"),
         ];
-        let bill = bill(&several(), &orchestras, &query, at);
+        let sources = BillSources {
+            databases: &several(),
+            orchestras: &orchestras,
+            ledger: None,
+        };
+        let bill = bill(sources, &query, at);
         let named = |values: Vec<Option<String>>| {
             assert_eq!(values.len(), COLUMNS.len());
             let known = COLUMNS

@@ -1,12 +1,13 @@
 //! The rows of a bill, gathered object by object, so that a reader of the whole cluster need not hold all objects.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::row::{Amounts, Row};
 use crate::api::{BackupEstimate, Charges, Cost, DeletionPolicy, Orchestra, OrchestraDatabase};
+use crate::class::ledger::{LedgerMonth, LedgerRecord, charges};
 use crate::class::orphan::is_billed;
 use crate::money;
 use crate::money::charged::{self, Month};
@@ -23,29 +24,37 @@ pub struct Lines {
     rows: Vec<Row>,
     /// The place of each database's row in `rows`.
     places: HashMap<Holding, usize>,
+    /// The UIDs of the databases that exist.
+    existing: HashSet<String>,
 }
 
 impl Lines {
-    /// No rows, of a bill at this time.
-    pub fn new(at: Timestamp) -> Self {
-        Self::with_label(at, None)
-    }
-
-    /// No rows, of a bill at this time whose rows have the values of a label of the Orchestras.
+    /// No rows, of a bill at this time, whose rows have the values of a label of the Orchestras where one is named.
     pub fn with_label(at: Timestamp, label: Option<String>) -> Self {
         Self {
             at,
             label,
             rows: Vec::new(),
             places: HashMap::new(),
+            existing: HashSet::new(),
         }
     }
 
     /// Adds the row of a database; none when it certainly has no project.
     pub fn add_database(&mut self, database: &OrchestraDatabase) {
+        self.existing.extend(database.uid());
         if let Some(row) = row(database, self.at) {
             self.push(row);
         }
+    }
+
+    /// Adds what the ledger has of the bill's month: the databases that have left the bill. It is read after the databases, so that
+    /// none is in neither. Of one whose deletion is not complete the row of the database counts.
+    pub fn add_ledger(&mut self, ledger: &LedgerMonth) {
+        let state = if ledger.closed { CLOSED } else { GONE };
+        let records = ledger.records.iter();
+        let gone = records.filter(|(uid, _)| !self.existing.contains(*uid));
+        self.rows.extend(gone.map(|(_, record)| of_record(record, state)));
     }
 
     /// Adds the row of a tenant's hosted database as its Orchestra has it, for a reader who may not read OrchestraDatabases, and
@@ -142,6 +151,30 @@ fn holding(row: &Row) -> Holding {
     (row.namespace.clone(), row.name.clone(), row.database.clone())
 }
 
+/// The row of a record of the ledger.
+fn of_record(record: &LedgerRecord, state: &str) -> Row {
+    Row {
+        namespace: record.namespace.clone(),
+        name: record.name.clone(),
+        class: record.class.clone(),
+        label: None,
+        database: record.database.clone(),
+        is_hosted: true,
+        project: record.project.clone(),
+        account: record.account.clone(),
+        region: record.region.clone(),
+        state: state.to_owned(),
+        hours: record.hours,
+        amounts: Amounts {
+            currency: record.currency.clone(),
+            monthly: None,
+            month_to_date: record.amount.clone(),
+            month_end: record.amount.clone(),
+            backups: None,
+        },
+    }
+}
+
 /// The row of a tenant without a hosted database and without amounts.
 fn of_orchestra(orchestra: &Orchestra) -> Row {
     let status = orchestra.status.as_ref();
@@ -194,6 +227,13 @@ fn row(database: &OrchestraDatabase, now: Timestamp) -> Option<Row> {
 }
 
 const LOST: &str = "Lost";
+
+/// Of a database that has left the bill this month.
+const GONE: &str = "Gone";
+
+/// Of any database in a month that is closed.
+const CLOSED: &str = "Closed";
+
 const DELETING: &str = "Deleting";
 const RECLAIMING: &str = "Reclaiming";
 
@@ -213,15 +253,6 @@ fn state(database: &OrchestraDatabase) -> String {
     status
         .and_then(|status| status.phase.clone())
         .unwrap_or_else(|| "Pending".into())
-}
-
-/// When its project ran. One of which nothing is recorded was never paused, or not since an operator records it.
-fn charges(database: &OrchestraDatabase, now: Timestamp) -> Charges {
-    let recorded = database.status.as_ref().and_then(|status| status.charges.clone());
-    recorded.unwrap_or_else(|| {
-        let since = database.charged_since().map_or(now, |at| at.0);
-        charged::since(since, database.instance_size().unwrap_or_default())
-    })
 }
 
 /// When a project that is being destroyed, or will be, is gone; none when it stays.

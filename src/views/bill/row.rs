@@ -27,9 +27,10 @@ pub struct Row {
     pub account: Option<String>,
     /// Region of the project.
     pub region: Option<String>,
-    /// Phase of the database, or `Lost`, `Deleting` or `Released`.
+    /// Phase of the database, or `Lost`, `Deleting`, `Released` or `Reclaiming`; `Gone` when it has left the bill this month, and
+    /// `Closed` in a month that is over.
     pub state: String,
-    /// Hours of the current calendar month for which it is charged; absent when no price is known.
+    /// Hours of the calendar month for which it is charged; absent when no price is known.
     #[serde(skip)]
     pub hours: Option<i32>,
     /// What it costs.
@@ -40,7 +41,7 @@ pub struct Row {
 impl Row {
     /// Whether its price is not known.
     pub(super) fn is_unpriced(&self) -> bool {
-        self.is_hosted && self.amounts.monthly.is_none()
+        self.is_hosted && self.amounts.monthly.is_none() && self.amounts.month_to_date.is_none()
     }
 }
 
@@ -50,7 +51,7 @@ impl Row {
 pub struct Amounts {
     /// Currency of the amounts.
     pub currency: Option<String>,
-    /// Cost of a month of 730 hours, of a paused project too.
+    /// Cost of a month of 730 hours, of a paused project too; absent for one that has left the bill.
     pub monthly: Option<String>,
     /// Cost of the hours started in the current calendar month; of a sum, absent where that of one database is not known.
     pub month_to_date: Option<String>,

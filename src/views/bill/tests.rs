@@ -53,12 +53,16 @@ pub fn several() -> Vec<OrchestraDatabase> {
 }
 
 fn bill_of(databases: &[OrchestraDatabase]) -> Bill {
-    bill(
+    with(databases, &[], None)
+}
+
+pub(super) fn with(databases: &[OrchestraDatabase], orchestras: &[Orchestra], ledger: Option<&LedgerMonth>) -> Bill {
+    let sources = BillSources {
         databases,
-        &[],
-        &Query::default(),
-        "2026-11-23T08:00:00Z".parse().unwrap(),
-    )
+        orchestras,
+        ledger,
+    };
+    bill(sources, &Query::default(), "2026-11-23T08:00:00Z".parse().unwrap())
 }
 
 #[test]
@@ -205,8 +209,7 @@ fn backups_by_schedule_are_in_the_bill() {
         backed_up("one", "orchdb-one", "2.79"),
         backed_up("pooled", "orchdb-pooled", "0.21"),
     ];
-    let at = "2026-11-23T08:00:00Z".parse().unwrap();
-    let bill = serde_json::to_value(bill(&several(), &orchestras, &Query::default(), at)).unwrap();
+    let bill = serde_json::to_value(with(&several(), &orchestras, None)).unwrap();
     let of = |name: &str| {
         bill["rows"]
             .as_array()
@@ -254,7 +257,12 @@ fn tenants_are_grouped_by_a_label_of_theirs() {
         ..Query::default()
     };
     let at = "2026-11-23T08:00:00Z".parse().unwrap();
-    let bill = serde_json::to_value(bill(&several(), &orchestras, &query, at)).unwrap();
+    let sources = BillSources {
+        databases: &several(),
+        orchestras: &orchestras,
+        ledger: None,
+    };
+    let bill = serde_json::to_value(bill(sources, &query, at)).unwrap();
     assert_eq!(bill["by"], "label");
     let rows: Vec<_> = bill["rows"]
         .as_array()
@@ -297,7 +305,7 @@ fn hosted(name: &str, monthly: Option<&str>) -> Orchestra {
 #[test]
 fn without_the_databases_a_tenant_has_its_price_and_no_cost_so_far() {
     let at = "2026-11-23T08:00:00Z".parse().unwrap();
-    let mut lines = Lines::new(at);
+    let mut lines = Lines::with_label(at, None);
     let orchestras = [
         hosted("one", Some("9.81")),
         hosted("new", None),

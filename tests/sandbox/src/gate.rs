@@ -13,7 +13,8 @@ use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -323,12 +324,7 @@ impl Inner {
     }
 
     async fn forward(&self, (method, uri, mut headers, body): Write) -> Result<Response<Body>> {
-        for hop in [
-            header::HOST,
-            header::CONNECTION,
-            header::CONTENT_LENGTH,
-            header::TRANSFER_ENCODING,
-        ] {
+        for hop in [HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
             headers.remove(hop);
         }
         let target = format!("{}{uri}", self.upstream);
@@ -336,7 +332,7 @@ impl Inner {
         let answer = request.send().await?;
         let mut response = Response::builder().status(answer.status());
         for (name, value) in answer.headers() {
-            if ![header::CONNECTION, header::TRANSFER_ENCODING].contains(name) {
+            if ![CONNECTION, TRANSFER_ENCODING].contains(name) {
                 response = response.header(name, value);
             }
         }
@@ -382,7 +378,8 @@ fn object(body: Value) -> Value {
 
 /// What a write does: its verb, its resource, and the fields that it sets.
 fn label(method: &Method, path: &str, body: &Value) -> String {
-    let known = |it: &&str| it.starts_with("orchestra") && !it.contains('-') || ["jobs", "secrets"].contains(it);
+    let others = ["configmaps", "jobs", "secrets"];
+    let known = |it: &&str| it.starts_with("orchestra") && !it.contains('-') || others.contains(it);
     let mut parts = path.split('/').skip_while(|part| !known(part));
     let resource = parts.next().unwrap_or(path);
     let status = if parts.nth(1) == Some("status") { "/status" } else { "" };
@@ -390,7 +387,8 @@ fn label(method: &Method, path: &str, body: &Value) -> String {
         .iter()
         .filter_map(|part| body[*part].as_object())
         .flat_map(|part| part.keys().map(String::as_str))
-        .filter(|key| !["conditions", "observedGeneration"].contains(key))
+        // The keys of ConfigMaps are names of files, or UIDs.
+        .filter(|key| resource != "configmaps" && !["conditions", "observedGeneration"].contains(key))
         .collect();
     match body["metadata"]["finalizers"].as_array().map(Vec::len) {
         Some(0) => fields.push("finalizers off"),

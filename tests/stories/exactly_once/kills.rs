@@ -96,6 +96,7 @@ async fn killed_at_every_boundary() {
         "releasedAt",
         "DELETE orchestradatabases",
         "DELETE secrets",
+        "PATCH configmaps",
         "finalizers off",
         "v1-delete-a-project",
     ];
@@ -105,10 +106,30 @@ async fn killed_at_every_boundary() {
         scene.left(case).await;
     }
     scene.sound().await;
+    are_in_the_ledger(&scene, &ends);
 
     listings(&scene, &mut operator).await;
     passwords(&scene, &mut operator).await;
     scene.sound().await;
+}
+
+/// What has left the bill is recorded, wherever the operator was killed.
+fn are_in_the_ledger(scene: &Scene, ends: &[Case]) {
+    let arguments = [
+        "get",
+        "configmaps",
+        "-n",
+        SYSTEM,
+        "-l",
+        "stagesub.io/ledger",
+        "-o",
+        "json",
+    ];
+    let ledger = scene.world.kubectl(arguments).unwrap();
+    for case in ends.iter().filter(|case| case.delete && !case.pool) {
+        let record = format!(r#"\"name\":\"{}\""#, case.name);
+        assert!(ledger.contains(&record), "{} is in no record: {ledger}", case.name);
+    }
 }
 
 /// Deletes Orchestras, each held at a boundary of its deletion: those that are there, and more where
