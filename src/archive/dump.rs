@@ -67,7 +67,7 @@ pub async fn backup(context: &Environment, order: &BackupOrder, key: &SecretStri
         sweep(&context.folder, &manifest).await;
         let mut outcome = Outcome::done("the backup was made");
         outcome.backup = Some(facts_of(&context.folder, &manifest, &bytes));
-        Ok(outcome)
+        Ok::<_, Error>(outcome)
     };
     match made.await {
         Ok(outcome) => Ok(outcome),

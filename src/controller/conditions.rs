@@ -107,7 +107,7 @@ impl<'a> Conditions<'a> {
         let existed = find(self.old, type_).is_some();
         let kept = self.new.last_mut().filter(|_| existed);
         if let Some(kept) = kept.filter(|kept| kept.reason != Reason::DatabaseLost.as_str()) {
-            kept.reason = Reason::DatabaseLost.as_str().to_owned();
+            Reason::DatabaseLost.as_str().clone_into(&mut kept.reason);
             kept.message = text::whole_words(&format!("{LAST_SEEN}{}", kept.message), MESSAGE_LIMIT);
         }
     }

@@ -177,6 +177,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "one case after the other")]
     fn a_credential_is_as_old_as_its_last_rotation_and_the_oldest_of_a_class_counts() {
         let mut object = Orchestra::new("one", OrchestraSpec::default());
         object.metadata.creation_timestamp = at(100);

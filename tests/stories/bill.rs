@@ -252,6 +252,7 @@ fn a_month_that_was_not_closed(world: &World) -> String {
     month
 }
 
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn the_ledger_keeps_what_is_gone(world: &World, database: &str) {
     let month = a_month_that_was_not_closed(world);
     let of_month = format!("--month={month}");

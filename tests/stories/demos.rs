@@ -227,6 +227,7 @@ fn operator(world: &World, gate: &Gate, name: &str) -> Operator {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn it_ends_once_whenever_the_operator_dies_and_not_when_it_is_extended() {
     let world = generous_world().await;
     let gate = gate(&world).await;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use orchestra_sandbox::api::Operation;
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
+use serde_json::Value;
 
 use crate::proof::{database_name, generous_world, one_project_and_both_logins, soon, tenant};
 use crate::support::{LONG, orchestra, reason, secret, sources, standard_class};

@@ -134,6 +134,7 @@ fn closings() -> [String; 5] {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn an_owner_that_a_script_shuts_out_revokes_the_login_from_another_database() {
     for server in [server().await, server_as_hosted().await] {
         let (owner, _) = database(&server).await;
