@@ -20,7 +20,7 @@ demo: ## Show the operator at work on this machine; KEEP=1 stays until Ctrl-C
 test: ## Run all tests
 	@scripts/setup tests
 	@# They wait more than they compute.
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(( 2 * $$(getconf _NPROCESSORS_ONLN) ))} scripts/in-memory cargo test --workspace --no-fail-fast
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(( 3 * $$(getconf _NPROCESSORS_ONLN) ))} scripts/in-memory cargo test --workspace --no-fail-fast
 
 .PHONY: bench-api
 bench-api: setup ## Measure 100, 300 and 1,000 Orchestras at once against the API's rate limit

@@ -75,7 +75,7 @@ pub async fn backup(context: &Environment, order: &BackupOrder, key: &SecretStri
             let names = std::mem::take(&mut *written.lock());
             context.folder.discard(&names).await;
             // Another run of this backup may have ended meanwhile, whose sweep removed what this one was writing.
-            let is_cut = error.reason == OutcomeReason::StoreUnreachable;
+            let is_cut = error.reason == OutcomeReason::StoreUnreachable && !names.is_empty();
             if is_cut && context.folder.exists(manifest::NAME).await.unwrap_or(false) {
                 return earlier(context, order, key).await;
             }
