@@ -221,6 +221,7 @@ impl Folder {
                 // The answer to an earlier try of this request may have been lost.
                 match self.small(name, bytes.len() as u64).await {
                     Ok(found) if found == bytes => Ok(()),
+                    Err(error) if error.reason == OutcomeReason::StoreUnreachable => Err(error),
                     _ => Err(Error::new(
                         OutcomeReason::AlreadyExists,
                         format!("{} exists already: another run wrote it", self.path_of(name)),

@@ -19,8 +19,9 @@ use super::{heir, members};
 const OWNS: &str = "s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' AND s.dbid = d.oid \
     AND s.classid <> 'pg_default_acl'::regclass";
 
-/// SQL over `pg_roles r`: whether the role has the name of a custodian: that of the tenant's first role, `_0`, and the oid of the
-/// database. No login has such a name, and [`super::is_tenants`] is true of it.
+/// SQL over `pg_roles r`: whether the role has the name of a custodian: that of the tenant's first role, `_0`, the oid of the
+/// database, and eight random digits, so that nobody makes the role before. No login has such a name, and
+/// [`super::is_tenants`] is true of it.
 const IS_CUSTODIAN: &str =
     "(r.rolname::text ~ '^orchestra_[0-9a-fA-F]{32}_0[0-9]+$' AND NOT r.rolcanlogin AND NOT r.rolsuper)";
 
@@ -48,24 +49,24 @@ pub(super) async fn appoint(conn: &mut PgConnection, base: &str, roles: &[&str])
     if !owns {
         return Ok(None);
     }
-    let name = format!("{base}_0{database}");
-    if name.len() > LONGEST {
-        return Err(Error::InvalidRole("it is longer than 63 bytes"));
-    }
-    let facts = format!(
-        "SELECT {TENANT_LIKE} AND {IS_OWN} AND ({OWNER_CHANGES}) FROM pg_roles r WHERE rolname::text = {}",
-        literal(&name)
+    let own = format!(
+        "SELECT rolname::text FROM pg_roles r WHERE left(rolname::text, length({base})) = {base} \
+             AND substr(rolname::text, length({base}) + 1) ~ '^_0{database}[0-9]{{8}}$' \
+             AND {TENANT_LIKE} AND {IS_OWN} AND ({OWNER_CHANGES}) ORDER BY 1 LIMIT 1",
+        base = literal(base)
     );
-    let [found] = ask(conn, [facts]).await?;
+    let [found] = ask(conn, [own]).await?;
     let Some(row) = found.first() else {
+        let name = format!("{base}_0{database}{:08}", rand::random_range(0..100_000_000));
+        if name.len() > LONGEST {
+            return Err(Error::InvalidRole("it is longer than 63 bytes"));
+        }
         run(conn, format!("CREATE ROLE {}", quote(&name))).await?;
         join(conn, &name).await?;
         return Ok(Some(name));
     };
-    if !row.try_get::<bool, _>(0)? {
-        return Err(taken(&name));
-    }
     // An earlier attempt has made it, or a script.
+    let name: String = row.try_get(0)?;
     run(conn, format!("ALTER ROLE {} NOLOGIN", quote(&name))).await?;
     join(conn, &name).await?;
     end_sessions(conn, &name).await?;
@@ -77,14 +78,19 @@ pub(super) async fn appoint(conn: &mut PgConnection, base: &str, roles: &[&str])
 /// Makes the owner a member, which has the rights of the custodian.
 async fn join(conn: &mut PgConnection, custodian: &str) -> Result<()> {
     let joined = format!(
-        "SELECT pg_has_role(current_user, oid, 'USAGE') FROM pg_roles WHERE rolname::text = {}",
+        "SELECT current_setting('server_version_num')::int >= 160000, pg_has_role(current_user, oid, 'USAGE') FROM pg_roles \
+         WHERE rolname::text = {}",
         literal(custodian)
     );
     let [rows] = ask(conn, [joined]).await?;
-    if first(&rows)?.try_get(0)? {
-        return Ok(());
+    let row = first(&rows)?;
+    let (has_options, is_member): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+    let grant = format!("GRANT {} TO CURRENT_USER", quote(custodian));
+    if has_options {
+        // A script may have taken an option away.
+        return run(conn, format!("{grant} WITH INHERIT TRUE, SET TRUE")).await;
     }
-    run(conn, format!("GRANT {} TO CURRENT_USER", quote(custodian))).await
+    if is_member { Ok(()) } else { run(conn, grant).await }
 }
 
 /// Ends the memberships of the custodian in other roles. One that a neighbour has granted has no rights in this database.

@@ -65,7 +65,10 @@ pub(super) async fn leave(conn: &mut PgConnection, role: &str, heir: &str) -> Re
         }
     }
     run(conn, format!("REASSIGN OWNED BY {from} TO {to}")).await?;
-    for place in &opened {
+    // A schema that the heir owns now keeps the right.
+    let owned = sqlx::query("SELECT quote_ident(nspname) FROM pg_namespace WHERE pg_get_userbyid(nspowner)::text = $1");
+    let owned = column(conn, "schemas of a role", owned.bind(heir)).await?;
+    for place in opened.iter().filter(|place| !owned.contains(place)) {
         run(conn, format!("REVOKE CREATE ON SCHEMA {place} FROM {to}")).await?;
     }
     run(conn, format!("DROP OWNED BY {from}")).await

@@ -324,8 +324,15 @@ async fn owners_password(
     drop(login(&url(&stored().await["password"])).await.unwrap());
     events_with(world, "PasswordRotated").await;
 
-    for (new, is_set) in [("killed-before", false), ("killed-after", true)] {
+    // The second one while a script has closed the database to its owner.
+    for (new, is_set, most) in [
+        ("killed-before", false, -1),
+        ("closed", false, 0),
+        ("killed-after", true, -1),
+    ] {
         kill(world, operator);
+        let limit = sqlx::AssertSqlSafe(format!("ALTER DATABASE {role} CONNECTION LIMIT {most}"));
+        sqlx::query(limit).execute(&mut *root).await.unwrap();
         let pending = format!(
             r#"{{"metadata":{{"labels":{{"stagesub.io/password-pending":"true"}}}},"stringData":{{"pending-password":"{new}"}}}}"#
         );
@@ -342,12 +349,16 @@ async fn owners_password(
             stored["password"] == new && !stored.contains_key("pending-password")
         })
         .await;
+        let limit = sqlx::AssertSqlSafe(format!("ALTER DATABASE {role} CONNECTION LIMIT -1"));
+        sqlx::query(limit).execute(&mut *root).await.unwrap();
         drop(login(&url(new)).await.unwrap());
     }
 
-    // The server is restored to an earlier state.
+    // The server is restored to an earlier state. An operator that starts checks each entry at once.
+    kill(world, operator);
     let sql = format!("ALTER ROLE {role} PASSWORD 'an-earlier-one'");
     sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut *root).await.unwrap();
+    *operator = start();
     soon("the stored one is set again", async || {
         login(&url("killed-after")).await.is_ok()
     })

@@ -84,9 +84,9 @@ impl Renewal<'_> {
         };
         let owner = made::entry_login_with(core, self.server, (name, &pending.password)).await?;
         // After a crash or an answer that was lost, the owner may have it.
-        if pending.fresh || !proves(&owner).await? {
+        if pending.fresh || !self.proves(&owner).await? {
             self.set(identity, &pending.password).await?;
-            if !proves(&owner).await? {
+            if !self.proves(&owner).await? {
                 let message = "the server has set a new password of the database's owner, and refuses a login with it";
                 return Err(Error::blocked(Reason::InUse, message));
             }
@@ -136,6 +136,20 @@ impl Renewal<'_> {
         }
     }
 
+    /// Whether the owner has this password. The server checks it before it refuses a database that a script has closed to its
+    /// owner. Where that has too many connections, which may come before or after the check, the database of the pool's login
+    /// answers.
+    async fn proves(&self, owner: &Login) -> Result<bool, Error> {
+        let full = match proof(owner).await {
+            Err(error) if state_of(&error) == "53300" => error,
+            other => return other.map_err(refused),
+        };
+        let server = made::server_login(self.core, self.server).await?;
+        let mut elsewhere = owner.clone();
+        elsewhere.database = server.database;
+        proof(&elsewhere).await.map_err(|_| refused(full))
+    }
+
     async fn told(&self) {
         self.forget_refusals();
         let Some(member) = self.member else { return };
@@ -144,12 +158,21 @@ impl Renewal<'_> {
     }
 }
 
-/// Whether the owner has this password.
-async fn proves(login: &Login) -> Result<bool, Error> {
+/// Whether a login with its password works, or is refused for the right to connect alone.
+async fn proof(login: &Login) -> postgres::Result<bool> {
     match postgres::connect(login, APPLICATION).await {
         Ok(_) => Ok(true),
         Err(error) if error.is_wrong_password() => Ok(false),
-        Err(error) => Err(refused(error)),
+        Err(error) if ["42501", "55000"].contains(&state_of(&error)) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// The SQLSTATE of a refusal; empty for other errors.
+fn state_of(error: &postgres::Error) -> &str {
+    match error {
+        postgres::Error::Refused { sqlstate, .. } => sqlstate,
+        _ => "",
     }
 }
 
