@@ -35,7 +35,7 @@ pub(super) async fn api(
         if found.is_none() {
             let secrets: Api<Secret> = namespaced(&ctx.core.client, &*tenant);
             let secret = secrets.get_opt(&written.name).await?;
-            found = secret.and_then(|secret| held(&secret, digest));
+            found = secret.and_then(|secret| kept_api(&secret, digest));
         }
         if found.is_some() {
             return Ok(found);
@@ -72,7 +72,7 @@ fn same(given: Option<&ProjectApi>, digest: &str) -> Option<ProjectApi> {
 }
 
 /// What was published, if the connection Secret still has it.
-fn held(secret: &Secret, digest: &str) -> Option<ProjectApi> {
+fn kept_api(secret: &Secret, digest: &str) -> Option<ProjectApi> {
     let data = secret.data.as_ref()?;
     let text = |key: &str| String::from_utf8(data.get(key)?.0.clone()).ok();
     let [url, anon, service] = PARTS.map(text);
@@ -121,14 +121,14 @@ mod tests {
             let right = inventory(url, "sb_secret_hush");
             let right = right.project(KEY).unwrap().unwrap();
             let digest = right.digest.as_deref().unwrap();
-            let kept = held(&secret(&right.url, "sb_secret_hush"), digest).unwrap();
+            let kept = kept_api(&secret(&right.url, "sb_secret_hush"), digest).unwrap();
             assert_eq!(
                 (&kept.url, kept.service_role_key.expose_secret(), &kept.digest),
                 (&right.url, "sb_secret_hush", &right.digest)
             );
-            assert!(held(&secret(&right.url, "sb_secret_other"), digest).is_none());
-            assert!(held(&secret("https://other.supabase.co", "sb_secret_hush"), digest).is_none());
-            assert!(held(&Secret::default(), digest).is_none());
+            assert!(kept_api(&secret(&right.url, "sb_secret_other"), digest).is_none());
+            assert!(kept_api(&secret("https://other.supabase.co", "sb_secret_hush"), digest).is_none());
+            assert!(kept_api(&Secret::default(), digest).is_none());
             assert!(same(Some(right), digest).is_some() && same(None, digest).is_none());
             let wrong = inventory(url, "sb_publishable_hush");
             assert!(wrong.project(KEY).is_err());
