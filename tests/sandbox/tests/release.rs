@@ -233,7 +233,9 @@ fn images(file: &str, from: &str, to: &str) -> Output {
             fs::write(&copy, text.replacen(from, to, 1)).unwrap();
         }
     }
-    Command::new(work.path().join("scripts/images")).output().unwrap()
+    // By name of its interpreter: a file that was written just now cannot be executed while another thread forks.
+    let script = work.path().join("scripts/images");
+    Command::new("bash").arg(script).output().unwrap()
 }
 
 #[test]
